@@ -1,0 +1,55 @@
+# Every target sets up what it needs; the first one makes .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+STAMP_DEV := $(VENV)/.installed-dev
+
+.PHONY: demo test check bench docs lock format clean
+
+demo: $(STAMP)  ## run the main job on the interpreter's own standard library
+	$(BIN)/rlmbox demo
+
+test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why they are skipped
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP_DEV)  ## lint, types, import direction, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP_DEV)  ## measure, and write bench/RESULTS.md
+	$(BIN)/python bench/run.py --write
+
+docs: $(STAMP_DEV)  ## build the site into site/
+	$(BIN)/mkdocs build --strict
+
+lock: $(STAMP_DEV)  ## choose versions anew and write their hashes
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra models --group build \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --group docs \
+	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
+
+format: $(STAMP_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rlmbox needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python requirements.lock pyproject.toml
+	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP_DEV): $(BIN)/python requirements-dev.lock pyproject.toml
+	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(STAMP)

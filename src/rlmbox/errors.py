@@ -1,0 +1,143 @@
+"""What can go wrong, as one tree.
+
+RLMError
+ ├── ConfigError                 a setting, a name or a key is missing or wrong
+ │    └── PriceUnknown           a cost limit is set for a model whose price is not known
+ ├── ContextError                the text cannot be opened, read or addressed
+ ├── ModelError                  a provider failed; `.retryable` says whether trying later may help
+ │    └── ContextLimitExceeded   a request is longer than the model's window
+ ├── SandboxError                the sandbox cannot go on
+ │    ├── ExecutionTimeout       a cell ran longer than `cell_timeout_s`
+ │    ├── MemoryExceeded         a cell needed more than `memory_bytes`
+ │    ├── StackOverflow          a cell recursed deeper than `recursion_depth`
+ │    ├── OutputExceeded         a cell printed more than `output_flood_bytes`
+ │    ├── SandboxCrashed         the worker died or broke the protocol
+ │    └── SandboxUnavailable     the backend cannot run on this machine
+ └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
+      ├── BudgetExceeded         US dollars
+      ├── TokenLimitExceeded     tokens
+      ├── MaxTurnsExceeded       turns
+      ├── SubcallLimitExceeded   calls to other models
+      ├── RecursionDepthExceeded nested sessions
+      └── TimeLimitExceeded      wall time
+
+Every error that ends a run carries what the run had until then as `.partial`, an `Answer` with
+`complete=False`, or None where nothing had begun. A Python exception in a cell is not an error of the run:
+it is data on `Execution`. Cancellation is never wrapped.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rlmbox.types import Answer
+
+
+class RLMError(Exception):
+    """Base of everything that rlmbox raises on purpose.
+
+    Attributes:
+        partial: What the run had when it ended, or None.
+    """
+
+    partial: Answer | None = None
+
+
+class ConfigError(RLMError):
+    """A setting, a name or a key is missing or wrong; the message says what to set."""
+
+
+class PriceUnknown(ConfigError):
+    """A cost limit cannot be kept because the model's price is not known."""
+
+
+class ContextError(RLMError):
+    """The text cannot be opened, read or addressed."""
+
+
+class ModelError(RLMError):
+    """A provider failed.
+
+    Attributes:
+        retryable: Whether the same request may succeed later.
+        status: The HTTP status, or None where there was no answer.
+        possibly_billed: Whether the provider may have charged for the request.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, status: int | None = None, possibly_billed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.status = status
+        self.possibly_billed = possibly_billed
+
+
+class ContextLimitExceeded(ModelError):
+    """A request is longer than the model's window."""
+
+
+class SandboxError(RLMError):
+    """The sandbox cannot go on."""
+
+
+class ExecutionTimeout(SandboxError):
+    """A cell ran longer than `cell_timeout_s`."""
+
+
+class MemoryExceeded(SandboxError):
+    """A cell needed more than `memory_bytes`."""
+
+
+class StackOverflow(SandboxError):
+    """A cell recursed deeper than `recursion_depth`."""
+
+
+class OutputExceeded(SandboxError):
+    """A cell printed more than `output_flood_bytes`."""
+
+
+class SandboxCrashed(SandboxError):
+    """The worker died or broke the protocol."""
+
+
+class SandboxUnavailable(SandboxError):
+    """The backend cannot run on this machine; the message says what would make it."""
+
+
+class LimitExceeded(RLMError):
+    """A limit of the run was reached.
+
+    Attributes:
+        limit: The limit, in the unit of its name.
+        used: What was used or would have been.
+    """
+
+    def __init__(self, message: str, *, limit: Decimal | float, used: Decimal | float) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.used = used
+
+
+class BudgetExceeded(LimitExceeded):
+    """The run's `cost_limit_usd` cannot pay for the next request."""
+
+
+class TokenLimitExceeded(LimitExceeded):
+    """The run's `max_tokens` cannot hold the next request."""
+
+
+class MaxTurnsExceeded(LimitExceeded):
+    """The session took `max_turns` turns without a final answer."""
+
+
+class SubcallLimitExceeded(LimitExceeded):
+    """The run made `max_subcalls` calls to other models."""
+
+
+class RecursionDepthExceeded(LimitExceeded):
+    """A session at `max_depth` asked for a child."""
+
+
+class TimeLimitExceeded(LimitExceeded):
+    """The run took longer than `max_seconds`."""
