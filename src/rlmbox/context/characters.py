@@ -1,0 +1,137 @@
+"""Characters as `re` sees them, spelled for RE2."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["word", "other", "any", "edge"]
+r"""What is known of a character beside a place: in `\w`, not in `\w`, nothing; or that the pattern ends there."""
+
+Ranges = tuple[tuple[int, int], ...]
+
+_LAST = 0x10FFFF
+# The planes above hold no letters, digits or numbers: Unicode keeps them for variation selectors and private use.
+_LAST_WITH_WORDS = 0x3FFFF
+_MAX_RANGE_LOOKED_AT = 1_000
+_LONG_CHARS = 1_000
+ASCII_SPACES: Ranges = ((0x09, 0x0D), (0x1C, 0x20))
+_SPACES: Ranges = (
+    *ASCII_SPACES,
+    (0x85, 0x85),
+    (0xA0, 0xA0),
+    (0x1680, 0x1680),
+    (0x2000, 0x200A),
+    (0x2028, 0x2029),
+    (0x202F, 0x202F),
+    (0x205F, 0x205F),
+    (0x3000, 0x3000),
+)
+
+
+def is_word(char: str) -> bool:
+    r"""Whether `\w` matches a character."""
+    return char.isalnum() or char == "_"
+
+
+def kind_of(char: str) -> Kind:
+    """Gives what a literal character is."""
+    return "word" if is_word(char) else "other"
+
+
+def quoted(char: str) -> str:
+    """Gives a literal character, in or outside of brackets."""
+    return char if not char.isascii() or char.isalnum() else f"\\x{{{ord(char):x}}}"
+
+
+def as_class(ranges: Ranges) -> str:
+    """Gives ranges of code points as they stand between brackets."""
+    return "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)
+
+
+def complement(ranges: Ranges) -> Ranges:
+    """Gives the code points that are in none of some ascending ranges."""
+    gaps, begin = [], 0
+    for low, high in ranges:
+        if low > begin:
+            gaps.append((begin, low - 1))
+        begin = high + 1
+    return (*gaps, (begin, _LAST)) if begin <= _LAST else tuple(gaps)
+
+
+def _word_ranges() -> Ranges:
+    ranges: list[tuple[int, int]] = []
+    for code in range(_LAST_WITH_WORDS + 1):
+        if is_word(chr(code)):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1] = (ranges[-1][0], code)
+            else:
+                ranges.append((code, code))
+    return tuple(ranges)
+
+
+@lru_cache(maxsize=1)
+def _other_class() -> str:
+    return as_class(complement(_word_ranges()))
+
+
+def unicode_class(shorthand: str, *, inside: bool) -> str:
+    r"""Gives what `\d`, `\s`, `\w` or their opposites are between brackets.
+
+    Args:
+        shorthand: The letter.
+        inside: Whether other things stand in the same brackets, so that they cannot be negated as a whole.
+    """
+    if shorthand == "W":
+        return _other_class() if inside else r"^\p{L}\p{N}_"
+    plain = {"d": r"\p{Nd}", "D": r"\P{Nd}", "w": r"\p{L}\p{N}_", "s": as_class(_SPACES)}
+    return plain[shorthand] if shorthand in plain else as_class(complement(_SPACES))
+
+
+def range_kind(low: str, high: str) -> Kind:
+    """Gives what the characters of a range have in common."""
+    if ord(high) - ord(low) > _MAX_RANGE_LOOKED_AT:
+        return "any"
+    return merged(kind_of(chr(code)) for code in range(ord(low), ord(high) + 1))
+
+
+def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[Kind]) -> Kind:
+    """Gives what the characters that a class matches have in common.
+
+    Args:
+        negated: Whether it begins with `^`.
+        items: What stands between the brackets.
+        kinds: What the items are.
+    """
+    if not negated:
+        return merged(kinds)
+    found = set(items)
+    if found & {r"\w", unicode_class("w", inside=True)}:
+        return "other"
+    # Comparing only long items keeps the class of `\W`, which takes a while to make, for patterns that have it.
+    not_word = any(item == r"\W" or (len(item) > _LONG_CHARS and item == _other_class()) for item in found)
+    return "word" if not_word else "any"
+
+
+def merged(kinds: Iterable[Kind]) -> Kind:
+    """Gives the kind that all have, or `any`."""
+    found = set(kinds)
+    return found.pop() if len(found) == 1 else "any"
+
+
+def code_point(digits: str, base: int) -> str | None:
+    """Gives the character of a number, or None if there is none."""
+    try:
+        return chr(int(digits, base)) if digits.isalnum() else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def named(name: str) -> str | None:
+    """Gives the character of a Unicode name, or None."""
+    try:
+        return unicodedata.lookup(name)
+    except KeyError:
+        return None

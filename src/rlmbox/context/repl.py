@@ -1,0 +1,267 @@
+"""The functions of the context that code in a sandbox may call.
+
+Arguments come from hostile code and results cross a wire: types are checked in Python's own manner, and what is
+too large is refused, before it is made, with a word on the way around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rlmbox.context.context import Context
+from rlmbox.types import HostFunction
+
+MAX_RESULT_CHARS = 32_000_000
+MAX_ITEMS = 100_000
+
+_NO_ANSWERS = frozenset(
+    {
+        "",
+        "-",
+        "?",
+        "i don't know",
+        "i do not know",
+        "n.a",
+        "n/a",
+        "na",
+        "nil",
+        "no answer",
+        "no answer found",
+        "none",
+        "not applicable",
+        "not available",
+        "not found",
+        "not found in the context",
+        "not found in the document",
+        "not found in the text",
+        "not given",
+        "not mentioned",
+        "not provided",
+        "not specified",
+        "not stated",
+        "null",
+        "unanswerable",
+        "undefined",
+        "unknown",
+    }
+)
+
+
+def repl_functions(context: Context) -> tuple[HostFunction, ...]:
+    """Gives the host functions that work on a context: the methods of `ctx` and the helpers.
+
+    Args:
+        context: The text.
+    """
+    calls = _Calls(context)
+    methods: tuple[Callable[..., object], ...] = (
+        calls.metadata,
+        calls.get_schema,
+        calls.slice,
+        calls.find,
+        calls.search,
+        calls.count,
+        calls.read_chunk,
+        calls.snippet,
+        calls.lines,
+        calls.page,
+        calls.chunk,
+        calls.chunk_documents,
+        calls.num_documents,
+        calls.document_names,
+        calls.document_lengths,
+        calls.get_document,
+    )
+    helpers: tuple[Callable[..., object], ...] = (
+        calls.peek,
+        calls.tail,
+        calls.lenP,
+        calls.extract_after,
+        calls.pick_first_answer,
+    )
+    return (*(_function("ctx.", call) for call in methods), *(_function("", call) for call in helpers))
+
+
+def _function(prefix: str, call: Callable[..., object]) -> HostFunction:
+    summary = (call.__doc__ or "").strip().splitlines()[0]
+    return HostFunction(prefix + call.__name__, call, summary, pure=True)
+
+
+def _integer(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    return value
+
+
+def _optional_integer(name: str, value: object) -> int | None:
+    return None if value is None else _integer(name, value)
+
+
+def _string(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {type(value).__name__}")
+    return value
+
+
+def _bounded(spans: Iterable[tuple[int, int]]) -> None:
+    """Refuses results that are too large, from their positions alone."""
+    total = 0
+    for number, (start, end) in enumerate(spans, 1):
+        total += max(0, end - start)
+        if total > MAX_RESULT_CHARS:
+            raise ValueError(
+                f"the result would have more than {MAX_RESULT_CHARS} characters: take parts with ctx.slice(start, end)"
+            )
+        if number > MAX_ITEMS:
+            raise ValueError(f"the result would have more than {MAX_ITEMS} items: ask for larger pieces")
+
+
+class _Calls:
+    """The functions themselves. What a docstring says first goes into the prompt."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def _text(self, start: int | None, end: int | None) -> str:
+        first, last, _ = slice(start, end).indices(self._context.length)
+        _bounded([(first, last)])
+        return self._context.slice(first, last)
+
+    def metadata(self) -> dict[str, object]:
+        """Kind, length, documents, lines, file suffixes and a short preview of the context."""
+        return self._context.metadata()
+
+    def get_schema(self) -> dict[str, object]:
+        """Structure without data: table columns, JSON keys, Markdown headings, kinds of lines or files."""
+        return self._context.get_schema()
+
+    def slice(self, start: int, end: int | None = None) -> str:
+        """The text from start up to end, like context[start:end]."""
+        return self._text(_optional_integer("start", start), _optional_integer("end", end))
+
+    def find(
+        self, pattern: str, regex: bool = False, case_sensitive: bool = True, max_matches: int = 100
+    ) -> list[dict[str, object]]:
+        """Hits of a text: dicts with start, end, match, snippet, document, position in it, line (from 1)."""
+        hits = self._context.find(
+            _string("pattern", pattern),
+            _flag("regex", regex),
+            _flag("case_sensitive", case_sensitive),
+            _integer("max_matches", max_matches),
+        )
+        return [dict(hit) for hit in hits]
+
+    def search(
+        self, pattern: str, max_matches: int = 50, window: int = 120, case_sensitive: bool = True
+    ) -> list[dict[str, object]]:
+        """Hits of a regular expression (linear-time: no look-around or back-references), as find gives them."""
+        hits = self._context.search(
+            _string("pattern", pattern),
+            _integer("max_matches", max_matches),
+            min(_integer("window", window), self._context.length * 2),
+            _flag("case_sensitive", case_sensitive),
+        )
+        return [dict(hit) for hit in hits]
+
+    def count(self, pattern: str, regex: bool = False, case_sensitive: bool = True) -> int:
+        """How often a text or regular expression occurs in the whole context."""
+        return self._context.count(
+            _string("pattern", pattern), _flag("regex", regex), _flag("case_sensitive", case_sensitive)
+        )
+
+    def read_chunk(self, start: int, size: int = 10_000) -> str:
+        """Up to size characters from start on."""
+        if _integer("size", size) > MAX_RESULT_CHARS:
+            size = min(size, self._context.length)
+            _bounded([(0, size)])
+        return self._context.read_chunk(_integer("start", start), size)
+
+    def snippet(self, offset: int, window: int = 400) -> str:
+        """The window characters around a position."""
+        window = min(_integer("window", window), self._context.length * 2)
+        _bounded([(0, min(window, self._context.length))])
+        return self._context.snippet(_integer("offset", offset), window)
+
+    def lines(self, a: int, b: int | None = None) -> str:
+        """The lines from a up to but without b, counted from 0 (the line k of a hit is a = k - 1)."""
+        return self._text(*self._context.line_span(_optional_integer("a", a), _optional_integer("b", b)))
+
+    def page(self, n: int) -> str:
+        """Page n of about 3,000 characters, counted from 0."""
+        return self._context.page(_integer("n", n))
+
+    def chunk(self, size: int = 100_000, overlap: int = 0) -> list[str]:
+        """The whole context in pieces of size characters, each beginning with the last overlap of the one before."""
+        size, overlap = _integer("size", size), _integer("overlap", overlap)
+        starts = self._context.chunk_spans(size, overlap)
+        _bounded((start, min(start + size, self._context.length)) for start in starts)
+        return self._context.chunk(size, overlap)
+
+    def chunk_documents(self, n: int) -> list[str]:
+        """The whole context in pieces of n documents each, with their headers."""
+        _bounded(self._context.document_chunk_spans(_integer("n", n)))
+        return self._context.chunk_documents(n)
+
+    def num_documents(self) -> int:
+        """How many documents there are."""
+        return self._context.num_documents
+
+    def document_names(self, start: int = 0, count: int = 200) -> list[str]:
+        """The names of count documents from index start on."""
+        start, count = _integer("start", start), _integer("count", count)
+        if count < 0:
+            raise ValueError(f"count must not be negative: {count}")
+        if count > MAX_ITEMS < self._context.num_documents:
+            raise ValueError(f"count must be at most {MAX_ITEMS}: ask again from another start")
+        first = slice(start, None).indices(self._context.num_documents)[0]
+        return list(self._context.document_names[first : first + count])
+
+    def document_lengths(self) -> list[int]:
+        """The length of each document in characters."""
+        if self._context.num_documents > MAX_ITEMS:
+            raise ValueError(f"there are more than {MAX_ITEMS} documents: measure some with len(ctx.get_document(i))")
+        return self._context.document_lengths()
+
+    def get_document(self, i: int | str) -> str:
+        """The text of a document by index, name, or the end of its path where only one has it."""
+        if not isinstance(i, str):
+            i = _integer("i", i)
+        return self._text(*self._context.document_span(i))
+
+    def peek(self, n: int = 2000) -> str:
+        """The first n characters of the context."""
+        return self._text(0, max(0, _integer("n", n)))
+
+    def tail(self, n: int = 2000) -> str:
+        """The last n characters of the context."""
+        return self._text(max(0, self._context.length - max(0, _integer("n", n))), None)
+
+    def lenP(self) -> int:  # noqa: N802 - the name that models know
+        """The length of the context in characters."""
+        return self._context.length
+
+    def extract_after(self, marker: str, max_len: int = 128) -> str | None:
+        """The text after the first occurrence of marker, up to max_len characters, stripped; None if it is absent."""
+        marker, max_len = _string("marker", marker), _integer("max_len", max_len)
+        if max_len < 0:
+            raise ValueError(f"max_len must not be negative: {max_len}")
+        hits = self._context.find(marker, max_matches=1, window=0)
+        return self._text(hits[0]["end"], hits[0]["end"] + max_len).strip() if hits else None
+
+    def pick_first_answer(self, answers: list[object]) -> object:
+        """The first item that is an answer: not empty, "unknown", "not found", "n/a", "none" or the like; else None."""
+        if not isinstance(answers, list):
+            raise TypeError(f"answers must be a list, not {type(answers).__name__}")
+        return next((answer for answer in answers if _is_answer(answer)), None)
+
+
+def _is_answer(value: object) -> bool:
+    if isinstance(value, str):
+        return value[:1_000].strip().strip("\"'`*.!()[]<> \t\n").casefold().replace("\u2019", "'") not in _NO_ANSWERS
+    return value is not None and value not in ([], {})

@@ -1,0 +1,209 @@
+"""Files and directories: what is read, what is left out, and what each bad path says."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from rlmbox.context import Context, loaders
+from rlmbox.errors import ContextError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    (root / "b" / "c").mkdir(parents=True)
+    (root / "b" / "c" / "deep.txt").write_text("deep\n")
+    (root / "b" / "two.py").write_text("x = 'ação'\n")
+    (root / "a.md").write_text("# A\n")
+    (root / "z.txt").write_text("last")
+    (root / ".hidden").write_text("h")
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_text("h")
+    (root / "__pycache__").mkdir()
+    (root / "__pycache__" / "x.txt").write_text("cached")
+    (root / "node_modules").mkdir()
+    (root / "data.dat").write_bytes(b"ab\0cd")
+    (root / "picture.png").write_text("not really, but it is called so")
+    return root
+
+
+def test_a_directory_is_read_in_the_order_of_its_names(tree: Path):
+    context = Context.from_path(tree)
+    assert context.kind == "directory"
+    assert context.document_names == ("a.md", "b/c/deep.txt", "b/two.py", "z.txt")
+    assert context.get_document("b/two.py") == "x = 'ação'\n"
+
+
+def test_what_is_left_out_of_a_directory_is_counted_by_reason(tree: Path):
+    context = Context.from_path(tree)
+    assert dict(context.skipped) == {"hidden": 2, "cache": 2, "binary": 2}
+    assert context.metadata()["skipped"] == {"hidden": 2, "cache": 2, "binary": 2}
+
+
+def test_special_files_and_loops_are_left_out_without_waiting(tree: Path):
+    os.mkfifo(tree / "pipe")
+    (tree / "loop").symlink_to(tree)
+    (tree / "b" / "up").symlink_to("..")
+    (tree / "dangling").symlink_to("nowhere")
+    (tree / "self").symlink_to("self")
+    context = Context.from_path(tree)
+    assert context.num_documents == 4
+    assert context.skipped["special"] == 1
+    assert context.skipped["symlink"] == 4
+
+
+def test_a_link_to_a_file_of_the_tree_is_read_and_one_that_leads_out_is_not(tree: Path, tmp_path: Path):
+    (tmp_path / "secret.txt").write_text("secret")
+    (tree / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (tree / "in.txt").symlink_to("z.txt")
+    context = Context.from_path(tree)
+    assert context.get_document("in.txt") == "last"
+    assert "secret" not in context.text()
+    assert context.skipped["symlink"] == 1
+
+
+def test_a_file_that_cannot_be_read_is_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    # Permission bits do not bind root, who often runs this.
+    real = os.open
+
+    def refuse(path, flags, *rest):
+        if str(path).endswith("two.py"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    context = Context.from_path(tree)
+    assert "b/two.py" not in context.document_names
+    assert context.skipped["unreadable"] == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_left_out_below_and_an_error_at_the_top(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "c":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    context = Context.from_path(tree)
+    assert context.skipped["unreadable"] == 1
+    with pytest.raises(ContextError, match=r"c: cannot be read \(Permission denied\)"):
+        Context.from_path(tree / "b" / "c")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not bind root")
+def test_permission_bits_are_respected(tree: Path):
+    (tree / "z.txt").chmod(0)
+    assert Context.from_path(tree).skipped["unreadable"] == 1
+    with pytest.raises(ContextError, match="cannot be read"):
+        Context.from_path(tree / "z.txt")
+
+
+def test_a_name_that_is_not_utf8_is_shown_with_marks(tree: Path):
+    try:
+        Path(os.fsdecode(os.fsencode(tree) + b"/bad\xff.txt")).write_text("odd name")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    context = Context.from_path(tree)
+    assert context.get_document("bad\ufffd.txt") == "odd name"
+
+
+def test_a_file_is_one_text_under_its_name(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_bytes("\ufeffolá\r\n".encode())
+    context = Context.from_path(str(path))
+    assert (context.kind, context.text(), context.document_names) == ("file", "olá\r\n", ("notes.txt",))
+
+
+def test_several_paths_are_documents_under_their_paths(tree: Path):
+    context = Context.from_path([tree / "a.md", str(tree / "b")])
+    base = tree.as_posix()
+    assert context.document_names == (f"{base}/a.md", f"{base}/b/c/deep.txt", f"{base}/b/two.py")
+    assert context.kind == "documents"
+
+
+def test_an_empty_file_in_a_directory_is_an_empty_document(tree: Path):
+    (tree / "b" / "__init__.py").touch()
+    assert Context.from_path(tree).get_document("__init__.py") == ""
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))
+
+
+def _binary(path: Path) -> None:
+    path.write_bytes(b"\x7fELF\0\0")
+
+
+def _only_binary(path: Path) -> None:
+    path.mkdir()
+    (path / "x.bin").write_bytes(b"\0")
+
+
+def _only_empty(path: Path) -> None:
+    path.mkdir()
+    (path / "x.txt").touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such file or directory; check the path"),
+        (_fifo, "is a FIFO, not a file; write"),
+        (_socket, "is a socket, not a file; write"),
+        (Path.touch, "has no text; give"),
+        (Path.mkdir, "no text found; give"),
+        (_only_binary, r"no text found \(left out: 1 binary\); give"),
+        (_only_empty, "no text found; give"),
+        (_binary, "is binary, not text; convert"),
+    ],
+)
+def test_a_bad_path_is_one_line_that_names_it_and_the_remedy(tmp_path: Path, monkeypatch, make, message: str):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "it"
+    make(path)
+    with pytest.raises(ContextError, match=message) as caught:
+        Context.from_path(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_and_a_path_below_a_file_are_errors(tmp_path: Path):
+    if stat.S_ISCHR(Path(os.devnull).stat().st_mode):
+        with pytest.raises(ContextError, match="is a device"):
+            Context.from_path(os.devnull)
+    (tmp_path / "f").touch()
+    with pytest.raises(ContextError, match="no such file"):
+        Context.from_path(tmp_path / "f" / "g")
+    with pytest.raises(ContextError, match="NUL"):
+        Context.from_path("a\0b")
+    with pytest.raises(ContextError, match="cannot be read"):
+        Context.from_path("x" * 5_000)
+
+
+def test_a_file_that_is_too_large_is_refused_and_in_a_directory_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loaders, "MAX_BYTES", 100)
+    sparse = tree / "sparse.txt"
+    with sparse.open("wb") as file:
+        file.write(b"x" * 9_000)
+        file.truncate(10 * 1024**3)
+    with pytest.raises(ContextError, match="does not fit"):
+        Context.from_path(sparse)
+    assert Context.from_path(tree).skipped["too large"] == 1
+
+
+def test_text_that_is_too_much_together_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loaders, "MAX_BYTES", 12)
+    with pytest.raises(ContextError, match="does not fit"):
+        Context.from_path(tree)

@@ -1,0 +1,191 @@
+"""The structure of a text is told, its data is not."""
+
+import json
+
+import pytest
+
+from rlmbox.context import Context
+
+ROWS = [f'{i},name {i},2024-01-{i:02d},"a, b",{i * 1.5}' for i in range(1, 21)]
+CSV = "id,title,day,tags,price\n" + "\n".join(ROWS) + "\n"
+
+
+def schema(text: str, name: str = "context") -> dict:
+    return Context.from_text(text, name=name).get_schema()
+
+
+def test_a_table_has_its_columns_their_types_and_its_rows():
+    found = schema(CSV, "data.csv")
+    assert found["kind"] == "csv"
+    assert found["columns"] == [
+        {"name": "id", "type": "number"},
+        {"name": "title", "type": "text"},
+        {"name": "day", "type": "date"},
+        {"name": "tags", "type": "text"},
+        {"name": "price", "type": "number"},
+    ]
+    assert (found["rows"], found["rows_exact"], found["delimiter"], found["header"]) == (20, True, ",", True)
+    assert "name 3" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("delimiter", "kind"), [(",", "csv"), ("\t", "tsv"), (";", "table"), ("|", "table")])
+def test_a_table_without_a_telling_name_is_seen_by_its_separators(delimiter: str, kind: str):
+    text = "\n".join(delimiter.join(row) for row in [["a", "b", "c"], ["1", "2", "3"], ["4", "5", "6"]])
+    found = schema(text)
+    assert (found["kind"], found["delimiter"], found["rows"]) == (kind, delimiter, 2)
+
+
+def test_a_quoted_newline_does_not_make_a_row():
+    found = schema('a,b\n1,"x\ny"\n\n2,z\n', "t.csv")
+    assert (found["rows"], found["rows_exact"]) == (2, True)
+
+
+def test_a_table_without_a_header_does_not_tell_its_first_row():
+    found = schema("1,ana@example.org,3\n2,rui@example.org,4\n3,eva@example.org,5\n", "t.csv")
+    assert found["header"] is False
+    assert [column["name"] for column in found["columns"]] == ["column 0", "column 1", "column 2"]
+    assert found["rows"] == 3
+    assert "example" not in json.dumps(found)
+
+
+def test_json_has_its_keys_and_types():
+    value = {
+        "users": [{"id": 1, "tags": ["secret"], "profile": {"age": 3}}, {"id": 2, "mail": None}],
+        "n": 1.5,
+        "ok": True,
+    }
+    found = schema(json.dumps(value))
+    assert found["kind"] == "json"
+    keys = found["value"]["keys"]
+    assert (keys["n"], keys["ok"]) == ("number", "boolean")
+    assert keys["users"]["length"] == 2
+    assert set(keys["users"]["keys"]) == {"id", "tags", "profile", "mail"}
+    assert "secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[]", {"type": "array", "length": 0, "items": []}),
+        ("[1, null]", {"type": "array", "length": 2, "items": ["null", "number"]}),
+        ("{}", {"type": "object", "keys": {}}),
+    ],
+)
+def test_small_json_is_json(text: str, value: object):
+    assert schema(text)["value"] == value
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000, '{"a": 1', '{"a": ' + "9" * 10_000 + "}"])
+def test_broken_or_hostile_json_is_no_crash(text: str):
+    found = schema(text, "x.json")
+    assert found["kind"] == "json"
+    assert "note" in found
+
+
+def test_json_lines_have_the_keys_of_all_their_rows():
+    found = schema('{"a": 1}\n{"b": "x", "a": null}\n{"c": []}\n')
+    assert (found["kind"], found["rows"]) == ("jsonl", 3)
+    assert (set(found["keys"]), found["keys"]["a"], found["keys"]["b"]) == ({"a", "b", "c"}, "number", "string")
+
+
+def test_markdown_has_its_headings_with_lines_and_not_those_in_code():
+    text = "# Título\n\ntext\n\n```sh\n# not a heading\n```\n\n## Second ##\n~~~\n# no\n```\n~~~\n### Third\n"
+    found = schema(text, "a.md")
+    assert [(h["level"], h["title"], h["line"]) for h in found["headings"]] == [
+        (1, "Título", 1),
+        (2, "Second", 9),
+        (3, "Third", 14),
+    ]
+    assert schema(text)["kind"] == "markdown"
+
+
+def test_headings_are_bounded():
+    found = schema("# h\n" * 1_000, "a.md")
+    assert (len(found["headings"]), found["more_headings"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "stamp"),
+    [
+        ("2024-05-01T10:00:00Z INFO started", "ISO 8601"),
+        ("[2024-05-01 10:00:00] ERROR failed", "ISO 8601"),
+        ("May  1 10:00:00 host sshd[1]: INFO x", "syslog"),
+        ('10.0.0.1 - - [01/May/2024:10:00:00 +0000] "GET / HTTP/1.1" 200', "access log"),
+        ("1714557600 DEBUG x", "epoch seconds"),
+        ("2024/05/01 10:00:00 WARN x", "slashed date"),
+    ],
+)
+def test_a_log_is_told_by_its_time_stamps(line: str, stamp: str):
+    found = schema((line + "\n") * 10 + "  continued\n", "x.log")
+    assert (found["kind"], found["timestamp"]) == ("log", stamp)
+    assert "host" not in json.dumps(found)
+
+
+def test_the_levels_of_a_log_are_told():
+    text = "".join(f"2024-05-01T10:00:0{i} {level} x\n" for i, level in enumerate(["INFO", "ERROR", "INFO"]))
+    assert schema(text)["levels"] == ["ERROR", "INFO"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Just prose, with commas.\nAnd more, of the same, really.\n",
+        "[note] this is no JSON\n",
+        "{braces} neither\n",
+        "import os\n# a comment\n# another\n",
+        "x",
+        "\n\n\n",
+    ],
+)
+def test_what_has_no_structure_is_text(text: str):
+    assert schema(text)["kind"] == "text"
+
+
+def test_a_collection_tells_its_kinds_of_files_and_folders():
+    context = Context.from_documents(
+        [("src/a.py", "x = 1\n"), ("src/b.py", "y\n"), ("docs/c.md", "# C\n## D\n"), ("LICENSE", "-")]
+    )
+    found = context.get_schema()
+    assert found["suffixes"] == {".py": 2, "": 1, ".md": 1}
+    assert found["folders"] == {"src": 2, "docs": 1}
+    assert (found["shortest"], found["longest"]) == (1, 9)
+    assert found["first"]["document"] == "src/a.py"
+
+
+def test_a_dict_tells_its_keys():
+    assert Context.from_dict({"a": "x", "b": [1]}).get_schema()["keys"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("value", [CSV, "# a\n## b\n", {"k": "v"}, ["a", "b"], b"x", '{"a": 1}', "x" * 10**6])
+def test_schema_and_metadata_are_json_and_bounded(value: object):
+    context = Context.of(value)
+    assert len(json.dumps(context.get_schema())) < 20_000
+    assert len(json.dumps(context.metadata())) < 5_000
+
+
+def test_metadata_tells_the_facts():
+    context = Context.from_documents([("a.py", "one\ntwo\n"), ("b.txt", "é")])
+    facts = context.metadata()
+    assert facts == {
+        "kind": "documents",
+        "length": context.length,
+        "size_bytes": context.length + 1,
+        "documents": 2,
+        "lines": context.text().count("\n"),
+        "suffixes": {".py": 1, ".txt": 1},
+        "longest_document": {"name": "a.py", "length": 8},
+        "replaced": 0,
+        "schema": "tree",
+        "preview": context.text()[:200],
+        "skipped": {},
+    }
+
+
+def test_metadata_is_the_callers_own():
+    context = Context.from_text("x")
+    context.metadata()["suffixes"]["spoiled"] = 1
+    assert "spoiled" not in context.metadata()["suffixes"]
+
+
+def test_a_table_is_recognised_in_metadata_without_reading_it_all():
+    assert Context.from_text(CSV, name="x.csv").metadata()["schema"] == "csv"
