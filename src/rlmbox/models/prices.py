@@ -1,0 +1,234 @@
+"""What tokens cost: the maintained catalogue of genai-prices, and a user's own figures from a file.
+
+Nothing here reaches the network: the catalogue is the one inside the installed genai-prices package, and its
+version is part of a price's `origin`.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from rlmbox.errors import ConfigError
+from rlmbox.models.base import Price
+from rlmbox.types import Usage
+
+_PER_MILLION = Decimal(1_000_000)
+_CATALOGUE_PROVIDERS = MappingProxyType(
+    {"openai": "openai", "anthropic": "anthropic", "google": "google", "gemini": "google", "azure": "azure"}
+)
+_REQUIRED = ("input_usd_per_mtok", "output_usd_per_mtok")
+_OPTIONAL = ("cached_input_usd_per_mtok",)
+_EXAMPLE = '["openai:gpt-5"] with input_usd_per_mtok = "1.25" and output_usd_per_mtok = "10"'
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPrice:
+    """A price per token that depends on nothing else.
+
+    Attributes:
+        input_usd_per_mtok: US dollars per million tokens sent.
+        output_usd_per_mtok: US dollars per million tokens received, reasoning included.
+        cached_input_usd_per_mtok: US dollars per million tokens that the provider had cached; None means that
+            they cost as much as other input.
+        origin: Where the price comes from.
+
+    Raises:
+        ConfigError: A figure is negative or not finite.
+    """
+
+    input_usd_per_mtok: Decimal
+    output_usd_per_mtok: Decimal
+    cached_input_usd_per_mtok: Decimal | None = None
+    origin: str = "given by the user"
+
+    def __post_init__(self) -> None:
+        for figure in (self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok):
+            if figure is not None and not (figure.is_finite() and figure >= 0):
+                raise ConfigError(f"a price per million tokens must be a number from 0 up, not {figure}")
+
+    def cost_usd(self, usage: Usage) -> Decimal:
+        """Gives the cost of some usage in US dollars."""
+        cached = min(usage.cached_input_tokens, usage.input_tokens)
+        cached_price = self.input_usd_per_mtok
+        if self.cached_input_usd_per_mtok is not None:
+            cached_price = self.cached_input_usd_per_mtok
+        total = (
+            self.input_usd_per_mtok * (usage.input_tokens - cached)
+            + cached_price * cached
+            + self.output_usd_per_mtok * usage.output_tokens
+        )
+        return total / _PER_MILLION
+
+
+FREE = FlatPrice(Decimal(0), Decimal(0), origin="free")
+"""The price of a model that costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePrice:
+    """A price from genai-prices, with what depends on the length of the request (tiers) and on the day.
+
+    Attributes:
+        provider: The provider's name in the catalogue.
+        model: The model's name as the provider knows it.
+        origin: The package and version that the price comes from.
+    """
+
+    provider: str
+    model: str
+    origin: str
+
+    def cost_usd(self, usage: Usage) -> Decimal:
+        """Gives the cost of some usage in US dollars.
+
+        Tiers ("over 200,000 input tokens, all of them cost more") are decided by `usage.input_tokens`, so give the
+        usage of one request and add costs, rather than the other way round.
+        """
+        from genai_prices import Usage as CountedUsage
+        from genai_prices import calc_price
+
+        counted = CountedUsage(
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=min(usage.cached_input_tokens, usage.input_tokens),
+            output_tokens=usage.output_tokens,
+        )
+        return calc_price(counted, self.model, provider_id=self.provider).total_price
+
+
+def catalogue_price(provider: str, model: str) -> Price | None:
+    """Looks a model's price up in genai-prices.
+
+    The first call imports the catalogue, which takes some 0.5 s.
+
+    Args:
+        provider: `openai`, `anthropic`, `google` (or `gemini`) or `azure`.
+        model: The model's name at the provider.
+
+    Returns:
+        The price, or None where the catalogue has no price per token for that model.
+    """
+    catalogue_id = _CATALOGUE_PROVIDERS.get(provider)
+    if catalogue_id is None:
+        return None
+    import genai_prices
+    from genai_prices.data_snapshot import get_snapshot
+
+    price = CataloguePrice(catalogue_id, model, f"genai-prices {genai_prices.__version__}")
+    try:
+        found = get_snapshot().calc(genai_prices.Usage(), model, catalogue_id, None, None).model_price
+    except (LookupError, ValueError):
+        return None
+    # Models that are billed by the second or by the image have no price per token, and would count as free.
+    return price if getattr(found, "input_mtok", None) is not None else None
+
+
+def catalogue_window_tokens(provider: str, model: str) -> int | None:
+    """Looks up how many tokens a model's window has in genai-prices; None where that is not known.
+
+    Args:
+        provider: `openai`, `anthropic`, `google` (or `gemini`) or `azure`.
+        model: The model's name at the provider.
+    """
+    catalogue_id = _CATALOGUE_PROVIDERS.get(provider)
+    if catalogue_id is None:
+        return None
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        _, info = get_snapshot().find_provider_model(model, None, catalogue_id, None)
+    except LookupError:
+        return None
+    return info.context_window
+
+
+def price_for(name: str, overrides: Mapping[str, FlatPrice] | None = None, *, catalogue: bool = True) -> Price | None:
+    """Finds the price of a model: the user's own figure first, then the catalogue's.
+
+    Args:
+        name: The full name, such as `openai:gpt-5`.
+        overrides: The user's figures by full name; `gemini:` and `google:` name the same provider.
+        catalogue: Whether the catalogue may be asked; not so for a server that only speaks a provider's protocol.
+
+    Returns:
+        The price, or None where it is not known.
+    """
+    provider, _, model = name.partition(":")
+    names = [name]
+    if provider in ("google", "gemini"):
+        names.append(f"{'gemini' if provider == 'google' else 'google'}:{model}")
+    for candidate in names:
+        if overrides and candidate in overrides:
+            return overrides[candidate]
+    return catalogue_price(provider, model) if catalogue else None
+
+
+def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
+    """Reads a user's prices from a TOML file, or a JSON file if its name ends in `.json`.
+
+    Each table is named after a model, such as `["openai:gpt-5"]`, and has `input_usd_per_mtok`, `output_usd_per_mtok`
+    and, if it differs, `cached_input_usd_per_mtok`: US dollars per million tokens, as a number or a string.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file cannot be read, or something in it is not a price; the message names it.
+    """
+    path = Path(path)
+    entries = _read(path)
+    if not isinstance(entries, dict):
+        raise ConfigError(f"{path}: must be a table of models; write {_EXAMPLE}")
+    return MappingProxyType({name: _override(path, name, entry) for name, entry in entries.items()})
+
+
+def _read(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: the price file cannot be read: {reason}") from None
+    try:
+        # Numbers stay text until they are Decimal: a float would turn 0.1 into 0.1000000000000000055.
+        if path.suffix.lower() == ".json":
+            return cast("object", json.loads(text, parse_float=str))
+        return tomllib.loads(text, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: the price file cannot be parsed: {error}; write {_EXAMPLE}") from None
+
+
+def _override(path: Path, name: str, entry: object) -> FlatPrice:
+    if not isinstance(entry, dict):
+        raise ConfigError(f'{path}: "{name}" must be a table; write {_EXAMPLE}')
+    known = (*_REQUIRED, *_OPTIONAL)
+    unknown = sorted(set(entry) - set(known))
+    if unknown:
+        raise ConfigError(f'{path}: "{name}" has an unknown key {unknown[0]!r}; the keys are {", ".join(known)}')
+    missing = [key for key in _REQUIRED if key not in entry]
+    if missing:
+        raise ConfigError(f'{path}: "{name}" has no {missing[0]}; write {_EXAMPLE}')
+    figures = {key: _figure(path, name, key, value) for key, value in entry.items()}
+    return FlatPrice(
+        figures["input_usd_per_mtok"],
+        figures["output_usd_per_mtok"],
+        figures.get("cached_input_usd_per_mtok"),
+        origin=str(path),
+    )
+
+
+def _figure(path: Path, name: str, key: str, value: object) -> Decimal:
+    try:
+        figure = Decimal(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        figure = None
+    if figure is None or not figure.is_finite() or figure < 0:
+        raise ConfigError(
+            f'{path}: "{name}" has {key} = {value!r}; write US dollars per million tokens, from 0 up, such as "1.25"'
+        )
+    return figure

@@ -1,0 +1,140 @@
+"""The host's side of a Monty cell: answering what it suspends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from pydantic_monty import ClassInstance
+
+from rlmbox.sandboxes.base import Host
+from rlmbox.types import HostFunction
+
+_OWN = "_rlm_"  # functions of ours, behind the modules that Monty lacks; they take and give bytes
+_MAX_DEPTH = 50
+_NO_FILES = "there are no files here; the text is in `context`, and `ctx` searches it"
+_RAISABLE = frozenset(
+    {
+        "ArithmeticError",
+        "AssertionError",
+        "AttributeError",
+        "FileNotFoundError",
+        "IndexError",
+        "KeyError",
+        "LookupError",
+        "MemoryError",
+        "NameError",
+        "NotImplementedError",
+        "OverflowError",
+        "PermissionError",
+        "RuntimeError",
+        "TimeoutError",
+        "TypeError",
+        "ValueError",
+        "ZeroDivisionError",
+    }
+)
+
+
+class HostObject:
+    """An object in the REPL whose methods are host functions, such as `ctx`.
+
+    Args:
+        name: Its name; its methods are the functions whose names begin with it and a dot.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def exposed(self, host: Host) -> ClassInstance:
+        """Wraps the object for Monty; the calls come back to us by name, so nothing is called through it."""
+        prefix = f"{self.name}."
+        methods = [name.removeprefix(prefix) for name in host if name.startswith(prefix)]
+        return ClassInstance(self, allowed_methods=methods)
+
+
+def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
+    """Gives the name in the host table of what a suspended cell calls."""
+    name = str(snapshot.function_name)
+    if snapshot.object_id is not None:
+        return f"{objects.get(snapshot.object_id, '?')}.{name}"
+    return name
+
+
+def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
+    """Resumes a cell that reads a name that it has not defined."""
+    name = snapshot.variable_name
+    if snapshot.object_id is not None:
+        name = f"{objects.get(snapshot.object_id, '?')}.{name}"
+    if name not in host:
+        return snapshot.resume()
+
+    def reference() -> None:
+        """Only its name crosses; a call of it suspends under that name."""
+
+    reference.__name__ = name
+    return snapshot.resume(value=reference)
+
+
+def refusal(name: str) -> dict[str, Any]:
+    """Gives the answer to a call of something that is not in the host table."""
+    if "." in name or name in ("open", "import"):
+        return {"exc_type": "PermissionError", "message": f"{name}: {_NO_FILES}"}
+    return {"exc_type": "NameError", "message": f"name {name!r} is not defined"}
+
+
+def raised(error: Exception) -> dict[str, Any]:
+    """Gives the answer that raises a host function's error in the cell."""
+    name = type(error).__name__
+    if name in _RAISABLE:
+        text = str(error.args[0]) if name == "KeyError" and error.args else str(error)
+        return {"exc_type": name, "message": text}
+    return {"exc_type": "RuntimeError", "message": f"{name}: {error}"}
+
+
+def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Calls a plain host function; its error is the cell's."""
+    try:
+        return {"return_value": _result(function, function.call(*_arguments(function, args, kwargs), **kwargs))}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        return raised(error)
+
+
+async def call_async(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Awaits a host function; its error is the cell's. Cancellation passes."""
+    try:
+        result: Any = function.call(*_arguments(function, args, kwargs), **kwargs)
+        return {"return_value": _result(function, await result)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        return raised(error)
+
+
+def _arguments(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """Gives the positional arguments as JSON values, having made those by name so in place."""
+    if function.name.startswith(_OWN):
+        return list(args)
+    for name, value in kwargs.items():
+        kwargs[name] = _json(value, f"argument {name} of {function.name}")
+    return [_json(value, f"argument {number} of {function.name}") for number, value in enumerate(args, 1)]
+
+
+def _result(function: HostFunction, value: Any) -> Any:
+    return value if function.name.startswith(_OWN) else _json(value, f"the result of {function.name}")
+
+
+def _json(value: Any, what: str, depth: int = 0) -> Any:
+    """Gives a value with tuples as lists.
+
+    Raises:
+        TypeError: It is not a JSON value.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if depth > _MAX_DEPTH:
+        raise TypeError(f"{what} is nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(value, list | tuple):
+        return [_json(item, what, depth + 1) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _json(item, what, depth + 1) for key, item in value.items()}
+    raise TypeError(f"{what} must be made of str, int, float, bool, None, list and dict, not {type(value).__name__}")

@@ -1,0 +1,123 @@
+"""From what Monty gives or raises to an `Execution`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
+
+from rlmbox.types import CellError, Outcome
+
+_REPR_CHARS = 20_000
+_LIMIT_NAMES: dict[Outcome, str] = {
+    "timeout": "ExecutionTimeout",
+    "memory": "MemoryExceeded",
+    "stack": "StackOverflow",
+    "output": "OutputExceeded",
+    "crashed": "SandboxCrashed",
+}
+
+
+def json_value(value: Any, depth: int = 0) -> object:
+    """Gives a value from the sandbox as JSON, with the `repr` of what is not."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if depth < 50 and isinstance(value, list | tuple):
+        return [json_value(item, depth + 1) for item in value]
+    if depth < 50 and isinstance(value, dict):
+        return {k if isinstance(k, str) else repr(k): json_value(v, depth + 1) for k, v in value.items()}
+    return repr(value)
+
+
+def value_of(result: Any) -> tuple[object, str | None]:
+    """Splits what `_rlm_value` gave into the JSON value and its bounded `repr`; None and None for None."""
+    crossed, value = result
+    if value is None:
+        return None, None
+    text = repr(value) if crossed else value
+    return json_value(value), _bounded(text)
+
+
+def _bounded(text: str) -> str:
+    """Keeps the head and the tail of a long text."""
+    if len(text) <= _REPR_CHARS:
+        return text
+    half = _REPR_CHARS // 2
+    return f"{text[:half]} ... [{len(text) - _REPR_CHARS:,} characters dropped] ... {text[-half:]}"
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """Tells an exception of the cell from a limit and from the loss of the worker."""
+    if isinstance(error, MontyCrashedError):
+        return "timeout" if error.timed_out or "duration" in str(error) else "crashed"
+    if not isinstance(error, MontyError):
+        return "crashed"
+    text = str(error)
+    if text.startswith("TimeoutError: feed time limit exceeded"):
+        return "timeout"
+    if text.startswith("MemoryError: memory limit exceeded"):
+        return "memory"
+    return "stack" if text.startswith("RecursionError: maximum recursion depth") else "error"
+
+
+def cell_error(
+    error: Exception | None, outcome: Outcome, feeds: Mapping[str, tuple[str, ...]], limit: str
+) -> CellError:
+    """Describes the end of a cell.
+
+    Args:
+        error: What Monty raised; None for a cell that reached its end and a limit at once.
+        outcome: What `outcome_of` made of it.
+        feeds: The lines of each cell by the file name that Monty gave it.
+        limit: What to say of the limit, where it was one.
+    """
+    inner = error.exception() if isinstance(error, MontyError) else error
+    frames = _frames(error, feeds)
+    line = next((number for name, number, _ in reversed(frames) if name), None)
+    if outcome != "error" or inner is None:
+        name, message = _LIMIT_NAMES[outcome], limit if outcome != "crashed" else f"the sandbox's worker ended: {error}"
+    else:
+        name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
+        if message.startswith("Internal error in monty: exceptions can only be called"):
+            message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
+        text = str(error)
+        name = text.partition(":")[0] if ":" in text and text.partition(":")[0].isidentifier() else name
+    message = _bounded(message)
+    lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
+    return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
+
+
+def _frames(error: Exception | None, feeds: Mapping[str, tuple[str, ...]]) -> list[tuple[bool, int, str]]:
+    """Gives each frame as (is it the cell's, line, text)."""
+    if not isinstance(error, MontySyntaxError | MontyRuntimeError):
+        return []
+    found = []
+    for frame in error.traceback():
+        lines = feeds.get(frame.filename, ())
+        source = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""
+        where = f'  File "<rlm_session>", line {frame.line}'
+        if not isinstance(error, MontySyntaxError):
+            where += f", in {frame.function_name or '<module>'}"
+        if lines or not frame.filename.startswith("<python-input"):
+            found.append((bool(lines), frame.line, f"{where}\n    {source}" if source else where))
+    return found
+
+
+def _folded(frames: list[tuple[bool, int, str]]) -> list[tuple[bool, int, str]]:
+    """Keeps three of a run of equal frames, as Python does."""
+    kept: list[tuple[bool, int, str]] = []
+    repeats = 0
+    for frame in [*frames, None]:
+        if frame is not None and len(kept) >= 3 and kept[-3:] == [frame] * 3:
+            repeats += 1
+            continue
+        if repeats:
+            kept.append((False, 0, f"  [Previous line repeated {repeats} more time{'s' if repeats > 1 else ''}]"))
+            repeats = 0
+        if frame is not None:
+            kept.append(frame)
+    return kept

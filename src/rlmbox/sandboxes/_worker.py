@@ -1,0 +1,400 @@
+"""The process in which cells run: `python -I -S -X utf8 _worker.py READ_FD WRITE_FD [LIFELINE_FD]`.
+
+One file, standard library only, Python 3.11 and later; it is started where nothing of rlmbox is installed,
+with an empty environment, and holds no secret. It speaks JSON frames (four bytes of big-endian length, then
+UTF-8) over the two descriptors, which may be the same one. The language side of it, `_repl.py`, arrives as
+source in the first frame, so that a container's image need not know the version of rlmbox.
+
+Once a cell has run, this process belongs to whoever wrote the cell: what is kept in order here serves cells
+that mean well, and the host believes nothing of it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import types
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MAIN = threading.get_ident()
+START_THREAD = threading.Thread.start
+FRAME_BYTES = 64 << 20
+SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
+MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
+AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
+CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
+
+
+class ExecutionTimeout(BaseException):
+    """The cell's time is over; not an `Exception`, so that an ordinary `except` lets it pass."""
+
+
+class OutputExceeded(BaseException):
+    """The cell printed more than it may."""
+
+
+class Output(io.RawIOBase):
+    """What stands under a text stream: keeps the head and the tail of the bytes and counts the rest."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.begin(0, 0)
+
+    def begin(self, max_chars: int, flood_bytes: float) -> None:
+        self._head_chars, self._tail_chars, self.flood_bytes = max_chars - max_chars // 2, max_chars // 2, flood_bytes
+        self._head, self._tail = bytearray(), bytearray()
+        self._size = self._chars = 0
+
+    @property
+    def flooded(self) -> bool:
+        return self._size > self.flood_bytes
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        self._size += len(data)
+        self._chars += len(data.translate(None, CONTINUATION))
+        # Four bytes to a character at most; counted in characters at the end only.
+        taken = 4 * self._head_chars - len(self._head)
+        self._head += data[:taken]
+        self._tail += data[taken:][-4 * self._tail_chars :] if self._tail_chars else b""
+        if len(self._tail) > 8 * self._tail_chars:
+            del self._tail[: -4 * self._tail_chars]
+        if self.flooded:
+            raise OutputExceeded(f"the cell printed more than {self.flood_bytes:,} bytes")
+        return len(data)
+
+    def parts(self) -> tuple[str, int]:
+        """Gives what is kept and how many characters are not."""
+        whole, tail = (bytes(part).decode("utf-8", "replace") for part in (self._head + self._tail, self._tail))
+        dropped = self._chars - self._head_chars - self._tail_chars
+        if dropped <= 0:
+            return whole, 0
+        if len(tail) < self._tail_chars:  # nothing was trimmed, so head and tail are one text
+            tail = whole
+        tail = tail[len(tail) - self._tail_chars :]
+        return f"{whole[: self._head_chars]}\n... [{dropped:,} characters dropped] ...\n{tail}", dropped
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass  # the next cell writes here too
+
+
+class Clock:
+    """The cell's deadline: a timer whose signal raises in the main thread, held back while the wire is in use.
+
+    A signal that raised in the middle of a frame would leave half a frame on the wire.
+    """
+
+    def __init__(self) -> None:
+        self._timeout_s = self._left_s = 0.0
+        self.expired = self._armed = False
+        self._held: BaseException | None = None
+        self._shields = self._waiting = 0
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, lambda *_: self._ring())
+        signal.signal(signal.SIGINT, lambda *_: self._raise(KeyboardInterrupt("interrupted by the host")))
+
+    def start(self, timeout_s: float) -> None:
+        self._timeout_s, self.expired, self._held, self._armed = timeout_s, False, None, True
+        self._timer(timeout_s)
+
+    def stop(self) -> None:
+        self._armed = False
+        self._timer(0)
+
+    def wait(self, step: int) -> None:
+        # While a host call is under way, the deadline stands still.
+        before, self._waiting = self._waiting, self._waiting + step
+        if self._armed and not before:
+            self._left_s = self._timer(0)
+        elif self._armed and not self._waiting:
+            self._timer(max(self._left_s, 0.001))
+
+    def __enter__(self) -> None:
+        self._shields += threading.get_ident() == MAIN
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() == MAIN:
+            self._shields -= 1
+            held, self._held = self._held, None
+            if held is not None:
+                raise held
+
+    def _ring(self) -> None:
+        self.expired = self.expired or self._armed
+        self._raise(ExecutionTimeout(f"the cell ran longer than {self._timeout_s:g} s"))
+
+    def _raise(self, error: BaseException) -> None:
+        if self._armed and self._shields:
+            self._held = error
+        elif self._armed:
+            raise error
+
+    @staticmethod
+    def _timer(seconds: float) -> float:
+        if not hasattr(signal, "setitimer"):  # no such signal here: only the host's kill ends a cell
+            return 0.0
+        return signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S if seconds else 0)[0]
+
+
+class Wire:
+    """Frames to and from the host; any number of threads may call the host at once."""
+
+    def __init__(self, read_fd: int, write_fd: int, clock: Clock) -> None:
+        self._read_fd, self._write_fd, self._clock = read_fd, write_fd, clock
+        self._turn = threading.Condition(threading.Lock())
+        self._slots = threading.BoundedSemaphore(1)
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._pending: set[int] = set()
+        self._reading = self.open = self.forked = False
+        self._last_id = 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._in_child)
+
+    def widen(self, parallel_calls: int) -> None:
+        self._slots = threading.BoundedSemaphore(parallel_calls)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends a frame; raises ValueError for what cannot be one."""
+        try:
+            body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:  # lone surrogates; as escapes they pass, and the host replaces them
+            body = json.dumps(message, allow_nan=False).encode()
+        if len(body) > FRAME_BYTES:
+            raise ValueError(f"{len(body):,} bytes are more than the {FRAME_BYTES:,} of a frame")
+        left = memoryview(len(body).to_bytes(4, "big") + body)
+        try:
+            while left:
+                left = left[os.write(self._write_fd, left) :]
+        except OSError:
+            os._exit(1)  # without the wire there is nobody to work for
+
+    def receive(self) -> Any:
+        size = int.from_bytes(self._exactly(4), "big")
+        return json.loads(self._exactly(size).decode("utf-8", "surrogatepass"))
+
+    def _exactly(self, size: int) -> bytes:
+        parts = []
+        while size:
+            try:
+                part = os.read(self._read_fd, min(size, 1 << 20))
+            except OSError:
+                part = b""
+            if not part:
+                os._exit(0)
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Asks the host and waits for its answer, which has a `value` or an `error`."""
+        with self._clock, self._slots:
+            return self._await(self._ask(name, args, kwargs))
+
+    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> int:
+        if self.forked:
+            raise RuntimeError(f"{name}() cannot be called in a forked process")
+        with self._turn:
+            if not self.open:
+                raise RuntimeError(f"{name}() can be called only while a cell runs")
+            call_id = self._last_id + 1
+            try:
+                self.send({"type": "call", "id": call_id, "name": name, "args": args, "kwargs": kwargs})
+            except ValueError as error:  # too long, or an integer of thousands of digits
+                raise TypeError(f"{name}(): the arguments cannot be sent: {error}") from None
+            self._last_id = call_id
+            self._pending.add(call_id)
+            self._clock.wait(+1)
+            return call_id
+
+    def _await(self, call_id: int) -> dict[str, Any]:
+        """Reads frames until the answer is there; one of the waiting threads reads for all."""
+        while True:
+            with self._turn:
+                while self._reading and call_id not in self._answers:
+                    self._turn.wait()
+                if call_id in self._answers:
+                    return self._answers.pop(call_id)
+                self._reading = True
+            frame = self.receive()
+            with self._turn:
+                self._reading = False
+                self._answers[frame["id"]] = frame
+                self._pending.discard(frame["id"])
+                self._clock.wait(-1)
+                self._turn.notify_all()
+
+    def settle(self) -> None:
+        """Refuses further calls and waits for those of other threads, so that none outlives its cell."""
+        with self._turn:
+            self.open = False
+            while self._pending:
+                self._turn.wait()
+
+    def _in_child(self) -> None:
+        self.forked = True
+        for fd in {self._read_fd, self._write_fd}:
+            with suppress(OSError):
+                os.close(fd)
+
+
+class Memory:
+    """RLIMIT_AS, where there is one: lower while a cell runs, so that the worker can still report."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._resource: Any = None
+        with suppress(ImportError, OSError, ValueError):
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs 5 ms
+                mapped = int(file.read().split()[0]) * resource.getpagesize()
+            self._cell, self._hard = mapped + memory_bytes, mapped + memory_bytes + SPARE_BYTES
+            self._resource = resource
+
+    def limit(self, *, cell: bool) -> None:
+        if self._resource is not None:
+            with suppress(OSError, ValueError):
+                self._resource.setrlimit(self._resource.RLIMIT_AS, (self._cell if cell else self._hard, self._hard))
+
+
+class Worker:
+    """The loop over the host's requests."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._clock = Clock()
+        self._wire = Wire(read_fd, write_fd, self._clock)
+        self._outputs = Output(1), Output(2)
+        self._streams: list[Any] = [io.TextIOWrapper(o, "utf-8", "backslashreplace") for o in self._outputs]
+
+    def serve(self) -> None:
+        self._start(self._wire.receive())
+        while True:
+            frame = self._wire.receive()
+            reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
+            if self._wire.forked:
+                os._exit(0)  # a child that a cell forked, and that ran on to the end of the cell
+            self._wire.send({**reply, "type": "done", "id": frame["id"]})
+
+    def _start(self, frame: dict[str, Any]) -> None:
+        self._limits = limits = frame["limits"]
+        self._wire.widen(limits["parallel_calls"])
+        threading.stack_size(1 << 20)  # counted as memory in full; the default is 8 MiB each
+        setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
+        sys.setrecursionlimit(max(limits["recursion_depth"], MIN_RECURSION) + 50)
+        sys.path.extend(frame["path"])
+        module = types.ModuleType("_rlm_repl")
+        exec(compile(frame["repl"], "_repl.py", "exec"), vars(module))  # noqa: S102 - the host's own source
+        self._repl = module.Repl(frame, self._wire.call)
+        self._memory = Memory(limits["memory_bytes"])
+        self._wire.send({"type": "ready"})
+
+    def _guarded(self, work: Callable[[str], dict[str, Any]], code: str) -> dict[str, Any]:
+        """Does what may run a cell's code, under the cell's limits; gives what came of it."""
+        error, reply = None, {"value": None, "value_repr": None}
+        for output in self._outputs:
+            output.begin(self._limits["output_chars"], self._limits["output_flood_bytes"])
+        sys.stdout, sys.stderr = self._streams
+        self._wire.open = True
+        try:
+            try:
+                self._memory.limit(cell=True)
+                self._clock.start(self._limits["cell_timeout_s"])
+                reply = work(code)
+            finally:
+                self._clock.stop()
+                self._memory.limit(cell=False)
+        except BaseException as raised:  # noqa: BLE001 - whatever ends a cell is the cell's
+            self._clock.stop()
+            error = raised
+        self._wire.settle()
+        try:
+            return {**reply, **self._printed(), **self._ended(error)}
+        except BaseException as raised:  # noqa: BLE001 - such as memory that is full: the host must still hear
+            return {"outcome": "memory", "error": {"type": "MemoryExceeded", "message": type(raised).__name__}}
+
+    def _printed(self) -> dict[str, Any]:
+        self._flooded = any(output.flooded for output in self._outputs)
+        for stream, output in zip(self._streams, self._outputs, strict=True):
+            output.flood_bytes = float("inf") if self._flooded else output.flood_bytes
+            with suppress(OutputExceeded):
+                stream.flush()
+            self._flooded = self._flooded or output.flooded
+        (stdout, hidden), (stderr, hidden_too) = (output.parts() for output in self._outputs)
+        return {"stdout": stdout, "stderr": stderr, "dropped": hidden + hidden_too}
+
+    def _ended(self, error: BaseException | None) -> dict[str, Any]:
+        """Tells an exception of the cell from a limit; a limit counts also where the cell caught it."""
+        limits = self._limits
+        if self._flooded:
+            outcome, kind = "output", "OutputExceeded"
+            message = f"the cell printed more than {limits['output_flood_bytes']:,} bytes"
+        elif self._clock.expired:
+            outcome, kind, message = (
+                "timeout",
+                "ExecutionTimeout",
+                f"the cell ran longer than {limits['cell_timeout_s']:g} s",
+            )
+        elif isinstance(error, MemoryError):
+            outcome, kind, message = (
+                "memory",
+                "MemoryExceeded",
+                f"the cell needed more than {limits['memory_bytes']:,} bytes",
+            )
+        elif isinstance(error, RecursionError):
+            depth = max(limits["recursion_depth"], MIN_RECURSION)
+            outcome, kind, message = "stack", "StackOverflow", f"the cell recursed deeper than {depth:,} calls"
+        elif error is None:
+            return {"outcome": "ok", "error": None}
+        else:
+            outcome, kind, message = "error", None, None
+        return {"outcome": outcome, "error": self._repl.report(error, kind, message)}
+
+
+def start_first_thread(thread: threading.Thread) -> None:
+    """Starts a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
+    setattr(threading.Thread, "start", START_THREAD)  # noqa: B010 - mypy does not let methods be assigned
+    with suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
+    thread.start()
+
+
+def hold_lifeline(fd: int) -> None:
+    """Has the kernel kill this process group when the host is gone, whatever the cell is doing then."""
+    with suppress(ImportError, OSError, AttributeError):
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpid() if os.getpgrp() == os.getpid() else os.getpid())
+        fcntl.fcntl(fd, 10, signal.SIGKILL)  # F_SETSIG
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def main() -> None:
+    read_fd, write_fd, *lifeline = (int(word) for word in sys.argv[1:])
+    for fd in (read_fd, write_fd, *lifeline):
+        os.set_inheritable(fd, False)
+    for fd in lifeline:
+        hold_lifeline(fd)
+    sys.argv[:] = [""]
+    os.environ.clear()  # Python itself puts LC_CTYPE there
+    Worker(read_fd, write_fd).serve()
+
+
+if __name__ == "__main__":
+    main()

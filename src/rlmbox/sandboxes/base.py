@@ -1,0 +1,60 @@
+"""The seam between the loop and whatever runs a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from rlmbox.context import Context
+from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+
+INLINE_LIMIT_CHARS = 32_000_000
+"""Longest context that is a real `str` in the REPL; a longer one is an object that searches and slices it."""
+
+Host = Mapping[str, HostFunction]
+"""The fixed table of host functions that code may call, by name."""
+
+
+class Sandbox(Protocol):
+    """A place where cells of one session run; variables live from cell to cell.
+
+    Code in a cell sees `context` (and `P`), `query`, an empty `answer` dictionary, the host's functions and
+    the modules `re`, `json`, `math`, `base64`, `binascii` and `zlib` without importing them.
+
+    One session uses a sandbox from one task at a time. `close` may be called at any time, also twice, and
+    during a cell, which then ends.
+    """
+
+    @property
+    def name(self) -> str:
+        """The backend's name, such as `monty`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a model should know of this backend's Python, one sentence each."""
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Makes the namespace ready.
+
+        Args:
+            limits: What each cell may use.
+            context: The text; `context` in the REPL.
+            host: The functions that code may call.
+            query: The question; `query` in the REPL.
+
+        Raises:
+            SandboxUnavailable: The backend cannot run here.
+        """
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Runs a cell; whatever the cell does is data on the result.
+
+        Raises:
+            SandboxCrashed: The worker is gone and the namespace could not be rebuilt.
+        """
+
+    async def variables(self) -> Mapping[str, str]:
+        """Lists the variables that cells have set, each with a short description such as `list, 3 items`."""
+
+    async def close(self) -> None:
+        """Frees everything; afterwards nothing of the session is left."""

@@ -1,0 +1,1 @@
+"""The checks behind `rlmbox.testing.check_sandbox`, by subject."""

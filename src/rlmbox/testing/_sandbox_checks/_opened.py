@@ -1,0 +1,102 @@
+"""A started sandbox in the hands of a check."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rlmbox.context import Context
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+
+MakeSandbox = Callable[[], Sandbox]
+"""Makes a sandbox that has not been started; it is called once or twice for each check."""
+
+Check = Callable[[MakeSandbox], Awaitable[None]]
+"""A check: raises AssertionError where the sandbox breaks the contract."""
+
+LIMITS = CellLimits(cell_timeout_s=10.0)
+"""Limits that no check reaches by chance on a busy machine."""
+
+BRISK = CellLimits(cell_timeout_s=0.5)
+"""Limits for checks that run into the deadline."""
+
+
+def expect(fact: object, rule: str) -> None:
+    """Raises AssertionError with the rule that is broken."""
+    if not fact:
+        raise AssertionError(rule)
+
+
+def expect_equal(got: object, wanted: object, what: str) -> None:
+    """Raises AssertionError that shows both values."""
+    if got != wanted or type(got) is not type(wanted):
+        raise AssertionError(f"{what} is {wanted!r}, not {got!r}")
+
+
+class Opened:
+    """Runs cells and says clearly what went wrong.
+
+    Args:
+        sandbox: A started sandbox.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    async def run(self, code: str) -> Execution:
+        """Runs a cell that may end in any way."""
+        execution = await self.sandbox.execute(Cell(code))
+        expect(isinstance(execution, Execution), "execute gives an Execution")
+        expect((execution.error is None) == (execution.outcome == "ok"), "error is set exactly when outcome is not ok")
+        return execution
+
+    async def ok(self, code: str) -> Execution:
+        """Runs a cell that must succeed."""
+        execution = await self.run(code)
+        expect(execution.outcome == "ok", f"{code[:300]!r} runs; it gave {execution.outcome}: {execution.error}")
+        return execution
+
+    async def value(self, code: str) -> Any:
+        """Runs a cell and gives the value of its last expression."""
+        return (await self.ok(code)).value
+
+    async def fails(self, code: str, outcome: str = "error") -> Execution:
+        """Runs a cell that must end with an outcome."""
+        execution = await self.run(code)
+        expect(
+            execution.outcome == outcome,
+            f"{code[:300]!r} ends with {outcome!r}, not {execution.outcome!r}: {execution.error or execution.value!r}",
+        )
+        return execution
+
+    async def error(self, code: str, type_name: str) -> Execution:
+        """Runs a cell that must end with a Python exception of a type."""
+        execution = await self.fails(code)
+        got = execution.error.type if execution.error else None
+        expect(got == type_name, f"{code[:300]!r} raises {type_name}, not {got}: {execution.error}")
+        return execution
+
+    async def still_works(self) -> None:
+        """Checks that cells run after something went wrong."""
+        expect_equal(await self.value("40 + 2"), 42, "a cell's value after a limit or a crash")
+
+
+@asynccontextmanager
+async def opened(
+    make_sandbox: MakeSandbox,
+    host: Iterable[HostFunction] = (),
+    *,
+    text: str = "the context",
+    query: str = "the question",
+    limits: CellLimits = LIMITS,
+) -> AsyncIterator[Opened]:
+    """Starts a sandbox for a check and closes it afterwards, whatever the check does."""
+    sandbox = make_sandbox()
+    try:
+        table = {function.name: function for function in host}
+        await sandbox.start(limits, Context.from_text(text), table, query=query)
+        yield Opened(sandbox)
+    finally:
+        await sandbox.close()

@@ -1,0 +1,156 @@
+"""Checks of what a cell gives: its last expression and what it prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from rlmbox.testing._sandbox_checks._opened import LIMITS, MakeSandbox, expect, expect_equal, opened
+
+KEPT_CHARS = 10_000
+
+
+async def check_a_last_expression_is_the_value(make_sandbox: MakeSandbox) -> None:
+    """The last bare expression is the value, as JSON and as `repr`."""
+    async with opened(make_sandbox) as repl:
+        execution = await repl.ok("x = 20\nx + 1")
+        expect_equal(execution.value, 21, "the value")
+        expect_equal(execution.value_repr, "21", "its repr")
+
+
+async def check_a_statement_has_no_value(make_sandbox: MakeSandbox) -> None:
+    """A cell that ends with a statement has no value, whatever came before."""
+    async with opened(make_sandbox) as repl:
+        for code in ("5\nx = 1", "None", "for i in range(3):\n    i", "def f():\n    return 1"):
+            execution = await repl.ok(code)
+            expect(execution.value is None and execution.value_repr is None, f"{code!r} has no value")
+
+
+async def check_json_values_keep_their_types(make_sandbox: MakeSandbox) -> None:
+    """None, booleans, numbers, texts, lists and dictionaries arrive as themselves."""
+    async with opened(make_sandbox) as repl:
+        wanted = {"a": [1, 2.5, None, True], "b": {"c": "ü🎉\n"}, "d": [], "e": -(2**70)}
+        expect_equal(
+            await repl.value("{'a': [1, 2.5, None, True], 'b': {'c': 'ü🎉\\n'}, 'd': [], 'e': -2**70}"),
+            wanted,
+            "the value",
+        )
+
+
+async def check_other_values_are_their_repr(make_sandbox: MakeSandbox) -> None:
+    """What is not JSON arrives as text."""
+    async with opened(make_sandbox) as repl:
+        for code, wanted in (("{3}", "{3}"), ("b'ab'", "b'ab'"), ("float('inf')", "inf")):
+            execution = await repl.ok(code)
+            expect_equal(execution.value, wanted, f"the value of {code}")
+            expect_equal(execution.value_repr, wanted, f"the repr of {code}")
+
+
+async def check_values_can_be_written_as_json(make_sandbox: MakeSandbox) -> None:
+    """Whatever the cell gives, `value` is JSON, so that it can be recorded."""
+    async with opened(make_sandbox) as repl:
+        for code in (
+            "[float('nan')]",
+            "{1: {2, 3}}",
+            "(1, (2,))",
+            "[re.compile('x')]",
+            "len",
+            "x = []\nx.append(x)\nx",
+        ):
+            execution = await repl.ok(code)
+            json.dumps(execution.value, allow_nan=False)
+            expect(execution.value_repr, f"{code!r} has a repr")
+
+
+async def check_a_large_value_is_bounded(make_sandbox: MakeSandbox) -> None:
+    """The `repr` of a value of megabytes is cut; the host does not have to hold it."""
+    async with opened(make_sandbox) as repl:
+        execution = await repl.ok("['x' * 100] * 200_000")
+        expect(execution.value_repr and len(execution.value_repr) < 200_000, "the repr is bounded")
+
+
+async def check_print_is_captured(make_sandbox: MakeSandbox) -> None:
+    """`print` goes to stdout as Python would write it."""
+    async with opened(make_sandbox) as repl:
+        execution = await repl.ok("print('a', 1, [2.0], sep='-', end='!\\n')\nprint()\nprint('b', end='')")
+        expect_equal(execution.stdout, "a-1-[2.0]!\n\nb", "stdout")
+        expect_equal((execution.stderr, execution.dropped_chars), ("", 0), "stderr and dropped characters")
+
+
+async def check_stderr_is_apart(make_sandbox: MakeSandbox) -> None:
+    """What is printed to `sys.stderr` is not in stdout."""
+    async with opened(make_sandbox) as repl:
+        execution = await repl.ok("import sys\nprint('out')\nprint('err', file=sys.stderr)")
+        expect_equal((execution.stdout, execution.stderr), ("out\n", "err\n"), "stdout and stderr")
+
+
+async def check_output_keeps_its_characters(make_sandbox: MakeSandbox) -> None:
+    """Accents, other scripts, emoji and NUL pass unchanged."""
+    text = "é ü 日本語 🎉👩‍👩‍👧 \u202e\x00 end"
+    async with opened(make_sandbox) as repl:
+        expect_equal((await repl.ok(f"print({text!r})")).stdout, text + "\n", "stdout")
+
+
+async def check_output_can_always_be_encoded(make_sandbox: MakeSandbox) -> None:
+    """Lone surrogates do not get out: output, values and errors can be written as UTF-8."""
+    async with opened(make_sandbox) as repl:
+        execution = await repl.ok("s = '\\ud800x'\nprint(s)\ns")
+        failed = await repl.run("raise ValueError('\\udfff')")
+        for text in (execution.stdout, execution.value, execution.value_repr, failed.error and failed.error.message):
+            str(text).encode()
+
+
+async def check_output_belongs_to_its_cell(make_sandbox: MakeSandbox) -> None:
+    """A cell's output is not that of the cell before, also when that one failed."""
+    async with opened(make_sandbox) as repl:
+        failed = await repl.fails("print('first', end='')\n1/0")
+        expect_equal(failed.stdout, "first", "stdout before the error")
+        expect_equal((await repl.ok("print('second')")).stdout, "second\n", "stdout of the next cell")
+
+
+async def check_long_output_keeps_head_and_tail(make_sandbox: MakeSandbox) -> None:
+    """Beyond `output_chars` the middle is dropped, and how much is said."""
+    limits = replace(LIMITS, output_chars=KEPT_CHARS)
+    async with opened(make_sandbox, limits=limits) as repl:
+        execution = await repl.ok("print('BEGIN')\nfor i in range(20000):\n    print('line', i, 'é')\nprint('END')")
+        written = len("BEGIN\nEND\n") + sum(len(f"line {i} é\n") for i in range(20_000))
+        expect(execution.stdout.startswith("BEGIN\nline 0 é\n"), "the head is kept")
+        expect(execution.stdout.endswith("line 19999 é\nEND\n"), "the tail is kept")
+        expect(
+            KEPT_CHARS * 0.9 <= len(execution.stdout) <= KEPT_CHARS + 200,
+            f"{len(execution.stdout)} characters are kept",
+        )
+        expect_equal(execution.dropped_chars, written - KEPT_CHARS, "the number of dropped characters")
+
+
+async def check_one_huge_print_is_bounded(make_sandbox: MakeSandbox) -> None:
+    """A single text of megabytes without a line end is bounded too."""
+    limits = replace(LIMITS, output_chars=KEPT_CHARS)
+    async with opened(make_sandbox, limits=limits) as repl:
+        execution = await repl.ok("print('a' * 5_000_000 + 'z', end='')")
+        expect(execution.stdout[0] == "a" and execution.stdout[-1] == "z", "head and tail are kept")
+        expect(len(execution.stdout) <= KEPT_CHARS + 200, "stdout is bounded")
+        expect_equal(execution.dropped_chars, 5_000_001 - KEPT_CHARS, "the number of dropped characters")
+
+
+async def check_an_output_flood_ends_the_cell(make_sandbox: MakeSandbox) -> None:
+    """A cell that prints more than `output_flood_bytes` ends with OutputExceeded."""
+    limits = replace(LIMITS, output_chars=KEPT_CHARS, output_flood_bytes=1_000_000)
+    async with opened(make_sandbox, limits=limits) as repl:
+        execution = await repl.fails("while True:\n    print('x' * 1000)", "output")
+        expect(execution.error and execution.error.type == "OutputExceeded", "the error is OutputExceeded")
+        expect(len(execution.stdout) <= KEPT_CHARS + 200, "stdout is bounded")
+        await repl.still_works()
+
+
+async def check_output_up_to_the_flood_is_allowed(make_sandbox: MakeSandbox) -> None:
+    """Much output below the flood is an ordinary cell."""
+    limits = replace(LIMITS, output_chars=KEPT_CHARS, output_flood_bytes=3_000_000)
+    async with opened(make_sandbox, limits=limits) as repl:
+        await repl.ok("for _ in range(2000):\n    print('x' * 1000)")
+
+
+async def check_nothing_waits_for_input(make_sandbox: MakeSandbox) -> None:
+    """`input()` fails at once; there is nobody to type."""
+    async with opened(make_sandbox) as repl:
+        await repl.fails("input('name? ')")

@@ -1,0 +1,105 @@
+"""The checks that every `Sandbox` passes, in a form that a third-party implementation can run.
+
+A check is an async function `check_…(make_sandbox)` that raises AssertionError where the contract is broken. A
+backend may state the checks that it does not meet, each with the reason; one that it meets all the same is
+an error too, so that such a list stays true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, ModuleType
+
+import anyio
+
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.testing._sandbox_checks import errors, host_calls, isolation, lifecycle, limits, namespace, values
+from rlmbox.testing._sandbox_checks._opened import Check, MakeSandbox
+
+CHECK_TIMEOUT_S = 60.0
+"""Seconds after which a check has failed."""
+
+
+def _checks_of(*modules: ModuleType) -> Mapping[str, Check]:
+    return MappingProxyType(
+        {name: getattr(module, name) for module in modules for name in vars(module) if name.startswith("check_")}
+    )
+
+
+CHECKS: Mapping[str, Check] = _checks_of(namespace, values, errors, host_calls, limits, lifecycle, isolation)
+"""The checks by name, in the order they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run of the checks gave.
+
+    Attributes:
+        passed: Names of the checks that were met.
+        gaps: Those that were declared not to be met, and are not, with the declared reason.
+        failed: Those that were not met, and those declared so that are met, with what is wrong.
+    """
+
+    passed: tuple[str, ...] = ()
+    gaps: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    failed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check was met or is a declared gap."""
+        return not self.failed
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.passed)} passed, {len(self.gaps)} declared gaps, {len(self.failed)} failed"]
+        return "\n".join([*lines, *(f"{name}: {why}" for name, why in self.failed.items())])
+
+
+async def check_sandbox(make_sandbox: MakeSandbox, *, known_gaps: Mapping[str, str] = MappingProxyType({})) -> Report:
+    """Checks that a sandbox keeps the contract of `rlmbox.sandboxes.base.Sandbox`.
+
+    Takes about half a minute. What a cell must not be able to do is checked from the host's side; exhausting
+    cells are run only after their limit was seen to hold.
+
+    Args:
+        make_sandbox: Makes a sandbox that has not been started; called for each check.
+        known_gaps: Names of checks that the sandbox does not meet, each with the reason.
+
+    Returns:
+        What was met and what was not; `assert report.ok, report` in a test.
+
+    Raises:
+        ValueError: `known_gaps` names a check that there is not.
+        SandboxUnavailable: The backend cannot run here.
+    """
+    unknown = set(known_gaps) - set(CHECKS)
+    if unknown:
+        raise ValueError(f"no such check: {', '.join(sorted(unknown))}")
+    passed: list[str] = []
+    gaps: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for name, check in CHECKS.items():
+        problem = await _problem(check, make_sandbox)
+        if name not in known_gaps and problem is None:
+            passed.append(name)
+        elif name not in known_gaps:
+            failed[name] = str(problem)
+        elif problem is None:
+            failed[name] = f"it is met, but declared as a gap: {known_gaps[name]}"
+        else:
+            gaps[name] = known_gaps[name]
+    return Report(tuple(passed), gaps, failed)
+
+
+async def _problem(check: Check, make_sandbox: MakeSandbox) -> str | None:
+    """Runs a check; gives what is wrong."""
+    try:
+        with anyio.fail_after(CHECK_TIMEOUT_S):
+            await check(make_sandbox)
+    except SandboxUnavailable:
+        raise
+    except AssertionError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - a backend may break in any way; the others are checked still
+        return f"{type(error).__name__}: {error}"
+    return None

@@ -1,0 +1,267 @@
+"""An HTTP server on loopback that speaks the providers' real protocols and plays a script.
+
+It exists so that tests, also of programs in other processes, go through the real SDK and a real socket without a
+paid model in reach:
+
+    with ProviderServer(["first reply", http_fault(429), "second reply"]) as server:
+        model = provider_model("openai:any", base_url=server.openai_url)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import repeat
+from types import MappingProxyType, TracebackType
+from typing import Literal, Self
+
+from rlmbox.testing.provider_wire import (
+    Protocol,
+    ProviderReply,
+    ProviderRequest,
+    error_body,
+    recognise,
+    reply_body,
+    too_long_message,
+)
+
+FaultKind = Literal["status", "too_long", "reset", "truncated", "not_json", "no_choice", "hang", "hang_up", "bomb"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFault:
+    """Something that goes wrong instead of a reply.
+
+    Attributes:
+        kind: `status` answers with an HTTP error, `too_long` with the provider's refusal of a request longer than
+            the window. `reset` breaks the connection in the middle of the body, `truncated` sends half of the
+            JSON as if it were whole, `not_json` a web page, and `no_choice` an empty JSON object. `hang` never
+            answers, `hang_up` ends the connection instead, and `bomb` sends a small compressed body that unpacks
+            to 80 MB.
+        status: The HTTP status of `status`.
+        message: What the provider says; by default it repeats the request's key, as some do.
+        code: OpenAI's machine-readable code.
+        headers: Further headers, such as `Retry-After`.
+        details: Google's further details of an error.
+        delay_s: Seconds before anything happens.
+    """
+
+    kind: FaultKind = "status"
+    status: int = 500
+    message: str = ""
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    details: tuple[Mapping[str, str], ...] = ()
+    delay_s: float = 0.0
+
+
+def http_fault(
+    status: int, *, retry_after: str | None = None, message: str = "", code: str | None = None
+) -> ProviderFault:
+    """Gives an HTTP error.
+
+    Args:
+        status: The status.
+        retry_after: The `Retry-After` header, or None for none.
+        message: What the provider says.
+        code: OpenAI's machine-readable code.
+    """
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return ProviderFault("status", status, message, code, MappingProxyType(headers))
+
+
+Answer = str | ProviderReply | ProviderFault
+Entry = Answer | Callable[[ProviderRequest], Answer]
+Script = Entry | Iterable[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    sent_bytes: int | None = None
+
+
+class ProviderServer:
+    """A server that plays a script of replies and faults, each request taking the next entry.
+
+    It runs in a thread of its own, between entering and leaving it with `with` or `async with`. A script is a list;
+    or one entry, which then answers every request. An entry is a text, a `ProviderReply`, a `ProviderFault`, or a
+    function from the request to one of them, which is called in the server's thread. Where the script is over, the
+    answer is status 400 with a message that says so.
+
+    Attributes:
+        requests: The requests that came, in order.
+        max_concurrency: Most requests that were under way at once.
+        port: The port on 127.0.0.1.
+    """
+
+    def __init__(self, script: Script = "ok") -> None:
+        self.requests: list[ProviderRequest] = []
+        self.max_concurrency = 0
+        self.port = 0
+        one = isinstance(script, str | ProviderReply | ProviderFault) or callable(script)
+        self._entries: Iterator[Entry] = repeat(script) if one else iter(script)  # type: ignore[arg-type]
+        self._under_way = 0
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="provider-server", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address without a path: the base URL for Anthropic, Google and Azure."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL for OpenAI's protocol."""
+        return f"{self.url}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, None, None, None)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        connections: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            connections[task] = writer
+            # A client that goes away in the middle of an exchange is what some tests are about.
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._converse(reader, writer)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            del connections[task]
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        # A connection that was accepted a moment ago has no writer yet; closing the server now would leave it open.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in connections.values():
+                writer.transport.abort()
+            await asyncio.wait(others, timeout=0.02)
+        server.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            request_line, *lines = head.decode("latin-1").split("\r\n")
+            path = request_line.split(" ")[1]
+            headers = {
+                name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+            }
+            raw = await reader.readexactly(int(headers.get("content-length", "0")))
+            self._under_way += 1
+            self.max_concurrency = max(self.max_concurrency, self._under_way)
+            try:
+                response = await self._answer(path, headers, raw)
+            finally:
+                self._under_way -= 1
+            if response is None or not await _send(writer, response):
+                return
+
+    async def _answer(self, path: str, headers: Mapping[str, str], raw: bytes) -> _Response | None:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        request = recognise(path, MappingProxyType(dict(headers)), body)
+        if request is None:
+            return _error("openai", 404, f"the test server has nothing at {path}")
+        self.requests.append(request)
+        entry = next(self._entries, None)
+        if entry is None:
+            return _error(request.protocol, 400, "the test server's script is over")
+        try:
+            answer = entry(request) if callable(entry) else entry
+        except Exception as error:  # noqa: BLE001 - it belongs to the test, which sees it as the provider's refusal
+            return _error(request.protocol, 400, f"the test server's script raised {error!r}")
+        answer = ProviderReply(answer) if isinstance(answer, str) else answer
+        hangs = isinstance(answer, ProviderFault) and answer.kind == "hang"
+        if hangs or answer.delay_s:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), None if hangs else answer.delay_s)
+        return _response(request, answer)
+
+
+def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault) -> _Response | None:
+    if isinstance(answer, ProviderReply):
+        return _json(200, reply_body(request, answer))
+    if answer.kind == "status":
+        message = answer.message or f"refused the request of {request.key}"
+        body = error_body(request.protocol, answer.status, message, answer.code)
+        if answer.details:
+            body["error"]["details"] = [dict(detail) for detail in answer.details]
+        return _json(answer.status, body, answer.headers)
+    if answer.kind == "too_long":
+        return _error(request.protocol, 400, *too_long_message(request.protocol))
+    whole = _json(200, reply_body(request, ProviderReply("a reply that is never read whole")))
+    if answer.kind == "reset":
+        return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)
+    if answer.kind == "truncated":
+        return _Response(200, whole.body[: len(whole.body) // 2], whole.headers)
+    if answer.kind == "not_json":
+        return _Response(200, b"<html>Please log in</html>", MappingProxyType({"Content-Type": "text/html"}))
+    if answer.kind == "no_choice":
+        return _json(200, {})
+    if answer.kind == "bomb":
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        return _Response(200, _bomb(), MappingProxyType(headers))
+    return None
+
+
+def _bomb() -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join(packer.compress(b" " * 1024 * 1024) for _ in range(80)) + packer.flush()
+
+
+def _json(status: int, body: object, headers: Mapping[str, str] = MappingProxyType({})) -> _Response:
+    return _Response(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
+
+
+def _error(protocol: Protocol, status: int, message: str, code: str | None = None) -> _Response:
+    return _json(status, error_body(protocol, status, message, code))
+
+
+async def _send(writer: asyncio.StreamWriter, response: _Response) -> bool:
+    """Writes a response; says whether the connection can go on."""
+    head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body)}"]
+    head += [f"{name}: {value}" for name, value in response.headers.items()]
+    writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+    writer.write(response.body[: response.sent_bytes])
+    await writer.drain()
+    if response.sent_bytes is not None:
+        writer.transport.abort()
+        return False
+    return True

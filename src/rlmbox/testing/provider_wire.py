@@ -1,0 +1,272 @@
+"""How each provider writes requests, replies and errors: the protocols behind `ProviderServer`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, cast
+
+from rlmbox.types import Message, Role, StopReason
+
+Protocol = Literal["openai", "azure", "anthropic", "google"]
+Json = dict[str, Any]
+
+_PATHS: tuple[tuple[Protocol, re.Pattern[str]], ...] = (
+    ("azure", re.compile(r"/openai/deployments/(?P<model>[^/]+)/chat/completions")),
+    ("azure", re.compile(r"/openai/v1/chat/completions")),
+    ("openai", re.compile(r"(?:/[\w.-]+)*/chat/completions")),
+    ("anthropic", re.compile(r"/v1/messages")),
+    ("google", re.compile(r"/v1beta/models/(?P<model>[^/:]+):generateContent")),
+)
+_FINISH: Mapping[str, Mapping[StopReason, str]] = MappingProxyType(
+    {
+        "openai": MappingProxyType({"stop": "stop", "length": "length", "content_filter": "content_filter"}),
+        "anthropic": MappingProxyType({"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}),
+        "google": MappingProxyType({"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}),
+    }
+)
+_ANTHROPIC_ERRORS = MappingProxyType(
+    {
+        400: "invalid_request_error",
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        529: "overloaded_error",
+    }
+)
+_GOOGLE_ERRORS = MappingProxyType(
+    {
+        400: "INVALID_ARGUMENT",
+        401: "UNAUTHENTICATED",
+        403: "PERMISSION_DENIED",
+        404: "NOT_FOUND",
+        429: "RESOURCE_EXHAUSTED",
+        500: "INTERNAL",
+        503: "UNAVAILABLE",
+    }
+)
+_CODES = MappingProxyType({401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """A request as it came over the wire.
+
+    Attributes:
+        path: The path with its query.
+        headers: The headers, their names in lower case.
+        body: The JSON body.
+        protocol: The provider whose protocol it is in.
+        model: The model that it names.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    body: Json
+    protocol: Protocol
+    model: str
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation, the same whatever the protocol."""
+        if self.protocol == "google":
+            instruction = _google_text(self.body.get("systemInstruction"))
+            turns = [_message(turn.get("role"), _google_text(turn)) for turn in self.body.get("contents", [])]
+        else:
+            instruction = _text(self.body.get("system"))
+            turns = [_message(turn["role"], _text(turn.get("content"))) for turn in self.body.get("messages", [])]
+        return (*([Message("system", instruction)] if instruction else []), *turns)
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The longest reply that it allows, in tokens; None where it does not say."""
+        places = (self.body, self.body.get("generationConfig", {}))
+        names = ("max_completion_tokens", "max_tokens", "maxOutputTokens")
+        return next((int(place[name]) for place in places for name in names if name in place), None)
+
+    @property
+    def key(self) -> str:
+        """The key that it carries, in whatever form the provider wants it."""
+        for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key"):
+            if name in self.headers:
+                return self.headers[name].removeprefix("Bearer ")
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReply:
+    """A reply, the same whatever the protocol.
+
+    Attributes:
+        text: The reply's text.
+        stop_reason: Why it ended.
+        input_tokens: Tokens sent, including cached ones; None leaves usage out of the reply.
+        cached_input_tokens: The part of them that was cached.
+        output_tokens: Tokens received, including reasoning.
+        reasoning_tokens: The part of them that was reasoning.
+        reasoning: What the model thought, in the place that the protocol has for it.
+        delay_s: Seconds before the reply begins.
+    """
+
+    text: str = ""
+    stop_reason: StopReason = "stop"
+    input_tokens: int | None = 11
+    cached_input_tokens: int = 0
+    output_tokens: int = 7
+    reasoning_tokens: int = 0
+    reasoning: str = ""
+    delay_s: float = 0.0
+
+
+def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRequest | None:
+    """Tells which protocol a request is in; None where it is in none.
+
+    Args:
+        path: The path with its query.
+        headers: The headers, their names in lower case.
+        body: The decoded JSON body.
+    """
+    if not isinstance(body, dict):
+        return None
+    for protocol, pattern in _PATHS:
+        match = pattern.fullmatch(path.partition("?")[0])
+        if match:
+            model = match.groupdict().get("model") or str(body.get("model", ""))
+            return ProviderRequest(path, headers, body, protocol, model)
+    return None
+
+
+def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
+    """Writes a reply in the request's protocol.
+
+    Args:
+        request: What is answered.
+        reply: The answer.
+    """
+    if request.protocol == "anthropic":
+        return _anthropic_reply(request, reply)
+    if request.protocol == "google":
+        return _google_reply(request, reply)
+    return _openai_reply(request, reply)
+
+
+def error_body(protocol: Protocol, status: int, message: str, code: str | None) -> Json:
+    """Writes an error in a protocol.
+
+    Args:
+        protocol: The protocol.
+        status: The HTTP status.
+        message: What the provider says.
+        code: OpenAI's machine-readable code, or None for the status's own.
+    """
+    if protocol == "anthropic":
+        return {"type": "error", "error": {"type": _ANTHROPIC_ERRORS.get(status, "api_error"), "message": message}}
+    if protocol == "google":
+        return {"error": {"code": status, "message": message, "status": _GOOGLE_ERRORS.get(status, "UNKNOWN")}}
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code or _CODES.get(status)}}
+
+
+def too_long_message(protocol: Protocol) -> tuple[str, str | None]:
+    """Gives the message and the code with which a provider refuses a request that its window cannot hold.
+
+    Args:
+        protocol: The protocol.
+    """
+    if protocol == "anthropic":
+        return "prompt is too long: 250000 tokens > 200000 maximum", None
+    if protocol == "google":
+        return "The input token count (250000) exceeds the maximum number of tokens allowed (200000).", None
+    return "This model's maximum context length is 128000 tokens.", "context_length_exceeded"
+
+
+def _openai_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
+    message: Json = {"role": "assistant", "content": reply.text}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+    finish = _FINISH["openai"][reply.stop_reason]
+    body: Json = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": request.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+    }
+    if reply.input_tokens is not None:
+        body["usage"] = {
+            "prompt_tokens": reply.input_tokens,
+            "completion_tokens": reply.output_tokens,
+            "total_tokens": reply.input_tokens + reply.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": reply.cached_input_tokens},
+            "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
+        }
+    return body
+
+
+def _anthropic_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
+    content: list[Json] = []
+    if reply.reasoning:
+        content.append({"type": "thinking", "thinking": reply.reasoning, "signature": "c2lnbmVk"})
+    if reply.text:
+        content.append({"type": "text", "text": reply.text})
+    usage: Json = {"input_tokens": 0, "output_tokens": 0}
+    if reply.input_tokens is not None:
+        # Anthropic counts cached input apart from the rest.
+        usage = {
+            "input_tokens": reply.input_tokens - reply.cached_input_tokens,
+            "cache_read_input_tokens": reply.cached_input_tokens,
+            "cache_creation_input_tokens": 0,
+            "output_tokens": reply.output_tokens,
+        }
+        if reply.reasoning_tokens:
+            usage["output_tokens_details"] = {"thinking_tokens": reply.reasoning_tokens}
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": request.model,
+        "content": content,
+        "stop_reason": _FINISH["anthropic"][reply.stop_reason],
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _google_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
+    parts: list[Json] = [{"text": reply.reasoning, "thought": True}] if reply.reasoning else []
+    parts.append({"text": reply.text})
+    finish = _FINISH["google"][reply.stop_reason]
+    body: Json = {
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": finish}],
+        "modelVersion": request.model,
+        "responseId": "response-1",
+    }
+    if reply.input_tokens is not None:
+        # Google counts reasoning apart from the candidates.
+        body["usageMetadata"] = {
+            "promptTokenCount": reply.input_tokens,
+            "cachedContentTokenCount": reply.cached_input_tokens,
+            "candidatesTokenCount": reply.output_tokens - reply.reasoning_tokens,
+            "thoughtsTokenCount": reply.reasoning_tokens,
+            "totalTokenCount": reply.input_tokens + reply.output_tokens,
+        }
+    return body
+
+
+def _message(role: object, text: str) -> Message:
+    role = {"model": "assistant", "developer": "system"}.get(str(role), role)
+    return Message(cast("Role", role), text)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return "".join(str(part.get("text", "")) for part in content)
+    return str(content or "")
+
+
+def _google_text(content: object) -> str:
+    return _text(content.get("parts")) if isinstance(content, Mapping) else ""

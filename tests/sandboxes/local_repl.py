@@ -1,0 +1,68 @@
+"""A session in `local`, and what the host can see of it from outside."""
+
+import os
+import tempfile
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rlmbox.context import Context
+from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+
+LIMITS = CellLimits(cell_timeout_s=10.0)
+
+
+class Repl:
+    def __init__(self, sandbox: LocalSandbox) -> None:
+        self.sandbox = sandbox
+
+    async def run(self, code: str) -> Execution:
+        return await self.sandbox.execute(Cell(textwrap.dedent(code)))
+
+    async def value(self, code: str) -> Any:
+        execution = await self.run(code)
+        assert execution.outcome == "ok", execution
+        return execution.value
+
+
+@asynccontextmanager
+async def local(
+    *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS, packages: list[Path] | None = None
+) -> AsyncIterator[Repl]:
+    sandbox = LocalSandbox(unsafe_no_isolation=True, package_paths=packages or ())
+    try:
+        await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
+        yield Repl(sandbox)
+    finally:
+        await sandbox.close()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not only waiting to be reaped by somebody else."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return not Path("/proc/self").exists()
+
+
+def wait_for_end(pid: int) -> None:
+    for _ in range(500):
+        if not is_running(pid):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} is still running")
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def private_directories() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("rlmbox-local-*"))

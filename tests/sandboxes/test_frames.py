@@ -1,0 +1,166 @@
+"""No bytes are believed that a worker sends."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlmbox.sandboxes._frames import Done, FrameLimits, Inbox, Violation, encode
+from sandboxes.wire import DONE, ECHO, Attacker, call, frame, lost, meet, raw
+
+HOSTILE = {
+    "a length of four gigabytes": (b"\xff\xff\xff\xff", "announced a frame of 4,294,967,295 bytes"),
+    "a length just over the cap": ((64 * 1024 * 1024 + 1).to_bytes(4, "big"), "announced a frame"),
+    "an empty frame": (raw(b""), "not JSON"),
+    "bytes that are not UTF-8": (raw(b'{"type": "\xff\xfe"}'), "not JSON"),
+    "text that is not JSON": (raw(b"import os"), "not JSON"),
+    "a pickle": (raw(b"\x80\x04\x95\x1a\x00\x00\x00"), "not JSON"),
+    "half an object": (raw(b'{"type": "done"'), "not JSON"),
+    "NaN": (raw(b'{"type": "done", "value": NaN}'), "not JSON"),
+    "Infinity": (raw(b'{"type": "done", "value": -Infinity}'), "not JSON"),
+    "a number that overflows": (raw(b'{"type": "done", "value": 1e999999}'), "not JSON"),
+    "an integer of a million digits": (raw(b'{"id": ' + b"9" * 1_000_000 + b"}"), "not JSON"),
+    "a hundred thousand open brackets": (raw(b"[" * 100_000), "nested deeper"),
+    "deep objects": (raw(b'{"a":' * 1000 + b"1" + b"}" * 1000), "nested deeper"),
+    "a million empty lists": (raw(b"[" + b"[]," * 1_000_000 + b"[]]"), "more than 500,000 values"),
+    "a million texts": (raw(b"[" + b'"",' * 1_000_000 + b'""]'), "more than 500,000 values"),
+    "texts without commas between": (raw(b"[" * 65 + b'""' * 1_000_000), "more than 500,000 values"),
+    "an unknown type": (frame({"type": "exec", "code": "1"}), "unknown type 'exec'"),
+    "a type that is a list": (frame({"type": ["done"]}), "unknown type"),
+    "no type": (frame({}), "unknown type"),
+    "a list": (frame([1]), "not an object"),
+    "null": (frame(None), "not an object"),
+    "a reply without a number": (frame({"type": "done", "outcome": "ok"}), "'id' is a NoneType"),
+    "a reply numbered true": (frame({**DONE, "id": True}), "'id' is a bool"),
+    "a reply to another request": (frame({**DONE, "id": 2}), "another request"),
+    "an outcome only the host can give": (frame({**DONE, "outcome": "crashed", "error": {}}), "unknown outcome"),
+    "an outcome that is a dictionary": (frame({**DONE, "outcome": {}}), "'outcome' is a dict"),
+    "success with an error": (frame({**DONE, "error": {"type": "E", "message": ""}}), "with an error"),
+    "failure without an error": (frame({**DONE, "outcome": "error"}), "without an error"),
+    "an error without a type": (frame({**DONE, "outcome": "error", "error": {"message": ""}}), "'type' is a NoneType"),
+    "output that is a number": (frame({**DONE, "stdout": 5}), "'stdout' is a int"),
+    "a count that is a text": (frame({**DONE, "dropped": "5"}), "'dropped' is a str"),
+    "readiness in the middle": (frame({"type": "ready"}), "reply to something else"),
+    "more after the end": (frame(DONE) + b"\x00", "more after the end of a cell"),
+    "two replies": (frame(DONE) * 2, "more after the end of a cell"),
+    "an unknown function": (call(1, "os.system", "id"), "unknown function 'os.system'"),
+    "a function with a strange name": (call(1, "__class__"), "unknown function"),
+    "a call without arguments": (frame({"type": "call", "id": 1, "name": "echo"}), "'args' is a NoneType"),
+    "arguments that are a text": (
+        frame({"type": "call", "id": 1, "name": "echo", "args": "x", "kwargs": {}}),
+        "'args'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
+async def test_hostile_bytes_end_the_worker_and_nothing_else(data: bytes, reason: str) -> None:
+    def script(worker: Attacker) -> None:
+        worker.send(data)
+        worker.stay()
+
+    reply = await lost(script, ECHO)
+    assert reply.outcome == "crashed"
+    assert reply.message.startswith("the worker broke the protocol: it ")
+    assert reason in reply.message
+    assert len(reply.message) < 500
+
+
+async def test_lone_surrogates_are_replaced() -> None:
+    def script(worker: Attacker) -> None:
+        worker.send(frame({**DONE, "stdout": "\ud800 😀", "value": {"\udfff": ["\udc00"]}}))
+        worker.stay()
+
+    reply, _ = await meet(script)
+    assert isinstance(reply, Done)
+    assert reply.stdout == "\ufffd 😀"
+    assert reply.value == {"\ufffd": ["\ufffd"]}
+
+
+async def test_long_texts_of_an_error_are_cut() -> None:
+    error = {"type": "E" * 10_000, "message": "m" * 1_000_000, "traceback": "t" * 1_000_000, "line": 3}
+
+    def script(worker: Attacker) -> None:
+        worker.send(frame({**DONE, "outcome": "error", "error": error}))
+        worker.stay()
+
+    reply, _ = await meet(script)
+    assert isinstance(reply, Done)
+    assert reply.error is not None
+    assert len(reply.error.type) + len(reply.error.message) + len(reply.error.traceback) < 150_000
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(json_values, st.integers(1, 7))
+@settings(max_examples=200, deadline=None)
+def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, depth: int) -> None:
+    inbox = Inbox(FrameLimits(depth=depth))
+    inbox.feed(encode({**DONE, "value": value}))
+    if 1 + _depth(value) > depth:
+        with pytest.raises(Violation, match="nested deeper"):
+            inbox.take()
+    else:
+        message = inbox.take()
+        assert isinstance(message, Done)
+        assert message.value == value
+        assert inbox.is_empty
+
+
+@given(st.text(alphabet='[]{}",:\\\n é', max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_brackets_and_commas_in_texts_do_not_count(text: str) -> None:
+    inbox = Inbox(FrameLimits(depth=2, nodes=40))
+    inbox.feed(encode({**DONE, "value": [text]}))
+    message = inbox.take()
+    assert isinstance(message, Done)
+    assert message.value == [text]
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_message_or_a_violation(data: bytes) -> None:
+    inbox = Inbox(FrameLimits(frame_bytes=250))
+    inbox.feed(raw(data))
+    with pytest.raises(Violation):
+        inbox.take()
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_messages_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> None:
+    inbox = Inbox(FrameLimits())
+    data = b"".join(encode({**DONE, "id": number, "value": "é" * number}) for number in range(5))
+    found: list[Any] = []
+    while data:
+        size = cuts[len(found) % len(cuts)]
+        inbox.feed(data[:size])
+        data = data[size:]
+        while (message := inbox.take()) is not None:
+            found.append(message)
+    assert [(message.id, message.value) for message in found] == [(n, "é" * n) for n in range(5)]
+
+
+def test_a_large_frame_of_brackets_in_text_is_checked_in_pieces() -> None:
+    inbox = Inbox(FrameLimits())
+    text = '[{"\\,:' * 1_000_000
+    inbox.feed(encode({**DONE, "value": [text]}))
+    message = inbox.take()
+    assert isinstance(message, Done)
+    assert message.value == [text]

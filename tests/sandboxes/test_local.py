@@ -1,0 +1,270 @@
+"""`local` does what a plain child process can do, and leaves nothing behind."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
+from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.types import Cell, HostFunction
+from sandboxes.local_repl import LIMITS, is_running, local, open_descriptors, private_directories, wait_for_end
+
+
+@pytest.mark.parametrize("word", [False, "yes", 1, None])
+def test_it_has_to_be_enabled_in_words_that_say_what_it_means(word: Any) -> None:
+    with pytest.raises(ConfigError, match=r"does not isolate.*unsafe_no_isolation=True"):
+        LocalSandbox(unsafe_no_isolation=word)
+    with pytest.raises(ConfigError):
+        LocalSandbox()
+
+
+async def test_closing_leaves_no_process_no_descriptor_and_no_directory() -> None:
+    directories = private_directories()
+    async with local():  # opens what the event loop keeps
+        pass
+    before = open_descriptors()
+    async with local() as repl:
+        pid, child, directory = await repl.value(
+            """
+            import os, subprocess
+            child = subprocess.Popen(["sleep", "600"])
+            open("left", "w").write("x")
+            [os.getpid(), child.pid, os.getcwd()]
+            """
+        )
+        assert is_running(pid)
+        assert is_running(child)
+        assert Path(directory, "left").exists()
+    assert not is_running(pid)
+    wait_for_end(child)
+    assert not Path(directory).exists()
+    assert open_descriptors() == before
+    assert private_directories() <= directories
+
+
+async def test_fifty_sessions_leave_nothing() -> None:
+    async with local():
+        pass
+    before = open_descriptors()
+    pids = []
+    for n in range(50):
+        async with local() as repl:
+            pids.append(await repl.value("import os\nos.getpid()"))
+            if n % 3 == 1:
+                await repl.run("os._exit(1)")
+            if n % 3 == 2:
+                await repl.run("os.kill(os.getpid(), 9)")
+    assert open_descriptors() == before
+    assert not any(map(is_running, pids))
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    async with local():
+        pass
+    before, directories = open_descriptors(), private_directories()
+    cancelled = 0
+    for delay_ms in (0, 1, 2, 4, 8, 12, 16, 24, 32):
+        sandbox = LocalSandbox(unsafe_no_isolation=True)
+        with anyio.move_on_after(delay_ms / 1000) as scope:
+            await sandbox.start(LIMITS, Context.from_text("x" * 1_000_000), {})
+        cancelled += scope.cancelled_caught
+        await sandbox.close()
+    assert cancelled
+    assert open_descriptors() == before
+    assert private_directories() <= directories
+
+
+async def test_a_cancelled_cell_closes_the_sandbox() -> None:
+    async with local() as repl:
+        pid = await repl.value("import os\nos.getpid()")
+        with anyio.move_on_after(0.1) as scope:
+            await repl.run("while True: pass")
+        assert scope.cancelled_caught
+        assert not is_running(pid)
+        with pytest.raises(SandboxError, match="closed"):
+            await repl.run("1")
+
+
+async def test_a_directory_that_a_cell_locked_is_removed() -> None:
+    async with local() as repl:
+        directory = await repl.value(
+            """
+            import os
+            os.makedirs("a/b")
+            open("a/b/c", "w").close()
+            os.chmod("a/b", 0)
+            os.chmod("a", 0)
+            os.getcwd()
+            """
+        )
+    assert not Path(directory).exists()
+
+
+async def test_the_environment_and_the_arguments_are_empty() -> None:
+    async with local() as repl:
+        assert await repl.value("import os, sys\n[dict(os.environ), sys.argv, sys.flags.isolated]") == [{}, [""], 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc to look into")
+async def test_the_worker_has_no_other_descriptors() -> None:
+    with socket.socket() as inherited:
+        inherited.set_inheritable(True)
+        async with local() as repl:
+            pid = await repl.value("import os\nos.getpid()")
+            names = sorted(str(path.readlink()).partition(":")[0] for path in Path(f"/proc/{pid}/fd").iterdir())
+    assert names == ["/dev/null", "pipe", "pipe", "pipe", "socket"]
+
+
+async def test_files_are_read_as_utf_8_whatever_the_host_speaks() -> None:
+    async with local() as repl:
+        assert await repl.value("open('f', 'w').write('é🎉')\nopen('f', 'rb').read().decode()") == "é🎉"
+
+
+async def test_output_past_pythons_streams_is_captured() -> None:
+    async with local() as repl:
+        execution = await repl.run(
+            """
+            import os, subprocess, sys
+            print("python")
+            os.write(1, b"raw\\n")
+            subprocess.run(["sh", "-c", "echo child; echo error >&2"])
+            sys.stdout.buffer.write(b"bytes\\xff\\n")
+            """
+        )
+    assert sorted(execution.stdout.splitlines()) == ["bytes\ufffd", "child", "python", "raw"]
+    assert execution.stderr == "error\n"
+
+
+async def test_a_flood_past_pythons_streams_ends_the_cell() -> None:
+    limits = replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)
+    async with local(limits=limits) as repl:
+        execution = await repl.run("import os\nwhile True:\n    os.write(1, b'x' * 65536)")
+        assert execution.outcome == "output"
+        assert execution.namespace == "lost"
+        assert execution.error is not None
+        assert execution.error.type == "OutputExceeded"
+        assert execution.stdout.startswith("x" * 500 + "\n... [")
+        assert await repl.value("1") == 1
+
+
+async def test_a_process_that_outlives_its_cell_writes_into_no_terminal() -> None:
+    async with local() as repl:
+        await repl.run("import subprocess\np = subprocess.Popen(['sh', '-c', 'sleep 0.1; echo late'])")
+        execution = await repl.run("p.wait()")
+    assert execution.stdout == "late\n"
+
+
+async def test_packages_are_imported_from_the_directories_that_were_named(tmp_path: Path) -> None:
+    (tmp_path / "mypackage.py").write_text("answer = 42")
+    async with local() as repl:
+        assert (await repl.run("import mypackage")).error is not None
+    async with local(packages=[tmp_path]) as repl:
+        assert await repl.value("import mypackage\nmypackage.answer") == 42
+
+
+async def test_modules_of_the_working_directory_are_not_imported() -> None:
+    async with local() as repl:
+        assert (await repl.run("open('shadow.py', 'w').write('x = 1')\nimport shadow")).error is not None
+
+
+async def test_names_that_cannot_be_functions_are_refused() -> None:
+    for name in ("a-b", "a.b.c", "", "1x"):
+        sandbox = LocalSandbox(unsafe_no_isolation=True)
+        with pytest.raises(ConfigError, match="cannot be the name of a host function"):
+            await sandbox.start(LIMITS, Context.from_text("x"), {name: HostFunction(name, int, "")})
+        await sandbox.close()
+
+
+async def test_a_sandbox_is_started_once() -> None:
+    async with local() as repl:
+        with pytest.raises(SandboxError, match="only once"):
+            await repl.sandbox.start(LIMITS, Context.from_text("x"), {})
+
+
+async def test_a_cell_before_the_start_is_refused() -> None:
+    with pytest.raises(SandboxError):
+        await LocalSandbox(unsafe_no_isolation=True).execute(Cell("1"))
+
+
+@pytest.mark.parametrize("program", ["/no/such/python", "false"])
+async def test_an_interpreter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which(program) or program)
+    directories = private_directories()
+    before = open_descriptors()
+    with pytest.raises(SandboxUnavailable, match="the worker"):
+        async with local():
+            pass
+    assert open_descriptors() <= before + 3  # what the event loop keeps
+    assert private_directories() <= directories
+
+
+async def test_a_worker_that_cannot_be_replaced_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with local() as repl:
+        await repl.run("import os; os._exit(1)")
+        monkeypatch.setattr(sys, "executable", "/no/such/python")
+        with pytest.raises(SandboxCrashed, match="no new one could be started"):
+            await repl.run("1")
+
+
+async def test_the_worker_ends_with_the_host_whatever_its_cell_does(tmp_path: Path) -> None:
+    program = """
+    import anyio, sys
+    from rlmbox.context import Context
+    from rlmbox.sandboxes.local import LocalSandbox
+    from rlmbox.types import Cell, CellLimits
+
+    async def main():
+        sandbox = LocalSandbox(unsafe_no_isolation=True)
+        await sandbox.start(CellLimits(cell_timeout_s=600), Context.from_text("x"), {})
+        print((await sandbox.execute(Cell("import os; os.getpid()"))).value, flush=True)
+        await sandbox.execute(Cell("while True:\\n    try: sum(range(10**9))\\n    except BaseException: pass"))
+
+    anyio.run(main)
+    """
+    # A host that is killed cannot remove its session's directory, so that is made where pytest will.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    host = await anyio.open_process(command, stdout=subprocess.PIPE, env=environment)
+    async with host:
+        assert host.stdout is not None
+        pid = int((await host.stdout.receive()).decode())
+        await anyio.sleep(0.2)
+        assert is_running(pid)
+        host.kill()
+    if sys.platform == "linux":
+        wait_for_end(pid)
+
+
+def _other_pythons() -> list[str]:
+    """Gives the interpreters of other versions that run here."""
+    found = []
+    for name in ("python3.11", "python3.12", "python3.13"):
+        program = shutil.which(name)
+        if program and not name.endswith(f".{sys.version_info[1]}"):
+            told = subprocess.run(
+                [program, "-c", "import sys; print(sys.executable)"], capture_output=True, check=False
+            )
+            found += [told.stdout.decode().strip()] if told.returncode == 0 else []
+    return found
+
+
+@pytest.mark.parametrize(
+    "program", _other_pythons() or [pytest.param("", marks=pytest.mark.skip("no other Python runs here"))]
+)
+async def test_the_worker_runs_on_other_pythons(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    async with local(HostFunction("ping", lambda: "pong", "answers")) as repl:
+        assert await repl.value("import sys\nsys.executable") == program
+        assert await repl.value("[len(context), await ping()]") == [4, "pong"]
+        assert (await repl.run("1 / 0")).error is not None
+        assert (await repl.run("def f(): return f()\nf()")).outcome == "stack"
