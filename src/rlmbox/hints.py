@@ -1,0 +1,181 @@
+"""One line of advice for each way that a cell fails, chosen from the error's type and message."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from rlmbox.types import CellError, Namespace, Outcome
+
+_MAX_CANDIDATES = 1_000
+_MAX_NAME_CHARS = 60
+
+_NO_FILES = "There are no files here; the text is in `context`."
+_IS_NONE = "A value is None: a search that finds nothing gives None. Test for it first."
+_CONVERT = "Print type(...) of the values and convert them, as with str(x), int(x) or json.loads(x)."
+
+_LIMITS: dict[str, str] = {
+    "timeout": "The cell ran longer than it may. Work on a slice of the text, or use ctx.search in place of a loop.",
+    "memory": "The cell needed more memory than it may. Work on slices, and keep results, not copies of the text.",
+    "stack": "The calls were nested too deeply. Use a loop in place of recursion.",
+    "output": "The cell printed far too much and was ended. Print counts, or a slice.",
+    "crashed": "The REPL stopped while the cell ran. Do it in smaller steps.",
+}
+
+_LIMIT_OF_TYPE: dict[str, str] = {
+    "ExecutionTimeout": "timeout",
+    "MemoryExceeded": "memory",
+    "StackOverflow": "stack",
+    "OutputExceeded": "output",
+    "SandboxCrashed": "crashed",
+}
+
+_NAMESPACE: dict[Namespace, str] = {
+    "kept": "Variables set before are kept.",
+    "rebuilt": "The variables were rebuilt by running the earlier cells again.",
+    "lost": "All variables are lost; set those you need again.",
+}
+
+_TYPES: dict[str, str] = {
+    "KeyError": "There is no such key. Print list(d)[:20] to see the keys, or use d.get(key).",
+    "IndexError": "The position is past the end. Check len(...) first; a search may have found fewer than you think.",
+    "UnicodeError": 'Some bytes are not text. Use decode("utf-8", errors="replace").',
+    "RecursionError": "Use a loop in place of recursion.",
+    "FileNotFoundError": _NO_FILES,
+    "PermissionError": f"That is not allowed here. {_NO_FILES}",
+    "OSError": _NO_FILES,
+    "ConnectionError": "There is no network here; the text is in `context`.",
+    "NotImplementedError": "The Python of this REPL does not have that. Write it another way.",
+    "MemoryError": "Work on slices of the text, and keep results, not copies.",
+    "TimeoutError": "Work on less at a time: a slice of the text, or fewer prompts in one call.",
+    "JSONDecodeError": "The text is not JSON. Print its first 200 characters; take away words and fences around it.",
+    "ZeroDivisionError": "Something counted is empty. Print its len(...) first.",
+    "ImportError": "That is not available here. re, json, math, base64, binascii and zlib are ready without an import.",
+    "AssertionError": "Print the values that the assertion is about.",
+    "StopIteration": "There was no further item. Give next(...) a default, as in next(items, None).",
+}
+
+_ALIASES: dict[str, str] = {
+    "ModuleNotFoundError": "ImportError",
+    "UnicodeDecodeError": "UnicodeError",
+    "UnicodeEncodeError": "UnicodeError",
+    "ConnectionRefusedError": "ConnectionError",
+    "gaierror": "ConnectionError",
+    "socket.gaierror": "ConnectionError",
+    "IsADirectoryError": "FileNotFoundError",
+    "IndentationError": "SyntaxError",
+    "TabError": "SyntaxError",
+    "UnboundLocalError": "NameError",
+    "json.decoder.JSONDecodeError": "JSONDecodeError",
+    "json.JSONDecodeError": "JSONDecodeError",
+}
+
+# As CPython and as Monty word them.
+_SYNTAX: tuple[tuple[str, str], ...] = (
+    ("unterminated triple-quoted", "A string is not closed. End it with the same three quotes, \"\"\" or '''."),
+    ("unterminated", 'A string has no end on its line. Use triple quotes, """...""", for text with line breaks.'),
+    ("missing closing quote", 'A string is not closed. Use triple quotes, """...""", for text with line breaks.'),
+    ("was never closed", "A bracket is not closed. Close it and send the whole cell again."),
+    ("unmatched", "A closing bracket has no opening one. Correct it and send the whole cell again."),
+    ("unexpected EOF", "The cell ends too early. Close every bracket and string and send the whole cell again."),
+    ("invalid character", "The cell has a character that is not Python, such as a curly quote. Use plain quotes."),
+    ("unexpected token “", "The cell has a curly quote. Use plain quotes."),
+    ("invalid non-printable", "The cell has an invisible character. Type the line again."),
+    ("indent", "Indent each block by four spaces and begin the cell at the margin."),
+    ("f-string", "Compute the value before, in a variable, and put only its name in the f-string."),
+    ("outside function", "A cell is not a function: leave out return and print the value."),
+)
+
+_NAME = re.compile(r"name '([^']{1,60})'|variable '([^']{1,60})'")
+_CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
+
+
+def hint(error: CellError, outcome: Outcome, namespace: Namespace, names: Sequence[str]) -> str:
+    """Gives one line of advice about an error, and what became of the variables where that matters.
+
+    Args:
+        error: The error.
+        outcome: How the cell ended; a limit is explained as such whatever the error's type.
+        namespace: What became of the variables.
+        names: The names there are in the REPL, for "did you mean".
+    """
+    limit = outcome if outcome in _LIMITS else _LIMIT_OF_TYPE.get(error.type)
+    if limit is not None:
+        return f"{_LIMITS[limit]} {_NAMESPACE[namespace]}"
+    kind = _ALIASES.get(error.type, error.type)
+    find = _FINDERS.get(kind)
+    advice = find(error.message, names) if find else _TYPES.get(kind)
+    advice = advice or "Read the last line of the traceback, correct the cell and send it again."
+    return advice if namespace == "kept" else f"{advice} {_NAMESPACE[namespace]}"
+
+
+def close_names(name: str, names: Iterable[str]) -> list[str]:
+    """Gives up to three names that are like a name, the likest first (difflib's ratio, at least 0.6)."""
+    candidates = [
+        other for other, _ in zip(names, range(_MAX_CANDIDATES), strict=False) if len(other) <= _MAX_NAME_CHARS
+    ]
+    by_fold = {other.casefold(): other for other in reversed(candidates)}
+    matches = difflib.get_close_matches(name[:_MAX_NAME_CHARS].casefold(), by_fold, n=3, cutoff=0.6)
+    return [by_fold[match] for match in matches]
+
+
+def _of_name(message: str, names: Sequence[str]) -> str | None:
+    match = _NAME.search(message)
+    if match is None:
+        return None
+    name = match[1] or match[2]
+    if match[2]:
+        return f"{name} is set later in the function. Give it a value first, or pass it as an argument."
+    if name == "open":
+        return _NO_FILES
+    if name in ("true", "false", "null"):
+        return "Python writes True, False and None; read JSON with json.loads(...)."
+    if meant := close_names(name, names):
+        return f"Did you mean {' or '.join(meant)}?"
+    if name in sys.stdlib_module_names:
+        return f"Write import {name} first."
+    return f"Set {name} before you use it; variables from earlier cells that failed may be missing."
+
+
+def _of_syntax(message: str, names: Sequence[str]) -> str:
+    for part, advice in _SYNTAX:
+        if part in message:
+            return advice
+    return "Correct the line that the traceback shows and send the whole cell again, Python only."
+
+
+def _of_type(message: str, names: Sequence[str]) -> str | None:
+    call = _CALL.match(message)
+    if call and any(name.rsplit(".", 1)[-1] == call[1].rsplit(".", 1)[-1] for name in names):
+        return f"Look at the arguments of {call[1]} in the system prompt, where its signature is."
+    if call:
+        return f"Look at the arguments that {call[1]} takes."
+    if "NoneType" in message:
+        return _IS_NONE
+    if "await" in message:
+        return "Call the function without await; it gives its result at once."
+    if "coroutine" in message:
+        return "An async function gives its result only with await. Define it without async."
+    if "not callable" in message:
+        return "A variable may have the name of a function, such as list or str. Give the variable another name."
+    if "unhashable" in message:
+        return "Lists and dictionaries cannot be keys. Use tuple(x) or json.dumps(x) as the key."
+    return _CONVERT
+
+
+def _of_attribute(message: str, names: Sequence[str]) -> str:
+    if "NoneType" in message:
+        return _IS_NONE
+    if "'str' object" in message:
+        return "The value is a string, not an object. Print it, or read it with json.loads(...) where it is JSON."
+    return "There is no such attribute here. Print type(...) of the value and use what that type has."
+
+
+_FINDERS: dict[str, Callable[[str, Sequence[str]], str | None]] = {
+    "NameError": _of_name,
+    "SyntaxError": _of_syntax,
+    "TypeError": _of_type,
+    "AttributeError": _of_attribute,
+}
