@@ -1,0 +1,243 @@
+"""THE LOOP: a model's reply, its cells, what they gave, and again, until an answer or a limit.
+
+Read `Session.step` first. Everything that is not the order of things lives elsewhere: what a reply says
+(`parse`), what the model is told (`observation`), how it may end (`final`), what it may spend (`budget`), what
+its code may ask of other models (`subcalls`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import anyio
+import anyio.to_thread
+
+from rlmbox import events
+from rlmbox.context import Context
+from rlmbox.context.repl import repl_functions
+from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
+from rlmbox.events import State
+from rlmbox.final import Ending, Endings, checked_sources
+from rlmbox.history import History
+from rlmbox.models.base import Model
+from rlmbox.observation import no_code, observe
+from rlmbox.parse import Reply, parse_reply
+from rlmbox.prompts import question_prompt, system_prompt
+from rlmbox.run import Place, Run
+from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS
+from rlmbox.subcalls import Subcalls
+from rlmbox.types import Answer, Cell, Completion, Observation, Step, Turn
+
+_CUT = "Your reply was cut at the limit of its length; write less in one reply."
+
+
+class Session:
+    """A model at work on one question over one context, in a sandbox of its own.
+
+    Use it as an async context manager, which opens and closes the sandbox; then `run()`, or `step()` by step.
+
+    Args:
+        run: What the tree of sessions shares.
+        question: What is asked.
+        context: The text.
+        parent: The session that opened this one, or None for the root.
+        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
+        auto_finalize_var: Name of a variable that ends the session as soon as code has set it.
+
+    Attributes:
+        answer: The answer, once there is one.
+        state: Where in a turn the session is.
+        place: Its name and its place in the tree of sessions.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        question: str,
+        context: Context,
+        *,
+        parent: Session | None = None,
+        strict: bool = False,
+        auto_finalize_var: str | None = None,
+    ) -> None:
+        self.answer: Answer | None = None
+        self.state: State = "INIT"
+        self._run, self._question, self._context, self._strict = run, question, context, strict
+        self._model: Model = run.sub_model if parent else run.model
+        self.place: Place = parent.place.child() if parent else Place.root(run)
+        self._sandbox = run.new_sandbox()
+        self._subcalls = Subcalls(self.place, context, self._open_child)
+        self._endings = Endings(auto_finalize_var, strict=strict)
+        self._history = History("", "")
+        self._turns: list[Turn] = []
+        self._last_failure: tuple[str, str] | None = None
+        self._names: tuple[str, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        """Opens the sandbox and writes the first messages."""
+        limits = self._run.budget.limits
+        shown = (*repl_functions(self._context), *self._subcalls.functions())
+        host = {function.name: function for function in (*shown, *self._endings.functions())}
+        self._names = (*host, "context", "query", "SHOW_VARS")
+        metadata = await anyio.to_thread.run_sync(self._context.metadata)
+        try:
+            await self._sandbox.start(limits.cell, self._context, host, query=self._question)
+        except BaseException:
+            await self._sandbox.close()
+            raise
+        system = system_prompt(
+            shown,
+            notes=self._sandbox.notes,
+            inline=self._context.length <= INLINE_LIMIT_CHARS,
+            cell=limits.cell,
+            max_turns=limits.max_turns,
+            observation_chars=limits.observation_chars,
+            depth=self.place.depth,
+            max_depth=limits.max_depth,
+        )
+        self._history = History(system, question_prompt(self._question, metadata))
+        self._emit(
+            events.SessionStarted,
+            question=self._question,
+            model=self._model.name,
+            sandbox=self._sandbox.name,
+            context=metadata,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the sandbox, also when cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self._sandbox.close()
+
+    async def run(self) -> Answer:
+        """Takes turns until there is an answer.
+
+        Raises:
+            RLMError: A limit was reached or something failed for good; its `partial` has what there was.
+        """
+        budget = self._run.budget
+        remaining_s = budget.deadline_s - time.monotonic()
+        try:
+            with anyio.move_on_after(remaining_s):
+                while (await self.step()).status != "finished":
+                    pass
+            if self.answer is not None:
+                return self.answer
+            limit = budget.limits.max_seconds or 0.0
+            raise TimeLimitExceeded(
+                f"the run took longer than max_seconds={limit:g}", limit=limit, used=self._run.elapsed_s
+            )
+        except RLMError as error:
+            # A child's error carries the child's partial answer; this session's is what its caller needs.
+            error.partial = self._partial()
+            self._emit(
+                events.SessionFailed,
+                "TERMINATED",
+                error_type=type(error).__name__,
+                message=str(error),
+                partial=error.partial,
+            )
+            raise
+
+    async def step(self) -> Step:
+        """Takes one turn: asks the model, runs its code, and tells it what came of it.
+
+        Raises:
+            RLMError: A limit was reached or something failed for good.
+        """
+        before = self._run.budget.cost.total_usd
+        completion = await self._think(len(self._turns) + 1)
+        reply = parse_reply(completion.text, strict=self._strict)
+        turn = await self._act(reply)
+        # A tag that was written before its code failed speaks of results that there are not.
+        final = None if turn.failed else reply.final
+        ending = await self._endings.of_turn(self._sandbox, turn.cells[: len(turn.executions)], final)
+        if not isinstance(ending, Ending):
+            turn = replace(turn, observation=await self._observe(turn, reply, completion, ending))
+        self._turns[-1] = turn = replace(turn, cost_usd=self._run.budget.cost.total_usd - before)
+        self._emit(events.TurnFinished, turn=turn, spent=self._run.budget.cost)
+        if isinstance(ending, Ending):
+            return Step("finished", await self._finish(ending), turn.cost_usd)
+        told = turn.observation.text if turn.observation else ""
+        return Step("error" if turn.failed else "continue", told, turn.cost_usd)
+
+    async def _think(self, number: int) -> Completion:
+        """Asks the model."""
+        max_turns = self._run.budget.limits.max_turns
+        if number > max_turns:
+            raise MaxTurnsExceeded(f"no final answer after {max_turns} turns (max_turns)", limit=max_turns, used=number)
+        messages = self._history.messages
+        self._emit(events.ModelRequested, "THOUGHT", turn=number, model=self._model.name, messages=len(messages))
+        account: Literal["root", "recursive"] = "recursive" if self.place.depth else "root"
+        completion, cost = await self._run.budget.complete(self._model, messages, account=account)
+        self._history.add_reply(completion.text)
+        # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
+        self._turns.append(Turn(number, completion.text, cost_usd=cost))
+        self._emit(events.ModelReplied, turn=number, completion=completion, cost_usd=cost)
+        return completion
+
+    async def _act(self, reply: Reply) -> Turn:
+        """Runs the reply's cells until one fails."""
+        number = len(self._turns)
+        cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
+        turn = self._turns[-1] = replace(self._turns[-1], cells=cells)
+        for cell in cells:
+            self._emit(events.CellStarted, "ACTION", cell=cell)
+            execution = await self._sandbox.execute(cell)
+            turn = self._turns[-1] = replace(turn, executions=(*turn.executions, execution))
+            self._emit(events.CellExecuted, cell=cell, execution=execution)
+            if self._subcalls.fatal is not None:
+                raise self._subcalls.fatal
+            if turn.failed:
+                break
+        return turn
+
+    async def _observe(self, turn: Turn, reply: Reply, completion: Completion, hint: str | None) -> Observation:
+        """Tells the model what its code gave, or that there was none."""
+        problems = [*reply.problems, *([hint] if hint else []), *([_CUT] if completion.stop_reason == "length" else [])]
+        failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
+        if turn.executions:
+            quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
+            observation = observe(
+                turn.cells,
+                turn.executions,
+                variables=await self._sandbox.variables() if quiet or turn.failed else None,
+                names=self._names,
+                problems=problems,
+                max_chars=self._run.budget.limits.observation_chars,
+                repeated=turn.failed and failure == self._last_failure,
+            )
+        else:
+            observation = Observation(no_code(problems))
+        self._last_failure = failure
+        self._history.add_observation(observation.text)
+        self._emit(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
+        return observation
+
+    async def _finish(self, ending: Ending) -> str:
+        sources = await anyio.to_thread.run_sync(checked_sources, ending, self._context)
+        self.answer = self._run.answer(
+            ending.text, self._turns, model=self._model, sandbox=self._sandbox, value=ending.value, sources=sources
+        )
+        self._emit(events.SessionFinished, "TERMINATED", answer=self.answer)
+        return ending.text
+
+    async def _open_child(self, question: str, context: Context, number: int) -> Answer:
+        async with Session(self._run, question, context, parent=self, strict=self._strict) as child:
+            return await child.run()
+
+    def _partial(self) -> Answer:
+        """What there is without an answer: the last thing that the model said."""
+        text = self._turns[-1].reply if self._turns else ""
+        return self._run.answer(text, self._turns, model=self._model, sandbox=self._sandbox, complete=False)
+
+    def _emit(self, kind: Any, state: State | None = None, **fields: Any) -> None:
+        """Sends an event, having moved to `state` where one is given."""
+        self.state = state or self.state
+        self.place.emit(kind, self.state, **fields)

@@ -1,0 +1,111 @@
+"""The extractive baseline: it quotes what answers best, says so when nothing does, and is deterministic."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlmbox import RLM, Context
+from rlmbox.models.extract import best_sentences, question_phrases, question_words
+from rlmbox.models.offline import OfflineModel
+from rlmbox.testing import check_model
+from rlmbox.types import Message
+
+STORY = """\
+The lighthouse at Cape Verity was built in 1871 by Ana Duarte.
+
+Its lamp burned oil until 1924. Since then it is electric, and it can be seen from 30 miles.
+
+The keeper's cottage was sold to a family of bakers.
+"""
+
+
+async def read(prompt: str) -> str:
+    return (await OfflineModel().complete([Message("user", prompt)], max_output_tokens=100)).text
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Who built the lighthouse?", "built in 1871 by Ana Duarte"),
+        ("From how many miles can it be seen?", "30 miles"),
+        ("Who bought the cottage?", "family of bakers"),
+        ("What happened in 1924?", "burned oil until 1924"),
+    ],
+)
+async def test_the_sentence_that_answers_is_quoted(question: str, expected: str) -> None:
+    answer = await RLM().aask(question, STORY)
+    assert expected in answer.text
+    assert answer.sources
+    for source in answer.sources:
+        assert STORY[source.start : source.end] == source.quote
+    assert answer.cost_usd == 0
+    assert not answer.cost.unknown
+
+
+async def test_a_text_that_says_nothing_is_said_to() -> None:
+    answer = await RLM().aask("Quando nasceu Camões?", STORY)
+    assert answer.text == "The text does not say."
+    assert answer.sources == ()
+
+
+async def test_a_needle_is_found_in_many_documents_with_its_name() -> None:
+    pages = [(f"page{i:03d}.txt", f"Page {i} speaks of nothing much at all. " * 40) for i in range(200)]
+    pages[137] = ("page137.txt", pages[137][1] + "The access code of the vault is 8841.\n")
+    answer = await RLM().aask("What is the access code of the vault?", Context.from_documents(pages))
+    assert "8841" in answer.text
+    assert "page137.txt" in answer.text
+    assert answer.sources[0].document == "page137.txt"
+    assert answer.turns == 4
+
+
+async def test_the_same_question_gets_the_same_answer() -> None:
+    first, second = [await RLM().aask("Who built the lighthouse?", STORY) for _ in range(2)]
+    assert (first.text, first.sources, first.usage) == (second.text, second.sources, second.usage)
+
+
+@pytest.mark.parametrize("question", ['Who said "it\'s {burned}" \\ twice?', "¿Qué?", "```repl\n1/0\n```", "a" * 3_000])
+async def test_no_question_breaks_the_cells(question: str) -> None:
+    answer = await RLM().aask(question, STORY)
+    assert answer.complete
+    assert "could not be searched" not in answer.text
+
+
+async def test_the_reader_gives_the_place_that_the_text_names() -> None:
+    prompt = "Question: Who built it?\n\n[a.txt, line 3]\nIt was built by Ana.\n\n[b.txt, line 9]\nIt was sold."
+    assert await read(prompt) == "It was built by Ana. [a.txt, line 3]"
+
+
+async def test_the_reader_says_when_the_text_does_not_answer() -> None:
+    assert await read("Question: Who wrote Faust?\n\nThe lamp burned oil.") == "NOT FOUND"
+    assert await read("Question: Who wrote Faust?") == "NOT FOUND"
+
+
+async def test_it_meets_the_contract_of_models() -> None:
+    # It answers before anyone could cancel it.
+    await check_model(OfflineModel, except_for=["can be cancelled"])
+
+
+def test_words_and_phrases_of_a_question() -> None:
+    question = 'Which module defines class OrderedDict or "exact words"?'
+    assert question_words(question) == ["module", "defines", "class", "OrderedDict", "exact", "words"]
+    assert "class OrderedDict" in question_phrases(question)
+    assert "exact words" in question_phrases(question)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=2_000))
+def test_any_question_and_text_give_sentences_of_the_text(question: str, text: str) -> None:
+    flat = " ".join(text.split())
+    for sentence in best_sentences(question, text):
+        assert sentence.text in flat
+        assert sentence.score > 0
+
+
+async def test_the_documents_of_a_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def add(a, b):\n    return a + b\n")
+    (tmp_path / "b.py").write_text("class Counter(dict):\n    pass\n")
+    answer = await RLM().aask("Where is class Counter defined?", Context.from_path(tmp_path))
+    assert answer.text.startswith("class Counter(dict): ")
+    assert answer.sources[0].document == "b.py"

@@ -1,0 +1,251 @@
+"""The ledger: what a run may spend is never exceeded, and what it spent is never lost."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlmbox.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
+from rlmbox.errors import (
+    BudgetExceeded,
+    ConfigError,
+    ModelError,
+    PriceUnknown,
+    RecursionDepthExceeded,
+    SubcallLimitExceeded,
+    TokenLimitExceeded,
+)
+from rlmbox.models.prices import FlatPrice
+from rlmbox.testing import ScriptedModel
+from rlmbox.types import Completion, Message, Usage
+
+DOLLAR_A_TOKEN = FlatPrice(Decimal(1_000_000), Decimal(1_000_000), origin="test")
+ASK = [Message("user", "hello")]
+
+
+class Charging:
+    """A model that uses what it is told to, and counts what it really charged."""
+
+    name = "charging"
+    window_tokens = 1_000_000
+    price = DOLLAR_A_TOKEN
+
+    def __init__(self, output_tokens: int | None = None, failures: Sequence[Exception | None] = ()) -> None:
+        self.output_tokens = output_tokens
+        self.failures = list(failures)
+        self.charged = 0
+        self.asked: list[int] = []
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        self.asked.append(max_output_tokens)
+        await anyio.lowlevel.checkpoint()
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+        used = max_output_tokens if self.output_tokens is None else self.output_tokens
+        self.charged += 5 + used
+        return Completion("ok", Usage(5, 0, used, 0, 1), self.name)
+
+
+def limits(**fields: object) -> Limits:
+    return Limits(**{"cost_limit_usd": "100000", "max_output_tokens": 1_000, **fields})  # type: ignore[arg-type]
+
+
+async def test_a_settled_request_is_charged_what_it_used() -> None:
+    budget = Budget(limits())
+    _, cost = await budget.complete(Charging(10), ASK, account="root")
+    assert cost == 15
+    assert budget.cost.total_usd == budget.cost.root_usd == 15
+    assert budget.usage == Usage(5, 0, 10, 0, 1)
+
+
+async def test_cost_is_told_apart_by_account_and_model() -> None:
+    budget = Budget(limits())
+    await budget.complete(Charging(10), ASK, account="root")
+    await budget.complete(Charging(20), ASK, account="recursive")
+    cost = budget.cost
+    assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (40, 15, 25)
+    assert dict(cost.by_model) == {"charging": 40}
+
+
+async def test_a_request_that_cannot_be_paid_for_is_not_sent() -> None:
+    model, budget = Charging(10), Budget(limits(cost_limit_usd="100"))
+    with pytest.raises(BudgetExceeded, match="cost_limit_usd=100") as raised:
+        await budget.complete(model, ASK, account="root")
+    assert model.asked == []
+    assert raised.value.limit == 100
+    assert raised.value.used > 100
+
+
+async def test_the_reply_is_shortened_to_what_is_left() -> None:
+    model, budget = Charging(10), Budget(limits(cost_limit_usd="500"))
+    await budget.complete(model, ASK, account="root")
+    assert model.asked == [500 - worst_input_tokens(ASK)]
+
+
+async def test_a_reply_is_not_shortened_below_what_is_of_use() -> None:
+    model = Charging(10)
+    least = worst_input_tokens(ASK) + MIN_OUTPUT_TOKENS
+    await Budget(limits(cost_limit_usd=least)).complete(model, ASK, account="root")
+    assert model.asked == [MIN_OUTPUT_TOKENS]
+    with pytest.raises(BudgetExceeded):
+        await Budget(limits(cost_limit_usd=least - 1)).complete(model, ASK, account="root")
+
+
+async def test_a_request_waits_for_others_to_settle_when_that_may_make_room() -> None:
+    model, budget = Charging(10), Budget(limits(cost_limit_usd="1100"))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(lambda: budget.complete(model, ASK, account="recursive"))
+    assert len(model.asked) == 20
+    assert budget.cost.total_usd == model.charged == 300
+
+
+async def test_a_token_limit_is_kept_like_money() -> None:
+    model, budget = Charging(10), Budget(limits(max_tokens=200))
+    with pytest.raises(TokenLimitExceeded, match="max_tokens=200"):
+        await budget.complete(model, ASK, account="root")
+    assert model.asked == []
+
+
+async def test_a_failure_that_was_not_billed_costs_nothing() -> None:
+    budget = Budget(limits())
+    with pytest.raises(ModelError):
+        await budget.complete(Charging(10, [ModelError("401", status=401)]), ASK, account="root")
+    assert budget.cost.total_usd == 0
+
+
+async def test_a_failure_that_may_have_been_billed_stays_charged_with_its_worst_case() -> None:
+    budget = Budget(limits())
+    with pytest.raises(ModelError):
+        await budget.complete(Charging(10, [ModelError("reset", possibly_billed=True)]), ASK, account="root")
+    assert budget.cost.total_usd == worst_input_tokens(ASK) + 1_000
+
+
+async def test_a_cancelled_request_stays_charged_with_its_worst_case() -> None:
+    budget = Budget(limits())
+    model = ScriptedModel(["late"], price=DOLLAR_A_TOKEN, delay_s=5)
+    with anyio.move_on_after(0.05):
+        await budget.complete(model, ASK, account="root")
+    assert budget.cost.total_usd == worst_input_tokens(ASK) + 1_000
+
+
+async def test_usage_beyond_the_reservation_is_charged_in_full_and_stops_the_run() -> None:
+    model, budget = Charging(5_000), Budget(limits(cost_limit_usd="2000"))
+    await budget.complete(model, ASK, account="root")
+    assert budget.cost.total_usd == 5_005
+    with pytest.raises(BudgetExceeded):
+        await budget.complete(model, ASK, account="root")
+
+
+def test_an_unknown_price_is_refused_where_a_limit_was_set() -> None:
+    model = ScriptedModel([], name="openai:llama3", price=None)
+    with pytest.raises(PriceUnknown, match=r"price of openai:llama3 is not known.*--prices"):
+        Budget(Limits(cost_limit_usd="2.00")).admit(model)
+
+
+def test_an_unknown_price_is_admitted_under_the_default_limit_and_reported() -> None:
+    budget = Budget(Limits())
+    assert budget.keeps_cost_limit
+    budget.admit(ScriptedModel([], price=None))
+    assert not budget.keeps_cost_limit
+    assert budget.cost.unknown
+    assert str(budget.cost) == "at least $0.0000"
+
+
+def test_the_default_limit_is_five_dollars() -> None:
+    assert Limits().cost_limit_usd == DEFAULT_COST_LIMIT_USD == Decimal("5.00")
+    assert Limits().cost_limit_is_default
+    assert not Limits(cost_limit_usd="5.00").cost_limit_is_default
+
+
+def test_subcalls_are_counted_up_to_their_limit() -> None:
+    budget = Budget(limits(max_subcalls=2))
+    assert [budget.count_subcall(), budget.count_subcall()] == [1, 2]
+    with pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
+        budget.count_subcall()
+    assert (raised.value.limit, raised.value.used) == (2, 3)
+    assert budget.subcalls == 2
+
+
+def test_depth_is_refused_beyond_its_limit() -> None:
+    budget = Budget(limits(max_depth=1))
+    budget.check_depth(1)
+    with pytest.raises(RecursionDepthExceeded, match="max_depth=1"):
+        budget.check_depth(2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cost_limit_usd", "two dollars"),
+        ("cost_limit_usd", "-1"),
+        ("cost_limit_usd", "NaN"),
+        ("max_turns", 0),
+        ("max_turns", 2.5),
+        ("max_turns", True),
+        ("max_depth", -1),
+        ("max_subcalls", -1),
+        ("max_tokens", 0),
+        ("max_seconds", -3),
+        ("max_seconds", float("inf")),
+        ("concurrency", 0),
+        ("subcall_timeout_s", 0),
+    ],
+)
+def test_a_limit_out_of_its_range_is_named(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=field):
+        Limits(**{field: value})  # type: ignore[arg-type]
+
+
+def test_input_tokens_are_never_estimated_too_low() -> None:
+    assert worst_input_tokens([Message("user", "é😀")]) >= 6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    limit=st.integers(300, 5_000),
+    replies=st.lists(
+        st.one_of(st.integers(0, 400), st.sampled_from(["unbilled", "billed", "cancelled"])), min_size=1, max_size=40
+    ),
+)
+async def test_no_mix_of_replies_failures_and_cancellations_overshoots(limit: int, replies: list[int | str]) -> None:
+    budget = Budget(limits(cost_limit_usd=limit, max_output_tokens=400))
+    really_charged = 0
+
+    async def one(reply: int | str) -> None:
+        nonlocal really_charged
+
+        class Model(Charging):
+            async def complete(
+                self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+            ) -> Completion:
+                nonlocal really_charged
+                await anyio.lowlevel.checkpoint()
+                if reply == "unbilled":
+                    raise ModelError("429")
+                # Whoever bills for a request that failed bills at most what was asked for.
+                used = max_output_tokens if isinstance(reply, str) else min(reply, max_output_tokens)
+                really_charged += 5 + used
+                if reply == "billed":
+                    raise ModelError("reset", possibly_billed=True)
+                if reply == "cancelled":
+                    await anyio.sleep_forever()
+                return Completion("", Usage(5, 0, used, 0, 1), self.name)
+
+        try:
+            with anyio.move_on_after(0.001 if reply == "cancelled" else 60):
+                await budget.complete(Model(), ASK, account="recursive")
+        except (ModelError, BudgetExceeded):
+            pass
+
+    async with anyio.create_task_group() as tasks:
+        for reply in replies:
+            tasks.start_soon(one, reply)
+    assert really_charged <= budget.cost.total_usd <= limit

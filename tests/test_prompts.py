@@ -1,0 +1,46 @@
+"""What the model is told: it must not change by accident, and it must be true."""
+
+import os
+import re
+from pathlib import Path
+
+from rlmbox import Context
+from rlmbox.budget import Budget, Limits
+from rlmbox.context.repl import repl_functions
+from rlmbox.prompts import question_prompt, system_prompt
+from rlmbox.run import Place, Run
+from rlmbox.subcalls import Subcalls
+from rlmbox.testing import ScriptedModel
+
+
+async def _nobody(question: str, context: Context, number: int) -> object:
+    raise AssertionError
+
+
+def functions() -> tuple[object, ...]:
+    context = Context.from_text("text")
+    model = ScriptedModel([])
+    run = Run(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
+    return (*repl_functions(context), *Subcalls(Place.root(run), context, _nobody).functions())  # type: ignore[arg-type]
+
+
+def test_the_system_prompt_is_the_one_that_was_reviewed() -> None:
+    prompt = system_prompt(functions(), notes=("No `yield`.", "No inheritance."))  # type: ignore[arg-type]
+    snapshot = Path(__file__).parent / "snapshots" / "system_prompt.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        snapshot.write_text(prompt + "\n")
+    assert prompt + "\n" == snapshot.read_text(), "if this is meant: UPDATE_SNAPSHOTS=1 make test"
+
+
+def test_the_system_prompt_lists_every_function_with_its_signature() -> None:
+    prompt = system_prompt(functions())  # type: ignore[arg-type]
+    for name in ("ctx.search", "ctx.find", "peek", "llm_query", "llm_query_batched", "ask_chunks", "rlm_query"):
+        assert re.search(rf"^- `{re.escape(name)}\(.*\) -> .+`: .+", prompt, re.MULTILINE), name
+
+
+def test_the_question_prompt_shows_facts_about_the_text_and_not_the_text() -> None:
+    context = Context.from_text("a" * 1_000 + "hidden" + "b" * 1_000)
+    prompt = question_prompt("How long?", context.metadata())
+    assert "How long?" in prompt
+    assert "2006" in prompt
+    assert "hidden" not in prompt
