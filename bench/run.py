@@ -1,0 +1,215 @@
+"""Measures what the issues and the README promise, in one run; `--write` puts it into RESULTS.md.
+
+Figures are medians. A bound is what was asked for; a ratio or difference is taken within the same run, because
+the machine's speed drifts between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rlmbox import RLM, Context, Limits
+from rlmbox.context.repl import repl_functions
+from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.testing import ScriptedModel
+from rlmbox.types import Cell, CellLimits, HostFunction
+
+CELLS = (
+    "print(len(context))\nprint(context[:200])",
+    "hits = [line for line in re.findall(r'(?m)^.*ERROR.*$', context)]\nprint(len(hits), hits[0])",
+    "code = re.search(r'code is (\\d+)', hits[0]).group(1)\nFINAL(code)",
+)
+CHEAP = ("x = 1", "x = x + 1", "print(x)")
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    measured: float
+    bound: float | None
+    unit: str = "ms"
+
+    @property
+    def row(self) -> str:
+        bound = "" if self.bound is None else f"{self.bound:g} {self.unit}"
+        met = "" if self.bound is None else ("yes" if self.measured <= self.bound else "**no**")
+        return f"| {self.name} | {bound} | {self.measured:.3g} {self.unit} | {met} |"
+
+
+def log_of(size_bytes: int) -> str:
+    lines = [
+        f"{i:08d} INFO request id={i * 7919 % 1_000_003:07d} handled in {i % 997:03d} ms\n"
+        for i in range(size_bytes // 52)
+    ]
+    lines[len(lines) // 2] = f"{len(lines) // 2:08d} ERROR the launch code is 7431\n"
+    return "".join(lines)
+
+
+async def median_ms(work: Callable[[], Awaitable[object]], runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        await work()
+        times.append((time.perf_counter() - began) * 1_000)
+    return statistics.median(times)
+
+
+async def session_figures() -> list[Figure]:
+    context = Context.from_text(log_of(10_000_000))
+    replies = [f"```repl\n{cell}\n```" for cell in CELLS]
+
+    async def whole() -> None:
+        answer = await RLM(ScriptedModel(replies)).aask("What is the launch code?", context)
+        assert answer.text == "7431", answer
+        assert answer.turns == 3
+
+    def final(answer: object, sources: object = None) -> None:
+        pass
+
+    host = {function.name: function for function in (*repl_functions(context), HostFunction("FINAL", final, ""))}
+
+    async def cells_alone() -> None:
+        sandbox = MontySandbox()
+        await sandbox.start(CellLimits(), context, host, query="What is the launch code?")
+        for cell in CELLS:
+            assert (await sandbox.execute(Cell(cell))).outcome == "ok"
+        await sandbox.close()
+
+    await whole()
+    wholes, alones = [], []
+    for _ in range(15):  # in turn, so that a drift of the machine's speed meets both
+        wholes.append(await median_ms(whole, 1))
+        alones.append(await median_ms(cells_alone, 1))
+    outside = statistics.median(whole - alone for whole, alone in zip(wholes, alones, strict=True))
+    return [
+        Figure("3-turn session over 10 MB in `monty`, warm pool", statistics.median(wholes), 120),
+        Figure("of it outside the sandbox", outside, 10),
+        Figure("the same cells fed to the sandbox alone", statistics.median(alones), None),
+    ]
+
+
+async def turn_figures() -> list[Figure]:
+    """What a turn costs beside its cell: 100 turns with a cell each, less the same cells in the sandbox alone."""
+    context = Context.from_text("a small text")
+    turns = 100
+    replies = [f"Thinking about it.\n```repl\n{CHEAP[i % 3]}\n```" for i in range(turns)] + ["FINAL(done)"]
+
+    async def whole() -> None:
+        await RLM(ScriptedModel(replies), limits=Limits(max_turns=turns + 1)).aask("?", context)
+
+    async def cells_alone() -> None:
+        sandbox = MontySandbox()
+        await sandbox.start(CellLimits(), context, {}, query="?")
+        for i in range(turns):
+            await sandbox.execute(Cell(CHEAP[i % 3]))
+            if i % 3 != 2:
+                await sandbox.variables()  # a quiet cell is answered with the variables there are
+        await sandbox.close()
+
+    await whole()
+    differences = [await median_ms(whole, 1) - await median_ms(cells_alone, 1) for _ in range(9)]
+    return [Figure("the engine's own cost per turn", statistics.median(differences) / turns, 1)]
+
+
+async def batch_figures() -> list[Figure]:
+    context = Context.from_text("a small text")
+    code = "FINAL(len(llm_query_batched([str(i) for i in range(100)])))"
+
+    async def whole() -> None:
+        sub = ScriptedModel(["ok"] * 100, name="sub", delay_s=0.05)
+        root = ScriptedModel([f"```repl\n{code}\n```"], name="root")
+        answer = await RLM(root, sub_model=sub, limits=Limits(concurrency=100)).aask("?", context)
+        assert answer.value == 100
+
+    await whole()
+    return [Figure("`llm_query_batched` of 100 sub-calls of 50 ms at concurrency 100", await median_ms(whole, 9), 100)]
+
+
+def command_ms(*arguments: str, runs: int = 9) -> float:
+    times = []
+    for _ in range(runs + 1):
+        began = time.perf_counter()
+        subprocess.run(arguments, check=True, capture_output=True)
+        times.append((time.perf_counter() - began) * 1_000)
+    return statistics.median(times[1:])
+
+
+def start_figures() -> list[Figure]:
+    bare = command_ms(sys.executable, "-c", "pass")
+    return [
+        Figure(
+            "`import rlmbox`, beyond a bare interpreter", command_ms(sys.executable, "-c", "import rlmbox") - bare, 150
+        ),
+        Figure("`rlmbox --help`, whole process", command_ms(sys.executable, "-m", "rlmbox", "--help"), 300),
+    ]
+
+
+async def small_figures() -> list[Figure]:
+    """The pieces that a session is made of, one by one."""
+    context = Context.from_text("a small text")
+    host = {function.name: function for function in repl_functions(context)}
+
+    async def start() -> None:
+        sandbox = MontySandbox()
+        await sandbox.start(CellLimits(), context, host)
+        await sandbox.close()
+
+    sandbox = MontySandbox()
+    await sandbox.start(CellLimits(), context, host)
+    await start()
+    cell = await median_ms(lambda: sandbox.execute(Cell("x = 1 + 2")), 300)
+    calls = await median_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 20)
+    figures = [
+        Figure("`monty`: open and close a session, warm", await median_ms(start, 100), None),
+        Figure("`monty`: cell `x = 1 + 2`", cell * 1_000, None, "µs"),
+        Figure("`monty`: host call from a cell", (calls - cell) * 10, None, "µs"),
+    ]
+    await sandbox.close()
+    return figures
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0
+    system = f"{platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
+
+
+async def measure() -> list[Figure]:
+    return [*await session_figures(), *await turn_figures(), *await batch_figures(), *await small_figures()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
+    write = parser.parse_args().write
+    figures = [*asyncio.run(measure()), *start_figures()]
+    lines = [
+        "# What was measured",
+        "",
+        f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.",
+        "Medians, in one run; trust ratios more than absolutes.",
+        "",
+        "| figure | asked for, at most | measured | met |",
+        "| --- | --- | --- | --- |",
+        *(figure.row for figure in figures),
+        "",
+    ]
+    print("\n".join(lines))
+    if write:
+        Path(__file__).with_name("RESULTS.md").write_text("\n".join(lines), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

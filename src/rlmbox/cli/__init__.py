@@ -1,0 +1,8 @@
+"""The command `rlmbox`: arguments to library calls, events to the terminal."""
+
+
+def main() -> None:
+    """Runs the command with the process's arguments."""
+    from rlmbox.cli.app import app
+
+    app()

@@ -1,0 +1,203 @@
+"""`ask` and `demo`: settings to an RLM, its answer or its error to the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from rlmbox.budget import DEFAULT_COST_LIMIT_USD, Limits
+from rlmbox.cli.failing import as_object, report, summary
+from rlmbox.cli.tree import LiveTree, printable
+from rlmbox.config import OFFLINE_MODEL
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError
+from rlmbox.events import Event, Hook, to_json
+from rlmbox.rlm import RLM
+from rlmbox.types import Answer
+
+_LEAVE_OUT = frozenset(
+    {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "ensurepip", "__pycache__"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a run, as they came from the command line."""
+
+    model: str | None = None
+    sub_model: str | None = None
+    base_url: str | None = None
+    prices: Path | None = None
+    cost_limit_usd: str | None = None
+    max_turns: int = 30
+    max_depth: int = 3
+    max_subcalls: int = 200
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    sandbox: str = "monty"
+
+    def rlm(self, hooks: Sequence[Hook]) -> RLM:
+        """Makes the RLM.
+
+        Raises:
+            ConfigError: An option is wrong.
+        """
+        limits = Limits(
+            cost_limit_usd=DEFAULT_COST_LIMIT_USD if self.cost_limit_usd is None else self.cost_limit_usd,
+            max_turns=self.max_turns,
+            max_depth=self.max_depth,
+            max_subcalls=self.max_subcalls,
+            max_tokens=self.max_tokens,
+            max_seconds=self.max_seconds,
+        )
+        return RLM(
+            self.model,
+            sub_model=self.sub_model,
+            base_url=self.base_url,
+            sandbox=self.sandbox,
+            limits=limits,
+            prices=self.prices,
+            hooks=hooks,
+        )
+
+
+def ask_and_print(
+    question: str,
+    paths: Sequence[str],
+    settings: Settings,
+    *,
+    as_json: bool,
+    trace: Path | None,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Runs `rlmbox ask`; gives the exit code."""
+    show_tree = not (as_json or quiet) and sys.stderr.isatty()
+    console = Console(stderr=True)
+
+    def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
+        rlm = settings.rlm(hooks)
+        if not quiet:
+            _notices(rlm, console)
+        return rlm, rlm.ask(question, _context(paths))
+
+    return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
+
+
+def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: Path | None, debug: bool) -> int:
+    """Runs `rlmbox demo`; gives the exit code."""
+    console = Console(stderr=as_json)
+
+    def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
+        rlm = settings.rlm(hooks)
+        folder = Path(sysconfig.get_paths()["stdlib"])
+        context = Context.from_documents(_standard_library(folder))
+        if not as_json:
+            console.print(
+                f"{context.size_bytes / 1e6:.1f} MB of text in {context.num_documents:,} files of {folder}",
+                highlight=False,
+            )
+            _notices(rlm, console)
+        return rlm, rlm.ask(question, context)
+
+    return _run_and_print(run, None if as_json else console, as_json=as_json, trace=trace, quiet=False, debug=debug)
+
+
+def _run_and_print(
+    run: Callable[[Sequence[Hook]], tuple[RLM, Answer]],
+    tree: Console | None,
+    *,
+    as_json: bool,
+    trace: Path | None,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    try:
+        with ExitStack() as stack:
+            hooks: list[Hook] = []
+            if trace is not None:
+                hooks.append(stack.enter_context(_traced(trace)))
+            if tree is not None:
+                hooks.append(stack.enter_context(LiveTree(tree)))
+            _, answer = run(hooks)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        return report(error, as_json=as_json, debug=debug)
+    if as_json:
+        print(json.dumps(as_object(answer), ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        _print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
+    return 0
+
+
+def _context(paths: Sequence[str]) -> Context:
+    """Opens what `--context` names.
+
+    Raises:
+        ContextError: It is missing, unreadable or empty.
+    """
+    if list(paths) == ["-"]:
+        return Context.from_bytes(sys.stdin.buffer.read(), name="stdin")
+    return Context.from_path(paths[0] if len(paths) == 1 else list(paths))
+
+
+def _standard_library(folder: Path) -> list[tuple[str, str]]:
+    """Reads the standard library's own modules, without its tests and what is installed beside it."""
+    documents: list[tuple[str, str]] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _LEAVE_OUT)
+        paths = [Path(parent, name) for name in sorted(files) if name.endswith(".py")]
+        documents += [(path.relative_to(folder).as_posix(), path.read_text("utf-8", "replace")) for path in paths]
+    return documents
+
+
+def _notices(rlm: RLM, console: Console) -> None:
+    """Says in one line each what a user should know before the run."""
+    lines = []
+    if OFFLINE_MODEL in (rlm.model.name, rlm.sub_model.name):
+        from rlmbox.models.offline import NOTICE
+
+        lines.append(NOTICE)
+    if rlm.limits.cost_limit_is_default:
+        unpriced = [model.name for model in (rlm.model, rlm.sub_model) if model.price is None]
+        if unpriced:
+            unknown = f"the price of {unpriced[0]} is not known, so no cost limit is kept"
+            lines.append(f"{unknown}; give it with --prices FILE")
+    for line in lines:
+        console.print(Text(f"note: {line}", style="yellow"))
+
+
+@contextmanager
+def _traced(path: Path) -> Iterator[Hook]:
+    """Writes each event to a file at once, so that a run that breaks off leaves all until then."""
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the trace cannot be written to {path}: {error.strerror}") from error
+    with file:
+
+        def write(event: Event) -> None:
+            file.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+            file.flush()
+
+        yield write
+
+
+def _print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
+    """Prints the answer, and what is known of it where a program that reads the answer will not trip over it."""
+    print(printable(answer.text))  # noqa: T201
+    if quiet:
+        return
+    console = Console(stderr=not (facts_to_stdout or sys.stdout.isatty()))
+    for source in answer.sources:
+        where = printable(f" {source.document}, characters {source.start:,}-{source.end:,}")
+        console.print(Text.assemble(("found in", "green"), where))
+    console.print(Text(summary(answer), style="dim"))

@@ -1,0 +1,85 @@
+"""How the command ends: its exit code, and what it prints of an error and of a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+
+from rlmbox.cli.tree import printable
+from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RLMError, SandboxError
+from rlmbox.events import to_json
+from rlmbox.types import Answer
+
+_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (ConfigError, 2),
+    (ContextError, 2),
+    (ModelError, 3),
+    (SandboxError, 4),
+    (LimitExceeded, 5),
+    (KeyboardInterrupt, 130),
+)
+
+
+def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    """Prints an error in one line, what there was until then, and the traceback only when asked for.
+
+    Args:
+        error: What ended the command.
+        as_json: Print one object to standard output, too.
+        debug: Print the traceback.
+
+    Returns:
+        The exit code.
+    """
+    if debug:
+        traceback.print_exception(error)
+    partial = error.partial if isinstance(error, RLMError) else None
+    line = " ".join(printable(_in_one_line(error)).split())
+    if as_json:
+        described = {"type": type(error).__name__, "message": line}
+        body = {**(as_object(partial) if partial else {}), "complete": False, "error": described}
+        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    if partial and partial.turns and not as_json:
+        print(f"until then: {summary(partial)}", file=sys.stderr)  # noqa: T201
+        if partial.text.strip():
+            print(printable(partial.text.strip()))  # noqa: T201
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _in_one_line(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, RLMError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (this is a mistake in rlmbox; --debug shows where)"
+
+
+def summary(answer: Answer) -> str:
+    """Says in one line what a run took."""
+    return (
+        f"{answer.duration_s:.2f} s, {answer.turns} turns, {answer.subcalls} sub-calls, "
+        f"{answer.usage.total_tokens:,} tokens, {answer.cost}"
+    )
+
+
+def as_object(answer: Answer) -> dict[str, object]:
+    """Gives what `--json` prints of an answer."""
+    return {
+        "text": answer.text,
+        "value": to_json(answer.value),
+        "sources": [
+            {"document": s.document, "position": s.start, "end": s.end, "quote": s.quote} for s in answer.sources
+        ],
+        "usage": to_json(answer.usage),
+        "cost_usd": str(answer.cost_usd),
+        "cost": to_json(answer.cost),
+        "turns": answer.turns,
+        "subcalls": answer.subcalls,
+        "duration_s": round(answer.duration_s, 4),
+        "run_id": answer.run_id,
+        "sandbox": answer.sandbox,
+        "model": answer.model,
+        "complete": answer.complete,
+    }

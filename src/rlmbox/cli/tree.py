@@ -1,0 +1,123 @@
+"""The live tree of a run in the terminal: a reader of the event stream."""
+
+from __future__ import annotations
+
+import unicodedata
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from rich.tree import Tree
+
+from rlmbox.events import (
+    CellExecuted,
+    CellStarted,
+    Event,
+    ModelReplied,
+    SessionFailed,
+    SessionFinished,
+    SessionStarted,
+    SubcallFinished,
+    SubcallStarted,
+)
+
+_UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
+_CODE_LINES, _OUTPUT_LINES, _LINE_CHARS = 6, 4, 110
+
+
+def printable(text: str) -> str:
+    """Gives text that does nothing to a terminal but show itself: control characters become a visible mark."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)
+
+
+class LiveTree:
+    """Shows sessions, turns, cells and sub-calls as they happen. Use it as a context manager, and as a hook.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._root = Tree(Text("rlmbox", style="bold"))
+        self._live = Live(self._root, console=console, refresh_per_second=8)
+        self._sessions: dict[str, Tree] = {}
+        self._turns: dict[str, Tree] = {}
+        self._cells: dict[str, Tree] = {}
+        self._subcalls: dict[str, tuple[Tree, int, int]] = {}
+
+    def __enter__(self) -> Self:
+        """Begins to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Draws a last time and leaves the tree on the screen."""
+        self._live.stop()
+        if not self._console.is_terminal:
+            self._console.line()  # where nothing is live, the tree was printed without its last line's end
+
+    def __call__(self, event: Event) -> None:
+        """Takes one event."""
+        match event:
+            case SessionStarted():
+                parent = self._cells.get(event.parent_id or "") or self._root
+                label = Text.assemble((_short(event.question), "bold"), (f"  {event.model} in {event.sandbox}", "dim"))
+                self._sessions[event.session_id] = parent.add(label)
+            case ModelReplied():
+                label = Text.assemble(f"turn {event.turn}", (_cost(event.cost_usd), "dim"))
+                self._turns[event.session_id] = self._sessions[event.session_id].add(label)
+            case CellStarted():
+                code = _lines(event.cell.code, _CODE_LINES)
+                self._cells[event.session_id] = self._turns[event.session_id].add(Text(code, style="cyan"))
+                self._subcalls.pop(event.session_id, None)
+            case SubcallStarted():
+                self._subcall(event, started=1, finished=0)
+            case SubcallFinished():
+                self._subcall(event, started=0, finished=1)
+            case CellExecuted():
+                self._executed(event)
+            case SessionFinished() if event.depth:
+                self._sessions[event.session_id].add(Text.assemble(("answer  ", "green"), _lines(event.answer.text, 6)))
+            case SessionFailed():
+                self._sessions[event.session_id].add(Text(_short(f"{event.error_type}: {event.message}"), style="red"))
+            case _:
+                pass
+
+    def _subcall(self, event: SubcallStarted | SubcallFinished, *, started: int, finished: int) -> None:
+        cell = self._cells.get(event.session_id, self._root)
+        node, begun, ended = self._subcalls.get(event.session_id, (None, 0, 0))
+        node = node or cell.add("")
+        begun, ended = begun + started, ended + finished
+        node.label = Text(f"sub-calls to {event.model}: {ended} of {begun}", style="magenta")
+        self._subcalls[event.session_id] = (node, begun, ended)
+
+    def _executed(self, event: CellExecuted) -> None:
+        execution = event.execution
+        cell = self._cells[event.session_id]
+        output = execution.stdout + (execution.value_repr or "")
+        if output.strip():
+            cell.add(Text(_lines(output, _OUTPUT_LINES), style="dim"))
+        if execution.error:
+            cell.add(Text(_short(f"{execution.error.type}: {execution.error.message}"), style="red"))
+
+
+def _cost(cost_usd: object) -> str:
+    return f"  ${cost_usd:.4f}" if cost_usd else ""
+
+
+def _short(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
+
+
+def _lines(text: str, most: int) -> str:
+    """Gives the first lines, each cut, and how many there are more."""
+    lines = printable(text).strip().split("\n")
+    shown = [line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…" for line in lines[:most]]
+    more = len(lines) - most
+    return "\n".join([*shown, f"… {more} more lines"] if more > 0 else shown)

@@ -1,0 +1,283 @@
+"""The command as people run it: a process of its own, its output and its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlmbox.testing import ProviderFault, ProviderServer, http_fault
+
+CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late delivery.\n\nIt ends in June.\n"
+
+
+def rlmbox(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "rlmbox", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=50,
+        env={**keep, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture
+def contract(tmp_path: Path) -> str:
+    path = tmp_path / "contract.txt"
+    path.write_text(CONTRACT)
+    return str(path)
+
+
+def with_model(server: ProviderServer, *more: str) -> tuple[str, ...]:
+    return ("--model", "openai:llama3", "--base-url", server.openai_url, *more)
+
+
+def test_ask_without_a_model_quotes_from_the_text_and_says_what_it_is(contract: str) -> None:
+    done = rlmbox("ask", "What penalty applies to late delivery?", "--context", contract)
+    assert done.returncode == 0
+    assert "A penalty of 5 % applies to late delivery." in done.stdout
+    assert "offline:extractive only quotes" in done.stderr
+    assert "--model" in done.stderr
+    assert "found in contract.txt, characters 29-71" in done.stderr
+    assert "sub-calls" in done.stderr
+
+
+def test_ask_prints_one_object_as_json(contract: str) -> None:
+    done = rlmbox("ask", "What penalty applies?", "-c", contract, "--json")
+    answer = json.loads(done.stdout)
+    assert set(answer) >= {"text", "value", "sources", "usage", "cost_usd", "turns", "run_id", "sandbox", "model"}
+    assert answer["sandbox"] == "monty"
+    assert answer["model"] == "offline:extractive"
+    assert answer["cost_usd"] == "0"
+    (source,) = answer["sources"]
+    assert (source["document"], CONTRACT[source["position"] : source["end"]]) == ("contract.txt", source["quote"])
+
+
+def test_ask_reads_standard_input() -> None:
+    done = rlmbox("ask", "What penalty applies?", "-c", "-", "--quiet", stdin=CONTRACT.encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 %" in done.stdout
+
+
+def test_ask_reads_a_folder_and_several_paths(tmp_path: Path, contract: str) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("The price was set to 30 francs.\n")
+    for paths in (["-c", str(tmp_path / "notes")], ["-c", contract, "-c", str(tmp_path / "notes" / "a.md")]):
+        done = rlmbox("ask", "Which price was set?", *paths)
+        assert "30 francs" in done.stdout
+        assert "a.md" in done.stderr
+
+
+def test_ask_works_with_a_server_that_speaks_the_openai_protocol(contract: str) -> None:
+    script = ["Let me look.\n```repl\nprint(llm_query('sum up', context))\n```", "A sum.", "FINAL(five percent)"]
+    with ProviderServer(script) as server:
+        done = rlmbox("ask", "Which penalty?", "-c", contract, *with_model(server))
+    assert (done.returncode, done.stdout) == (0, "five percent\n")
+    assert "the price of openai:llama3 is not known" in done.stderr
+    assert "A sum." in server.requests[2].messages[-1].content
+    assert CONTRACT not in server.requests[0].messages[1].content
+
+
+def test_models_and_limits_come_from_the_environment_too(contract: str) -> None:
+    with ProviderServer(["FINAL(from the environment)"]) as server:
+        done = rlmbox(
+            "ask", "?", "-c", contract, RLM_MODEL="openai:m", RLM_BASE_URL=server.openai_url, RLM_MAX_TURNS="1"
+        )
+    assert done.stdout == "from the environment\n"
+
+
+def test_prices_from_a_file_make_a_cost(contract: str, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["openai:llama3"]\ninput_usd_per_mtok = "1000"\noutput_usd_per_mtok = "1000"\n')
+    with ProviderServer(["FINAL(ok)"]) as server:
+        done = rlmbox(
+            "ask", "?", "-c", contract, *with_model(server, "--prices", str(prices), "--cost-limit", "100", "--json")
+        )
+    assert float(json.loads(done.stdout)["cost_usd"]) > 0
+
+
+def test_a_trace_has_every_event_also_when_the_run_fails(contract: str, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    with ProviderServer(["```repl\nx = 1\n```", http_fault(401)]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--trace", str(trace)))
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert done.returncode == 3
+    assert events[0]["kind"] == "session_started"
+    assert "turn_finished" in [event["kind"] for event in events]
+    assert events[-1]["kind"] == "session_failed"
+    assert events[-1]["partial"]["turns"] == 1
+
+
+def test_no_key_is_ever_in_output_or_trace(contract: str, tmp_path: Path) -> None:
+    trace, key = tmp_path / "trace.jsonl", "sk-thisisthesecretkey0123456789"
+    with ProviderServer([http_fault(401, message=f"the key {key} is wrong")]) as server:
+        done = rlmbox(
+            "ask", "?", "-c", contract, *with_model(server, "--trace", str(trace), "--debug"), OPENAI_API_KEY=key
+        )
+    assert key in json.dumps(dict(server.requests[0].headers))
+    assert key not in done.stdout + done.stderr + trace.read_text()
+
+
+# Wrong input: one line with the remedy, its own exit code, no traceback.
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    refused(rlmbox("ask", "?", "-c", str(tmp_path / "nothing.txt")), 2, "nothing.txt")
+
+
+def test_an_empty_context(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    refused(rlmbox("ask", "?", "-c", str(tmp_path / "empty.txt")), 2, "empty.txt")
+    refused(rlmbox("ask", "?", "-c", "-"), 2, "stdin")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_folder(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    refused(rlmbox("ask", "?", "-c", str(tmp_path / "closed")), 2, "closed")
+
+
+def test_an_unknown_provider(contract: str) -> None:
+    refused(rlmbox("ask", "?", "-c", contract, "--model", "opnai:gpt-5"), 2, "opnai", "openai")
+
+
+def test_a_missing_key(contract: str) -> None:
+    refused(rlmbox("ask", "?", "-c", contract, "--model", "openai:gpt-5"), 2, "OPENAI_API_KEY")
+
+
+def test_an_unknown_model(contract: str) -> None:
+    with ProviderServer([http_fault(404)]) as server:
+        refused(rlmbox("ask", "?", "-c", contract, *with_model(server)), 3, "llama3")
+
+
+def test_an_unknown_price_under_a_cost_limit(contract: str) -> None:
+    with ProviderServer(["FINAL(x)"]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--cost-limit", "1.00"))
+    refused(done, 2, "price of openai:llama3 is not known", "--prices")
+    assert not server.requests
+
+
+def test_a_wrong_price_file(contract: str, tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text("not toml at all [")
+    refused(rlmbox("ask", "?", "-c", contract, "--prices", str(tmp_path / "prices.toml")), 2, "prices.toml")
+
+
+def test_a_trace_that_cannot_be_written(contract: str) -> None:
+    refused(rlmbox("ask", "?", "-c", contract, "--trace", "/nowhere/at/all"), 2, "/nowhere/at/all")
+
+
+def test_an_unknown_sandbox(contract: str) -> None:
+    refused(rlmbox("ask", "?", "-c", contract, "--sandbox", "jial"), 2, "jial")
+
+
+def test_a_limit_prints_what_there_was(contract: str) -> None:
+    with ProviderServer(["I think it is five percent."] * 3) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--max-turns", "2"))
+    assert done.returncode == 5
+    assert done.stdout == "I think it is five percent.\n"
+    assert "max_turns" in done.stderr
+    assert "until then: " in done.stderr
+
+
+def test_a_limit_as_json_has_the_error_and_what_there_was(contract: str) -> None:
+    with ProviderServer(["thinking"] * 3) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--max-turns", "1", "--json"))
+    described = json.loads(done.stdout)
+    assert described["error"]["type"] == "MaxTurnsExceeded"
+    assert (described["complete"], described["turns"], described["text"]) == (False, 1, "thinking")
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = rlmbox("ask", "?", "-c", str(tmp_path / "nothing.txt"), "--debug")
+    assert "Traceback" in done.stderr
+    assert done.returncode == 2
+
+
+def test_an_answer_cannot_write_control_characters_to_the_terminal(contract: str) -> None:
+    with ProviderServer(["FINAL(\x1b]0;owned\x07 fine)"]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server))
+    assert "\x1b" not in done.stdout
+    assert "fine" in done.stdout
+
+
+def test_the_demo_finds_where_a_class_is_defined() -> None:
+    done = rlmbox("demo")
+    assert done.returncode == 0
+    assert "MB of text in" in done.stdout
+    assert "turn 1" in done.stdout
+    assert "class OrderedDict(dict):" in done.stdout
+    assert "found in collections/__init__.py, characters" in done.stdout + done.stderr
+
+
+def test_models_lists_what_can_be_reached() -> None:
+    done = rlmbox("models", "--json", OPENAI_API_KEY="sk-x")
+    rows = {row["model"]: row for row in json.loads(done.stdout)}
+    assert rows["openai:gpt-5"]["reachable"] == "yes"
+    assert float(rows["openai:gpt-5"]["input"]) > 0
+    assert "ANTHROPIC_API_KEY" in rows["anthropic:claude-sonnet-4-5"]["reachable"]
+    assert rows["offline:extractive"]["input"] == "0"
+    assert "OPENAI" not in rlmbox("models", "openai:gpt-5", "--json", OPENAI_API_KEY="sk-x").stdout
+
+
+def test_help_shows_the_commands() -> None:
+    done = rlmbox("--help")
+    assert done.returncode == 0
+    for command in ("ask", "demo", "models"):
+        assert command in done.stdout
+
+
+def test_a_provider_that_stays_broken_is_one_line_after_retries(contract: str) -> None:
+    with ProviderServer([http_fault(500)] * 10) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server))
+    refused(done, 3, "500")
+    assert len(server.requests) > 1
+
+
+def test_a_reply_cut_off_halfway_is_one_line_and_its_cost_is_kept(contract: str, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"openai:llama3": {"input_usd_per_mtok": "1", "output_usd_per_mtok": "1"}}')
+    with ProviderServer(["```repl\nx = 1\n```", ProviderFault("truncated")]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--prices", str(prices), "--json"))
+    described = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert described["turns"] == 1
+    # The second request may have been billed, so its worst case stays charged.
+    assert float(described["cost_usd"]) > 0.016
+
+
+def test_a_limit_out_of_its_range_is_refused(contract: str) -> None:
+    assert "--max-turns" in rlmbox("ask", "?", "-c", contract, "--max-turns", "0").stderr
+    refused(rlmbox("ask", "?", "-c", contract, "--max-seconds", "-1"), 2, "max_seconds")
+    refused(rlmbox("ask", "?", "-c", contract, "--cost-limit", "two"), 2, "cost_limit_usd")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="interrupts are sent with a POSIX signal")
+def test_an_interrupt_ends_the_run_at_once(contract: str, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    with ProviderServer([ProviderFault("hang")]) as server:
+        arguments = ["ask", "?", "-c", contract, *with_model(server, "--trace", str(trace))]
+        process = subprocess.Popen([sys.executable, "-m", "rlmbox", *arguments], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 30
+        while not server.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "error: interrupted"
+    assert trace.read_text()

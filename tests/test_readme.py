@@ -1,0 +1,101 @@
+"""The README is true: its commands and its code run, against a local server in a paid model's place."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from rlmbox.testing import ProviderServer
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    line for language, body in BLOCKS if language == "sh" for line in body.splitlines() if line.startswith("rlmbox")
+]
+SCRIPT = ["```repl\nhits = ctx.search('penalty')\nprint(hits)\n```", "FINAL_VAR(hits)"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README speaks of."""
+    (tmp_path / "contract.txt").write_text("A penalty of 5 % applies.\n")
+    for name in ("notes", "src"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text(
+            "# We decided about pricing: a penalty.\nclass OrderedDict(dict):\n    pass\n"
+        )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> ProviderServer:
+    """Every provider, on loopback."""
+    with ProviderServer(SCRIPT * 20) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-x")
+        monkeypatch.setenv("NO_COLOR", "1")
+        # A price that a server of our own does not have, for the examples with a cost limit.
+        yield server  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_readme_answers(command: str, folder: Path, server: ProviderServer) -> None:
+    command = command.replace("http://localhost:11434/v1", server.openai_url)
+    if "os.__file__" in command:
+        # The whole library of the machine takes longer than a test may; a folder of it is the same command.
+        shutil.copytree(Path(re.__file__).parent.parent / "collections", folder / "lib" / "collections")
+        command = re.sub(r'"\$\(.*\)"', str(folder / "lib"), command)
+    arguments = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=50, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    if "OrderedDict" in command:
+        assert "class OrderedDict(dict):" in done.stdout
+
+
+PYTHON = [body for language, body in BLOCKS if language == "python"]
+
+
+def test_the_first_example_of_the_library_runs(folder: Path, server: ProviderServer) -> None:
+    """With its cost limit taken from a file of prices, because the server on loopback has none."""
+    (folder / "prices.toml").write_text(
+        "".join(
+            f'["anthropic:{name}"]\ninput_usd_per_mtok = "3"\noutput_usd_per_mtok = "15"\n'
+            for name in ("claude-sonnet-4-5", "claude-haiku-4-5")
+        )
+    )
+    blocking = PYTHON[0].replace("limits=", 'prices="prices.toml", limits=')
+    rest = textwrap.indent(PYTHON[1], "    ")
+    program = f"{blocking}\nimport asyncio\nasync def main():\n{rest}\nasyncio.run(main())\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert "penalty" in done.stdout
+    assert "session_finished TERMINATED" in done.stdout
+
+
+def test_the_example_of_a_limit_runs(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON[2]], capture_output=True, text=True, timeout=50, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert "max_turns" in done.stdout
+    assert "2 turns" in done.stdout
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in link:
+            assert (ROOT / link).exists(), link
