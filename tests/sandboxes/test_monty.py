@@ -222,3 +222,62 @@ def _children() -> set[str]:
     if not listing.exists():
         pytest.skip("needs /proc to list children")
     return set(" ".join(path.read_text() for path in Path(f"/proc/{os.getpid()}/task").glob("*/children")).split())
+
+
+@pytest.fixture
+async def checked(models: Models) -> AsyncIterator[MontySandbox]:
+    sandbox = MontySandbox(type_check=True)
+    await sandbox.start(QUICK, TEXT, models.host(), query="what?")
+    yield sandbox
+    await sandbox.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("note('side effect')\nprint(undefined_name)", "line 2: Name `undefined_name` used when not defined"),
+        ("llm_query(5)", "Expected `str`, found `Literal[5]`"),
+        ("llm_query('a', temperature=0)", "`temperature`"),
+        ("llm_query()", "required parameter `prompt`"),
+        ("ctx.serch('a')", "has no attribute `serch`"),
+        ("ctx.search('a', max_match=1)", "`max_match`"),
+        ("import numpy", "numpy"),
+        ("x = (", "parsing"),
+    ],
+)
+async def test_a_checked_cell_that_cannot_be_right_is_not_run(
+    checked: MontySandbox, models: Models, code: str, message: str
+) -> None:
+    execution = await run(checked, code)
+    assert execution.error is not None
+    assert (execution.outcome, execution.error.type) == ("error", "TypeCheckError")
+    assert message in execution.error.message
+    assert models.asked == []
+    assert (await run(checked, "1 + 1")).value == 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "m = re.search('two', context)\nm.group(0)",
+        "a = [1]\na = 'str'\na.upper()",
+        "answer['content'] = 5",
+        "d = {}\nd['a'] = 1\nd['b'] = 'x'\nd",
+        "import heapq, statistics\nh = [2, 1]\nheapq.heapify(h)\nstatistics.mean(h)",
+        "from collections import Counter\nCounter(context.split()).most_common(1)[0][0]",
+        "hits = ctx.search('two')\nhits[0]['start'] + 1",
+        "sorted(context.split(), key=str.lower)",
+        "[llm_query(w) for w in query.split()]",
+        "await llm_query('a')",
+        "SHOW_VARS()",
+        "import json\njson.dumps({'é': 1})\n# done",
+    ],
+)
+async def test_a_checked_cell_that_may_be_right_is_run(checked: MontySandbox, code: str) -> None:
+    execution = await run(checked, code)
+    assert execution.outcome == "ok", execution.error
+
+
+async def test_names_of_a_cell_that_failed_halfway_are_known_to_the_check(checked: MontySandbox) -> None:
+    await run(checked, "kept = 1\nraise ValueError('x')")
+    assert (await run(checked, "kept")).value == 1

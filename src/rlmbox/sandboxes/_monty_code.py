@@ -22,7 +22,7 @@ PRELUDE = f"""\
 import re, json, math, base64, binascii
 answer = {{'content': '', 'ready': False}}
 _rlm_missing = NameError
-def _rlm_value(value, repr=repr, len=len, str=str):
+def rlm_value_(value, repr=repr, len=len, str=str):
     text = repr(value)
     if len(text) <= {VALUE_LIMIT_CHARS}:
         return [True, value]
@@ -73,7 +73,7 @@ def read_cell(code: str) -> CellSource:
     if isinstance(last, ast.Expr):
         # Twice parenthesised, so that `a, b` is one value.
         start, end = _span(last.value, lines)
-        edits += [(start, start, "_rlm_value(("), (end, end, "))")]
+        edits += [(start, start, "rlm_value_(("), (end, end, "))")]
     edits.sort(key=lambda edit: edit[0])
     awaited = frozenset(
         at + sum(len(text) - (end - start) for start, end, text in edits if start <= at)

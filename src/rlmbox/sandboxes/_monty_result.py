@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
+from rlmbox.sandboxes._monty_types import Finding
 from rlmbox.types import CellError, Outcome
 
 _REPR_CHARS = 20_000
@@ -18,6 +19,18 @@ _LIMIT_NAMES: dict[Outcome, str] = {
     "output": "OutputExceeded",
     "crashed": "SandboxCrashed",
 }
+
+
+class CellRefused(Exception):
+    """A cell was not run, because its types cannot be right.
+
+    Args:
+        findings: What the checker says.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(f"line {found.line}: {found.message}" for found in findings))
+        self.line = findings[0].line
 
 
 def json_value(value: Any, depth: int = 0) -> object:
@@ -34,7 +47,7 @@ def json_value(value: Any, depth: int = 0) -> object:
 
 
 def value_of(result: Any) -> tuple[object, str | None]:
-    """Splits what `_rlm_value` gave into the JSON value and its bounded `repr`; None and None for None."""
+    """Splits what `rlm_value_` gave into the JSON value and its bounded `repr`; None and None for None."""
     crossed, value = result
     if value is None:
         return None, None
@@ -54,6 +67,8 @@ def outcome_of(error: Exception) -> Outcome:
     """Tells an exception of the cell from a limit and from the loss of the worker."""
     if isinstance(error, MontyCrashedError):
         return "timeout" if error.timed_out or "duration" in str(error) else "crashed"
+    if isinstance(error, CellRefused):
+        return "error"
     if not isinstance(error, MontyError):
         return "crashed"
     text = str(error)
@@ -75,6 +90,9 @@ def cell_error(
         feeds: The lines of each cell by the file name that Monty gave it.
         limit: What to say of the limit, where it was one.
     """
+    if isinstance(error, CellRefused):
+        said = f"the cell was not run: {_bounded(str(error))}"
+        return CellError("TypeCheckError", said, f"TypeCheckError: {said}", error.line)
     inner = error.exception() if isinstance(error, MontyError) else error
     frames = _frames(error, feeds)
     line = next((number for name, number, _ in reversed(frames) if name), None)

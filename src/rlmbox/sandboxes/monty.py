@@ -21,35 +21,27 @@ from typing import Any
 from uuid import UUID
 
 import anyio
-from pydantic_monty import FutureSnapshot, Monty, MontyComplete, MontyCrashedError, MontyError, NameLookupSnapshot
+from pydantic_monty import (
+    FutureSnapshot,
+    MontyComplete,
+    MontyCrashedError,
+    MontyError,
+    MontyTypingError,
+    NameLookupSnapshot,
+)
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._monty_code import PRELUDE, CellSource, read_cell, show_vars_source
 from rlmbox.sandboxes._monty_host import HostObject, call, call_async, function_name, name_answer, refusal
-from rlmbox.sandboxes._monty_result import cell_error, outcome_of, value_of
+from rlmbox.sandboxes._monty_pool import worker_pool
+from rlmbox.sandboxes._monty_result import CellRefused, cell_error, outcome_of, value_of
+from rlmbox.sandboxes._monty_types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes._threads import run_in_thread
 from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS, Host
 from rlmbox.sandboxes.monty_modules import HOST_FUNCTIONS, MODULES, NOTES, instance_name, module_source
 from rlmbox.types import Cell, CellError, CellLimits, Execution, Outcome
-
-_MAX_WORKERS = 100_000  # a checkout that waits would be a deadlock between a session and its children
-
-_pool_lock = threading.Lock()
-_pool: Monty | None = None
-
-
-def _worker_pool() -> Monty:
-    """Gives the process's pool of workers, made on first use; its workers end with this process."""
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            try:
-                _pool = Monty(min_processes=1, max_processes=_MAX_WORKERS).__enter__()
-            except (OSError, RuntimeError, MontyError) as error:
-                raise SandboxUnavailable(f"monty cannot start: {error}; try `pip install pydantic-monty`") from error
-        return _pool
 
 
 @dataclass(slots=True)
@@ -74,12 +66,17 @@ class MontySandbox:
 
     Starts in a fraction of a millisecond from a warm pool, on every platform that the wheel supports, and
     needs no privileges. It is not all of Python: see `notes`.
+
+    Args:
+        type_check: Check each cell's names, arguments and methods before it runs; a cell that cannot be right is
+            not run, and the model is told why. Costs about a millisecond a cell.
     """
 
     name = "monty"
     notes = NOTES
 
-    def __init__(self) -> None:
+    def __init__(self, *, type_check: bool = False) -> None:
+        self._type_check = type_check
         self._limits = CellLimits()
         self._host: Host = {}
         self._objects: dict[UUID, str] = {}
@@ -129,7 +126,7 @@ class MontySandbox:
             result = await self._drive(run, shows_variables="SHOW_VARS" in cell.code)
             if run.source.has_value:
                 value, value_repr = value_of(result)
-        except (MontyError, RuntimeError) as raised:
+        except (MontyError, CellRefused, RuntimeError) as raised:
             error = raised
         outcome: Outcome = "output" if self._flooded else outcome_of(error) if error else "ok"
         execution = Execution(
@@ -216,7 +213,7 @@ class MontySandbox:
 
     def _open(self) -> None:
         """Checks a worker out and binds the injected names."""
-        checkout = _worker_pool().checkout(
+        checkout = worker_pool().checkout(
             script_name="rlm_session",
             limits={
                 "max_feed_duration_secs": self._limits.cell_timeout_s,
@@ -225,12 +222,15 @@ class MontySandbox:
                 "max_suspensions": self._limits.host_calls,
             },
             os_policy={"sleep": "zero"},
+            type_check=self._type_check,
+            type_check_stubs=stubs_of(self._host) if self._type_check else None,
+            type_check_format="jsonlines",
             assert_message_annotations=False,
         )
         self._session = checkout.__enter__()
         self._pid = self._session.worker_pid
         self._feeds, self._feed_count, self._modules, self._awaited = {}, 0, {}, {}
-        self._feed(PRELUDE, self._inputs)
+        self._feed(PRELUDE, self._inputs, skip_type_check=False)
         self._load_module("zlib")
         self._feed(f"zlib = {instance_name('zlib')}")
 
@@ -248,10 +248,12 @@ class MontySandbox:
             with suppress(MontyError, RuntimeError):  # a killed worker has nothing left to give back
                 session.__exit__(None, None, None)
 
-    def _feed(self, code: str, inputs: dict[str, Any] | None = None) -> Any:
+    def _feed(self, code: str, inputs: dict[str, Any] | None = None, *, skip_type_check: bool = True) -> Any:
         """Runs our own code, which calls no host function."""
         self._feed_count += 1
-        return self._session.feed_run(code, inputs=inputs, print_callback=self._on_print)
+        return self._session.feed_run(
+            code, inputs=inputs, print_callback=self._on_print, skip_type_check=skip_type_check
+        )
 
     def _load_module(self, name: str) -> Any:
         """Gives the object in the worker that stands for a module, made on first use."""
@@ -271,7 +273,7 @@ class MontySandbox:
             file_name = f"<python-input-{self._feed_count}>"
             self._feed_count += 1
             self._feeds[file_name], self._awaited[file_name] = run.source.lines, run.source.awaited
-            return self._session.feed_start(run.source.code, print_callback=self._on_print)
+            return self._start(run.source)
 
         step: Callable[[], Any] = begin
         while True:
@@ -282,6 +284,20 @@ class MontySandbox:
                 step = partial(snapshot.resume, await answering())
             if self._closed:
                 raise SandboxError("the sandbox was closed while a cell waited for a host call")
+
+    def _start(self, source: CellSource, *, checked: bool = False) -> Any:
+        """Feeds a cell; with a type check, first what the checker says, unless that may be a matter of taste."""
+        try:
+            snapshot = self._session.feed_start(source.code, print_callback=self._on_print, skip_type_check=checked)
+            while getattr(snapshot, "is_os_function", False) and snapshot.function_name == "import_stubs":
+                stubs = {name: MODULE_STUB for name in snapshot.args[0] if name in MODULES}
+                snapshot = snapshot.resume({"return_value": stubs})
+        except MontyTypingError as error:
+            found = list(findings(error.display(), [*self._names, *source.names], self._host))
+            if found:
+                raise CellRefused(found) from error
+            return self._start(source, checked=True)
+        return snapshot
 
     def _advance(self, step: Callable[[], Any], run: _Run) -> tuple[Any, Callable[[], Any]]:
         """Answers suspensions until the cell ends or needs something that is awaited on the event loop."""
