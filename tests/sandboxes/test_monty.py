@@ -85,6 +85,11 @@ async def test_a_cell_gives_its_last_value_also_where_monty_needs_help(
     assert (execution.outcome, execution.value) == ("ok", value), execution.error
 
 
+async def test_zlib_is_there_without_import_also_after_an_import_under_another_name(sandbox: MontySandbox) -> None:
+    await run(sandbox, "import zlib as z\npacked = z.compress(b'text')")
+    assert (await run(sandbox, "zlib.decompress(packed).decode()")).value == "text"
+
+
 async def test_names_of_builtins_can_be_rebound_without_harm(sandbox: MontySandbox) -> None:
     await run(sandbox, "len = repr = str = type = eval = NameError = 0")
     assert (await run(sandbox, "[1]")).value == [1]

@@ -93,6 +93,7 @@ class MontySandbox:
         self._feeds: dict[str, tuple[str, ...]] = {}
         self._feed_count = 0
         self._modules: dict[str, Any] = {}
+        self._has_zlib = False
         self._awaited: dict[str, frozenset[int]] = {}
         self._output = self._errors = BoundedText(0)
 
@@ -230,9 +231,8 @@ class MontySandbox:
         self._session = checkout.__enter__()
         self._pid = self._session.worker_pid
         self._feeds, self._feed_count, self._modules, self._awaited = {}, 0, {}, {}
+        self._has_zlib = False
         self._feed(PRELUDE, self._inputs, skip_type_check=False)
-        self._load_module("zlib")
-        self._feed(f"zlib = {instance_name('zlib')}")
 
     def _release(self) -> None:
         if not self._idle.is_set() and self._pid is not None:
@@ -268,6 +268,11 @@ class MontySandbox:
         def begin() -> Any:
             for name in run.source.modules:
                 self._load_module(name)
+            if "zlib" in run.source.code and not self._has_zlib:
+                # It is there without import, but most sessions never ask for it.
+                self._load_module("zlib")
+                self._feed(f"zlib = {instance_name('zlib')}")
+                self._has_zlib = True
             if shows_variables:
                 self._feed(show_vars_source(dict.fromkeys([*self._names, *run.source.names])))
             file_name = f"<python-input-{self._feed_count}>"
