@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
 from rlmbox.sandboxes._monty_types import Finding
-from rlmbox.types import CellError, Outcome
+from rlmbox.types import CellError, CellLimits, Outcome
 
 _REPR_CHARS = 20_000
 _LIMIT_NAMES: dict[Outcome, str] = {
@@ -80,7 +80,7 @@ def outcome_of(error: Exception) -> Outcome:
 
 
 def cell_error(
-    error: Exception | None, outcome: Outcome, feeds: Mapping[str, tuple[str, ...]], limit: str
+    error: Exception | None, outcome: Outcome, feeds: Mapping[str, tuple[str, ...]], limits: CellLimits
 ) -> CellError:
     """Describes the end of a cell.
 
@@ -88,7 +88,7 @@ def cell_error(
         error: What Monty raised; None for a cell that reached its end and a limit at once.
         outcome: What `outcome_of` made of it.
         feeds: The lines of each cell by the file name that Monty gave it.
-        limit: What to say of the limit, where it was one.
+        limits: What the cell could use.
     """
     if isinstance(error, CellRefused):
         said = f"the cell was not run: {_bounded(str(error))}"
@@ -97,7 +97,7 @@ def cell_error(
     frames = _frames(error, feeds)
     line = next((number for name, number, _ in reversed(frames) if name), None)
     if outcome != "error" or inner is None:
-        name, message = _LIMIT_NAMES[outcome], limit if outcome != "crashed" else f"the sandbox's worker ended: {error}"
+        name, message = _LIMIT_NAMES[outcome], _reached(outcome, limits) or f"the sandbox's worker ended: {error}"
     else:
         name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
         if message.startswith("Internal error in monty: exceptions can only be called"):
@@ -107,6 +107,16 @@ def cell_error(
     message = _bounded(message)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
+
+
+def _reached(outcome: Outcome, limits: CellLimits) -> str:
+    """Says which limit a cell reached; empty for an outcome that is none."""
+    return {
+        "timeout": f"the cell ran longer than {limits.cell_timeout_s:g} s",
+        "memory": f"the cell needed more than {limits.memory_bytes / 2**20:,.0f} MiB",
+        "stack": f"the cell called deeper than {limits.recursion_depth} levels",
+        "output": f"the cell printed more than {limits.output_flood_bytes:,} bytes",
+    }.get(outcome, "")
 
 
 def _frames(error: Exception | None, feeds: Mapping[str, tuple[str, ...]]) -> list[tuple[bool, int, str]]:

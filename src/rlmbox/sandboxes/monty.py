@@ -135,7 +135,7 @@ class MontySandbox:
             self._output.text(),
             self._errors.text(),
             self._output.dropped_chars + self._errors.dropped_chars,
-            None if outcome == "ok" else cell_error(error, outcome, self._feeds, self._limit_message(outcome)),
+            None if outcome == "ok" else cell_error(error, outcome, self._feeds, self._limits),
             value,
             value_repr,
             time.perf_counter() - began,
@@ -170,15 +170,6 @@ class MontySandbox:
     def _check_open(self) -> None:
         if self._closed or not self._started:
             raise SandboxError("this sandbox is closed; open a new session")
-
-    def _limit_message(self, outcome: Outcome) -> str:
-        limits = self._limits
-        return {
-            "timeout": f"the cell ran longer than {limits.cell_timeout_s:g} s",
-            "memory": f"the cell needed more than {limits.memory_bytes / 2**20:,.0f} MiB",
-            "stack": f"the cell called deeper than {limits.recursion_depth} levels",
-            "output": f"the cell printed more than {limits.output_flood_bytes:,} bytes",
-        }.get(outcome, "")
 
     def _collect_output(self) -> None:
         self._output = BoundedText(self._limits.output_chars)
