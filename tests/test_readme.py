@@ -25,6 +25,8 @@ SCRIPT = ["```repl\nhits = ctx.search('penalty')\nprint(hits)\n```", "FINAL_VAR(
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README speaks of."""
     (tmp_path / "contract.txt").write_text("A penalty of 5 % applies.\n")
+    (tmp_path / "setup.py").write_text("words = context.split()\n")
+    (tmp_path / "count.py").write_text("len(words)\n")
     for name in ("notes", "src"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text(
@@ -54,12 +56,13 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
         # The whole library of the machine takes longer than a test may; a folder of it is the same command.
         shutil.copytree(Path(re.__file__).parent.parent / "collections", folder / "lib" / "collections")
         command = re.sub(r'"\$\(.*\)"', str(folder / "lib"), command)
-    arguments = shlex.split(command)
+    arguments = shlex.split(command, comments=True)
     done = subprocess.run(
         [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=50, check=False, cwd=folder
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    if arguments != ["rlmbox", "exec"]:  # which has nothing to say to an empty input
+        assert done.stdout.strip()
     if "OrderedDict" in command:
         assert "class OrderedDict(dict):" in done.stdout
 

@@ -347,14 +347,13 @@ async def test_tokens_that_run_out_end_the_run() -> None:
 
 
 async def test_too_many_sub_calls_end_the_run_even_where_code_swallows_the_error() -> None:
-    code = "for i in range(10):\n    try:\n        llm_query('a')\n    except Exception:\n        pass"
-    with pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
+    code = "while True:\n    try:\n        llm_query('a')\n    except BaseException:\n        pass"
+    with anyio.fail_after(5), pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
         await rlm(repl(code), sub=["b"] * 10, limits=Limits(max_subcalls=3)).aask("?", TEXT)
     partial = raised.value.partial
     assert partial is not None
     assert partial.subcalls == 3
     assert partial.trajectory[0].cells[0].code == code
-    assert len(partial.trajectory[0].executions) == 1
 
 
 @pytest.mark.parametrize("code", ["while True: pass", "llm_query('slow')", "x = 1"])

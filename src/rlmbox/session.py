@@ -189,11 +189,12 @@ class Session:
         turn = self._turns[-1] = replace(self._turns[-1], cells=cells)
         for cell in cells:
             self._emit(events.CellStarted, "ACTION", cell=cell)
-            execution = await self._sandbox.execute(cell)
-            turn = self._turns[-1] = replace(turn, executions=(*turn.executions, execution))
-            self._emit(events.CellExecuted, cell=cell, execution=execution)
+            with anyio.CancelScope() as self._subcalls.cell:
+                execution = await self._sandbox.execute(cell)
             if self._subcalls.fatal is not None:
                 raise self._subcalls.fatal
+            turn = self._turns[-1] = replace(turn, executions=(*turn.executions, execution))
+            self._emit(events.CellExecuted, cell=cell, execution=execution)
             if turn.failed:
                 break
         return turn

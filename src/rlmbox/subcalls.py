@@ -47,6 +47,8 @@ class Subcalls:
     Attributes:
         count: Calls that this session has made.
         fatal: The limit that a call ran into, which ends the session whatever the cell does with the error.
+        cell: What the running cell is cancelled by when that happens: code that swallows the error and asks again
+            would otherwise go on for as long as it likes, because waiting is not running.
     """
 
     def __init__(self, place: Place, context: Context, open_child: OpenChild) -> None:
@@ -57,6 +59,7 @@ class Subcalls:
         self._children = anyio.CapacityLimiter(self._run.budget.limits.concurrency)
         self.count = 0
         self.fatal: LimitExceeded | None = None
+        self.cell: anyio.CancelScope | None = None
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Gives the table, in the order in which a model should read it."""
@@ -228,6 +231,8 @@ class Subcalls:
     def _note(self, error: RLMError) -> None:
         if isinstance(error, LimitExceeded) and not isinstance(error, RecursionDepthExceeded | MaxTurnsExceeded):
             self.fatal = error
+            if self.cell is not None:
+                self.cell.cancel()
 
     async def _all(
         self,

@@ -121,6 +121,71 @@ def demo(
     raise typer.Exit(demo_and_print(question, settings, as_json=as_json, trace=trace, debug=debug))
 
 
+@app.command("exec")
+def exec_(
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Files with Python; - is standard input, which is also the default.")
+    ] = None,
+    sandbox: SandboxName = "monty",
+    context: Annotated[
+        list[str] | None, _option("A file or folder that is `context` in the cells.", None, "--context", "-c")
+    ] = None,
+    cell_timeout: Annotated[
+        float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")
+    ] = None,
+    memory: Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")] = None,
+    package: Annotated[
+        list[str] | None, _option("An installed package that cells may import; several times for several.")
+    ] = None,
+    keep_going: Annotated[bool, _option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
+    unsafe_no_isolation: Annotated[
+        bool, _option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
+    ] = False,
+    as_json: Annotated[bool, _option("Print one JSON object for each cell, one a line.", None, "--json")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run files as the cells of one session in a sandbox, and print what each gave.
+
+    Without a file, standard input is one cell; at a terminal it is a prompt. No function that cells can call reaches a
+    model. It stops at the first cell that fails, unless --keep-going is given.
+
+    Exit codes: 0 every cell ended well, 1 one failed, 2 wrong input, 4 the sandbox failed, 130 interrupted.
+    """
+    from rlmbox.cli.executing import ExecSettings, exec_and_print
+
+    settings = ExecSettings(
+        sandbox=sandbox,
+        unsafe_no_isolation=unsafe_no_isolation,
+        context=tuple(context or ()),
+        cell_timeout_s=cell_timeout,
+        memory_mb=memory,
+        packages=tuple(package or ()),
+        keep_going=keep_going,
+    )
+    raise typer.Exit(exec_and_print(files or [], settings, as_json=as_json, debug=debug))
+
+
+@app.command()
+def doctor(
+    sandbox: Annotated[
+        list[str] | None, _option("Look at this sandbox only; several times for several.", None, "--sandbox")
+    ] = None,
+    attack: Annotated[
+        bool, _option("Run the attack suite too, which takes a minute or two.", None, "--attack")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show which sandboxes work on this machine, how fast they are, and whether their limits hold.
+
+    Exit codes: 0 at least one safe sandbox is available, 1 an attack went wrong that is no known gap, 2 wrong input,
+    4 no safe sandbox is available.
+    """
+    from rlmbox.cli.diagnosing import diagnose_and_print
+
+    raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, as_json=as_json, debug=debug))
+
+
 @app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="Show one model, such as openai:gpt-5.")] = None,

@@ -107,7 +107,8 @@ def _definition(function: HostFunction, first: str) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not named:
             named = True
             parameters.append("*")
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+        star = "**" if parameter.kind is parameter.VAR_KEYWORD else star
         default = "" if parameter.default is parameter.empty or star else " = ..."
         parameters.append(f"{star}{parameter.name}: {_type(parameter.annotation)}{default}")
     returned = _type(signature.return_annotation) if signature else "Any"

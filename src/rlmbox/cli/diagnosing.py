@@ -1,0 +1,356 @@
+"""`rlmbox doctor`: what each sandbox is worth on this machine, measured and tried now."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import statistics
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlmbox.cli.failing import report
+from rlmbox.cli.language import language_cells
+from rlmbox.cli.tree import printable
+from rlmbox.config import sandbox_from
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
+from rlmbox.events import to_json
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sync import run_blocking
+from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, Probe, probe, run_attacks
+from rlmbox.types import Cell, CellLimits, HostFunction
+
+_STARTS, _CELLS, _CALLS = 7, 100, 200
+_LIMITS = CellLimits(cell_timeout_s=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sandbox that rlmbox knows.
+
+    Attributes:
+        name: Its name.
+        isolation: What keeps code in, in words.
+        safe: Whether it isolates at all.
+        needs: What it takes, for where it is missing.
+    """
+
+    name: str
+    isolation: str
+    safe: bool = True
+    needs: str = ""
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "jail",
+        "CPython behind the Linux kernel's walls: namespaces, system call filter, no network, no files of yours",
+        needs="needs Linux with user namespaces",
+    ),
+    Kind(
+        "monty",
+        "an interpreter of its own, in a process of its own: files, network and processes do not exist in its language",
+        needs="needs pydantic-monty: pip install pydantic-monty",
+    ),
+    Kind("docker", "CPython in a locked-down container", needs="needs a container engine"),
+    Kind("wasm", "CPython compiled to WebAssembly, without host access"),
+    Kind("subset", "a deterministic interpreter for a part of Python that can only compute"),
+    Kind("local", "none: code may do all that you may", safe=False),
+)
+"""The sandboxes, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Times of a sandbox, medians but for the cold start.
+
+    Attributes:
+        cold_start_ms: The first start in this process, with everything that had to be loaded for it.
+        warm_start_ms: A later start.
+        cell_us: Round trip of the cell `x = 1 + 2`.
+        host_call_us: Round trip of a call of a host function, within a cell.
+    """
+
+    cold_start_ms: float
+    warm_start_ms: float
+    cell_us: float
+    host_call_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found of a sandbox.
+
+    Attributes:
+        name: Its name.
+        available: Whether it can be used here.
+        safe: Whether it isolates.
+        isolation: What keeps code in, in words.
+        remedy: What would make it available.
+        speed: Its times.
+        missing: Names of the language cells that do not run.
+        language: Share of the language cells that run, from 0 to 1.
+        limits: What was seen of its walls and limits; empty where there is nothing to be safe behind.
+        attacks: What came of the attacks, if they were run.
+    """
+
+    name: str
+    available: bool
+    safe: bool
+    isolation: str
+    remedy: str = ""
+    speed: Speed | None = None
+    missing: tuple[str, ...] = ()
+    language: float | None = None
+    limits: tuple[Probe, ...] = ()
+    attacks: AttackReport | None = field(default=None, repr=False)
+
+
+def diagnose_and_print(names: Sequence[str], *, attack: bool, as_json: bool, debug: bool) -> int:
+    """Runs `rlmbox doctor`; gives the exit code."""
+    try:
+        found = diagnose(names, attack=attack)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        return report(error, as_json=as_json, debug=debug)
+    if as_json:
+        print(json.dumps([as_object(each) for each in found], ensure_ascii=False, indent=2))  # noqa: T201
+    else:
+        _print(found, Console())
+    return exit_code(found)
+
+
+def diagnose(
+    names: Sequence[str] = (), *, attack: bool = False, only: Collection[str] | None = None
+) -> list[Diagnosis]:
+    """Looks at sandboxes.
+
+    Args:
+        names: Which; all where none is named.
+        attack: Whether to run the attacks on those that isolate.
+        only: Names of the attacks; None for all.
+
+    Raises:
+        ConfigError: There is no such sandbox.
+    """
+    known = {kind.name: kind for kind in KINDS}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"there is no sandbox {unknown[0]!r}; there are {', '.join(known)}")
+    # The canaries come first, so that every process that a sandbox starts could inherit them.
+    with HostWatch() as watch:
+        return [
+            run_blocking(partial(_examined, known[name], watch, attack=attack, only=only)) for name in names or known
+        ]
+
+
+def exit_code(found: Sequence[Diagnosis]) -> int:
+    """Gives the exit code: 0, 1 where an attack went wrong, 4 where no safe sandbox is available."""
+    if not any(each.available and each.safe for each in found):
+        return 4
+    return 1 if any(each.attacks and not each.attacks.ok for each in found) else 0
+
+
+async def _examined(kind: Kind, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
+    """Tries and measures a sandbox; what goes wrong with it is what is found of it."""
+    unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.safe, isolation=kind.isolation)
+    try:
+        make = _maker(kind)
+        speed = await _speed(make)
+        missing = await _missing(make)
+        limits = [await probe(name, make, watch) for name in PROBES] if kind.safe else []
+        attacks = None
+        if attack and kind.safe:
+            attacks = await run_attacks(
+                make, only=only, known_gaps=_gaps(kind.name, only), watch=watch, proven={p.name: p for p in limits}
+            )
+    except SandboxUnavailable as error:
+        return unavailable(remedy=str(error))
+    except (ConfigError, ImportError) as error:
+        return unavailable(remedy=str(error))
+    except SandboxError as error:
+        return unavailable(remedy=f"it starts but does not work: {error}")
+    share = 1 - len(missing) / len(language_cells())
+    return Diagnosis(
+        kind.name,
+        available=True,
+        safe=kind.safe,
+        isolation=kind.isolation,
+        speed=speed,
+        missing=missing,
+        language=share,
+        limits=tuple(limits),
+        attacks=attacks,
+    )
+
+
+def _gaps(name: str, only: Collection[str] | None) -> Mapping[str, str]:
+    gaps = KNOWN_GAPS.get(name, {})
+    return gaps if only is None else {attack: why for attack, why in gaps.items() if attack in only}
+
+
+def _maker(kind: Kind) -> Callable[[], Sandbox]:
+    """Gives what makes a sandbox of a kind.
+
+    Raises:
+        SandboxUnavailable: It cannot be had; the message says what would help.
+        ConfigError: The name cannot be chosen.
+    """
+    if importlib.util.find_spec(f"rlmbox.sandboxes.{kind.name}") is None:
+        raise SandboxUnavailable(f"this version of rlmbox has no {kind.name}; use a later one")
+    if kind.name == "local":
+        from rlmbox.sandboxes.local import LocalSandbox
+
+        return partial(LocalSandbox, unsafe_no_isolation=True)
+    try:
+        return sandbox_from(kind.name)
+    except ImportError as error:
+        raise SandboxUnavailable(f"{kind.needs} ({error})") from error
+
+
+async def _speed(make: Callable[[], Sandbox]) -> Speed:
+    """Measures start-up, the simplest cell and a host call."""
+
+    def ping(n: int) -> int:
+        """Gives the number back."""
+        return n
+
+    host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
+    context = Context.from_text("a text")
+    starts = []
+    for number in range(_STARTS):
+        began = time.perf_counter()
+        sandbox = make()
+        try:
+            await sandbox.start(_LIMITS, context, host)
+            starts.append(time.perf_counter() - began)
+            if number == _STARTS - 1:
+                cell_s = await _round_trip(sandbox, "x = 1 + 2", _CELLS)
+                loop_s = await _round_trip(sandbox, f"for i in range({_CALLS}):\n    ping(i)", 5)
+        finally:
+            await sandbox.close()
+    call_s = max(loop_s - cell_s, 0.0) / _CALLS
+    return Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6)
+
+
+async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
+    """Gives the median time of a cell, in seconds.
+
+    Raises:
+        SandboxError: It does not run.
+    """
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        execution = await sandbox.execute(Cell(code))
+        taken.append(time.perf_counter() - began)
+        if execution.outcome != "ok":
+            raise SandboxError(f"{code!r} ended with {execution.outcome}: {execution.error}")
+    return statistics.median(taken)
+
+
+async def _missing(make: Callable[[], Sandbox]) -> tuple[str, ...]:
+    """Names the language cells that do not run."""
+    missing = []
+    sandbox = make()
+    try:
+        await sandbox.start(_LIMITS, Context.from_text("a text"), {})
+        for name, code in language_cells().items():
+            if (await sandbox.execute(Cell(code))).outcome != "ok":
+                missing.append(name)
+    finally:
+        await sandbox.close()
+    return tuple(missing)
+
+
+def as_object(found: Diagnosis) -> dict[str, object]:
+    """Gives what `--json` prints of a sandbox."""
+    speed = found.speed
+    body: dict[str, object] = {
+        "name": found.name,
+        "available": found.available,
+        "safe": found.safe,
+        "isolation": found.isolation,
+        "remedy": found.remedy or None,
+        "cold_start_ms": round(speed.cold_start_ms, 3) if speed else None,
+        "warm_start_ms": round(speed.warm_start_ms, 3) if speed else None,
+        "cell_us": round(speed.cell_us, 1) if speed else None,
+        "host_call_us": round(speed.host_call_us, 1) if speed else None,
+        "language": None if found.language is None else round(found.language, 4),
+        "language_missing": list(found.missing),
+        "limits": {each.name: {"holds": each.holds, "detail": each.detail} for each in found.limits},
+        "attacks": None,
+    }
+    if found.attacks is not None:
+        attacks = found.attacks
+        body["attacks"] = {
+            "ok": attacks.ok,
+            "counts": attacks.counts,
+            "gaps": dict(attacks.gaps),
+            "failed": dict(attacks.failed),
+            "unwatched": list(attacks.unwatched),
+            "results": to_json(attacks.results),
+        }
+    return body
+
+
+def _print(found: Sequence[Diagnosis], console: Console) -> None:
+    table = Table("sandbox", "here", "start, ms", "again, ms", "cell, µs", "host call, µs", "language", "limits")
+    for each in found:
+        table.add_row(each.name, "yes" if each.available else "no", *_times(each), _share(each), _limits(each))
+    console.print(table)
+    for each in found:
+        _print_details(each, console)
+
+
+def _print_details(each: Diagnosis, console: Console) -> None:
+    console.print(Text.assemble((each.name, "bold"), f": {each.isolation}"))
+    if not each.available:
+        console.print(Text(printable(f"  not here: {each.remedy}"), style="yellow"))
+    if each.missing:
+        console.print(Text(f"  does not run: {', '.join(each.missing)}", style="dim"))
+    for limit in each.limits:
+        if not limit.holds:
+            console.print(Text(printable(f"  {limit.name} does not hold: {limit.detail}"), style="red"))
+    if each.attacks is not None:
+        _print_attacks(each.attacks, console)
+
+
+def _print_attacks(attacks: AttackReport, console: Console) -> None:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in attacks.counts.items())
+    console.print(Text(f"  attacks: {counts}"))
+    for name, why in attacks.gaps.items():
+        console.print(Text(f"  known gap {name}: {why}", style="yellow"))
+    for name, why in attacks.failed.items():
+        console.print(Text(printable(f"  {name}: {why}"), style="red"))
+    if attacks.unwatched:
+        console.print(Text(f"  not watched on this machine: {', '.join(attacks.unwatched)}", style="yellow"))
+
+
+def _times(each: Diagnosis) -> tuple[str, str, str, str]:
+    speed = each.speed
+    if speed is None:
+        return ("", "", "", "")
+    return (
+        f"{speed.cold_start_ms:.1f}",
+        f"{speed.warm_start_ms:.2f}",
+        f"{speed.cell_us:.0f}",
+        f"{speed.host_call_us:.0f}",
+    )
+
+
+def _share(each: Diagnosis) -> str:
+    return "" if each.language is None else f"{each.language:.0%}"
+
+
+def _limits(each: Diagnosis) -> str:
+    if not each.available:
+        return ""
+    if not each.limits:
+        return "not tried: there is no wall"
+    broken = [limit.name for limit in each.limits if not limit.holds]
+    return f"not: {', '.join(broken)}" if broken else "all hold"

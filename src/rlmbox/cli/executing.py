@@ -1,0 +1,290 @@
+"""`rlmbox exec`: files, standard input or a prompt, as the cells of one session in a sandbox."""
+
+from __future__ import annotations
+
+import ast
+import codeop
+import importlib.util
+import inspect
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from rlmbox.cli.failing import report
+from rlmbox.cli.tree import printable
+from rlmbox.config import sandbox_from
+from rlmbox.context import Context
+from rlmbox.context.repl import repl_functions
+from rlmbox.errors import ConfigError, RLMError
+from rlmbox.events import to_json
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sync import run_blocking
+from rlmbox.types import Cell, CellLimits, Execution
+
+NO_CONTEXT = "(no context)"
+"""The context where none is given."""
+
+_NAMESPACE_NOTES = {
+    "rebuilt": "the variables were rebuilt by running the earlier cells again",
+    "lost": "the variables are lost; the next cell starts in a fresh namespace",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSettings:
+    """The options of `rlmbox exec`, as they came from the command line.
+
+    Attributes:
+        sandbox: The sandbox's name.
+        unsafe_no_isolation: Whether `local` may be used, which isolates nothing.
+        context: What `--context` names; empty for a short text that says that there is none.
+        cell_timeout_s: Seconds that each cell may run; None for the library's default.
+        memory_mb: MiB that each cell may use beyond the context; None for the library's default.
+        packages: Installed packages that cells may import.
+        keep_going: Whether the cells after one that failed still run.
+    """
+
+    sandbox: str = "monty"
+    unsafe_no_isolation: bool = False
+    context: tuple[str, ...] = ()
+    cell_timeout_s: float | None = None
+    memory_mb: float | None = None
+    packages: tuple[str, ...] = ()
+    keep_going: bool = False
+
+    def limits(self) -> CellLimits:
+        """Gives the limits of a cell.
+
+        Raises:
+            ConfigError: An option is not a number above 0.
+        """
+        default = CellLimits()
+        for name, value in (("--cell-timeout", self.cell_timeout_s), ("--memory", self.memory_mb)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} is a number above 0, not {value:g}")
+        memory_bytes = default.memory_bytes if self.memory_mb is None else int(self.memory_mb * 2**20)
+        timeout_s = default.cell_timeout_s if self.cell_timeout_s is None else self.cell_timeout_s
+        return CellLimits(cell_timeout_s=timeout_s, memory_bytes=memory_bytes)
+
+    def sandbox_maker(self) -> Callable[[], Sandbox]:
+        """Gives what makes the sandbox.
+
+        Raises:
+            ConfigError: There is no such sandbox, or it cannot have the packages, or it isolates nothing and was not
+                asked for in so many words.
+        """
+        if self.sandbox == "local":
+            return self._local()
+        make = sandbox_from(self.sandbox)
+        if not self.packages:
+            return make
+        if "packages" not in inspect.signature(make).parameters:
+            raise ConfigError(f"{self.sandbox} cannot be given packages; leave out --package or use --sandbox jail")
+        return partial(cast("Any", make), packages=self.packages)
+
+    def _local(self) -> Callable[[], Sandbox]:
+        if not self.unsafe_no_isolation:
+            raise ConfigError(
+                "local runs the code with all that you may do yourself; use --sandbox monty, "
+                "or add --unsafe-no-isolation if you trust every line of it"
+            )
+        from rlmbox.sandboxes.local import LocalSandbox
+
+        return partial(LocalSandbox, unsafe_no_isolation=True, package_paths=[_folder_of(p) for p in self.packages])
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A cell to run.
+
+    Attributes:
+        name: The file it comes from; `-` for standard input and the prompt.
+        code: Its source.
+    """
+
+    name: str
+    code: str
+
+
+def exec_and_print(files: Sequence[str], settings: ExecSettings, *, as_json: bool, debug: bool) -> int:
+    """Runs `rlmbox exec`; gives the exit code."""
+    _never_fail_to_encode()
+    try:
+        prompting = not files and sys.stdin.isatty()
+        _check_standard_input(files, settings.context)
+        limits, make_sandbox = settings.limits(), settings.sandbox_maker()
+        # Everything is read beforehand: a file that is not there is found before anything runs.
+        sources = _prompted() if prompting else iter(_read(files or ["-"]))
+        return _run(sources, make_sandbox, limits, settings, as_json=as_json, prompting=prompting)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        if as_json and isinstance(error, RLMError):
+            described = {"type": type(error).__name__, "message": printable(str(error))}
+            print(json.dumps({"error": described, "outcome": None}, ensure_ascii=False))  # noqa: T201
+        return report(error, as_json=False, debug=debug)
+
+
+def _run(
+    sources: Iterator[_Source],
+    make_sandbox: Callable[[], Sandbox],
+    limits: CellLimits,
+    settings: ExecSettings,
+    *,
+    as_json: bool,
+    prompting: bool,
+) -> int:
+    """Runs the cells in one session and prints what each gave; gives the exit code."""
+    context = _context(settings.context)
+    host = {function.name: function for function in repl_functions(context)}
+    sandbox = make_sandbox()
+    failed = False
+    # Each step waits here, in the main thread, so that an interrupt reaches the prompt as well as a cell.
+    try:
+        run_blocking(lambda: sandbox.start(limits, context, host))
+        for source in sources:
+            execution = run_blocking(partial(sandbox.execute, Cell(source.code)))
+            _print_as_object(source, execution) if as_json else _print(execution)
+            failed = failed or execution.outcome != "ok"
+            if failed and not (settings.keep_going or prompting):
+                break
+    finally:
+        run_blocking(sandbox.close)
+    return 1 if failed and not prompting else 0
+
+
+def _context(paths: Sequence[str]) -> Context:
+    """Opens what `--context` names.
+
+    Raises:
+        ContextError: It is missing, unreadable or empty.
+    """
+    if not paths:
+        return Context.from_text(NO_CONTEXT)
+    if list(paths) == ["-"]:
+        return Context.from_bytes(sys.stdin.buffer.read(), name="stdin")
+    return Context.from_path(paths[0] if len(paths) == 1 else list(paths))
+
+
+def _check_standard_input(files: Sequence[str], context: Sequence[str]) -> None:
+    """Checks that standard input is wanted for one thing.
+
+    Raises:
+        ConfigError: It is to be both the context and a cell, or two cells.
+    """
+    if "-" in context and (not files or "-" in files):
+        raise ConfigError("standard input cannot be both the context and the code; name a file for one of them")
+    if files.count("-") > 1:
+        raise ConfigError("standard input can be read only once; name - a single time")
+
+
+def _read(files: Sequence[str]) -> list[_Source]:
+    """Reads the cells.
+
+    Raises:
+        ConfigError: A file cannot be read, or is no UTF-8 text.
+    """
+    sources = []
+    for name in files:
+        try:
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            sources.append(_Source(name, data.decode("utf-8-sig")))
+        except OSError as error:
+            raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name} is not Python source: byte {error.start:,} is not UTF-8") from error
+    return sources
+
+
+def _folder_of(package: str) -> Path:
+    """Finds the folder that a package is imported from.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"there is no package {package!r} in this environment; install it, or check its import name")
+    path = Path(spec.origin).parent
+    return path.parent if spec.submodule_search_locations else path
+
+
+def _prompted() -> Iterator[_Source]:
+    """Asks for cells at the terminal until the end of input; a statement with a body ends with an empty line."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` its line editing
+    while True:
+        try:
+            code = _one_cell()
+        except EOFError:
+            print()  # noqa: T201
+            return
+        except KeyboardInterrupt:
+            print("\n(interrupted; the end of input, Ctrl-D, leaves)", file=sys.stderr)  # noqa: T201
+            continue
+        if code.strip():
+            yield _Source("-", code)
+
+
+def _one_cell() -> str:
+    complete = codeop.CommandCompiler()
+    complete.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    lines = [input(">>> ")]
+    while True:
+        try:
+            if complete("\n".join(lines)) is not None:
+                break
+        except (SyntaxError, ValueError, OverflowError):
+            break  # the sandbox says what is wrong with it
+        lines.append(input("... "))
+    return "\n".join(lines)
+
+
+def _print(execution: Execution) -> None:
+    """Prints what a cell gave as Python would: output, the value of a last expression, the error."""
+    _write(execution.stdout, sys.stdout)
+    _write(execution.stderr, sys.stderr)
+    if execution.value_repr is not None:
+        _write(execution.value_repr + "\n", sys.stdout)
+    if execution.error is not None:
+        error = execution.error
+        text = error.traceback or (f"{error.type}: {error.message}" if error.message else error.type)
+        _write(text.rstrip("\n") + "\n", sys.stderr)
+    if execution.namespace in _NAMESPACE_NOTES:
+        _write(f"note: {_NAMESPACE_NOTES[execution.namespace]}\n", sys.stderr)
+
+
+def _write(text: str, stream: object) -> None:
+    """Writes text as it is, but to a terminal only what does nothing there but show itself."""
+    if text:
+        shown = printable(text) if stream.isatty() else text  # type: ignore[attr-defined]
+        print(shown, end="", file=stream, flush=True)  # type: ignore[call-overload]
+
+
+def _print_as_object(source: _Source, execution: Execution) -> None:
+    error = execution.error
+    body = {
+        "file": source.name,
+        "outcome": execution.outcome,
+        "stdout": execution.stdout,
+        "stderr": execution.stderr,
+        "dropped_chars": execution.dropped_chars,
+        "error": to_json(error) if error else None,
+        "value": to_json(execution.value),
+        "value_repr": execution.value_repr,
+        "duration_s": round(execution.duration_s, 6),
+        "namespace": execution.namespace,
+    }
+    print(json.dumps(body, ensure_ascii=False), flush=True)  # noqa: T201
+
+
+def _never_fail_to_encode() -> None:
+    """What a cell prints may hold any character; a terminal or a pipe may not take them all."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

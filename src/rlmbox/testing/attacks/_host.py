@@ -1,0 +1,114 @@
+"""What the host's own kernel says: processes, mounts and memory. Linux only; elsewhere there is nothing to read."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_SET_SUBREAPER, _GET_SUBREAPER = 36, 37
+
+CAN_WATCH = sys.platform == "linux" and Path("/proc/self/stat").exists()
+"""Whether processes, mounts and memory can be watched here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that descends from this one.
+
+    Attributes:
+        pid: Its number.
+        command: Its command line, or its name where it has none.
+    """
+
+    pid: int
+    command: str
+
+
+def descendants() -> list[Process]:
+    """Lists the living processes that descend from this one."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir() if CAN_WATCH else ():
+        if folder.name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state not in "ZX":
+                    parents[int(folder.name)] = int(parent)
+    own = _own_pid()
+    return [Process(pid, _command(pid)) for pid in parents if _descends(pid, own, parents)]
+
+
+def _own_pid() -> int:
+    return int(Path("/proc/self").readlink().name) if CAN_WATCH else 0
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    seen = set()
+    while pid not in seen and pid in parents:
+        seen.add(pid)
+        pid = parents[pid]
+        if pid == ancestor:
+            return True
+    return False
+
+
+def _command(pid: int) -> str:
+    for name in ("cmdline", "comm"):
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/{name}").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            if text:
+                # Descriptor numbers differ from launch to launch.
+                return " ".join("N" if word.isdigit() else word for word in text.split())
+    return "?"
+
+
+def surplus(before: Counter[str]) -> list[Process]:
+    """Gives the processes that there are more of, by command, than before."""
+    left, more = before.copy(), []
+    for process in descendants():
+        left[process.command] -= 1
+        if left[process.command] < 0:
+            more.append(process)
+    return more
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Gives this process's resident memory now and at its highest since `forget_peak`."""
+    found = {"VmRSS": 0, "VmHWM": 0}
+    if CAN_WATCH:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = int(value.split()[0]) * 1024
+    return found["VmRSS"], found["VmHWM"]
+
+
+def forget_peak() -> None:
+    """Has the kernel forget the highest memory of this process until now."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def mounts() -> frozenset[str]:
+    """Gives the mounts that this process sees."""
+    with suppress(OSError):
+        return frozenset(Path("/proc/self/mountinfo").read_text().splitlines())
+    return frozenset()
+
+
+def become_subreaper(*, wanted: bool) -> bool:
+    """Has orphans of our descendants become our children, so that none is lost sight of; gives how it was before.
+
+    Args:
+        wanted: Whether that shall be so.
+    """
+    if not CAN_WATCH:
+        return False
+    libc = ctypes.CDLL(None)
+    before = ctypes.c_int()
+    libc.prctl(_GET_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(_SET_SUBREAPER, int(wanted), 0, 0, 0)
+    return bool(before.value)

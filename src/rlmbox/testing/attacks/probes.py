@@ -1,0 +1,181 @@
+"""Small, bounded cells that show whether a wall or a limit holds. An attack runs only after its probes.
+
+No probe can do harm where the limit is missing: each ends by itself soon after the point where it should have
+been stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import anyio.to_thread
+
+from rlmbox.errors import SandboxError, SandboxUnavailable
+from rlmbox.testing.attacks.report import Probe
+from rlmbox.testing.attacks.stage import LIMITS, Broken, MakeSandbox, is_missing, opened, told
+from rlmbox.testing.attacks.watch import HostWatch
+from rlmbox.types import CellLimits, Execution, Outcome
+
+MOST_PROCESSES = 128
+DISK_BYTES = 256 * 2**20
+
+_SMALL = replace(LIMITS, memory_bytes=96 * 2**20)
+_LOUD = replace(LIMITS, output_flood_bytes=2**20)
+_BRISK = replace(LIMITS, cell_timeout_s=0.5)
+
+_LOOP = "n = 0\nfor i in range(10**9):\n    try:\n        n += i\n    except BaseException:\n        pass"
+# Ends by itself after four times the memory.
+_GROW = "parts = []\nfor i in range(400):\n    parts.append('x' * 1_000_000 + str(i))"
+_PRINT = "for i in range(400):\n    print('x' * 10_000)"
+_RECURSE = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nf(20_000)"
+_FORK = f"""
+import os, time
+made = []
+try:
+    for i in range({MOST_PROCESSES}):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(2)
+            os._exit(0)
+        made.append(pid)
+except OSError:
+    pass
+for pid in made:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+len(made)
+"""
+_FILL = f"""
+import os
+most = 0
+for place in ('/dev/shm', '/tmp', '.'):
+    path, size = place + '/rlmbox-probe', 0
+    try:
+        with open(path, 'wb', buffering=0) as file:
+            while size < {DISK_BYTES}:
+                size += file.write(bytes(1 << 20))
+    except OSError:
+        pass
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+    most = max(most, size)
+most
+"""
+_REACH = (
+    "print(open('@SECRET_FILE@').read())",
+    "import os\nprint(os.listdir('@WRITE_DIR@/..'))",
+    "open('@WRITE_DIR@/probe', 'w').write('x')",
+    "import socket\nsocket.create_connection(('127.0.0.1', @TCP_PORT@), 1).close()",
+    "import os\nos.kill(@HOST_PID@, 0)\nprint('ESCAPE: the host process can be signalled')",
+)
+
+
+async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
+    """Reads, lists and writes canaries of ours, connects to a listener of ours, looks for our process."""
+    before = await anyio.to_thread.run_sync(watch.snapshot)
+    found: list[str] = []
+    async with opened(make_sandbox) as room:
+        if room.sandbox.name == "local":
+            return Probe("walls", holds=False, detail="local has none")
+        for code in _REACH:
+            text = told(await room.run(watch.filled(code)))
+            found += watch.told(text)
+            if "secret.txt" in text.replace(str(watch.secret_file), ""):
+                found.append("a folder of the host can be listed")
+            found += [line for line in text.splitlines() if line.startswith("ESCAPE:")]
+    found += await anyio.to_thread.run_sync(watch.changes, before)
+    return Probe("walls", holds=not found, detail=found[0] if found else "no file, listener or process was reached")
+
+
+async def _limited(
+    name: str, make_sandbox: MakeSandbox, limits: CellLimits, code: str, ends: tuple[Outcome, ...]
+) -> Probe:
+    """Runs a cell that goes beyond a limit."""
+    async with opened(make_sandbox, limits) as room:
+        execution = await room.run(code)
+    return Probe(name, execution.outcome in ends, f"{_ending(execution)} after {execution.duration_s:.2f} s")
+
+
+def _ending(execution: Execution) -> str:
+    return execution.error.type if execution.error else "it was not stopped"
+
+
+async def _time(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
+    return await _limited("time", make_sandbox, _BRISK, _LOOP, ("timeout",))
+
+
+async def _memory(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
+    at_once = await _limited("memory", make_sandbox, _SMALL, "x = 'x' * 400_000_000", ("memory",))
+    return await _limited("memory", make_sandbox, _SMALL, _GROW, ("memory",)) if at_once.holds else at_once
+
+
+async def _output(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
+    return await _limited("output", make_sandbox, _LOUD, _PRINT, ("output",))
+
+
+async def _recursion(make_sandbox: MakeSandbox, _: HostWatch) -> Probe:
+    return await _limited("recursion", make_sandbox, LIMITS, _RECURSE, ("stack",))
+
+
+async def _processes(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
+    walls = await _walls(make_sandbox, watch)
+    if not walls.holds:
+        return Probe("processes", holds=False, detail=f"not tried without walls: {walls.detail}")
+    async with opened(make_sandbox) as room:
+        execution = await room.run(_FORK)
+    if is_missing(execution):
+        return Probe("processes", holds=True, detail="there is no way to make one")
+    made = execution.value
+    holds = (isinstance(made, int) and made < MOST_PROCESSES) or execution.outcome == "error"
+    return Probe("processes", holds, f"{made} were made" if execution.error is None else execution.error.type)
+
+
+async def _disk(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
+    walls = await _walls(make_sandbox, watch)
+    if not walls.holds:
+        return Probe("disk", holds=False, detail=f"not tried without walls: {walls.detail}")
+    async with opened(make_sandbox, replace(LIMITS, cell_timeout_s=8.0)) as room:
+        execution = await room.run(_FILL)
+    if is_missing(execution) or execution.outcome == "error":
+        return Probe("disk", holds=True, detail="no file can be written")
+    most = execution.value
+    if isinstance(most, int):
+        return Probe("disk", most < DISK_BYTES, f"{most / 2**20:,.0f} MiB were written")
+    return Probe("disk", execution.outcome == "memory", _ending(execution))
+
+
+PROBES: Mapping[str, Callable[[MakeSandbox, HostWatch], Awaitable[Probe]]] = MappingProxyType(
+    {
+        "walls": _walls,
+        "time": _time,
+        "memory": _memory,
+        "output": _output,
+        "recursion": _recursion,
+        "processes": _processes,
+        "disk": _disk,
+    }
+)
+"""The probes by name."""
+
+
+async def probe(name: str, make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
+    """Probes a wall or a limit of a sandbox.
+
+    Args:
+        name: One of `PROBES`.
+        make_sandbox: Makes a sandbox that has not been started.
+        watch: An open watch.
+
+    Raises:
+        SandboxUnavailable: The sandbox cannot run here.
+    """
+    try:
+        return await PROBES[name](make_sandbox, watch)
+    except SandboxUnavailable:
+        raise
+    except (SandboxError, Broken) as error:
+        return Probe(name, holds=False, detail=f"{type(error).__name__}: {error}")

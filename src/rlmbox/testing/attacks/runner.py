@@ -1,0 +1,230 @@
+"""Runs the attacks on a sandbox and looks at the host for what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack, nullcontext
+from types import MappingProxyType
+
+import anyio.to_thread
+
+from rlmbox.errors import SandboxError, SandboxUnavailable
+from rlmbox.testing.attacks import loop_scenarios, scenarios
+from rlmbox.testing.attacks.catalogue import NEEDS, Attack, attacks
+from rlmbox.testing.attacks.probes import probe
+from rlmbox.testing.attacks.report import AttackReport, AttackResult, Probe, Verdict, judged
+from rlmbox.testing.attacks.stage import (
+    Broken,
+    Escaped,
+    MakeSandbox,
+    NotExpressible,
+    Room,
+    Stage,
+    is_missing,
+    opened,
+    still_works,
+    told,
+)
+from rlmbox.testing.attacks.watch import HostWatch
+from rlmbox.types import Execution
+
+_Found = tuple[Verdict, str]
+_MOST_SESSIONS = 6
+
+
+async def run_attacks(
+    make_sandbox: MakeSandbox,
+    *,
+    only: Collection[str] | None = None,
+    known_gaps: Mapping[str, str] = MappingProxyType({}),
+    watch: HostWatch | None = None,
+    proven: dict[str, Probe] | None = None,
+) -> AttackReport:
+    """Runs the attacks on a sandbox, each in a session of its own, and judges them from the host's side.
+
+    An attack that could exhaust or damage the host is run only after the walls and the limits that must stop it
+    were seen to hold in this very sandbox; otherwise it is refused. All of them take a minute or two.
+
+    Args:
+        make_sandbox: Makes a sandbox that has not been started.
+        only: Names of the attacks to run; None runs all.
+        known_gaps: Attacks that are known to go wrong, each with the reason. One that ends well all the same is
+            an error too, so that such a list stays true.
+        watch: An open watch to use; None opens one. Processes that a backend keeps from before it was opened do not
+            have its canaries in their environment.
+        proven: What an earlier run found of the same sandbox's walls and limits, by name; what this one finds is
+            added.
+
+    Returns:
+        What came of each; `assert report.ok, report` in a test.
+
+    Raises:
+        ValueError: `only` or `known_gaps` names an attack that there is not.
+        SandboxUnavailable: The sandbox cannot run here.
+    """
+    chosen = attacks() if only is None else {name: attack for name, attack in attacks().items() if name in only}
+    unknown = ({*only} if only is not None else set()) | set(known_gaps)
+    if unknown := unknown - set(attacks()):
+        raise ValueError(f"no such attack: {', '.join(sorted(unknown))}")
+    probes = {} if proven is None else proven
+    with HostWatch() if watch is None else nullcontext(watch) as watching:
+        return await _run(make_sandbox, chosen, known_gaps, watching, probes)
+
+
+async def _run(
+    make_sandbox: MakeSandbox,
+    chosen: Mapping[str, Attack],
+    known_gaps: Mapping[str, str],
+    watch: HostWatch,
+    probes: dict[str, Probe],
+) -> AttackReport:
+    name = make_sandbox().name
+    if name not in watch.warmed:
+        await _fill_pool(make_sandbox)
+        watch.warmed.add(name)
+    await _prove({need for attack in chosen.values() for need in attack.needs}, make_sandbox, watch, probes)
+    results = []
+    async with opened(make_sandbox) as bystander:
+        await bystander.run("kept = 'a bystander'")
+        for attack in chosen.values():
+            results.append(await _result(attack, make_sandbox, watch, probes, bystander))  # noqa: PERF401 - one by one
+    failed = {result.id: why for result in results if (why := judged(result, known_gaps))}
+    gaps = {r.id: known_gaps[r.id] for r in results if r.id in known_gaps and r.id not in failed}
+    return AttackReport(name, tuple(results), tuple(probes.values()), gaps, failed, watch.unwatched)
+
+
+async def _prove(
+    needed: Collection[str], make_sandbox: MakeSandbox, watch: HostWatch, probes: dict[str, Probe]
+) -> None:
+    """Probes what the attacks need. Without walls nothing else is tried, since nothing would make it safe to."""
+    for need in NEEDS if needed else ():
+        if need != "walls" and not probes["walls"].holds:
+            probes[need] = Probe(need, holds=False, detail="not tried without walls")
+        elif need not in probes and need in {*needed, "walls"}:
+            probes[need] = await probe(need, make_sandbox, watch)
+
+
+async def _fill_pool(make_sandbox: MakeSandbox) -> None:
+    """Opens as many sessions at once as any attack does, so that workers kept for later are there beforehand."""
+    async with AsyncExitStack() as stack:
+        for _ in range(_MOST_SESSIONS):
+            await stack.enter_async_context(opened(make_sandbox))
+
+
+async def _result(
+    attack: Attack, make_sandbox: MakeSandbox, watch: HostWatch, probes: Mapping[str, Probe], bystander: Room
+) -> AttackResult:
+    began = time.perf_counter()
+    # An attack that needs any limit is exhausting, and such a one never runs where there are no walls.
+    needs = ["walls", *sorted(attack.needs - {"walls"})] if attack.needs else []
+    missing = [probes[need] for need in needs if not probes[need].holds]
+    if attack.not_here:
+        found: _Found = "not applicable", attack.not_here
+    elif missing:
+        found = "refused", "; ".join(f"{each.name} was not seen to hold: {each.detail}" for each in missing)
+    else:
+        found = await _attacked(Stage(attack, make_sandbox, watch), bystander)
+    verdict, detail = found
+    if attack.see:
+        detail = f"{detail}; see {attack.see}"
+    return AttackResult(attack.id, attack.group, verdict, " ".join(detail.split()), time.perf_counter() - began)
+
+
+async def _attacked(stage: Stage, bystander: Room) -> _Found:
+    """Runs an attack and then looks at the host, at another session and at a fresh one."""
+    before = await anyio.to_thread.run_sync(stage.watch.snapshot)
+    verdict, detail = await _tried(stage)
+    changes = await anyio.to_thread.run_sync(stage.watch.changes, before)
+    if changes:
+        return "escaped", "; ".join(changes)
+    if verdict in ("contained", "not expressible"):
+        try:
+            await _others_are_well(stage, bystander)
+        except (Broken, SandboxError) as error:
+            return "failed", str(error)
+    return verdict, detail
+
+
+async def _tried(stage: Stage) -> _Found:
+    """Runs an attack; gives what can be said of it from inside its own session."""
+    try:
+        if stage.attack.scenario:
+            return "contained", await _scenario(stage)
+        return await _cells(stage)
+    except SandboxUnavailable:
+        raise
+    except NotExpressible as reason:
+        return "not expressible", str(reason)
+    except Escaped as error:
+        return "escaped", str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a sandbox raises is a finding; the other attacks go on
+        return "failed", str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+
+
+async def _scenario(stage: Stage) -> str:
+    name = stage.attack.scenario
+    play = scenarios.SCENARIOS.get(name) or loop_scenarios.SCENARIOS[name]
+    return await play(stage)
+
+
+async def _cells(stage: Stage) -> _Found:
+    """Runs an attack's cells, one after the other."""
+    attack, done = stage.attack, list[Execution]()
+    async with stage.room() as room:
+        try:
+            for code in attack.cells:
+                execution = await room.run(stage.watch.filled(code))
+                _check_told(stage, execution)
+                done.append(execution)
+            await room.sandbox.variables()
+            after = await still_works(room)
+        except SandboxError as error:
+            after = f"the session ended: {error}"
+        if attack.calls_at_most is not None and len(room.calls) > attack.calls_at_most:
+            raise Escaped(f"the host was called {len(room.calls)} times, not {attack.calls_at_most}")
+    missing = [execution for execution in done if is_missing(execution) and execution.outcome not in attack.ends]
+    if done and (len(missing) == len(done) or (attack.first_decides and done[0] in missing)):
+        return "not expressible", str(missing[0].error.message if missing[0].error else "")
+    if attack.ends and done and done[-1].outcome not in attack.ends and done[-1] not in missing:
+        raise Broken(f"its last cell ended with {_ending(done[-1])}, not with {' or '.join(sorted(attack.ends))}")
+    return "contained", f"{_ending(done[-1]) if done else 'no cell ended'}; {after}"
+
+
+def _check_told(stage: Stage, execution: Execution) -> None:
+    """Looks at all that a cell told the host.
+
+    Raises:
+        Escaped: It has a secret, or says that the attack got through.
+        Broken: It has something that should not be told, or a wall is missing.
+    """
+    text = told(execution)
+    printed = execution.stdout.splitlines() + execution.stderr.splitlines()
+    found = stage.watch.told(text) + [line for line in printed if line.startswith("ESCAPE:")]
+    if found:
+        raise Escaped(found[0][:300])
+    facts = stage.watch.host_facts(stage.attack.hides)
+    weak = [line for line in printed if line.startswith("WEAK:")]
+    weak += [f"{name} is told: {value!r}" for name, value in facts.items() if value in text]
+    if weak:
+        raise Broken("; ".join(weak)[:300])
+
+
+def _ending(execution: Execution) -> str:
+    return f"{execution.outcome} ({execution.error.type})" if execution.error else execution.outcome
+
+
+async def _others_are_well(stage: Stage, bystander: Room) -> None:
+    """Checks a session that was open all the while, and a fresh one.
+
+    Raises:
+        Broken: The attack reached one of them.
+    """
+    if (await bystander.run("kept")).value != "a bystander":
+        raise Broken("a session that was open all the while lost its variables")
+    async with opened(stage.make_sandbox) as fresh:
+        execution = await fresh.run("print('clean')\n[40 + 2, llm_query('hello')]")
+        if (execution.stdout, execution.value) != ("clean\n", [42, "you said hello"]):
+            raise Broken(f"the next session is not as new: {told(execution)[:200]}")
+        if await fresh.sandbox.variables():
+            raise Broken("the next session has variables that it did not set")

@@ -1,0 +1,112 @@
+"""Attacks on a sandbox that take more than cells: several sessions, or a look at what happens between cells."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+import anyio
+
+from rlmbox.errors import SandboxError
+from rlmbox.testing.attacks.stage import Escaped, NotExpressible, Stage, is_missing, told
+
+_CALLING_THREAD = """
+import threading, time
+def w():
+    while True:
+        time.sleep(0.02)
+        try:
+            llm_query('late')
+            print('late output')
+        except Exception:
+            pass
+threading.Thread(target=w, daemon=False).start()
+time.sleep(0.2)
+"""
+
+# Each line plants the mark in one place; a place that is not there is passed over.
+_PLANT = """
+import os
+for place in ('.', '/tmp', '/dev/shm', '/var/tmp', '/run', '/'):
+    try:
+        open(place + '/planted', 'w').write('@MARK@')
+    except OSError:
+        pass
+os.environ['PLANTED'] = '@MARK@'
+import builtins, sys
+builtins.planted = sys.planted = '@MARK@'
+try:
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    at = libc.shmat(libc.shmget(0x5EED, 4096, 0o1666), None, 0)
+    if at and at != ctypes.c_void_p(-1).value:
+        ctypes.memmove(at, b'@MARK@', len('@MARK@'))
+    libc.syscall(248, b'user', b'planted', b'@MARK@', len('@MARK@'), -4)
+except Exception:
+    pass
+"""
+_LOOK = """
+import os
+for place in ('.', '/tmp', '/dev/shm', '/var/tmp', '/run', '/'):
+    try:
+        print(open(place + '/planted').read())
+    except OSError:
+        pass
+print(os.environ.get('PLANTED'))
+import builtins, sys
+print(getattr(builtins, 'planted', None), getattr(sys, 'planted', None))
+try:
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    at = libc.shmat(libc.shmget(0x5EED, 4096, 0), None, 0)
+    if at and at != ctypes.c_void_p(-1).value:
+        print(ctypes.string_at(at, 32))
+    key, text = libc.syscall(249, b'user', b'planted', None, 0), ctypes.create_string_buffer(64)
+    if key > 0 and libc.syscall(250, 11, key, text, 64, 0) > 0:
+        print(text.value)
+except Exception:
+    pass
+"""
+
+
+async def thread_outlives_its_cell(stage: Stage) -> str:
+    """A thread goes on after its cell and calls the host: no call arrives between two cells."""
+    async with stage.room() as room:
+        first = await room.run(_CALLING_THREAD)
+        if is_missing(first):
+            raise NotExpressible(first.error.message if first.error else "")
+        during = len(room.calls)
+        await anyio.sleep(0.5)
+        late = len(room.calls) - during
+        if late > 1:  # one may have been under way when the cell ended
+            raise Escaped(f"{late} host calls arrived while no cell ran")
+        try:
+            after = await room.run("'another turn'")
+        except SandboxError as error:
+            return f"{during} calls during the cell, {late} after it; the session ended: {error}"
+    return f"{during} calls during the cell, {late} after it; the next cell gave {after.outcome}"
+
+
+async def sessions_share_nothing(stage: Stage) -> str:
+    """What one session plants in files, environment, modules, shared memory and keyrings, another does not find."""
+    mark = secrets.token_hex(12)
+    async with stage.room() as first:
+        planted = await first.run(_PLANT.replace("@MARK@", mark))
+        async with stage.room() as second:
+            meanwhile = told(await second.run(_LOOK))
+    async with stage.room() as third:
+        afterwards = told(await third.run(_LOOK))
+    if mark in meanwhile or mark in afterwards:
+        raise Escaped("another session found what was planted")
+    if is_missing(planted):
+        raise NotExpressible(planted.error.message if planted.error else "")
+    return f"planting gave {planted.outcome}; nothing was found at the same time or afterwards"
+
+
+SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[str]]] = MappingProxyType(
+    {play.__name__: play for play in (thread_outlives_its_cell, sessions_share_nothing)}
+)
+"""The scenarios by name; each gives in one line what was seen, or raises `Escaped`, `Broken` or `NotExpressible`."""
