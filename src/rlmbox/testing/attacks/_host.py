@@ -93,10 +93,17 @@ def forget_peak() -> None:
 
 
 def mounts() -> frozenset[str]:
-    """Gives the mounts that this process sees."""
+    """Gives the mounts that this process sees, without those that come and go with a container engine's containers."""
     with suppress(OSError):
-        return frozenset(Path("/proc/self/mountinfo").read_text().splitlines())
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return frozenset(line for line in lines if not _is_a_containers(line))
     return frozenset()
+
+
+def _is_a_containers(line: str) -> bool:
+    """Tells whether a line of mountinfo is of a container; another user may start one at any time."""
+    place, _, rest = line.partition(" - ")
+    return rest.split(" ", 1)[0] in ("overlay", "nsfs") or "/containers/" in place
 
 
 def become_subreaper(*, wanted: bool) -> bool:
