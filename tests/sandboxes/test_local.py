@@ -268,3 +268,15 @@ async def test_the_worker_runs_on_other_pythons(monkeypatch: pytest.MonkeyPatch,
         assert await repl.value("[len(context), await ping()]") == [4, "pong"]
         assert (await repl.run("1 / 0")).error is not None
         assert (await repl.run("def f(): return f()\nf()")).outcome == "stack"
+
+
+async def test_a_timeout_beside_what_is_awaited_stays_a_number() -> None:
+    async with local() as repl:
+        code = """
+            import asyncio
+            async def soon(value):
+                await asyncio.sleep(0)
+                return value
+            [await asyncio.wait_for(soon(1), 5), await asyncio.wait_for(soon(2), timeout=5)]
+        """
+        assert await repl.value(code) == [1, 2]

@@ -274,8 +274,10 @@ class Awaits(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.Call:
         """Lets `asyncio.gather(llm_query(a), llm_query(b))` have its values."""
         self.generic_visit(node)
-        if getattr(node.func, "attr", getattr(node.func, "id", "")) in AWAITABLE_ARGUMENTS:
-            node.args = [_settling(argument) for argument in node.args]
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in AWAITABLE_ARGUMENTS:
+            awaited = len(node.args) if name == "gather" else 1
+            node.args[:awaited] = [_settling(argument) for argument in node.args[:awaited]]
         return node
 
 
