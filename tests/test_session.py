@@ -260,6 +260,14 @@ async def test_events_show_the_states_in_their_order() -> None:
     assert len({event.run_id for event in seen}) == 1
 
 
+async def test_the_choice_of_auto_is_an_event_with_its_reason() -> None:
+    seen: list[Event] = []
+    await rlm("FINAL(ok)", sandbox="auto", hooks=[seen.append]).aask("?", TEXT)
+    started = seen[0]
+    assert started.sandbox in ("jail", "monty")  # type: ignore[attr-defined]
+    assert f"{started.sandbox} holds" in started.sandbox_reason  # type: ignore[attr-defined]
+
+
 async def test_a_hook_that_fails_costs_the_run_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: Event) -> None:
         raise RuntimeError("disk full")

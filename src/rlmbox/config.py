@@ -13,7 +13,7 @@ from rlmbox.sandboxes.base import Sandbox
 OFFLINE_MODEL = "offline:extractive"
 """The model when none is configured."""
 
-SANDBOXES = ("monty",)
+SANDBOXES = ("monty", "wasm", "docker", "auto", "jail")
 """Sandboxes that a name can choose; `local`, which isolates nothing, is only ever chosen by making it."""
 
 
@@ -58,10 +58,27 @@ def sandbox_from(name: str) -> Callable[[], Sandbox]:
         from rlmbox.sandboxes.monty import MontySandbox
 
         return MontySandbox
+    if name == "wasm":
+        from rlmbox.sandboxes.wasm import WasmSandbox
+
+        return WasmSandbox
+    if name == "docker":
+        from rlmbox.sandboxes.docker import DockerSandbox
+
+        return DockerSandbox
+    if name == "jail":
+        from rlmbox.sandboxes.jail import JailSandbox
+
+        return JailSandbox
+    if name == "auto":
+        from rlmbox.sandboxes.auto import AutoSandbox
+
+        return AutoSandbox
     if name == "local":
         raise ConfigError(
             "local runs a model's code with all that you may do yourself, so no name chooses it; "
             "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
         )
     close = get_close_matches(name, SANDBOXES, n=1)
-    raise ConfigError(f"there is no sandbox {name!r}; {f'did you mean {close[0]}?' if close else 'there is monty'}")
+    known = f"did you mean {close[0]}?" if close else f"there are {' and '.join(SANDBOXES)}"
+    raise ConfigError(f"there is no sandbox {name!r}; {known}")

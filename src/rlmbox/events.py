@@ -46,12 +46,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted(Event):
-    """A session's sandbox is ready."""
+    """A session's sandbox is ready.
+
+    Attributes:
+        sandbox_reason: Why this sandbox was chosen, where `auto` chose it; empty otherwise.
+    """
 
     question: str
     model: str
     sandbox: str
     context: Mapping[str, object]
+    sandbox_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

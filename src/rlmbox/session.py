@@ -27,7 +27,7 @@ from rlmbox.observation import no_code, observe
 from rlmbox.parse import Reply, parse_reply
 from rlmbox.prompts import question_prompt, system_prompt
 from rlmbox.run import Place, Run
-from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS
+from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS, Chosen
 from rlmbox.subcalls import Subcalls
 from rlmbox.types import Answer, Cell, Completion, Observation, Step, Turn
 
@@ -105,6 +105,7 @@ class Session:
             model=self._model.name,
             sandbox=self._sandbox.name,
             context=metadata,
+            sandbox_reason=self._sandbox.reason if isinstance(self._sandbox, Chosen) else "",
         )
         return self
 

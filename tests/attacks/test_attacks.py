@@ -14,8 +14,10 @@ from rlmbox.testing.attacks import KNOWN_GAPS, HostWatch, Probe, attacks, run_at
 
 PROVEN: dict[str, dict[str, Probe]] = {name: {} for name in BACKENDS}
 CPYTHON = ("local", "jail")
+NO_TRACEBACK = ("INTR-10-decorator-and-except-star",)  # Python 3.11 keeps none on what `except*` gives
 CASES = [
-    pytest.param(backend, name, id=f"{backend}-{name}")
+    # The first session in WebAssembly on a machine compiles the guest, which takes a minute.
+    pytest.param(backend, name, id=f"{backend}-{name}", marks=pytest.mark.timeout(400 if backend == "wasm" else 60))
     for backend in BACKENDS
     for name, attack in attacks().items()
     if backend != "local" or attack.harmless
@@ -41,7 +43,7 @@ async def test_the_attack_ends_as_it_should(backend: str, name: str, watch: Host
     assert result.id == name
     # In all of Python, only a module that the backend leaves out can be missing; anything else is a faulty attack.
     if backend in CPYTHON and result.verdict == "not expressible":
-        assert "No module named" in result.detail
+        assert "No module named" in result.detail or name in NO_TRACEBACK
 
 
 async def test_where_there_are_no_walls_nothing_that_needs_one_is_run() -> None:

@@ -49,6 +49,13 @@ def test_ask_without_a_model_quotes_from_the_text_and_says_what_it_is(contract: 
     assert "sub-calls" in done.stderr
 
 
+def test_ask_says_in_a_line_which_sandbox_auto_chose_and_why(contract: str) -> None:
+    done = rlmbox("ask", "What penalty applies?", "-c", contract, "--sandbox", "auto")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("sandbox: ")]
+    assert " holds: " in line
+    assert "5 %" in done.stdout
+
+
 def test_ask_prints_one_object_as_json(contract: str) -> None:
     done = rlmbox("ask", "What penalty applies?", "-c", contract, "--json")
     answer = json.loads(done.stdout)

@@ -3,8 +3,10 @@
 _NO_WALL = "a plain child process has no wall; it is for development only"
 _NO_INHERITANCE = "Monty's classes cannot have bases"
 _NO_THREADS = "Monty has no threads"
+_NO_WASM_THREADS = "CPython for WebAssembly has no threads"
 
 GAPS: dict[str, dict[str, str]] = {
+    "jail": {},
     "local": {
         "check_host_files_cannot_be_read": _NO_WALL,
         "check_host_files_cannot_be_written": _NO_WALL,
@@ -19,5 +21,9 @@ GAPS: dict[str, dict[str, str]] = {
         "check_builtins_can_call_host_functions": "Monty cannot suspend inside a built-in function",
         "check_calls_from_threads_run_at_once": _NO_THREADS,
         "check_a_thread_that_outlives_its_cell_does_no_harm": _NO_THREADS,
+    },
+    "wasm": {
+        "check_calls_from_threads_run_at_once": _NO_WASM_THREADS,
+        "check_a_thread_that_outlives_its_cell_does_no_harm": _NO_WASM_THREADS,
     },
 }

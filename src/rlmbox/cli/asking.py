@@ -20,7 +20,7 @@ from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
-from rlmbox.events import Event, Hook, to_json
+from rlmbox.events import Event, Hook, SessionStarted, to_json
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
 
@@ -84,8 +84,12 @@ def ask_and_print(
     show_tree = not (as_json or quiet) and sys.stderr.isatty()
     console = Console(stderr=True)
 
+    def say_sandbox(event: Event) -> None:
+        if isinstance(event, SessionStarted) and event.sandbox_reason and not (event.depth or quiet):
+            console.print(Text(f"sandbox: {event.sandbox}, {event.sandbox_reason}", style="dim"))
+
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        rlm = settings.rlm(hooks)
+        rlm = settings.rlm([say_sandbox, *hooks])
         if not quiet:
             _notices(rlm, console)
         return rlm, rlm.ask(question, _context(paths))

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -222,7 +223,7 @@ class WorkerSandbox:
     def _start_frame(self, context: Mapping[str, Any]) -> dict[str, Any]:
         limits = self._limits
         return {
-            "repl": inspect.getsource(_repl),
+            "repl": _repl_source(),
             "limits": {
                 "cell_timeout_s": limits.cell_timeout_s,
                 "memory_bytes": limits.memory_bytes,
@@ -254,6 +255,11 @@ class WorkerSandbox:
         return merged[0], merged[1], dropped
 
 
+@cache
+def _repl_source() -> str:
+    return inspect.getsource(_repl)  # takes a millisecond or two
+
+
 def _described(function: HostFunction) -> dict[str, Any]:
     try:
         parameters = [p.name for p in inspect.signature(function.call).parameters.values() if p.kind < p.VAR_POSITIONAL]
@@ -275,7 +281,7 @@ def _context_source(context: Context) -> tuple[dict[str, Any], int | None]:
 def _file_of(context: Context) -> int:
     """Puts the text into a file without a name, which ends with its last descriptor."""
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("context")
+        fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rlmbox.context import Context
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
@@ -58,3 +58,12 @@ class Sandbox(Protocol):
 
     async def close(self) -> None:
         """Frees everything; afterwards nothing of the session is left."""
+
+
+@runtime_checkable
+class Chosen(Protocol):
+    """What a sandbox has besides, where something chose it among several."""
+
+    @property
+    def reason(self) -> str:
+        """Why this one, in one line."""

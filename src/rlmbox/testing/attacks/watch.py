@@ -27,6 +27,7 @@ from rlmbox.testing.attacks import _host
 HOST_MEMORY_BYTES = 48 * 2**20
 """What an attack may add to this process's resident memory at any moment."""
 
+_SETTLE_S, _SETTLED, _SETTLE_TIMEOUT_S = 0.02, 3, 2.0
 _VARIABLE = "RLMBOX_ATTACK_CANARY"
 _STREWN = ("json.py", "sitecustomize.py", "x.pth", "evil.pth", "fill", "big", "f0", "result.json", "art", "t2", "sda")
 _KERNEL = ("/etc/machine-id", "/sys/class/dmi/id/product_uuid", "/proc/cmdline")
@@ -127,8 +128,7 @@ class HostWatch:
     def snapshot(self) -> Snapshot:
         """Notes how the host is now."""
         _host.forget_peak()
-        processes = Counter(process.command for process in _host.descendants())
-        return Snapshot(self._files(), self._strewn(), _host.mounts(), processes, _host.memory_bytes()[0])
+        return Snapshot(self._files(), self._strewn(), _host.mounts(), _settled_processes(), _host.memory_bytes()[0])
 
     def changes(self, before: Snapshot) -> list[str]:
         """Says what of the host is not as it was before an attack; waits a moment for dying processes to be gone."""
@@ -220,6 +220,18 @@ class HostWatch:
         while (left := _host.surplus(before)) and time.monotonic() < deadline:
             time.sleep(0.02)
         return left
+
+
+def _settled_processes() -> Counter[str]:
+    """Lists our descendants, by command, once they stay the same: a pool may be replacing a worker that was taken."""
+    before = Counter[str]()
+    same, deadline = 0, time.monotonic() + _SETTLE_TIMEOUT_S
+    while same < _SETTLED and time.monotonic() < deadline:
+        now = Counter(process.command for process in _host.descendants())
+        same = same + 1 if now == before else 0
+        before = now
+        time.sleep(_SETTLE_S)
+    return before
 
 
 def _content(path: Path) -> str:

@@ -1,0 +1,154 @@
+"""Process 1 of a container: `python -I -S -X utf8 -c THIS_FILE SOURCE_OF_THE_WORKER`.
+
+Standard library only, Python 3.11 and later. It starts the worker as its child and carries what comes from there
+to the container's output as one stream of frames: a byte of kind, three zeros, four bytes of big-endian length.
+One stream, because an engine does not keep the order of two: what a cell printed must arrive before its result.
+The host's frames go to the worker directly, by the container's standard input; when that is closed, because the
+host is gone or has had enough, this process ends, and the kernel ends all others of the container with it.
+
+Like the worker it belongs to the cell once one has run; the host believes nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import sys
+import types
+from contextlib import suppress
+
+WIRE, STDOUT, STDERR, END = 1, 2, 3, 4
+PIECE_BYTES = 1 << 16  # what a pipe holds, so that one read empties it
+LEFT_PIECES = 16  # of what a dead worker's children go on writing
+CLEAN = "clean"
+
+
+def main() -> None:
+    source = sys.argv[1]
+    if sys.argv[2:] != [CLEAN]:  # engines and images set variables; what `/proc/1/environ` shows is from the start
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:], CLEAN], {})  # noqa: S606 - our own interpreter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_dumpable(0)
+    killed_before = oom_kills()
+    wake, to_wake = os.pipe()
+    os.set_blocking(to_wake, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(to_wake, warn_on_full_buffer=False)
+    pipes = [os.pipe() for _ in range(3)]
+    pid = os.fork()
+    if pid == 0:
+        become_worker(source, *(write for _, write in pipes))
+    for _, write in pipes:
+        os.close(write)
+    wire, out, err = (read for read, _ in pipes)
+    with suppress(BrokenPipeError):
+        status = carry(pid, wire, out, err, wake)
+        for kind, fd in ((STDOUT, out), (STDERR, err), (WIRE, wire)):
+            carry_rest(kind, fd)
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        forward(END, (how + " oom" * (oom_kills() > killed_before)).encode())
+        os._exit(128 - status if status < 0 else status)
+    os._exit(0)
+
+
+def set_dumpable(flag: int) -> None:
+    """Lets processes of the same user look into this one's memory, or not."""
+    with suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(4, flag, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def become_worker(source: str, wire: int, out: int, err: int) -> None:
+    """Makes this process the worker: the wire at two descriptors of its own, pipes at 1 and 2, nothing at 0."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - slow
+        file.write("1000")  # where memory runs out, the worker goes and not the process that can say so
+    set_dumpable(1)
+    from_host = os.dup(0)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    for fd in set(range(3, 32)) - {from_host, wire}:
+        with suppress(OSError):
+            os.close(fd)
+    sys.argv[:] = ["", str(from_host), str(wire)]
+    sys.orig_argv[:] = [sys.executable]
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    try:
+        exec(compile(source, "_worker.py", "exec"), vars(module))  # noqa: S102 - the host's own source
+    except BaseException:  # noqa: BLE001 - this process must not go on as a second relay
+        sys.excepthook(*sys.exc_info())
+    os._exit(1)
+
+
+def carry(pid: int, wire: int, out: int, err: int, wake: int) -> int:
+    """Carries frames until the worker ends; gives its exit status, or the negative number of its signal."""
+    poll = select.poll()
+    poll.register(wire, select.POLLIN)  # looked at first, so that what was printed before a frame is seen with it
+    for fd in (out, err, wake):
+        poll.register(fd, select.POLLIN)
+    poll.register(0, 0)  # for its end only; the worker reads there
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        if 0 in ready:
+            os._exit(0)
+        for kind, fd in ((STDOUT, out), (STDERR, err), (WIRE, wire)):
+            if fd in ready:
+                data = os.read(fd, PIECE_BYTES)
+                if data:
+                    forward(kind, data)
+                else:
+                    poll.unregister(fd)
+        if wake in ready and (status := ended(pid, wake)) is not None:
+            return status
+
+
+def ended(worker: int, wake: int) -> int | None:
+    """Reaps whatever has ended; gives the worker's status when it was among that."""
+    with suppress(BlockingIOError):
+        os.read(wake, 4096)
+    found = None
+    with suppress(ChildProcessError):
+        while (pid := (reaped := os.waitpid(-1, os.WNOHANG))[0]) != 0:
+            if pid == worker:
+                found = os.waitstatus_to_exitcode(reaped[1])
+    return found
+
+
+def carry_rest(kind: int, fd: int) -> None:
+    """Carries what is still in a pipe."""
+    os.set_blocking(fd, False)
+    with suppress(BlockingIOError):
+        for _ in range(LEFT_PIECES):
+            data = os.read(fd, PIECE_BYTES)
+            if not data:
+                break
+            forward(kind, data)
+
+
+def forward(kind: int, data: bytes) -> None:
+    """Writes a frame."""
+    left = memoryview(struct.pack(">BxxxI", kind, len(data)) + data)
+    while left:
+        left = left[os.write(1, left) :]
+
+
+def oom_kills() -> int:
+    """Counts the processes of this container that the kernel has killed for their memory."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with suppress(OSError, ValueError), open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow
+            for line in file:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
+
+
+if __name__ == "__main__":
+    main()

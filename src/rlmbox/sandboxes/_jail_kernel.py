@@ -1,0 +1,203 @@
+"""The kernel's calls that a jail is built with, for which Python 3.11 has no function.
+
+Runs in the jail's own processes: standard library only. Numbers are those of `linux/sched.h`, `linux/mount.h`,
+`linux/prctl.h` and `linux/capability.h`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import os
+import struct
+
+TYPE_CHECKING = False  # every import costs the jail's start
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NEW_MOUNTS, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
+
+READ_ONLY, NO_SUID, NO_DEV, NO_EXEC, REMOUNT, BIND = 1, 2, 4, 8, 32, 4096
+_RECURSIVE, _PRIVATE, _DETACH = 16384, 1 << 18, 2
+# What statvfs says of a mount, and the flag that keeps it; a less privileged namespace may not drop them.
+_KEPT = ((2, 2), (4, 4), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
+
+_SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_SECCOMP, _DROP_BOUNDING, _SET_SECURE_BITS = 1, 15, 22, 24, 28
+_SET_NO_NEW_PRIVILEGES, _SET_SUBREAPER, _AMBIENT, _AMBIENT_CLEAR_ALL = 38, 36, 47, 4
+_FILTER = 2
+_ALL_SECURE_BITS_LOCKED = 0xEF  # NOROOT, NO_SETUID_FIXUP, KEEP_CAPS locked off, NO_CAP_AMBIENT_RAISE
+_CAPABILITY_VERSION_3 = 0x20080522
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_JOIN_SESSION_KEYRING = 1
+_CLOSE_RANGE = 436
+
+
+_loaded: list[ctypes.CDLL] = []
+
+
+def libc() -> ctypes.CDLL:
+    """Gives the C library."""
+    if not _loaded:
+        _loaded.append(ctypes.CDLL(None, use_errno=True))
+    return _loaded[0]
+
+
+def checked(result: int, what: str) -> int:
+    """Gives the result of a call.
+
+    Raises:
+        OSError: The call failed; the message says what it was for.
+    """
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int, what: str) -> None:
+    """Enters new namespaces."""
+    checked(libc().unshare(flags), what)
+
+
+def map_ids(proc_fd: int, inside_id: int, user: int, group: int) -> None:
+    """Gives this process, in a new user namespace, one user and one group: its own, under another number.
+
+    Args:
+        proc_fd: The directory /proc.
+        inside_id: The number inside.
+        user: This process's user before it entered the namespace.
+        group: Its group.
+    """
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{inside_id} {user} 1"),
+        ("gid_map", f"{inside_id} {group} 1"),
+    ):
+        write_own(proc_fd, name, text)
+
+
+def write_own(proc_fd: int, name: str, text: str) -> None:
+    """Writes to a file of this process in /proc, of which `proc_fd` is the directory."""
+    fd = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """Mounts something."""
+    words = [None if word is None else word.encode() for word in (source, target, kind, options)]
+    result = libc().mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
+    checked(result, f"mount of {kind or source or 'flags'} at {target}")
+
+
+def bind_read_only(source: str, target: str) -> None:
+    """Shows a file or directory in another place, where it cannot be written."""
+    mount(source, target, None, BIND)
+    remount_read_only(target)
+
+
+def remount_read_only(target: str) -> None:
+    """Makes a mount read-only, without devices and set-user-id programs."""
+    now = os.statvfs(target).f_flag
+    kept = sum(flag for bit, flag in _KEPT if now & bit)
+    mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEV | kept)
+
+
+def make_mounts_private() -> None:
+    """Keeps what is mounted from here on from the namespace this one was copied from."""
+    mount(None, "/", None, _RECURSIVE | _PRIVATE)
+
+
+def change_root(directory: str) -> None:
+    """Makes a mount the root, and lets go of everything that was mounted before."""
+    os.chdir(directory)
+    checked(libc().syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
+    checked(libc().umount2(b".", _DETACH), "umount of the old root")
+    os.chdir("/")
+
+
+def set_host_name(name: str) -> None:
+    """Names the machine, in a new UTS namespace."""
+    checked(libc().sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
+
+
+def leave_keyrings() -> None:
+    """Leaves the session's keyring for an empty one; a kernel may have no keyrings at all."""
+    libc().syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
+
+
+def become_subreaper() -> None:
+    """Makes orphans among the descendants children of this process."""
+    _prctl("subreaper", _SET_SUBREAPER, 1)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Has the kernel send a signal when the parent ends."""
+    _prctl("parent death signal", _SET_PARENT_DEATH_SIGNAL, signal_number)
+
+
+def set_name(name: bytes) -> None:
+    """Names this process for those who list processes; at most 15 bytes."""
+    _prctl("name", _SET_NAME, name)
+
+
+def drop_privileges() -> None:
+    """Gives up all capabilities, those that could come back too, and the way to get any by executing something."""
+    last = 63
+    for capability in range(last + 1):
+        if libc().prctl(_DROP_BOUNDING, capability, 0, 0, 0) < 0:
+            break  # beyond the last one that the kernel knows
+    _prctl("ambient capabilities", _AMBIENT, _AMBIENT_CLEAR_ALL)
+    _prctl("securebits", _SET_SECURE_BITS, _ALL_SECURE_BITS_LOCKED)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    checked(libc().capset(header, bytes(24)), "capset")
+    forbid_new_privileges()
+
+
+def forbid_new_privileges() -> None:
+    """Makes sure that nothing that is executed from here on gets more than this process has."""
+    _prctl("no_new_privs", _SET_NO_NEW_PRIVILEGES, 1)
+
+
+def close_from(first: int) -> None:
+    """Closes all descriptors from a number on."""
+    if libc().syscall(_CLOSE_RANGE, first, 0x7FFFFFFF, 0) < 0:
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def install_filter(program: bytes) -> None:
+    """Installs a seccomp filter; needs no_new_privs. There is no way back."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+    buffer = ctypes.create_string_buffer(program, len(program))
+    described = Program(len(program) // 8, ctypes.addressof(buffer))
+    _prctl("seccomp", _SET_SECCOMP, _FILTER, ctypes.byref(described))
+
+
+def _prctl(what: str, option: int, *arguments: object) -> None:
+    given = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
+    given += [ctypes.c_ulong(0)] * (4 - len(given))
+    checked(libc().prctl(option, *given), what)
+
+
+def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> None:
+    """Sends a message, with descriptors."""
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"={len(fds)}i", *fds))] if fds else []
+    channel.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
+
+
+def receive(channel: _socket.socket, max_fds: int = 8) -> tuple[bytes, list[int]]:
+    """Receives a message and the descriptors that came with it; an empty one is the end."""
+    message, rights, _, _ = channel.recvmsg(1 << 16, _socket.CMSG_SPACE(4 * max_fds), _socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, data in rights:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+            count = len(data) // 4
+            fds += struct.unpack(f"={count}i", data[: 4 * count])
+    return message, fds

@@ -1,0 +1,171 @@
+"""The jail's seccomp filter: a list of the system calls that a Python program needs, and nothing else.
+
+The filter is classic BPF (`linux/seccomp.h`, `linux/bpf_common.h`), put together here without a library. Numbers of
+system calls are from `asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64. Whatever is not listed
+gives EPERM, so that a cell gets an ordinary PermissionError; a call by another architecture's numbers, which would
+mean something else than the filter thinks, ends the process.
+
+New processes and programs are not on the list: threads are the only thing that can be started, so that one limit on
+the address space bounds all memory. Nor are descriptors received (recvmsg) or memory files made (memfd_create).
+"""
+
+from __future__ import annotations
+
+import struct
+
+TYPE_CHECKING = False  # every import costs the jail's start
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# name, number on x86_64, number on aarch64; `-` where there is none
+_ALLOWED = """
+    read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
+    lseek 8 62, open 2 -, openat 257 56, close 3 57, close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24, stat 4
+    -, fstat 5 80, lstat 6 -, newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48, faccessat2 439 439,
+    readlink 89 -, readlinkat 267 78, getdents 78 -, getdents64 217 61, getcwd 79 17, chdir 80 49, fchdir 81 50,
+    mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2
+    316 276, link 86 -, linkat 265 37, symlink 88 -, symlinkat 266 36, truncate 76 45, ftruncate 77 46, fallocate
+    285 47, chmod 90 -, fchmod 91 52, fchmodat 268 53, umask 95 166, utime 132 -, utimes 235 -, utimensat 280 88,
+    futimesat 261 -, fsync 74 82, fdatasync 75 83, fadvise64 221 223, flock 73 32, statfs 137 43, fstatfs 138 44,
+    sendfile 40 71, copy_file_range 326 285, getxattr 191 8, lgetxattr 192 9, fgetxattr 193 10, listxattr 194 11,
+    llistxattr 195 12, flistxattr 196 13, mmap 9 222, munmap 11 215, mprotect 10 226, mremap 25 216, madvise 28
+    233, brk 12 214, msync 26 227, mincore 27 232, poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72,
+    epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22, eventfd 284
+    -, eventfd2 290 19, pipe 22 -, pipe2 293 59, timerfd_create 283 85, timerfd_settime 286 86, timerfd_gettime 287
+    87, sendto 44 206, recvfrom 45 207, shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209,
+    rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, rt_sigpending 127 136, rt_sigsuspend 130 133,
+    rt_sigtimedwait 128 137, sigaltstack 131 132, kill 62 129, tkill 200 130, tgkill 234 131, pause 34 -, alarm 37
+    -, setitimer 38 103, getitimer 36 102, restart_syscall 219 128, nanosleep 35 101, clock_nanosleep 230 115,
+    clock_gettime 228 113, clock_getres 229 114, gettimeofday 96 169, time 201 -, times 100 153, getpid 39 172,
+    gettid 186 178, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177, getresuid
+    118 148, getresgid 120 150, getgroups 115 158, getpgrp 111 -, getpgid 121 155, getsid 124 156, getrusage 98
+    165, getrlimit 97 163, setrlimit 160 164, prlimit64 302 261, getpriority 140 141, sched_yield 24 124,
+    sched_getaffinity 204 123, sched_getparam 143 121, sched_getscheduler 145 120, getcpu 309 168, sysinfo 99 179,
+    uname 63 160, getrandom 318 278, futex 202 98, futex_waitv 449 449, set_robust_list 273 99, get_robust_list 274
+    100, rseq 334 293, set_tid_address 218 96, membarrier 324 283, arch_prctl 158 -, exit 60 93, exit_group 231 94,
+    wait4 61 260, waitid 247 95, capget 125 90
+"""
+
+_ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_X32_BIT = 0x40000000
+
+_CLONE_VM_FS_FILES_SIGHAND_THREAD = 0x10F00
+# Anything new to be seen or traced by: CLONE_PTRACE and the namespaces, among them time (0x80).
+_CLONE_FORBIDDEN = 0x2000 | 0x80 | 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_PRCTL = (3, 15, 16, 21, 23, 39)  # GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, GET_NO_NEW_PRIVS
+_IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)  # descriptors, flags, locks, DUPFD_CLOEXEC, GETPIPE_SZ
+_AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
+
+
+# Column of the table above, AUDIT_ARCH, and the numbers of the calls whose arguments decide.
+_NAMES = ("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair")
+_ARCHES = {
+    "x86_64": dict(zip(_NAMES, (1, 0xC000003E, 56, 435, 157, 16, 72, 53), strict=True)),
+    "aarch64": dict(zip(_NAMES, (2, 0xC00000B7, 220, 435, 167, 29, 25, 199), strict=True)),
+}
+
+MACHINES = tuple(_ARCHES)
+"""Machines, as `os.uname` names them, that there is a filter for."""
+
+_Instruction = tuple[int, int, int, int]
+
+
+def allowed(machine: str) -> dict[str, int]:
+    """Gives the system calls that are allowed whatever their arguments, by name.
+
+    Raises:
+        KeyError: There is no filter for the machine.
+    """
+    column = _ARCHES[machine]["column"]
+    entries = (entry.split() for entry in _ALLOWED.replace("\n", " ").split(","))
+    return {entry[0]: int(entry[column]) for entry in entries if entry[column] != "-"}
+
+
+def program(machine: str) -> bytes:
+    """Assembles the filter.
+
+    Args:
+        machine: One of `MACHINES`.
+
+    Raises:
+        KeyError: There is no filter for the machine.
+    """
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in _instructions(machine))
+
+
+def _instructions(machine: str) -> Iterator[_Instruction]:
+    arch = _ARCHES[machine]
+    yield (_LOAD, 0, 0, _ARCH_AT)
+    yield (_EQUAL, 1, 0, arch["audit"])
+    yield (_RETURN, 0, 0, _KILL_PROCESS)
+    yield (_LOAD, 0, 0, _NUMBER_AT)
+    if machine == "x86_64":
+        yield (_AT_LEAST, 0, 1, _X32_BIT)
+        yield (_RETURN, 0, 0, _KILL_PROCESS)
+    for first, last in _runs(sorted(allowed(machine).values())):
+        yield (_AT_LEAST, 0, 2, first)
+        yield (_AT_LEAST, 1, 0, last + 1)
+        yield (_RETURN, 0, 0, _ALLOW)
+    yield from _if_number(arch["clone"], _thread_only())
+    # The flags of clone3 lie in memory, where no filter can look; libc falls back to clone.
+    yield from _if_number(arch["clone3"], [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])
+    yield from _if_number(arch["prctl"], _one_of(0, _PRCTL))
+    yield from _if_number(arch["ioctl"], _one_of(1, _IOCTL))
+    yield from _if_number(arch["fcntl"], _one_of(1, _FCNTL))
+    yield from _if_number(arch["socketpair"], _stream_pair())
+    yield (_RETURN, 0, 0, _ERRNO | _EPERM)
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Joins numbers that follow each other."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
+
+
+def _if_number(number: int, block: list[_Instruction]) -> Iterator[_Instruction]:
+    """Runs a block, each way through which ends with a return, for one system call."""
+    yield (_EQUAL, 0, len(block), number)
+    yield from block
+
+
+def _argument(index: int) -> _Instruction:
+    """Loads the lower half of an argument; the calls that are looked at take an `int`."""
+    return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * index)
+
+
+def _one_of(index: int, values: tuple[int, ...]) -> list[_Instruction]:
+    tests = [(_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
+    return [_argument(index), *tests, (_RETURN, 0, 0, _ERRNO | _EPERM), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _thread_only() -> list[_Instruction]:
+    return [
+        _argument(0),
+        (_ANY_BIT, 3, 0, _CLONE_FORBIDDEN),
+        (_AND, 0, 0, _CLONE_VM_FS_FILES_SIGHAND_THREAD),
+        (_EQUAL, 0, 1, _CLONE_VM_FS_FILES_SIGHAND_THREAD),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+    ]
+
+
+def _stream_pair() -> list[_Instruction]:
+    """A pair of connected streams, as asyncio uses to wake itself: it reaches nothing but its other end."""
+    return [
+        _argument(0),
+        (_EQUAL, 0, 4, _AF_UNIX),
+        _argument(1),
+        (_AND, 0, 0, _SOCK_TYPE_MASK),
+        (_EQUAL, 0, 1, _SOCK_STREAM),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+    ]

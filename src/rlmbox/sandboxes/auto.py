@@ -1,0 +1,157 @@
+"""`auto`: the strongest sandbox that shows, on this machine, that it holds. Never one without walls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
+from rlmbox.sandboxes.base import Host, Sandbox
+from rlmbox.sandboxes.self_check import self_check
+from rlmbox.types import Cell, CellLimits, Execution
+
+ORDER = ("jail", "monty")
+"""What `auto` tries, the strongest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which sandbox was chosen, and why.
+
+    Attributes:
+        name: Its name.
+        reason: What it showed, in one line.
+        rejected: Stronger ones that were not taken, by name, with the reason.
+    """
+
+    name: str
+    reason: str
+    rejected: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __str__(self) -> str:
+        passed_over = "; ".join(f"not {name}: {why}" for name, why in self.rejected.items())
+        return f"{self.reason}; {passed_over}" if passed_over else self.reason
+
+
+async def auto_sandbox(
+    names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+) -> tuple[Callable[[], Sandbox], Choice]:
+    """Chooses a sandbox by its self-check, of which the results are kept for the life of this process.
+
+    Args:
+        names: What to try, the strongest first.
+        makers: What makes the sandboxes, by name; None knows `jail`, `monty`, `docker` and `wasm`.
+
+    Returns:
+        What makes sandboxes of the chosen kind, and the choice.
+
+    Raises:
+        ConfigError: A name is unknown, or is that of a sandbox without walls.
+        SandboxUnavailable: None of them holds here; the message has the reason for each.
+    """
+    rejected: dict[str, str] = {}
+    for name in names:
+        try:
+            maker = _maker(name, makers)
+            checked = await self_check(maker)
+        except ConfigError:
+            raise
+        except (RLMError, ImportError) as error:
+            rejected[name] = str(error)
+            continue
+        if checked.ok:
+            return maker, Choice(name, str(checked), MappingProxyType(rejected))
+        rejected[name] = str(checked)
+    reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
+    raise SandboxUnavailable(f"no sandbox holds on this machine: {reasons or 'none was named'}")
+
+
+def _maker(name: str, makers: Mapping[str, Callable[[], Sandbox]] | None) -> Callable[[], Sandbox]:
+    if name == "local":
+        raise ConfigError("auto never chooses local, which isolates nothing")
+    if makers is not None:
+        if name not in makers:
+            raise ConfigError(f"there is no sandbox {name!r} to choose")
+        return makers[name]
+    if name == "jail":
+        from rlmbox.sandboxes.jail import JailSandbox
+
+        return JailSandbox
+    if name == "monty":
+        from rlmbox.sandboxes.monty import MontySandbox
+
+        return MontySandbox
+    if name == "docker":
+        from rlmbox.sandboxes.docker import DockerSandbox
+
+        return DockerSandbox
+    if name == "wasm":
+        from rlmbox.sandboxes.wasm import WasmSandbox
+
+        return WasmSandbox
+    raise ConfigError(f"there is no sandbox {name!r} to choose; there are jail, monty, docker and wasm")
+
+
+class AutoSandbox:
+    """Is the strongest sandbox that holds on this machine; which one is decided when it starts.
+
+    Args:
+        names: What to try, the strongest first.
+        makers: What makes the sandboxes, by name; None knows those of rlmbox.
+
+    Attributes:
+        choice: What was chosen and why; None before the start.
+    """
+
+    def __init__(
+        self, names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+    ) -> None:
+        self._names = tuple(names)
+        self._makers = makers
+        self._sandbox: Sandbox | None = None
+        self._closed = False
+        self.choice: Choice | None = None
+
+    @property
+    def name(self) -> str:
+        """The chosen sandbox's name; `auto` before the start."""
+        return self._sandbox.name if self._sandbox is not None else "auto"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The chosen sandbox's notes; none before the start."""
+        return self._sandbox.notes if self._sandbox is not None else ()
+
+    @property
+    def reason(self) -> str:
+        """Why this one was chosen, and why stronger ones were not, in one line; empty before the start."""
+        return str(self.choice) if self.choice is not None else ""
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Chooses a sandbox and starts it; see `Sandbox.start` and `auto_sandbox`."""
+        if self._sandbox is not None or self._closed:
+            raise SandboxError("a sandbox can be started only once; make a new one")
+        maker, self.choice = await auto_sandbox(self._names, makers=self._makers)
+        self._sandbox = maker()
+        await self._sandbox.start(limits, context, host, query=query)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Runs a cell; see `Sandbox.execute`."""
+        return await self._started().execute(cell)
+
+    async def variables(self) -> Mapping[str, str]:
+        """Lists the variables that cells have set; see `Sandbox.variables`."""
+        return await self._started().variables()
+
+    async def close(self) -> None:
+        """Frees everything; see `Sandbox.close`."""
+        self._closed = True
+        if self._sandbox is not None:
+            await self._sandbox.close()
+
+    def _started(self) -> Sandbox:
+        if self._sandbox is None or self._closed:
+            raise SandboxError("this sandbox is closed; open a new session")
+        return self._sandbox

@@ -1,0 +1,268 @@
+"""`docker`: cells run in a container that has nothing but a Python, no network and no rights."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes import _docker_engine as engine
+from rlmbox.sandboxes._docker_config import (
+    CONTEXT_PATH,
+    GVISOR_THREADS,
+    PROCESSES,
+    ContainerPlan,
+    container_config,
+    container_memory_bytes,
+    seccomp_profile,
+)
+from rlmbox.sandboxes._docker_engine import DEFAULT_IMAGE
+from rlmbox.sandboxes._docker_stream import AttachedSocket
+from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.base import Host
+from rlmbox.types import Cell, CellError, CellLimits, Execution
+
+_FIRST_UID, _UIDS = 10_001, 50_000
+_COPY_BYTES = 1 << 20
+_SENT_BYTES = 8 << 20
+
+
+class DockerSandbox(WorkerSandbox):
+    """Runs cells in a container of its own, by Docker or by Podman's service.
+
+    The container has no network, a read-only root, 64 MB of /tmp that cannot be executed from, a user that is
+    nobody's, no capabilities, no way to gain any, at least 512 MB of memory and no swap, 50 processes and one
+    CPU. Its kernel is gVisor's where the engine has `runsc`, and the host's behind a list of the system calls
+    that Python needs otherwise, which `warning` then says. The context is mounted read-only; for an engine on another
+    machine it is sent.
+
+    Args:
+        image: An image with Python 3.11 or later as `python3`; nothing of rlmbox need be in it.
+        engine_url: The engine's address, such as `unix:///run/docker.sock`; None takes DOCKER_HOST, or the first
+            engine that listens in one of the known places.
+        runtime: The engine's runtime to use, such as `runc`; None takes `runsc` where there is one.
+        package_paths: Directories of the image that imports search after the standard library, such as
+            `/usr/local/lib/python3.13/site-packages`.
+    """
+
+    name = "docker"
+    notes = NOTES
+
+    def __init__(
+        self,
+        image: str = DEFAULT_IMAGE,
+        *,
+        engine_url: str | None = None,
+        runtime: str | None = None,
+        package_paths: Sequence[str | Path] = (),
+    ) -> None:
+        self._containers = _ContainerWall(_Choice(image, engine_url, runtime))
+        super().__init__(self._containers, package_paths)
+
+    @property
+    def warning(self) -> str | None:
+        """In what the wall is weaker than it could be, once started; None when it is not."""
+        return self._containers.warning
+
+    @property
+    def runtime(self) -> str:
+        """The engine's runtime that was used, once started, such as `runsc`; '' before."""
+        return self._containers.runtime
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Starts a container and binds the context in it; see `Sandbox.start`."""
+        self._containers.memory_bytes = limits.memory_bytes
+        await super().start(limits, context, host, query=query)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Runs a cell; see `Sandbox.execute`."""
+        execution = await super().execute(cell)
+        if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
+            return execution
+        message = f"the cell's processes needed more than the container's memory: {(execution.error or _NONE).message}"
+        error = CellError("MemoryExceeded", message, f"MemoryExceeded: {message}")
+        return replace(execution, outcome="memory", error=error)
+
+
+_NONE = CellError("SandboxCrashed", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What the user asked for; see `DockerSandbox`."""
+
+    image: str
+    engine_url: str | None
+    runtime: str | None
+
+
+class _ContainerWall:
+    """Launches workers in containers, one after the other.
+
+    Args:
+        choice: What the user asked for.
+    """
+
+    def __init__(self, choice: _Choice) -> None:
+        self._choice = choice
+        self._survey: engine.Survey | None = None
+        self._container: _Container | None = None
+        self.memory_bytes = CellLimits().memory_bytes
+        self.warning: str | None = None
+        self.runtime = ""
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether the last container ended for that."""
+        return self._container is not None and self._container.ran_out_of_memory
+
+    async def launch(self, context_fd: int | None) -> _Container:
+        """Launches a worker; see `Wall.launch`."""
+        if os.name != "posix":
+            raise SandboxUnavailable("DockerSandbox needs Linux or macOS; use `monty`")
+        self._container = await anyio.to_thread.run_sync(self._launch, context_fd)
+        return self._container
+
+    def _launch(self, context_fd: int | None) -> _Container:
+        plan = ContainerPlan(
+            image=self._choice.image,
+            runtime=None,
+            # One number for all would let one container use up what the kernel grants to a user.
+            uid=_FIRST_UID + secrets.randbelow(_UIDS),
+            memory_bytes=container_memory_bytes(
+                self.memory_bytes, 0 if context_fd is None else os.fstat(context_fd).st_size
+            ),
+            processes=PROCESSES,
+            context_file=None,
+            seccomp="",
+            labels=engine.labels(),
+        )
+        with ExitStack() as undo:
+            client = undo.enter_context(engine.connect(self._choice.engine_url))
+            plan = self._fitted(plan, client)
+            number, wire, context = _running_with(client, plan, context_fd, undo)
+            return _Container(client, number, wire, context, undo.pop_all())
+
+    def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
+        """Gives the plan for what the engine has, and keeps what is to be known of that."""
+        if self._survey is None:
+            self._survey = engine.survey(client)
+            engine.sweep(client)
+        self.runtime = self._survey.runtime(self._choice.runtime)
+        self.warning = self._survey.warning(self.runtime)
+        gvisor = self.runtime == engine.STRONG_RUNTIME
+        return replace(
+            plan,
+            seccomp=seccomp_profile(as_path=self._survey.reads_files, for_gvisor=gvisor),
+            runtime=None if self.runtime == self._survey.default_runtime else self.runtime,
+            processes=PROCESSES + (GVISOR_THREADS if gvisor else 0),
+        )
+
+
+class _Container:
+    """A worker in a running container.
+
+    Args:
+        client: The engine's.
+        number: The container's.
+        wire: The connection to it.
+        context: Where the worker finds the context.
+        undo: What frees everything.
+    """
+
+    def __init__(
+        self, client: Any, number: str, wire: AttachedSocket, context: Mapping[str, Any], undo: ExitStack
+    ) -> None:
+        self._client, self._number = client, number
+        self.wire: socket.socket = wire
+        self.outputs = wire.outputs
+        self.context = context
+        self._undo = undo
+        self.ran_out_of_memory = False
+        self._stream = wire
+
+    def kill(self) -> None:
+        """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
+        with suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+
+    async def reap(self) -> str:
+        """Removes the container and frees what it had; see `WorkerProcess.reap`."""
+        return await anyio.to_thread.run_sync(self._reap)
+
+    def _reap(self) -> str:
+        with self._undo:
+            if self._stream.problem:
+                return f"it broke the protocol: {self._stream.problem}"
+            if not self._stream.has_ended:
+                return "it was killed"
+            ending = engine.Ending.of(self._stream.last_words, engine.end_state(self._client, self._number))
+            self.ran_out_of_memory = ending.for_memory
+            return ending.how
+
+
+def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, AttachedSocket]:
+    """Creates, attaches to and starts a container; gives its number and the connection."""
+    number = engine.create(client, container_config(plan))
+    undo.callback(engine.remove, client, number)
+    wire = engine.attach(client, number)
+    try:
+        with engine.explained("the container cannot be started"):
+            client.start(number)
+    except BaseException:
+        for fd in wire.outputs:
+            os.close(fd)
+        wire.close()
+        raise
+    return number, wire
+
+
+def _running_with(
+    client: Any, plan: ContainerPlan, context_fd: int | None, undo: ExitStack
+) -> tuple[str, AttachedSocket, Mapping[str, Any]]:
+    """Does the same with the context mounted, or sent where the engine does not see this machine's files."""
+    if context_fd is None:
+        return *_running(client, plan, undo), {}
+    with ExitStack() as attempt:
+        path = attempt.enter_context(_shared_copy(context_fd))
+        try:
+            number, wire = _running(client, replace(plan, context_file=path), attempt)
+        except SandboxUnavailable as error:
+            if path not in str(error):
+                raise
+        else:
+            undo.push(attempt.pop_all())
+            return number, wire, {"path": CONTEXT_PATH}
+    return *_running(client, plan, undo), _sent(context_fd)
+
+
+def _sent(fd: int) -> dict[str, Any]:
+    """Tells a worker a short context; a long one it reads from the host, piece by piece."""
+    size_bytes = os.fstat(fd).st_size
+    if size_bytes > _SENT_BYTES:
+        return {"kind": "remote"}
+    return {"kind": "str", "text": os.pread(fd, size_bytes, 0).decode("utf-8", "surrogatepass")}
+
+
+@contextmanager
+def _shared_copy(fd: int) -> Iterator[str]:
+    """Gives the path of a copy of a file that any user can read where it is mounted, and none where it lies."""
+    with tempfile.TemporaryDirectory(prefix="rlmbox-docker-") as directory:
+        path = Path(directory, "context")
+        with path.open("wb") as copy:
+            at = 0
+            while piece := os.pread(fd, _COPY_BYTES, at):
+                copy.write(piece)
+                at += len(piece)
+        path.chmod(0o444)
+        yield str(path)

@@ -1,0 +1,362 @@
+"""Shows, on this machine and now, that a sandbox holds: it is attacked a little, and judged from the host's side.
+
+It fails closed: what cannot be shown counts as missing. The checks are small and bounded, so that a sandbox
+without walls comes to no harm by them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import anyio
+
+from rlmbox.context import Context
+from rlmbox.errors import RLMError, SandboxUnavailable
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.types import Cell, CellLimits, Execution
+
+Battery = Literal["process", "interpreter"]
+"""`process` is for CPython behind kernel walls, which must show them; `interpreter` for what has nothing to wall in."""
+
+BATTERIES: Mapping[str, Battery] = MappingProxyType({"monty": "interpreter", "subset": "interpreter"})
+"""Sandboxes that get the small battery, by name; all others get the large one."""
+
+_TIMEOUT_S = 30.0
+_LIMITS = CellLimits(cell_timeout_s=5.0, memory_bytes=64 << 20)
+_BRISK = CellLimits(cell_timeout_s=0.3, memory_bytes=64 << 20)
+_MOST_PROCESSES = 256
+_FILE_BYTES = 256 << 20
+_CAPABILITIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: What was checked, such as `seccomp`.
+        holds: Whether it is as it must be.
+        detail: What was seen.
+    """
+
+    name: str
+    holds: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """What a sandbox showed.
+
+    Attributes:
+        sandbox: Its name.
+        findings: One for each check that was made; those after a wall that is missing are not made.
+    """
+
+    sandbox: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return bool(self.findings) and all(finding.holds for finding in self.findings)
+
+    def __str__(self) -> str:
+        missing = [f"{finding.name}: {finding.detail}" for finding in self.findings if not finding.holds]
+        if self.ok:
+            return f"{self.sandbox} holds: {', '.join(finding.name for finding in self.findings)}"
+        return f"{self.sandbox} does not hold: {'; '.join(missing) or 'nothing was checked'}"
+
+
+_done: dict[tuple[str, int], SelfCheck] = {}
+
+
+async def self_check(
+    make_sandbox: Callable[[], Sandbox], *, battery: Battery | None = None, again: bool = False
+) -> SelfCheck:
+    """Checks a sandbox; what was found is kept for the life of this process. Takes about a second.
+
+    Args:
+        make_sandbox: Makes a sandbox that has not been started.
+        battery: What to check; None decides by the sandbox's name.
+        again: Whether to check also where that was done before.
+
+    Raises:
+        SandboxUnavailable: The sandbox cannot run here.
+    """
+    name = make_sandbox().name
+    key = name, os.getpid()
+    if again or key not in _done:
+        found = await _checked(name, make_sandbox, battery or BATTERIES.get(name, "process"))
+        if not found.ok:  # not kept: whatever is missing may be put right
+            return found
+        _done[key] = found
+    return _done[key]
+
+
+async def _checked(name: str, make_sandbox: Callable[[], Sandbox], battery: Battery) -> SelfCheck:
+    findings: list[Finding] = []
+    for checks in _BATTERIES[battery]:
+        with _Canaries() as canaries:
+            for check in checks:
+                findings += await _outcome(check, make_sandbox, canaries)
+        if not all(finding.holds for finding in findings):
+            break  # what exhausts is not tried without walls
+    return SelfCheck(name, tuple(findings))
+
+
+async def _outcome(check: _Check, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+    try:
+        with anyio.fail_after(_TIMEOUT_S):
+            return await check(make_sandbox, canaries)
+    except SandboxUnavailable:
+        raise
+    except (RLMError, TimeoutError, ValueError, TypeError, KeyError) as error:
+        return [Finding(check.__name__.strip("_"), holds=False, detail=f"{type(error).__name__}: {error}")]
+
+
+class _Canaries:
+    """Secrets that are on the host only: a variable, a file, a listener."""
+
+    def __enter__(self) -> Self:
+        self._secrets = {name: secrets.token_hex(16) for name in ("variable", "file")}
+        self.variable = f"RLMBOX_SELF_CHECK_{secrets.token_hex(4)}"  # several may be under way at once
+        os.environ[self.variable] = self._secrets["variable"]
+        fd, path = tempfile.mkstemp(prefix="rlmbox-self-check-")
+        with os.fdopen(fd, "w") as file:
+            file.write(self._secrets["file"])
+        self.path = Path(path)
+        self.path.chmod(0o644)  # what keeps a cell out must be the wall
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+        os.environ.pop(self.variable, None)
+
+    def told(self, execution: Execution) -> list[str]:
+        """Says which secrets a cell told."""
+        text = f"{execution.stdout}{execution.stderr}{execution.value}{execution.value_repr}{execution.error}"
+        return [name for name, value in self._secrets.items() if value in text]
+
+    def was_reached(self) -> bool:
+        """Whether someone came to the listener."""
+        try:
+            self._listener.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+_Check = Callable[[Callable[[], Sandbox], _Canaries], Awaitable[list[Finding]]]
+
+
+@asynccontextmanager
+async def _open(make_sandbox: Callable[[], Sandbox], limits: CellLimits) -> AsyncIterator[Sandbox]:
+    sandbox = make_sandbox()
+    try:
+        await sandbox.start(limits, Context.from_text("a self-check"), {})
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+async def _dictionary(sandbox: Sandbox, code: str) -> dict[str, Any]:
+    """Runs a cell whose last expression is a dictionary; raises ValueError where it gave something else."""
+    execution = await sandbox.execute(Cell(code))
+    if not isinstance(execution.value, dict):
+        raise ValueError(f"it gave no answer: {execution.error or execution.value_repr}")  # noqa: TRY004
+    return execution.value
+
+
+_KERNEL = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+head, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+known = libc.capget(head, sets)
+{{
+    "seccomp": libc.prctl(21, 0, 0, 0, 0), "no_new_privs": libc.prctl(39, 0, 0, 0, 0),
+    "capget": known, "capabilities": list(sets),
+    "bounding": [n for n in range({_CAPABILITIES}) if libc.prctl(23, n, 0, 0, 0) == 1], "uid": os.getuid(),
+}}
+"""
+
+
+async def _kernel_walls(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+    """Asks the kernel itself, since there may be no /proc to look in."""
+    async with _open(make_sandbox, _LIMITS) as sandbox:
+        seen = await _dictionary(sandbox, _KERNEL)
+    has = seen["capget"] != 0 or any(seen["capabilities"]) or seen["bounding"]
+    return [
+        Finding("seccomp", seen["seccomp"] == 2, f"mode {seen['seccomp']}"),
+        Finding("no_new_privs", seen["no_new_privs"] == 1, str(seen["no_new_privs"])),
+        Finding("capabilities", not has, f"sets {seen['capabilities']}, bounding {seen['bounding']}"),
+        Finding("user", seen["uid"] != 0, f"uid {seen['uid']}"),
+    ]
+
+
+_NETWORK = """
+import socket
+made, reached, names = [], [], []
+for family in (socket.AF_INET, socket.AF_INET6, 16, 17, 40):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            socket.socket(family, kind).close()
+            made.append([int(family), int(kind)])
+        except OSError:
+            pass
+try:
+    socket.create_connection(("127.0.0.1", @PORT@), 1).close()
+    reached.append("the host's loopback")
+except OSError:
+    pass
+try:
+    names = [name for _, name in socket.if_nameindex()]
+except OSError:
+    pass
+{"made": made, "reached": reached, "interfaces": names}
+"""
+
+
+async def _network(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+    async with _open(make_sandbox, _LIMITS) as sandbox:
+        seen = await _dictionary(sandbox, _NETWORK.replace("@PORT@", str(canaries.port)))
+    others = [name for name in seen["interfaces"] if name != "lo"]
+    reached = canaries.was_reached() or seen["reached"]
+    quiet = not others and not reached and (not seen["made"] or bool(seen["interfaces"]))
+    detail = f"sockets {seen['made']}, interfaces {seen['interfaces']}, reached {seen['reached']}"
+    return [Finding("network", quiet, detail if not quiet else "no socket" if not seen["made"] else "only lo")]
+
+
+_SEARCH = """
+import os
+print(dict(os.environ))
+for path in ("/proc/self/environ", "/proc/1/environ", "@PATH@"):
+    try:
+        print(open(path).read())
+    except OSError:
+        pass
+found, looked = [], 0
+for folder, folders, files in os.walk("/"):
+    looked += 1 + len(files)
+    if os.path.basename("@PATH@") in files:
+        found.append(folder)
+    if looked > 100_000:
+        break
+try:
+    os.kill(@PID@, 0)
+    found.append("the host's process")
+except OSError:
+    pass
+{"found": found}
+"""
+
+
+async def _host_is_hidden(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+    code = _SEARCH.replace("@PATH@", str(canaries.path)).replace("@PID@", str(os.getpid()))
+    async with _open(make_sandbox, _LIMITS) as sandbox:
+        execution = await sandbox.execute(Cell(code))
+    told = canaries.told(execution)
+    answer = execution.value if isinstance(execution.value, dict) else {}
+    found = answer.get("found", [f"the search failed: {execution.error}"])
+    return [
+        Finding("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
+        Finding("files", "file" not in told and found == [], "hidden" if not found else f"found {found}"),
+    ]
+
+
+_TRIES = (
+    "import os\nprint(os.environ, os.getenv(@VARIABLE@))",
+    "print(open(@PATH@).read())",
+    "import pathlib\nprint(pathlib.Path(@PATH@).read_text())",
+    "import subprocess\nprint(subprocess.run(['cat', @PATH@], capture_output=True))",
+    "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 1)",
+)
+
+
+async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+    told: list[str] = []
+    words = {"@VARIABLE@": repr(canaries.variable), "@PATH@": repr(str(canaries.path)), "@PORT@": str(canaries.port)}
+    async with _open(make_sandbox, _LIMITS) as sandbox:
+        for code in _TRIES:
+            for word, value in words.items():
+                code = code.replace(word, value)
+            told += canaries.told(await sandbox.execute(Cell(code)))
+        alive = await sandbox.execute(Cell("40 + 2"))
+    reached = canaries.was_reached()
+    return [
+        Finding("language", alive.value == 42, "cells run" if alive.value == 42 else f"{alive.error}"),
+        Finding("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
+        Finding("files", "file" not in told, "hidden" if "file" not in told else "they can be read"),
+        Finding("network", not reached, "the host's loopback was reached" if reached else "not reached"),
+    ]
+
+
+async def _limits_bite(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+    async with _open(make_sandbox, _BRISK) as sandbox:
+        memory = await sandbox.execute(Cell("x = 'x' * 300_000_000"))
+        # Ends by itself, some seconds later, where nothing ends it.
+        time = await sandbox.execute(Cell("n = 0\nfor i in range(100_000_000):\n    n += i"))
+    return [Finding(o, e.outcome == o, e.outcome) for o, e in (("memory", memory), ("timeout", time))]
+
+
+_FORK = f"""
+import os, time
+made = []
+try:
+    while len(made) < {_MOST_PROCESSES}:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(3)
+            os._exit(0)
+        made.append(pid)
+except OSError:
+    pass
+for pid in made:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+{{"made": len(made)}}
+"""
+_WRITE = f"""
+import os
+size = 0
+try:
+    with open("/tmp/self-check", "wb", buffering=0) as file:
+        while size < {_FILE_BYTES}:
+            size += file.write(bytes(1 << 20))
+except (OSError, MemoryError):
+    pass
+try:
+    os.unlink("/tmp/self-check")
+except OSError:
+    pass
+{{"size": size}}
+"""
+
+
+async def _processes_and_files_are_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+    async with _open(make_sandbox, _LIMITS) as sandbox:
+        made = (await _dictionary(sandbox, _FORK))["made"]
+        size = (await _dictionary(sandbox, _WRITE))["size"]
+    return [
+        Finding("processes", made < _MOST_PROCESSES, f"{made} could be made"),
+        Finding("file size", size < _FILE_BYTES, f"{size >> 20} MiB could be written"),
+    ]
+
+
+_BATTERIES: Mapping[Battery, tuple[tuple[_Check, ...], ...]] = {
+    "process": ((_kernel_walls, _network, _host_is_hidden), (_limits_bite, _processes_and_files_are_bounded)),
+    "interpreter": ((_nothing_to_wall_in,), (_limits_bite,)),
+}

@@ -1,0 +1,164 @@
+"""`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes._wasm_cache import Prepared, artifacts, preparation, prepared
+from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.base import Host
+from rlmbox.types import CellLimits
+
+# Programs of their own, which are never imported here.
+_PREPARE = Path(__file__).with_name("_wasm_prepare.py")
+_RUNNER = Path(__file__).with_name("_wasm_runner.py")
+_REAP_S = 10.0
+
+
+class WasmSandbox(WorkerSandbox):
+    """Runs cells in CPython compiled to WebAssembly, in a process of its own.
+
+    The guest has no files but its standard library, which it cannot write, no network, no processes, no threads
+    and an empty environment; numpy, pandas, scipy, scikit-learn and some forty other packages are in it. What it
+    asks of the host goes through one function. The process around it has limits of the kernel too, and when
+    rlmbox runs as root it becomes an unprivileged user. Needs the extra `rlmbox[wasm]`, on Linux or macOS.
+
+    The first start on a machine compiles the guest, once: see `prepare`.
+    """
+
+    name = "wasm"
+    notes = (
+        "This is CPython 3.15, some three times slower than usual, with its standard library, numpy, pandas and scipy.",
+        *NOTES[1:],
+        "There are no threads and no processes: for calls at once, use a function of the host that takes a list.",
+        "There are no files that can be written, also no temporary ones: keep data in variables.",
+    )
+
+    def __init__(self) -> None:
+        self._machine = _Wasm()
+        super().__init__(self._machine)
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Launches a guest and binds the context in it; see `Sandbox.start`."""
+        self._machine.prepared = await prepare()
+        await super().start(limits, context, host, query=query)
+
+
+async def prepare() -> Prepared:
+    """Compiles the guest for this machine unless that was done before.
+
+    It takes about a minute, 2.5 GB of memory and 350 MB below the user's cache directory. Start-up afterwards
+    takes a fraction of a second.
+
+    Raises:
+        SandboxUnavailable: The packages are not installed, the cache cannot be trusted, or it did not succeed.
+    """
+    if not hasattr(os, "killpg"):
+        raise SandboxUnavailable("WasmSandbox needs Linux or macOS; use `monty`")
+    found = artifacts()
+    ready = prepared(found)
+    if ready is not None:
+        return ready
+    command = [sys.executable, "-I", "-S", str(_PREPARE), json.dumps(preparation(found))]
+    done = await anyio.run_process(command, check=False, env={}, cwd="/")
+    ready = prepared(found) if done.returncode == 0 else None
+    if ready is None:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        memory = (
+            "; it was killed, perhaps because it needs 2.5 GB of memory" if done.returncode == -signal.SIGKILL else ""
+        )
+        raise SandboxUnavailable(f"the guest of the wasm sandbox could not be compiled: {said[-1][:500]}{memory}")
+    return ready
+
+
+class _Wasm:
+    """Launches guests."""
+
+    prepared: Prepared
+
+    async def launch(self, context_fd: int | None) -> _Runner:
+        """Launches a guest; see `Wall.launch`."""
+        try:
+            return await anyio.to_thread.run_sync(_Runner, self.prepared, context_fd)
+        except OSError as error:
+            raise SandboxUnavailable(f"the guest's process cannot be launched: {error}") from error
+
+
+class _Runner:
+    """A guest in its process.
+
+    Args:
+        guest: What runs.
+        context_fd: A file that the process reads parts of for the guest.
+    """
+
+    def __init__(self, guest: Prepared, context_fd: int | None) -> None:
+        self.context: Mapping[str, Any] = {}
+        self.wire, theirs = socket.socketpair()
+        (out, to_out), (err, to_err), (held, self._lifeline) = os.pipe(), os.pipe(), os.pipe()
+        self.outputs = (out, err)
+        config = {
+            "site": guest.site,
+            "module": str(guest.module),
+            "library": str(guest.library),
+            "words": guest.words,
+            "wire": theirs.fileno(),
+            "lifeline": held,
+            "context": context_fd,
+        }
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=to_out,
+                stderr=to_err,
+                pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
+                env={},
+                cwd=Path(os.sep),
+                start_new_session=True,
+            )
+        except BaseException:
+            self.wire.close()
+            for fd in (out, err, self._lifeline):
+                os.close(fd)
+            raise
+        finally:
+            theirs.close()
+            for fd in (to_out, to_err, held):
+                os.close(fd)
+
+    def kill(self) -> None:
+        """Ends the process; see `WorkerProcess.kill`."""
+        # It is reaped after this only, so that its number cannot be another's yet.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def reap(self) -> str:
+        """Waits for the process and frees what it had; see `WorkerProcess.reap`."""
+        return await anyio.to_thread.run_sync(self._reap)
+
+    def _reap(self) -> str:
+        try:
+            code = self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            return "it has not ended yet"
+        finally:
+            lifeline, self._lifeline = self._lifeline, -1
+            if lifeline >= 0:
+                os.close(lifeline)
+        return f"signal {-code}" if code < 0 else f"exit status {code}"

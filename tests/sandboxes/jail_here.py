@@ -1,0 +1,94 @@
+"""Whether jails can be built here, and what tests of them share."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+import anyio
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.types import Cell, CellLimits, Execution
+
+LIMITS = CellLimits(cell_timeout_s=10.0)
+
+
+@cache
+def why_no_jail() -> str:
+    """Gives why `JailSandbox` cannot be tried here, or '' where it can."""
+
+    async def attempt() -> None:
+        async with jail():
+            pass
+
+    try:
+        anyio.run(attempt)
+    except SandboxUnavailable as error:
+        return str(error)
+    return ""
+
+
+@asynccontextmanager
+async def jail(
+    limits: CellLimits = LIMITS, *, text: str = "the context", sandbox: JailSandbox | None = None
+) -> AsyncIterator[JailSandbox]:
+    sandbox = sandbox or JailSandbox()
+    try:
+        await sandbox.start(limits, Context.from_text(text), {})
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+async def run(sandbox: JailSandbox, code: str) -> Execution:
+    return await sandbox.execute(Cell(code))
+
+
+async def value(sandbox: JailSandbox, code: str) -> object:
+    execution = await run(sandbox, code)
+    assert execution.outcome == "ok", execution.error
+    return execution.value
+
+
+def pid_of(sandbox: JailSandbox) -> int:
+    return sandbox._process.pid
+
+
+def children_of(pid: int) -> set[int]:
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.add(int(folder.name))
+    return found
+
+
+def nursery_pid() -> int:
+    found = [pid for pid in children_of(os.getpid()) if "_jail_nursery" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def _is_there(pid: int) -> bool:
+    """Tells whether a process lives; one that ended and is not asked about yet by its parent, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+async def gone(pids: set[int], within_s: float = 5.0) -> set[int]:
+    """Waits for processes to end; gives those that did not."""
+    left = pids
+    for _ in range(int(within_s / 0.02)):
+        left = {pid for pid in left if _is_there(pid)}
+        if not left:
+            break
+        await anyio.sleep(0.02)
+    return left
