@@ -69,9 +69,7 @@ class JailMemory(_worker.Memory):
     def __init__(self, memory_bytes: int) -> None:
         with open(_STATM_FD, "rb") as file:
             mapped = int(file.read().split()[0]) * resource.getpagesize()
-        self._resource: Any = resource
-        self._cell, self._hard = mapped + memory_bytes, mapped + memory_bytes + _worker.SPARE_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (self._hard, self._hard))
+        self.bind(resource, mapped + memory_bytes)
 
 
 def build(gate: _socket.socket, repl: tuple[str, CodeType]) -> NoReturn:

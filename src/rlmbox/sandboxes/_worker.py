@@ -19,6 +19,7 @@ import sys
 import threading
 import types
 from contextlib import suppress
+from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -256,20 +257,24 @@ class Memory:
     """RLIMIT_AS, where there is one: lower while a cell runs, so that the worker can still report."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._resource: Any = None
+        self._tighten: Callable[[], Any] = object
+        self._relax: Callable[[], Any] = object
         with suppress(ImportError, OSError, ValueError):
             import resource
 
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs 5 ms
-                mapped = int(file.read().split()[0]) * resource.getpagesize()
-            self._cell, self._hard = mapped + memory_bytes, mapped + memory_bytes + SPARE_BYTES
-            self._resource = resource
+                self.bind(resource, int(file.read().split()[0]) * resource.getpagesize() + memory_bytes)
+
+    def bind(self, resource: Any, cell: int) -> None:
+        """Makes both calls ready: where a cell has filled the memory, there is none left to make them with."""
+        relax = partial(resource.setrlimit, resource.RLIMIT_AS, (cell + SPARE_BYTES, cell + SPARE_BYTES))
+        relax()
+        self._tighten = partial(resource.setrlimit, resource.RLIMIT_AS, (cell, cell + SPARE_BYTES))
+        self._relax = relax
 
     def limit(self, *, cell: bool) -> None:
-        if self._resource is not None:
-            with suppress(OSError, ValueError):
-                self._resource.setrlimit(self._resource.RLIMIT_AS, (self._cell if cell else self._hard, self._hard))
+        self._tighten() if cell else self._relax()
 
 
 class Worker:
@@ -316,9 +321,10 @@ class Worker:
                 self._clock.start(self._limits["cell_timeout_s"])
                 reply = work(code)
             finally:
+                self._memory.limit(cell=False)  # first, since everything else may need memory
                 self._clock.stop()
-                self._memory.limit(cell=False)
         except BaseException as raised:  # noqa: BLE001 - whatever ends a cell is the cell's
+            self._memory.limit(cell=False)
             self._clock.stop()
             error = raised
         self._wire.settle()
@@ -344,17 +350,11 @@ class Worker:
             outcome, kind = "output", "OutputExceeded"
             message = f"the cell printed more than {limits['output_flood_bytes']:,} bytes"
         elif self._clock.expired:
-            outcome, kind, message = (
-                "timeout",
-                "ExecutionTimeout",
-                f"the cell ran longer than {limits['cell_timeout_s']:g} s",
-            )
+            outcome, kind = "timeout", "ExecutionTimeout"
+            message = f"the cell ran longer than {limits['cell_timeout_s']:g} s"
         elif isinstance(error, MemoryError):
-            outcome, kind, message = (
-                "memory",
-                "MemoryExceeded",
-                f"the cell needed more than {limits['memory_bytes']:,} bytes",
-            )
+            outcome, kind = "memory", "MemoryExceeded"
+            message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
         elif isinstance(error, RecursionError):
             depth = max(limits["recursion_depth"], MIN_RECURSION)
             outcome, kind, message = "stack", "StackOverflow", f"the cell recursed deeper than {depth:,} calls"
