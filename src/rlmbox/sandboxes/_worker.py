@@ -330,8 +330,8 @@ class Worker:
         self._wire.settle()
         try:
             return {**reply, **self._printed(), **self._ended(error)}
-        except BaseException as raised:  # noqa: BLE001 - such as memory that is full: the host must still hear
-            return {"outcome": "memory", "error": {"type": "MemoryExceeded", "message": type(raised).__name__}}
+        except MemoryError as full:  # there is none left to say it well with, and the host must still hear
+            return {"outcome": "memory", "error": {"type": "MemoryExceeded", "message": type(full).__name__}}
 
     def _printed(self) -> dict[str, Any]:
         self._flooded = any(output.flooded for output in self._outputs)

@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_SPOILT = "a cell that plants an audit hook spoils its own session for good: the worker reports a limit for every cell"
-
 KNOWN_GAPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "local": {
-            "AUDI-02-audit-hook-poison": _SPOILT,
             "HOST-08-traceback-host-paths": "it runs the host's own interpreter, whose paths are in every traceback",
         },
         "monty": {},
-        "jail": {
-            "AUDI-02-audit-hook-poison": _SPOILT,
-        },
+        "jail": {},
         "wasm": {
-            "AUDI-02-audit-hook-poison": _SPOILT,
             "BRID-01-inherited-fds": "descriptor 3 is the guest's own read-only directory with its standard library",
             "BRID-10-close-bridge-fds": "the bridge is an imported function and no descriptor, so nothing is closed",
             "CODE-05-null-deref-ctypes": "the guest's ctypes has no library to load, so nothing is dereferenced",

@@ -81,7 +81,7 @@ async def _run(
 ) -> AttackReport:
     name = make_sandbox().name
     if name not in watch.warmed:
-        await _fill_pool(make_sandbox)
+        await _fill_pool(make_sandbox, watch)
         watch.warmed.add(name)
     await _prove({need for attack in chosen.values() for need in attack.needs}, make_sandbox, watch, probes)
     results = []
@@ -105,11 +105,12 @@ async def _prove(
             probes[need] = await probe(need, make_sandbox, watch)
 
 
-async def _fill_pool(make_sandbox: MakeSandbox) -> None:
-    """Opens as many sessions at once as any attack does, so that workers kept for later are there beforehand."""
+async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
+    """Opens and closes as many sessions as any attack has at once, so that workers kept for later are there."""
     async with AsyncExitStack() as stack:
         for _ in range(_MOST_SESSIONS):
             await stack.enter_async_context(opened(make_sandbox))
+    await anyio.to_thread.run_sync(watch.expect_pool)
 
 
 async def _result(

@@ -64,12 +64,13 @@ class HostWatch:
 
     Attributes:
         unwatched: What cannot be watched on this machine.
-        warmed: Names of the sandboxes whose pools, if they have some, are full.
+        warmed: Names of the sandboxes whose pools, if they have some, have been filled.
     """
 
     def __init__(self, *, leave_s: float = 5.0) -> None:
         self._leave_s = leave_s
         self.warmed: set[str] = set()
+        self._pooled = Counter[str]()
         names = ("file", "environment", "descriptor")
         self._secrets = {name: f"sk-{name[:4]}{secrets.token_hex(16)}" for name in names}
         self.unwatched: tuple[str, ...] = () if _host.CAN_WATCH else ("processes", "mounts", "memory")
@@ -125,10 +126,15 @@ class HostWatch:
             code = code.replace(word, value)
         return code
 
+    def expect_pool(self) -> None:
+        """Notes what pools keep while no session is open: an attack can shrink one, and the next refill it."""
+        self._pooled |= _settled_processes()
+
     def snapshot(self) -> Snapshot:
         """Notes how the host is now."""
         _host.forget_peak()
-        return Snapshot(self._files(), self._strewn(), _host.mounts(), _settled_processes(), _host.memory_bytes()[0])
+        processes = _settled_processes() | self._pooled
+        return Snapshot(self._files(), self._strewn(), _host.mounts(), processes, _host.memory_bytes()[0])
 
     def changes(self, before: Snapshot) -> list[str]:
         """Says what of the host is not as it was before an attack; waits a moment for dying processes to be gone."""
