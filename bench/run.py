@@ -11,15 +11,13 @@ import asyncio
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from figures import Figure, command_ms, median_ms
 from rlmbox import RLM, Context, Limits
 from rlmbox.config import sandbox_from
 from rlmbox.context.repl import repl_functions
@@ -38,20 +36,6 @@ CELLS = (
 CHEAP = ("x = 1", "x = x + 1", "print(x)")
 
 
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    measured: float
-    bound: float | None
-    unit: str = "ms"
-
-    @property
-    def row(self) -> str:
-        bound = "" if self.bound is None else f"{self.bound:g} {self.unit}"
-        met = "" if self.bound is None else ("yes" if self.measured <= self.bound else "**no**")
-        return f"| {self.name} | {bound} | {self.measured:.3g} {self.unit} | {met} |"
-
-
 def log_of(size_bytes: int) -> str:
     lines = [
         f"{i:08d} INFO request id={i * 7919 % 1_000_003:07d} handled in {i % 997:03d} ms\n"
@@ -59,15 +43,6 @@ def log_of(size_bytes: int) -> str:
     ]
     lines[len(lines) // 2] = f"{len(lines) // 2:08d} ERROR the launch code is 7431\n"
     return "".join(lines)
-
-
-async def median_ms(work: Callable[[], Awaitable[object]], runs: int) -> float:
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        await work()
-        times.append((time.perf_counter() - began) * 1_000)
-    return statistics.median(times)
 
 
 async def session_figures() -> list[Figure]:
@@ -141,20 +116,16 @@ async def batch_figures() -> list[Figure]:
     return [Figure("`llm_query_batched` of 100 sub-calls of 50 ms at concurrency 100", await median_ms(whole, 9), 100)]
 
 
-def command_ms(*arguments: str, runs: int = 9) -> float:
-    times = []
-    for _ in range(runs + 1):
-        began = time.perf_counter()
-        subprocess.run(arguments, check=True, capture_output=True)
-        times.append((time.perf_counter() - began) * 1_000)
-    return statistics.median(times[1:])
-
-
 def start_figures() -> list[Figure]:
     bare = command_ms(sys.executable, "-c", "pass")
     return [
         Figure(
             "`import rlmbox`, beyond a bare interpreter", command_ms(sys.executable, "-c", "import rlmbox") - bare, 150
+        ),
+        Figure(
+            "`from rlmbox import RLM`, the same",
+            command_ms(sys.executable, "-c", "from rlmbox import RLM") - bare,
+            None,
         ),
         Figure("`rlmbox --help`, whole process", command_ms(sys.executable, "-m", "rlmbox", "--help"), 300),
     ]

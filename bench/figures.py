@@ -1,0 +1,41 @@
+"""A figure beside what was asked for, and how it is taken."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    measured: float
+    bound: float | None
+    unit: str = "ms"
+
+    @property
+    def row(self) -> str:
+        bound = "" if self.bound is None else f"{self.bound:g} {self.unit}"
+        met = "" if self.bound is None else ("yes" if self.measured <= self.bound else "**no**")
+        return f"| {self.name} | {bound} | {self.measured:.3g} {self.unit} | {met} |"
+
+
+async def median_ms(work: Callable[[], Awaitable[object]], runs: int) -> float:
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        await work()
+        times.append((time.perf_counter() - began) * 1_000)
+    return statistics.median(times)
+
+
+def command_ms(*arguments: str, runs: int = 9) -> float:
+    times = []
+    for _ in range(runs + 1):
+        began = time.perf_counter()
+        subprocess.run(arguments, check=True, capture_output=True)
+        times.append((time.perf_counter() - began) * 1_000)
+    return statistics.median(times[1:])
