@@ -80,5 +80,5 @@ def sandbox_from(name: str) -> Callable[[], Sandbox]:
             "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
         )
     close = get_close_matches(name, SANDBOXES, n=1)
-    known = f"did you mean {close[0]}?" if close else f"there are {' and '.join(SANDBOXES)}"
+    known = f"did you mean {close[0]}?" if close else f"there are {', '.join(SANDBOXES)}"
     raise ConfigError(f"there is no sandbox {name!r}; {known}")
