@@ -274,6 +274,7 @@ def test_a_limit_out_of_its_range_is_refused(contract: str) -> None:
     refused(rlmbox("ask", "?", "-c", contract, "--cost-limit", "two"), 2, "cost_limit_usd")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent with a POSIX signal")
 def test_an_interrupt_ends_the_run_at_once(contract: str, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"

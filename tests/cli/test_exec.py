@@ -186,6 +186,7 @@ def test_at_a_terminal_it_is_a_prompt() -> None:
     assert b"ZeroDivisionError" in err
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent with a POSIX signal")
 def test_an_interrupt_ends_the_session_at_once() -> None:
     process = subprocess.Popen(
