@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, loaders
+from rlmbox.context import Context, converting, loaders, remote
 from rlmbox.errors import ContextError
 
 
@@ -142,10 +142,6 @@ def _socket(path: Path) -> None:
         server.bind(os.path.relpath(path))
 
 
-def _binary(path: Path) -> None:
-    path.write_bytes(b"\x7fELF\0\0")
-
-
 def _only_binary(path: Path) -> None:
     path.mkdir()
     (path / "x.bin").write_bytes(b"\0")
@@ -166,7 +162,6 @@ def _only_empty(path: Path) -> None:
         (Path.mkdir, "no text found; give"),
         (_only_binary, r"no text found \(left out: 1 binary\); give"),
         (_only_empty, "no text found; give"),
-        (_binary, "is binary, not text; convert"),
     ],
 )
 def test_a_bad_path_is_one_line_that_names_it_and_the_remedy(tmp_path: Path, monkeypatch, make, message: str):
@@ -192,18 +187,112 @@ def test_a_device_and_a_path_below_a_file_are_errors(tmp_path: Path):
         Context.from_path("x" * 5_000)
 
 
-def test_a_file_that_is_too_large_is_refused_and_in_a_directory_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loaders, "MAX_BYTES", 100)
-    sparse = tree / "sparse.txt"
-    with sparse.open("wb") as file:
-        file.write(b"x" * 9_000)
-        file.truncate(10 * 1024**3)
-    with pytest.raises(ContextError, match="does not fit"):
-        Context.from_path(sparse)
+def test_a_file_that_is_too_large_to_be_one_of_several_is_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loaders, "MAX_DOCUMENT_BYTES", 100)
+    (tree / "large.txt").write_bytes(b"x" * 9_000)
     assert Context.from_path(tree).skipped["too large"] == 1
+    assert Context.from_path(tree / "large.txt").length == 9_000
 
 
 def test_text_that_is_too_much_together_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loaders, "MAX_BYTES", 12)
     with pytest.raises(ContextError, match="does not fit"):
         Context.from_path(tree)
+
+
+# ---- patterns, ignored files, documents that are converted ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.md", ["a.md"]),
+        ("b/*", ["b/two.py"]),
+        ("b/**/*.txt", ["b/c/deep.txt"]),
+        ("**/*.[pt]*", ["b/c/deep.txt", "b/two.py", "z.txt"]),
+        ("?.*", ["a.md", "z.txt"]),
+    ],
+)
+def test_a_pattern_names_files(tree: Path, pattern: str, names: list[str]):
+    context = Context.from_path(str(tree / pattern))
+    assert context.document_names == tuple(f"{tree.as_posix()}/{name}" for name in names)
+    assert Context.from_path([tree / pattern]).document_names == context.document_names
+
+
+def test_a_pattern_leaves_out_and_counts_what_a_directory_would(tree: Path):
+    os.mkfifo(tree / "pipe")
+    (tree / "new.log").write_text("log")
+    (tree / ".gitignore").write_text("*.log\n")
+    context = Context.from_path(str(tree / "*"))
+    assert [Path(name).name for name in context.document_names] == ["a.md", "z.txt"]
+    assert dict(context.skipped) == {"binary": 2, "special": 1, "ignored": 1}
+
+
+def test_a_pattern_that_names_nothing_is_an_error(tree: Path):
+    with pytest.raises(ContextError, match=r"\*\.rst: no file has such a name; check the pattern"):
+        Context.from_path(tree / "*.rst")
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path):
+    (tmp_path / "[a].txt").write_text("odd")
+    (tmp_path / "a.txt").write_text("plain")
+    assert Context.from_path(tmp_path / "[a].txt").text() == "odd"
+
+
+def test_what_git_would_leave_out_is_left_out_and_counted(tree: Path):
+    (tree / ".gitignore").write_text("b/c/\n*.md\n")
+    (tree / "b" / ".gitignore").write_text("two.*\n!two.py\n")
+    context = Context.from_path(tree)
+    assert context.document_names == ("b/two.py", "z.txt")
+    assert context.skipped["ignored"] == 2
+
+
+def converter(monkeypatch: pytest.MonkeyPatch, text: str, page_starts: tuple[int, ...]) -> None:
+    monkeypatch.setattr(converting, "convert", lambda path: converting.Converted(text, page_starts))
+
+
+def test_the_pages_of_a_converted_document_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    converter(monkeypatch, "\nfirst é\nsecond\nthird", (1, 9, 16))
+    (tmp_path / "it.pdf").write_bytes(b"%PDF")
+    context = Context.from_path(tmp_path / "it.pdf")
+    assert context.num_pages == 3
+    assert [context.page(n) for n in (0, 1, -1)] == ["\nfirst é\n", "second\n", "third"]
+    assert context.page_span(1) == (9, 16)
+    with pytest.raises(IndexError, match="page 3 is out of range: there are 3 pages"):
+        context.page_span(3)
+    assert context.slice_view(0, 12).num_pages == 1
+
+
+def test_a_document_in_a_directory_is_converted_or_counted(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    (tree / "it.pdf").write_bytes(b"%PDF")
+    converter(monkeypatch, "converted", (0,))
+    assert Context.from_path(tree).get_document("it.pdf") == "converted"
+
+    def fail(path: Path) -> None:
+        raise ContextError("no converter")
+
+    monkeypatch.setattr(converting, "convert", fail)
+    assert Context.from_path(tree).skipped["not converted"] == 1
+    with pytest.raises(ContextError, match="no converter"):
+        Context.from_path(tree / "it.pdf")
+
+
+def test_what_is_elsewhere_is_fetched_and_read_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "page.txt").write_text("from afar")
+    monkeypatch.setattr(remote, "fetch", lambda url: tmp_path / "page.txt")
+    context = Context.from_path("https://example.org/page.txt")
+    assert (context.text(), context.document_names) == ("from afar", ("page.txt",))
+    several = Context.from_path(["https://example.org/page.txt", tmp_path / "page.txt"])
+    assert several.document_names == ("page.txt", (tmp_path / "page.txt").as_posix())
+
+
+def test_a_directory_of_files_that_change_while_they_are_read_is_read_without_them(tree: Path, monkeypatch):
+    real = loaders.InFile.read
+
+    def read(self, begin, end):
+        if self.path.name == "two.py":
+            os.truncate(self.path, 1)
+        return real(self, begin, end)
+
+    monkeypatch.setattr(loaders.InFile, "read", read)
+    assert Context.from_path(tree).skipped["unreadable"] == 1

@@ -29,10 +29,12 @@ CALLS = {
     "ctx.find": ["ação"],
     "ctx.search": [r"\bação \d+"],
     "ctx.count": ["ação"],
+    "ctx.rank": ["answer"],
     "ctx.read_chunk": [5, 30],
     "ctx.snippet": [50, 20],
     "ctx.lines": [1, 3],
     "ctx.page": [0],
+    "ctx.num_pages": [],
     "ctx.chunk": [1000, 10],
     "ctx.chunk_documents": [1],
     "ctx.num_documents": [],
@@ -74,6 +76,12 @@ def test_the_functions_give_what_the_context_gives(context: Context, table: dict
     assert call["ctx.find"]("ação", max_matches=2) == context.find("ação", max_matches=2)
     assert call["ctx.search"]("AÇÃO", 2, 10, False) == context.search("AÇÃO", 2, 10, False)
     assert call["ctx.count"]("ação") == 300
+    assert call["ctx.rank"]("the answer", 1) == context.rank("the answer", 1)
+    assert call["ctx.rank"]("answer")[0]["document"] == "b.md"
+    assert call["ctx.get_schema"]() == context.get_schema()
+    assert call["ctx.get_schema"]("b.md") == context.get_schema(1)
+    assert "".join(call["ctx.page"](n) for n in range(call["ctx.num_pages"]())) == text
+    assert call["ctx.page"](-1) == context.page(-1)
     assert call["ctx.chunk"](700, 7) == context.chunk(700, 7)
     assert call["ctx.chunk_documents"](2) == [text]
     assert call["ctx.num_documents"]() == 2
@@ -130,17 +138,24 @@ INTEGERS = {
     ("ctx.document_names", 1),
     ("peek", 0),
     ("tail", 0),
+    ("ctx.find", 3),
+    ("ctx.search", 1),
+    ("ctx.search", 2),
+    ("ctx.rank", 1),
+    ("extract_after", 1),
 }
+FILL = {"ctx.find": [False, True, 5], "ctx.search": [5, 10], "ctx.rank": [3], "extract_after": [9]}
 HOSTILE = ["1", 1.5, True, [1], {"a": 1}, float("inf")]
 
 
 @pytest.mark.parametrize(("name", "place"), sorted(INTEGERS))
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_what_is_no_integer_is_a_type_error(table, name: str, place: int, value: object):
-    arguments = list(CALLS[name])
+    arguments = [*CALLS[name], *FILL.get(name, [])]
     arguments[place] = value
-    with pytest.raises(TypeError, match=f"must be an integer, not {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"must be an integer, not {type(value).__name__}") as caught:
         table[name].call(*arguments)
+    assert str(caught.value).endswith(": use // to divide") == isinstance(value, float)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +169,13 @@ def test_what_is_no_integer_is_a_type_error(table, name: str, place: int, value:
         ("ctx.search", [["a"]], "pattern must be a string"),
         ("ctx.search", ["a", 5, None], "window must be an integer, not NoneType"),
         ("ctx.count", [b"a"], "pattern must be a string, not bytes"),
-        ("ctx.get_document", [None], "i must be an integer, not NoneType"),
-        ("ctx.get_document", [True], "i must be an integer, not bool"),
+        ("ctx.get_document", [None], "i must be an index or a name, not NoneType"),
+        ("ctx.get_document", [True], "i must be an index or a name, not bool"),
+        ("ctx.get_document", [1.0], "i must be an index or a name, not float"),
+        ("ctx.get_schema", [["a"]], "document must be an index or a name, not list"),
+        ("ctx.get_schema", [False], "document must be an index or a name, not bool"),
+        ("ctx.rank", [3], "query must be a string, not int"),
+        ("ctx.rank", ["a", None], "k must be an integer, not NoneType"),
         ("extract_after", [1], "marker must be a string"),
         ("pick_first_answer", ["unknown"], "answers must be a list, not str"),
         ("peek", [None], "n must be an integer"),
@@ -180,6 +200,21 @@ def test_an_argument_of_the_wrong_type_is_named(table, name: str, arguments: lis
         ("ctx.chunk_documents", [-1], ValueError),
         ("ctx.document_names", [0, -1], ValueError),
         ("ctx.page", [10**9], IndexError),
+        ("ctx.page", [-(10**5_000)], IndexError),
+        ("ctx.get_schema", [10**5_000], IndexError),
+        ("ctx.get_schema", ["no such"], KeyError),
+        ("ctx.rank", [""], ValueError),
+        ("ctx.rank", ["?!"], ValueError),
+        ("ctx.rank", ["a", 0], ValueError),
+        ("ctx.rank", ["a", 10**5_000], ValueError),
+        ("ctx.rank", ["x" * 1_000_000], ValueError),
+        ("ctx.find", ["a", False, True, -(10**5_000)], ValueError),
+        ("ctx.search", ["a", 5, -(10**5_000)], ValueError),
+        ("ctx.find", ["\ud800(", True], ValueError),
+        ("ctx.search", ["(?=a)"], ValueError),
+        ("ctx.search", [r"(a)\1"], ValueError),
+        ("ctx.chunk", [10, -1], ValueError),
+        ("ctx.snippet", [0, -1], ValueError),
         ("ctx.get_document", [10**30], IndexError),
         ("ctx.get_document", ["no such"], KeyError),
         ("ctx.get_document", ["x" * 1_000_000], KeyError),
@@ -224,6 +259,54 @@ def test_a_list_of_too_many_items_is_refused(table, monkeypatch, name: str, argu
     monkeypatch.setattr(repl, "MAX_ITEMS", 1)
     with pytest.raises(ValueError, match=r"more than 1 |at most 1"):
         table[name].call(*arguments)
+
+
+INTEGER_CALLS = sorted({(name, place) for name, place in INTEGERS if name not in ("ctx.chunk", "ctx.chunk_documents")})
+
+
+@pytest.mark.parametrize(("name", "place"), INTEGER_CALLS)
+@pytest.mark.parametrize("value", [10**5_000, -(10**5_000), 2**63, -(2**63) - 1, 0, -1], ids=list("abcdef"))
+def test_any_integer_is_answered_or_is_pythons_own_error_in_a_line(table, name: str, place: int, value: int):
+    arguments = [*CALLS[name], *FILL.get(name, [])]
+    arguments[place] = value
+    message = "-"
+    try:
+        json.dumps(table[name].call(*arguments))
+    except (ValueError, IndexError) as error:
+        message = str(error)
+    assert 0 < len(message) < 200
+    assert "4300" not in message  # Python's own bound of the digits that it prints
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*)*x", "a" * 9_999 + "b"])
+def test_a_pattern_that_explodes_elsewhere_is_answered(pattern: str):
+    # The test's own time limit would end a backtracking engine's hours.
+    functions = {each.name: each.call for each in repl_functions(Context.from_text("a" * 200_000 + "!"))}
+    for name in ("ctx.search", "ctx.find", "ctx.count"):
+        functions[name](pattern, **({} if name == "ctx.search" else {"regex": True}))
+
+
+@pytest.mark.parametrize("name", ["ctx.find", "ctx.search"])
+def test_a_list_of_hits_that_was_cut_says_so_and_another_does_not(table, monkeypatch: pytest.MonkeyPatch, name: str):
+    assert "cut" not in table[name].call("ação", max_matches=300)[-1]
+    assert "cut" not in table[name].call("ação", max_matches=5)[-1]
+    monkeypatch.setattr(repl, "MAX_TOTAL_CHARS", 1_000)
+    hits = table[name].call("ação", max_matches=10_000)
+    assert hits[-1]["cut"].startswith("there may be more")
+    assert all("cut" not in hit for hit in hits[:-1])
+
+
+def test_hits_beyond_the_most_that_are_given_are_said_to_be_there():
+    context = Context.from_text("a" * 20_000)
+    find = {each.name: each.call for each in repl_functions(context)}["ctx.find"]
+    hits = find("a", max_matches=15_000)
+    assert (len(hits), "cut" in hits[-1]) == (10_000, True)
+    assert "cut" not in find("a", max_matches=10_000)[-1]
+    assert find("b", max_matches=15_000) == []
+
+
+def test_only_ranking_is_recorded_for_a_replay(table: dict[str, HostFunction]):
+    assert [name for name, function in table.items() if not function.pure] == ["ctx.rank"]
 
 
 def test_signatures_are_plain(table: dict[str, HostFunction]):

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from rlmbox.context import loaders, schema
-from rlmbox.context.documents import Documents, join, suffix_counts
-from rlmbox.context.hits import MAX_MATCHES, Hit, make_hits
-from rlmbox.context.reading import Reading
-from rlmbox.context.search import MAX_LITERAL_CHARS, TIMEOUT_S, Deadline, literal_spans, regex_spans
-from rlmbox.context.text import TextStore, Utf8, encode, repair
+from rlmbox.context import describing, loaders, schema
+from rlmbox.context.describing import Kind
+from rlmbox.context.documents import Documents, Joining
+from rlmbox.context.encodings import repair
+from rlmbox.context.loaders import Single
+from rlmbox.context.opening import Opening
+from rlmbox.context.searching import Searching
+from rlmbox.context.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
-from rlmbox.types import Source
 
-Kind = Literal["text", "bytes", "file", "directory", "documents", "dict"]
+if TYPE_CHECKING:
+    from rlmbox.context.ranking import Ranked, Ranking
 
-_QUOTE_CHARS = 300
-_METADATA_SUFFIXES = 20
-_FIND_WINDOW_CHARS = 120
+# How long a description waits for the exact figures of a file that is being looked through.
+_DESCRIBE_WAIT_S = 0.02
 
 
-class Context(Reading):
+class Context(Searching):
     r"""An immutable text, made of one document or of several.
 
     Positions are characters, as in a Python `str`. Several documents form one text: each is preceded by a line
     `===== NAME =====`, ends with a newline, and is separated from the next by a blank line. Lines are what `\n`
     ends. Make one with `of`, or with the constructor for what you have.
+
+    A large file is not read into memory: it is opened at once, and a thread looks through it meanwhile, to count its
+    characters and to see that it is UTF-8. What needs to know that waits for it; `metadata` does not.
     """
 
     def __init__(
-        self, store: TextStore, documents: Documents, kind: Kind, *, replaced: int = 0, skipped: Mapping[str, int] = {}
+        self, content: describing.Content | loaders.Single, kind: Kind, skipped: Mapping[str, int] = {}
     ) -> None:
-        super().__init__(store)
-        self._documents = documents
         self._kind: Kind = kind
-        self._replaced = replaced
         self._skipped = MappingProxyType(dict(skipped))
+        self._single = content if isinstance(content, Single) else None
+        self._known = content if isinstance(content, describing.Content) else None
 
     # ---- making one -------------------------------------------------------------------------------------------
 
@@ -86,7 +88,7 @@ class Context(Reading):
         Raises:
             ContextError: The text is empty.
         """
-        return cls._single(encode(text), name, "text")
+        return cls._of_text(encode(text), name, "text")
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "context") -> Context:
@@ -99,7 +101,7 @@ class Context(Reading):
         Raises:
             ContextError: There is no text in them.
         """
-        return cls._single(repair(bytes(data)), name, "bytes")
+        return cls._of_text(repair(bytes(data)), name, "bytes")
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Context:
@@ -115,14 +117,11 @@ class Context(Reading):
             ContextError: A path is missing, cannot be read, is no file or directory, or there is no text.
         """
         if not isinstance(path, str | os.PathLike):
-            found = loaders.load_paths([Path(item) for item in path])
-            return cls._collection(found.parts, "documents", "the paths", skipped=found.skipped)
-        place = Path(path)
-        if loaders.kind_of(place) == "file":
-            return cls._single(loaders.read_file(place), place.name, "file", str(place))
-        found = loaders.Found()
-        loaders.walk(place, found)
-        return cls._collection(found.parts, "directory", str(place), skipped=found.skipped)
+            return cls._collection(loaders.open_paths(path), "documents")
+        found = loaders.open_path(path)
+        if isinstance(found, Single):
+            return cls(found, "file")
+        return cls._collection(found, "directory")
 
     @classmethod
     def from_documents(cls, documents: Sequence[object]) -> Context:
@@ -136,8 +135,10 @@ class Context(Reading):
             ContextError: There is no text in them.
             TypeError: A document is something else.
         """
-        parts = [loaders.document(item, number) for number, item in enumerate(documents)]
-        return cls._collection(parts, "documents", "the documents")
+        joining = Joining("the documents")
+        for number, item in enumerate(documents):
+            joining.add(*loaders.document(item, number))
+        return cls._joined(joining, "documents", "the documents")
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
@@ -149,28 +150,74 @@ class Context(Reading):
         Raises:
             ContextError: There is no text in it.
         """
-        parts = [loaders.dict_part(key, value) for key, value in mapping.items()]
-        return cls._collection(parts, "dict", "the dict")
+        joining = Joining("the dict")
+        for key, value in mapping.items():
+            joining.add(*loaders.dict_part(key, value))
+        return cls._joined(joining, "dict", "the dict")
 
     @classmethod
-    def _single(cls, content: Utf8, name: str, kind: Kind, label: str = "") -> Context:
+    def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
         if not content.length:
-            raise ContextError(f"{label or name}: has no text; give something with at least one character")
+            raise ContextError(f"{name}: has no text; give something with at least one character")
         documents = Documents.single(name, content.length)
-        return cls(TextStore.of(content), documents, kind, replaced=content.replaced)
+        return cls(describing.Content(TextStore.of(content), documents, "utf-8", content.replaced), kind)
 
     @classmethod
-    def _collection(
-        cls, parts: list[tuple[str, Utf8]], kind: Kind, label: str, *, skipped: Mapping[str, int] = {}
+    def _collection(cls, found: loaders.Found, kind: Kind) -> Context:
+        encoding = ", ".join(sorted(found.encodings)) or "utf-8"
+        return cls._joined(found.joining, kind, found.label, encoding, found.skipped)
+
+    @classmethod
+    def _joined(
+        cls, joining: Joining, kind: Kind, label: str, encoding: str = "utf-8", skipped: Mapping[str, int] = {}
     ) -> Context:
-        if not any(content.length for _, content in parts):
+        if not joining.has_text:
+            joining.discard()
             left_out = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
             hint = f" (left out: {left_out})" if left_out else ""
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
-        content, documents = join(parts)
-        return cls(TextStore.of(content), documents, kind, replaced=content.replaced, skipped=skipped)
+        store, documents = joining.finish()
+        return cls(describing.Content(store, documents, encoding, joining.replaced), kind, skipped)
 
     # ---- what it is -------------------------------------------------------------------------------------------
+
+    @property
+    def _content(self) -> describing.Content:
+        if self._known is None:
+            content = self._content_within(None)
+            assert content is not None  # noqa: S101 - without a time limit there is one, or an error
+            self._known = content
+        return self._known
+
+    def _content_within(self, timeout_s: float | None) -> describing.Content | None:
+        if self._known is None and self._single:
+            text = self._single.text
+            text_now = text.text(timeout_s) if isinstance(text, Opening) else text
+            if text_now is None:
+                return None
+            documents = Documents.single(self._single.name, text_now.store.length, self._single.page_starts)
+            self._known = describing.Content(text_now.store, documents, text_now.encoding, text_now.replaced)
+        return self._known
+
+    @property
+    def _store(self) -> TextStore:
+        return self._content.store
+
+    @property
+    def _documents(self) -> Documents:
+        return self._content.documents
+
+    @property
+    def _own_page_starts(self) -> tuple[int, ...] | None:
+        return self._documents.page_starts
+
+    def prepare(self) -> None:
+        """Waits until all is known of a large file, so that nothing after it has to wait.
+
+        Raises:
+            ContextError: The file cannot be read, or changed meanwhile.
+        """
+        self._content_within(None)
 
     @property
     def kind(self) -> Kind:
@@ -195,11 +242,18 @@ class Context(Reading):
     @property
     def replaced(self) -> int:
         """How many U+FFFD stand in for lone surrogates or invalid bytes."""
-        return self._replaced
+        return self._content.replaced
+
+    @property
+    def encoding(self) -> str:
+        """What the file was in, such as `utf-8` or `cp1252`."""
+        return self._content.encoding
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of its UTF-8, in hexadecimal."""
+        """The SHA-256 of its UTF-8, in hexadecimal; of a large file it is kept for the next time."""
+        if self._single and isinstance(self._single.text, Opening):
+            return self._single.text.sha256()
         return self._store.sha256()
 
     def __repr__(self) -> str:
@@ -217,8 +271,8 @@ class Context(Reading):
         if first >= last:
             raise ContextError(f"the slice from {start} to {end} has no text; the context has {self.length} characters")
         store = self._store.view(first, last)
-        documents = self._documents.clipped(first, last)
-        return Context(store, documents, self.kind, replaced=self.replaced, skipped=self._skipped)
+        content = describing.Content(store, self._documents.clipped(first, last), self.encoding, self.replaced)
+        return Context(content, self.kind, self._skipped)
 
     def document_chunk_spans(self, n: int) -> list[tuple[int, int]]:
         """Gives where the chunks of `chunk_documents` begin and end.
@@ -260,140 +314,57 @@ class Context(Reading):
         """Gives the characters of each document."""
         return self._documents.lengths()
 
-    # ---- searching --------------------------------------------------------------------------------------------
-
-    def _spans(self, pattern: str, regex: bool, case_sensitive: bool, timeout_s: float) -> Iterator[tuple[int, int]]:
-        deadline = Deadline(timeout_s)
-        if regex:
-            return regex_spans(self._store, pattern, ignore_case=not case_sensitive, deadline=deadline)
-        if case_sensitive:
-            return literal_spans(self._store, pattern, deadline=deadline)
-        return regex_spans(self._store, pattern, literal=True, ignore_case=True, deadline=deadline)
-
-    def find(
-        self,
-        pattern: str,
-        regex: bool = False,
-        case_sensitive: bool = True,
-        max_matches: int = 100,
-        *,
-        window: int = _FIND_WINDOW_CHARS,
-        timeout_s: float = TIMEOUT_S,
-    ) -> list[Hit]:
-        """Finds where a text, or a regular expression, occurs, without overlaps.
-
-        The list is cut at `max_matches`, and at 4 million characters of matches and snippets; `count` tells how
-        many there are. For what differs from `re` see `rlmbox.context.search.regex_spans`.
-
-        Args:
-            pattern: The text or regular expression.
-            regex: Which of the two it is.
-            case_sensitive: Whether upper and lower case differ.
-            max_matches: Most hits that are wanted, at most 10,000.
-            window: Characters around a match in its snippet, half before and half after.
-            timeout_s: Seconds after which it gives up.
-
-        Raises:
-            ValueError: The pattern is empty, too long, invalid or has what a linear search lacks; `max_matches` is
-                not positive; or time is up.
-        """
-        if max_matches <= 0:
-            raise ValueError(f"max_matches must be positive: {max_matches}")
-        if window < 0:
-            raise ValueError(f"window must not be negative: {window}")
-        spans = self._spans(pattern, regex, case_sensitive, timeout_s)
-        return make_hits(self._store, self._documents, spans, max_matches=min(max_matches, MAX_MATCHES), window=window)
-
-    def search(
-        self,
-        pattern: str,
-        max_matches: int = 50,
-        window: int = _FIND_WINDOW_CHARS,
-        case_sensitive: bool = True,
-        *,
-        timeout_s: float = TIMEOUT_S,
-    ) -> list[Hit]:
-        """Finds where a regular expression matches; see `find`."""
-        return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
-
-    def count(
-        self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float = TIMEOUT_S
-    ) -> int:
-        """Counts what `find` would find without its bounds.
-
-        Raises:
-            ValueError: As `find`.
-        """
-        return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
-
-    def locate(self, start: int, end: int) -> Source:
-        """Gives the document and the positions in it of a part of the text.
-
-        A header belongs to the document that follows; a part that reaches beyond its document is cut.
-
-        Args:
-            start: Position of the first character, from 0.
-            end: Position after the last.
-        """
-        first, last, _ = slice(start, end).indices(self.length)
-        index = self._documents.at(first)
-        begin = self._documents.within(index, first)
-        finish = max(begin, self._documents.within(index, last))
-        offset = self._documents.starts[index]
-        quote = self._store.slice(offset + begin, offset + min(finish, begin + _QUOTE_CHARS))
-        return Source(self._documents.names[index], begin, finish, quote)
-
-    def find_quote(self, text: str, *, limit: int = 1) -> list[Source]:
-        """Finds where a quotation stands, exactly and without overlaps.
-
-        Args:
-            text: The quotation; one of more than 1,000,000 characters is not looked for.
-            limit: Most places that are wanted.
-        """
-        if not text or limit <= 0 or len(text) > min(self.length, MAX_LITERAL_CHARS):
-            return []
-        found = []
-        for begin, end in literal_spans(self._store, text, deadline=Deadline(TIMEOUT_S)):
-            found.append(self.locate(self._store.char_offset(begin), self._store.char_offset(end)))
-            if len(found) == limit:
-                break
-        return found
-
     # ---- describing -------------------------------------------------------------------------------------------
 
-    def get_schema(self) -> dict[str, object]:
-        """Describes the structure: columns, keys, headings, kinds of lines or files; no data, and bounded."""
-        if self._is_collection:
-            first = self._document_store(0)
-            described = {"document": self.document_names[0], **schema.text_schema(first, self.document_names[0])}
-            return {**schema.tree_schema(self._documents, self.kind), "first": described}
-        return schema.text_schema(self._store, self.document_names[0])
+    def get_schema(self, document: int | str | None = None) -> dict[str, object]:
+        """Describes the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+
+        Args:
+            document: The document to describe, as `document_span` takes it; None for the whole.
+
+        Raises:
+            IndexError: There is none with this index.
+            KeyError: There is none with this name, or several.
+        """
+        if document is None and not self._is_collection:
+            return schema.text_schema(self._store, self.document_names[0])
+        index = self._documents.index_of(0 if document is None else document)
+        name = self.document_names[index]
+        described = {"document": name, **schema.text_schema(self._document_store(index), name)}
+        if document is not None:
+            return described
+        return {**schema.tree_schema(self._documents, self.kind), "first": described}
+
+    def rank(self, query: str, k: int = 10) -> list[Ranked]:
+        """Finds the passages that are most about some words, best first; see `Ranking.rank`."""
+        return self._ranking.rank(query, k)
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        from rlmbox.context.ranking import Ranking
+
+        return Ranking(self)
 
     @property
     def _is_collection(self) -> bool:
-        return self.kind in ("directory", "documents", "dict")
+        return describing.is_collection(self.kind)
 
     def _document_store(self, index: int) -> TextStore:
         return self._store.view(self._documents.starts[index], self._documents.ends[index])
 
     def metadata(self) -> dict[str, object]:
-        """Describes the context in a few facts: kind, sizes, documents, what was left out, a preview."""
+        """Describes the context in a few facts: kind, sizes, documents, what was left out, a preview.
+
+        While a large file is being looked through, `estimated` names those that are not known yet, and were
+        estimated from the file's beginning.
+        """
+        content = self._content_within(_DESCRIBE_WAIT_S)
+        if content is None and self._single and isinstance(self._single.text, Opening):
+            return describing.estimate(self._single.name, self._single.text, self.kind)
+        if not self._content.store.knows_lines:
+            return {**describing.describe(self._content, self.kind), "skipped": dict(self._skipped)}
         return {**deepcopy(self._metadata), "skipped": dict(self._skipped)}
 
     @cached_property
     def _metadata(self) -> dict[str, object]:
-        names, lengths = self.document_names, self.document_lengths()
-        longest = max(range(len(lengths)), key=lengths.__getitem__)
-        kind = "tree" if self._is_collection else schema.schema_kind(self._store, names[0])
-        return {
-            "kind": self.kind,
-            "length": self.length,
-            "size_bytes": self.size_bytes,
-            "documents": len(names),
-            "lines": self.line_count,
-            "suffixes": suffix_counts(names, _METADATA_SUFFIXES),
-            "longest_document": {"name": names[longest], "length": lengths[longest]},
-            "replaced": self.replaced,
-            "schema": kind,
-            "preview": self.preview(),
-        }
+        return describing.describe(self._content, self.kind)

@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from rlmbox.context.text import Utf8, encode
+from rlmbox.context.cache import NewText
+from rlmbox.context.index import Index
+from rlmbox.context.source import InMemory, Source
+from rlmbox.context.text import TextStore, Utf8, encode
+
+MEMORY_BYTES = 64 * 1024 * 1024
+"""Most bytes of several documents together that are kept in memory."""
 
 _MAX_SUGGESTIONS = 5
 _MAX_COMPARED = 5_000
@@ -28,17 +34,20 @@ class Documents:
         regions: Where each one's header begins; where its text begins if it has none.
         starts: Where each one's text begins.
         ends: Where each one's text ends.
+        page_starts: Where the pages of a single document begin that was converted from one with pages, or None.
     """
 
     names: tuple[str, ...]
     regions: array[int]
     starts: array[int]
     ends: array[int]
+    page_starts: tuple[int, ...] | None = None
 
     @classmethod
-    def single(cls, name: str, length: int) -> Documents:
+    def single(cls, name: str, length: int, page_starts: tuple[int, ...] | None = None) -> Documents:
         """Gives the only document of a text without headers."""
-        return cls((printable(name) or "context",), array("Q", [0]), array("Q", [0]), array("Q", [length]))
+        positions = array("Q", [0]), array("Q", [0]), array("Q", [length])
+        return cls((printable(name) or "context",), *positions, page_starts or None)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -121,28 +130,92 @@ def header(name: str) -> str:
     return f"===== {name} =====\n"
 
 
-def join(parts: Iterable[tuple[str, Utf8]]) -> tuple[Utf8, Documents]:
-    """Makes one text of documents: header, text, a newline if the text lacks one, and a blank line between.
+class Joining:
+    """Makes one text of documents: header, text, a newline if it lacks one, and a blank line between.
 
-    Args:
-        parts: Names and texts. A name that occurs again gets a number.
+    What is larger than `MEMORY_BYTES` is written to a file of the cache.
+
+    Attributes:
+        size_bytes: Bytes so far.
+        length: Characters so far.
+        replaced: How many U+FFFD stand in for invalid bytes.
     """
-    pieces: list[bytes] = []
-    names: dict[str, None] = {}
-    regions, starts, ends = array("Q"), array("Q"), array("Q")
-    position = replaced = 0
-    for number, (raw, content) in enumerate(parts):
-        name = _unused(printable(raw) or f"document {number}", names)
-        names[name] = None
+
+    def __init__(self, label: str) -> None:
+        """Begins a text.
+
+        Args:
+            label: What errors call it.
+        """
+        self.size_bytes = self.length = self.replaced = 0
+        self._label = label
+        self._pieces: list[bytes] = []
+        self._file: NewText | None = None
+        self._names: dict[str, None] = {}
+        self._regions, self._starts, self._ends = array("Q"), array("Q"), array("Q")
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a document has any."""
+        return any(end > start for start, end in zip(self._starts, self._ends, strict=True))
+
+    def add(self, name: str, content: Utf8) -> None:
+        """Adds a document; a name that occurs again gets a number.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        self.add_pieces(name, content.length, (content.data,), content.replaced)
+
+    def add_pieces(self, name: str, length: int, pieces: Iterable[bytes], replaced: int) -> None:
+        """Adds a document of so many characters in several pieces.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        number = len(self._names)
+        name = _unused(printable(name) or f"document {number}", self._names)
+        self._names[name] = None
         head = encode(("\n" if number else "") + header(name))
-        regions.append(position + (1 if number else 0))
-        starts.append(position + head.length)
-        ends.append(position + head.length + content.length)
-        tail = b"" if content.data.endswith(b"\n") else b"\n"
-        pieces += (head.data, content.data, tail)
-        position = ends[-1] + len(tail)
-        replaced += content.replaced
-    return Utf8(b"".join(pieces), position, replaced), Documents(tuple(names), regions, starts, ends)
+        self._regions.append(self.length + (1 if number else 0))
+        self._starts.append(self.length + head.length)
+        self._ends.append(self.length + head.length + length)
+        self._write(head.data)
+        last = b""
+        for piece in pieces:
+            self._write(piece)
+            last = piece or last
+        tail = b"" if last.endswith(b"\n") else b"\n"
+        self._write(tail)
+        self.length = self._ends[-1] + len(tail)
+        self.replaced += replaced
+
+    def _write(self, data: bytes) -> None:
+        self.size_bytes += len(data)
+        if self._file:
+            self._file.write(data)
+            return
+        self._pieces.append(data)
+        if self.size_bytes > MEMORY_BYTES:
+            self._file = NewText(self._label)
+            for piece in self._pieces:
+                self._file.write(piece)
+            self._pieces.clear()
+
+    def discard(self) -> None:
+        """Removes what was written."""
+        if self._file:
+            self._file.discard()
+
+    def finish(self) -> tuple[TextStore, Documents]:
+        """Gives the text and where its documents are.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        source: Source = self._file.keep(None) if self._file else InMemory(b"".join(self._pieces))
+        documents = Documents(tuple(self._names), self._regions, self._starts, self._ends)
+        return TextStore.over(Index(source), self.length), documents
 
 
 def _unused(name: str, taken: dict[str, None]) -> str:

@@ -1,68 +1,100 @@
-"""Paths, mappings and sequences -> documents."""
+"""Paths, standard input, mappings and sequences -> texts."""
 
 from __future__ import annotations
 
 import json
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from rlmbox.context.text import Utf8, encode, has_byte_order_mark, repair
+from rlmbox.context import opening, source, walking
+from rlmbox.context.cache import MAX_CACHE_BYTES, NewText
+from rlmbox.context.converting import convertible
+from rlmbox.context.documents import Joining
+from rlmbox.context.opening import Opening, Text
+from rlmbox.context.source import InFile
+from rlmbox.context.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
 
-MAX_BYTES = 4 * 1024**3
-"""Most bytes that are read into memory."""
+MAX_BYTES = MAX_CACHE_BYTES
+"""Most bytes of several documents together."""
 
-_SNIFFED_BYTES = 8192
-_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "node_modules"})
-_BINARY = (
-    ".7z .a .avi .bin .bmp .bz2 .class .db .dll .doc .docx .dylib .eot .exe .flac .gif .gz .ico .jar .jpeg .jpg .lib"
-    " .mkv .mo .mov .mp3 .mp4 .npy .npz .o .obj .odt .ogg .otf .parquet .pdf .pickle .pkl .png .ppt .pptx .pyc .pyd"
-    " .pyo .rar .so .sqlite .sqlite3 .tar .tgz .tif .tiff .ttf .wasm .wav .webm .webp .whl .woff .woff2 .xls .xlsx"
-    " .xz .zip .zst"
-)
-_BINARY_SUFFIXES = frozenset(_BINARY.split())
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_SPECIAL_KINDS = (
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+MAX_DOCUMENT_BYTES = 4 * 1024**3
+"""Most bytes of one file among several."""
+
+STANDARD_INPUT = "-"
+_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One text: there, or being looked through.
+
+    Attributes:
+        name: What its document is called.
+        text: The text.
+        page_starts: Where its pages begin, if it was converted from something with pages.
+    """
+
+    name: str
+    text: Text | Opening
+    page_starts: tuple[int, ...] = ()
 
 
 class Found:
-    """What walking paths gave: documents, and how many files were left out for which reason."""
+    """What paths gave: documents, and how many files were left out for which reason."""
 
-    def __init__(self) -> None:
-        self.parts: list[tuple[str, Utf8]] = []
+    def __init__(self, label: str) -> None:
+        """Begins with nothing.
+
+        Args:
+            label: What the paths are called in errors.
+        """
+        self.label = label
+        self.joining = Joining(label)
         self.skipped: dict[str, int] = {}
-        self.size_bytes = 0
+        self.encodings: set[str] = set()
 
     def skip(self, reason: str) -> None:
         """Counts a file or directory that is left out."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
-    def add(self, name: str, content: Utf8, path: Path) -> None:
-        """Takes a document.
+    def take(self, name: str, path: Path) -> None:
+        """Takes a file that nobody asked for by its name: one that cannot be read is counted as left out.
 
         Raises:
             ContextError: There is more text than fits.
         """
-        self.size_bytes += len(content.data)
-        if self.size_bytes > MAX_BYTES:
-            raise _too_large(path)
-        self.parts.append((name, content))
+        try:
+            found = _one(path, name, sniff=True)
+        except ContextError:
+            self.skip("not converted" if convertible(path) else "unreadable")
+            return
+        if isinstance(found, str):
+            self.skip(found)
+            return
+        self.add(name, found)
 
+    def add(self, name: str, single: Single) -> None:
+        """Takes a document.
 
-def _unreadable(path: Path, error: OSError) -> ContextError:
-    why = error.strerror or type(error).__name__
-    return ContextError(f"{path}: cannot be read ({why}); check its permissions or give another path")
-
-
-def _too_large(path: str | Path) -> ContextError:
-    return ContextError(f"{path}: has more than {MAX_BYTES // 1024**2} MiB of text, which does not fit; give a part")
+        Raises:
+            ContextError: There is more text than fits, or it cannot be read.
+        """
+        text = single.text.text() if isinstance(single.text, Opening) else single.text
+        if text is None:  # pragma: no cover - without a time limit there is a text or an error
+            return
+        if self.joining.size_bytes + text.store.size_bytes > MAX_BYTES:
+            self.joining.discard()
+            raise ContextError(
+                f"{self.label}: has more than {MAX_BYTES // 1024**2} MiB of text, which does not fit; give a part"
+            )
+        self.encodings.add(text.encoding)
+        pieces = text.store.pieces(_PIECE_BYTES)
+        self.joining.add_pieces(name, text.store.length, pieces, text.replaced)
 
 
 def kind_of(path: Path) -> str:
@@ -71,160 +103,133 @@ def kind_of(path: Path) -> str:
     Raises:
         ContextError: It does not exist, cannot be reached, or is something else, such as a FIFO.
     """
+    import stat
+
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise ContextError(f"{path}: no such file or directory; check the path") from None
+        raise source.missing(str(path)) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise source.unreadable(str(path), error) from None
     except ValueError:
-        raise ContextError(f"{str(path)!r}: is not a path; it has a NUL character") from None
+        raise source.not_a_path(str(path)) from None
     if stat.S_ISDIR(mode):
         return "directory"
     if stat.S_ISREG(mode):
         return "file"
-    kind = next((kind for test, kind in _SPECIAL_KINDS if test(mode)), "a special file")
-    raise ContextError(f"{path}: is {kind}, not a file; write its content to a file and give that")
+    raise source.special(str(path), mode)
 
 
-def read_file(path: Path) -> Utf8:
-    """Reads one text file that was asked for by name.
-
-    Raises:
-        ContextError: It cannot be read, is too large, or is not text.
-    """
-    try:
-        data = _read(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if data is None:
-        kind_of(path)
-        raise ContextError(f"{path}: changed while it was opened; try again")
-    if _is_binary(data[:_SNIFFED_BYTES]):
-        raise ContextError(
-            f"{path}: is binary, not text; convert it to text, or read it anyway with Context.from_bytes"
-        )
-    return repair(data)
-
-
-def _read(path: str | Path, *, sniff: bool = False) -> bytes | None:
-    """Gives a file's bytes; None if it is not a regular file, or, when sniffing, if it is binary."""
-    # Not blocking, and looked at after opening: what the name stood for a moment ago does not count.
-    descriptor = os.open(path, _OPEN_FLAGS)
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        head = file.read(_SNIFFED_BYTES)
-        if sniff and _is_binary(head):
-            return None
-        if status.st_size > MAX_BYTES:
-            raise _too_large(path)
-        pieces, size = [head], len(head)
-        while pieces[-1] and size <= MAX_BYTES:
-            pieces.append(file.read(max(_SNIFFED_BYTES, status.st_size)))
-            size += len(pieces[-1])
-        if size > MAX_BYTES:
-            raise _too_large(path)
-        return b"".join(pieces)
-
-
-def _is_binary(head: bytes) -> bool:
-    return b"\0" in head and not has_byte_order_mark(head)
-
-
-def walk(root: Path, found: Found, prefix: str = "") -> None:
-    """Adds every text file below a directory, in the order of their names.
-
-    Left out and counted by reason: `hidden` names, `cache` directories, `binary` and `special` files,
-    `symlink`s to directories and to what is outside of the root, and what is `unreadable` or `too large`.
-
-    Args:
-        root: The directory.
-        found: Takes the documents.
-        prefix: Goes before each name.
+def open_path(given: str | os.PathLike[str]) -> Single | Found:
+    """Opens a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
 
     Raises:
-        ContextError: The directory itself cannot be read, or there is too much text.
+        ContextError: It is missing, cannot be read or has no text.
     """
+    name = os.fspath(given)
+    if name == STANDARD_INPUT:
+        return read_stream(sys.stdin.buffer, "standard input")
+    path = _local(name)
+    if walking.is_pattern(str(path)):
+        found = Found(name)
+        _discarding(found, lambda: walking.matches(str(path), found.take, found.skip))
+        return found
+    if kind_of(path) == "file":
+        single = _one(path, path.name)
+        assert isinstance(single, Single)  # noqa: S101 - only sniffing leaves out
+        return single
+    found = Found(str(path))
+    _discarding(found, lambda: walking.walk(path, found.take, found.skip))
+    return found
+
+
+def _local(name: str) -> Path:
+    from rlmbox.context import remote
+
+    return remote.fetch(name) if remote.is_remote(name) else Path(name)
+
+
+def _discarding(found: Found, work: Callable[[], None]) -> None:
     try:
-        stack = [_entries(root)]
-    except OSError as error:
-        raise _unreadable(root, error) from None
-    base = Path(os.path.realpath(root))
-    while stack:
-        entry = next(stack[-1], None)
-        if entry is None:
-            stack.pop()
-        elif reason := _reason_to_skip(entry, base):
-            found.skip(reason)
-        elif entry.is_dir(follow_symlinks=False):
-            try:
-                stack.append(_entries(entry.path))
-            except OSError:
-                found.skip("unreadable")
-        else:
-            _add_file(entry, root, found, prefix)
+        work()
+    except BaseException:
+        found.joining.discard()
+        raise
 
 
-def _entries(directory: str | Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        return iter(sorted(entries, key=lambda entry: entry.name))
-
-
-def _reason_to_skip(entry: os.DirEntry[str], base: Path) -> str | None:
-    if entry.name.startswith("."):
-        return "hidden"
-    try:
-        if entry.is_symlink():
-            return _reason_to_skip_link(entry, base)
-        if entry.is_dir(follow_symlinks=False):
-            return "cache" if entry.name in _SKIPPED_DIRECTORIES else None
-        if not entry.is_file(follow_symlinks=False):
-            return "special"
-    except OSError:
-        return "unreadable"
-    return "binary" if os.path.splitext(entry.name)[1].lower() in _BINARY_SUFFIXES else None  # noqa: PTH122
-
-
-def _reason_to_skip_link(entry: os.DirEntry[str], base: Path) -> str | None:
-    # A link may name a file of the same tree; one that leads out would show what nobody asked to show.
-    target = Path(os.path.realpath(entry.path))  # `Path.resolve` fails on a link to itself
-    if target.is_file() and target.is_relative_to(base):
-        return "binary" if target.suffix.lower() in _BINARY_SUFFIXES else None
-    return "symlink"
-
-
-def _add_file(entry: os.DirEntry[str], root: Path, found: Found, prefix: str) -> None:
-    try:
-        data = _read(entry.path, sniff=True)
-    except OSError:
-        found.skip("unreadable")
-        return
-    except ContextError:
-        found.skip("too large")
-        return
-    if data is None:
-        found.skip("binary")
-        return
-    name = os.path.relpath(entry.path, root).replace(os.sep, "/")
-    found.add(prefix + name, repair(data), root)
-
-
-def load_paths(paths: Sequence[Path]) -> Found:
-    """Reads several files and directories, each under its path as given.
+def open_paths(paths: Sequence[str | os.PathLike[str]]) -> Found:
+    """Reads several, each under its path as given.
 
     Raises:
         ContextError: One of them cannot be read.
     """
-    found = Found()
-    for path in paths:
-        if kind_of(path) == "directory":
-            prefix = path.as_posix()
-            walk(path, found, "" if prefix == "." else prefix.rstrip("/") + "/")
-        else:
-            found.add(path.as_posix(), read_file(path), path)
+    found = Found("the paths")
+
+    def read() -> None:
+        for given in paths:
+            _add_path(found, os.fspath(given))
+
+    _discarding(found, read)
     return found
+
+
+def _add_path(found: Found, name: str) -> None:
+    path = _local(name) if name != STANDARD_INPUT else Path(name)
+    if name == STANDARD_INPUT:
+        found.add("standard input", read_stream(sys.stdin.buffer, "standard input"))
+    elif walking.is_pattern(str(path)):
+        walking.matches(str(path), found.take, found.skip)
+    elif kind_of(path) == "directory":
+        prefix = path.as_posix()
+        walking.walk(path, found.take, found.skip, "" if prefix == "." else prefix.rstrip("/") + "/")
+    else:
+        single = _one(path, path.as_posix(), empty=True)
+        if isinstance(single, Single):
+            found.add(path.as_posix() if str(path) == name else path.name, single)
+
+
+def _one(path: Path, name: str, *, sniff: bool = False, empty: bool = False) -> Single | str:
+    """Opens one file; among others that nobody named, gives the reason why it is left out."""
+    if convertible(path, named=not sniff):
+        return _converted(path, name)
+    file = InFile(path)
+    if sniff and walking.is_binary(file):
+        return "binary"
+    if sniff and file.size_bytes > MAX_DOCUMENT_BYTES:
+        return "too large"
+    if file.size_bytes <= opening.SMALL_BYTES:
+        return Single(name, opening.read_small(file, may_be_empty=sniff or empty))
+    return Single(name, Opening(file))
+
+
+def _converted(path: Path, name: str) -> Single:
+    from rlmbox.context import converting
+
+    converted = converting.convert(path)
+    content = encode(converted.text)
+    if not content.length:
+        raise opening.empty(path)
+    return Single(name, Text(TextStore.of(content), "converted", content.replaced), converted.page_starts)
+
+
+def read_stream(stream: BinaryIO, label: str) -> Single:
+    """Reads all of a stream: into memory, or into a file of the cache if it is long.
+
+    Raises:
+        ContextError: It has no text, or there is no room for it.
+    """
+    head = stream.read(opening.SMALL_BYTES + 1)
+    if len(head) <= opening.SMALL_BYTES:
+        return Single(label, opening.text_of(head, label))
+    new = NewText(label)
+    try:
+        while head:
+            new.write(head)
+            head = stream.read(_PIECE_BYTES)
+        return Single(label, Opening(new.keep(None), kept=False))
+    except BaseException:
+        new.discard()
+        raise
 
 
 def document(item: object, number: int) -> tuple[str, Utf8]:

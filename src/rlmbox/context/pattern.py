@@ -51,11 +51,19 @@ def invalid(why: str) -> ValueError:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Something that matches characters, or a zero-width condition that RE2 shares with `re`."""
+    """Something that matches characters, or a zero-width condition that RE2 shares with `re`.
+
+    Attributes:
+        text: How RE2 writes it.
+        kind: What it matches.
+        width: Whether it matches characters.
+        char: The only character that it matches, if there is one.
+    """
 
     text: str
     kind: Kind = "any"
     width: bool = True
+    char: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,7 @@ class _Reader:
             return Leaf("$", width=False) if self.multiline else TextEnd()
         if char in "*+?":
             raise invalid(f"nothing to repeat before {char!r} at position {self.position - 1}")
-        return Leaf(quoted(char), kind_of(char))
+        return Leaf(quoted(char), kind_of(char), char=char)
 
     def repeated(self, node: Node) -> Node:
         suffix = self.quantifier()
@@ -265,7 +273,7 @@ class _Reader:
         if shorthand := self.shorthand(char, inside=False):
             return Leaf(f"[{shorthand[0]}]", shorthand[1])
         literal = self.character(char)
-        return Leaf(quoted(literal), kind_of(literal))
+        return Leaf(quoted(literal), kind_of(literal), char=literal)
 
     def three_octal_digits(self) -> bool:
         digits = self.pattern[self.position - 1 : self.position + 2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
-from rlmbox.context.schema import line_count
+from rlmbox.context.source import Backing
 from rlmbox.context.text import TextStore
 
 PAGE_CHARS = 3_000
@@ -15,8 +16,9 @@ _PREVIEW_CHARS = 200
 class Reading:
     r"""A text that is read by position. Positions are characters, as in a Python `str`; lines are what `\n` ends."""
 
-    def __init__(self, store: TextStore) -> None:
-        self._store = store
+    @property
+    def _store(self) -> TextStore:
+        raise NotImplementedError
 
     @property
     def length(self) -> int:
@@ -31,7 +33,7 @@ class Reading:
     @cached_property
     def line_count(self) -> int:
         """Lines."""
-        return line_count(self._store)
+        return self._store.line_count
 
     def __len__(self) -> int:
         return self.length
@@ -41,8 +43,16 @@ class Reading:
         return self._store.slice(None, None)
 
     def buffer(self) -> memoryview:
-        """Gives the whole as UTF-8, without a copy."""
+        """Gives the whole as UTF-8: without a copy where it is in memory; a text on disk is read into memory first."""
         return self._store.buffer
+
+    def pieces(self, size_bytes: int = 1024 * 1024) -> Iterator[bytes]:
+        """Gives the whole as UTF-8, so many bytes at a time."""
+        return self._store.pieces(size_bytes)
+
+    def backing(self) -> Backing | None:
+        """Gives the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
+        return self._store.backing()
 
     def slice(self, start: int | None = None, end: int | None = None) -> str:
         """Gives `text()[start:end]`; negative and huge positions mean what they mean there."""
@@ -113,14 +123,18 @@ class Reading:
         return self._store.slice(*self.line_span(a, b))
 
     @property
+    def _own_page_starts(self) -> tuple[int, ...] | None:
+        """Where the text's own pages begin, if it was converted from something that has them."""
+        return None
+
+    @property
     def num_pages(self) -> int:
         """Pages."""
-        return -(-self.length // PAGE_CHARS)
+        own = self._own_page_starts
+        return -(-self.length // PAGE_CHARS) if own is None else len(own)
 
-    def page(self, n: int) -> str:
-        """Gives a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
-
-        All pages together are the whole text.
+    def page_span(self, n: int) -> tuple[int, int]:
+        """Gives where a page begins and ends; see `page`.
 
         Args:
             n: The page, negative from the end.
@@ -131,9 +145,26 @@ class Reading:
         if not -self.num_pages <= n < self.num_pages:
             raise IndexError(f"page {n} is out of range: there are {self.num_pages} pages")
         n %= self.num_pages
-        return self._store.slice(self._page_start(n), self._page_start(n + 1))
+        return self._page_start(n), self._page_start(n + 1)
+
+    def page(self, n: int) -> str:
+        """Gives a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
+
+        A text that was converted from a document with pages has those instead. All pages together are the whole
+        text.
+
+        Args:
+            n: The page, negative from the end.
+
+        Raises:
+            IndexError: There is no such page.
+        """
+        return self._store.slice(*self.page_span(n))
 
     def _page_start(self, n: int) -> int:
+        own = self._own_page_starts
+        if own is not None:
+            return 0 if n == 0 else own[n] if n < len(own) else self.length
         # Each boundary is found by itself, so that no page depends on those before it.
         nominal = n * PAGE_CHARS
         if nominal == 0 or nominal >= self.length:

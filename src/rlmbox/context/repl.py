@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from rlmbox.context.context import Context
+from rlmbox.context.hits import MAX_MATCHES, MAX_TOTAL_CHARS, Hit
 from rlmbox.types import HostFunction
 
 MAX_RESULT_CHARS = 32_000_000
 MAX_ITEMS = 100_000
+_FAR = 2**62
+_MAX_SCHEMAS = 100
 
 _NO_ANSWERS = frozenset(
     {
@@ -61,10 +64,12 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
         calls.find,
         calls.search,
         calls.count,
+        calls.rank,
         calls.read_chunk,
         calls.snippet,
         calls.lines,
         calls.page,
+        calls.num_pages,
         calls.chunk,
         calls.chunk_documents,
         calls.num_documents,
@@ -84,13 +89,16 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
 
 def _function(prefix: str, call: Callable[..., object]) -> HostFunction:
     summary = (call.__doc__ or "").strip().splitlines()[0]
-    return HostFunction(prefix + call.__name__, call, summary, pure=True)
+    # How long an index takes is not the same twice, nor is then whether there is an answer: it is recorded.
+    return HostFunction(prefix + call.__name__, call, summary, pure=call.__name__ != "rank")
 
 
 def _integer(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    return value
+        hint = ": use // to divide" if isinstance(value, float) else ""
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}{hint}")
+    # What lies beyond every text is as good as infinite, and Python cannot print integers of any length.
+    return max(-_FAR, min(value, _FAR))
 
 
 def _optional_integer(name: str, value: object) -> int | None:
@@ -122,11 +130,30 @@ def _bounded(spans: Iterable[tuple[int, int]]) -> None:
             raise ValueError(f"the result would have more than {MAX_ITEMS} items: ask for larger pieces")
 
 
+def _document(name: str, value: object) -> int | str:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value if isinstance(value, str) else _integer(name, value)
+    raise TypeError(f"{name} must be an index or a name, not {type(value).__name__}")
+
+
+def _hits(found: list[Hit], max_matches: int) -> list[dict[str, object]]:
+    """Gives hits as JSON; the last of a list that was cut before `max_matches` says so in `cut`."""
+    hits = [dict(hit) for hit in found]
+    total = sum(len(hit["match"]) + len(hit["snippet"]) for hit in found)
+    if len(hits) < max_matches and (len(hits) >= MAX_MATCHES or total >= MAX_TOTAL_CHARS):
+        hits[-1]["cut"] = (
+            f"there may be more: a list ends at {MAX_MATCHES:,} hits or {MAX_TOTAL_CHARS:,} characters;"
+            " use a more specific pattern, or ctx.count"
+        )
+    return hits
+
+
 class _Calls:
     """The functions themselves. What a docstring says first goes into the prompt."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._schemas: dict[object, dict[str, object]] = {}
 
     def _text(self, start: int | None, end: int | None) -> str:
         first, last, _ = slice(start, end).indices(self._context.length)
@@ -137,9 +164,14 @@ class _Calls:
         """Kind, length, documents, lines, file suffixes and a short preview of the context."""
         return self._context.metadata()
 
-    def get_schema(self) -> dict[str, object]:
-        """Structure without data: table columns, JSON keys, Markdown headings, kinds of lines or files."""
-        return self._context.get_schema()
+    def get_schema(self, document: int | str | None = None) -> dict[str, object]:
+        """Structure without data, of all or of one document: columns, keys, elements, headings, definitions, files."""
+        key = None if document is None else _document("document", document)
+        if key not in self._schemas:  # that of a long text takes seconds
+            if len(self._schemas) >= _MAX_SCHEMAS:
+                self._schemas.clear()
+            self._schemas[key] = self._context.get_schema(key)
+        return self._schemas[key]
 
     def slice(self, start: int, end: int | None = None) -> str:
         """The text from start up to end, like context[start:end]."""
@@ -153,9 +185,9 @@ class _Calls:
             _string("pattern", pattern),
             _flag("regex", regex),
             _flag("case_sensitive", case_sensitive),
-            _integer("max_matches", max_matches),
+            max_matches := _integer("max_matches", max_matches),
         )
-        return [dict(hit) for hit in hits]
+        return _hits(hits, max_matches)
 
     def search(
         self, pattern: str, max_matches: int = 50, window: int = 120, case_sensitive: bool = True
@@ -163,11 +195,11 @@ class _Calls:
         """Hits of a regular expression (linear-time: no look-around or back-references), as find gives them."""
         hits = self._context.search(
             _string("pattern", pattern),
-            _integer("max_matches", max_matches),
+            max_matches := _integer("max_matches", max_matches),
             min(_integer("window", window), self._context.length * 2),
             _flag("case_sensitive", case_sensitive),
         )
-        return [dict(hit) for hit in hits]
+        return _hits(hits, max_matches)
 
     def count(self, pattern: str, regex: bool = False, case_sensitive: bool = True) -> int:
         """How often a text or regular expression occurs in the whole context."""
@@ -175,12 +207,15 @@ class _Calls:
             _string("pattern", pattern), _flag("regex", regex), _flag("case_sensitive", case_sensitive)
         )
 
+    def rank(self, query: str, k: int = 10) -> list[dict[str, object]]:
+        """The k passages (about 2,000 characters) that fit some words best: start, end, score, document, snippet."""
+        return [dict(passage) for passage in self._context.rank(_string("query", query), _integer("k", k))]
+
     def read_chunk(self, start: int, size: int = 10_000) -> str:
         """Up to size characters from start on."""
-        if _integer("size", size) > MAX_RESULT_CHARS:
-            size = min(size, self._context.length)
-            _bounded([(0, size)])
-        return self._context.read_chunk(_integer("start", start), size)
+        start, size = _integer("start", start), min(_integer("size", size), self._context.length)
+        _bounded([(0, size)])
+        return self._context.read_chunk(start, size)
 
     def snippet(self, offset: int, window: int = 400) -> str:
         """The window characters around a position."""
@@ -193,8 +228,12 @@ class _Calls:
         return self._text(*self._context.line_span(_optional_integer("a", a), _optional_integer("b", b)))
 
     def page(self, n: int) -> str:
-        """Page n of about 3,000 characters, counted from 0."""
-        return self._context.page(_integer("n", n))
+        """Page n, counted from 0: the page of a PDF, the sheet of a workbook, else about 3,000 characters."""
+        return self._text(*self._context.page_span(_integer("n", n)))
+
+    def num_pages(self) -> int:
+        """How many pages there are."""
+        return self._context.num_pages
 
     def chunk(self, size: int = 100_000, overlap: int = 0) -> list[str]:
         """The whole context in pieces of size characters, each beginning with the last overlap of the one before."""
@@ -230,9 +269,7 @@ class _Calls:
 
     def get_document(self, i: int | str) -> str:
         """The text of a document by index, name, or the end of its path where only one has it."""
-        if not isinstance(i, str):
-            i = _integer("i", i)
-        return self._text(*self._context.document_span(i))
+        return self._text(*self._context.document_span(_document("i", i)))
 
     def peek(self, n: int = 2000) -> str:
         """The first n characters of the context."""

@@ -1,32 +1,27 @@
 """Storage: UTF-8 bytes that are addressed by characters.
 
 Everything above this module speaks of characters as in a Python `str`; everything that touches bytes asks
-`TextStore`. The buffer only has to slice, `find` and `count` as `bytes` does, so a memory map can take the
-place of the `bytes` without a change elsewhere.
+`TextStore`, which asks a `Source`: memory or a file.
 """
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import re
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BLOCK_BYTES = 64 * 1024
-_CHUNK_BYTES = 1024 * 1024
+from rlmbox.context import scan
+from rlmbox.context.index import BLOCK_BYTES, Index
+from rlmbox.context.source import Backing, InFile, InMemory, Source, pieces
+
+__all__ = ["BLOCK_BYTES", "TextStore", "Utf8", "encode"]
+
+# Counting the lines of so much takes a few milliseconds.
+_SOON_BYTES = 16 * 1024 * 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # UTF-8 has no other use for these three bytes, so replacing them keeps every position.
 _ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,154 +48,22 @@ def encode(text: str) -> Utf8:
         return Utf8(data, len(text), replaced)
 
 
-def has_byte_order_mark(head: bytes) -> bool:
-    """Whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
-    return any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS)
-
-
-def repair(data: bytes) -> Utf8:
-    """Gives valid UTF-8 for bytes from outside.
-
-    Text with a byte order mark is decoded by it and loses the mark; all else is taken for UTF-8. What is not
-    valid becomes U+FFFD, as with `bytes.decode(errors="replace")`.
-
-    Args:
-        data: The bytes as they were found.
-    """
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            if encoding != "utf-8":
-                text = data.decode(encoding, "replace")
-                # The decoder puts the same character for bad input as stands in good input: count the bad ones.
-                good = data.decode(encoding, "ignore")
-                replaced = text.count(_REPLACEMENT) - good.count(_REPLACEMENT)
-                return Utf8(text.encode(), len(text), replaced)
-            data = data[len(mark) :]
-    if data.isascii():
-        return Utf8(data, len(data))
-    try:
-        return Utf8(data, sum(len(piece) for piece in _decoded(data, "strict")))
-    except UnicodeDecodeError:
-        return _replaced(data)
-
-
-def _decoded(data: bytes, errors: str) -> Iterator[str]:
-    # Piece by piece: a `str` of the whole would need up to four times the memory.
-    decoder = codecs.getincrementaldecoder("utf-8")(errors)
-    view = memoryview(data)
-    for begin in range(0, len(data), _CHUNK_BYTES):
-        yield decoder.decode(bytes(view[begin : begin + _CHUNK_BYTES]), begin + _CHUNK_BYTES >= len(data))
-
-
-def _replaced(data: bytes) -> Utf8:
-    pieces: list[bytes] = []
-    length = marks = 0
-    for piece in _decoded(data, "replace"):
-        length += len(piece)
-        marks += piece.count(_REPLACEMENT)
-        pieces.append(piece.encode())
-    return Utf8(b"".join(pieces), length, marks - data.count(_REPLACEMENT.encode()))
-
-
-class _Index:
-    """How many characters and newlines come before each block of a buffer; both are counted on first use."""
-
-    __slots__ = ("_chars", "_newlines", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self._chars: array[int] | None = None
-        self._newlines: array[int] | None = None
-
-    def aligned(self, position: int) -> int:
-        """Moves a byte position back to the start of its character."""
-        while 0 < position < len(self.data) and self.data[position] & 0xC0 == 0x80:
-            position -= 1
-        return position
-
-    def next_char(self, position: int) -> int:
-        """Gives where the character after the one at `position` begins."""
-        position += 1
-        while position < len(self.data) and self.data[position] & 0xC0 == 0x80:
-            position += 1
-        return position
-
-    def _count_chars(self, begin: int, end: int) -> int:
-        return len(self.data[begin:end].decode())
-
-    @property
-    def chars(self) -> array[int]:
-        if self._chars is None:
-            counts, total, begin = array("Q", [0]), 0, 0
-            for nominal in range(BLOCK_BYTES, len(self.data) + BLOCK_BYTES, BLOCK_BYTES):
-                end = self.aligned(min(nominal, len(self.data)))
-                total += self._count_chars(begin, end)
-                counts.append(total)
-                begin = end
-            self._chars = counts
-        return self._chars
-
-    @property
-    def newlines(self) -> array[int]:
-        if self._newlines is None:
-            counts, total = array("Q", [0]), 0
-            for begin in range(0, len(self.data), BLOCK_BYTES):
-                total += self.data.count(b"\n", begin, begin + BLOCK_BYTES)
-                counts.append(total)
-            self._newlines = counts
-        return self._newlines
-
-    def byte_of(self, char: int) -> int:
-        """Gives where a character begins, by halving its block."""
-        block = min(bisect_right(self.chars, char), len(self.chars) - 1) - 1
-        begin = self.aligned(block * BLOCK_BYTES)
-        end = self.aligned(min((block + 1) * BLOCK_BYTES, len(self.data)))
-        left, held = char - self.chars[block], self.chars[block + 1] - self.chars[block]
-        while left and held != end - begin:
-            middle = self.aligned((begin + end) // 2)
-            if middle == begin:
-                middle = self.next_char(begin)
-            before = self._count_chars(begin, middle)
-            if left < before:
-                end, held = middle, before
-            else:
-                begin, left, held = middle, left - before, held - before
-        return begin + left
-
-    def char_of(self, position: int) -> int:
-        """Gives how many characters begin before a byte position, which is at the start of one."""
-        block = min(position // BLOCK_BYTES, len(self.chars) - 1)
-        return self.chars[block] + self._count_chars(self.aligned(block * BLOCK_BYTES), position)
-
-    def newlines_before(self, position: int) -> int:
-        block = position // BLOCK_BYTES
-        return self.newlines[block] + self.data.count(b"\n", block * BLOCK_BYTES, position)
-
-    def after_newline(self, number: int) -> int:
-        """Gives the position after the newline of that number, from 1."""
-        block = bisect_right(self.newlines, number - 1) - 1
-        position = block * BLOCK_BYTES
-        for _ in range(number - self.newlines[block]):
-            position = self.data.index(b"\n", position) + 1
-        return position
-
-
 class TextStore:
-    """A range of an immutable UTF-8 buffer.
+    """A range of a source of valid UTF-8.
 
     Byte positions are relative to the range and lie at the start of a character; so do those that are
-    returned. Views share the buffer and its index.
+    returned. Views share the source and its index.
 
     Attributes:
         length: Characters.
         size_bytes: Bytes.
     """
 
-    __slots__ = ("_begin", "_data", "_first_char", "_first_newline", "_index", "length", "size_bytes")
+    __slots__ = ("_begin", "_first_char", "_first_newline", "_index", "_source", "length", "size_bytes")
 
-    def __init__(self, index: _Index, begin: int, size_bytes: int, first_char: int, length: int) -> None:
+    def __init__(self, index: Index, begin: int, size_bytes: int, first_char: int, length: int) -> None:
         self._index = index
-        self._data = index.data
+        self._source = index.source
         self._begin = begin
         self._first_char = first_char
         self._first_newline: int | None = None
@@ -209,8 +72,18 @@ class TextStore:
 
     @classmethod
     def of(cls, content: Utf8) -> TextStore:
-        """Gives the store of a whole text."""
-        return cls(_Index(content.data), 0, len(content.data), 0, content.length)
+        """Gives the store of a whole text in memory."""
+        return cls.over(Index(InMemory(content.data)), content.length)
+
+    @classmethod
+    def over(cls, index: Index, length: int) -> TextStore:
+        """Gives the store of all that an index is of.
+
+        Args:
+            index: Of a source of valid UTF-8.
+            length: Its characters.
+        """
+        return cls(index, 0, index.source.size_bytes, 0, length)
 
     @property
     def is_ascii(self) -> bool:
@@ -218,9 +91,57 @@ class TextStore:
         return self.length == self.size_bytes
 
     @property
+    def source(self) -> Source:
+        """The bytes; this text begins in them at `offset`."""
+        return self._source
+
+    @property
+    def offset(self) -> int:
+        """Position in the source where this text begins."""
+        return self._begin
+
+    @property
+    def index(self) -> Index:
+        """The index of the source."""
+        return self._index
+
+    @property
     def buffer(self) -> memoryview:
-        """The bytes, without a copy."""
-        return memoryview(self._data)[self._begin : self._begin + self.size_bytes]
+        """The bytes: without a copy where they are in memory; a text in a file is read into memory first."""
+        if isinstance(self._source, InMemory):
+            return memoryview(self._source.data)[self._begin : self._begin + self.size_bytes]
+        return memoryview(self.read(0, self.size_bytes))
+
+    def backing(self) -> Backing | None:
+        """Gives the range of a file that the text is, or None if it is in memory."""
+        if not isinstance(self._source, InFile):
+            return None
+        return Backing(self._source, self._source.offset + self._begin, self.size_bytes, self.is_ascii)
+
+    def read(self, begin: int, end: int) -> bytes:
+        """Gives the bytes between two positions."""
+        return self._source.read(begin + self._begin, min(end, self.size_bytes) + self._begin)
+
+    def pieces(self, size_bytes: int) -> Iterator[bytes]:
+        """Gives all bytes, some at a time."""
+        return pieces(self._source, self._begin, self._begin + self.size_bytes, size_bytes)
+
+    @property
+    def ends_with_newline(self) -> bool:
+        """Whether the last character is a newline."""
+        return self.size_bytes > 0 and self.read(self.size_bytes - 1, self.size_bytes) == b"\n"
+
+    @property
+    def knows_lines(self) -> bool:
+        """Whether counting the lines takes no time, or little."""
+        return self._index.has_newlines or self._source.size_bytes <= _SOON_BYTES
+
+    @property
+    def line_count(self) -> int:
+        """Lines; the last may lack its newline."""
+        if not self.size_bytes:
+            return 0
+        return self.newlines_before(self.size_bytes) + (not self.ends_with_newline)
 
     def byte_offset(self, char: int) -> int:
         """Gives the byte position of a character position.
@@ -246,15 +167,15 @@ class TextStore:
 
     def aligned(self, position: int) -> int:
         """Moves a byte position back to the start of its character."""
-        return self._index.aligned(position + self._begin) - self._begin
+        return position if self.is_ascii else self._index.aligned(position + self._begin) - self._begin
 
     def next_char(self, position: int) -> int:
         """Gives the byte position of the character after the one at `position`."""
-        return self._index.next_char(position + self._begin) - self._begin
+        return position + 1 if self.is_ascii else self._index.next_char(position + self._begin) - self._begin
 
     def decode(self, begin: int, end: int) -> str:
         """Gives the text between two byte positions."""
-        return self._data[begin + self._begin : min(end, self.size_bytes) + self._begin].decode()
+        return self.read(begin, end).decode()
 
     def before(self, position: int, chars: int) -> str:
         """Gives up to so many characters that end at a byte position."""
@@ -269,7 +190,11 @@ class TextStore:
     def slice(self, start: int | None, end: int | None) -> str:
         """Gives `text[start:end]`."""
         first, last, _ = slice(start, end).indices(self.length)
-        return self.decode(self.byte_offset(first), self.byte_offset(last)) if first < last else ""
+        if first >= last:
+            return ""
+        if not self.is_ascii and last - first <= BLOCK_BYTES // 4:  # to read a little too much beats looking twice
+            return self.after(self.byte_offset(first), last - first)
+        return self.decode(self.byte_offset(first), self.byte_offset(last))
 
     def view(self, start: int | None, end: int | None) -> TextStore:
         """Gives the same range as a store, without a copy."""
@@ -280,12 +205,23 @@ class TextStore:
 
     def find(self, needle: bytes, position: int = 0) -> int:
         """Gives the byte position of the first occurrence from `position` on, or -1."""
-        found = self._data.find(needle, position + self._begin, self._begin + self.size_bytes)
-        return found - self._begin if found >= 0 else -1
+        return next(self.occurrences(needle, position), -1)
 
-    def count(self, needle: bytes) -> int:
+    def occurrences(self, needle: bytes, position: int = 0, tick: scan.Tick = lambda: None) -> Iterator[int]:
+        """Gives the byte positions of occurrences that do not overlap.
+
+        Args:
+            needle: What to look for.
+            position: Where to begin.
+            tick: Called now and then; what it raises ends the search.
+        """
+        end = self._begin + self.size_bytes
+        for found in scan.occurrences(self._source, needle, position + self._begin, end, tick):
+            yield found - self._begin
+
+    def count(self, needle: bytes, tick: scan.Tick = lambda: None) -> int:
         """Counts the occurrences that do not overlap."""
-        return self._data.count(needle, self._begin, self._begin + self.size_bytes)
+        return scan.count(self._source, needle, self._begin, self._begin + self.size_bytes, tick)
 
     def _newlines_before_range(self) -> int:
         if self._first_newline is None:
@@ -308,4 +244,7 @@ class TextStore:
 
     def sha256(self) -> str:
         """Gives the SHA-256 of the bytes, in hexadecimal."""
-        return hashlib.sha256(self.buffer).hexdigest()
+        digest = hashlib.sha256()
+        for piece in self.pieces(1024 * 1024):
+            digest.update(piece)
+        return digest.hexdigest()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from rlmbox.context.characters import Kind, merged
 from rlmbox.context.pattern import Group, Leaf, Node, Repeat, TextEnd, WordBoundary, read_pattern
+from rlmbox.context.traits import Traits, traits_of
 
 _NEVER = r"[^\x{0}-\x{10ffff}]"
 _MAX_LOOKUPS = 100_000
@@ -31,6 +32,8 @@ class Translation:
         looks_back: Whether the character before a match is consumed.
         positions: How many characters the pattern speaks of, repetitions written out; a pattern without endless
             repetitions matches no more.
+        is_bounded: Whether it has no endless repetitions.
+        traits: What every match has, or has not.
     """
 
     text: str
@@ -38,6 +41,8 @@ class Translation:
     ends: tuple[int, ...]
     looks_back: bool
     positions: int
+    is_bounded: bool
+    traits: Traits
 
 
 def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: bool) -> Translation:
@@ -58,7 +63,13 @@ def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: 
     text = writer.branches(branches, "edge", "edge")
     prefix = "(?i)" if ignore_case else ""
     return Translation(
-        prefix + text, tuple(writer.starts), tuple(writer.ends), writer.leads, max(1, _positions(branches))
+        text=prefix + text,
+        starts=tuple(writer.starts),
+        ends=tuple(writer.ends),
+        looks_back=writer.leads,
+        positions=max(1, _positions(branches)),
+        is_bounded=_is_bounded(branches),
+        traits=traits_of(branches, ignore_case=ignore_case),
     )
 
 
@@ -169,6 +180,18 @@ def _only_flags(nodes: Sequence[Node]) -> bool:
 
 def _positions(branches: Sequence[Sequence[Node]]) -> int:
     return sum(_positions_of(node) for nodes in branches for node in nodes)
+
+
+def _is_bounded(branches: Sequence[Sequence[Node]]) -> bool:
+    return all(_is_bounded_node(node) for nodes in branches for node in nodes)
+
+
+def _is_bounded_node(node: Node) -> bool:
+    if isinstance(node, Group):
+        return _is_bounded(node.branches)
+    if isinstance(node, Repeat):
+        return node.suffix[0] not in "*+" and not node.suffix.rstrip("?").endswith(",}") and _is_bounded_node(node.node)
+    return True
 
 
 def _positions_of(node: Node) -> int:
