@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlmbox.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
+from rlmbox.calls import Calls
 from rlmbox.errors import (
     BudgetExceeded,
     ConfigError,
@@ -19,7 +20,10 @@ from rlmbox.errors import (
     SubcallLimitExceeded,
     TokenLimitExceeded,
 )
+from rlmbox.ledger import Account
+from rlmbox.models.base import Model
 from rlmbox.models.prices import FlatPrice
+from rlmbox.models.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message, Usage
 
@@ -53,22 +57,27 @@ class Charging:
         return Completion("ok", Usage(5, 0, used, 0, 1), self.name)
 
 
+async def ask(budget: Budget, model: Model, account: Account | None = None) -> Decimal:
+    """Makes one request, without a second attempt; gives its cost."""
+    once = Calls(budget, retries=RetryPolicy(attempts=1, failures_to_open=0))
+    return (await once.complete(model, ASK, account=account or budget.root)).cost_usd
+
+
 def limits(**fields: object) -> Limits:
     return Limits(**{"cost_limit_usd": "100000", "max_output_tokens": 1_000, **fields})  # type: ignore[arg-type]
 
 
 async def test_a_settled_request_is_charged_what_it_used() -> None:
     budget = Budget(limits())
-    _, cost = await budget.complete(Charging(10), ASK, account="root")
-    assert cost == 15
+    assert await ask(budget, Charging(10)) == 15
     assert budget.cost.total_usd == budget.cost.root_usd == 15
     assert budget.usage == Usage(5, 0, 10, 0, 1)
 
 
 async def test_cost_is_told_apart_by_account_and_model() -> None:
     budget = Budget(limits())
-    await budget.complete(Charging(10), ASK, account="root")
-    await budget.complete(Charging(20), ASK, account="recursive")
+    await ask(budget, Charging(10))
+    await ask(budget, Charging(20), budget.root.below())
     cost = budget.cost
     assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (40, 15, 25)
     assert dict(cost.by_model) == {"charging": 40}
@@ -77,7 +86,7 @@ async def test_cost_is_told_apart_by_account_and_model() -> None:
 async def test_a_request_that_cannot_be_paid_for_is_not_sent() -> None:
     model, budget = Charging(10), Budget(limits(cost_limit_usd="100"))
     with pytest.raises(BudgetExceeded, match="cost_limit_usd=100") as raised:
-        await budget.complete(model, ASK, account="root")
+        await ask(budget, model)
     assert model.asked == []
     assert raised.value.limit == 100
     assert raised.value.used > 100
@@ -85,24 +94,24 @@ async def test_a_request_that_cannot_be_paid_for_is_not_sent() -> None:
 
 async def test_the_reply_is_shortened_to_what_is_left() -> None:
     model, budget = Charging(10), Budget(limits(cost_limit_usd="500"))
-    await budget.complete(model, ASK, account="root")
+    await ask(budget, model)
     assert model.asked == [500 - worst_input_tokens(ASK)]
 
 
 async def test_a_reply_is_not_shortened_below_what_is_of_use() -> None:
     model = Charging(10)
     least = worst_input_tokens(ASK) + MIN_OUTPUT_TOKENS
-    await Budget(limits(cost_limit_usd=least)).complete(model, ASK, account="root")
+    await ask(Budget(limits(cost_limit_usd=least)), model)
     assert model.asked == [MIN_OUTPUT_TOKENS]
     with pytest.raises(BudgetExceeded):
-        await Budget(limits(cost_limit_usd=least - 1)).complete(model, ASK, account="root")
+        await ask(Budget(limits(cost_limit_usd=least - 1)), model)
 
 
 async def test_a_request_waits_for_others_to_settle_when_that_may_make_room() -> None:
     model, budget = Charging(10), Budget(limits(cost_limit_usd="1100"))
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(lambda: budget.complete(model, ASK, account="recursive"))
+            tasks.start_soon(lambda: ask(budget, model, budget.root.below()))
     assert len(model.asked) == 20
     assert budget.cost.total_usd == model.charged == 300
 
@@ -110,21 +119,23 @@ async def test_a_request_waits_for_others_to_settle_when_that_may_make_room() ->
 async def test_a_token_limit_is_kept_like_money() -> None:
     model, budget = Charging(10), Budget(limits(max_tokens=200))
     with pytest.raises(TokenLimitExceeded, match="max_tokens=200"):
-        await budget.complete(model, ASK, account="root")
+        await ask(budget, model)
     assert model.asked == []
 
 
 async def test_a_failure_that_was_not_billed_costs_nothing() -> None:
     budget = Budget(limits())
     with pytest.raises(ModelError):
-        await budget.complete(Charging(10, [ModelError("401", status=401)]), ASK, account="root")
+        await ask(budget, Charging(10, [ModelError("401", status=401)]))
     assert budget.cost.total_usd == 0
 
 
 async def test_a_failure_that_may_have_been_billed_stays_charged_with_its_worst_case() -> None:
     budget = Budget(limits())
     with pytest.raises(ModelError):
-        await budget.complete(Charging(10, [ModelError("reset", possibly_billed=True)]), ASK, account="root")
+        await Calls(budget).complete(
+            Charging(10, [ModelError("reset", possibly_billed=True)]), ASK, account=budget.root
+        )
     assert budget.cost.total_usd == worst_input_tokens(ASK) + 1_000
 
 
@@ -132,16 +143,16 @@ async def test_a_cancelled_request_stays_charged_with_its_worst_case() -> None:
     budget = Budget(limits())
     model = ScriptedModel(["late"], price=DOLLAR_A_TOKEN, delay_s=5)
     with anyio.move_on_after(0.05):
-        await budget.complete(model, ASK, account="root")
+        await ask(budget, model)
     assert budget.cost.total_usd == worst_input_tokens(ASK) + 1_000
 
 
 async def test_usage_beyond_the_reservation_is_charged_in_full_and_stops_the_run() -> None:
     model, budget = Charging(5_000), Budget(limits(cost_limit_usd="2000"))
-    await budget.complete(model, ASK, account="root")
+    await ask(budget, model)
     assert budget.cost.total_usd == 5_005
     with pytest.raises(BudgetExceeded):
-        await budget.complete(model, ASK, account="root")
+        await ask(budget, model)
 
 
 def test_an_unknown_price_is_refused_where_a_limit_was_set() -> None:
@@ -241,7 +252,7 @@ async def test_no_mix_of_replies_failures_and_cancellations_overshoots(limit: in
 
         try:
             with anyio.move_on_after(0.001 if reply == "cancelled" else 60):
-                await budget.complete(Model(), ASK, account="recursive")
+                await ask(budget, Model(), budget.root.below())
         except (ModelError, BudgetExceeded):
             pass
 
@@ -249,3 +260,105 @@ async def test_no_mix_of_replies_failures_and_cancellations_overshoots(limit: in
         for reply in replies:
             tasks.start_soon(one, reply)
     assert really_charged <= budget.cost.total_usd <= limit
+
+
+async def test_under_load_replies_are_shortened_to_what_is_left_and_none_below_what_is_of_use() -> None:
+    model, limit = Charging(200), 16_000
+    budget = Budget(limits(cost_limit_usd=limit))
+    refused = 0
+
+    async def one() -> None:
+        nonlocal refused
+        try:
+            await ask(budget, model, budget.root.below())
+        except BudgetExceeded:
+            refused += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(one)
+    assert len(model.asked) + refused == 100
+    assert refused > 0
+    assert min(model.asked) >= MIN_OUTPUT_TOKENS
+    assert any(MIN_OUTPUT_TOKENS < asked < 1_000 for asked in model.asked)
+    assert budget.cost.total_usd == model.charged <= limit
+    assert limit - model.charged < worst_input_tokens(ASK) + MIN_OUTPUT_TOKENS
+
+
+async def test_a_share_is_not_exceeded_and_counts_for_all_above_it() -> None:
+    budget, model = Budget(limits(cost_limit_usd="5000")), Charging(200)
+    child = budget.root.below(cost_limit_usd=Decimal(1_500))
+    grandchild = child.below(cost_limit_usd=Decimal(1_000_000))
+    while budget.fits(model, worst_input_tokens(ASK), MIN_OUTPUT_TOKENS, account=grandchild):
+        await ask(budget, model, grandchild)
+    with pytest.raises(BudgetExceeded, match="of this session") as raised:
+        await ask(budget, model, grandchild)
+    assert raised.value.depth == 1
+    assert raised.value.limit == 1_500
+    assert 1_000 < budget.spent_usd == model.charged <= 1_500
+    await ask(budget, model)
+    assert dict(budget.cost.by_depth) == {0: 205, 2: model.charged - 205}
+
+
+async def test_a_share_of_tokens_narrows_in_the_same_way() -> None:
+    budget, model = Budget(limits(max_tokens=100_000)), Charging(300)
+    with pytest.raises(TokenLimitExceeded, match="max_tokens=100 of this session") as raised:
+        await ask(budget, model, budget.root.below(max_tokens=100))
+    assert raised.value.depth == 1
+    assert model.asked == []
+
+
+async def test_room_that_is_set_aside_is_there_when_nothing_else_is() -> None:
+    budget, model = Budget(limits(cost_limit_usd="2000")), Charging(200)
+    held = budget.hold(model, 100, 300, account=budget.root, most_share=0.5)
+    assert held is not None
+    while budget.fits(model, worst_input_tokens(ASK), MIN_OUTPUT_TOKENS, account=budget.root):
+        await ask(budget, model)
+    assert not budget.fits(model, 100, 300, account=budget.root)
+    assert budget.fits(model, 100, 300, account=held)
+    reservation = await budget.reserve(model, 100, 300, account=held)
+    assert reservation.max_output_tokens == 300
+    budget.abandon(reservation)
+    assert budget.spent_usd <= 2_000
+
+
+def test_no_more_is_set_aside_than_a_share_of_what_is_left() -> None:
+    budget, model = Budget(limits(cost_limit_usd="1000")), Charging()
+    assert budget.hold(model, 100, 151, account=budget.root, most_share=0.25) is None
+    held = budget.hold(model, 100, 150, account=budget.root, most_share=0.25)
+    assert held is not None
+    assert {left.name: left.left for left in budget.left(budget.root)}["usd"] == 750
+    budget.give_back(held)
+    budget.give_back(held)
+    assert {left.name: left.left for left in budget.left(budget.root)}["usd"] == 1_000
+
+
+async def test_what_may_not_have_been_charged_is_told_apart() -> None:
+    budget = Budget(limits())
+    await ask(budget, Charging(10))
+    with pytest.raises(ModelError):
+        await ask(budget, Charging(10, [ModelError("reset", possibly_billed=True)]))
+    assert budget.cost.uncertain_usd == worst_input_tokens(ASK) + 1_000
+    assert budget.cost.total_usd - budget.cost.uncertain_usd == 15
+
+
+async def test_input_that_is_written_to_a_cache_is_reserved_at_its_dearer_price() -> None:
+    price = FlatPrice(Decimal(1_000_000), Decimal(0), origin="test", cache_write_usd_per_mtok=Decimal(2_000_000))
+    model = ScriptedModel([Completion("ok", Usage(10, 0, 0, 0, 1, 10), "writes")], name="writes", price=price)
+    budget = Budget(limits(cost_limit_usd="100"))
+    reservation = await budget.reserve(model, 10, 100, account=budget.root)
+    assert reservation.worst_usd == 20
+    assert budget.settle(reservation, Usage(10, 0, 0, 0, 1, 10)) == 20
+    budget.check(budget.root)
+
+
+@pytest.mark.parametrize(("used", "overshot"), [(400, False), (401, True)])
+async def test_a_limit_that_is_overshot_is_said_and_one_that_is_met_is_not(used: int, overshot: bool) -> None:
+    budget = Budget(limits(max_tokens=500))
+    reservation = await budget.reserve(Charging(), 100, 400, account=budget.root)
+    budget.settle(reservation, Usage(100, 0, used, 0, 1))
+    if not overshot:
+        budget.check(budget.root)
+        return
+    with pytest.raises(TokenLimitExceeded, match="501 tokens are used, more than max_tokens=500"):
+        budget.check(budget.root)

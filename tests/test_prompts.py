@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rlmbox import Context
 from rlmbox.budget import Budget, Limits
+from rlmbox.concluding import Remaining
 from rlmbox.context.repl import repl_functions
 from rlmbox.prompts import question_prompt, system_prompt
 from rlmbox.run import Place, Run
@@ -13,7 +14,7 @@ from rlmbox.subcalls import Subcalls
 from rlmbox.testing import ScriptedModel
 
 
-async def _nobody(question: str, context: Context, number: int) -> object:
+async def _nobody(question: str, context: Context, share: object) -> object:
     raise AssertionError
 
 
@@ -21,7 +22,9 @@ def functions() -> tuple[object, ...]:
     context = Context.from_text("text")
     model = ScriptedModel([])
     run = Run(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
-    return (*repl_functions(context), *Subcalls(Place.root(run), context, _nobody).functions())  # type: ignore[arg-type]
+    place = Place.root(run)
+    remaining = Remaining(place, model, 30, lambda: 0)
+    return (*repl_functions(context), *Subcalls(place, context, _nobody).functions(), remaining.function())  # type: ignore[arg-type]
 
 
 def test_the_system_prompt_is_the_one_that_was_reviewed() -> None:
@@ -34,7 +37,16 @@ def test_the_system_prompt_is_the_one_that_was_reviewed() -> None:
 
 def test_the_system_prompt_lists_every_function_with_its_signature() -> None:
     prompt = system_prompt(functions())  # type: ignore[arg-type]
-    for name in ("ctx.search", "ctx.find", "peek", "llm_query", "llm_query_batched", "ask_chunks", "rlm_query"):
+    for name in (
+        "ctx.search",
+        "ctx.find",
+        "peek",
+        "llm_query",
+        "llm_query_batched",
+        "ask_chunks",
+        "rlm_query",
+        "budget",
+    ):
         assert re.search(rf"^- `{re.escape(name)}\(.*\) -> .+`: .+", prompt, re.MULTILINE), name
 
 
@@ -44,3 +56,8 @@ def test_the_question_prompt_shows_facts_about_the_text_and_not_the_text() -> No
     assert "How long?" in prompt
     assert "2006" in prompt
     assert "hidden" not in prompt
+
+
+def test_the_question_prompt_says_what_there_is_to_spend() -> None:
+    assert "Left to spend: 30 of 30 turns." in question_prompt("?", {}, left="30 of 30 turns")
+    assert "Left to spend" not in question_prompt("?", {})

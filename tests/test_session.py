@@ -372,7 +372,7 @@ async def test_wall_time_ends_the_run_wherever_it_is(code: str) -> None:
         with pytest.raises(TimeLimitExceeded, match="max_seconds") as raised:
             await RLM(model, sub_model=slow, limits=Limits(max_seconds=0.4)).aask("?", TEXT)
     assert raised.value.partial is not None
-    assert raised.value.used >= 0.4
+    assert raised.value.used >= 0.8 * 0.4  # a fifth of the time is for the last answer
 
 
 async def test_a_provider_that_fails_for_good_ends_the_run_with_what_there_was() -> None:

@@ -5,10 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from rlmbox import RLM, Limits
-from rlmbox.errors import ModelError
+from rlmbox import RLM, Context, Limits, Session
+from rlmbox.budget import Budget
+from rlmbox.errors import BudgetExceeded, ModelError, RecursionDepthExceeded, SubcallLimitExceeded
 from rlmbox.events import Event
 from rlmbox.models.prices import FlatPrice
+from rlmbox.run import Run
+from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
 
 PENNY = FlatPrice(Decimal(10_000), Decimal(10_000), origin="test")
@@ -66,9 +69,37 @@ async def test_a_batch_takes_pairs_and_dictionaries_as_prompts() -> None:
 
 
 async def test_one_failed_item_of_a_batch_does_not_lose_the_others() -> None:
-    sub = ScriptedModel({"a": "1", "b": ModelError("500: broken", retryable=True), "c": "3"}, name="sub")
+    sub = ScriptedModel({"a": "1", "b": ModelError("400: broken"), "c": "3"}, name="sub")
     values = await value_of("FINAL(llm_query_batched(['a', 'b', 'c']))", sub)
-    assert values == ["1", "Error: ModelError: 500: broken", "3"]
+    assert values == ["1", "Error: ModelError: 400: broken", "3"]
+
+
+async def test_a_limit_that_a_part_of_a_batch_meets_loses_nothing_that_was_paid_for() -> None:
+    code = "r = llm_query_batched(['a', 'b', 'c', 'd'])\nprint(r)"
+    root = ScriptedModel([repl(code), "FINAL_VAR(r)"], name="root")
+    answer = await RLM(root, sub_model=echo(), limits=Limits(max_subcalls=3)).aask("q?", "some text")
+    assert answer.value[:3] == ["A", "B", "C"]  # type: ignore[index]
+    assert answer.value[3].startswith("Error: SubcallLimitExceeded")  # type: ignore[index]
+    assert "1 of the 4 calls of a batch were not made: the run made 3 sub-calls" in root.requests[1][-1].content
+
+
+async def test_a_limit_that_a_whole_batch_meets_ends_the_run() -> None:
+    code = "while True:\n    try:\n        llm_query_batched(['a', 'b'])\n    except BaseException:\n        pass"
+    root = ScriptedModel([repl(code)], name="root")
+    sub = echo()
+    with pytest.raises(SubcallLimitExceeded):
+        await RLM(root, sub_model=sub, limits=Limits(max_subcalls=5)).aask("q?", "some text")
+    assert len(sub.requests) == 5
+
+
+async def test_money_that_runs_out_within_a_batch_leaves_what_it_has_paid_for() -> None:
+    sub = ScriptedModel(["x" * 400] * 200, name="sub", price=PENNY)
+    code = "r = llm_query_batched(['a' * 200] * 100)\nFINAL(len([x for x in r if not x.startswith('Error')]))"
+    root = ScriptedModel([repl(code)], name="root")
+    answer = await RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="60")).aask("q?", "some text")
+    assert 0 < answer.value == len(sub.requests) < 100  # type: ignore[operator]
+    assert answer.cost.total_usd <= 60
+    assert answer.cost.uncertain_usd == 0
 
 
 async def test_a_batch_stays_within_its_concurrency_and_uses_it() -> None:
@@ -108,9 +139,9 @@ async def test_code_can_name_the_models_of_the_run_only() -> None:
 
 
 async def test_a_failed_query_can_be_caught_by_code() -> None:
-    sub = ScriptedModel([ModelError("429: slow down", retryable=True)], name="sub")
+    sub = ScriptedModel([ModelError("402: no credit")], name="sub")
     code = "try:\n    llm_query('a')\nexcept RuntimeError as error:\n    FINAL(str(error))"
-    assert await value_of(code, sub) == "ModelError: 429: slow down"
+    assert await value_of(code, sub) == "ModelError: 402: no credit"
 
 
 async def test_json_is_parsed_also_within_a_fence() -> None:
@@ -167,7 +198,7 @@ async def test_a_slow_sub_call_is_given_up_and_the_run_goes_on() -> None:
 
     code = "try:\n    llm_query('a')\nexcept RuntimeError as error:\n    FINAL(str(error))"
     sub = Deaf(["late"], name="sub", delay_s=30, price=PENNY)
-    assert "longer than 0.1 s" in str(await value_of(code, sub, subcall_timeout_s=0.1, cost_limit_usd="1000000"))
+    assert "no reply within 0.1 s" in str(await value_of(code, sub, subcall_timeout_s=0.1, cost_limit_usd="1000000"))
 
 
 def child_script(*replies: str) -> ScriptedModel:
@@ -190,11 +221,125 @@ async def test_children_of_a_batch_keep_their_order() -> None:
     assert await value_of(code, sub) == ["1!", "2!", "3!"]
 
 
-async def test_children_nest_up_to_the_depth_limit() -> None:
-    nested = repl("try:\n    FINAL(rlm_query('deeper'))\nexcept RuntimeError as error:\n    FINAL(str(error))")
-    value = await value_of("FINAL(rlm_query('deep'))", child_script(nested, nested, nested), max_depth=2)
-    assert "RecursionDepthExceeded" in str(value)
-    assert "max_depth=2" in str(value)
+async def test_at_the_deepest_level_rlm_query_becomes_llm_query_and_says_so() -> None:
+    seen: list[Event] = []
+    deep = repl("a = rlm_query('how many?', 'one two')\nb = rlm_query('again?', 'three')\nprint(a, b)")
+    sub = ScriptedModel([deep, "two", "one", "FINAL_VAR(a)"], name="sub")
+    root = ScriptedModel([repl("FINAL(rlm_query('deep'))")], name="root")
+    rlm = RLM(root, sub_model=sub, limits=Limits(max_depth=1), hooks=[seen.append])
+    assert (await rlm.aask("q", "text")).text == "two"
+    assert [message.content for message in sub.requests[1]] == ["how many?\n\none two"]
+    told = sub.requests[-1][-1].content
+    assert told.count("rlm_query was answered as llm_query") == 1
+    assert "at depth 1, the deepest" in told
+    assert "at depth 1, the deepest" in sub.requests[0][0].content
+    assert max(event.depth for event in seen) == 1
+    functions = [event.function for event in seen if event.kind == "subcall_started"]  # type: ignore[attr-defined]
+    assert functions == ["rlm_query", "rlm_query as llm_query", "rlm_query as llm_query"]
+
+
+async def test_at_the_deepest_level_a_batch_of_children_becomes_a_batch_of_queries() -> None:
+    code = "FINAL(rlm_query_batched(['a', 'b'], ['1', '2']))"
+    assert await value_of(code, echo(), max_depth=0) == ["A\n\n1", "B\n\n2"]
+
+
+async def test_at_the_deepest_level_a_text_that_no_model_can_read_is_refused() -> None:
+    code = "try:\n    rlm_query('a', 'x' * 301)\nexcept ValueError as error:\n    FINAL(str(error))"
+    sub = ScriptedModel([], name="sub", window_tokens=100)
+    assert "at most 300 characters, and the text has 301" in str(await value_of(code, sub, max_depth=0))
+
+
+async def test_the_host_refuses_a_session_below_the_deepest_whatever_asks_for_it() -> None:
+    run = Run(echo(), echo(), Budget(Limits(max_depth=1)), MontySandbox)
+    context = Context.from_text("text")
+    root = Session(run, "q", context)
+    child = Session(run, "q", context, parent=root)
+    with pytest.raises(RecursionDepthExceeded, match="max_depth=1"):
+        Session(run, "q", context, parent=child)
+
+
+async def test_a_child_can_be_given_fewer_turns_and_says_what_it_found_within_them() -> None:
+    sub = child_script(repl("x = 1"), "FINAL(probably May)")
+    value = await value_of("FINAL(rlm_query('when?', max_turns=1))", sub)
+    assert value == "[INCOMPLETE: no final answer after 1 turns (max_turns)] probably May"
+
+
+async def test_a_child_without_an_answer_at_its_limit_is_an_error_of_the_cell_and_not_of_the_run() -> None:
+    code = "try:\n    rlm_query('when?', max_turns=1)\nexcept RuntimeError as error:\n    FINAL(str(error))"
+    value = await value_of(code, child_script(repl("x = 1")), last_answer=False)
+    assert value == "MaxTurnsExceeded: no final answer after 1 turns (max_turns)"
+
+
+async def test_a_child_cannot_be_given_more_turns_than_its_parent_has() -> None:
+    sub = ScriptedModel([repl("x = 1")] * 10, name="sub")
+    code = "try:\n    rlm_query('q', max_turns=9)\nexcept RuntimeError as error:\n    FINAL(str(error))"
+    assert "after 2 turns" in str(await value_of(code, sub, max_turns=2, last_answer=False))
+
+
+async def test_a_childs_share_of_money_ends_the_child_and_not_the_run() -> None:
+    sub = ScriptedModel([repl("x = 1")] * 30, name="sub", price=PENNY)
+    code = "try:\n    rlm_query('q', cost_limit_usd=200)\nexcept RuntimeError as error:\n    FINAL(str(error))"
+    root = ScriptedModel([repl(code), "FINAL(the run went on)"], name="root", price=PENNY)
+    limits = Limits(cost_limit_usd="100000", last_answer=False)
+    answer = await RLM(root, sub_model=sub, limits=limits).aask("q", "text")
+    assert "BudgetExceeded" in answer.text
+    assert "cost_limit_usd=200 of this session" in answer.text
+    assert 0 < answer.cost.recursive_usd <= 200
+
+
+async def test_the_runs_limit_holds_for_a_child_whose_share_is_wider() -> None:
+    sub = ScriptedModel([repl("x = 1")] * 99, name="sub", price=PENNY)
+    root = ScriptedModel([repl("FINAL(rlm_query('q', cost_limit_usd=1000000))")], name="root", price=PENNY)
+    with pytest.raises(BudgetExceeded) as raised:
+        await RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="400")).aask("q", "text")
+    assert raised.value.limit == 400
+    assert raised.value.partial is not None
+    assert raised.value.partial.cost_usd <= 400
+
+
+@pytest.mark.parametrize(
+    ("argument", "error"),
+    [
+        ("max_turns=0", "max_turns"),
+        ("max_turns=True", "max_turns"),
+        ("cost_limit_usd=-1", "cost_limit_usd"),
+        ("cost_limit_usd='much'", "cost_limit_usd"),
+        ("cost_limit_usd=float('nan')", "cost_limit_usd"),
+    ],
+)
+async def test_a_share_that_is_no_limit_is_an_error_of_the_cell(argument: str, error: str) -> None:
+    code = f"try:\n    rlm_query('q', {argument})\nexcept ValueError as error:\n    FINAL(str(error))"
+    assert error in str(await value_of(code, echo()))
+
+
+async def test_a_share_of_money_for_a_model_without_a_known_price_is_refused() -> None:
+    code = "try:\n    rlm_query('q', cost_limit_usd=1)\nexcept ValueError as error:\n    FINAL(str(error))"
+    assert "the price of sub is not known; limit the child by max_turns" in str(await value_of(code, echo(price=None)))
+
+
+async def test_code_can_ask_what_is_left() -> None:
+    left = await value_of("llm_query('a')\nFINAL(budget())", echo(), max_turns=7, cost_limit_usd="2", max_seconds=100)
+    assert isinstance(left, dict)
+    assert {name: left[name] for name in ("depth", "max_depth", "turns", "subcalls", "tokens")} == {
+        "depth": 0,
+        "max_depth": 3,
+        "turns": 6,
+        "subcalls": 199,
+        "tokens": None,
+    }
+    assert left["usd"] == 2
+    assert 60 < left["seconds"] <= 80  # a fifth is for the last answer
+
+
+async def test_a_child_is_told_its_depth_and_what_its_share_has_left() -> None:
+    sub = ScriptedModel([repl("FINAL(json.dumps(budget()))")], name="sub", price=PENNY)
+    root = ScriptedModel([repl("FINAL(rlm_query('q', max_turns=4, cost_limit_usd=5000))")], name="root")
+    limits = Limits(cost_limit_usd="1000000", last_answer=False)
+    left = json.loads((await RLM(root, sub_model=sub, limits=limits).aask("q", "text")).text)
+    assert (left["depth"], left["turns"]) == (1, 3)
+    assert 4_000 < left["usd"] < 5_000
+    assert "4 of 4 turns" in sub.requests[0][1].content
+    assert "$5000.0000 of $5000.0000" in sub.requests[0][1].content
 
 
 async def test_a_childs_events_name_its_parent_and_depth() -> None:

@@ -1,9 +1,11 @@
-"""Limits of a run and the one ledger that keeps them.
+"""The one ledger of a run, and the limits that it keeps.
 
 Before every request its worst case is reserved; after it the actual cost is settled. A request is sent only
 when everything that was spent, everything that is reserved and its own worst case fit under the limit together,
 so the limit holds however many requests are under way. A request whose outcome is not known stays charged with
-its worst case.
+its worst case, and is told apart as uncertain.
+
+Requests are reserved and settled on one event loop; the sums may be read from any thread.
 """
 
 from __future__ import annotations
@@ -12,133 +14,28 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
-from typing import Literal
+from dataclasses import replace
+from decimal import Decimal
 
 import anyio
 
 from rlmbox.errors import (
-    BudgetExceeded,
-    ConfigError,
-    LimitExceeded,
-    ModelError,
     PriceUnknown,
     RecursionDepthExceeded,
     SubcallLimitExceeded,
-    TokenLimitExceeded,
+    TimeLimitExceeded,
 )
-from rlmbox.models.base import Model
-from rlmbox.types import CellLimits, Completion, Cost, Message, Usage
-
-DEFAULT_COST_LIMIT_USD = Decimal("5.00")
-"""The limit of a run for which none is set. It is kept where prices are known; a limit that is set is always kept."""
+from rlmbox.ledger import NOTHING, Account, Books, Hold, Left, Pool, Reservation
+from rlmbox.limits import DEFAULT_COST_LIMIT_USD as DEFAULT_COST_LIMIT_USD
+from rlmbox.limits import Limits as Limits
+from rlmbox.models.base import Model, Price
+from rlmbox.types import Cost, Message, Report, Usage
 
 MIN_OUTPUT_TOKENS = 256
 """Shortest reply that is worth paying for: below it a run ends instead of asking for less."""
 
 _TOKENS_PER_MESSAGE = 16  # role and separators, in every provider's format
-
-Account = Literal["root", "recursive"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a run may use; children share their root's.
-
-    Attributes:
-        cost_limit_usd: US dollars of the whole tree; a string, number or `Decimal`. None for no limit. An unknown
-            price is an error when you set a limit; the default of 5.00 then is not kept, and the run says so.
-        max_turns: Turns of each session.
-        max_depth: Nesting of sessions; 0 forbids children.
-        max_subcalls: Calls to other models, children included, in the whole tree.
-        max_tokens: Tokens sent and received by the whole tree. None for no limit.
-        max_seconds: Wall time of the whole tree. None for no limit.
-        max_output_tokens: Longest reply asked for, reasoning included.
-        concurrency: Requests of sub-calls under way at once in the whole tree; more wait.
-        subcall_timeout_s: Seconds after which a sub-call's request is given up.
-        observation_chars: Longest message to the model about what its cells gave.
-        cell: What one cell may use.
-    """
-
-    cost_limit_usd: Decimal | str | float | None = DEFAULT_COST_LIMIT_USD
-    max_turns: int = 30
-    max_depth: int = 3
-    max_subcalls: int = 200
-    max_tokens: int | None = None
-    max_seconds: float | None = None
-    max_output_tokens: int = 16_384
-    concurrency: int = 10
-    subcall_timeout_s: float = 60.0
-    observation_chars: int = 20_000
-    cell: CellLimits = CellLimits()
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ConfigError: A limit is not a number or out of its range.
-        """
-        if self.cost_limit_usd is not None and self.cost_limit_usd is not DEFAULT_COST_LIMIT_USD:
-            try:
-                amount = Decimal(str(self.cost_limit_usd))
-            except InvalidOperation:
-                raise ConfigError(f"cost_limit_usd is an amount such as '2.00', not {self.cost_limit_usd!r}") from None
-            if not amount.is_finite() or amount < 0:
-                raise ConfigError(f"cost_limit_usd is 0 or more, not {self.cost_limit_usd!r}")
-            object.__setattr__(self, "cost_limit_usd", amount)
-        least = {"max_turns": 1, "max_depth": 0, "max_subcalls": 0, "max_output_tokens": 1, "concurrency": 1}
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-                raise ConfigError(f"{name} is a whole number of at least {smallest}, not {value!r}")
-        for name in ("max_tokens", "max_seconds", "subcall_timeout_s", "observation_chars"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
-                raise ConfigError(f"{name} is a number above 0, not {value!r}")
-
-    @property
-    def cost_limit_is_default(self) -> bool:
-        """Whether nobody set the cost limit."""
-        return self.cost_limit_usd is DEFAULT_COST_LIMIT_USD
-
-
-@dataclass(slots=True)
-class Reservation:
-    """Room in the ledger for one request, until it is settled or abandoned.
-
-    Attributes:
-        model: The model that will be asked.
-        account: Who asks.
-        max_output_tokens: Longest reply that was reserved for.
-        worst: The most that the request can use.
-        worst_usd: The most that it can cost.
-    """
-
-    model: Model
-    account: Account
-    max_output_tokens: int
-    worst: Usage
-    worst_usd: Decimal
-    open: bool = True
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """Sums of a whole tree of sessions; used under the budget's lock."""
-
-    usage: Usage = Usage()
-    spent_usd: dict[tuple[Account, str], Decimal] = field(default_factory=dict)
-    reserved_tokens: int = 0
-    reserved_usd: Decimal = Decimal(0)
-    reservations: int = 0
-    subcalls: int = 0
-    unknown: bool = False
-
-    @property
-    def total_usd(self) -> Decimal:
-        return sum(self.spent_usd.values(), Decimal(0))
+_PROBE_TOKENS = 1_000
 
 
 class Budget:
@@ -146,42 +43,60 @@ class Budget:
 
     Args:
         limits: What the run may use.
+
+    Attributes:
+        root: The account of the root session's turns; every other account is below it.
+        began_s: When the run began, on the monotonic clock.
+        end_s: When `max_seconds` are over, on the monotonic clock.
+        deadline_s: When work has to end so that there is time for a last answer.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.deadline_s = time.monotonic() + limits.max_seconds if limits.max_seconds else math.inf
+        self.began_s = time.monotonic()
+        self.end_s = self.began_s + limits.max_seconds if limits.max_seconds else math.inf
+        self.deadline_s = self.end_s - limits.last_answer_s
+        self.root = Account(0, (Pool(0, limits.money, limits.max_tokens),))
         self._lock = threading.Lock()
-        self._ledger = _Ledger()
-        self._changed = anyio.Event()
+        self._books = Books()
+        self._subcalls = 0
+        self._unknown = False
+        self._dearer_written: dict[str, bool] = {}
+        self._waiting: anyio.Event | None = None
 
     @property
     def usage(self) -> Usage:
         """Tokens of the whole tree, those of abandoned requests at their worst case."""
-        return self._ledger.usage
+        return self.report.usage
 
     @property
     def subcalls(self) -> int:
         """Calls to other models in the whole tree."""
-        return self._ledger.subcalls
+        return self._subcalls
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Money of the whole tree, abandoned requests at their worst case."""
+        return self.root.pools[0].spent_usd
 
     @property
     def cost(self) -> Cost:
-        """Money of the whole tree, abandoned requests at their worst case."""
+        """Money of the whole tree and how it divides."""
         with self._lock:
-            spent = dict(self._ledger.spent_usd)
-            unknown = self._ledger.unknown
-        by_model: dict[str, Decimal] = {}
-        for (_, model), amount in spent.items():
-            by_model[model] = by_model.get(model, Decimal(0)) + amount
-        root = sum((amount for (account, _), amount in spent.items() if account == "root"), Decimal(0))
-        total = sum(spent.values(), Decimal(0))
-        return Cost(total, root, total - root, MappingProxyType(by_model), unknown)
+            spends = list(self._books.spends())
+        return Cost.of(spends, unknown=self._unknown)
+
+    @property
+    def report(self) -> Report:
+        """How money and tokens divide among models and depths."""
+        with self._lock:
+            spends = list(self._books.spends())
+        return Report.of(spends)
 
     @property
     def keeps_cost_limit(self) -> bool:
         """Whether the cost limit is being kept: False where the default meets a model without a known price."""
-        return self.limits.cost_limit_usd is not None and not self._ledger.unknown
+        return self.limits.cost_limit_usd is not None and not self._unknown
 
     def admit(self, model: Model) -> None:
         """Checks before anything is spent that the limits can be kept with a model.
@@ -196,7 +111,7 @@ class Budget:
                 f"the price of {model.name} is not known, so the limit of ${self.limits.cost_limit_usd} "
                 "cannot be kept; give its price (--prices FILE, or prices=…) or set no cost limit"
             )
-        self._ledger.unknown = True
+        self._unknown = True
 
     def count_subcall(self) -> int:
         """Counts one more call to another model, and gives its number.
@@ -205,13 +120,13 @@ class Budget:
             SubcallLimitExceeded: There were `max_subcalls` already.
         """
         with self._lock:
-            limit, used = self.limits.max_subcalls, self._ledger.subcalls
+            limit, used = self.limits.max_subcalls, self._subcalls
             if used >= limit:
                 raise SubcallLimitExceeded(
                     f"the run made {used} sub-calls, which is its limit (max_subcalls)", limit=limit, used=used + 1
                 )
-            self._ledger.subcalls += 1
-            return self._ledger.subcalls
+            self._subcalls += 1
+            return self._subcalls
 
     def check_depth(self, depth: int) -> None:
         """Checks that a session at `depth` may open.
@@ -224,52 +139,23 @@ class Budget:
                 f"a session at depth {depth} would exceed max_depth={self.limits.max_depth}; use llm_query instead",
                 limit=self.limits.max_depth,
                 used=depth,
+                depth=depth,
             )
 
-    async def complete(
-        self,
-        model: Model,
-        messages: Sequence[Message],
-        *,
-        account: Account,
-        max_output_tokens: int | None = None,
-        timeout_s: float | None = None,
-    ) -> tuple[Completion, Decimal]:
-        """Reserves, asks the model and settles: the only way in which a run spends.
+    def left(self, account: Account) -> tuple[Left, ...]:
+        """Says what is left of each limit that an account has, the run's first; requests under way are not counted.
 
         Args:
-            model: The model to ask.
-            messages: The conversation.
-            account: Who asks.
-            max_output_tokens: Longest reply; None for the run's.
-            timeout_s: Seconds after which the request is given up.
-
-        Returns:
-            The reply and what it cost in US dollars.
-
-        Raises:
-            BudgetExceeded: Not even a reply of `MIN_OUTPUT_TOKENS` can be paid for.
-            TokenLimitExceeded: The same for tokens.
-            ModelError: The provider failed.
+            account: Whose.
         """
-        wanted = min(max_output_tokens or self.limits.max_output_tokens, self.limits.max_output_tokens)
-        reservation = await self.reserve(model, worst_input_tokens(messages), wanted, account=account)
-        try:
-            completion = await model.complete(
-                messages, max_output_tokens=reservation.max_output_tokens, timeout_s=timeout_s
-            )
-        except ModelError as error:
-            if error.possibly_billed:
-                self.abandon(reservation)
-            raise
-        except BaseException:
-            # Cancelled or broken halfway: the provider may have charged for it.
-            self.abandon(reservation)
-            raise
-        else:
-            return completion, self.settle(reservation, completion.usage)
-        finally:
-            self.release(reservation)
+        kept = self.keeps_cost_limit
+        with self._lock:
+            found = [left for pool in account.pools for left in pool.left() if kept or left.name != "usd"]
+        found.append(Left("subcalls", self.limits.max_subcalls, self.limits.max_subcalls - self._subcalls))
+        if self.limits.max_seconds is not None:
+            seconds = max(self.deadline_s - time.monotonic(), 0.0)
+            found.append(Left("seconds", self.limits.max_seconds - self.limits.last_answer_s, seconds))
+        return tuple(found)
 
     async def reserve(
         self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account
@@ -283,7 +169,7 @@ class Budget:
             model: The model to ask.
             input_tokens: Most tokens that the request can have.
             max_output_tokens: Longest reply wanted.
-            account: Who asks.
+            account: Who asks. Room that was set aside on it is given back for this request to take.
 
         Raises:
             BudgetExceeded: Not even the shortest reply can be paid for.
@@ -291,99 +177,210 @@ class Budget:
         """
         while True:
             with self._lock:
-                refusal = self._refusal(model, input_tokens, max_output_tokens)
-                alone = self._ledger.reservations == 0
-                if refusal is not None and alone:
-                    max_output_tokens = self._affordable(model, input_tokens, max_output_tokens)
-                    if max_output_tokens == 0:
-                        raise refusal
-                if refusal is None or alone:
-                    return self._take(model, input_tokens, max_output_tokens, account)
-                changed = self._changed
+                if account.hold is not None:
+                    self._give_back(account)
+                reservation = self._take(model, input_tokens, max_output_tokens, account)
+                if reservation is not None:
+                    return reservation
+                if self._waiting is None:
+                    self._waiting = anyio.Event()
+                changed = self._waiting
             await changed.wait()
 
     def settle(self, reservation: Reservation, usage: Usage) -> Decimal:
         """Replaces a reservation by what was really used, in full even where that is more; gives its cost."""
         price = reservation.model.price
-        cost = price.cost_usd(usage) if price else Decimal(0)
-        self._charge(reservation, usage, cost)
+        cost = price.cost_usd(usage) if price else NOTHING
+        self._charge(reservation, usage, cost, uncertain=False)
         return cost
 
     def abandon(self, reservation: Reservation) -> None:
         """Charges a reservation's worst case: its request may have been billed and nobody knows how much."""
-        self._charge(reservation, reservation.worst, reservation.worst_usd)
+        self._charge(reservation, reservation.worst, reservation.worst_usd, uncertain=True)
 
     def release(self, reservation: Reservation) -> None:
         """Gives a reservation back; does nothing when it was settled or abandoned."""
         with self._lock:
             self._close(reservation)
 
-    def _charge(self, reservation: Reservation, usage: Usage, cost: Decimal) -> None:
+    def check(self, account: Account) -> None:
+        """Checks after a reply that no limit is overshot: a provider may use more than it was asked for.
+
+        Args:
+            account: Whose limits.
+
+        Raises:
+            BudgetExceeded: More is spent than `cost_limit_usd`.
+            TokenLimitExceeded: The same for tokens.
+        """
+        with self._lock:
+            for pool in account.pools:
+                if pool.overshot:
+                    raise pool.refusal()
+
+    def time_is_up(self) -> TimeLimitExceeded:
+        """Gives the error of a run whose time is used up."""
+        limit = self.limits.max_seconds or 0.0
+        return TimeLimitExceeded(
+            f"the run's time is used up (max_seconds={limit:g})", limit=limit, used=time.monotonic() - self.began_s
+        )
+
+    def fits(self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account) -> bool:
+        """Whether a request could be reserved now, without waiting or shortening; takes nothing.
+
+        Args:
+            model: The model.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply wanted.
+            account: Who asks; what is set aside on it counts as free.
+        """
+        usd = self.worst_usd(model, input_tokens, max_output_tokens)
+        tokens = input_tokens + max_output_tokens
+        hold = account.hold
+        if hold is not None and hold.open:
+            tokens, usd = tokens - hold.tokens, usd - hold.usd
+        with self._lock:
+            return all(pool.fits(tokens, usd) for pool in account.pools)
+
+    def worst_usd(self, model: Model, input_tokens: int, max_output_tokens: int) -> Decimal:
+        """Gives the most that a request can cost, in US dollars; 0 where the model's price is not known.
+
+        Args:
+            model: The model.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply.
+        """
+        return self._worst_usd(model, Usage(input_tokens, 0, max_output_tokens, 0, 1))
+
+    def hold(
+        self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account, most_share: float
+    ) -> Account | None:
+        """Sets room aside for one request to come.
+
+        Args:
+            model: The model that will be asked.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply wanted.
+            account: Who will ask.
+            most_share: Most of what is left of any limit that may be set aside, from 0 to 1.
+
+        Returns:
+            The account with which to ask, or None where it would be more than that share.
+        """
+        usd = self.worst_usd(model, input_tokens, max_output_tokens)
+        tokens = input_tokens + max_output_tokens
+        share = Decimal(str(most_share))
+        with self._lock:
+            for pool in account.pools:
+                if not pool.fits(math.ceil(tokens / most_share), usd / share):
+                    return None
+            for pool in account.pools:
+                pool.held_tokens += tokens
+                pool.held_usd += usd
+        return replace(account, hold=Hold(tokens, usd))
+
+    def give_back(self, account: Account) -> None:
+        """Frees what was set aside on an account, where it was not used."""
+        with self._lock:
+            self._give_back(account)
+
+    def _give_back(self, account: Account) -> None:
+        hold = account.hold
+        if hold is not None and hold.open:
+            hold.open = False
+            for pool in account.pools:
+                pool.held_tokens -= hold.tokens
+                pool.held_usd -= hold.usd
+            self._wake()
+
+    def _charge(self, reservation: Reservation, usage: Usage, cost: Decimal, *, uncertain: bool) -> None:
+        tokens = usage.input_tokens + usage.output_tokens
+        account = reservation.account
         with self._lock:
             if not reservation.open:
                 return
             self._close(reservation)
-            key = (reservation.account, reservation.model.name)
-            self._ledger.usage += usage
-            self._ledger.spent_usd[key] = self._ledger.spent_usd.get(key, Decimal(0)) + cost
+            for pool in account.pools:
+                pool.spent_tokens += tokens
+                pool.spent_usd += cost
+            self._books.enter(account.depth, reservation.model.name, usage, cost, uncertain=uncertain)
 
-    def _take(self, model: Model, input_tokens: int, max_output_tokens: int, account: Account) -> Reservation:
-        worst, worst_usd = self._worst(model, input_tokens, max_output_tokens)
-        self._ledger.reserved_tokens += worst.total_tokens
-        self._ledger.reserved_usd += worst_usd
-        self._ledger.reservations += 1
-        return Reservation(model, account, max_output_tokens, worst, worst_usd)
+    def _take(self, model: Model, input_tokens: int, max_output_tokens: int, account: Account) -> Reservation | None:
+        """Takes room, of a shorter reply where nothing else would help; None where waiting may.
+
+        Raises:
+            LimitExceeded: Not even the shortest reply will ever fit.
+        """
+        worst = Usage(input_tokens, 0, max_output_tokens, 0, 1)
+        worst_usd = self._worst_usd(model, worst)
+        tokens = input_tokens + max_output_tokens
+        if not all([pool.fits(tokens, worst_usd) for pool in account.pools]):  # noqa: C419 - a list is quicker
+            shorter = self._shorter(model, worst, worst_usd, account)
+            if shorter is None:
+                return None
+            worst, tokens = shorter, shorter.total_tokens
+            worst_usd = self._worst_usd(model, worst)
+        for pool in account.pools:
+            pool.reserved_tokens += tokens
+            pool.reserved_usd += worst_usd
+            pool.requests += 1
+        return Reservation(model, account, worst.output_tokens, worst, worst_usd)
+
+    def _shorter(self, model: Model, worst: Usage, worst_usd: Decimal, account: Account) -> Usage | None:
+        """Gives the worst case of a request with a shorter reply that fits; None where waiting may help instead.
+
+        Raises:
+            LimitExceeded: Not even the shortest reply will ever fit.
+        """
+        refusing = [pool for pool in account.pools if not pool.fits(worst.total_tokens, worst_usd)]
+        least = replace(worst, output_tokens=min(MIN_OUTPUT_TOKENS, worst.output_tokens))
+        least_usd = self._worst_usd(model, least)
+        for pool in refusing:
+            if not pool.could_fit(least.total_tokens, least_usd):
+                raise pool.refusal(least.total_tokens, least_usd, model.name)
+        if any(pool.requests for pool in refusing):
+            return None
+        return self._affordable(model, least, worst, account)
+
+    def _affordable(self, model: Model, least: Usage, wanted: Usage, account: Account) -> Usage:
+        """Finds by bisection the longest reply that fits what is left, given that the shortest one does."""
+        low, high = least.output_tokens, wanted.output_tokens
+        while low < high:
+            middle = (low + high + 1) // 2
+            usage = replace(wanted, output_tokens=middle)
+            usd = self._worst_usd(model, usage)
+            if all(pool.fits(usage.total_tokens, usd) for pool in account.pools):
+                low = middle
+            else:
+                high = middle - 1
+        return replace(wanted, output_tokens=low)
 
     def _close(self, reservation: Reservation) -> None:
         if reservation.open:
             reservation.open = False
-            self._ledger.reserved_tokens -= reservation.worst.total_tokens
-            self._ledger.reserved_usd -= reservation.worst_usd
-            self._ledger.reservations -= 1
-            self._changed.set()
-            self._changed = anyio.Event()
+            worst, usd = reservation.worst, reservation.worst_usd
+            tokens = worst.input_tokens + worst.output_tokens
+            for pool in reservation.account.pools:
+                pool.reserved_tokens -= tokens
+                pool.reserved_usd -= usd
+                pool.requests -= 1
+            if self._waiting is not None:
+                self._wake()
 
-    def _worst(self, model: Model, input_tokens: int, max_output_tokens: int) -> tuple[Usage, Decimal]:
-        worst = Usage(input_tokens=input_tokens, output_tokens=max_output_tokens, requests=1)
-        return worst, model.price.cost_usd(worst) if model.price else Decimal(0)
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
-    def _refusal(self, model: Model, input_tokens: int, max_output_tokens: int) -> LimitExceeded | None:
-        """Says why a request does not fit, or None where it does."""
-        worst, worst_usd = self._worst(model, input_tokens, max_output_tokens)
-        ledger, limit = self._ledger, self.limits.max_tokens
-        tokens = ledger.usage.total_tokens + ledger.reserved_tokens + worst.total_tokens
-        if limit is not None and tokens > limit:
-            used = ledger.usage.total_tokens
-            return TokenLimitExceeded(
-                f"{used:,} tokens are used and the next request may need {worst.total_tokens:,}, "
-                f"more than max_tokens={limit:,} allows",
-                limit=limit,
-                used=tokens,
-            )
-        money = self.limits.cost_limit_usd
-        spent = ledger.total_usd
-        usd = spent + ledger.reserved_usd + worst_usd
-        if isinstance(money, Decimal) and usd > money:
-            return BudgetExceeded(
-                f"${spent:.4f} is spent and the next request to {model.name} may cost ${worst_usd:.4f}, "
-                f"more than cost_limit_usd={money} allows",
-                limit=money,
-                used=usd,
-            )
-        return None
-
-    def _affordable(self, model: Model, input_tokens: int, wanted: int) -> int:
-        """Longest reply, by bisection, that fits what is left; 0 where none of a useful length does."""
-        low, high = min(MIN_OUTPUT_TOKENS, wanted), wanted
-        if self._refusal(model, input_tokens, low) is not None:
-            return 0
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._refusal(model, input_tokens, middle) is None:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+    def _worst_usd(self, model: Model, worst: Usage) -> Decimal:
+        """Gives the most that a request can cost: all of its input is new, or all is written to the cache."""
+        price = model.price
+        if price is None:
+            return NOTHING
+        dearer = self._dearer_written.get(model.name)
+        if dearer is None:
+            dearer = self._dearer_written[model.name] = _is_dearer_written(price)
+        return price.cost_usd(replace(worst, cache_write_tokens=worst.input_tokens) if dearer else worst)
 
 
 def worst_input_tokens(messages: Sequence[Message]) -> int:
@@ -392,3 +389,8 @@ def worst_input_tokens(messages: Sequence[Message]) -> int:
     Byte-level vocabularies, which all large providers use, have no token shorter than a byte.
     """
     return sum(len(message.content.encode("utf-8", "replace")) + _TOKENS_PER_MESSAGE for message in messages)
+
+
+def _is_dearer_written(price: Price) -> bool:
+    plain = Usage(_PROBE_TOKENS, 0, 0, 0, 1)
+    return price.cost_usd(replace(plain, cache_write_tokens=_PROBE_TOKENS)) > price.cost_usd(plain)

@@ -62,15 +62,23 @@ class ModelError(RLMError):
         retryable: Whether the same request may succeed later.
         status: The HTTP status, or None where there was no answer.
         possibly_billed: Whether the provider may have charged for the request.
+        retry_after_s: Seconds that the provider asks to wait for, or None where it does not.
     """
 
     def __init__(
-        self, message: str, *, retryable: bool = False, status: int | None = None, possibly_billed: bool = False
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        status: int | None = None,
+        possibly_billed: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.status = status
         self.possibly_billed = possibly_billed
+        self.retry_after_s = retry_after_s
 
 
 class ContextLimitExceeded(ModelError):
@@ -111,12 +119,15 @@ class LimitExceeded(RLMError):
     Attributes:
         limit: The limit, in the unit of its name.
         used: What was used or would have been.
+        depth: The depth of the session whose limit it was; 0 for the run's. A limit of a child's own ends the
+            child and not the session that opened it.
     """
 
-    def __init__(self, message: str, *, limit: Decimal | float, used: Decimal | float) -> None:
+    def __init__(self, message: str, *, limit: Decimal | float, used: Decimal | float, depth: int = 0) -> None:
         super().__init__(message)
         self.limit = limit
         self.used = used
+        self.depth = depth
 
 
 class BudgetExceeded(LimitExceeded):

@@ -115,6 +115,67 @@ class SubcallFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEvent(Event):
+    """Something that happened on the way to a reply.
+
+    Attributes:
+        model: The model that was asked.
+        number: The sub-call's number, or None for a turn of the session.
+    """
+
+    model: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRetried(RequestEvent):
+    """A request failed for `reason` and is sent again, as attempt number `attempt`, after `wait_s` seconds."""
+
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputTruncated(RequestEvent):
+    """A request was longer than the model's window and was cut; lengths are estimates."""
+
+    before_tokens: int
+    after_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFellBack(RequestEvent):
+    """A model failed for good and another was asked in its place."""
+
+    from_model: str
+    to_model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyFromCache(RequestEvent):
+    """A reply came from the cache, which saved `saved_usd`."""
+
+    saved_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyContinued(RequestEvent):
+    """A reply was cut at its longest, and the model is asked for part number `part` of it."""
+
+    part: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswerAsked(Event):
+    """A limit, `reason`, has ended the session, and its model is asked for the best answer from what it has."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationMade(Event):
     """The model's next message is ready."""
 

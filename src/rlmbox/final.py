@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlmbox.context import Context
-from rlmbox.errors import ContextError
+from rlmbox.errors import ContextError, RLMError
 from rlmbox.observation import missing_variable
-from rlmbox.parse import Final, mentions_answer_dict
+from rlmbox.parse import Final, mentions_answer_dict, parse_reply
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Cell, HostFunction, Source
 
@@ -103,6 +103,25 @@ class Endings:
             # FINAL(result) beside code that set `result` means what it holds.
             return await _variable(sandbox, final.text, ())
         return Ending(final.text, final.value)
+
+    async def last_word(self, sandbox: Sandbox, text: str, *, prose: bool) -> str | None:
+        """Reads the answer out of the last reply of a session that a limit has ended; its code does not run.
+
+        Args:
+            sandbox: Where the session's variables are.
+            text: The reply.
+            prose: Whether words without a final tag are an answer, because one was asked for.
+        """
+        reply = parse_reply(text)
+        if reply.final is None:
+            return reply.thought.strip() or None if prose and not reply.cells else None
+        if reply.cells and not prose:
+            return None  # it speaks of results that there are not
+        try:
+            ending = await self.of_turn(sandbox, (), reply.final)
+        except RLMError:
+            return None
+        return ending.text if isinstance(ending, Ending) else None
 
     def _final(self, answer: Any = "", sources: Any = None) -> None:
         self._called = _Called(answer, sources=sources if isinstance(sources, list | tuple) else ())

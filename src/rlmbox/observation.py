@@ -91,13 +91,14 @@ def observe(
     return Observation(text, hidden + count)
 
 
-def no_code(problems: Sequence[str] = ()) -> str:
+def no_code(problems: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
     """Writes the message for a reply with neither code nor a final answer.
 
     Args:
         problems: What `parse_reply` found wrong with it; told in place of the general message.
+        notes: Further sentences for the model.
     """
-    return _cut(_remarks(0, problems, (), repeated=False), 4 * _MAX_REMARK_CHARS)[0] or _NO_CODE
+    return _cut(_remarks(0, problems or [_NO_CODE], notes, repeated=False), 4 * _MAX_REMARK_CHARS)[0]
 
 
 def missing_variable(name: str, variables: Mapping[str, str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from rlmbox.types import CellLimits, HostFunction
+from rlmbox.limits import Limits
+from rlmbox.types import HostFunction
 
 PROMPT_VERSION = "1"
 
@@ -42,11 +43,9 @@ def system_prompt(
     *,
     notes: Sequence[str] = (),
     inline: bool = True,
-    cell: CellLimits | None = None,
-    max_turns: int = 30,
-    observation_chars: int = 20_000,
+    limits: Limits | None = None,
+    max_turns: int | None = None,
     depth: int = 0,
-    max_depth: int = 3,
 ) -> str:
     """Writes the system message.
 
@@ -54,33 +53,35 @@ def system_prompt(
         functions: What is in the REPL, in the order to show.
         notes: What the model should know of the sandbox.
         inline: Whether `context` is a real `str`.
-        cell: What one cell may use.
-        max_turns: Turns until the session ends.
-        observation_chars: Where output is cut.
+        limits: What the run may use; None for the usual.
+        max_turns: Turns until the session ends; None for the run's.
         depth: The session's depth, 0 for the root.
-        max_depth: The deepest that a session may be.
     """
-    cell = cell or CellLimits()
-    kind = "the text, a str" if inline else "a handle of the text, too large for a str; use the methods of `ctx`"
-    limits = (
-        f"{max_turns} turns, {cell.cell_timeout_s:g} s and {cell.memory_bytes // 2**20} MiB for each block; "
-        f"this session is at depth {depth} of {max_depth}"
+    limits = limits or Limits()
+    cell = limits.cell
+    kind = "the text, a str" if inline else "the text, too long to be a real str (see the notes below)"
+    in_words = (
+        f"{max_turns or limits.max_turns} turns, {cell.cell_timeout_s:g} s and {cell.memory_bytes // 2**20} MiB for "
+        f"each block; this session is at depth {depth} of {limits.max_depth}; `budget()` says what is left"
     )
     return _SYSTEM.format(
-        observation_chars=observation_chars,
+        observation_chars=limits.observation_chars,
         context_kind=kind,
         functions="\n".join(f"- `{function.signature}`: {function.summary}" for function in functions),
-        limits=limits,
+        limits=in_words,
         notes="".join(f"- {note}\n" for note in notes) and "About this REPL\n" + "".join(f"- {n}\n" for n in notes),
     ).rstrip()
 
 
-def question_prompt(question: str, metadata: Mapping[str, object]) -> str:
-    """Writes the first user message: the question and what the text is, never the text.
+def question_prompt(question: str, metadata: Mapping[str, object], *, left: str = "") -> str:
+    """Writes the first user message: the question, what the text is, never the text, and what there is to spend.
 
     Args:
         question: What is asked.
         metadata: Kind, length, documents and a short preview of the context.
+        left: What is left of the limits, in words.
     """
     facts = json.dumps(metadata, ensure_ascii=False, indent=1, default=str)
-    return f"Question:\n{question}\n\nAbout the text in `context`:\n{facts}\n\nBegin with code that looks at the text."
+    spend = f"\n\nLeft to spend: {left}." if left else ""
+    begin = "Begin with code that looks at the text."
+    return f"Question:\n{question}\n\nAbout the text in `context`:\n{facts}{spend}\n\n{begin}"

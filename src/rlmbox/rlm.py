@@ -13,6 +13,8 @@ from rlmbox.errors import ConfigError
 from rlmbox.events import Event, Hook
 from rlmbox.models.base import Model
 from rlmbox.models.prices import FlatPrice, load_overrides
+from rlmbox.models.reply_cache import ReplyCache
+from rlmbox.models.retries import RetryPolicy
 from rlmbox.run import Run
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.session import Session
@@ -30,9 +32,13 @@ class RLM:
         model: The root model: its name, such as `anthropic:claude-sonnet-4-5`, or an object. None is
             `offline:extractive`, which needs no network and only picks sentences.
         sub_model: The model of sub-calls and children; None is the root model.
+        fallback_model: The model that is asked where another is not available; None for none.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
         sandbox: The sandbox's name, or what makes one for each session.
         limits: What a run may use.
+        retries: When a request that failed is sent again; None for the usual.
+        cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
+            user's cache folder, a path in that folder. Off by default.
         prices: File of prices that take precedence over the catalogue's (TOML or JSON, see the docs).
         hooks: Readers of every run's events.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
@@ -48,9 +54,12 @@ class RLM:
         model: Model | str | None = None,
         *,
         sub_model: Model | str | None = None,
+        fallback_model: Model | str | None = None,
         base_url: str | None = None,
         sandbox: str | Callable[[], Sandbox] = "monty",
         limits: Limits | None = None,
+        retries: RetryPolicy | None = None,
+        cache: bool | str | Path = False,
         prices: str | Path | None = None,
         hooks: Iterable[Hook] = (),
         strict: bool = False,
@@ -62,6 +71,9 @@ class RLM:
         self.limits = limits or Limits()
         self.model = self._model(model or OFFLINE_MODEL, base_url, overrides)
         self.sub_model = self.model if sub_model is None else self._model(sub_model, base_url, overrides)
+        self.fallback_model = None if fallback_model is None else self._model(fallback_model, base_url, overrides)
+        self._retries = retries
+        self._cache = ReplyCache(None if cache is True else cache) if cache else None
         self._new_sandbox = sandbox_from(sandbox) if isinstance(sandbox, str) else sandbox
         self._hooks = tuple(hooks)
         self._strict = strict
@@ -101,7 +113,16 @@ class RLM:
         """
         if not question.strip():
             raise ConfigError("the question is empty; say what you want to know")
-        run = Run(self.model, self.sub_model, self._budget(), self._new_sandbox, (*self._hooks, *hooks))
+        run = Run(
+            self.model,
+            self.sub_model,
+            self._budget(),
+            self._new_sandbox,
+            (*self._hooks, *hooks),
+            fallback=self.fallback_model,
+            cache=self._cache,
+            retries=self._retries,
+        )
         return Session(
             run, question, Context.of(context), strict=self._strict, auto_finalize_var=self._auto_finalize_var
         )
@@ -145,6 +166,7 @@ class RLM:
     def _budget(self) -> Budget:
         """Gives a run's ledger, having checked that its limits can be kept with these models."""
         budget = Budget(self.limits)
-        for model in (self.model, self.sub_model):
-            budget.admit(model)
+        for model in (self.model, self.sub_model, self.fallback_model):
+            if model is not None:
+                budget.admit(model)
         return budget

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Literal
+
+from rlmbox.spend import Cost as Cost
+from rlmbox.spend import Part as Part
+from rlmbox.spend import Report as Report
+from rlmbox.spend import Spend as Spend
+from rlmbox.spend import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]
 StopReason = Literal["stop", "length", "content_filter"]
@@ -29,39 +34,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens used by one or more requests.
-
-    Attributes:
-        input_tokens: Tokens sent, including those that the provider had cached.
-        cached_input_tokens: The part of `input_tokens` that was read from the provider's cache.
-        output_tokens: Tokens received, including reasoning.
-        reasoning_tokens: The part of `output_tokens` that was reasoning.
-        requests: How many requests were answered.
-    """
-
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    requests: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Tokens sent and received."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.cached_input_tokens + other.cached_input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-            self.requests + other.requests,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Completion:
     """A model's reply to one request.
 
@@ -70,12 +42,14 @@ class Completion:
         usage: What the provider says it used.
         model: The model's name as rlmbox was given it, such as `openai:gpt-5`.
         stop_reason: Why the reply ended; `length` means that it was cut at the output limit.
+        counted: Whether `usage` is the provider's own; False for an estimate, which is not what a run is charged.
     """
 
     text: str
     usage: Usage
     model: str
     stop_reason: StopReason = "stop"
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +124,7 @@ class CellLimits:
         output_flood_bytes: Bytes of printed output at which the cell is ended with `OutputExceeded`.
         code_bytes: Longest cell that is accepted.
         host_calls: Calls from one session to host functions.
+        inline_limit_chars: Longest context that is a real `str` in the REPL; a longer one is a handle that reads parts.
     """
 
     cell_timeout_s: float = 5.0
@@ -159,6 +134,7 @@ class CellLimits:
     output_flood_bytes: int = 64 * 1024 * 1024
     code_bytes: int = 1024 * 1024
     host_calls: int = 1_000_000
+    inline_limit_chars: int = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,28 +242,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Money spent by a run, in US dollars.
-
-    Attributes:
-        total_usd: Everything, including what was reserved for requests whose outcome is not known.
-        root_usd: The part of the root session's own turns.
-        recursive_usd: The part of sub-calls and child sessions.
-        by_model: Per model name.
-        unknown: Whether a model without a known price was used, so that the true cost is higher.
-    """
-
-    total_usd: Decimal = Decimal(0)
-    root_usd: Decimal = Decimal(0)
-    recursive_usd: Decimal = Decimal(0)
-    by_model: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
-    unknown: bool = False
-
-    def __str__(self) -> str:
-        return f"{'at least ' if self.unknown else ''}${self.total_usd.quantize(Decimal('0.0001'))}"
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a run.
 
@@ -303,15 +257,17 @@ class Answer:
         run_id: Name of the run.
         model: The root model's name.
         sandbox: The sandbox's name.
-        complete: False for what a run had when a limit or an error ended it.
-        trajectory: The turns themselves.
+        complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
+            asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
+        report: How the money and the tokens divide.
+        trajectory: The turns themselves; after them the last call for a best answer, where there was one.
     """
 
     text: str
     value: object = None
     sources: tuple[Source, ...] = ()
-    usage: Usage = Usage()
-    cost: Cost = Cost()
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost = field(default_factory=Cost)
     turns: int = 0
     subcalls: int = 0
     duration_s: float = 0.0
@@ -319,6 +275,7 @@ class Answer:
     model: str = ""
     sandbox: str = ""
     complete: bool = True
+    report: Report = field(default_factory=Report)
     trajectory: tuple[Turn, ...] = field(default=(), repr=False)
 
     @property

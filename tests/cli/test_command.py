@@ -110,6 +110,37 @@ def test_prices_from_a_file_make_a_cost(contract: str, tmp_path: Path) -> None:
     assert float(json.loads(done.stdout)["cost_usd"]) > 0
 
 
+def test_what_was_spent_is_divided_by_model_and_depth(contract: str, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["openai:llama3"]\ninput_usd_per_mtok = "1000"\noutput_usd_per_mtok = "1000"\n')
+    asked = ("ask", "?", "-c", contract)
+    more = ("--prices", str(prices), "--cost-limit", "100")
+    script = ["```repl\nx = llm_query('a')\n```", "b", "FINAL(ok)"]
+    with ProviderServer(script * 2) as server:
+        lines = rlmbox(*asked, *with_model(server, *more)).stderr.splitlines()
+        report = json.loads(rlmbox(*asked, *with_model(server, *more, "--json")).stdout)["report"]
+    assert [line.split(":")[0] for line in lines[-2:]] == ["  root", "  recursive"]
+    assert [part["calls"] for part in report["by_depth"]] == [2, 1]
+    assert sum(part["percent"] for part in report["by_account"]) == pytest.approx(100, abs=0.2)
+    assert report["uncertain_usd"] == "0"
+
+
+def test_a_fallback_model_answers_where_the_first_is_not_available(contract: str) -> None:
+    with ProviderServer([http_fault(402), "FINAL(from the other)"]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, "--fallback-model", "openai:other"))
+    assert done.stdout == "from the other\n"
+
+
+def test_a_cached_reply_costs_no_request(contract: str, tmp_path: Path) -> None:
+    asked = ("ask", "?", "-c", contract, "--cache", "--json")
+    code = "```repl\nFINAL(llm_query('a'))\n```"
+    with ProviderServer([code, "kept", code]) as server:
+        for _ in range(2):
+            done = rlmbox(*asked, *with_model(server), XDG_CACHE_HOME=str(tmp_path / "cache"))
+            assert json.loads(done.stdout)["text"] == "kept"
+        assert len(server.requests) == 3
+
+
 def test_a_trace_has_every_event_also_when_the_run_fails(contract: str, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     with ProviderServer(["```repl\nx = 1\n```", http_fault(401)]) as server:
@@ -151,7 +182,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_an_empty_context(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     refused(rlmbox("ask", "?", "-c", str(tmp_path / "empty.txt")), 2, "empty.txt")
-    refused(rlmbox("ask", "?", "-c", "-"), 2, "stdin")
+    refused(rlmbox("ask", "?", "-c", "-"), 2, "standard input")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -200,6 +231,12 @@ def test_a_limit_prints_what_there_was(contract: str) -> None:
     assert done.stdout == "I think it is five percent.\n"
     assert "max_turns" in done.stderr
     assert "until then: " in done.stderr
+
+
+def test_the_last_call_at_a_limit_can_be_switched_off(contract: str) -> None:
+    with ProviderServer(["I think it is five percent."] * 3) as server:
+        rlmbox("ask", "?", "-c", contract, *with_model(server, "--max-turns", "1", "--no-last-answer"))
+        assert len(server.requests) == 1
 
 
 def test_a_limit_as_json_has_the_error_and_what_there_was(contract: str) -> None:

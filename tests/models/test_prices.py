@@ -155,3 +155,31 @@ def test_a_file_that_holds_no_prices_is_a_config_error(tmp_path: Path, name: str
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=name):
         load_overrides(file)
+
+
+def test_what_is_written_to_the_cache_has_its_own_price() -> None:
+    usage = Usage(input_tokens=1_000_000, cached_input_tokens=300_000, cache_write_tokens=600_000)
+    price = FlatPrice(Decimal(10), Decimal(50), Decimal(1), cache_write_usd_per_mtok=Decimal("12.5"))
+    assert price.cost_usd(usage) == Decimal("1.0") + Decimal("0.3") + Decimal("7.5")
+    same = FlatPrice(Decimal(10), Decimal(50))
+    assert same.cost_usd(usage) == 10
+    catalogue = catalogue_price("anthropic", "claude-sonnet-4-5")
+    assert catalogue is not None
+    written = catalogue.cost_usd(Usage(input_tokens=1_000, cache_write_tokens=1_000))
+    assert written == catalogue.cost_usd(Usage(input_tokens=1_000)) * Decimal("1.25")
+
+
+@given(counts, counts, counts)
+def test_a_flat_price_never_pays_for_more_input_than_there_is(sent: int, cached: int, written: int) -> None:
+    price = FlatPrice(Decimal(1), Decimal(1), Decimal(0), cache_write_usd_per_mtok=Decimal(2))
+    cost = price.cost_usd(Usage(input_tokens=sent, cached_input_tokens=cached, cache_write_tokens=written))
+    assert 0 <= cost <= Decimal(2) * sent / 1_000_000
+
+
+def test_a_file_of_prices_may_name_the_price_of_writing_to_the_cache(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(
+        '["a:b"]\ninput_usd_per_mtok = 3\noutput_usd_per_mtok = 15\ncache_write_usd_per_mtok = "3.75"\n',
+        encoding="utf-8",
+    )
+    assert load_overrides(file)["a:b"].cache_write_usd_per_mtok == Decimal("3.75")

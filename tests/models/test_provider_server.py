@@ -10,16 +10,14 @@ import pytest
 
 from rlmbox.errors import ConfigError, ModelError
 from rlmbox.models.providers import ProviderModel, provider_model
-from rlmbox.models.retries import RetryPolicy
 from rlmbox.testing import ProviderReply, ProviderRequest, ProviderServer
 from rlmbox.types import Message
 
 ASK = (Message("user", "Well?"),)
-QUICK = RetryPolicy(base_delay_s=0.001, max_delay_s=0.001)
 
 
 def model_at(server: ProviderServer) -> ProviderModel:
-    return provider_model("openai:m", base_url=server.openai_url, retries=QUICK)
+    return provider_model("openai:m", base_url=server.openai_url)
 
 
 async def test_a_script_that_is_over_says_so() -> None:
@@ -100,7 +98,7 @@ async def test_without_a_base_url_a_request_goes_to_the_provider_and_by_the_prox
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    model = provider_model(name, api_key="k", retries=QUICK)
+    model = provider_model(name, api_key="k")
     with pytest.raises(ModelError, match=r"no connection to https://(api|generativelanguage)\."):
         await model.complete(ASK, max_output_tokens=5)
     await model.aclose()

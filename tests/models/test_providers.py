@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,13 +13,11 @@ import pytest
 from rlmbox.errors import ModelError
 from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
-from rlmbox.models.retries import RetryPolicy
-from rlmbox.testing import ProviderFault, ProviderReply, ProviderServer, check_model, http_fault
+from rlmbox.testing import ProviderFault, ProviderReply, ProviderServer, check_model
 from rlmbox.testing.provider_server import Script
 from rlmbox.types import Message, Usage
 
 KEY = "sk-test-0123456789abcdef"
-QUICK = RetryPolicy(base_delay_s=0.001, max_delay_s=0.001)
 NAMES = ("openai:llama3", "openai:gpt-5", "anthropic:claude-sonnet-5-5", "google:gemini-2.5-pro", "azure:mine")
 TALK = (
     Message("system", "You are terse."),
@@ -31,7 +30,7 @@ TALK = (
 
 def model_at(server: ProviderServer, name: str = "openai:llama3", **options: object) -> ProviderModel:
     url = server.openai_url if name.startswith("openai") else server.url
-    options = {"base_url": url, "api_key": KEY, "retries": QUICK, **options}
+    options = {"base_url": url, "api_key": KEY, **options}
     return provider_model(name, **options)  # type: ignore[arg-type]
 
 
@@ -99,7 +98,40 @@ async def test_each_request_has_the_providers_own_form(
         assert request.headers[header[0]] == header[1]
     if name.startswith("anthropic"):
         assert "anthropic-version" in request.headers
-        assert request.body["system"] == "You are terse."
+        assert [block["text"] for block in request.body["system"]] == ["You are terse."]
+
+
+async def test_anthropic_is_asked_to_cache_a_conversation_and_not_a_single_prompt() -> None:
+    name = "anthropic:claude-sonnet-5-5"
+    async with talking("ok", name) as (model, server):
+        await model.complete(TALK, max_output_tokens=5)
+        await model.complete([Message("user", "One?")], max_output_tokens=5)
+    conversation, prompt = (request.body for request in server.requests)
+    assert conversation["system"][-1]["cache_control"]["type"] == "ephemeral"
+    assert conversation["cache_control"]["type"] == "ephemeral"  # of what there is, the provider caches all
+    assert "cache_control" not in str(prompt)
+
+
+async def test_openai_is_told_which_requests_belong_together_and_other_servers_are_not() -> None:
+    turns = [TALK[:2], TALK, (TALK[0], Message("user", "Another question?")), TALK[1:2]]
+    keys = []
+    async with talking("ok", "openai:gpt-5") as (model, server):
+        model._target = replace(model._target, official=True)  # the server stands in for the provider's own address
+        for talk in turns:
+            await model.complete(talk, max_output_tokens=5)
+        keys = [request.body.get("prompt_cache_key") for request in server.requests]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[3] is None
+    async with talking("ok", "openai:gpt-5") as (model, server):
+        await model.complete(TALK, max_output_tokens=5)
+    assert "prompt_cache_key" not in server.requests[0].body
+
+
+async def test_tokens_that_a_provider_writes_to_its_cache_are_counted() -> None:
+    reply = ProviderReply("ok", input_tokens=1_000, cached_input_tokens=300, cache_write_tokens=600, output_tokens=7)
+    async with talking(reply, "anthropic:claude-sonnet-5-5") as (model, _):
+        usage = (await model.complete(TALK, max_output_tokens=5)).usage
+    assert usage == Usage(1_000, 300, 7, 0, 1, 600)
 
 
 async def test_azure_with_a_version_uses_the_deployments_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,19 +335,6 @@ async def test_cancellation_passes_through_and_the_model_goes_on(name: str) -> N
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (await model.complete(TALK, max_output_tokens=5)).text == "ok"
-
-
-async def test_cancellation_between_attempts_passes_through() -> None:
-    slow = RetryPolicy(base_delay_s=60, max_delay_s=60)
-    seen = threading.Event()
-    async with talking([announced(seen, http_fault(500)), "never"], retries=slow) as (model, server):
-        task = asyncio.create_task(model.complete(TALK, max_output_tokens=5))
-        await asyncio.to_thread(seen.wait)
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert len(server.requests) == 1
 
 
 async def test_a_cancelled_first_request_leaves_the_model_usable() -> None:

@@ -29,6 +29,9 @@ Model = Annotated[
     str | None, _option("The root model. Default: offline:extractive, which only quotes.", "RLM_MODEL", "--model", "-m")
 ]
 SubModel = Annotated[str | None, _option("The model of sub-calls. Default: the root model.", "RLM_SUB_MODEL")]
+FallbackModel = Annotated[
+    str | None, _option("The model that is asked where another is not available. Default: none.", "RLM_FALLBACK_MODEL")
+]
 BaseUrl = Annotated[str | None, _option("A server that speaks the provider's protocol.", "RLM_BASE_URL")]
 Prices = Annotated[Path | None, _option("File of prices (TOML or JSON), before the catalogue's.", "RLM_PRICES")]
 CostLimit = Annotated[
@@ -39,6 +42,11 @@ MaxDepth = Annotated[int, _option("Nesting of sessions.", "RLM_MAX_DEPTH", least
 MaxSubcalls = Annotated[int, _option("Calls to other models.", "RLM_MAX_SUBCALLS", least=0)]
 MaxTokens = Annotated[int | None, _option("Tokens sent and received. Default: no limit.", "RLM_MAX_TOKENS", least=1)]
 MaxSeconds = Annotated[float | None, _option("Wall time. Default: no limit.", "RLM_MAX_SECONDS")]
+LastAnswer = Annotated[
+    bool,
+    _option("At a limit, ask for the best answer so far.", "RLM_LAST_ANSWER", "--last-answer/--no-last-answer"),
+]
+Cache = Annotated[bool, _option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")]
 SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
@@ -66,6 +74,7 @@ def ask(
     context: Contexts,
     model: Model = None,
     sub_model: SubModel = None,
+    fallback_model: FallbackModel = None,
     base_url: BaseUrl = None,
     prices: Prices = None,
     cost_limit: CostLimit = None,
@@ -74,6 +83,8 @@ def ask(
     max_subcalls: MaxSubcalls = 200,
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
+    last_answer: LastAnswer = True,
+    cache: Cache = False,
     sandbox: SandboxName = "monty",
     as_json: AsJson = False,
     trace: Trace = None,
@@ -90,6 +101,7 @@ def ask(
     settings = Settings(
         model=model,
         sub_model=sub_model,
+        fallback_model=fallback_model,
         base_url=base_url,
         prices=prices,
         cost_limit_usd=cost_limit,
@@ -98,6 +110,8 @@ def ask(
         max_subcalls=max_subcalls,
         max_tokens=max_tokens,
         max_seconds=max_seconds,
+        last_answer=last_answer,
+        cache=cache,
         sandbox=sandbox,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlmbox.budget import DEFAULT_COST_LIMIT_USD, Limits
-from rlmbox.cli.failing import as_object, report, summary
+from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
@@ -35,6 +35,7 @@ class Settings:
 
     model: str | None = None
     sub_model: str | None = None
+    fallback_model: str | None = None
     base_url: str | None = None
     prices: Path | None = None
     cost_limit_usd: str | None = None
@@ -43,6 +44,8 @@ class Settings:
     max_subcalls: int = 200
     max_tokens: int | None = None
     max_seconds: float | None = None
+    last_answer: bool = True
+    cache: bool = False
     sandbox: str = "monty"
 
     def rlm(self, hooks: Sequence[Hook]) -> RLM:
@@ -58,13 +61,16 @@ class Settings:
             max_subcalls=self.max_subcalls,
             max_tokens=self.max_tokens,
             max_seconds=self.max_seconds,
+            last_answer=self.last_answer,
         )
         return RLM(
             self.model,
             sub_model=self.sub_model,
+            fallback_model=self.fallback_model,
             base_url=self.base_url,
             sandbox=self.sandbox,
             limits=limits,
+            cache=self.cache,
             prices=self.prices,
             hooks=hooks,
         )
@@ -148,8 +154,6 @@ def _context(paths: Sequence[str]) -> Context:
     Raises:
         ContextError: It is missing, unreadable or empty.
     """
-    if list(paths) == ["-"]:
-        return Context.from_bytes(sys.stdin.buffer.read(), name="stdin")
     return Context.from_path(paths[0] if len(paths) == 1 else list(paths))
 
 
@@ -171,7 +175,8 @@ def _notices(rlm: RLM, console: Console) -> None:
 
         lines.append(NOTICE)
     if rlm.limits.cost_limit_is_default:
-        unpriced = [model.name for model in (rlm.model, rlm.sub_model) if model.price is None]
+        models = (rlm.model, rlm.sub_model, *([rlm.fallback_model] if rlm.fallback_model else []))
+        unpriced = [model.name for model in models if model.price is None]
         if unpriced:
             unknown = f"the price of {unpriced[0]} is not known, so no cost limit is kept"
             lines.append(f"{unknown}; give it with --prices FILE")
@@ -204,4 +209,5 @@ def _print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None
     for source in answer.sources:
         where = printable(f" {source.document}, characters {source.start:,}-{source.end:,}")
         console.print(Text.assemble(("found in", "green"), where))
-    console.print(Text(summary(answer), style="dim"))
+    for line in (summary(answer), *division(answer)):
+        console.print(Text(line, style="dim"))

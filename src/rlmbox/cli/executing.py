@@ -164,8 +164,6 @@ def _context(paths: Sequence[str]) -> Context:
     """
     if not paths:
         return Context.from_text(NO_CONTEXT)
-    if list(paths) == ["-"]:
-        return Context.from_bytes(sys.stdin.buffer.read(), name="stdin")
     return Context.from_path(paths[0] if len(paths) == 1 else list(paths))
 
 

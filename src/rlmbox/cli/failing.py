@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from dataclasses import asdict
 
 from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RLMError, SandboxError
@@ -42,7 +43,7 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
         print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
     print(f"error: {line}", file=sys.stderr)  # noqa: T201
     if partial and partial.turns and not as_json:
-        print(f"until then: {summary(partial)}", file=sys.stderr)  # noqa: T201
+        print("\n".join([f"until then: {summary(partial)}", *division(partial)]), file=sys.stderr)  # noqa: T201
         if partial.text.strip():
             print(printable(partial.text.strip()))  # noqa: T201
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
@@ -64,6 +65,11 @@ def summary(answer: Answer) -> str:
     )
 
 
+def division(answer: Answer) -> list[str]:
+    """Says how a run's spend divides, one line for each part; nothing where there is nothing to divide."""
+    return [f"  {printable(line)}" for line in str(answer.report).splitlines()]
+
+
 def as_object(answer: Answer) -> dict[str, object]:
     """Gives what `--json` prints of an answer."""
     return {
@@ -72,9 +78,10 @@ def as_object(answer: Answer) -> dict[str, object]:
         "sources": [
             {"document": s.document, "position": s.start, "end": s.end, "quote": s.quote} for s in answer.sources
         ],
-        "usage": to_json(answer.usage),
+        "usage": {**asdict(answer.usage), "cached_share": round(answer.usage.cached_share, 4)},
         "cost_usd": str(answer.cost_usd),
         "cost": to_json(answer.cost),
+        "report": to_json(answer.report),
         "turns": answer.turns,
         "subcalls": answer.subcalls,
         "duration_s": round(answer.duration_s, 4),

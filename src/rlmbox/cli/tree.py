@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,9 @@ from rlmbox.events import (
     CellExecuted,
     CellStarted,
     Event,
+    LastAnswerAsked,
     ModelReplied,
+    RequestEvent,
     SessionFailed,
     SessionFinished,
     SessionStarted,
@@ -32,6 +35,40 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)
 
 
+_REMARKS = {
+    "call_retried": "sent again",
+    "input_truncated": "cut to the window",
+    "model_fell_back": "answered by the fallback",
+    "reply_from_cache": "from the cache",
+    "reply_continued": "continued",
+}
+
+
+class _Calls:
+    """The one line that stands for all sub-calls of a cell, however many they are."""
+
+    def __init__(self, node: Tree) -> None:
+        self._node = node
+        self._model = ""
+        self._begun = self._ended = 0
+        self._remarks: Counter[str] = Counter()
+
+    def count(self, event: SubcallStarted | SubcallFinished) -> None:
+        self._model = event.model
+        self._begun += isinstance(event, SubcallStarted)
+        self._ended += isinstance(event, SubcallFinished)
+        self._draw()
+
+    def noted(self, kind: str) -> None:
+        self._remarks[kind] += 1
+        self._draw()
+
+    def _draw(self) -> None:
+        remarks = "".join(f", {count} {_REMARKS.get(kind, kind)}" for kind, count in self._remarks.items())
+        line = f"sub-calls to {self._model}: {self._ended} of {self._begun}{remarks}"
+        self._node.label = Text(line, style="magenta")
+
+
 class LiveTree:
     """Shows sessions, turns, cells and sub-calls as they happen. Use it as a context manager, and as a hook.
 
@@ -46,7 +83,7 @@ class LiveTree:
         self._sessions: dict[str, Tree] = {}
         self._turns: dict[str, Tree] = {}
         self._cells: dict[str, Tree] = {}
-        self._subcalls: dict[str, tuple[Tree, int, int]] = {}
+        self._subcalls: dict[str, _Calls] = {}
 
     def __enter__(self) -> Self:
         """Begins to draw."""
@@ -75,12 +112,15 @@ class LiveTree:
                 code = _lines(event.cell.code, _CODE_LINES)
                 self._cells[event.session_id] = self._turns[event.session_id].add(Text(code, style="cyan"))
                 self._subcalls.pop(event.session_id, None)
-            case SubcallStarted():
-                self._subcall(event, started=1, finished=0)
-            case SubcallFinished():
-                self._subcall(event, started=0, finished=1)
+            case SubcallStarted() | SubcallFinished():
+                self._calls(event.session_id).count(event)
+            case RequestEvent():
+                self._on_the_way(event)
             case CellExecuted():
                 self._executed(event)
+            case LastAnswerAsked():
+                line = _short(f"{event.reason}: asked for the best answer")
+                self._sessions[event.session_id].add(Text(line, style="yellow"))
             case SessionFinished() if event.depth:
                 self._sessions[event.session_id].add(Text.assemble(("answer  ", "green"), _lines(event.answer.text, 6)))
             case SessionFailed():
@@ -88,13 +128,18 @@ class LiveTree:
             case _:
                 pass
 
-    def _subcall(self, event: SubcallStarted | SubcallFinished, *, started: int, finished: int) -> None:
-        cell = self._cells.get(event.session_id, self._root)
-        node, begun, ended = self._subcalls.get(event.session_id, (None, 0, 0))
-        node = node or cell.add("")
-        begun, ended = begun + started, ended + finished
-        node.label = Text(f"sub-calls to {event.model}: {ended} of {begun}", style="magenta")
-        self._subcalls[event.session_id] = (node, begun, ended)
+    def _on_the_way(self, event: RequestEvent) -> None:
+        if event.number is not None:
+            self._calls(event.session_id).noted(event.kind)
+        else:
+            self._sessions[event.session_id].add(Text(_REMARKS.get(event.kind, event.kind), style="yellow"))
+
+    def _calls(self, session_id: str) -> _Calls:
+        """Gives the line of the sub-calls of a session's cell."""
+        calls = self._subcalls.get(session_id)
+        if calls is None:
+            calls = self._subcalls[session_id] = _Calls(self._cells.get(session_id, self._root).add(""))
+        return calls
 
     def _executed(self, event: CellExecuted) -> None:
         execution = event.execution

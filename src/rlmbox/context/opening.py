@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -123,6 +124,9 @@ class _Look:
             self._learn(lambda facts: facts if facts.newlines else replace(facts, newlines=newlines))
         except (ContextError, _Stopped):
             return  # whoever asks for lines will find out
+        except RuntimeError:
+            if not sys.is_finalizing() and threading.main_thread().is_alive():  # else no thread can be started any more
+                raise
 
     def check(self) -> None:
         if self.stop.is_set():

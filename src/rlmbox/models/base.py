@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from rlmbox.models.pace import Pace
 from rlmbox.types import Completion, Message, Usage
 
 
@@ -23,7 +24,8 @@ class Price(Protocol):
 class Model(Protocol):
     """A language model.
 
-    Implementations do their own retries, and only of requests that the provider cannot have charged for.
+    Implementations make one attempt and say with `ModelError` what went wrong and whether it may have been billed;
+    `rlmbox.calls` decides what is tried again.
     """
 
     @property
@@ -51,3 +53,20 @@ class Model(Protocol):
         Raises:
             ModelError: The provider refused or failed.
         """
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """What a `Model` may have besides, where it stands for something outside the process."""
+
+    @property
+    def endpoint(self) -> str:
+        """The provider's address; models there share retries, and those of one name also their turns."""
+
+    @property
+    def pace(self) -> Pace:
+        """What it may be asked at once and in a minute, by all runs of the process together."""
+
+    @property
+    def settings(self) -> str:
+        """Whatever decides a reply besides the messages, such as the temperature, as JSON."""

@@ -24,7 +24,7 @@ _CATALOGUE_PROVIDERS = MappingProxyType(
     {"openai": "openai", "anthropic": "anthropic", "google": "google", "gemini": "google", "azure": "azure"}
 )
 _REQUIRED = ("input_usd_per_mtok", "output_usd_per_mtok")
-_OPTIONAL = ("cached_input_usd_per_mtok",)
+_OPTIONAL = ("cached_input_usd_per_mtok", "cache_write_usd_per_mtok")
 _EXAMPLE = '["openai:gpt-5"] with input_usd_per_mtok = "1.25" and output_usd_per_mtok = "10"'
 
 
@@ -38,6 +38,8 @@ class FlatPrice:
         cached_input_usd_per_mtok: US dollars per million tokens that the provider had cached; None means that
             they cost as much as other input.
         origin: Where the price comes from.
+        cache_write_usd_per_mtok: US dollars per million tokens that the provider wrote to its cache; None means that
+            they cost as much as other input.
 
     Raises:
         ConfigError: A figure is negative or not finite.
@@ -47,23 +49,27 @@ class FlatPrice:
     output_usd_per_mtok: Decimal
     cached_input_usd_per_mtok: Decimal | None = None
     origin: str = "given by the user"
+    cache_write_usd_per_mtok: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for figure in (self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok):
+        for figure in (
+            self.input_usd_per_mtok,
+            self.output_usd_per_mtok,
+            self.cached_input_usd_per_mtok,
+            self.cache_write_usd_per_mtok,
+        ):
             if figure is not None and not (figure.is_finite() and figure >= 0):
                 raise ConfigError(f"a price per million tokens must be a number from 0 up, not {figure}")
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Gives the cost of some usage in US dollars."""
+        total = self.input_usd_per_mtok * usage.input_tokens + self.output_usd_per_mtok * usage.output_tokens
         cached = min(usage.cached_input_tokens, usage.input_tokens)
-        cached_price = self.input_usd_per_mtok
-        if self.cached_input_usd_per_mtok is not None:
-            cached_price = self.cached_input_usd_per_mtok
-        total = (
-            self.input_usd_per_mtok * (usage.input_tokens - cached)
-            + cached_price * cached
-            + self.output_usd_per_mtok * usage.output_tokens
-        )
+        written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+        if cached and self.cached_input_usd_per_mtok is not None:
+            total += (self.cached_input_usd_per_mtok - self.input_usd_per_mtok) * cached
+        if written and self.cache_write_usd_per_mtok is not None:
+            total += (self.cache_write_usd_per_mtok - self.input_usd_per_mtok) * written
         return total / _PER_MILLION
 
 
@@ -94,9 +100,11 @@ class CataloguePrice:
         from genai_prices import Usage as CountedUsage
         from genai_prices import calc_price
 
+        cached = min(usage.cached_input_tokens, usage.input_tokens)
         counted = CountedUsage(
             input_tokens=usage.input_tokens,
-            cache_read_tokens=min(usage.cached_input_tokens, usage.input_tokens),
+            cache_read_tokens=cached,
+            cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
             output_tokens=usage.output_tokens,
         )
         return calc_price(counted, self.model, provider_id=self.provider).total_price
@@ -173,7 +181,8 @@ def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
     """Reads a user's prices from a TOML file, or a JSON file if its name ends in `.json`.
 
     Each table is named after a model, such as `["openai:gpt-5"]`, and has `input_usd_per_mtok`, `output_usd_per_mtok`
-    and, if it differs, `cached_input_usd_per_mtok`: US dollars per million tokens, as a number or a string.
+    and, where they differ, `cached_input_usd_per_mtok` and `cache_write_usd_per_mtok`: US dollars per million tokens,
+    as a number or a string.
 
     Args:
         path: The file.
@@ -219,6 +228,7 @@ def _override(path: Path, name: str, entry: object) -> FlatPrice:
         figures["output_usd_per_mtok"],
         figures.get("cached_input_usd_per_mtok"),
         origin=str(path),
+        cache_write_usd_per_mtok=figures.get("cache_write_usd_per_mtok"),
     )
 
 

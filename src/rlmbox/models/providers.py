@@ -7,6 +7,7 @@ to import, so nothing here imports them until a request is made or `ProviderMode
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,8 +19,8 @@ import anyio
 
 from rlmbox.errors import ConfigError, ModelError
 from rlmbox.models.base import Price
+from rlmbox.models.pace import UNPACED, Pace
 from rlmbox.models.prices import FlatPrice, catalogue_window_tokens, price_for
-from rlmbox.models.retries import Call, RetryPolicy, current_call
 from rlmbox.models.target import Target, resolve
 from rlmbox.types import Completion, Message
 
@@ -39,7 +40,7 @@ def provider_model(
     temperature: float | None = None,
     window_tokens: int | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
-    retries: RetryPolicy | None = None,
+    pace: Pace = UNPACED,
 ) -> ProviderModel:
     """Makes a model from its name; nothing is sent and nothing heavy is imported.
 
@@ -51,11 +52,12 @@ def provider_model(
         api_key: The key; by default OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or GEMINI_API_KEY, or
             AZURE_OPENAI_API_KEY. A server other than the provider's own may need none.
         prices: The user's own prices by full name, which come before the catalogue's.
-        temperature: The sampling temperature; None leaves it to the provider.
+        temperature: The sampling temperature; None leaves it to the provider. OpenAI's reasoning models refuse one, so
+            it is not sent to them.
         window_tokens: Most tokens that a request and its reply may have; None takes it from the catalogue, else
             128,000.
         timeout_s: Seconds after which a request is given up, unless the request says otherwise.
-        retries: When a request is sent again; by default four attempts.
+        pace: What the model may be asked at once and in a minute; by default nothing but the runs' own limits.
 
     Raises:
         ConfigError: The name, the URL or the key is missing or wrong, or the provider's library is not installed.
@@ -70,16 +72,17 @@ def provider_model(
         temperature=temperature,
         window_tokens=window_tokens,
         timeout_s=timeout_s,
-        retries=retries or RetryPolicy(),
+        pace=pace,
     )
 
 
 class ProviderModel:
     """A model at a provider; made by `provider_model`.
 
-    It may be used from several event loops: each has its own HTTP client, which is closed with its loop or by
-    `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since it was paid
-    for. Tokens that the provider does not count are estimated from bytes, never taken as zero.
+    It makes one attempt. It may be used from several event loops: each has its own HTTP client, which is closed with
+    its loop or by `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since
+    it was paid for. Tokens that the provider does not count are estimated from bytes, never taken as zero, and the
+    `Completion` says so.
     """
 
     def __init__(
@@ -90,14 +93,14 @@ class ProviderModel:
         temperature: float | None,
         window_tokens: int | None,
         timeout_s: float,
-        retries: RetryPolicy,
+        pace: Pace,
     ) -> None:
         self._target = target
         self._prices = prices
         self._temperature = temperature
         self._given_window_tokens = window_tokens
         self._timeout_s = timeout_s
-        self._retries = retries
+        self._pace = pace
         self._lock = threading.Lock()
         self._connections: dict[asyncio.AbstractEventLoop, Future[Connection]] = {}
 
@@ -108,6 +111,21 @@ class ProviderModel:
     def name(self) -> str:
         """The full name, such as `openai:gpt-5`."""
         return self._target.name
+
+    @property
+    def endpoint(self) -> str:
+        """The provider's address."""
+        return self._target.shown_url
+
+    @property
+    def pace(self) -> Pace:
+        """What it may be asked at once and in a minute."""
+        return self._pace
+
+    @property
+    def settings(self) -> str:
+        """The temperature, as JSON."""
+        return json.dumps({"temperature": self._temperature})
 
     @cached_property
     def window_tokens(self) -> int:
@@ -124,6 +142,10 @@ class ProviderModel:
     def warm(self) -> None:
         """Starts the slow imports in a thread, so that they overlap with other work; returns at once."""
         threading.Thread(target=self._import_ahead, name="rlmbox-model-import", daemon=True).start()
+
+    async def ready(self) -> None:
+        """Waits until the provider's library is imported and a client is open; nothing is sent."""
+        await self._connection()
 
     def _import_ahead(self) -> None:
         # What fails here fails again, with its error, where somebody waits for it.
@@ -147,32 +169,30 @@ class ProviderModel:
         Args:
             messages: The conversation; the system message, if any, comes first. Empty messages are left out.
             max_output_tokens: Longest reply, reasoning included.
-            timeout_s: Seconds after which the request is given up, retries included; None takes the model's own.
+            timeout_s: Seconds after which the request is given up; None takes the model's own.
 
         Raises:
             ContextLimitExceeded: The request is longer than the model's window.
             ModelError: The provider refused or failed, or did not answer in time.
         """
         limit_s = self._timeout_s if timeout_s is None else timeout_s
-        call = Call()
-        token = current_call.set(call)
-        try:
-            outcome = await self._attempt(messages, call, max_output_tokens, limit_s)
-        finally:
-            current_call.reset(token)
+        outcome = await self._attempt(messages, max_output_tokens, limit_s)
         # Raised here, outside any `except`: the provider's own exception holds requests with their keys.
         if isinstance(outcome, ModelError):
             raise outcome
         return outcome
 
     async def _attempt(
-        self, messages: Sequence[Message], call: Call, max_output_tokens: int, limit_s: float
+        self, messages: Sequence[Message], max_output_tokens: int, limit_s: float
     ) -> Completion | ModelError:
-        try:
-            # The import of the libraries is not the provider's time.
-            connection = await self._connection()
-            from rlmbox.models.wire import request
+        # The import of the libraries is not the provider's time.
+        connection = await self._connection()
+        from rlmbox.models.transport import Call, current_call
+        from rlmbox.models.wire import request
 
+        call = Call()
+        token = current_call.set(call)
+        try:
             with anyio.fail_after(limit_s):
                 return await request(
                     connection,
@@ -186,12 +206,12 @@ class ProviderModel:
             from rlmbox.models.failures import timed_out
 
             return timed_out(self._target, call, limit_s)
-        except ConfigError:
-            raise
         except Exception as error:  # noqa: BLE001 - SDKs raise anything on a reply that makes no sense
             from rlmbox.models.failures import explain
 
             return explain(error, self._target, call)
+        finally:
+            current_call.reset(token)
 
     async def _connection(self) -> Connection:
         """Gives the running loop's connection; the first call opens it in a thread, since that takes time."""
@@ -213,7 +233,7 @@ class ProviderModel:
             self._import()
             from rlmbox.models.wire import connect
 
-            connection = connect(self._target, self._timeout_s, self._retries)
+            connection = connect(self._target, self._timeout_s)
         except BaseException as error:  # noqa: BLE001 - it is raised where the connection is awaited
             with self._lock:
                 self._connections.pop(loop, None)

@@ -151,7 +151,7 @@ def _parse(name: str) -> tuple[Provider, str]:
 
 
 def _check_installed(name: str, known: _Known) -> None:
-    for module in ("pydantic_ai", "tenacity", *known.modules):
+    for module in ("pydantic_ai", *known.modules):
         try:
             found = importlib.util.find_spec(module) is not None
         except ImportError:  # the parent package of a dotted name is missing

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import httpx2
 from pydantic_ai.direct import model_request
@@ -24,7 +25,6 @@ from pydantic_ai.models import Model as WireModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
-from rlmbox.models.retries import RetryPolicy
 from rlmbox.models.target import Target
 from rlmbox.models.transport import open_client
 from rlmbox.types import Completion, Message, StopReason, Usage
@@ -63,15 +63,14 @@ class Connection:
             await self.client.aclose()
 
 
-def connect(target: Target, timeout_s: float, retries: RetryPolicy) -> Connection:
+def connect(target: Target, timeout_s: float) -> Connection:
     """Makes a connection; nothing is sent yet.
 
     Args:
         target: The model and where it is.
         timeout_s: Longest wait for the next bytes, in seconds.
-        retries: When a request is sent again.
     """
-    client = open_client(target.base_url, timeout_s, retries)
+    client = open_client(target.base_url, timeout_s)
     return Connection(client, _wire_model(target, client), _lease(client))
 
 
@@ -157,11 +156,25 @@ async def request(
         timeout_s: Longest wait for the next bytes, in seconds.
         temperature: The sampling temperature; None leaves it to the provider.
     """
-    settings = ModelSettings(max_tokens=max_output_tokens, timeout=timeout_s, max_retries=0)
+    settings = _settings(target, messages, ModelSettings(max_tokens=max_output_tokens, timeout=timeout_s))
     if temperature is not None:
         settings["temperature"] = temperature
     response = await model_request(connection.model, to_wire(messages), model_settings=settings)
     return from_wire(response, target.name, messages)
+
+
+def _settings(target: Target, messages: Sequence[Message], settings: ModelSettings) -> ModelSettings:
+    """Adds what a provider needs to be told, so that it tries once and caches what the next request begins with."""
+    settings["max_retries"] = 0
+    if len(messages) > 1:
+        # A single prompt is not asked about again, and to write it to a cache would cost more than it could save.
+        settings["cache"] = True
+        if target.provider == "openai" and target.official:
+            # Requests of one conversation go to the machine that has its beginning, which is the same in all of them.
+            opening = "\0".join(message.content for message in messages[:2])
+            digest = sha256(opening.encode("utf-8", "replace")).hexdigest()
+            return {**settings, "openai_prompt_cache_key": f"rlmbox-{digest[:32]}"}  # type: ignore[typeddict-unknown-key]
+    return settings
 
 
 def to_wire(messages: Sequence[Message]) -> list[ModelMessage]:
@@ -196,33 +209,38 @@ def from_wire(response: ModelResponse, name: str, messages: Sequence[Message]) -
     text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
     if not text and response.provider_details:
         text = str(response.provider_details.get("refusal") or "")
-    return Completion(
-        text=text,
-        usage=_usage(response.usage, messages, text, response.parts),
-        model=name,
-        stop_reason=_STOP_REASONS.get(response.finish_reason, "stop"),
-    )
+    if not text.isascii():
+        # JSON may hold halves of characters, which nothing that encodes the text later could take.
+        text = text.encode("utf-8", "replace").decode()
+    usage, counted = _usage(response.usage, messages, text, response.parts)
+    return Completion(text, usage, name, _STOP_REASONS.get(response.finish_reason, "stop"), counted)
 
 
-def _usage(counted: RequestUsage, messages: Sequence[Message], text: str, parts: Sequence[ModelResponsePart]) -> Usage:
-    """Gives the provider's counts; where they are missing or absurd, an estimate that rather charges too much.
+def _usage(
+    counts: RequestUsage, messages: Sequence[Message], text: str, parts: Sequence[ModelResponsePart]
+) -> tuple[Usage, bool]:
+    """Gives the provider's counts and True; where they are missing or absurd, an estimate in their place and False.
 
     A count of zero for something that was sent, or a negative one, would let a run spend past its budget.
     """
-    input_tokens = counted.input_tokens
-    if input_tokens <= 0:
-        input_tokens = _estimate(*(message.content for message in messages)) + 4 * len(messages)
-    output_tokens = counted.output_tokens
-    if output_tokens < 0 or (output_tokens == 0 and (text or parts)):
+    sent, received = counts.input_tokens, counts.output_tokens
+    made = bool(text or parts)
+    counted = sent > 0 and (received > 0 or (received == 0 and not made))
+    if sent <= 0:
+        sent = _estimate(*(message.content for message in messages)) + 4 * len(messages)
+    if received < 0 or (received == 0 and made):
         reasoning = [str(getattr(part, "content", "")) for part in parts if not isinstance(part, TextPart)]
-        output_tokens = max(_estimate(text, *reasoning), 1)
-    return Usage(
-        input_tokens=input_tokens,
-        cached_input_tokens=min(max(counted.cache_read_tokens, 0), input_tokens),
-        output_tokens=output_tokens,
-        reasoning_tokens=min(max(counted.output_reasoning_tokens, 0), output_tokens),
+        received = max(_estimate(text, *reasoning), 1)
+    cached = min(max(counts.cache_read_tokens, 0), sent)
+    usage = Usage(
+        input_tokens=sent,
+        cached_input_tokens=cached,
+        output_tokens=received,
+        reasoning_tokens=min(max(counts.output_reasoning_tokens, 0), received),
         requests=1,
+        cache_write_tokens=min(max(counts.cache_write_tokens, 0), sent - cached),
     )
+    return usage, counted
 
 
 def _estimate(*texts: str) -> int:

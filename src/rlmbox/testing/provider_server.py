@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import repeat
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
@@ -30,7 +31,9 @@ from rlmbox.testing.provider_wire import (
     too_long_message,
 )
 
-FaultKind = Literal["status", "too_long", "reset", "truncated", "not_json", "no_choice", "hang", "hang_up", "bomb"]
+FaultKind = Literal[
+    "status", "too_long", "reset", "truncated", "not_json", "no_choice", "hang", "hang_up", "bomb", "huge"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class ProviderFault:
         kind: `status` answers with an HTTP error, `too_long` with the provider's refusal of a request longer than
             the window. `reset` breaks the connection in the middle of the body, `truncated` sends half of the
             JSON as if it were whole, `not_json` a web page, and `no_choice` an empty JSON object. `hang` never
-            answers, `hang_up` ends the connection instead, and `bomb` sends a small compressed body that unpacks
-            to 80 MB.
+            answers, `hang_up` ends the connection instead, `bomb` sends a small compressed body that unpacks to
+            80 MB, and `huge` 100 MB as they are.
         status: The HTTP status of `status`.
         message: What the provider says; by default it repeats the request's key, as some do.
         code: OpenAI's machine-readable code.
@@ -86,6 +89,7 @@ class _Response:
     body: bytes
     headers: Mapping[str, str]
     sent_bytes: int | None = None
+    copies: int = 1
 
 
 class ProviderServer:
@@ -99,12 +103,14 @@ class ProviderServer:
     Attributes:
         requests: The requests that came, in order.
         max_concurrency: Most requests that were under way at once.
+        left: Clients that went away while their request hung.
         port: The port on 127.0.0.1.
     """
 
     def __init__(self, script: Script = "ok") -> None:
         self.requests: list[ProviderRequest] = []
         self.max_concurrency = 0
+        self.left = 0
         self.port = 0
         one = isinstance(script, str | ProviderReply | ProviderFault) or callable(script)
         self._entries: Iterator[Entry] = repeat(script) if one else iter(script)  # type: ignore[arg-type]
@@ -185,13 +191,15 @@ class ProviderServer:
             self._under_way += 1
             self.max_concurrency = max(self.max_concurrency, self._under_way)
             try:
-                response = await self._answer(path, headers, raw)
+                response = await self._answer(path, headers, raw, reader)
             finally:
                 self._under_way -= 1
             if response is None or not await _send(writer, response):
                 return
 
-    async def _answer(self, path: str, headers: Mapping[str, str], raw: bytes) -> _Response | None:
+    async def _answer(
+        self, path: str, headers: Mapping[str, str], raw: bytes, reader: asyncio.StreamReader
+    ) -> _Response | None:
         try:
             body = json.loads(raw)
         except ValueError:
@@ -208,10 +216,14 @@ class ProviderServer:
         except Exception as error:  # noqa: BLE001 - it belongs to the test, which sees it as the provider's refusal
             return _error(request.protocol, 400, f"the test server's script raised {error!r}")
         answer = ProviderReply(answer) if isinstance(answer, str) else answer
-        hangs = isinstance(answer, ProviderFault) and answer.kind == "hang"
-        if hangs or answer.delay_s:
+        if isinstance(answer, ProviderFault) and answer.kind == "hang":
+            # A client sends nothing more before it has its answer, so the next that is read is the end.
+            if not await reader.read(1):
+                self.left += 1
+            return None
+        if answer.delay_s:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), None if hangs else answer.delay_s)
+                await asyncio.wait_for(self._stop.wait(), answer.delay_s)
         return _response(request, answer)
 
 
@@ -226,21 +238,26 @@ def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault) -
         return _json(answer.status, body, answer.headers)
     if answer.kind == "too_long":
         return _error(request.protocol, 400, *too_long_message(request.protocol))
+    return _broken(request, answer.kind)
+
+
+def _broken(request: ProviderRequest, kind: FaultKind) -> _Response | None:
+    """Gives a reply with status 200 of which nothing can be made; None for none at all."""
     whole = _json(200, reply_body(request, ProviderReply("a reply that is never read whole")))
-    if answer.kind == "reset":
+    if kind == "reset":
         return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)
-    if answer.kind == "truncated":
-        return _Response(200, whole.body[: len(whole.body) // 2], whole.headers)
-    if answer.kind == "not_json":
-        return _Response(200, b"<html>Please log in</html>", MappingProxyType({"Content-Type": "text/html"}))
-    if answer.kind == "no_choice":
-        return _json(200, {})
-    if answer.kind == "bomb":
-        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-        return _Response(200, _bomb(), MappingProxyType(headers))
-    return None
+    json_type = {"Content-Type": "application/json"}
+    bodies: dict[FaultKind, Callable[[], _Response]] = {
+        "truncated": lambda: _Response(200, whole.body[: len(whole.body) // 2], whole.headers),
+        "not_json": lambda: _Response(200, b"<html>Please log in</html>", {"Content-Type": "text/html"}),
+        "no_choice": lambda: _json(200, {}),
+        "huge": lambda: _Response(200, b" " * (1024 * 1024), json_type, copies=100),
+        "bomb": lambda: _Response(200, _bomb(), {**json_type, "Content-Encoding": "gzip"}),
+    }
+    return bodies[kind]() if kind in bodies else None
 
 
+@cache
 def _bomb() -> bytes:
     packer = zlib.compressobj(9, wbits=31)
     return b"".join(packer.compress(b" " * 1024 * 1024) for _ in range(80)) + packer.flush()
@@ -256,11 +273,12 @@ def _error(protocol: Protocol, status: int, message: str, code: str | None = Non
 
 async def _send(writer: asyncio.StreamWriter, response: _Response) -> bool:
     """Writes a response; says whether the connection can go on."""
-    head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body)}"]
+    head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body) * response.copies}"]
     head += [f"{name}: {value}" for name, value in response.headers.items()]
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
-    writer.write(response.body[: response.sent_bytes])
-    await writer.drain()
+    for _ in range(response.copies):
+        writer.write(response.body[: response.sent_bytes])
+        await writer.drain()
     if response.sent_bytes is not None:
         writer.transport.abort()
         return False

@@ -110,6 +110,7 @@ class ProviderReply:
         reasoning_tokens: The part of them that was reasoning.
         reasoning: What the model thought, in the place that the protocol has for it.
         delay_s: Seconds before the reply begins.
+        cache_write_tokens: The part of `input_tokens` that was written to the cache; Anthropic's protocol tells it.
     """
 
     text: str = ""
@@ -120,6 +121,7 @@ class ProviderReply:
     reasoning_tokens: int = 0
     reasoning: str = ""
     delay_s: float = 0.0
+    cache_write_tokens: int = 0
 
 
 def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRequest | None:
@@ -217,9 +219,9 @@ def _anthropic_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
     if reply.input_tokens is not None:
         # Anthropic counts cached input apart from the rest.
         usage = {
-            "input_tokens": reply.input_tokens - reply.cached_input_tokens,
+            "input_tokens": reply.input_tokens - reply.cached_input_tokens - reply.cache_write_tokens,
             "cache_read_input_tokens": reply.cached_input_tokens,
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": reply.cache_write_tokens,
             "output_tokens": reply.output_tokens,
         }
         if reply.reasoning_tokens:
