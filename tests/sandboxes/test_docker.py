@@ -25,6 +25,7 @@ from rlmbox.sandboxes import docker_image
 from rlmbox.sandboxes._docker_config import (
     MEMORY_BYTES,
     TMP_BYTES,
+    TMP_FILES,
     ContainerPlan,
     container_config,
     container_memory_bytes,
@@ -101,6 +102,8 @@ def test_a_container_is_allowed_nothing_that_it_does_not_need() -> None:
     assert host["LogConfig"]["Type"] == "none"
     assert list(host["Tmpfs"]) == ["/tmp"]
     assert {"noexec", "nosuid", "nodev", f"size={TMP_BYTES}"} <= set(host["Tmpfs"]["/tmp"].split(","))
+    limited = container_config(replace(PLAN, tmp_files=TMP_FILES))["HostConfig"]["Tmpfs"]["/tmp"]
+    assert limited.split(",")[-1] == f"nr_inodes={TMP_FILES}"
     ulimits = {one["Name"]: (one["Soft"], one["Hard"]) for one in host["Ulimits"]}
     assert ulimits["core"] == (0, 0)
     assert ulimits["fsize"] == (TMP_BYTES, TMP_BYTES)
@@ -169,12 +172,10 @@ def test_arguments_decide_where_a_system_call_is_needed_and_dangerous() -> None:
 
 
 @given(st.integers(0, 2**36), st.integers(0, 2**36))
-def test_the_containers_memory_has_room_for_a_cells_and_the_text(cell_bytes: int, context_bytes: int) -> None:
-    memory = container_memory_bytes(cell_bytes, context_bytes)
-    assert memory >= max(MEMORY_BYTES, cell_bytes + TMP_BYTES)
-    if context_bytes <= 128_000_000:  # a `str`, and the bytes that it is made of
-        assert memory >= cell_bytes + context_bytes
-    assert memory <= cell_bytes + 1_000_000_000  # a text that is longer is mapped
+def test_the_containers_memory_has_room_for_a_cells_and_the_text(cell_bytes: int, text_bytes: int) -> None:
+    memory = container_memory_bytes(cell_bytes, text_bytes)
+    assert memory >= max(MEMORY_BYTES, cell_bytes + TMP_BYTES + 5 * text_bytes)  # a `str`, and what it is made of
+    assert memory <= cell_bytes + 5 * text_bytes + 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -570,12 +571,37 @@ async def test_a_context_that_cannot_be_mounted_is_sent_or_read_from_the_host(
     def elsewhere(fd: int) -> Any:
         yield "/no/such/place/on/the/engines/machine"
 
-    monkeypatch.setattr(module, "_shared_copy", elsewhere)
+    monkeypatch.setattr(module, "_shared", elsewhere)
     text = "é" + "x" * length
     reader = HostFunction("ctx.slice", lambda start, end: text[start:end], "reads")
     async with docker(None, reader, text=text) as repl:
         assert await repl.value("[len(context), context[:3], context[-2:]]") == [length + 1, "éxx", "xx"]
     assert containers() == []
+
+
+def test_a_file_is_shared_itself_only_where_nobody_else_can_replace_it(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    file = folder / "large.txt"
+
+    def shared(file_mode: int, folder_mode: int) -> bool:
+        file.write_text("the text")
+        file.chmod(file_mode)
+        folder.chmod(folder_mode)
+        with file.open("rb") as opened, module._shared(opened.fileno()) as path:
+            assert Path(path).read_text() == "the text"
+            assert Path(path).stat().st_mode & 0o004
+            return path == str(file)
+
+    assert shared(0o644, 0o755)
+    assert shared(0o644, 0o1777)
+    assert not shared(0o600, 0o755)
+    assert not shared(0o644, 0o777)
+    with file.open("rb") as opened:
+        file.unlink()
+        with module._shared(opened.fileno()) as path:
+            assert Path(path).read_text() == "the text"
+    assert not Path(path).exists()
 
 
 @needs_engine

@@ -12,12 +12,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rlmbox.context import Context
+from rlmbox.context import Context, cache, opening
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes import _cgroups, _jail_host, _jail_plan
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.types import Cell
-from sandboxes.jail_here import LIMITS, gone, jail, nursery_pid, pid_of, run, value, why_no_jail
+from sandboxes.jail_here import LIMITS, children_of, gone, jail, nursery_pid, pid_of, run, value, why_no_jail
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -144,9 +144,97 @@ async def test_jails_die_with_their_nursery_and_a_new_one_takes_over() -> None:
         assert nursery_pid() != nursery
 
 
+async def test_jails_that_died_while_they_waited_are_passed_over() -> None:
+    async with jail() as sandbox:
+        await anyio.sleep(0.3)  # spares are built
+        spares = children_of(nursery_pid()) - {pid_of(sandbox)}
+        assert spares
+        for pid in spares:
+            os.kill(pid, signal.SIGKILL)
+        assert await gone(spares) == set()
+        async with jail() as fresh:
+            assert await value(fresh, "6 * 7") == 42
+
+
+async def test_many_sessions_that_start_at_once_each_get_a_jail_of_their_own() -> None:
+    found: list[object] = []
+
+    async def one(number: int) -> None:
+        async with jail() as sandbox:
+            await run(sandbox, f"x = {number}")
+            found.append((await value(sandbox, "x"), pid_of(sandbox)))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(24):
+            tasks.start_soon(one, number)
+    assert sorted(number for number, _ in found) == list(range(24))
+    assert len({pid for _, pid in found}) == 24
+
+
+_FULL = """
+import anyio, os, resource
+from rlmbox.context import Context, cache, opening
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.types import Cell, CellLimits
+
+async def main():
+    first = JailSandbox()
+    await first.start(CellLimits(), Context.from_text("x"), {})
+    await anyio.sleep(0.2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    held = []
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        pass
+    for _ in range(4):
+        os.close(held.pop())
+    try:
+        await JailSandbox().start(CellLimits(), Context.from_text("x"), {})
+    except SandboxUnavailable as error:
+        print(error)
+    for fd in held:
+        os.close(fd)
+    before = len(os.listdir("/proc/self/fd"))
+    async with anyio.create_task_group():
+        again = JailSandbox()
+        await again.start(CellLimits(), Context.from_text("x"), {})
+        print((await again.execute(Cell("6 * 7"))).value)
+        await again.close()
+    print(len(os.listdir("/proc/self/fd")) - before)
+
+anyio.run(main)
+"""
+
+
+def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may() -> None:
+    done = subprocess.run([sys.executable, "-c", _FULL], capture_output=True, text=True, timeout=50)
+    said, value_given, left = done.stdout.splitlines()
+    assert "Too many open files" in said, done
+    assert (value_given, left) == ("42", "0"), done
+
+
+_CHANNEL_NINE = """
+import os
+from rlmbox.sandboxes import _jail_host, _jail_plan
+plan = _jail_plan.plan_for(())
+while os.dup(0) < 7:
+    pass
+print(_jail_host.Nursery(plan).admit(None).pid > 0)
+"""
+
+
+def test_the_channel_to_the_nursery_may_have_any_number() -> None:
+    # 9 is where the nursery keeps /proc.
+    done = subprocess.run([sys.executable, "-c", _CHANNEL_NINE], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "True\n", done.stderr
+
+
 _HOST = """
 import anyio, json, os, sys
-from rlmbox.context import Context
+from rlmbox.context import Context, cache, opening
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.types import Cell, CellLimits
 
@@ -334,3 +422,21 @@ async def test_a_limit_of_each_cell_is_kept_after_a_crash() -> None:
     async with jail(replace(LIMITS, memory_bytes=64 << 20)) as sandbox:
         await run(sandbox, "import os\nos._exit(1)")
         assert (await sandbox.execute(Cell("x = 'x' * 200_000_000"))).outcome == "memory"
+
+
+async def test_no_descriptor_of_a_long_context_is_left_in_the_jail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "SMALL_BYTES", 100)
+    monkeypatch.setattr(cache, "folder", lambda: None)
+    path = tmp_path / "large.txt"
+    path.write_text("a line é\n" * 10_000)
+    sandbox = JailSandbox()
+    try:
+        await sandbox.start(replace(LIMITS, inline_limit_chars=1_000), Context.from_path(path), {})
+        assert await value(sandbox, "[len(context), context[-4:]]") == [90_000, "e é\n"]
+        code = "import os, stat\nfound = []\nfor fd in range(1024):\n    try:\n        mode = os.fstat(fd).st_mode\n"
+        code += "    except OSError:\n        continue\n    if stat.S_ISREG(mode):\n        found.append(fd)\nfound"
+        assert await value(sandbox, code) == []
+    finally:
+        await sandbox.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandboxes.jail_here import LIMITS, jail, pid_of, run, value, why_no_jail
+from sandboxes.local_repl import FULL_FAR_DOWN
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -247,6 +248,22 @@ async def test_descriptors_run_out() -> None:
         assert await value(sandbox, code) < 140
 
 
+async def test_the_gate_through_which_the_session_came_cannot_be_had_again() -> None:
+    code = """
+import os, socket
+got = []
+for attempt in (lambda: os.fstat(255), lambda: os.dup2(0, 255), lambda: socket.socket(fileno=os.dup(255))):
+    try:
+        attempt()
+        got.append("there")
+    except OSError as error:
+        got.append(error.errno)
+got
+"""
+    async with jail() as sandbox:
+        assert await value(sandbox, code) == [9, 9, 9]  # EBADF
+
+
 async def test_memory_is_contained_and_the_host_does_not_notice() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with jail(replace(LIMITS, memory_bytes=96 << 20)) as sandbox:
@@ -276,6 +293,14 @@ async def test_a_loop_that_catches_everything_is_killed_and_nothing_is_left() ->
         assert execution.namespace == "lost"
         assert not Path(f"/proc/{pid}").exists()
         assert await value(sandbox, "40 + 2") == 42
+
+
+async def test_a_cell_that_memory_holds_fast_in_a_handler_is_helped_out_by_the_nursery() -> None:
+    async with jail(replace(LIMITS, memory_bytes=64 << 20, cell_timeout_s=1.0)) as sandbox:
+        await run(sandbox, "kept = 'kept'")
+        execution = await run(sandbox, FULL_FAR_DOWN)
+        assert (execution.outcome, execution.namespace) in [("timeout", "kept"), ("memory", "kept")]
+        assert await value(sandbox, "d = None\nkept") == "kept"
 
 
 async def test_asyncio_and_threads_work_behind_the_filter() -> None:

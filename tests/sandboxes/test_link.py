@@ -319,7 +319,7 @@ async def test_a_function_may_give_something_to_await() -> None:
 async def test_a_large_answer_does_not_wait_for_a_slow_reader_for_ever() -> None:
     def script(worker: Attacker) -> None:
         worker.send(call(1, "large"))
-        time.sleep(0.5)
+        time.sleep(1.5)
 
     reply = await lost(script, HostFunction("large", lambda: "x" * 20_000_000, "gives much"), timeout_s=0.1)
     assert reply.outcome == "timeout"
@@ -375,6 +375,68 @@ async def test_a_request_can_be_cancelled() -> None:
         with anyio.move_on_after(0.05) as scope:
             await link.request({"type": "execute", "code": ""}, 60)
         assert scope.cancelled_caught
+    finally:
+        link.close()
+        theirs.close()
+
+
+async def test_what_comes_between_two_requests_is_left_where_it_is_until_the_next() -> None:
+    ours, theirs = socket.socketpair()
+    (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+    link = Link(ours, (out, err), LIMITS, {})
+    try:
+        worker = Attacker(theirs, to_out, to_err)
+        for number in (1, 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, partial(_answer, worker, number))
+                assert isinstance(await link.request({"type": "execute", "code": ""}, 5), Done)
+            os.write(to_out, b"late")
+            await anyio.sleep(0.01)  # the event loop has seen it by then
+        theirs.sendall(b"unasked")
+        await anyio.sleep(0.01)
+        assert "not asked for" in getattr(await link.request({"type": "execute", "code": ""}, 5), "message", "")
+    finally:
+        link.close()
+        theirs.close()
+        os.close(to_out)
+        os.close(to_err)
+
+
+def _answer(worker: Attacker, number: int) -> None:
+    worker.receive()
+    worker.send(frame({**DONE, "id": number}))
+
+
+def test_a_link_may_be_used_on_one_event_loop_after_another() -> None:
+    ours, theirs = socket.socketpair()
+    worker = Attacker(theirs, -1, -1)
+
+    async def once(link: Link, number: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, partial(_answer, worker, number))
+            assert isinstance(await link.request({"type": "execute", "code": ""}, 5), Done)
+
+    async def first() -> Link:
+        link = Link(ours, (), LIMITS, {})
+        await once(link, 1)
+        return link
+
+    link = anyio.run(first)
+    try:
+        anyio.run(once, link, 2)
+    finally:
+        link.close()
+        theirs.close()
+
+
+async def test_a_link_that_was_aborted_answers_nothing_more() -> None:
+    ours, theirs = socket.socketpair()
+    link = Link(ours, (), LIMITS, {})
+    try:
+        link.abort()
+        reply = await link.request({"type": "execute", "code": ""}, 60)
+        assert isinstance(reply, Lost)
+        assert "closed" in reply.message
     finally:
         link.close()
         theirs.close()

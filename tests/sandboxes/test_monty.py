@@ -11,7 +11,7 @@ import pytest
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import SandboxError
-from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS, Host
+from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
@@ -203,12 +203,13 @@ async def test_nothing_of_the_host_is_in_reach(
 
 
 async def test_above_the_inline_limit_the_context_is_searched_and_sliced_on_the_host() -> None:
-    large = Context.from_text("x" * INLINE_LIMIT_CHARS + "needle")
+    length = QUICK.inline_limit_chars
+    large = Context.from_text("x" * length + "needle")
     sandbox = MontySandbox()
     await sandbox.start(QUICK, large, {function.name: function for function in repl_functions(large)})
-    assert (await run(sandbox, "ctx.find('needle')[0]['start']")).value == INLINE_LIMIT_CHARS
-    assert (await run(sandbox, "context.slice(-6)")).value == "needle"
-    assert (await run(sandbox, "lenP()")).value == INLINE_LIMIT_CHARS + 6
+    assert (await run(sandbox, "ctx.find('needle')[0]['start']")).value == length
+    assert (await run(sandbox, "[context[-6:], context.find('needle')]")).value == ["needle", length]
+    assert (await run(sandbox, "lenP()")).value == length + 6
     await sandbox.close()
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes import _seccomp
+from rlmbox.sandboxes import _jail_child, _seccomp
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
-SPECIAL = {"x86_64": {56, 435, 157, 16, 72, 53}, "aarch64": {220, 435, 167, 29, 25, 199}}
+SPECIAL = {"x86_64": {56, 435, 157, 16, 72, 53, 47}, "aarch64": {220, 435, 167, 29, 25, 199, 212}}
 THREAD = 0x3D0F00  # what glibc starts a thread with
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
@@ -110,6 +110,9 @@ def test_threads_as_glibc_starts_them_are_allowed(machine: str) -> None:
         ("socketpair", (1, 0x80801), True),
         ("socketpair", (1, 2), False),
         ("socketpair", (2, 1), False),
+        ("recvmsg", (255,), True),  # where a jail gets its context before the first cell, and never again
+        ("recvmsg", (3,), False),
+        ("recvmsg", (254,), False),
     ],
 )
 def test_arguments_decide(machine: str, call: str, arguments: tuple[int, ...], passes: bool) -> None:
@@ -136,6 +139,10 @@ def test_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
 
 def test_every_filter_fits_the_kernels_limit() -> None:
     assert all(len(_seccomp.program(machine)) // 8 < 4096 for machine in _seccomp.MACHINES)
+
+
+def test_what_a_filter_still_lets_a_jail_receive_from_is_no_descriptor_that_a_cell_can_have() -> None:
+    assert _seccomp.GATE_FD >= _jail_child.OPEN_FILES
 
 
 def test_there_is_no_filter_for_an_unknown_machine() -> None:

@@ -18,7 +18,8 @@ import pytest
 from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _wasm_cache, _worker_sandbox
+from rlmbox.sandboxes import _wasm_cache
+from rlmbox.sandboxes._seccomp import MACHINES
 from rlmbox.sandboxes.wasm import _PREPARE, WasmSandbox, prepare
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 from sandboxes.local_repl import is_running, open_descriptors, wait_for_end
@@ -237,10 +238,9 @@ async def test_output_past_pythons_streams_is_captured() -> None:
 
 
 @needs_extra
-async def test_text_that_is_too_long_to_be_held_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_worker_sandbox, "INLINE_LIMIT_CHARS", 100)
+async def test_text_that_is_too_long_to_be_held_is_read_piece_by_piece() -> None:
     text = "".join(f"line {n}\n" for n in range(400_000))
-    async with wasm(text=text, limits=replace(LIMITS, memory_bytes=8 << 20)) as repl:
+    async with wasm(text=text, limits=replace(LIMITS, memory_bytes=8 << 20, inline_limit_chars=100)) as repl:
         code = (
             "[len(context), context[1000:1010], context.find('line 399999'), context.count('9\\n'), type(P).__name__]"
         )
@@ -318,6 +318,7 @@ async def test_the_process_around_the_guest_has_given_up_what_it_does_not_need()
         assert 0 < int(limits["Max data size"][1]) < 2 << 30
         for task in (proc / "task").iterdir():
             assert "NoNewPrivs:\t1" in (task / "status").read_text()
+            assert os.uname().machine not in MACHINES or "Seccomp:\t2" in (task / "status").read_text()
         if os.geteuid() == 0:
             assert set(status["Uid"].split()) == {"65534"}
             assert set(status["Gid"].split()) == {"65534"}

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rlmbox.sandboxes import _docker_relay, _worker
-from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS
+
+TMP_FILES = 4096
+"""Files and folders in a container's /tmp, where the engine can limit them: an empty one takes kernel memory too."""
 
 CONTEXT_PATH = "/context"
 """Where the context's file is in a container."""
@@ -54,6 +56,7 @@ class ContainerPlan:
         context_file: A file on the engine's machine to mount, or None.
         seccomp: The list of system calls, or its path; see `seccomp_profile`.
         labels: By which the container is found again.
+        tmp_files: Files and folders that /tmp may hold; None where the engine takes no such limit.
     """
 
     image: str
@@ -64,21 +67,18 @@ class ContainerPlan:
     context_file: str | None
     seccomp: str
     labels: Mapping[str, str]
+    tmp_files: int | None = None
 
 
-def container_memory_bytes(cell_memory_bytes: int, context_bytes: int) -> int:
+def container_memory_bytes(cell_memory_bytes: int, text_bytes: int) -> int:
     """Gives the memory that a container needs so that a cell can have `cell_memory_bytes`.
-
-    A text of up to `INLINE_LIMIT_CHARS` is a `str` there, which takes up to four bytes a character, beside the
-    bytes it is made from; a longer one is mapped, and the kernel can drop it.
 
     Args:
         cell_memory_bytes: `CellLimits.memory_bytes`.
-        context_bytes: Size of the context in UTF-8.
+        text_bytes: Size in UTF-8 of a context that is a `str` there, which takes up to four bytes a character beside
+            the bytes it is made from; 0 for a longer one, which is mapped, and the kernel can drop it.
     """
-    most = 4 * INLINE_LIMIT_CHARS
-    context = context_bytes + min(4 * context_bytes, most) if context_bytes <= most else 0
-    return max(MEMORY_BYTES, cell_memory_bytes + context + TMP_BYTES + _WORKER_BYTES)
+    return max(MEMORY_BYTES, cell_memory_bytes + 5 * text_bytes + TMP_BYTES + _WORKER_BYTES)
 
 
 def seccomp_profile(*, as_path: bool = False, for_gvisor: bool = False) -> str:
@@ -131,7 +131,7 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
         "IpcMode": "none",
         "CgroupnsMode": "private",
         "ReadonlyRootfs": True,
-        "Tmpfs": {"/tmp": _tmpfs_options()},  # noqa: S108 - the container's own
+        "Tmpfs": {"/tmp": _tmpfs_options(plan)},  # noqa: S108 - the container's own
         "CapDrop": ["ALL"],
         "Privileged": False,
         "MaskedPaths": list(_MASKED),
@@ -164,5 +164,6 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
     return config
 
 
-def _tmpfs_options() -> str:
-    return f"rw,noexec,nosuid,nodev,size={TMP_BYTES},mode=1777"
+def _tmpfs_options(plan: ContainerPlan) -> str:
+    options = f"rw,noexec,nosuid,nodev,size={TMP_BYTES},mode=1777"
+    return options if plan.tmp_files is None else f"{options},nr_inodes={plan.tmp_files}"

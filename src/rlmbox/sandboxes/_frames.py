@@ -94,7 +94,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
         TypeError: Something in it is not JSON.
         ValueError: A number in it is not finite, or something in it contains itself.
     """
-    body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    body = _ENCODER.encode(message).encode("utf-8", "surrogatepass")
     return len(body).to_bytes(4, "big") + body
 
 
@@ -155,7 +155,7 @@ class Inbox:
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
     _check_size(body, limits)
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
     # Only an escape can bring a lone surrogate, which no file and no request to a model can hold.
@@ -204,6 +204,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:30]} is not finite")
     return value
+
+
+# Made once: `json.dumps` and `json.loads` would make them anew for each frame, which takes longer than a short frame.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -1,12 +1,13 @@
 """How a process that the nursery forked becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
 
-Nothing here is undone or loosened later, and nothing of a session is known until all but the filter stands. A step
-that fails ends the process: there is no jail with a wall missing.
+Nothing here is undone or loosened later, and nothing of a session is known until all of it stands. A step that fails
+ends the process: there is no jail with a wall missing.
 """
 
 from __future__ import annotations
 
 import _socket
+import fcntl
 import json
 import os
 import resource
@@ -16,9 +17,11 @@ import sys
 from rlmbox.sandboxes import _jail_kernel as kernel
 from rlmbox.sandboxes import _landlock, _seccomp, _worker
 from rlmbox.sandboxes._jail_launch import INSIDE_ID, PROC_FD
+from rlmbox.sandboxes._seccomp import GATE_FD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import CodeType
     from typing import Any, NoReturn
 
@@ -32,9 +35,9 @@ PROCESSES = 128
 """Tasks of one jail, which are threads of the worker: it cannot fork."""
 
 OPEN_FILES = 128
-"""Descriptors that a jail may have open."""
+"""Descriptors that a jail may have open; `GATE_FD` is beyond it."""
 
-_GATE_FD, _STATM_FD = 3, 5
+_STATM_FD = 5
 _SCRATCH_FILES = 4096
 _HOST_NAME = "jail"
 _ALL_NAMESPACES = (
@@ -72,48 +75,58 @@ class JailMemory(_worker.Memory):
         self.bind(resource, mapped + memory_bytes)
 
 
-def build(gate: _socket.socket, repl: tuple[str, CodeType]) -> NoReturn:
+def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoReturn:
     """Builds a jail, waits at the gate for a session, and works for it.
 
     Args:
-        gate: To the nursery: `pid N` and `ready` go there, `go` with the session's descriptors comes from there.
-        repl: The source of the language side, and what it compiles to.
+        gate_fd: To the nursery: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
+            the host that has it then, `go` with a file that holds the context, or without.
+        session_fds: The wire and where to print, for a session that is not known yet.
+        language: What the language side compiles to.
     """
+    gate = None
     try:
-        os.dup2(gate.detach(), _GATE_FD, inheritable=False)
-        gate = _socket.socket(fileno=_GATE_FD)
+        gate = _arrange(gate_fd, session_fds)
         _enter_namespaces(gate)
         _furnish()
-        worker = _worker_for(repl)
+        worker = _worker_for(language)
         program = _seccomp.program(os.uname().machine)
         kernel.send(gate, b"ready")
-        message, fds = kernel.receive(gate)
-        if message != b"go":
+        if kernel.receive(gate)[0] != b"alone":
             os._exit(0)
-        _open_up(gate, fds)
+        # From here on the jail dies with the nursery; its parent so far, between the two, has ended.
+        kernel.die_with_parent(signal.SIGKILL)
         kernel.install_filter(program)
+        gate.send(b"armed")
+        _await_session(gate)
     except BaseException as error:  # noqa: BLE001 - no step may fail and be passed over
         _fail(gate, error)
     _serve(worker)
 
 
-def _fail(gate: _socket.socket, error: BaseException) -> NoReturn:
+def _fail(gate: _socket.socket | None, error: BaseException) -> NoReturn:
     text = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
     try:
-        if gate.fileno() >= 0:
-            kernel.send(gate, b"-" + text.encode())
-        else:  # a session has come, which sees what is printed
-            os.write(2, f"the jail could not be closed: {text}\n".encode())
+        if gate is not None:
+            gate.send(b"-" + text.encode())
     finally:
         os._exit(1)
+
+
+def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
+    """Puts the descriptors that are kept where they belong, and closes all others but /proc."""
+    given = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, GATE_FD + 1) for fd in (gate_fd, *session_fds)]
+    for fd, place in zip(given, (GATE_FD, WIRE_FD, 1, 2), strict=True):
+        os.dup2(fd, place, inheritable=False)
+    for fd in range(WIRE_FD + 1, PROC_FD):
+        _close(fd)
+    kernel.close_from(PROC_FD + 1, but=GATE_FD)
+    return _socket.socket(fileno=GATE_FD)
 
 
 def _enter_namespaces(gate: _socket.socket) -> None:
     """Goes into namespaces of its own; returns in their first process only."""
     user, group = os.geteuid(), os.getegid()
-    for fd in range(_GATE_FD + 1, PROC_FD):
-        _close(fd)
-    kernel.close_from(PROC_FD + 1)
     kernel.unshare(_ALL_NAMESPACES, "namespaces")
     kernel.map_ids(PROC_FD, INSIDE_ID, user, group)
     pid = os.fork()
@@ -146,7 +159,7 @@ def _furnish() -> None:
     os.dup2(nothing, 0)
     for fd in (nothing, end):
         os.close(fd)
-    kernel.close_from(_STATM_FD + 1)
+    kernel.close_from(_STATM_FD + 1, but=GATE_FD)
     for limit, most in _LIMITS:
         if limit != resource.RLIMIT_NPROC or _tasks_are_counted_per_jail():
             resource.setrlimit(limit, (most, most))
@@ -160,48 +173,32 @@ def _tasks_are_counted_per_jail() -> bool:
     return (int(major), int("".join(c for c in minor if c.isdigit()))) >= (5, 14)
 
 
-def _open_up(gate: _socket.socket, fds: list[int]) -> None:
-    """Takes the session's descriptors and keeps no others; from here on the jail dies with the nursery."""
-    kernel.die_with_parent(signal.SIGKILL)
-    try:
-        if not gate.recv(1, _socket.MSG_DONTWAIT | _socket.MSG_PEEK):
-            os._exit(0)
-    except BlockingIOError:
-        pass  # the nursery is there still
-    wire, output, errors, *context = fds
-    os.dup2(output, 1)
-    os.dup2(errors, 2)
-    gate.detach()
-    os.dup2(wire, WIRE_FD, inheritable=False)
-    if context:
+def _await_session(gate: _socket.socket) -> None:
+    """Waits for a session, takes its context and closes the gate, through which nothing comes any more."""
+    message, context = kernel.receive(gate)
+    if message != b"go":
+        os._exit(0)
+    gate.close()
+    if context and context[0] != CONTEXT_FD:
         os.dup2(context[0], CONTEXT_FD, inheritable=False)
-    else:
-        _close(CONTEXT_FD)
-    kernel.close_from(_STATM_FD + 1)
+        os.close(context[0])
 
 
-def _worker_for(repl: tuple[str, CodeType]) -> _worker.Worker:
+def _worker_for(language: CodeType) -> _worker.Worker:
     """Makes the worker ready but for what a session brings."""
-    source, code = repl
     ready = sys.modules["_rlm_repl"] = type(sys)("_rlm_repl")
-    exec(code, vars(ready))  # noqa: S102 - the host's own code
-    instead = compile("from _rlm_repl import *", "_repl.py", "exec")
-
-    def compiled(text: str, name: str, mode: str) -> Any:
-        return instead if text == source else compile(text, name, mode)
-
+    exec(language, vars(ready))  # noqa: S102 - the host's own code
     _rehearse(ready)
-    setattr(_worker, "compile", compiled)  # noqa: B010 - compiling takes longer than all the rest of the start
     setattr(_worker, "Memory", JailMemory)  # noqa: B010
     sys.argv[:] = [""]
     os.environ.clear()
     return _worker.Worker(WIRE_FD, WIRE_FD)
 
 
-def _rehearse(language: Any) -> None:
+def _rehearse(ready: Any) -> None:
     """Runs a cell for nobody, so that the memory which a start writes to is this process's own before it counts."""
     frame = {"functions": [], "context": {"text": ""}, "query": ""}
-    language.Repl(frame, _worker.Wire.call).run("1")
+    ready.Repl(frame, _worker.Wire.call).run("1")
     json.dumps(json.loads(json.dumps(frame)))
 
 

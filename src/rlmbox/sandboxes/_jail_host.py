@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
+import select
 import selectors
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +21,12 @@ from rlmbox.sandboxes._jail_kernel import receive, send
 from rlmbox.sandboxes._jail_launch import bootstrap
 from rlmbox.sandboxes._jail_plan import Plan, plan_for
 
-SPARES = 2
+SPARES = 4
 """Jails that a nursery keeps ready, each about 2 MB."""
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 5.0
+_GIVEN = 6  # descriptors that come with a jail
 
 
 @dataclass(slots=True)
@@ -34,11 +37,36 @@ class Ticket:
         pid: Its first process, as the host numbers it.
         pidfd: The same as a descriptor, which no other process can take over.
         status: Where the nursery says how it ended.
+        gate: Where it waits for its session.
+        wire: A stream to its worker.
+        outputs: What it prints.
+        nursery: Where it is from.
     """
 
     pid: int
     pidfd: int
     status: socket.socket
+    gate: socket.socket
+    wire: socket.socket
+    outputs: tuple[int, int]
+    nursery: Nursery
+
+    def open_gate(self, context_fd: int | None) -> bool:
+        """Lets a session begin, with a file to show it; tells whether the jail was still there."""
+        with self.gate:
+            try:
+                send(self.gate, b"go", [] if context_fd is None else [context_fd])
+            except OSError:  # it ended while it waited
+                self.drop()
+                return False
+        return True
+
+    def drop(self) -> None:
+        """Lets go of a jail that is not used."""
+        for channel in (self.status, self.gate, self.wire):
+            channel.close()
+        for fd in (self.pidfd, *self.outputs):
+            os.close(fd)
 
 
 class Nursery:
@@ -79,25 +107,81 @@ class Nursery:
             os.close(plan_fd)
             os.close(to_errors)
 
-    def admit(self, fds: Sequence[int]) -> Ticket:
-        """Asks for a jail.
+    def take(self, context_fd: int | None) -> Ticket | None:
+        """Takes a jail that is ready and lets a session begin in it; None where none is ready.
 
         Args:
-            fds: What its worker gets: the wire, two pipes for what it prints, and perhaps the context.
+            context_fd: A file for the worker.
+
+        Raises:
+            BrokenPipeError: The nursery is gone.
+        """
+        while True:
+            try:
+                ticket = self._taken(b"taken")
+            except BlockingIOError:
+                return None
+            except SandboxUnavailable:  # said to another session, or an earlier one
+                continue
+            if ticket.open_gate(context_fd):
+                return ticket
+
+    def admit(self, context_fd: int | None) -> Ticket:
+        """Waits until a jail is ready, and lets a session begin in it.
+
+        Args:
+            context_fd: A file for the worker.
 
         Raises:
             BrokenPipeError: The nursery is gone.
             SandboxUnavailable: No jail can be built here.
+            TimeoutError: None was ready in time.
         """
-        status, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            status.settimeout(_START_TIMEOUT_S)
-            with theirs:
-                send(self._control, b"start", [theirs.fileno(), *fds])
-            return _ticket(status)
-        except BaseException:
-            status.close()
-            raise
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        ready = select.poll()
+        ready.register(self._control, select.POLLIN)
+        while True:
+            send(self._control, b"wait")
+            while True:
+                if not ready.poll(max(deadline_s - time.monotonic(), 0) * 1_000):
+                    raise TimeoutError
+                with suppress(BlockingIOError):  # another session was faster
+                    ticket = self._taken(b"got")
+                    break
+            if ticket.open_gate(context_fd):
+                return ticket
+
+    def _taken(self, answer: bytes) -> Ticket:
+        """Takes what is in the channel, without waiting, and tells the nursery.
+
+        Raises:
+            BlockingIOError: There is nothing.
+            BrokenPipeError: The nursery is gone.
+            SandboxUnavailable: There is the reason why no jail can be built.
+            OSError: This process may not open more files.
+        """
+        message, fds = receive(self._control, socket.MSG_DONTWAIT)
+        if not message:
+            raise BrokenPipeError("the jails' nursery is gone")
+        with suppress(BrokenPipeError):  # what it made is there still
+            send(self._control, answer)
+        if not message.startswith(b"+"):
+            raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
+        if len(fds) != _GIVEN:  # this process has no room for more, and the kernel has dropped them
+            for fd in fds:
+                os.close(fd)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        pidfd, status, gate, wire, *outputs = fds
+        channels = [socket.socket(fileno=fd) for fd in (status, gate, wire)]
+        return Ticket(int(message[1:]), pidfd, channels[0], channels[1], channels[2], (outputs[0], outputs[1]), self)
+
+    def ease(self, pid: int) -> None:
+        """Raises a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
+
+        Raises:
+            OSError: The nursery is gone.
+        """
+        send(self._control, b"ease %d" % pid)
 
     def close(self) -> str:
         """Ends the process and all its jails; gives what it complained of."""
@@ -121,26 +205,33 @@ class Nursery:
         self._process.returncode = 0  # not ours to wait for
 
 
-def _ticket(status: socket.socket) -> Ticket:
-    message, fds = receive(status)
-    if not message:
-        raise BrokenPipeError("the jails' nursery is gone")
-    if not message.startswith(b"+"):
-        raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
-    return Ticket(int(message[1:]), fds[0], status)
-
-
 _nurseries: dict[tuple[str, ...], Nursery] = {}
 _lock = threading.Lock()
 _owner = 0
 
 
-def admit(packages: tuple[str, ...], fds: Sequence[int]) -> Ticket:
+def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
+    """Takes a jail that is ready, without waiting for anything; None where there is none.
+
+    Args:
+        packages: Names of distributions.
+        context_fd: As in `Nursery.take`.
+    """
+    nursery = _nurseries.get(packages)
+    if nursery is None or _owner != os.getpid():
+        return None
+    try:
+        return nursery.take(context_fd)
+    except OSError:  # `admit` finds out
+        return None
+
+
+def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
     """Asks the nursery for these packages for a jail; starts it where there is none.
 
     Args:
         packages: Names of distributions.
-        fds: As in `Nursery.admit`.
+        context_fd: As in `Nursery.take`.
 
     Raises:
         ConfigError: A package cannot be shown in a jail.
@@ -149,7 +240,7 @@ def admit(packages: tuple[str, ...], fds: Sequence[int]) -> Ticket:
     for _ in range(2):
         nursery = _nursery(packages)
         try:
-            return nursery.admit(fds)
+            return nursery.admit(context_fd)
         except (BrokenPipeError, ConnectionResetError):
             said = _discard(packages, nursery)
             if said:

@@ -32,6 +32,7 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _CLOSE_RANGE = 436
+_LAST_DESCRIPTOR = 0x7FFFFFFF
 
 
 _loaded: list[ctypes.CDLL] = []
@@ -163,10 +164,12 @@ def forbid_new_privileges() -> None:
     _prctl("no_new_privs", _SET_NO_NEW_PRIVILEGES, 1)
 
 
-def close_from(first: int) -> None:
-    """Closes all descriptors from a number on."""
-    if libc().syscall(_CLOSE_RANGE, first, 0x7FFFFFFF, 0) < 0:
-        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+def close_from(first: int, *, but: int = -1) -> None:
+    """Closes all descriptors from a number on, except one."""
+    ranges = ((first, but - 1), (but + 1, _LAST_DESCRIPTOR)) if but >= first else ((first, _LAST_DESCRIPTOR),)
+    for start, end in ranges:
+        if start <= end and libc().syscall(_CLOSE_RANGE, start, end, 0) < 0:
+            os.closerange(start, min(end + 1, os.sysconf("SC_OPEN_MAX")))
 
 
 def install_filter(program: bytes) -> None:
@@ -192,9 +195,9 @@ def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> No
     channel.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
 
 
-def receive(channel: _socket.socket, max_fds: int = 8) -> tuple[bytes, list[int]]:
-    """Receives a message and the descriptors that came with it; an empty one is the end."""
-    message, rights, _, _ = channel.recvmsg(1 << 16, _socket.CMSG_SPACE(4 * max_fds), _socket.MSG_CMSG_CLOEXEC)
+def receive(channel: _socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
+    """Receives a message and the descriptors that came with it, eight at most; an empty one is the end."""
+    message, rights, _, _ = channel.recvmsg(1 << 16, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
     fds: list[int] = []
     for level, kind, data in rights:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):

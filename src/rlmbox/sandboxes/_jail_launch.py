@@ -71,6 +71,8 @@ def _enter(plan: dict[str, Any], control: int) -> None:
         _drop_user()
     kernel.leave_keyrings()
     kernel.forbid_new_privileges()
+    if control == PROC_FD:  # the host has given it this very number
+        control = os.dup(control)
     os.dup2(proc, PROC_FD, inheritable=True)
     os.set_inheritable(control, True)
     python = plan["interpreter"]

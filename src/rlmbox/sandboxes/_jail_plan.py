@@ -5,7 +5,6 @@ Files of the host are shown read-only in neutral places, so that no path of the 
 
 from __future__ import annotations
 
-import inspect
 import marshal
 import os
 import re
@@ -13,15 +12,18 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
-from importlib.util import cache_from_source
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path, PurePath
-from typing import Any
+from types import CodeType
+from typing import TYPE_CHECKING, Any
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
-from rlmbox.sandboxes import _repl
 from rlmbox.sandboxes._elf import libraries, read_elf
 from rlmbox.sandboxes._jail_launch import CODE_FOLDER
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 PYTHON = "/usr/bin/python3"
 """The interpreter inside."""
@@ -35,6 +37,7 @@ _OWN_MODULES = ("_jail_kernel", "_jail_launch", "_jail_nursery", "_jail_child", 
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
+_HEADER_BYTES = 16
 _ZONES = Path("/usr/share/zoneinfo")
 
 
@@ -117,16 +120,24 @@ def _own_files() -> tuple[tuple[str, bytes, int], ...]:
     files: list[tuple[str, bytes, int]] = []
     for name in _OWN_MODULES:
         source = here / f"{name}.py"
-        modified_s = int(source.stat().st_mtime)  # what a compiled form is checked against
-        files.append((f"{CODE_FOLDER}/{name}.py", source.read_bytes(), modified_s))
-        compiled = Path(cache_from_source(str(source), optimization=""))
-        if compiled.is_file():
-            files.append((f"{CODE_FOLDER}/__pycache__/{compiled.name}", compiled.read_bytes(), 0))
-    language = inspect.getsource(_repl)
-    code = compile(language, "_repl.py", "exec")
-    files.append((f"{CODE_FOLDER}/_repl.py", language.encode(), 0))
-    files.append((f"{CODE_FOLDER}/_repl.code", marshal.dumps(code), 0))
+        files.append((f"{CODE_FOLDER}/{name}.py", source.read_bytes(), 0))
+        place = Path(cache_from_source(f"{CODE_FOLDER}/{name}.py", optimization=""))
+        files.append((str(place), _compiled(name, source), 0))
+    files.append((f"{CODE_FOLDER}/_repl.code", _compiled("_repl", here / "_repl.py")[_HEADER_BYTES:], 0))
     return tuple(files)
+
+
+def _compiled(name: str, source: Path) -> bytes:
+    """Compiles a module, or takes what Python keeps of it, in the form of a file that is not checked (PEP 552)."""
+    code = SourceFileLoader(name, str(source)).get_code(name)
+    neutral = _renamed(code, source.name if name == "_repl" else f"{CODE_FOLDER}/{source.name}")
+    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(neutral)
+
+
+def _renamed(code: Any, name: str) -> Any:
+    """Gives code with another file name, since the host's says where it is installed."""
+    constants = tuple(_renamed(each, name) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename=name, co_consts=constants)
 
 
 def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
@@ -143,6 +154,8 @@ def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
 
 def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
     """Finds the files and folders of distributions, and their places under site-packages."""
+    from importlib import metadata  # takes 20 ms, and most jails have no packages
+
     seen: set[str] = set()
     todo = [(name, name) for name in packages]
     while todo:

@@ -7,17 +7,15 @@ worker does raises here; the end of a worker is a value, `Lost`, and the sandbox
 
 from __future__ import annotations
 
-import codecs
+import asyncio
 import inspect
 import math
-import os
-import selectors
 import socket
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import anyio
@@ -26,17 +24,16 @@ import anyio.to_thread
 
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._frames import Call, Done, FrameLimits, Inbox, Ready, Violation, encode
+from rlmbox.sandboxes._wire import OutputFlood, Wire
 from rlmbox.sandboxes.base import Host
 from rlmbox.types import CellLimits, HostFunction, Outcome
 
-GRACE_S = 1.0
-"""Seconds between a cell's interrupt, which the worker's own timer gives, and its kill."""
+GRACE_S = 0.9
+"""Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
 
 PARALLEL_CALLS = 16
 """Host calls of one cell that may be under way at once; further threads of the cell wait."""
 
-_READ_BYTES = 1 << 18
-_LEFTOVER_BYTES = 1 << 20
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -57,59 +54,40 @@ class Lost:
     ended: bool = False
 
 
-class _OutputFlood(Exception):
-    """More was written to a descriptor of the worker than may be."""
+_CLOSED = Lost("crashed", "the sandbox was closed while the cell ran")
 
 
-class _Pipe:
-    """What the worker's process writes to one of its descriptors, bounded.
+class _Expired(Exception):
+    """The deadline is over."""
 
-    Args:
-        fd: Our end of the pipe, not blocking.
-        limits: For the bounds.
-    """
 
-    def __init__(self, fd: int, limits: CellLimits) -> None:
-        self.fd = fd
-        self._limits = limits
-        self.begin()
-
-    def begin(self) -> None:
-        self.text = BoundedText(self._limits.output_chars)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._size_bytes = 0
-
-    def read(self) -> int:
-        """Takes what is there; gives how many bytes, 0 at the end, -1 for nothing yet."""
-        try:
-            data = os.read(self.fd, _READ_BYTES)
-        except BlockingIOError:
-            return -1
-        except OSError:
-            return 0
-        self._size_bytes += len(data)
-        self.text.write(self._decoder.decode(data))
-        if self._size_bytes > self._limits.output_flood_bytes:
-            raise _OutputFlood
-        return len(data)
+class _Aborted(Exception):
+    """The sandbox is being closed."""
 
 
 class _Clock:
-    """The deadline of a request; it stands still while a host call is under way."""
+    """The deadline of a request; it stands still while a host call is under way.
 
-    def __init__(self, scope: anyio.CancelScope, timeout_s: float) -> None:
-        self._scope = scope
-        self._left_s = timeout_s
+    Args:
+        loop: Whose time it is.
+        timeout_s: Seconds of running time.
+        ring: What to do when they are over.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float, ring: Callable[[], None]) -> None:
+        self._loop, self._left_s, self._ring = loop, timeout_s, ring
+        self._timer: asyncio.TimerHandle | None = None
         self.resume()
 
     def resume(self) -> None:
-        if self._scope.deadline == math.inf:
-            self._scope.deadline = anyio.current_time() + self._left_s
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._left_s, self._ring)
 
     def pause(self) -> None:
-        if self._scope.deadline != math.inf:
-            self._left_s = self._scope.deadline - anyio.current_time()
-            self._scope.deadline = math.inf
+        if self._timer is not None:
+            self._left_s = self._timer.when() - self._loop.time()
+            self._timer.cancel()
+            self._timer = None
 
 
 class Link:
@@ -121,6 +99,7 @@ class Link:
         limits: What a cell may use.
         host: What the worker may call.
         frame_limits: What the worker may send.
+        ease: What may help a worker that does not heed its interrupt, before it is killed; see `WorkerProcess.ease`.
     """
 
     def __init__(
@@ -130,27 +109,23 @@ class Link:
         limits: CellLimits,
         host: Host,
         frame_limits: FrameLimits | None = None,
+        ease: Callable[[], object] = lambda: None,
     ) -> None:
-        self._wire = wire
         self._limits = limits
         self._host = host
+        self._ease = ease
         self._inbox = Inbox(frame_limits or FrameLimits())
-        self._outbox: deque[memoryview] = deque()
-        self._pipes = [_Pipe(fd, limits) for fd in outputs]
-        self._selector = selectors.DefaultSelector()
-        wire.setblocking(False)
-        self._selector.register(wire, selectors.EVENT_READ)
-        for pipe in self._pipes:
-            os.set_blocking(pipe.fd, False)
-            self._selector.register(pipe.fd, selectors.EVENT_READ, pipe)
-        self._threads = anyio.CapacityLimiter(PARALLEL_CALLS)
+        self._wire = Wire(wire, outputs, limits, self._inbox)
         self._quick: dict[str, float] = {}
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
-        self._scope: anyio.CancelScope | None = None
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
         self._aborted = False
+
+    @cached_property
+    def _threads(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(PARALLEL_CALLS)  # most sessions need none
 
     async def open(self, start: Mapping[str, Any], timeout_s: float) -> Lost | None:
         """Sends the start frame and waits until the namespace stands.
@@ -170,44 +145,33 @@ class Link:
             timeout_s: Seconds of running time, without the time of host calls and the second of grace.
         """
         self._request_id += 1
-        for pipe in self._pipes:
-            pipe.begin()
-        reply = await self._exchange({**message, "id": self._request_id}, timeout_s + GRACE_S)
+        reply = await self._exchange({**message, "id": self._request_id}, timeout_s, GRACE_S)
         if isinstance(reply, Ready):
             return Lost("crashed", "the worker broke the protocol: it became ready twice")
         return reply
 
     def printed(self) -> tuple[BoundedText, ...]:
         """Gives what was written to the worker's descriptors during the last request, past Python's streams."""
-        for pipe in self._pipes:
-            with suppress(_OutputFlood):
-                taken = 0
-                while taken < _LEFTOVER_BYTES and (size := pipe.read()) > 0:
-                    taken += size
-        return tuple(pipe.text for pipe in self._pipes)
+        return self._wire.printed()
 
     def abort(self) -> None:
         """Ends a request that is under way; it gives `Lost`."""
         self._aborted = True
-        if self._scope is not None:
-            self._scope.cancel()
+        self._wire.fail(_Aborted())
 
     def close(self) -> None:
         """Closes the wire and the pipes; no request may be under way."""
-        self._selector.close()
         self._wire.close()
-        for pipe in self._pipes:
-            with suppress(OSError):
-                os.close(pipe.fd)
-        self._pipes = []
 
-    async def _exchange(self, message: Mapping[str, Any], timeout_s: float) -> Done | Ready | Lost:
-        reply: Done | Ready | Lost | None = self._stale()
-        if reply is not None:
-            return reply
+    async def _exchange(
+        self, message: Mapping[str, Any], timeout_s: float, grace_s: float = 0.0
+    ) -> Done | Ready | Lost:
+        gone = self._stale()
+        if gone is not None:
+            return gone
         starting = message["type"] == "start"
-        with anyio.CancelScope() as self._scope:
-            self._clock = _Clock(self._scope, timeout_s)
+        self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
+        try:
             got = await self._converse(starting=starting, frame=encode(message))
             if isinstance(got, Call):  # a task group only where it is needed: most cells call nothing that waits
                 async with anyio.create_task_group() as self._tasks:
@@ -215,22 +179,28 @@ class Link:
                     got = await self._converse(starting=starting, calling=True)
                     if self._pending:
                         self._tasks.cancel_scope.cancel()
-            reply = None if isinstance(got, Call) else got
-        self._scope = None
-        if reply is None and self._aborted:
-            return Lost("crashed", "the sandbox was closed while the cell ran")
-        return reply or Lost("timeout", "it did not end when it was interrupted, so its process was killed")
+        finally:
+            self._clock.pause()
+        assert not isinstance(got, Call)  # noqa: S101 - for the type checker
+        return got
+
+    def _late(self, grace_s: float) -> None:
+        if not grace_s:
+            self._wire.fail(_Expired())
+            return
+        with suppress(OSError):
+            self._ease()
+        self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._late, 0.0))
 
     def _stale(self) -> Lost | None:
         """Looks for what the worker sent without being asked, and for its end, since the last request."""
         self._inbox.begin()
         self._pending.clear()
-        try:
-            data = self._wire.recv(1)
-        except BlockingIOError:
+        if self._aborted:
+            return _CLOSED
+        data = self._wire.begin()
+        if data is None:
             return None
-        except OSError:
-            data = b""
         if not data:
             return Lost("crashed", "the worker ended between two cells", ended=True)
         return Lost("crashed", "the worker broke the protocol: it sent something that was not asked for")
@@ -241,7 +211,7 @@ class Link:
         """Goes on until the request is answered, or, unless `calling`, until a call has to be waited for."""
         try:
             if frame:
-                self._send(frame)
+                self._wire.send(frame)
             while True:
                 while (message := self._inbox.take()) is not None:
                     if not isinstance(message, Call):
@@ -251,14 +221,21 @@ class Link:
                         if not calling:
                             return message
                         self._begin_call(message)
-                await self._wait()
-        except Violation as violation:
-            return Lost("crashed", f"the worker broke the protocol: {violation}")
-        except _OutputFlood:
+                await self._wire.wait()
+        except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
+            return self._lost(error)
+
+    def _lost(self, error: Exception) -> Lost:
+        if isinstance(error, Violation):
+            return Lost("crashed", f"the worker broke the protocol: {error}")
+        if isinstance(error, OutputFlood):
             limit = self._limits.output_flood_bytes
             return Lost("output", f"the cell's process wrote more than {limit:,} bytes of output")
-        except OSError:
-            return Lost("crashed", "the worker ended", ended=True)
+        if isinstance(error, _Expired):
+            return Lost("timeout", "it did not end when it was interrupted, so its process was killed")
+        if isinstance(error, _Aborted):
+            return _CLOSED
+        return Lost("crashed", "the worker ended", ended=True)
 
     def _accepted(self, message: Done | Ready, *, starting: bool) -> Done | Ready:
         if starting != isinstance(message, Ready):
@@ -271,49 +248,13 @@ class Link:
             raise Violation("it sent more after the end of a cell")
         return message
 
-    async def _wait(self) -> None:
-        """Waits until something can be read or written, and does that."""
-        await anyio.wait_readable(self._selector.fileno())
-        for key, events in self._selector.select(0):
-            if key.data is not None:
-                if key.data.read() == 0:
-                    self._selector.unregister(key.fd)
-                continue
-            if events & selectors.EVENT_WRITE:
-                self._flush()
-            if events & selectors.EVENT_READ:
-                self._receive()
-
-    def _receive(self) -> None:
-        with suppress(BlockingIOError):
-            data = self._wire.recv(_READ_BYTES)
-            if not data:
-                raise ConnectionResetError
-            self._inbox.feed(data)
-
-    def _send(self, frame: bytes) -> None:
-        self._outbox.append(memoryview(frame))
-        if len(self._outbox) == 1:
-            self._flush()
-
-    def _flush(self) -> None:
-        with suppress(BlockingIOError):
-            while self._outbox:
-                sent = self._wire.send(self._outbox[0])
-                self._outbox[0] = self._outbox[0][sent:]
-                if not self._outbox[0]:
-                    self._outbox.popleft()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
-        if self._selector.get_key(self._wire).events != events:
-            self._selector.modify(self._wire, events)
-
     def _check_call(self, call: Call, *, starting: bool) -> None:
         if call.name not in self._host or starting:
             raise Violation(f"it called the unknown function {call.name[:50]!r}")
         if call.id <= self._last_call_id:
             raise Violation("it used the number of a call again")
         # Answers that it does not take count too, or they would pile up here.
-        if len(self._pending) + len(self._outbox) >= PARALLEL_CALLS:
+        if len(self._pending) + self._wire.backlog >= PARALLEL_CALLS:
             raise Violation(f"it made more than {PARALLEL_CALLS} calls at once")
         self._last_call_id = call.id
         self._calls += 1
@@ -332,7 +273,7 @@ class Link:
         if not self._pending:
             self._clock.resume()
         with suppress(OSError):  # the reading side sees the end of the worker too
-            self._send(frame)
+            self._wire.send(frame)
 
     # A plain function must be quick, but one of a user's may not be, and would hold up every session. So it
     # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
@@ -364,7 +305,7 @@ class Link:
         """Answers a call that needs no waiting; says whether it was one."""
         if self._calls > self._limits.host_calls:
             limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
-            self._send(_failure(call, RuntimeError(limit)))
+            self._wire.send(_failure(call, RuntimeError(limit)))
             return True
         if self._quick.get(call.name, 0) < _QUICK_CALLS:
             return False
@@ -375,7 +316,7 @@ class Link:
             frame = _failure(call, error)
         if time.perf_counter() - began > _SLOW_S:
             self._quick[call.name] = -math.inf
-        self._send(frame)
+        self._wire.send(frame)
         return True
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from rlmbox.sandboxes._monty_large import rewritten
 from rlmbox.sandboxes.monty_modules import imported
 
 VALUE_LIMIT_CHARS = 4_000_000
@@ -49,6 +50,7 @@ class CellSource:
         modules: Offered modules that it imports.
         awaited: UTF-8 offsets of the calls whose result the cell awaits.
         has_value: Whether its last statement is an expression.
+        numbers: For each line of `code` that of the cell; empty where they are the same.
     """
 
     code: str
@@ -57,16 +59,39 @@ class CellSource:
     modules: frozenset[str] = frozenset()
     awaited: frozenset[int] = frozenset()
     has_value: bool = False
+    numbers: tuple[int, ...] = ()
+
+    def line(self, number: int) -> tuple[int, str]:
+        """Gives the cell's own line, and its number, for a line of `code`; '' for one that there is not."""
+        if 0 < number <= len(self.numbers):
+            number = self.numbers[number - 1]
+        return number, self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
 
 
-def read_cell(code: str) -> CellSource:
-    """Prepares a cell: makes its last expression a bounded value and mends what Monty cannot do; its lines stay."""
+def read_cell(code: str, *, large: Collection[str] | None = None) -> CellSource:
+    """Prepares a cell: makes its last expression a bounded value and mends what Monty cannot do; its lines stay.
+
+    Args:
+        code: The cell.
+        large: Names that earlier cells have bound, where the context is too long to be a `str`; None where it is one.
+    """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
     try:
         tree = ast.parse(code)
+        if large is None:
+            return _prepared(code, tree, lines)
+        names = tuple(dict.fromkeys(_bound_names(tree.body, walrus=":=" in code)))
+        change = rewritten(tree, large)
+        if change is None:
+            return _prepared(code, ast.parse(code), lines)
+        prepared = _prepared(change.code, change.tree, tuple(change.code.split("\n")))
+        return replace(prepared, lines=lines, names=names, numbers=change.numbers)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return CellSource(code, lines)
+
+
+def _prepared(code: str, tree: ast.Module, lines: tuple[str, ...]) -> CellSource:
     last = tree.body[-1] if tree.body else None
     # Each look at the tree costs as much as running a small cell, so it is taken only where there may be something.
     edits = list(_mended_methods(tree, lines)) if _MENDED.search(code) else []
@@ -79,7 +104,7 @@ def read_cell(code: str) -> CellSource:
         at + sum(len(text) - (end - start) for start, end, text in edits if start <= at)
         for at in (_awaited(tree, lines) if "await" in code else ())
     )
-    names = tuple(dict.fromkeys(_bound_names(tree.body)))
+    names = tuple(dict.fromkeys(_bound_names(tree.body, walrus=":=" in code)))
     modules = imported(code) if "import" in code else frozenset()
     return CellSource(_edited(code, edits), lines, names, modules, awaited, isinstance(last, ast.Expr))
 
@@ -156,8 +181,13 @@ def _offset(lines: tuple[str, ...], line: int, column: int) -> int:
     return sum(len(text.encode()) + 1 for text in lines[: line - 1]) + column
 
 
-def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that a module's statements bind, without those that only functions and comprehensions see."""
+def _bound_names(body: Iterable[ast.stmt], *, walrus: bool = True) -> Iterator[str]:
+    """Names that a module's statements bind, without those that only functions and comprehensions see.
+
+    Args:
+        body: The statements.
+        walrus: Whether expressions are looked into, which takes most of the time.
+    """
     queue: list[ast.AST] = []
     queue.extend(reversed([*body]))
     while queue:
@@ -171,7 +201,12 @@ def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
         elif isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             yield from (n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
             continue
-        queue.extend(reversed(list(ast.iter_child_nodes(node))))
+        inner = ast.iter_child_nodes(node)
+        queue.extend(reversed([n for n in inner if walrus or not isinstance(n, ast.expr) or _is_target(n)]))
+
+
+def _is_target(node: ast.expr) -> bool:
+    return isinstance(getattr(node, "ctx", None), ast.Store)
 
 
 def _awaited(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[int]:

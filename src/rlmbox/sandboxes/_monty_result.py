@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
+from rlmbox.sandboxes._monty_code import CellSource
 from rlmbox.sandboxes._monty_types import Finding
 from rlmbox.types import CellError, CellLimits, Outcome
 
@@ -80,14 +81,14 @@ def outcome_of(error: Exception) -> Outcome:
 
 
 def cell_error(
-    error: Exception | None, outcome: Outcome, feeds: Mapping[str, tuple[str, ...]], limits: CellLimits
+    error: Exception | None, outcome: Outcome, feeds: Mapping[str, CellSource], limits: CellLimits
 ) -> CellError:
     """Describes the end of a cell.
 
     Args:
         error: What Monty raised; None for a cell that reached its end and a limit at once.
         outcome: What `outcome_of` made of it.
-        feeds: The lines of each cell by the file name that Monty gave it.
+        feeds: Each cell by the file name that Monty gave it.
         limits: What the cell could use.
     """
     if isinstance(error, CellRefused):
@@ -119,19 +120,19 @@ def _reached(outcome: Outcome, limits: CellLimits) -> str:
     }.get(outcome, "")
 
 
-def _frames(error: Exception | None, feeds: Mapping[str, tuple[str, ...]]) -> list[tuple[bool, int, str]]:
+def _frames(error: Exception | None, feeds: Mapping[str, CellSource]) -> list[tuple[bool, int, str]]:
     """Gives each frame as (is it the cell's, line, text)."""
     if not isinstance(error, MontySyntaxError | MontyRuntimeError):
         return []
     found = []
     for frame in error.traceback():
-        lines = feeds.get(frame.filename, ())
-        source = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""
-        where = f'  File "<rlm_session>", line {frame.line}'
+        cell = feeds.get(frame.filename)
+        line, source = cell.line(frame.line) if cell else (frame.line, "")
+        where = f'  File "<rlm_session>", line {line}'
         if not isinstance(error, MontySyntaxError):
             where += f", in {frame.function_name or '<module>'}"
-        if lines or not frame.filename.startswith("<python-input"):
-            found.append((bool(lines), frame.line, f"{where}\n    {source}" if source else where))
+        if cell or not frame.filename.startswith("<python-input"):
+            found.append((bool(cell), line, f"{where}\n    {source}" if source else where))
     return found
 
 

@@ -15,17 +15,17 @@ import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 FILE = "<rlm_session>"
+OWN_FILES = ("_repl.py", "_context_text.py", "_context_regex.py")
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 VALUE_CHARS = 4_000_000
 NODES = 200_000
-SLICE_CHARS = 16_000_000
-PIECE_CHARS = 1 << 20
 MAX_VARIABLES = 1000
+PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 AWAITABLE_ARGUMENTS = ("gather", "create_task", "ensure_future", "wait_for")
 # Exceptions of the host that are raised as themselves; no name is looked up that is not here.
 RAISABLE = frozenset(
@@ -52,7 +52,7 @@ class Repl:
     """
 
     def __init__(self, frame: dict[str, Any], call: Callable[..., Any]) -> None:
-        self._own_files = {__name__, "_repl.py", call.__code__.co_filename}
+        self._own_files = {__name__, *OWN_FILES, call.__code__.co_filename}
         self._cells = 0
         self._file = FILE
         main = types.ModuleType("__main__")
@@ -65,7 +65,8 @@ class Repl:
             place = vars(injected.setdefault(parent, HostObject())) if parent else injected
             place[name] = host_function(entry, call)
         self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]}
-        context = open_context(frame["context"], getattr(injected.get("ctx"), "slice", None))
+        context, self._on_large = open_context(frame["context"], injected.pop("_rlm_text", None))
+        injected["_rlm_on_large"] = self._on_large
         injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
         builtins.help = helped  # type: ignore[assignment]
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
@@ -97,15 +98,15 @@ class Repl:
 
         linecache.cache[self._file] = (len(code), None, code.splitlines(keepends=True), self._file)
         program = self._compiled(code)
-        try:
-            result = eval(program, self._names)  # noqa: S307 - running code is what this is for
-            if program.co_flags & 0x80:  # CO_COROUTINE: there is an `await` at the top level
-                import asyncio
+        # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
+        # needs an int for the place of the instruction and begins anew when it gets none.
+        self._names.pop("_rlm_value", None)
+        result = eval(program, self._names)  # noqa: S307 - running code is what this is for
+        if program.co_flags & 0x80:  # CO_COROUTINE: there is an `await` at the top level
+            import asyncio
 
-                asyncio.run(result)
-            return echo(self._names.get("_rlm_value"))
-        finally:
-            self._names.pop("_rlm_value", None)
+            asyncio.run(result)
+        return echo(self._names.pop("_rlm_value", None))
 
     def _compiled(self, code: str) -> types.CodeType:
         try:
@@ -117,6 +118,8 @@ class Repl:
             bound |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
             own = {n for n in self._host_names - bound if self._names.get(n) is self._injected[n]}
             tree = Awaits(own).visit(tree)
+        if self._on_large is not None:
+            tree = OnLarge().visit(tree)
         if tree.body and isinstance(last := tree.body[-1], ast.Expr):
             target = ast.copy_location(ast.Name("_rlm_value", ast.Store()), last)
             tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
@@ -196,11 +199,11 @@ def plain(value: Any, where: str, budget: list[int], depth: int = 0) -> Any:
         depth: How deep the value is nested.
     """
     budget[0] -= 1
-    if isinstance(value, str):
+    if is_str := issubclass(type(value), str):  # the handle of a long text only says that it is one
         budget[1] -= len(value)
     if budget[0] < 0 or budget[1] < 0 or depth > 40:
         raise TypeError(f"{where} is too large or too deeply nested")
-    if value is None or isinstance(value, bool | str):
+    if value is None or is_str or isinstance(value, bool):
         return value
     if isinstance(value, int) and value.bit_length() < 10_000:
         return value
@@ -211,8 +214,8 @@ def plain(value: Any, where: str, budget: list[int], depth: int = 0) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: plain(item, where, budget, depth + 1) for key, item in value.items()}
     what = f"the number {value}" if isinstance(value, float) else f"a {type(value).__name__}"
-    if isinstance(value, LargeText):
-        what = "the whole context; pass ctx.slice(start, end)"
+    if type(value).__name__ == "LargeText":
+        what = "the whole context; pass context[a:b] or ctx.slice(start, end)"
     raise TypeError(f"{where} is or holds {what}: None, bool, int, float, str, list and dict with str keys can be sent")
 
 
@@ -281,6 +284,20 @@ class Awaits(ast.NodeTransformer):
         return node
 
 
+class OnLarge(ast.NodeTransformer):
+    """Lets methods of compiled patterns take the whole text: `p.search(context)` asks `_rlm_on_large(p)` for it.
+
+    The functions of the module `re` can be replaced; the methods of its patterns cannot.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        """Wraps what has the method that is called, which is left as it is where it is no pattern."""
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in PATTERN_METHODS:
+            node.func.value = _calling("_rlm_on_large", node.func.value)
+        return node
+
+
 def _settling(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Starred):
         node.value = _calling("_rlm_all_settled", node.value)
@@ -302,91 +319,55 @@ def settled(value: Any) -> Any:
     return value if hasattr(value, "__await__") or isinstance(value, types.GeneratorType) else already()
 
 
-def open_context(source: dict[str, Any], read_slice: Callable[[int, int], str] | None) -> Any:
-    """Gives the context that the start frame describes: a `str`, or what stands for a text too long for one."""
-    if "text" in source:
-        return source["text"]
-    fd = source["fd"] if "fd" in source else os.open(source["path"], os.O_RDONLY) if "path" in source else None
-    if fd is None:
-        return LargeText(source["length"], read_slice or (lambda start, end: ""))
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        if source["kind"] == "str":
-            return file.read().decode("utf-8", "surrogatepass")
-        import mmap
+def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+    """Gives the context that the start frame describes: a `str`, or what stands for a text too long for one.
 
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return LargeText(source["length"], lambda start, end: data[start:end].decode("ascii"))
-
-
-class LargeText:
-    """A text too long to be a `str` in the sandbox; read piece by piece.
+    With the latter comes what makes a compiled pattern one that takes the whole text.
 
     Args:
-        length: Its characters.
-        read: Gives the characters from a position to another.
+        source: The start frame's `context`.
+        scans: The object with the host's functions on a long text; None for a short one.
     """
+    if "text" in source:
+        return source["text"], None
+    fd: int = source["fd"] if "fd" in source else os.open(source["path"], os.O_RDONLY) if "path" in source else -1
+    if source["kind"] == "str":
+        with open(fd, "rb") as file:
+            return file.read().decode("utf-8", "surrogatepass"), None
+    text, regex = (loaded(name, code) for name, code in source["modules"].items())
+    fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
+    context = text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"]))
+    text.refuse_json(context)
+    on_large = regex.install(
+        lambda value: type(value) is text.LargeText,
+        lambda name: text.refusal(f"{name} of the whole text", context, text.HINTS.get(name, text.PARTS)),
+    )
+    return context, on_large
 
-    def __init__(self, length: int, read: Callable[[int, int], str]) -> None:
-        self._length, self._read = length, read
 
-    def __len__(self) -> int:
-        return self._length
+def loaded(name: str, code: str) -> types.ModuleType:
+    """Makes a module of source that the start frame carries."""
+    module = types.ModuleType(name)
+    exec(compile(code, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
+    return module
 
-    def __getitem__(self, key: int | slice) -> str:
-        if not isinstance(key, slice):
-            at = range(self._length)[key]
-            return self._read(at, at + 1)
-        start, stop, step = key.indices(self._length)
-        if step < 0 or stop - start > SLICE_CHARS:
-            raise self._refusal(f"a slice of {abs(stop - start):,} characters")
-        return self._read(start, stop)[::step] if stop > start else ""
 
-    def find(self, sub: str, start: int | None = None, end: int | None = None) -> int:
-        """Finds the first occurrence, as `str.find` does."""
-        start, end, _ = slice(start, end).indices(self._length)
-        for at in range(start, end, PIECE_CHARS):
-            found = self._read(at, min(at + PIECE_CHARS + len(sub), end)).find(sub)
-            if found >= 0:
-                return at + found
-        return -1 if sub or start > end else start
+def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]:
+    """Maps a part of a file read-only and gives what reads of it; the descriptor is closed.
 
-    def count(self, sub: str, start: int | None = None, end: int | None = None) -> int:
-        """Counts occurrences that do not overlap, as `str.count` does; `sub` must not be empty."""
-        if not sub:
-            raise ValueError("count() of an empty text")
-        at, end, _ = slice(start, end).indices(self._length)
-        found = 0
-        while at < end:
-            piece, after = self._read(at, min(at + PIECE_CHARS + len(sub) - 1, end)), 0
-            while (hit := piece.find(sub, after)) >= 0:
-                found, after = found + 1, hit + len(sub)
-            at += max(PIECE_CHARS, after)
-        return found
+    `mmap.mmap` would keep a descriptor, by which a cell could change the mode and the times of what may be a
+    user's own file.
+    """
+    import ctypes
+    import mmap
 
-    def startswith(self, prefix: str, start: int = 0) -> bool:
-        """Tells whether the text has `prefix` at `start`."""
-        return self[start : start + len(prefix)] == prefix
-
-    def __contains__(self, sub: str) -> bool:
-        return self.find(sub) >= 0
-
-    def __iter__(self) -> Iterator[str]:
-        """Gives the lines, each with its end of line."""
-        rest = ""
-        for at in range(0, self._length, PIECE_CHARS):
-            *lines, rest = (rest + self._read(at, min(at + PIECE_CHARS, self._length))).split("\n")
-            yield from (line + "\n" for line in lines)
-        if rest:
-            yield rest
-
-    def _refusal(self, what: str) -> TypeError:
-        return TypeError(
-            f"{what} would not fit in memory; the context has {self._length:,} characters: "
-            "read a part with ctx.slice(start, end), look something up with ctx.search(pattern)"
-        )
-
-    def __str__(self) -> str:
-        raise self._refusal("the whole text")
-
-    def __repr__(self) -> str:
-        return f"<context of {self._length:,} characters; use ctx.slice and ctx.search>"
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mmap.restype = ctypes.c_void_p
+    library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    place = library.mmap(None, size_bytes + before, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset - before)
+    os.close(fd)
+    if place is None or place == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "the context cannot be mapped")
+    first, string_at = place + before, ctypes.string_at
+    return lambda start, end: string_at(first + start, end - start)

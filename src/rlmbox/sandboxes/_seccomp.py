@@ -6,7 +6,8 @@ gives EPERM, so that a cell gets an ordinary PermissionError; a call by another 
 mean something else than the filter thinks, ends the process.
 
 New processes and programs are not on the list: threads are the only thing that can be started, so that one limit on
-the address space bounds all memory. Nor are descriptors received (recvmsg) or memory files made (memfd_create).
+the address space bounds all memory. Nor can memory files be made (memfd_create), or descriptors received (recvmsg)
+but from `GATE_FD`, which no descriptor is any more when the first cell runs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ _ALLOWED = """
     wait4 61 260, waitid 247 95, capget 125 90
 """
 
+GATE_FD = 255
+"""Where a jail waits for its session: beyond the limit of open files, so nothing can be there once it is closed."""
+
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -62,10 +66,10 @@ _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
 
 
 # Column of the table above, AUDIT_ARCH, and the numbers of the calls whose arguments decide.
-_NAMES = ("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair")
+_NAMES = ("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair", "recvmsg")
 _ARCHES = {
-    "x86_64": dict(zip(_NAMES, (1, 0xC000003E, 56, 435, 157, 16, 72, 53), strict=True)),
-    "aarch64": dict(zip(_NAMES, (2, 0xC00000B7, 220, 435, 167, 29, 25, 199), strict=True)),
+    "x86_64": dict(zip(_NAMES, (1, 0xC000003E, 56, 435, 157, 16, 72, 53, 47), strict=True)),
+    "aarch64": dict(zip(_NAMES, (2, 0xC00000B7, 220, 435, 167, 29, 25, 199, 212), strict=True)),
 }
 
 MACHINES = tuple(_ARCHES)
@@ -106,18 +110,29 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
     if machine == "x86_64":
         yield (_AT_LEAST, 0, 1, _X32_BIT)
         yield (_RETURN, 0, 0, _KILL_PROCESS)
-    for first, last in _runs(sorted(allowed(machine).values())):
-        yield (_AT_LEAST, 0, 2, first)
-        yield (_AT_LEAST, 1, 0, last + 1)
-        yield (_RETURN, 0, 0, _ALLOW)
-    yield from _if_number(arch["clone"], _thread_only())
+    leaves = [(first, _run(first, last)) for first, last in _runs(sorted(allowed(machine).values()))]
+    leaves.append((arch["clone"], _only(arch["clone"], _thread_only())))
     # The flags of clone3 lie in memory, where no filter can look; libc falls back to clone.
-    yield from _if_number(arch["clone3"], [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])
-    yield from _if_number(arch["prctl"], _one_of(0, _PRCTL))
-    yield from _if_number(arch["ioctl"], _one_of(1, _IOCTL))
-    yield from _if_number(arch["fcntl"], _one_of(1, _FCNTL))
-    yield from _if_number(arch["socketpair"], _stream_pair())
-    yield (_RETURN, 0, 0, _ERRNO | _EPERM)
+    leaves.append((arch["clone3"], _only(arch["clone3"], [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])))
+    leaves.append((arch["prctl"], _only(arch["prctl"], _one_of(0, _PRCTL))))
+    leaves.append((arch["ioctl"], _only(arch["ioctl"], _one_of(1, _IOCTL))))
+    leaves.append((arch["fcntl"], _only(arch["fcntl"], _one_of(1, _FCNTL))))
+    leaves.append((arch["socketpair"], _only(arch["socketpair"], _stream_pair())))
+    leaves.append((arch["recvmsg"], _only(arch["recvmsg"], _one_of(0, (GATE_FD,)))))
+    yield from _tree(sorted(leaves))
+
+
+def _tree(leaves: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
+    """Joins blocks for ranges of numbers, each with its first, into a search by halves.
+
+    When a filter is installed, the kernel runs it for every number that there is, to know what it always allows: one
+    test after another took 0.4 ms of a jail's start.
+    """
+    if len(leaves) == 1:
+        return leaves[0][1]
+    half = len(leaves) // 2
+    lower, upper = _tree(leaves[:half]), _tree(leaves[half:])
+    return [(_AT_LEAST, len(lower), 0, leaves[half][0]), *lower, *upper]
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
@@ -131,10 +146,18 @@ def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def _if_number(number: int, block: list[_Instruction]) -> Iterator[_Instruction]:
+def _run(first: int, last: int) -> list[_Instruction]:
+    return [
+        (_AT_LEAST, 0, 2, first),
+        (_AT_LEAST, 1, 0, last + 1),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+    ]
+
+
+def _only(number: int, block: list[_Instruction]) -> list[_Instruction]:
     """Runs a block, each way through which ends with a return, for one system call."""
-    yield (_EQUAL, 0, len(block), number)
-    yield from block
+    return [(_EQUAL, 0, len(block), number), *block, (_RETURN, 0, 0, _ERRNO | _EPERM)]
 
 
 def _argument(index: int) -> _Instruction:

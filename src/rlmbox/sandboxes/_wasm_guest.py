@@ -110,7 +110,7 @@ class Guest(_worker.Worker):
         exec(compile(frame["repl"], "_repl.py", "exec"), vars(repl))  # noqa: S102 - the host's own source
         sys.modules["_rlm_repl"] = repl
         frame["repl"] = "import sys\nglobals().update(vars(sys.modules.pop('_rlm_repl')))"
-        frame["context"] = opened(frame["context"], repl)
+        frame["context"] = opened(frame["context"])
         self._start(frame)
 
     def serve(self) -> None:
@@ -121,16 +121,21 @@ class Guest(_worker.Worker):
             self._wire.send({**reply, "type": "done", "id": frame["id"]})
 
 
-def opened(source: dict[str, Any], repl: types.ModuleType) -> dict[str, Any]:
-    """Gives the start frame's context as the object itself, where its bytes are behind the door."""
+def opened(source: dict[str, Any]) -> dict[str, Any]:
+    """Gives the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
     if source["kind"] == "str":
-        data = bytearray(int(door(b"S")))
-        for at in range(0, len(data), CHUNK_BYTES):
-            data[at : at + CHUNK_BYTES] = door(b"P%d %d" % (at, min(at + CHUNK_BYTES, len(data))))
+        data = fetched(0, int(door(b"S")))
         return {**source, "text": data.decode("utf-8", "surrogatepass")}
-    if source["kind"] == "mapped":
-        return {**source, "text": repl.LargeText(source["length"], lambda a, b: door(b"P%d %d" % (a, b)).decode())}
-    return source
+    offset = source["offset"]
+    return {**source, "fetch": lambda start, end: bytes(fetched(start + offset, end + offset))}
+
+
+def fetched(start: int, end: int) -> bytearray:
+    """Gives bytes of the file with the context."""
+    data = bytearray(end - start)
+    for at in range(0, len(data), CHUNK_BYTES):
+        data[at : at + CHUNK_BYTES] = door(b"P%d %d" % (start + at, min(start + at + CHUNK_BYTES, end)))
+    return data
 
 
 class Asyncio:

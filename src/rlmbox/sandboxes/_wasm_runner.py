@@ -247,8 +247,13 @@ class Host:
         return bytes(data)
 
 
-def restrict(memory_bytes: int) -> None:
-    """Gives up what this process does not need, should the guest ever break out into it."""
+def restrict(memory_bytes: int, statm: int | None) -> None:
+    """Gives up what this process does not need, should the guest ever break out into it.
+
+    Args:
+        memory_bytes: Most memory of the guest.
+        statm: The kernel's file that says how much memory this process has; only Linux has one.
+    """
     import resource
 
     def lower(what: int, most: int) -> None:
@@ -258,17 +263,56 @@ def restrict(memory_bytes: int) -> None:
 
     for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES)):
         lower(what, most)
-    with suppress(OSError):  # only Linux says how much there is already
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            mapped, _, _, _, _, data, _ = (int(word) * resource.getpagesize() for word in file.read().split())
+    if statm is not None:
+        words = os.pread(statm, 200, 0).split()
+        os.close(statm)
+        mapped, _, _, _, _, data, _ = (int(word) * resource.getpagesize() for word in words)
         # The guest's memory lies in a range that is mapped already; its growth counts as data.
         lower(resource.RLIMIT_AS, mapped + OWN_BYTES)
         lower(resource.RLIMIT_DATA, data + memory_bytes + OWN_BYTES)
+
+
+def wall_in(library: str) -> int | None:
+    """Puts kernel walls around this thread and those that it will start; what has to be imported is imported before.
+
+    They are a user that owns nothing, no file but those of the guest's library, and the jail's list of system calls.
+
+    Args:
+        library: Directory with the guest's standard library.
+
+    Returns:
+        What `restrict` needs, which can be opened now only.
+
+    Raises:
+        OSError: The kernel has such a wall and refuses to build it.
+    """
+    import resource  # noqa: F401 - for `restrict`
+
+    kernel, landlock, seccomp = walls()
+    machine = os.uname().machine if sys.platform.startswith("linux") else ""
+    program = seccomp.program(machine) if machine in seccomp.MACHINES else None
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if machine else None
+    if program is not None:
+        landlock.restrict({library: landlock.READ})
     if os.geteuid() == 0:
         with suppress(OSError):  # root of a container may not be allowed to
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
+    if program is not None:
+        kernel.install_filter(program)
+    return statm
+
+
+def walls() -> tuple[Any, Any, Any]:
+    """Imports what the jail builds its walls with, without the rest of rlmbox, which is not installed here."""
+    for name, place in (("rlmbox", os.sep), ("rlmbox.sandboxes", HERE)):
+        package: Any = types.ModuleType(name)
+        package.__path__ = [place]
+        sys.modules[name] = package
+    from rlmbox.sandboxes import _jail_kernel, _landlock, _seccomp
+
+    return _jail_kernel, _landlock, _seccomp
 
 
 def loading(*names: str) -> str:
@@ -296,12 +340,14 @@ def run(config: dict[str, Any]) -> None:
     host.alarm = Alarm(lambda: machine.poke(config["words"]))
     first = loading("_worker", "_wasm_guest") + "\n_guest = _m.boot()\n_m.guest = _guest\n_guest.begin()"
 
+    statm = wall_in(config["library"])
+
     def work() -> None:
         status = machine.turn(first)
         if status == 0:
             most = machine.size_bytes + host.memory_bytes + SPARE_BYTES
             machine.limit(most)
-            restrict(most)
+            restrict(most, statm)
             status = machine.turn("__import__('sys').modules['_wasm_guest'].guest.serve()")
         os._exit(status & 0xFF)
 

@@ -32,6 +32,7 @@ FRAME_BYTES = 64 << 20
 SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
 MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
+ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
 
 
@@ -162,7 +163,7 @@ class Wire:
         self._answers: dict[int, dict[str, Any]] = {}
         self._pending: set[int] = set()
         self._reading = self.open = self.forked = False
-        self._last_id = 0
+        self._read, self._last_id = bytearray(), 0
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._in_child)
 
@@ -172,7 +173,7 @@ class Wire:
     def send(self, message: dict[str, Any]) -> None:
         """Sends a frame; raises ValueError for what cannot be one."""
         try:
-            body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+            body = ENCODE(message).encode()
         except UnicodeEncodeError:  # lone surrogates; as escapes they pass, and the host replaces them
             body = json.dumps(message, allow_nan=False).encode()
         if len(body) > FRAME_BYTES:
@@ -185,21 +186,19 @@ class Wire:
             os._exit(1)  # without the wire there is nobody to work for
 
     def receive(self) -> Any:
-        size = int.from_bytes(self._exactly(4), "big")
-        return json.loads(self._exactly(size).decode("utf-8", "surrogatepass"))
+        body = self._exactly(int.from_bytes(self._exactly(4), "big"))
+        return json.loads(body.decode("utf-8", "surrogatepass"))
 
-    def _exactly(self, size: int) -> bytes:
-        parts = []
-        while size:
-            try:
-                part = os.read(self._read_fd, min(size, 1 << 20))
-            except OSError:
-                part = b""
+    def _exactly(self, size: int) -> bytearray:
+        while (missing := size - len(self._read)) > 0:
+            part = b""
+            with suppress(OSError):
+                part = os.read(self._read_fd, min(max(missing, 1 << 15), 1 << 20))  # a short frame with its length
             if not part:
                 os._exit(0)
-            parts.append(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            self._read += part
+        taken, self._read = self._read[:size], self._read[size:]
+        return taken
 
     def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Asks the host and waits for its answer, which has a `value` or an `error`."""
@@ -302,8 +301,9 @@ class Worker:
         setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
         sys.setrecursionlimit(max(limits["recursion_depth"], MIN_RECURSION) + 50)
         sys.path.extend(frame["path"])
-        module = types.ModuleType("_rlm_repl")
-        exec(compile(frame["repl"], "_repl.py", "exec"), vars(module))  # noqa: S102 - the host's own source
+        module: Any = sys.modules.get("_rlm_repl") or types.ModuleType("_rlm_repl")
+        if not hasattr(module, "Repl"):  # a wall may have made it ahead of time
+            exec(compile(frame["repl"], "_repl.py", "exec"), vars(module))  # noqa: S102 - the host's own source
         self._repl = module.Repl(frame, self._wire.call)
         self._memory = Memory(limits["memory_bytes"])
         self._wire.send({"type": "ready"})

@@ -7,23 +7,23 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
-from rlmbox.sandboxes import _repl, _worker
+from rlmbox.sandboxes import _context_regex, _context_text, _repl, _worker
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._frames import Done
+from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
 from rlmbox.sandboxes._link import PARALLEL_CALLS, Link, Lost
-from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS, Host
+from rlmbox.sandboxes.base import Host
 from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
 
 NOTES = (
@@ -33,7 +33,10 @@ NOTES = (
 )
 """What a model should know of a worker's Python."""
 
+_LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
+_Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
+_QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
 _TYPES: dict[Outcome, str] = {
     "timeout": "ExecutionTimeout",
     "output": "OutputExceeded",
@@ -55,6 +58,17 @@ class WorkerProcess(Protocol):
     @property
     def context(self) -> Mapping[str, Any]:
         """Where the worker finds the context's bytes: `{"fd": 5}` or `{"path": "/context"}`."""
+
+    @property
+    def has_language(self) -> bool:
+        """Whether `_repl.py` is in it already and need not be sent."""
+
+    def ease(self) -> None:
+        """Lets the worker have the memory that is kept for its reports, if that can be done from outside.
+
+        A cell that has filled all other may hang, for CPython before 3.14 enters certain handlers again and again
+        where there is no memory for an int; a little, and it goes on with its `MemoryError`. May raise OSError.
+        """
 
     def kill(self) -> None:
         """Ends every process of it at once. May be called again."""
@@ -101,7 +115,7 @@ class WorkerSandbox:
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
         self._lock: anyio.Lock
-        self._started = self._closed = False
+        self._started = self._closed = self._large = False
 
     async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
         """Launches a worker and binds the context in it; see `Sandbox.start`."""
@@ -110,11 +124,15 @@ class WorkerSandbox:
                 raise ConfigError(f"{name!r} cannot be the name of a host function; use `name` or `object.name`")
         if self._started or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
-        self._limits, self._context, self._host, self._query = limits, context, host, query
+        self._limits, self._context, self._query = limits, context, query
+        self._host = host
+        self._large = await is_large(context, limits)
+        if self._large:
+            self._host = {**host, **text_functions(context)}
+            self.notes = (*self.notes, _LARGE_NOTE)
         self._lock = anyio.Lock(fast_acquire=True)
         self._started = True
-        async with self._turn():
-            await self._launch()
+        await self._alone(self._launch)
 
     async def execute(self, cell: Cell) -> Execution:
         """Runs a cell; see `Sandbox.execute`."""
@@ -123,8 +141,7 @@ class WorkerSandbox:
         if len(cell.code.encode("utf-8", "surrogatepass")) > self._limits.code_bytes:
             message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
             return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
-        async with self._turn():
-            reply, output = await self._request({"type": "execute", "code": cell.code})
+        reply, output = await self._alone(partial(self._request, {"type": "execute", "code": cell.code}))
         stdout, stderr, dropped = self._merged(reply, output)
         duration_s = time.perf_counter() - began
         if isinstance(reply, Lost):
@@ -136,10 +153,9 @@ class WorkerSandbox:
     async def variables(self) -> Mapping[str, str]:
         """Lists the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
         self._check_open()
-        async with self._turn():
-            if self._link is None:
-                return {}
-            reply, _ = await self._request({"type": "variables"})
+        if self._link is None:
+            return {}
+        reply, _ = await self._alone(partial(self._request, {"type": "variables"}))
         if isinstance(reply, Lost) or not isinstance(reply.value, dict):
             return {}
         return {name: str(text) for name, text in reply.value.items()}
@@ -162,13 +178,12 @@ class WorkerSandbox:
         if self._closed or not self._started:
             raise SandboxError("this sandbox is closed; open a new session")
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _alone(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         """Has the worker for itself; what interrupts that, such as cancellation, closes the sandbox."""
         async with self._lock:
             self._check_open()
             try:
-                yield
+                return await work()
             except BaseException:
                 self._closed = True
                 with anyio.CancelScope(shield=True):
@@ -193,15 +208,20 @@ class WorkerSandbox:
         return replace(reply, message=why + after), output
 
     async def _launch(self) -> None:
-        source, fd = await anyio.to_thread.run_sync(_context_source, self._context)
+        if self._context.size_bytes <= _QUICK_BYTES:
+            source, fd = _context_source(self._context, self._large)
+        else:
+            source, fd = await anyio.to_thread.run_sync(_context_source, self._context, self._large)
         try:
             with anyio.CancelScope(shield=True):
                 process = self._process = await self._wall.launch(fd)
         finally:
             if fd is not None:
                 os.close(fd)
-        self._link = Link(process.wire, process.outputs, self._limits, self._host)
-        lost = await self._link.open(self._start_frame({**source, **process.context}), _START_TIMEOUT_S)
+        self._link = Link(process.wire, process.outputs, self._limits, self._host, ease=process.ease)
+        language = "" if process.has_language else _repl_source()
+        frame = self._start_frame({**source, **process.context}, language)
+        lost = await self._link.open(frame, _START_TIMEOUT_S)
         if lost is not None:
             stderr = self._link.printed()[-1].text()[-2000:]
             with anyio.CancelScope(shield=True):
@@ -220,10 +240,10 @@ class WorkerSandbox:
             link.close()
         return how
 
-    def _start_frame(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def _start_frame(self, context: Mapping[str, Any], language: str) -> dict[str, Any]:
         limits = self._limits
         return {
-            "repl": _repl_source(),
+            "repl": language,
             "limits": {
                 "cell_timeout_s": limits.cell_timeout_s,
                 "memory_bytes": limits.memory_bytes,
@@ -269,13 +289,25 @@ def _described(function: HostFunction) -> dict[str, Any]:
     return {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
 
 
-def _context_source(context: Context) -> tuple[dict[str, Any], int | None]:
+@cache
+def _text_sources() -> dict[str, str]:
+    return {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in (_context_text, _context_regex)}
+
+
+def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int]:
     """Decides how the worker gets the context; gives what to tell it and a file to hand to it."""
-    if context.length <= INLINE_LIMIT_CHARS:
-        return {"kind": "str", "length": context.length}, _file_of(context)
-    if context.size_bytes == context.length:  # ASCII, where positions of characters are those of bytes
-        return {"kind": "mapped", "length": context.length}, _file_of(context)
-    return {"kind": "remote", "length": context.length}, None
+    if not large:
+        return {"kind": "str"}, _file_of(context)
+    backing = context.backing()
+    source = {
+        "kind": "large",
+        "length": context.length,
+        "size_bytes": context.size_bytes,
+        "offset": 0 if backing is None else backing.offset,
+        "is_ascii": context.size_bytes == context.length,
+        "modules": _text_sources(),
+    }
+    return source, _file_of(context) if backing is None else backing.open()
 
 
 def _file_of(context: Context) -> int:
@@ -286,9 +318,10 @@ def _file_of(context: Context) -> int:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
-        left = context.buffer()
-        while left:
-            left = left[os.write(fd, left) :]
+        for piece in context.pieces():
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(fd, left) :]
         os.lseek(fd, 0, os.SEEK_SET)
     except BaseException:
         os.close(fd)

@@ -8,9 +8,6 @@ from typing import Protocol, runtime_checkable
 from rlmbox.context import Context
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
-INLINE_LIMIT_CHARS = 32_000_000
-"""Longest context that is a real `str` in the REPL; a longer one is an object that searches and slices it."""
-
 Host = Mapping[str, HostFunction]
 """The fixed table of host functions that code may call, by name."""
 
@@ -19,7 +16,10 @@ class Sandbox(Protocol):
     """A place where cells of one session run; variables live from cell to cell.
 
     Code in a cell sees `context` (and `P`), `query`, an empty `answer` dictionary, the host's functions and
-    the modules `re`, `json`, `math`, `base64`, `binascii` and `zlib` without importing them.
+    the modules `re`, `json`, `math`, `base64`, `binascii` and `zlib` without importing them. `context` is a `str`
+    up to `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; what stands for it gives
+    what the `str` would give (length, index, slices, `in`, `find` and its kin, `count`, comparison, `splitlines`),
+    or refuses what would need all of the text at once.
 
     One session uses a sandbox from one task at a time. `close` may be called at any time, also twice, and
     during a cell, which then ends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +22,7 @@ from rlmbox.sandboxes._docker_config import (
     CONTEXT_PATH,
     GVISOR_THREADS,
     PROCESSES,
+    TMP_FILES,
     ContainerPlan,
     container_config,
     container_memory_bytes,
@@ -28,13 +30,13 @@ from rlmbox.sandboxes._docker_config import (
 )
 from rlmbox.sandboxes._docker_engine import DEFAULT_IMAGE
 from rlmbox.sandboxes._docker_stream import AttachedSocket
+from rlmbox.sandboxes._large_text import is_large
 from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
 from rlmbox.sandboxes.base import Host
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 _FIRST_UID, _UIDS = 10_001, 50_000
 _COPY_BYTES = 1 << 20
-_SENT_BYTES = 8 << 20
 
 
 class DockerSandbox(WorkerSandbox):
@@ -82,6 +84,7 @@ class DockerSandbox(WorkerSandbox):
     async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
         """Starts a container and binds the context in it; see `Sandbox.start`."""
         self._containers.memory_bytes = limits.memory_bytes
+        self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
         await super().start(limits, context, host, query=query)
 
     async def execute(self, cell: Cell) -> Execution:
@@ -118,6 +121,7 @@ class _ContainerWall:
         self._survey: engine.Survey | None = None
         self._container: _Container | None = None
         self.memory_bytes = CellLimits().memory_bytes
+        self.text_bytes = 0
         self.warning: str | None = None
         self.runtime = ""
 
@@ -139,9 +143,7 @@ class _ContainerWall:
             runtime=None,
             # One number for all would let one container use up what the kernel grants to a user.
             uid=_FIRST_UID + secrets.randbelow(_UIDS),
-            memory_bytes=container_memory_bytes(
-                self.memory_bytes, 0 if context_fd is None else os.fstat(context_fd).st_size
-            ),
+            memory_bytes=container_memory_bytes(self.memory_bytes, self.text_bytes),
             processes=PROCESSES,
             context_file=None,
             seccomp="",
@@ -150,7 +152,7 @@ class _ContainerWall:
         with ExitStack() as undo:
             client = undo.enter_context(engine.connect(self._choice.engine_url))
             plan = self._fitted(plan, client)
-            number, wire, context = _running_with(client, plan, context_fd, undo)
+            number, wire, context = _running_with(client, plan, context_fd, undo, as_text=bool(self.text_bytes))
             return _Container(client, number, wire, context, undo.pop_all())
 
     def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
@@ -164,6 +166,7 @@ class _ContainerWall:
         return replace(
             plan,
             seccomp=seccomp_profile(as_path=self._survey.reads_files, for_gvisor=gvisor),
+            tmp_files=None if self._survey.reads_files else TMP_FILES,  # Podman knows no such option
             runtime=None if self.runtime == self._survey.default_runtime else self.runtime,
             processes=PROCESSES + (GVISOR_THREADS if gvisor else 0),
         )
@@ -180,6 +183,8 @@ class _Container:
         undo: What frees everything.
     """
 
+    has_language = False
+
     def __init__(
         self, client: Any, number: str, wire: AttachedSocket, context: Mapping[str, Any], undo: ExitStack
     ) -> None:
@@ -190,6 +195,9 @@ class _Container:
         self._undo = undo
         self.ran_out_of_memory = False
         self._stream = wire
+
+    def ease(self) -> None:
+        """Does nothing: nobody here may change the limits of a container's process."""
 
     def kill(self) -> None:
         """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
@@ -228,13 +236,16 @@ def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, At
 
 
 def _running_with(
-    client: Any, plan: ContainerPlan, context_fd: int | None, undo: ExitStack
+    client: Any, plan: ContainerPlan, context_fd: int | None, undo: ExitStack, *, as_text: bool
 ) -> tuple[str, AttachedSocket, Mapping[str, Any]]:
-    """Does the same with the context mounted, or sent where the engine does not see this machine's files."""
+    """Does the same with the context mounted; where the engine does not see this machine's files, a text is sent.
+
+    A context that is no `str` in the container is then read from the host, part by part.
+    """
     if context_fd is None:
         return *_running(client, plan, undo), {}
     with ExitStack() as attempt:
-        path = attempt.enter_context(_shared_copy(context_fd))
+        path = attempt.enter_context(_shared(context_fd))
         try:
             number, wire = _running(client, replace(plan, context_file=path), attempt)
         except SandboxUnavailable as error:
@@ -243,20 +254,25 @@ def _running_with(
         else:
             undo.push(attempt.pop_all())
             return number, wire, {"path": CONTEXT_PATH}
-    return *_running(client, plan, undo), _sent(context_fd)
+    return *_running(client, plan, undo), _sent(context_fd) if as_text else {}
 
 
 def _sent(fd: int) -> dict[str, Any]:
-    """Tells a worker a short context; a long one it reads from the host, piece by piece."""
-    size_bytes = os.fstat(fd).st_size
-    if size_bytes > _SENT_BYTES:
-        return {"kind": "remote"}
-    return {"kind": "str", "text": os.pread(fd, size_bytes, 0).decode("utf-8", "surrogatepass")}
+    """Tells a worker the context."""
+    return {"text": os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogatepass")}
 
 
 @contextmanager
-def _shared_copy(fd: int) -> Iterator[str]:
-    """Gives the path of a copy of a file that any user can read where it is mounted, and none where it lies."""
+def _shared(fd: int) -> Iterator[str]:
+    """Gives the path of a file that any user can read where it is mounted: the file itself, or a copy.
+
+    A copy lies where no other user can reach it. The file itself is taken where its name can stand for nothing else,
+    since the engine may read files that we may not.
+    """
+    own = _path_of(fd)
+    if own is not None:
+        yield own
+        return
     with tempfile.TemporaryDirectory(prefix="rlmbox-docker-") as directory:
         path = Path(directory, "context")
         with path.open("wb") as copy:
@@ -266,3 +282,19 @@ def _shared_copy(fd: int) -> Iterator[str]:
                 at += len(piece)
         path.chmod(0o444)
         yield str(path)
+
+
+def _path_of(fd: int) -> str | None:
+    """Gives the path of a file that everybody may read, if only we or root could put another in its place."""
+    ours = (0, os.geteuid())
+    status = os.fstat(fd)
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        named = path.lstat()
+        folders = [folder.stat() for folder in path.parents]
+    except OSError:  # no such file any more, or not Linux
+        return None
+    # In a folder with the sticky bit, such as /tmp, others can make files but not replace ours.
+    closed = all(f.st_uid in ours and (not f.st_mode & 0o022 or f.st_mode & stat.S_ISVTX) for f in folders)
+    same = (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
+    return str(path) if closed and same and named.st_uid in ours and status.st_mode & stat.S_IROTH else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -20,6 +19,9 @@ from rlmbox.sandboxes import _cgroups, _seccomp
 from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
 from rlmbox.sandboxes.base import Host
 from rlmbox.types import CellLimits
+
+if TYPE_CHECKING:
+    from rlmbox.sandboxes._jail_host import Ticket
 
 _REAP_S = 10.0
 _PACKAGES = "/usr/lib/packages"
@@ -91,50 +93,52 @@ class _JailWall:
             raise SandboxUnavailable(f"there is no jail for {machine} yet; use `monty`")
         if self._control_group and not _cgroup_place().folders:
             raise SandboxUnavailable(f"{_cgroup_place()}; leave control_group out, or have one delegated to you")
-        group_bytes = self.group_bytes if self._control_group else None
         try:
-            return await anyio.to_thread.run_sync(_Jailed, self._packages, context_fd, group_bytes)
+            # Where a jail is ready, taking it is quicker than the change to a thread.
+            ticket = None if self._control_group else self._ready(context_fd)
+            if ticket is not None:
+                return _Jailed(ticket, context_fd)
+            return await anyio.to_thread.run_sync(self._launch, context_fd)
         except OSError as error:
             raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
+
+    def _ready(self, context_fd: int | None) -> Ticket | None:
+        from rlmbox.sandboxes._jail_host import take
+
+        with _read_only(context_fd) as shown:
+            return take(self._packages, shown)
+
+    def _launch(self, context_fd: int | None) -> _Jailed:
+        from rlmbox.sandboxes._jail_host import admit
+
+        with _read_only(context_fd) as shown:
+            jailed = _Jailed(admit(self._packages, shown), context_fd)
+        if self._control_group:
+            jailed.join_group(self.group_bytes)
+        return jailed
 
 
 class _Jailed:
     """A worker in a jail.
 
     Args:
-        packages: Names of distributions to show inside.
-        context_fd: A file to show it, read-only.
-        group_bytes: Memory limit of its control group; None for no group.
+        ticket: The jail.
+        context_fd: A file that it was shown.
     """
 
-    def __init__(self, packages: tuple[str, ...], context_fd: int | None, group_bytes: int | None) -> None:
+    has_language = True
+
+    def __init__(self, ticket: Ticket, context_fd: int | None) -> None:
         from rlmbox.sandboxes._jail_child import CONTEXT_FD
-        from rlmbox.sandboxes._jail_host import admit
 
         self.context: Mapping[str, Any] = {} if context_fd is None else {"fd": CONTEXT_FD}
-        self.wire, theirs = socket.socketpair()
-        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
-        self.outputs = (out, err)
-        handed = [to_out, to_err]
-        try:
-            if context_fd is not None:
-                handed.append(_read_only(context_fd))
-            self._ticket = admit(packages, [theirs.fileno(), *handed])
-        except BaseException:
-            self.wire.close()
-            os.close(out)
-            os.close(err)
-            raise
-        finally:
-            theirs.close()
-            for fd in handed:
-                os.close(fd)
+        self.wire, self.outputs = ticket.wire, ticket.outputs
+        self._ticket = ticket
         self._ended = False
         self._groups: list[Path] = []
-        if group_bytes is not None:
-            self._join_group(group_bytes)
 
-    def _join_group(self, group_bytes: int) -> None:
+    def join_group(self, group_bytes: int) -> None:
+        """Limits it by a control group too, to so many bytes."""
         try:
             self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
         except OSError:
@@ -149,6 +153,10 @@ class _Jailed:
     def pid(self) -> int:
         """The worker's process, as the host numbers it."""
         return self._ticket.pid
+
+    def ease(self) -> None:
+        """Has the nursery raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        self._ticket.nursery.ease(self._ticket.pid)
 
     def kill(self) -> None:
         """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
@@ -169,14 +177,22 @@ class _Jailed:
         return how
 
 
-def _read_only(fd: int) -> int:
+@contextmanager
+def _read_only(fd: int | None) -> Iterator[int | None]:
     """Opens a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
+    if fd is None:
+        yield None
+        return
     import fcntl
 
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
     with suppress(OSError):  # a file on a disk, or one that was not made to be sealed
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    shown = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield shown
+    finally:
+        os.close(shown)
 
 
 @cache

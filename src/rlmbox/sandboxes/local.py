@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes import _worker
+from rlmbox.sandboxes._child import Child
 from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
 
-_REAP_S = 10.0
 _EXPLANATION = (
     "LocalSandbox does not isolate: code that a model writes can read, change and send whatever you can. "
     "Use `monty`, or accept that with LocalSandbox(unsafe_no_isolation=True)"
@@ -56,85 +53,24 @@ class LocalSandbox(WorkerSandbox):
 class _NoWall:
     """Launches a worker as a child in a process group of its own."""
 
-    async def launch(self, context_fd: int | None) -> _Child:
+    async def launch(self, context_fd: int | None) -> Child:
         """Launches a worker; see `Wall.launch`."""
         if not hasattr(os, "killpg"):
             raise SandboxUnavailable("LocalSandbox needs Linux or macOS; use `monty`")
         try:
-            return await anyio.to_thread.run_sync(_Child, context_fd)
+            return await anyio.to_thread.run_sync(_launched, context_fd)
         except OSError as error:
             raise SandboxUnavailable(f"the worker cannot be launched: {error}") from error
 
 
-class _Child:
-    """A worker in a child process.
+def _launched(context_fd: int | None) -> Child:
+    folder = tempfile.mkdtemp(prefix="rlmbox-local-")
 
-    Args:
-        context_fd: A file that it inherits.
-    """
+    def command(wire: int, lifeline: int) -> list[str]:
+        return [sys.executable, "-I", "-S", "-X", "utf8", _worker.__file__, str(wire), str(wire), str(lifeline)]
 
-    def __init__(self, context_fd: int | None) -> None:
-        self._undo: list[Callable[[], None]] = []
-        try:
-            self._launch(context_fd)
-        except BaseException:
-            self._free()
-            raise
-
-    def _launch(self, context_fd: int | None) -> None:
-        directory = tempfile.mkdtemp(prefix="rlmbox-local-")
-        self._undo.append(lambda: _remove(directory))
-        self.wire, theirs = socket.socketpair()
-        (out, to_out), (err, to_err), (held, lifeline) = os.pipe(), os.pipe(), os.pipe()
-        self._undo.append(lambda: os.close(lifeline))
-        self.outputs = (out, err)
-        self.context: Mapping[str, Any] = {} if context_fd is None else {"fd": context_fd}
-        inherited = [theirs.fileno(), held, *(() if context_fd is None else (context_fd,))]
-        command = [sys.executable, "-I", "-S", "-X", "utf8", _worker.__file__]
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [*command, *(str(fd) for fd in (theirs.fileno(), theirs.fileno(), held))],
-                stdin=subprocess.DEVNULL,
-                stdout=to_out,
-                stderr=to_err,
-                pass_fds=inherited,
-                env={},
-                cwd=directory,
-                start_new_session=True,
-            )
-        except BaseException:
-            self.wire.close()
-            os.close(out)
-            os.close(err)
-            raise
-        finally:
-            theirs.close()
-            for fd in (to_out, to_err, held):
-                os.close(fd)
-
-    def kill(self) -> None:
-        """Ends the child's process group; see `WorkerProcess.kill`."""
-        # The child is reaped after this only, so that its number cannot be another's yet.
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def reap(self) -> str:
-        """Waits for the child and frees what it had; see `WorkerProcess.reap`."""
-        return await anyio.to_thread.run_sync(self._reap)
-
-    def _reap(self) -> str:
-        try:
-            code = self._process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            return "it has not ended yet"
-        finally:
-            self._free()
-        return f"signal {-code}" if code < 0 else f"exit status {code}"
-
-    def _free(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+    context = {} if context_fd is None else {"fd": context_fd}
+    return Child(command, folder=folder, context_fd=context_fd, context=context, free=partial(_remove, folder))
 
 
 def _remove(directory: str) -> None:

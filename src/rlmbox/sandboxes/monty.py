@@ -32,16 +32,22 @@ from pydantic_monty import (
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxCrashed, SandboxError, SandboxUnavailable
+from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._monty_code import PRELUDE, CellSource, read_cell, show_vars_source
 from rlmbox.sandboxes._monty_host import HostObject, call, call_async, function_name, name_answer, refusal
-from rlmbox.sandboxes._monty_pool import worker_pool
+from rlmbox.sandboxes._monty_large import prelude
+from rlmbox.sandboxes._monty_pool import new_session
 from rlmbox.sandboxes._monty_result import CellRefused, cell_error, outcome_of, value_of
 from rlmbox.sandboxes._monty_types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes._threads import run_in_thread
-from rlmbox.sandboxes.base import INLINE_LIMIT_CHARS, Host
+from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty_modules import HOST_FUNCTIONS, MODULES, NOTES, instance_name, module_source
-from rlmbox.types import Cell, CellError, CellLimits, Execution, Outcome
+from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
+
+_LARGE_NOTE = _large_text.NOTE.format(
+    patterns="; patterns are for ctx.search, since re takes a real str such as a part"
+)
 
 
 @dataclass(slots=True)
@@ -69,7 +75,8 @@ class MontySandbox:
 
     Args:
         type_check: Check each cell's names, arguments and methods before it runs; a cell that cannot be right is
-            not run, and the model is told why. Costs about a millisecond a cell.
+            not run, and the model is told why. Costs about a millisecond a cell. Cells over a context that is too
+            long to be a `str` are not checked.
     """
 
     name = "monty"
@@ -78,7 +85,8 @@ class MontySandbox:
     def __init__(self, *, type_check: bool = False) -> None:
         self._type_check = type_check
         self._limits = CellLimits()
-        self._host: Host = {}
+        self._host: dict[str, HostFunction] = {}
+        self._prelude = PRELUDE
         self._objects: dict[UUID, str] = {}
         self._inputs: dict[str, Any] = {}
         self._memory_bytes = 0
@@ -86,11 +94,11 @@ class MontySandbox:
         self._pid: int | None = None
         self._idle = threading.Event()
         self._idle.set()
-        self._started = self._closed = False
+        self._started = self._closed = self._is_large = False
         self._waiting: anyio.CancelScope | None = None
         self._history: list[_Run] = []
         self._names: dict[str, None] = {}
-        self._feeds: dict[str, tuple[str, ...]] = {}
+        self._feeds: dict[str, CellSource] = {}
         self._feed_count = 0
         self._modules: dict[str, Any] = {}
         self._has_zlib = False
@@ -103,13 +111,25 @@ class MontySandbox:
         self._host = {**host, **{function.name: function for function in HOST_FUNCTIONS}}
         ctx = HostObject("ctx").exposed(host)
         self._objects = {ctx.id: "ctx"}
-        # Above the limit the text stays with the host, and `context` is the object that searches and slices it.
-        inline = context.length <= INLINE_LIMIT_CHARS
-        text = context.text() if inline else ctx
-        self._memory_bytes = limits.memory_bytes + (context.size_bytes if inline else 0)
-        self._inputs = {"context": text, "P": text, "query": query, "ctx": ctx}
+        self._memory_bytes = limits.memory_bytes
+        self._inputs = {"query": query, "ctx": ctx}
+        self._is_large = await _large_text.is_large(context, limits)
+        if self._is_large:
+            self._host |= _large_text.text_functions(context)
+            scans = HostObject(_large_text.OBJECT).exposed(self._host)
+            self._objects[scans.id] = _large_text.OBJECT
+            self._inputs["rlm_large_scans"] = scans
+            self._prelude = PRELUDE + prelude(context)
+            self.notes = (*NOTES, _LARGE_NOTE)
+        else:
+            self._memory_bytes += context.size_bytes
         self._started = True
-        await self._in_thread(self._open)
+        await self._in_thread(partial(self._begin, context))
+
+    def _begin(self, context: Context) -> None:
+        if not self._is_large:
+            self._inputs["context"] = self._inputs["P"] = context.text()
+        self._open()
 
     async def execute(self, cell: Cell) -> Execution:
         """Runs a cell; see `Sandbox.execute`."""
@@ -118,7 +138,7 @@ class MontySandbox:
         if len(cell.code.encode("utf-8", "replace")) > self._limits.code_bytes:
             message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
             return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
-        run = _Run(read_cell(cell.code))
+        run = _Run(read_cell(cell.code, large=self._names if self._is_large else None))
         self._collect_output()
         error: Exception | None = None
         value: object = None
@@ -205,25 +225,12 @@ class MontySandbox:
 
     def _open(self) -> None:
         """Checks a worker out and binds the injected names."""
-        checkout = worker_pool().checkout(
-            script_name="rlm_session",
-            limits={
-                "max_feed_duration_secs": self._limits.cell_timeout_s,
-                "max_memory": self._memory_bytes,
-                "max_recursion_depth": self._limits.recursion_depth,
-                "max_suspensions": self._limits.host_calls,
-            },
-            os_policy={"sleep": "zero"},
-            type_check=self._type_check,
-            type_check_stubs=stubs_of(self._host) if self._type_check else None,
-            type_check_format="jsonlines",
-            assert_message_annotations=False,
-        )
-        self._session = checkout.__enter__()
+        stubs = stubs_of(self._host) if self._type_check else None
+        self._session = new_session(self._limits, self._memory_bytes, stubs)
         self._pid = self._session.worker_pid
         self._feeds, self._feed_count, self._modules, self._awaited = {}, 0, {}, {}
         self._has_zlib = False
-        self._feed(PRELUDE, self._inputs, skip_type_check=False)
+        self._feed(self._prelude, self._inputs, skip_type_check=self._is_large)
 
     def _release(self) -> None:
         if not self._idle.is_set() and self._pid is not None:
@@ -268,8 +275,8 @@ class MontySandbox:
                 self._feed(show_vars_source(dict.fromkeys([*self._names, *run.source.names])))
             file_name = f"<python-input-{self._feed_count}>"
             self._feed_count += 1
-            self._feeds[file_name], self._awaited[file_name] = run.source.lines, run.source.awaited
-            return self._start(run.source)
+            self._feeds[file_name], self._awaited[file_name] = run.source, run.source.awaited
+            return self._start(run.source, checked=self._is_large)  # the checker knows no rewritten cells
 
         step: Callable[[], Any] = begin
         while True:

@@ -21,6 +21,7 @@ import anyio
 
 from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxUnavailable
+from rlmbox.sandboxes._probes import fills, forks
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
@@ -312,44 +313,10 @@ async def _limits_bite(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> lis
     return [Finding(o, e.outcome == o, e.outcome) for o, e in (("memory", memory), ("timeout", time))]
 
 
-_FORK = f"""
-import os, time
-made = []
-try:
-    while len(made) < {_MOST_PROCESSES}:
-        pid = os.fork()
-        if pid == 0:
-            time.sleep(3)
-            os._exit(0)
-        made.append(pid)
-except OSError:
-    pass
-for pid in made:
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-{{"made": len(made)}}
-"""
-_WRITE = f"""
-import os
-size = 0
-try:
-    with open("/tmp/self-check", "wb", buffering=0) as file:
-        while size < {_FILE_BYTES}:
-            size += file.write(bytes(1 << 20))
-except (OSError, MemoryError):
-    pass
-try:
-    os.unlink("/tmp/self-check")
-except OSError:
-    pass
-{{"size": size}}
-"""
-
-
 async def _processes_and_files_are_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
     async with _open(make_sandbox, _LIMITS) as sandbox:
-        made = (await _dictionary(sandbox, _FORK))["made"]
-        size = (await _dictionary(sandbox, _WRITE))["size"]
+        made = (await _dictionary(sandbox, forks(_MOST_PROCESSES)))["made"]
+        size = (await _dictionary(sandbox, fills(_FILE_BYTES)))["size"]
     return [
         Finding("processes", made < _MOST_PROCESSES, f"{made} could be made"),
         Finding("file size", size < _FILE_BYTES, f"{size >> 20} MiB could be written"),

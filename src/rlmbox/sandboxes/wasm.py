@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes._child import Child
 from rlmbox.sandboxes._wasm_cache import Prepared, artifacts, preparation, prepared
 from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
 from rlmbox.sandboxes.base import Host
@@ -26,7 +22,6 @@ from rlmbox.types import CellLimits
 # Programs of their own, which are never imported here.
 _PREPARE = Path(__file__).with_name("_wasm_prepare.py")
 _RUNNER = Path(__file__).with_name("_wasm_runner.py")
-_REAP_S = 10.0
 
 
 class WasmSandbox(WorkerSandbox):
@@ -90,75 +85,26 @@ class _Wasm:
 
     prepared: Prepared
 
-    async def launch(self, context_fd: int | None) -> _Runner:
+    async def launch(self, context_fd: int | None) -> Child:
         """Launches a guest; see `Wall.launch`."""
         try:
-            return await anyio.to_thread.run_sync(_Runner, self.prepared, context_fd)
+            return await anyio.to_thread.run_sync(_launched, self.prepared, context_fd)
         except OSError as error:
             raise SandboxUnavailable(f"the guest's process cannot be launched: {error}") from error
 
 
-class _Runner:
-    """A guest in its process.
-
-    Args:
-        guest: What runs.
-        context_fd: A file that the process reads parts of for the guest.
-    """
-
-    def __init__(self, guest: Prepared, context_fd: int | None) -> None:
-        self.context: Mapping[str, Any] = {}
-        self.wire, theirs = socket.socketpair()
-        (out, to_out), (err, to_err), (held, self._lifeline) = os.pipe(), os.pipe(), os.pipe()
-        self.outputs = (out, err)
+def _launched(guest: Prepared, context_fd: int | None) -> Child:
+    def command(wire: int, lifeline: int) -> list[str]:
         config = {
             "site": guest.site,
             "module": str(guest.module),
             "library": str(guest.library),
             "words": guest.words,
-            "wire": theirs.fileno(),
-            "lifeline": held,
+            "wire": wire,
+            "lifeline": lifeline,
             "context": context_fd,
         }
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=to_out,
-                stderr=to_err,
-                pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
-                env={},
-                cwd=Path(os.sep),
-                start_new_session=True,
-            )
-        except BaseException:
-            self.wire.close()
-            for fd in (out, err, self._lifeline):
-                os.close(fd)
-            raise
-        finally:
-            theirs.close()
-            for fd in (to_out, to_err, held):
-                os.close(fd)
+        return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
 
-    def kill(self) -> None:
-        """Ends the process; see `WorkerProcess.kill`."""
-        # It is reaped after this only, so that its number cannot be another's yet.
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def reap(self) -> str:
-        """Waits for the process and frees what it had; see `WorkerProcess.reap`."""
-        return await anyio.to_thread.run_sync(self._reap)
-
-    def _reap(self) -> str:
-        try:
-            code = self._process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
-            return "it has not ended yet"
-        finally:
-            lifeline, self._lifeline = self._lifeline, -1
-            if lifeline >= 0:
-                os.close(lifeline)
-        return f"signal {-code}" if code < 0 else f"exit status {code}"
+    # The process reads parts of the file for the guest, which is told of no descriptor.
+    return Child(command, folder=os.sep, context_fd=context_fd, context={})

@@ -14,7 +14,16 @@ from types import MappingProxyType, ModuleType
 import anyio
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.testing._sandbox_checks import errors, host_calls, isolation, lifecycle, limits, namespace, values
+from rlmbox.testing._sandbox_checks import (
+    errors,
+    host_calls,
+    isolation,
+    lifecycle,
+    limits,
+    long_text,
+    namespace,
+    values,
+)
 from rlmbox.testing._sandbox_checks._opened import Check, MakeSandbox
 
 CHECK_TIMEOUT_S = 60.0
@@ -27,7 +36,7 @@ def _checks_of(*modules: ModuleType) -> Mapping[str, Check]:
     )
 
 
-CHECKS: Mapping[str, Check] = _checks_of(namespace, values, errors, host_calls, limits, lifecycle, isolation)
+CHECKS: Mapping[str, Check] = _checks_of(namespace, values, long_text, errors, host_calls, limits, lifecycle, isolation)
 """The checks by name, in the order they run."""
 
 

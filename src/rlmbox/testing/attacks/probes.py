@@ -13,6 +13,7 @@ from types import MappingProxyType
 import anyio.to_thread
 
 from rlmbox.errors import SandboxError, SandboxUnavailable
+from rlmbox.sandboxes._probes import fills, forks
 from rlmbox.testing.attacks.report import Probe
 from rlmbox.testing.attacks.stage import LIMITS, Broken, MakeSandbox, is_missing, opened, told
 from rlmbox.testing.attacks.watch import HostWatch
@@ -30,41 +31,6 @@ _LOOP = "n = 0\nfor i in range(10**9):\n    try:\n        n += i\n    except Bas
 _GROW = "parts = []\nfor i in range(400):\n    parts.append('x' * 1_000_000 + str(i))"
 _PRINT = "for i in range(400):\n    print('x' * 10_000)"
 _RECURSE = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nf(20_000)"
-_FORK = f"""
-import os, time
-made = []
-try:
-    for i in range({MOST_PROCESSES}):
-        pid = os.fork()
-        if pid == 0:
-            time.sleep(2)
-            os._exit(0)
-        made.append(pid)
-except OSError:
-    pass
-for pid in made:
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-len(made)
-"""
-_FILL = f"""
-import os
-most = 0
-for place in ('/dev/shm', '/tmp', '.'):
-    path, size = place + '/rlmbox-probe', 0
-    try:
-        with open(path, 'wb', buffering=0) as file:
-            while size < {DISK_BYTES}:
-                size += file.write(bytes(1 << 20))
-    except OSError:
-        pass
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-    most = max(most, size)
-most
-"""
 _REACH = (
     "print(open('@SECRET_FILE@').read())",
     "import os\nprint(os.listdir('@WRITE_DIR@/..'))",
@@ -126,11 +92,12 @@ async def _processes(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
     if not walls.holds:
         return Probe("processes", holds=False, detail=f"not tried without walls: {walls.detail}")
     async with opened(make_sandbox) as room:
-        execution = await room.run(_FORK)
+        execution = await room.run(forks(MOST_PROCESSES))
     if is_missing(execution):
         return Probe("processes", holds=True, detail="there is no way to make one")
-    made = execution.value
-    holds = (isinstance(made, int) and made < MOST_PROCESSES) or execution.outcome == "error"
+    made = _number(execution, "made")
+    # Where the sandbox itself has ended, so has everything in it: bounded too, if roughly.
+    holds = (isinstance(made, int) and made < MOST_PROCESSES) or execution.outcome in ("error", "crashed", "memory")
     return Probe("processes", holds, f"{made} were made" if execution.error is None else execution.error.type)
 
 
@@ -139,13 +106,17 @@ async def _disk(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
     if not walls.holds:
         return Probe("disk", holds=False, detail=f"not tried without walls: {walls.detail}")
     async with opened(make_sandbox, replace(LIMITS, cell_timeout_s=8.0)) as room:
-        execution = await room.run(_FILL)
+        execution = await room.run(fills(DISK_BYTES))
     if is_missing(execution) or execution.outcome == "error":
         return Probe("disk", holds=True, detail="no file can be written")
-    most = execution.value
+    most = _number(execution, "size")
     if isinstance(most, int):
         return Probe("disk", most < DISK_BYTES, f"{most / 2**20:,.0f} MiB were written")
     return Probe("disk", execution.outcome == "memory", _ending(execution))
+
+
+def _number(execution: Execution, name: str) -> object:
+    return execution.value.get(name) if isinstance(execution.value, dict) else execution.value
 
 
 PROBES: Mapping[str, Callable[[MakeSandbox, HostWatch], Awaitable[Probe]]] = MappingProxyType(

@@ -1,0 +1,104 @@
+"""A worker in a child process of ours: launched with a wire and a lifeline, killed with its group, reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+_REAP_S = 10.0
+
+
+class Child:
+    """A worker in a child process, which leads a process group and has an empty environment.
+
+    Args:
+        command: Gives the command for the descriptors of the wire and of the lifeline, a pipe whose other end is
+            closed when we are gone.
+        folder: Its working directory.
+        context_fd: A file that it inherits under the same number; None for none.
+        context: Where the worker finds the context; see `WorkerProcess.context`.
+        free: What to do when it has ended, or could not be launched.
+
+    Raises:
+        OSError: It cannot be launched.
+    """
+
+    has_language = False
+
+    def __init__(
+        self,
+        command: Callable[[int, int], Sequence[str]],
+        *,
+        folder: str | Path,
+        context_fd: int | None,
+        context: Mapping[str, Any],
+        free: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.context = context
+        self.wire, theirs = socket.socketpair()
+        (out, to_out), (err, to_err), (held, lifeline) = os.pipe(), os.pipe(), os.pipe()
+        self.outputs = (out, err)
+        self._lifeline, self._free = lifeline, free
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                command(theirs.fileno(), held),
+                stdin=subprocess.DEVNULL,
+                stdout=to_out,
+                stderr=to_err,
+                pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
+                env={},
+                cwd=folder,
+                start_new_session=True,
+            )
+        except BaseException:
+            self.wire.close()
+            os.close(out)
+            os.close(err)
+            self._let_go()
+            raise
+        finally:
+            theirs.close()
+            for fd in (to_out, to_err, held):
+                os.close(fd)
+
+    def ease(self) -> None:
+        """Raises its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        with suppress(ImportError, AttributeError):  # Linux only
+            import resource
+
+            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_AS)
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (hard, hard))
+
+    def kill(self) -> None:
+        """Ends the process group; see `WorkerProcess.kill`."""
+        # The child is reaped after this only, so that its number cannot be another's yet.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def reap(self) -> str:
+        """Waits for the child and frees what it had; see `WorkerProcess.reap`."""
+        return await anyio.to_thread.run_sync(self._reap)
+
+    def _reap(self) -> str:
+        try:
+            code = self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            return "it has not ended yet"
+        finally:
+            self._let_go()
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+    def _let_go(self) -> None:
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            os.close(lifeline)
+            self._free()

@@ -1,0 +1,242 @@
+"""The host's side of a context that is too long to be a `str` in the sandbox: what `context` there asks for.
+
+The functions are for `_context_text.py` and its like, and no model is told of them. What they are asked comes from
+hostile code all the same, and each answer is bounded. A scan runs in a thread, so that it holds up nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.context.text import TextStore
+from rlmbox.types import CellLimits, HostFunction
+
+T = TypeVar("T")
+
+OBJECT = "_rlm_text"
+"""The name of the object in the sandbox whose methods the functions are."""
+
+NOTE = (
+    "`context` is too long to be a real str here. len, context[a:b], in, ==, find, rfind, index, count, startswith and "
+    "endswith give what they give for one; `for line in context:` and `for line in context.splitlines():` give lines "
+    "one by one, without holding the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
+    "raises a TypeError: take a part first."
+)
+"""What a model should know of such a context; `{patterns}` says what `re` does with it."""
+
+SLICE_CHARS = 1 << 20
+"""Characters of a slice at most."""
+
+_THREADS = 4
+_SCAN_TIMEOUT_S = 10.0
+_PIECE_BYTES = 1 << 20
+_LINES_TIMEOUT_S = 20.0
+_BLOCK_BYTES = 1 << 18
+_LOOK_AHEAD_BYTES = 4
+_BATCH_CHARS = 1 << 18
+_MAX_LINE_CHARS = 1 << 24
+_LINE_ENDS = b"\n\r\x0b\x0c\x1c\x1d\x1e"
+_WIDE_LINE_ENDS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode())
+
+
+async def is_large(context: Context, limits: CellLimits) -> bool:
+    """Tells whether a context is too long to be a `str` in a sandbox.
+
+    Args:
+        context: The text.
+        limits: What says how long a `str` may be.
+    """
+    if context.size_bytes <= limits.inline_limit_chars:
+        return False
+    # It may have to be counted.
+    return await anyio.to_thread.run_sync(lambda: context.length > limits.inline_limit_chars)
+
+
+def text_functions(context: Context) -> dict[str, HostFunction]:
+    """Gives the functions on a context, by the names that a sandbox's host table has for them.
+
+    Args:
+        context: The text.
+    """
+    text = _Text(context)
+    plain: tuple[Callable[..., object], ...] = (text.slice, text.byte_range, text.line_batch)
+    scans: tuple[Callable[..., object], ...] = (text.find, text.rfind, text.count, text.line_count, text.line_span)
+    named = {f"{OBJECT}.{call.__name__}": call for call in (*plain, *scans)}
+    return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
+
+
+class _Text:
+    """The functions themselves; positions are characters."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        self._lines: _LineIndex | None = None
+        self._counting = threading.Lock()
+        self._threads = anyio.CapacityLimiter(_THREADS)  # so that one session's scans leave threads to others
+
+    def _bounds(self, start: object, end: object) -> tuple[int, int]:
+        for value in (start, end):
+            if type(value) is not int:
+                raise TypeError(f"a position must be an int, not {type(value).__name__}")
+        first, last, _ = slice(start, end).indices(self._context.length)
+        return first, max(first, last)
+
+    def slice(self, start: int, end: int) -> str:
+        """Gives a part."""
+        first, last = self._bounds(start, end)
+        if last - first > SLICE_CHARS:
+            raise ValueError(f"a slice may have at most {SLICE_CHARS:,} characters")
+        return self._context.slice(first, last)
+
+    def line_batch(self, start: int, newlines_only: bool) -> list[object]:
+        r"""Gives some whole lines from a position on as one text, and where the next begins.
+
+        Lines end where `str.splitlines` ends them, or after each `\n` only.
+        """
+        size = _BATCH_CHARS
+        while size <= _MAX_LINE_CHARS:
+            first, last = self._bounds(start, start + size)
+            piece = self._context.slice(first, last)
+            if last == self._context.length:
+                return [piece, last]
+            # The last one may go on.
+            whole = piece.rfind("\n") + 1 if newlines_only else len(piece) - len(piece.splitlines(keepends=True)[-1])
+            if whole:
+                return [piece[:whole], first + whole]
+            size *= 4
+        raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with context[a:b]")
+
+    def byte_range(self, start: int, end: int) -> list[int]:
+        """Gives where a part lies in the UTF-8."""
+        return [self._store.byte_offset(position) for position in self._bounds(start, end)]
+
+    async def find(self, sub: str, start: int, end: int) -> int:
+        """Gives the first occurrence that lies within a part, or -1."""
+
+        def scan(first: int, last: int) -> int:
+            part = self._store.view(first, last)
+            found = next(part.occurrences(_utf8(sub), tick=_Deadline().check), -1)
+            return first + part.char_offset(found) if found >= 0 else -1
+
+        return await self._scan(scan, sub, start, end)
+
+    async def rfind(self, sub: str, start: int, end: int) -> int:
+        """Gives the last occurrence that lies within a part, or -1."""
+        return await self._scan(lambda first, last: self._last(sub, first, last), sub, start, end)
+
+    async def count(self, sub: str, start: int, end: int) -> int:
+        """Counts the occurrences that lie within a part and do not overlap."""
+
+        def scan(first: int, last: int) -> int:
+            return self._store.view(first, last).count(_utf8(sub), _Deadline().check)
+
+        return await self._scan(scan, sub, start, end)
+
+    async def line_count(self) -> int:
+        """Counts the lines as `str.splitlines` cuts them."""
+        return (await self._in_thread(self._line_index)).total
+
+    async def line_span(self, first: int, last: int) -> list[int]:
+        """Gives where the lines from `first` up to `last`, counted from 0, begin and end."""
+        if not type(first) is type(last) is int or not 0 <= first <= last:
+            raise ValueError("lines are counted from 0")
+        return await self._in_thread(lambda: [self._line_index().start_of(line) for line in (first, last)])
+
+    def _line_index(self) -> _LineIndex:
+        with self._counting:
+            if self._lines is None:
+                self._lines = _LineIndex(self._store)
+            return self._lines
+
+    async def _scan(self, work: Callable[[int, int], int], sub: object, start: object, end: object) -> int:
+        if not isinstance(sub, str) or not sub:
+            raise TypeError("the text to find must be a str that is not empty")
+        first, last = self._bounds(start, end)
+        return await self._in_thread(lambda: work(first, last))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    def _last(self, sub: str, first: int, last: int) -> int:
+        part, needle, deadline = self._store.view(first, last), _utf8(sub), _Deadline()
+        end, size = part.size_bytes, max(_PIECE_BYTES, 2 * len(needle))
+        while end >= len(needle):
+            deadline.check()
+            begin = max(0, end - size)
+            found = part.read(begin, end).rfind(needle)
+            if found >= 0:
+                return first + part.char_offset(begin + found)
+            end = begin + len(needle) - 1 if begin else 0
+        return -1
+
+
+class _LineIndex:
+    """How many lines end before each block of a text, as `str.splitlines` sees ends of lines.
+
+    Args:
+        store: The text.
+    """
+
+    def __init__(self, store: TextStore) -> None:
+        self._store = store
+        self._starts, self._ends = array("Q"), array("Q")
+        deadline = _Deadline(_LINES_TIMEOUT_S)
+        total = at = 0
+        block = b""
+        while at < store.size_bytes:
+            deadline.check()
+            self._starts.append(at)
+            self._ends.append(total)
+            block = self._block(at)
+            total += _line_ends(block)
+            at += len(block)
+        last = block[-4:].decode("utf-8", "ignore")
+        self.total = total + (f"{last[-1:]}x".splitlines()[0] != "")
+
+    def _block(self, at: int) -> bytes:
+        """Gives a block, which does not end within a character, nor between the halves of an end of line."""
+        data = self._store.read(at, min(at + _BLOCK_BYTES + _LOOK_AHEAD_BYTES, self._store.size_bytes))
+        end = min(len(data), _BLOCK_BYTES)
+        while end < len(data) and (data[end] & 0xC0 == 0x80 or data[end - 1 : end + 1] == b"\r\n"):
+            end += 1
+        return data[:end]
+
+    def start_of(self, line: int) -> int:
+        """Gives where a line begins; the end of the text for lines that there are not."""
+        if line == 0 or line >= self.total:
+            return self._store.length if line else 0
+        block = bisect_right(self._ends, line - 1) - 1
+        lines = self._block(self._starts[block]).decode().splitlines(keepends=True)
+        return self._store.char_offset(self._starts[block]) + sum(map(len, lines[: line - self._ends[block]]))
+
+
+def _line_ends(block: bytes) -> int:
+    number = len(block) - len(block.translate(None, _LINE_ENDS)) - block.count(b"\r\n")
+    return number if block.isascii() else number + sum(block.count(end) for end in _WIDE_LINE_ENDS)
+
+
+class _Deadline:
+    """Ends a scan that takes too long."""
+
+    def __init__(self, timeout_s: float | None = None) -> None:
+        self._timeout_s = _SCAN_TIMEOUT_S if timeout_s is None else timeout_s
+        self._end = time.monotonic() + self._timeout_s
+
+    def check(self) -> None:
+        if time.monotonic() >= self._end:
+            raise TimeoutError(f"the scan took longer than {self._timeout_s:g} s: look in a part, context[a:b]")
+
+
+def _utf8(sub: str) -> bytes:
+    # A lone surrogate is in no context, so its bytes are found in none.
+    return sub.encode("utf-8", "surrogatepass")

@@ -1,0 +1,54 @@
+"""Cells that try a limit, for the self-check and for the attack suite: where it is missing, they end by themselves."""
+
+from __future__ import annotations
+
+
+def forks(most: int) -> str:
+    """Gives a cell that forks until that fails, ends what it made, and gives `{"made": n}`.
+
+    Args:
+        most: How many processes it makes at most.
+    """
+    return f"""
+import os, time
+made = []
+try:
+    while len(made) < {most}:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(2)
+            os._exit(0)
+        made.append(pid)
+except OSError:
+    pass
+for pid in made:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+{{"made": len(made)}}
+"""
+
+
+def fills(most_bytes: int) -> str:
+    """Gives a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
+
+    Args:
+        most_bytes: How much it writes at most in each place.
+    """
+    return f"""
+import os
+most = 0
+for place in ("/dev/shm", "/tmp", "."):
+    path, size = place + "/rlmbox-probe", 0
+    try:
+        with open(path, "wb", buffering=0) as file:
+            while size < {most_bytes}:
+                size += file.write(bytes(1 << 20))
+    except (OSError, MemoryError):
+        pass
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+    most = max(most, size)
+{{"size": most}}
+"""

@@ -1,0 +1,122 @@
+"""What `context` is in a sandbox of CPython where the text is too long to be a `str` there."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlmbox.context import Context, cache, opening
+from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.types import Cell, HostFunction
+from sandboxes.local_repl import LIMITS, local
+
+LARGE = replace(LIMITS, inline_limit_chars=1000)
+
+
+@pytest.fixture
+def _files_stay_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "SMALL_BYTES", 100)
+    monkeypatch.setattr(cache, "folder", lambda: None)
+
+
+@pytest.mark.parametrize("letter", ["e", "é🎉"], ids=["one byte a character", "several"])
+async def test_a_context_above_the_inline_limit_answers_like_a_text(letter: str) -> None:
+    text = "".join(f"line {n} {letter}\n" for n in range(500)) + "the end"
+    async with local(text=text, limits=LARGE) as repl:
+        for question in (
+            "len(context)",
+            "context[10:30] + context[-7:]",
+            "'line 499' in context",
+            "context.find('line 77')",
+            "context.count('9 ', 50)",
+            "re.findall(r'line 4.9', context)",
+            "[m.span(1) for m in re.compile(r'(\\d)1 ').finditer(context, 100)]",
+            "context.splitlines()[77]",
+            "(lambda text: text[3:5])(context)",
+            "isinstance(context, str)",
+        ):
+            assert await repl.value(question) == _json(eval(question, {"context": text, "re": re})), question
+        assert await repl.value("sum(1 for line in context)") == 501
+        assert "characters" in await repl.value("repr(context)")
+        assert (await repl.run("context[len(context)]")).error is not None
+        assert await repl.value("P is context") is True
+
+
+def _json(value: object) -> object:
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("str(context)", "ctx.slice(start, end)"),
+        ("f'{context}'", "context[a:b]"),
+        ("print(context)", "context[a:b]"),
+        ("context + 'x'", "context[a:b]"),
+        ("'x' + context", "context[a:b]"),
+        ("context.lower()", "ctx.search(pattern, case_sensitive=False)"),
+        ("context.split()", "`for line in context.splitlines()`"),
+        ("context.replace('a', 'b')", "context[a:b].replace"),
+        ("context.encode()", "context[a:b]"),
+        ("re.sub('a', 'b', context)", "re.sub(pattern, new, context[a:b])"),
+        ("re.compile(',').split(context)", "re.finditer(pattern, context)"),
+        ("json.dumps(context)", "context[a:b]"),
+        ("json.dumps({'text': [context]})", "context[a:b]"),
+        ("{context: 1}", "use a position or a slice as the key"),
+        ("context[:]", "context[a:b]"),
+        ("ctx.slice(context, 1)", "context[a:b]"),
+    ],
+)
+async def test_what_needs_the_whole_text_is_refused_with_the_way_around(cell: str, hint: str) -> None:
+    text = "x" * 16_000_001
+    reader = HostFunction("ctx.slice", lambda start, end: text[start:end], "reads")
+    async with local(reader, text=text, limits=LARGE) as repl:
+        error = (await repl.run(cell)).error
+        assert error is not None
+        assert error.type == "TypeError"
+        assert hint in error.message
+
+
+async def test_a_pattern_that_may_reach_over_everything_is_refused_and_the_session_goes_on() -> None:
+    async with local(text="<a>é</a>\n" * 700_000, limits=LARGE) as repl:
+        error = (await repl.run("re.search('(?s)<a>.*</a>', context)")).error
+        assert error is not None
+        assert "give it a bound" in error.message
+        assert await repl.value("len(re.findall('<a>.*</a>', context))") == 700_000
+
+
+@pytest.mark.usefixtures("_files_stay_on_disk")
+async def test_a_context_that_is_a_file_is_mapped_and_no_descriptor_of_it_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    path.write_text("é line\n" * 10_000)
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    try:
+        await sandbox.start(LARGE, Context.from_path(path).slice_view(7, None), {})
+        read = await sandbox.execute(
+            Cell("[len(context), context[:6], open('/proc/self/maps').read().count('large.txt')]")
+        )
+        assert read.value == [69_993, "é line", 1]
+        listing = "import os\nlinks = []\nfor n in os.listdir('/proc/self/fd'):\n    try:\n"
+        listing += "        links.append(os.readlink(f'/proc/self/fd/{n}'))\n    except OSError:\n        pass\nlinks"
+        links = await sandbox.execute(Cell(listing))
+        assert isinstance(links.value, list)
+        assert links.value
+        assert not any("large.txt" in link for link in links.value)
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.usefixtures("_files_stay_on_disk")
+async def test_a_file_that_is_cut_under_a_mapping_ends_the_worker_and_not_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    path.write_text("a line\n" * 100_000)
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    try:
+        await sandbox.start(LARGE, Context.from_path(path), {})
+        path.write_text("")
+        execution = await sandbox.execute(Cell("context[600_000:600_010]"))
+        assert execution.outcome == "crashed"
+    finally:
+        await sandbox.close()
