@@ -159,7 +159,7 @@ def position_rows(path: Path, size: str) -> list[Figure]:
     ]
 
 
-def rows(size_mb: int = 2_048, folder: str | None = None) -> list[Figure]:
+def figures(size_mb: int = 2_048, folder: str | None = None) -> list[Figure]:
     """Measures all."""
     found, size = [], f"{size_mb:,} MB"
     with file_of(size_mb << 20, ASCII_WORDS, folder) as path:
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=2_048, help="size of the text")
     parser.add_argument("--in", dest="folder", help="directory in which the files are made")
     arguments = parser.parse_args()
-    for figure in rows(arguments.mb, arguments.folder):
+    for figure in figures(arguments.mb, arguments.folder):
         print(figure.row, flush=True)
 
 

@@ -140,9 +140,9 @@ def backends() -> dict[str, tuple[Callable[[], Sandbox], Callable[[], set[int]]]
     return {**found, "docker": (DockerSandbox, container_processes)}
 
 
-def rows(size_mb: int = 2_048) -> list[Figure]:
+def figures(size_mb: int = 2_048) -> list[Figure]:
     """Measures every backend that can run here."""
-    figures = []
+    found = []
     for alphabet, words in ALPHABETS.items():
         with file_of(size_mb << 20, words) as path:
             for name, (make, pids) in backends().items():
@@ -151,16 +151,16 @@ def rows(size_mb: int = 2_048) -> list[Figure]:
                 except SandboxUnavailable:
                     continue
                 what = f"`{name}`, {size_mb:,} MB of {alphabet} text, 100 operations"
-                figures.append(Figure(f"{what}: memory of the sandbox", sandbox_mb, MEMORY_BOUND_MB, "MB"))
-                figures.append(Figure(f"{what}: growth of the host", max(0.0, host_mb), MEMORY_BOUND_MB, "MB"))
-    return figures
+                found.append(Figure(f"{what}: memory of the sandbox", sandbox_mb, MEMORY_BOUND_MB, "MB"))
+                found.append(Figure(f"{what}: growth of the host", max(0.0, host_mb), MEMORY_BOUND_MB, "MB"))
+    return found
 
 
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=2_048, help="size of the text")
-    for figure in rows(parser.parse_args().mb):
+    for figure in figures(parser.parse_args().mb):
         print(figure.row, flush=True)
 
 

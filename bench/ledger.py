@@ -67,5 +67,10 @@ async def measure() -> list[Figure]:
     return [*await time_figures(), *await memory_figures()]
 
 
+def figures() -> list[Figure]:
+    """Measures all."""
+    return asyncio.run(measure())
+
+
 if __name__ == "__main__":
-    print("\n".join(figure.row for figure in asyncio.run(measure())))
+    print("\n".join(figure.row for figure in figures()))

