@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [
-    line for language, body in BLOCKS if language == "sh" for line in body.splitlines() if line.startswith("rlmbox")
+    line
+    for language, body in BLOCKS
+    if language == "sh"
+    for line in body.splitlines()
+    if line.startswith(("rlmbox", "cat "))
 ]
 SCRIPT = ["```repl\nhits = ctx.search('penalty')\nprint(hits)\n```", "FINAL_VAR(hits)"]
 
@@ -27,8 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "contract.txt").write_text("A penalty of 5 % applies.\n")
     (tmp_path / "setup.py").write_text("words = context.split()\n")
     (tmp_path / "count.py").write_text("len(words)\n")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "may.md").write_text("We decided about pricing: a penalty.\n")
     for name in ("notes", "src"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "a.py").write_text(
             "# We decided about pricing: a penalty.\nclass OrderedDict(dict):\n    pass\n"
         )
@@ -56,9 +62,17 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
         # The whole library of the machine takes longer than a test may; a folder of it is the same command.
         shutil.copytree(Path(re.__file__).parent.parent / "collections", folder / "lib" / "collections")
         command = re.sub(r'"\$\(.*\)"', str(folder / "lib"), command)
+    piped, _, command = command.rpartition(" | ")
+    given = (folder / piped.removeprefix("cat ")).read_text() if piped else ""
     arguments = shlex.split(command, comments=True)
     done = subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=50, check=False, cwd=folder
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        cwd=folder,
+        input=given,
     )
     assert done.returncode == 0, done.stderr
     if arguments != ["rlmbox", "exec"]:  # which has nothing to say to an empty input
