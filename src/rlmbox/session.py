@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -99,29 +98,17 @@ class Session:
         except BaseException:
             await self._sandbox.close()
             raise
-        system = system_prompt(
-            shown,
-            notes=self._sandbox.notes,
-            inline=self._context.length <= limits.cell.inline_limit_chars,
-            limits=limits,
-            max_turns=self.max_turns,
-            depth=self.place.depth,
-        )
+        notes, inline = self._sandbox.notes, self._context.length <= limits.cell.inline_limit_chars
+        turns, depth = self.max_turns, self.place.depth
+        system = system_prompt(shown, notes=notes, inline=inline, limits=limits, max_turns=turns, depth=depth)
         self._history = History(system, question_prompt(self._question, metadata, left=self._remaining.in_words()))
         self._last_answer.set_aside(self._history.messages)
-        self._emit(
-            events.SessionStarted,
-            question=self._question,
-            model=self._model.name,
-            sandbox=self._sandbox.name,
-            context=metadata,
-            sandbox_reason=self._sandbox.reason if isinstance(self._sandbox, Chosen) else "",
-        )
+        reason = self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
+        names: dict[str, Any] = {"model": self._model.name, "sandbox": self._sandbox.name, "sandbox_reason": reason}
+        self._emit(events.SessionStarted, question=self._question, context=metadata, **names)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Closes the sandbox, also when cancelled."""
         self._last_answer.free()
         with anyio.CancelScope(shield=True):
