@@ -17,7 +17,7 @@ ENDS = {
     "a segfault": ("import ctypes; ctypes.string_at(0)", "signal 11"),
     "closed descriptors": ("import os; os.closerange(0, 256)", "ended ("),
     "a wire led elsewhere": (
-        "import os\nr, w = os.pipe()\nfor fd in range(40):\n    try: os.dup2(w, fd)\n    except OSError: pass",
+        "import os\nr, w = os.pipe()\nfor fd in range(2000):\n    try: os.dup2(w, fd)\n    except OSError: pass",
         "ended (",
     ),
 }
