@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rlmbox.context import describing, loaders, schema
+from rlmbox.context import describing, loaders
 from rlmbox.context.describing import Kind
 from rlmbox.context.documents import Documents, Joining
 from rlmbox.context.encodings import repair
@@ -326,6 +326,8 @@ class Context(Searching):
             IndexError: There is none with this index.
             KeyError: There is none with this name, or several.
         """
+        from rlmbox.context import schema  # takes a while to import
+
         if document is None and not self._is_collection:
             return schema.text_schema(self._store, self.document_names[0])
         index = self._documents.index_of(0 if document is None else document)

@@ -13,7 +13,6 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -121,6 +120,8 @@ def _key(path: Path, status: os.stat_result) -> str:
 
 
 def _versions() -> list[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     found = []
     for name in ("pypdf", "mammoth", "markdownify", "python-calamine"):
         with suppress(PackageNotFoundError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rlmbox.context import schema
 from rlmbox.context.documents import Documents, suffix_counts
 from rlmbox.context.opening import Opening
 from rlmbox.context.text import TextStore
@@ -43,7 +42,7 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
     """Describes a text; where its lines have not been counted and would take long to, gives an estimate of them."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
-    structure = "tree" if is_collection(kind) else schema.schema_kind(store, names[0])
+    structure = "tree" if is_collection(kind) else _schema_kind(store, names[0])
     lines = store.line_count if store.knows_lines else _estimated_lines(store.slice(0, _SAMPLE_CHARS), store.length)
     described: dict[str, object] = {
         "kind": kind,
@@ -76,7 +75,7 @@ def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
         "longest_document": {"name": name, "length": length},
         "encoding": opening.encoding,
         "replaced": 0,
-        "schema": schema.schema_kind(store, name),
+        "schema": _schema_kind(store, name),
         "preview": store.slice(0, PREVIEW_CHARS),
         "estimated": ["length", "size_bytes", "lines", "encoding", "replaced"],
         "skipped": {},
@@ -85,3 +84,9 @@ def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
 
 def _estimated_lines(sample: str, length: int) -> int:
     return max(1, sample.count("\n") * length // max(1, len(sample)))
+
+
+def _schema_kind(store: TextStore, name: str) -> str:
+    from rlmbox.context.schema import schema_kind  # takes a while to import
+
+    return schema_kind(store, name)
