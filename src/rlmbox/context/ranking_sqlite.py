@@ -16,7 +16,7 @@ _TABLE = (
 _FAST = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA page_size=16384; PRAGMA locking_mode=EXCLUSIVE;"
 _HASH_BYTES = 32 * 1024 * 1024  # doubles the speed of building; 1 MB is what it takes by itself
 # Scoring a passage takes a microsecond or two, and 20 ms are what a query may.
-_SCORED = 6_000
+_SCORED = 4_500
 # To know how rare a word is costs as much as scoring thousands, and of frequent words it tells little.
 _FREQUENT = 3
 _BEST = (
