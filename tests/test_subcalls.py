@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from rlmbox import RLM, Context, Limits, Session
+from rlmbox.arguments import read_text
 from rlmbox.budget import Budget
 from rlmbox.errors import BudgetExceeded, ModelError, RecursionDepthExceeded, SubcallLimitExceeded
 from rlmbox.events import Event
@@ -213,6 +214,41 @@ async def test_a_child_session_has_a_repl_of_its_own() -> None:
 
 async def test_a_child_without_a_text_works_on_its_parents() -> None:
     assert await value_of("FINAL(rlm_query('first word?'))", child_script(repl("FINAL(context[:4])"))) == "some"
+
+
+async def test_a_child_gets_a_part_of_its_parents_text() -> None:
+    sub = ScriptedModel([repl("FINAL(context + '|' + str(len(context)))")] * 3, name="sub")
+    code = (
+        "part = ctx.slice_view(1, 3)\n"
+        "FINAL([rlm_query('a', part), *rlm_query_batched(['b', 'c'], [ctx.slice_view(-2), ctx.slice_view(0, 1)])])"
+    )
+    assert await value_of(code, sub) == ["om|2", "xt|2", "s|1"]
+
+
+def test_a_part_of_a_text_is_not_copied() -> None:
+    whole = Context.from_text("x" * 1_000)
+    part = read_text({"context_slice": [10, 500]}, whole)
+    assert part.length == 490
+    assert part.buffer().obj is whole.buffer().obj
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "ctx.slice_view(5, 5)",
+        "ctx.slice_view(10**30)",
+        "ctx.slice_view('a')",
+        "rlm_query('q', {'context_slice': [0]})",
+        "rlm_query('q', {'context_slice': [0, True]})",
+        "rlm_query('q', {'context_slice': [9, 2]})",
+        "llm_query('q', ctx.slice_view(0, 2))",
+    ],
+)
+async def test_a_part_that_is_none_is_an_error_of_the_cell(call: str) -> None:
+    code = f"try:\n    {call}\nexcept Exception as error:\n    FINAL(str(error))"
+    sub = child_script("unused")
+    assert await value_of(code, sub)
+    assert not sub.requests
 
 
 async def test_children_of_a_batch_keep_their_order() -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from rlmbox.context import Context
+from rlmbox.context.repl import SLICE_KEY
 from rlmbox.errors import ConfigError
 from rlmbox.limits import dollars
 
@@ -69,6 +71,23 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
     if not text.strip():
         raise ValueError("the prompt is empty")
     return text
+
+
+def read_text(value: Any, own: Context) -> Context:
+    """Reads the text for a child session.
+
+    Args:
+        value: A text or documents; what `ctx.slice_view` gives for a part of the session's own; None for all of that.
+        own: The session's own text.
+    """
+    if value is None:
+        return own
+    if not (isinstance(value, dict) and value.keys() == {SLICE_KEY}):
+        return Context.of(value)
+    bounds = value[SLICE_KEY]
+    if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(bound) is int for bound in bounds)):
+        raise ValueError("a part of the context is what ctx.slice_view(start, end) gives")
+    return own.slice_view(*bounds)
 
 
 def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item]:

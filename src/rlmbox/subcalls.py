@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from rlmbox.arguments import Share, read_batch, read_json, read_list, read_prompt, read_share, whole_number
+from rlmbox.arguments import Share, read_batch, read_json, read_list, read_prompt, read_share, read_text, whole_number
 from rlmbox.context import Context
 from rlmbox.errors import LimitExceeded, RLMError
 from rlmbox.events import SubcallFinished, SubcallStarted
@@ -28,8 +28,8 @@ _ASK = (
     f"{NOT_FOUND}.\n\nQuestion: {{question}}"
 )
 _CHILD = (
-    "a child session with a REPL of its own over a text (yours, if None), under lower limits if you give them; "
-    "[INCOMPLETE begins the best answer of one that reached them"
+    "a child session with a REPL of its own over a text (yours, if None; a part of it, with ctx.slice_view), "
+    "under lower limits if you give them; [INCOMPLETE begins the best answer of one that reached them"
 )
 _CHARS_PER_TOKEN = 3  # of what a window is sure to hold
 _JSON = "Reply with one JSON value and nothing else.{schema}"
@@ -229,7 +229,7 @@ class Subcalls:
     async def _child(self, function: str, prompt: str, context: Any, share: Share) -> str:
         if self._is_deepest:
             return await self._instead_of_child(function, prompt, context)
-        text = self._context if context is None else Context.of(context)
+        text = read_text(context, self._context)
         model = self._run.sub_model.name
         number = self._count(function, model, len(prompt))
         try:
@@ -249,7 +249,7 @@ class Subcalls:
         if not self._told_deepest:
             self._told_deepest = True
             self._notes.append(f"{function} was answered as llm_query: {self._deepest()}.")
-        text = self._context if context is None else Context.of(context)
+        text = read_text(context, self._context)
         longest = self._run.sub_model.window_tokens * _CHARS_PER_TOKEN
         if text.length > longest:
             raise ValueError(

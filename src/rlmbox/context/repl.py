@@ -14,6 +14,8 @@ from rlmbox.types import HostFunction
 
 MAX_RESULT_CHARS = 32_000_000
 MAX_ITEMS = 100_000
+SLICE_KEY = "context_slice"
+"""The one key of the value that stands for a part of the context; what it holds are the part's two positions."""
 _FAR = 2**62
 _MAX_SCHEMAS = 100
 
@@ -61,6 +63,7 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
         calls.metadata,
         calls.get_schema,
         calls.slice,
+        calls.slice_view,
         calls.find,
         calls.search,
         calls.count,
@@ -176,6 +179,14 @@ class _Calls:
     def slice(self, start: int, end: int | None = None) -> str:
         """The text from start up to end, like context[start:end]."""
         return self._text(_optional_integer("start", start), _optional_integer("end", end))
+
+    def slice_view(self, start: int, end: int | None = None) -> dict[str, list[int]]:
+        """That part of the context as what rlm_query takes, not as a str: nothing is copied, however long it is."""
+        length = self._context.length
+        first, last, _ = slice(_optional_integer("start", start), _optional_integer("end", end)).indices(length)
+        if first >= last:
+            raise ValueError(f"the part from {start} to {end} has no text; the context has {length} characters")
+        return {SLICE_KEY: [first, last]}
 
     def find(
         self, pattern: str, regex: bool = False, case_sensitive: bool = True, max_matches: int = 100
