@@ -26,6 +26,7 @@ CALLS = {
     "ctx.metadata": [],
     "ctx.get_schema": [],
     "ctx.slice": [3, 40],
+    "ctx.slice_view": [3, 40],
     "ctx.find": ["ação"],
     "ctx.search": [r"\bação \d+"],
     "ctx.count": ["ação"],
