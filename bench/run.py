@@ -51,7 +51,8 @@ def main() -> int:
         "# What was measured",
         "",
         f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.",
-        "Medians, in one run; trust ratios more than absolutes.",
+        "Medians, in one run; trust ratios more than absolutes. What takes less than a few milliseconds is the lowest",
+        "of the medians of several rounds, since other users of the machine come and go.",
     ]
     print("\n".join(lines), flush=True)
     spawn = multiprocessing.get_context("spawn")

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from figures import Figure, median_ms
+from figures import REST_S, Figure, median_ms, settled_ms
 from rlmbox import Context
 from rlmbox.config import sandbox_from
 from rlmbox.context.repl import repl_functions
@@ -36,7 +36,6 @@ Make = Callable[[], Sandbox]
 TEXT = Context.from_text("a small text")
 HOST = {function.name: function for function in repl_functions(TEXT)}
 MIB = 1 << 20
-REST_S = 0.03  # in which a pool is filled again
 MANY = 500
 BUSY = Cell("while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass")
 QUICK = Cell("x = 1 + 2")
@@ -81,32 +80,39 @@ async def session(make: Make, limits: CellLimits | None = None) -> AsyncIterator
 async def pieces(name: str, make: Make) -> list[Figure]:
     """The pieces that a session is made of, one by one."""
     starts, closes = [], []
-    for _ in range(12 if name == "docker" else 30):
-        sandbox = make()
-        began = time.perf_counter()
-        await sandbox.start(CellLimits(), TEXT, HOST)
-        started = time.perf_counter()
-        await sandbox.close()
-        starts.append((started - began) * 1_000)
-        closes.append((time.perf_counter() - started) * 1_000)
-        await asyncio.sleep(REST_S)
+    for _ in range(3 if name == "docker" else 7):
+        some = [await start_and_close(make) for _ in range(4)]
+        starts.append(statistics.median(start for start, _ in some))
+        closes.append(statistics.median(close for _, close in some))
     bounds = BOUNDS.get(name, Bounds())
     async with session(make) as sandbox:
-        cell = await median_ms(lambda: sandbox.execute(QUICK), 400)
-        calls = await median_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 20)
+        cell = await settled_ms(lambda: sandbox.execute(QUICK), 100)
+        calls = await settled_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 5)
         loud = Cell("for _ in range(100):\n    print('x' * 100_000)")
         await sandbox.execute(loud)
         with Peak() as peak:
-            flood = await median_ms(lambda: sandbox.execute(loud), 5)
+            flood = await settled_ms(lambda: sandbox.execute(loud), 3, rounds=3)
     return [
-        Figure(f"`{name}`: start a session, warm", statistics.median(starts), bounds.start_ms),
-        Figure(f"`{name}`: close it", statistics.median(closes), None),
+        Figure(f"`{name}`: start a session, warm", min(starts), bounds.start_ms),
+        Figure(f"`{name}`: close it", min(closes), None),
         Figure(f"`{name}`: cell `x = 1 + 2`", cell * 1_000, bounds.cell_us, "µs"),
         Figure(f"`{name}`: host call from a cell", (calls - cell) * 10, bounds.call_us, "µs"),
         Figure(f"`{name}`: 10 MB of output through the cap", flood, 50),
         Figure(f"`{name}`: host memory for that", peak.grown_mb, 5, "MB"),
         await endless_loop(name, make),
     ]
+
+
+async def start_and_close(make: Make) -> tuple[float, float]:
+    """Gives what the start and the end of a session take, in milliseconds, and lets a pool be filled again."""
+    sandbox = make()
+    began = time.perf_counter()
+    await sandbox.start(CellLimits(), TEXT, HOST)
+    started = time.perf_counter()
+    await sandbox.close()
+    closed = time.perf_counter()
+    await asyncio.sleep(REST_S)
+    return (started - began) * 1_000, (closed - started) * 1_000
 
 
 async def endless_loop(name: str, make: Make) -> Figure:
@@ -140,12 +146,24 @@ def kib(field: str, file: str = "/proc/self/status") -> int:
 
 
 async def cold_start(make: Make) -> list[Figure]:
-    async def start() -> None:
+    async def first() -> None:
         _jail_host.close_nurseries()
         async with session(make):
             pass
 
-    return [Figure("`jail`: start and close a session, cold", await median_ms(start, 5), 15)]
+    async def unprepared() -> float:
+        await pool_is_full()
+        async with AsyncExitStack() as stack:
+            for _ in range(_jail_host.SPARES):
+                await stack.enter_async_context(session(make))
+            began = time.perf_counter()
+            await stack.enter_async_context(session(make))
+            return (time.perf_counter() - began) * 1_000
+
+    return [
+        Figure("`jail`: start a session, cold: none stands ready", min([await unprepared() for _ in range(7)]), 15),
+        Figure("`jail`: start and close a session, cold: the first of a process", await median_ms(first, 7), 15),
+    ]
 
 
 async def neighbours(make: Make) -> list[Figure]:
