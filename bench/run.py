@@ -1,4 +1,4 @@
-"""Measures what the issues and the README promise, in one run; `--write` puts it into RESULTS.md.
+"""Measures what the issues and the README promise; `--write` puts it into RESULTS.md, `--only PART` a part of it.
 
 Figures are medians. A bound is what was asked for; a ratio or difference is taken within the same run, because
 the machine's speed drifts between runs. Each part has a process of its own, so that none pays for another's memory.
@@ -30,6 +30,16 @@ PARTS = {
 """Modules of this folder with `figures()`, and their headings."""
 
 
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEADER = ("| figure | asked for, at most | measured | met |", "| --- | --- | --- | --- |")
+HEAD = """# What was measured
+
+`make bench` on {day}: {machine}.
+Each section is one run, of medians; trust ratios more than absolutes. The pieces of a sandbox are the lowest of the
+medians of several rounds, since other users of the machine come and go.
+"""
+
+
 def figures_of(part: str) -> list[Figure]:
     """Measures one part."""
     figures: list[Figure] = importlib.import_module(part).figures()
@@ -47,24 +57,24 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part, and others named so")
     arguments = parser.parse_args()
-    lines = [
-        "# What was measured",
-        "",
-        f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.",
-        "Medians, in one run; trust ratios more than absolutes. What takes less than a few milliseconds is the lowest",
-        "of the medians of several rounds, since other users of the machine come and go.",
-    ]
-    print("\n".join(lines), flush=True)
+    sections = kept() if arguments.only else {}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         for part in arguments.only or PARTS:
-            section = ["", f"## {PARTS[part]}", "", "| figure | asked for, at most | measured | met |"]
-            section += ["| --- | --- | --- | --- |", *(figure.row for figure in pool.submit(figures_of, part).result())]
-            print("\n".join(section), flush=True)
-            lines += section
+            rows = [figure.row for figure in pool.submit(figures_of, part).result()]
+            sections[PARTS[part]] = "\n".join([*HEADER, *rows])
+            print(f"## {PARTS[part]}\n\n{sections[PARTS[part]]}\n", flush=True)
     if arguments.write:
-        Path(__file__).with_name("RESULTS.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        body = "\n\n".join(f"## {name}\n\n{sections[name]}" for name in PARTS.values() if name in sections)
+        head = HEAD.format(day=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine())
+        RESULTS.write_text(f"{head}\n{body}\n", encoding="utf-8")
     return 0
+
+
+def kept() -> dict[str, str]:
+    """Reads the sections that were measured before, by heading."""
+    _, *parts = RESULTS.read_text("utf-8").split("\n## ")
+    return {name: table.strip() for name, table in (part.split("\n", 1) for part in parts)}
 
 
 if __name__ == "__main__":
