@@ -29,12 +29,12 @@ from rlmbox.ledger import NOTHING, Account, Books, Hold, Left, Pool, Reservation
 from rlmbox.limits import DEFAULT_COST_LIMIT_USD as DEFAULT_COST_LIMIT_USD
 from rlmbox.limits import Limits as Limits
 from rlmbox.models.base import Model, Price
+from rlmbox.models.tokens import TOKENS_PER_MESSAGE, size_bytes
 from rlmbox.types import Cost, Message, Report, Usage
 
 MIN_OUTPUT_TOKENS = 256
 """Shortest reply that is worth paying for: below it a run ends instead of asking for less."""
 
-_TOKENS_PER_MESSAGE = 16  # role and separators, in every provider's format
 _PROBE_TOKENS = 1_000
 
 
@@ -388,7 +388,7 @@ def worst_input_tokens(messages: Sequence[Message]) -> int:
 
     Byte-level vocabularies, which all large providers use, have no token shorter than a byte.
     """
-    return sum(len(message.content.encode("utf-8", "replace")) + _TOKENS_PER_MESSAGE for message in messages)
+    return size_bytes(messages) + TOKENS_PER_MESSAGE * len(messages)
 
 
 def _is_dearer_written(price: Price) -> bool:

@@ -33,11 +33,6 @@ class Left:
     limit: Decimal | float
     left: Decimal | float
 
-    @property
-    def used_share(self) -> float:
-        """The part that is used, from 0 to 1."""
-        return 1 - float(self.left) / float(self.limit) if self.limit > 0 else 1.0
-
 
 @dataclass(slots=True, eq=False)
 class Pool:

@@ -1,6 +1,5 @@
 """Searching a file by pieces and threads gives what searching the whole in memory gives."""
 
-import re
 import threading
 import warnings
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from context.matches import spans_by_re
 from rlmbox.context import Context, linewise, opening, scan, search, windows
 from rlmbox.context.hits import Hit
 
@@ -75,15 +75,6 @@ def in_file(path: Path, text: str) -> Context:
 
 def spans(hits: list[Hit]) -> list[tuple[int, int]]:
     return [(hit["start"], hit["end"]) for hit in hits]
-
-
-def spans_by_re(pattern: str, text: str) -> list[tuple[int, int]]:
-    """Matches of `re`, going on at the next character after an empty one."""
-    compiled, found, position = re.compile(pattern), [], 0
-    while position <= len(text) and (match := compiled.search(text, position)):
-        found.append(match.span())
-        position = match.end() if match.end() > match.start() else match.end() + 1
-    return found
 
 
 @pytest.mark.parametrize("needle", LITERALS)

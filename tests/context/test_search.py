@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from context.matches import spans_by_re
 from rlmbox.context import Context, search
 from rlmbox.context.hits import MAX_MATCH_CHARS
 from rlmbox.context.text import TextStore, Utf8
@@ -99,15 +100,6 @@ PATTERNS = [
     r" \bé",
     r"\bé\b|\ba\b",
 ]
-
-
-def spans_by_re(pattern: str, text: str) -> list[tuple[int, int]]:
-    """Matches of `re`, going on at the next character after an empty one."""
-    compiled, found, position = re.compile(pattern), [], 0
-    while position <= len(text) and (match := compiled.search(text, position)):
-        found.append(match.span())
-        position = match.end() if match.end() > match.start() else match.end() + 1
-    return found
 
 
 def spans(context: Context, pattern: str) -> list[tuple[int, int]]:

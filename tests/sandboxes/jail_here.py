@@ -12,6 +12,7 @@ from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.types import Cell, CellLimits, Execution
+from sandboxes.repl import children_of
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
 
@@ -55,18 +56,6 @@ async def value(sandbox: JailSandbox, code: str) -> object:
 
 def pid_of(sandbox: JailSandbox) -> int:
     return sandbox._process.pid
-
-
-def children_of(pid: int) -> set[int]:
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if int(parent) == pid and state != "Z":
-            found.add(int(folder.name))
-    return found
 
 
 def nursery_pid() -> int:

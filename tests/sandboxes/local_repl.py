@@ -2,16 +2,15 @@
 
 import os
 import tempfile
-import textwrap
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.sandboxes.local import LocalSandbox
-from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+from rlmbox.types import CellLimits, HostFunction
+from sandboxes.repl import Repl
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
 # Memory that is full of small objects within a `with`, and so far down that CPython needs an int to leave it.
@@ -22,23 +21,10 @@ FULL_FAR_DOWN = (
 )
 
 
-class Repl:
-    def __init__(self, sandbox: LocalSandbox) -> None:
-        self.sandbox = sandbox
-
-    async def run(self, code: str) -> Execution:
-        return await self.sandbox.execute(Cell(textwrap.dedent(code)))
-
-    async def value(self, code: str) -> Any:
-        execution = await self.run(code)
-        assert execution.outcome == "ok", execution
-        return execution.value
-
-
 @asynccontextmanager
 async def local(
     *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS, packages: list[Path] | None = None
-) -> AsyncIterator[Repl]:
+) -> AsyncIterator[Repl[LocalSandbox]]:
     sandbox = LocalSandbox(unsafe_no_isolation=True, package_paths=packages or ())
     try:
         await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")

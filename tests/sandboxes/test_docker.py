@@ -32,9 +32,10 @@ from rlmbox.sandboxes._docker_config import (
     seccomp_profile,
 )
 from rlmbox.sandboxes.docker import DockerSandbox
-from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+from rlmbox.types import Cell, CellLimits, HostFunction
 from sandboxes.docker_engine import is_podman, runtimes, why_no_docker
 from sandboxes.local_repl import is_running, open_descriptors
+from sandboxes.repl import Repl
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
 PLAN = ContainerPlan("image:tag", "runsc", 12_345, MEMORY_BYTES, 50, "/private/context", "{}", {"a": "b"})
@@ -43,23 +44,10 @@ needs_engine = pytest.mark.skipif(bool(why_no_docker()), reason=why_no_docker())
 each_runtime = pytest.mark.parametrize("runtime", runtimes() or [pytest.param("", marks=needs_engine)])
 
 
-class Repl:
-    def __init__(self, sandbox: DockerSandbox) -> None:
-        self.sandbox = sandbox
-
-    async def run(self, code: str) -> Execution:
-        return await self.sandbox.execute(Cell(textwrap.dedent(code)))
-
-    async def value(self, code: str) -> Any:
-        execution = await self.run(code)
-        assert execution.outcome == "ok", execution
-        return execution.value
-
-
 @asynccontextmanager
 async def docker(
     runtime: str | None = None, *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
-) -> AsyncIterator[Repl]:
+) -> AsyncIterator[Repl[DockerSandbox]]:
     sandbox = DockerSandbox(runtime=runtime)
     try:
         await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")

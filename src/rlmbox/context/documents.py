@@ -68,10 +68,6 @@ class Documents:
         """Gives the characters of each document."""
         return [end - start for start, end in zip(self.starts, self.ends, strict=True)]
 
-    def region_end(self, index: int, length: int) -> int:
-        """Gives where the region of a document ends in a text of so many characters."""
-        return self.regions[index + 1] if index + 1 < len(self) else length
-
     def clipped(self, start: int, end: int) -> Documents:
         """Gives the documents of a part of the text, with positions relative to it."""
         first, last = self.at(start), max(self.at(start) + 1, bisect_left(self.regions, end))

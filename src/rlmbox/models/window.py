@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from rlmbox.models.tokens import TOKENS_PER_MESSAGE
 from rlmbox.types import Message
 
 WARNING = "[SYSTEM WARNING: Input truncated due to context limits]"
 """What a model is told where something was cut."""
 
-_MESSAGE_TOKENS = 16
 _SMALLEST_TOKENS = 16
 _NARROWEST_TOKENS = 500  # a window below it is a misunderstanding
 _NAMED_LIMIT = re.compile(
@@ -41,19 +41,19 @@ def fit(messages: Sequence[Message], room_tokens: int, count: Callable[[str], in
         room_tokens: Most tokens.
         count: Gives the tokens of a text.
     """
-    sizes = [count(message.content) + _MESSAGE_TOKENS for message in messages]
+    sizes = [count(message.content) + TOKENS_PER_MESSAGE for message in messages]
     if sum(sizes) <= room_tokens:
         return tuple(messages)
     warning = count(WARNING)
     head = 2 if messages[0].role == "system" and len(messages) > 1 else 1
     if len(messages) == head:
-        room = room_tokens - sum(sizes[: head - 1]) - warning - _MESSAGE_TOKENS
+        room = room_tokens - sum(sizes[: head - 1]) - warning - TOKENS_PER_MESSAGE
         return (*messages[: head - 1], _cut(messages[-1], room, count))
     # A quarter is for the newest message, so that a long head leaves something to answer.
     newest = _cut_if_longer(messages[-1], max(room_tokens // 4, room_tokens - sum(sizes[:head]) - warning), count)
-    room = room_tokens - warning - count(newest.content) - _MESSAGE_TOKENS
-    first = _cut_if_longer(messages[head - 1], room - sum(sizes[: head - 1]) - _MESSAGE_TOKENS, count)
-    room -= sum(sizes[: head - 1]) + count(first.content) + _MESSAGE_TOKENS
+    room = room_tokens - warning - count(newest.content) - TOKENS_PER_MESSAGE
+    first = _cut_if_longer(messages[head - 1], room - sum(sizes[: head - 1]) - TOKENS_PER_MESSAGE, count)
+    room -= sum(sizes[: head - 1]) + count(first.content) + TOKENS_PER_MESSAGE
     kept: list[Message] = [newest]
     for index in range(len(messages) - 2, head - 1, -1):
         room -= sizes[index]

@@ -24,7 +24,6 @@ else:
 
     sys.path.pop()
 
-LEARN_S = 20.0
 PAGE = 1 << 16
 UNFINISHED = ".unfinished"
 
