@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from rlmbox.spend import Cost as Cost
 from rlmbox.spend import Part as Part
@@ -164,10 +165,42 @@ class HostFunction:
 
     @property
     def signature(self) -> str:
-        """The call as a model would write it, such as `ctx.slice(start: int, end: int) -> str`."""
-        text = str(inspect.signature(self.call))
-        # Annotations are strings where the module postpones them; default values keep their quotes.
-        return self.name + re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+        """The call as a model would write it, such as `ctx.slice(start: int, end: int) -> str`.
+
+        Raises:
+            ValueError: The function is written in C and does not say.
+        """
+        return self.name + _described(self.call)[0]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the arguments that can be given by position.
+
+        Raises:
+            ValueError: As for `signature`.
+        """
+        return _described(self.call)[1]
+
+
+_of_methods: WeakKeyDictionary[object, tuple[str, tuple[str, ...]]] = WeakKeyDictionary()
+
+
+def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
+    """Gives a function's signature and its positional parameters.
+
+    Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
+    found of a method is kept for as long as its class has it.
+    """
+    shared = getattr(call, "__func__", None)
+    if shared in _of_methods:
+        return _of_methods[shared]
+    signature = inspect.signature(call)
+    # Annotations are strings where the module postpones them; default values keep their quotes.
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature))
+    found = text, tuple(p.name for p in signature.parameters.values() if p.kind < p.VAR_POSITIONAL)
+    if shared is not None:
+        _of_methods[shared] = found
+    return found
 
 
 @dataclass(frozen=True, slots=True)

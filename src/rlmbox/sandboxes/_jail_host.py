@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ class Nursery:
     """
 
     def __init__(self, plan: Plan) -> None:
+        self._owed: deque[bytes] = deque()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         plan_fd = os.memfd_create("plan")
         errors, to_errors = os.pipe()
@@ -118,13 +120,20 @@ class Nursery:
         """
         while True:
             try:
-                ticket = self._taken(b"taken")
+                ticket = self._received()
             except BlockingIOError:
                 return None
             except SandboxUnavailable:  # said to another session, or an earlier one
-                continue
-            if ticket.open_gate(context_fd):
+                ticket = None
+            self._owed.append(b"taken")
+            if ticket is not None and ticket.open_gate(context_fd):
                 return ticket
+
+    def settle(self) -> None:
+        """Tells the nursery what was taken, upon which it builds anew: to be called once nobody waits for that core."""
+        with suppress(OSError, IndexError):  # it is gone; nothing is owed any more
+            while True:
+                send(self._control, self._owed.popleft())
 
     def admit(self, context_fd: int | None) -> Ticket:
         """Waits until a jail is ready, and lets a session begin in it.
@@ -141,18 +150,19 @@ class Nursery:
         ready = select.poll()
         ready.register(self._control, select.POLLIN)
         while True:
+            self.settle()
             send(self._control, b"wait")
             while True:
                 if not ready.poll(max(deadline_s - time.monotonic(), 0) * 1_000):
                     raise TimeoutError
                 with suppress(BlockingIOError):  # another session was faster
-                    ticket = self._taken(b"got")
+                    ticket = self._received(b"got")
                     break
             if ticket.open_gate(context_fd):
                 return ticket
 
-    def _taken(self, answer: bytes) -> Ticket:
-        """Takes what is in the channel, without waiting, and tells the nursery.
+    def _received(self, answer: bytes = b"") -> Ticket:
+        """Takes what is in the channel, without waiting, and gives the nursery an answer to it.
 
         Raises:
             BlockingIOError: There is nothing.
@@ -163,17 +173,20 @@ class Nursery:
         message, fds = receive(self._control, socket.MSG_DONTWAIT)
         if not message:
             raise BrokenPipeError("the jails' nursery is gone")
-        with suppress(BrokenPipeError):  # what it made is there still
-            send(self._control, answer)
+        if answer:
+            with suppress(BrokenPipeError):  # what it made is there still
+                send(self._control, answer)
         if not message.startswith(b"+"):
             raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
         if len(fds) != _GIVEN:  # this process has no room for more, and the kernel has dropped them
             for fd in fds:
                 os.close(fd)
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        pidfd, status, gate, wire, *outputs = fds
-        channels = [socket.socket(fileno=fd) for fd in (status, gate, wire)]
-        return Ticket(int(message[1:]), pidfd, channels[0], channels[1], channels[2], (outputs[0], outputs[1]), self)
+        pidfd, status_fd, gate_fd, wire_fd, *outputs = fds
+        # Named in full, or Python asks the kernel three things of each.
+        status, gate = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd) for fd in (status_fd, gate_fd))
+        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, wire_fd)
+        return Ticket(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
 
     def ease(self, pid: int) -> None:
         """Raises a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.

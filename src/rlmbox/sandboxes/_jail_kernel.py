@@ -33,6 +33,7 @@ _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _CLOSE_RANGE = 436
 _LAST_DESCRIPTOR = 0x7FFFFFFF
+_MESSAGE_BYTES = 4096  # of the nursery's channels, where the longest says why no jail can be built
 
 
 _loaded: list[ctypes.CDLL] = []
@@ -197,7 +198,7 @@ def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> No
 
 def receive(channel: _socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
     """Receives a message and the descriptors that came with it, eight at most; an empty one is the end."""
-    message, rights, _, _ = channel.recvmsg(1 << 16, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
+    message, rights, _, _ = channel.recvmsg(_MESSAGE_BYTES, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
     fds: list[int] = []
     for level, kind, data in rights:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):

@@ -111,7 +111,11 @@ class Wire:
                     return self._wire.recv(1)
                 except ConnectionError:
                     return b""
-        self._watch()
+        loop = asyncio.get_running_loop()
+        if self._watched and loop is not self._loop:
+            for fd in [*self._watched]:
+                self._leave(fd)
+        self._loop = loop
         return None
 
     def send(self, frame: bytes) -> None:
@@ -135,6 +139,8 @@ class Wire:
         """
         if self._broken is not None:
             raise self._broken
+        if len(self._watched) < len(self._readers):
+            self._watch()
         self._news = self._loop.create_future()
         try:
             await self._news
@@ -171,15 +177,9 @@ class Wire:
 
     def _watch(self) -> None:
         """Has the event loop look at the descriptors that it does not look at yet."""
-        loop = asyncio.get_running_loop()
-        if self._watched and loop is not self._loop:
-            for fd in [*self._watched]:
-                self._leave(fd)
-        self._loop = loop
-        if len(self._watched) < len(self._readers):
-            for fd in self._readers.keys() - self._watched:
-                loop.add_reader(fd, self._readers[fd])
-                self._watched.add(fd)
+        for fd in self._readers.keys() - self._watched:
+            self._loop.add_reader(fd, self._readers[fd])
+            self._watched.add(fd)
 
     def _leave(self, fd: int) -> None:
         self._watched.discard(fd)

@@ -36,6 +36,7 @@ NOTES = (
 _LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
 _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
+_TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
 _QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
 _TYPES: dict[Outcome, str] = {
     "timeout": "ExecutionTimeout",
@@ -84,7 +85,7 @@ class Wall(Protocol):
         """Launches a worker.
 
         Args:
-            context_fd: A file with the context, or None where the worker reads it through the host.
+            context_fd: A file with the context, or None where the worker is told it or reads it through the host.
 
         Raises:
             SandboxUnavailable: It cannot be launched here; the message says what would help.
@@ -282,10 +283,9 @@ def _repl_source() -> str:
 
 def _described(function: HostFunction) -> dict[str, Any]:
     try:
-        parameters = [p.name for p in inspect.signature(function.call).parameters.values() if p.kind < p.VAR_POSITIONAL]
-        signature = function.signature
+        parameters, signature = function.parameters, function.signature
     except ValueError:  # some functions written in C do not say
-        parameters, signature = [], f"{function.name}(...)"
+        parameters, signature = (), f"{function.name}(...)"
     return {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
 
 
@@ -294,8 +294,10 @@ def _text_sources() -> dict[str, str]:
     return {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in (_context_text, _context_regex)}
 
 
-def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int]:
+def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:
     """Decides how the worker gets the context; gives what to tell it and a file to hand to it."""
+    if not large and context.size_bytes <= _TOLD_BYTES:
+        return {"kind": "str", "text": context.text()}, None
     if not large:
         return {"kind": "str"}, _file_of(context)
     backing = context.backing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rlmbox.sandboxes._jail_host import Ticket
 
 _REAP_S = 10.0
+_SETTLE_S = 0.002  # a session that begins has both cores to itself
 _PACKAGES = "/usr/lib/packages"
 _SPARE_BYTES = 128 << 20  # for the interpreter, /tmp, pipes and what the kernel itself needs
 _TASKS = 256
@@ -97,6 +99,7 @@ class _JailWall:
             # Where a jail is ready, taking it is quicker than the change to a thread.
             ticket = None if self._control_group else self._ready(context_fd)
             if ticket is not None:
+                asyncio.get_running_loop().call_later(_SETTLE_S, ticket.nursery.settle)
                 return _Jailed(ticket, context_fd)
             return await anyio.to_thread.run_sync(self._launch, context_fd)
         except OSError as error:
