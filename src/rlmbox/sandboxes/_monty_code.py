@@ -19,16 +19,26 @@ VALUE_LIMIT_CHARS = 4_000_000
 
 _MENDED = re.compile(r"\bkey\s*=|\b(?:map|filter)\s*\(")
 
-PRELUDE = f"""\
+PRELUDE = """\
 import re, json, math, base64, binascii
-answer = {{'content': '', 'ready': False}}
-_rlm_missing = NameError
-def rlm_value_(value, repr=repr, len=len, str=str):
+answer = {'content': '', 'ready': False}
+_rlm_missing, _rlm_own = NameError, (repr, len, str, type, TypeError)
+"""
+"""Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
+
+VALUE_SOURCE = f"""\
+def rlm_value_(value, own=_rlm_own):
+    repr, len, str, _, _ = own
     text = repr(value)
     if len(text) <= {VALUE_LIMIT_CHARS}:
         return [True, value]
     return [False, text[:10000] + ' ... [' + str(len(text) - 20000) + ' characters dropped] ... ' + text[-10000:]]
-def _rlm_describe(value, repr=repr, len=len, str=str, type=type, TypeError=TypeError):
+"""
+"""Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
+
+_DESCRIBE_SOURCE = """\
+def _rlm_describe(value, own=_rlm_own):
+    repr, len, str, type, TypeError = own
     kind = type(value).__name__
     try:
         size = len(value)
@@ -36,7 +46,6 @@ def _rlm_describe(value, repr=repr, len=len, str=str, type=type, TypeError=TypeE
         return kind + ', ' + repr(value)[:60] if kind in ('int', 'float', 'bool', 'NoneType') else kind
     return kind + ', ' + str(size) + (' characters' if kind == 'str' else ' items')
 """
-"""Run in each new session. What it calls is bound now, since a cell may rebind the names of builtins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,7 @@ def show_vars_source(names: Iterable[str]) -> str:
         f"    try:\n        found[{name!r}] = _rlm_describe({name})\n    except _rlm_missing:\n        pass\n"
         for name in names
     )
-    return f"def SHOW_VARS():\n    found = {{}}\n{probes}    return found\n"
+    return f"{_DESCRIBE_SOURCE}def SHOW_VARS():\n    found = {{}}\n{probes}    return found\n"
 
 
 def _offset(lines: tuple[str, ...], line: int, column: int) -> int:

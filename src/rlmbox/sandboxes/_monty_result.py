@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
+from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._monty_code import CellSource
 from rlmbox.sandboxes._monty_types import Finding
 from rlmbox.types import CellError, CellLimits, Outcome
@@ -32,6 +33,29 @@ class CellRefused(Exception):
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("; ".join(f"line {found.line}: {found.message}" for found in findings))
         self.line = findings[0].line
+
+
+class Printed:
+    """What a cell prints, bounded.
+
+    Args:
+        limits: The bounds.
+    """
+
+    def __init__(self, limits: CellLimits) -> None:
+        self.stdout, self.stderr = BoundedText(limits.output_chars), BoundedText(limits.output_chars)
+        self._flood_bytes = limits.output_flood_bytes
+
+    @property
+    def flooded(self) -> bool:
+        """Whether it was more than a cell may print at all."""
+        return self.stdout.size_bytes + self.stderr.size_bytes > self._flood_bytes
+
+    def take(self, stream: str, text: str) -> None:
+        """Takes a piece; raises RuntimeError, with which Monty ends the cell, where it is too much."""
+        (self.stderr if stream == "stderr" else self.stdout).write(text)
+        if self.flooded:
+            raise RuntimeError("the cell prints too much")
 
 
 def json_value(value: Any, depth: int = 0) -> object:

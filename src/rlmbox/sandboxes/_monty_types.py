@@ -33,6 +33,7 @@ _ALWAYS = (
     "query: str",
     "zlib: Any",
     "def SHOW_VARS() -> dict[str, str]: ...",
+    "def rlm_value_(value: Any) -> Any: ...",
 )
 MODULE_STUB = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
 """The stub of an offered module: it has everything."""

@@ -33,12 +33,11 @@ from pydantic_monty import (
 from rlmbox.context import Context
 from rlmbox.errors import SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes import _large_text
-from rlmbox.sandboxes._capture import BoundedText
-from rlmbox.sandboxes._monty_code import PRELUDE, CellSource, read_cell, show_vars_source
+from rlmbox.sandboxes._monty_code import PRELUDE, VALUE_SOURCE, CellSource, read_cell, show_vars_source
 from rlmbox.sandboxes._monty_host import HostObject, call, call_async, function_name, name_answer, refusal
 from rlmbox.sandboxes._monty_large import prelude
 from rlmbox.sandboxes._monty_pool import new_session
-from rlmbox.sandboxes._monty_result import CellRefused, cell_error, outcome_of, value_of
+from rlmbox.sandboxes._monty_result import CellRefused, Printed, cell_error, outcome_of, value_of
 from rlmbox.sandboxes._monty_types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes._threads import run_in_thread
 from rlmbox.sandboxes.base import Host
@@ -101,9 +100,9 @@ class MontySandbox:
         self._feeds: dict[str, CellSource] = {}
         self._feed_count = 0
         self._modules: dict[str, Any] = {}
-        self._has_zlib = False
+        self._fed: set[str] = set()
         self._awaited: dict[str, frozenset[int]] = {}
-        self._output = self._errors = BoundedText(0)
+        self._printed = Printed(self._limits)
 
     async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
         """Takes a worker from the pool and binds the context in it; see `Sandbox.start`."""
@@ -119,7 +118,7 @@ class MontySandbox:
             scans = HostObject(_large_text.OBJECT).exposed(self._host)
             self._objects[scans.id] = _large_text.OBJECT
             self._inputs["rlm_large_scans"] = scans
-            self._prelude = PRELUDE + prelude(context)
+            self._prelude = PRELUDE + VALUE_SOURCE + prelude(context)
             self.notes = (*NOTES, _LARGE_NOTE)
         else:
             self._memory_bytes += context.size_bytes
@@ -139,7 +138,7 @@ class MontySandbox:
             message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
             return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
         run = _Run(read_cell(cell.code, large=self._names if self._is_large else None))
-        self._collect_output()
+        self._printed = Printed(self._limits)
         error: Exception | None = None
         value: object = None
         value_repr: str | None = None
@@ -149,12 +148,12 @@ class MontySandbox:
                 value, value_repr = value_of(result)
         except (MontyError, CellRefused, RuntimeError) as raised:
             error = raised
-        outcome: Outcome = "output" if self._flooded else outcome_of(error) if error else "ok"
+        outcome: Outcome = "output" if self._printed.flooded else outcome_of(error) if error else "ok"
         execution = Execution(
             outcome,
-            self._output.text(),
-            self._errors.text(),
-            self._output.dropped_chars + self._errors.dropped_chars,
+            self._printed.stdout.text(),
+            self._printed.stderr.text(),
+            self._printed.stdout.dropped_chars + self._printed.stderr.dropped_chars,
             None if outcome == "ok" else cell_error(error, outcome, self._feeds, self._limits),
             value,
             value_repr,
@@ -170,7 +169,7 @@ class MontySandbox:
     async def variables(self) -> Mapping[str, str]:
         """Lists the variables that cells have set; see `Sandbox.variables`."""
         self._check_open()
-        self._collect_output()
+        self._printed = Printed(self._limits)
         listing = await self._drive(_Run(CellSource("SHOW_VARS()")), shows_variables=True)
         return {str(name): str(text) for name, text in listing.items()}
 
@@ -190,19 +189,6 @@ class MontySandbox:
     def _check_open(self) -> None:
         if self._closed or not self._started:
             raise SandboxError("this sandbox is closed; open a new session")
-
-    def _collect_output(self) -> None:
-        self._output = BoundedText(self._limits.output_chars)
-        self._errors = BoundedText(self._limits.output_chars)
-
-    def _on_print(self, stream: str, text: str) -> None:
-        (self._errors if stream == "stderr" else self._output).write(text)
-        if self._flooded:
-            raise RuntimeError("the cell prints too much")  # Monty ends the cell with it
-
-    @property
-    def _flooded(self) -> bool:
-        return self._output.size_bytes + self._errors.size_bytes > self._limits.output_flood_bytes
 
     # A worker is used from one thread at a time. The event loop only waits for it, so that neither a long cell
     # nor a large context holds up other sessions.
@@ -229,7 +215,7 @@ class MontySandbox:
         self._session = new_session(self._limits, self._memory_bytes, stubs)
         self._pid = self._session.worker_pid
         self._feeds, self._feed_count, self._modules, self._awaited = {}, 0, {}, {}
-        self._has_zlib = False
+        self._fed = {VALUE_SOURCE} if self._is_large else set()
         self._feed(self._prelude, self._inputs, skip_type_check=self._is_large)
 
     def _release(self) -> None:
@@ -249,9 +235,13 @@ class MontySandbox:
     def _feed(self, code: str, inputs: dict[str, Any] | None = None, *, skip_type_check: bool = True) -> Any:
         """Runs our own code, which calls no host function."""
         self._feed_count += 1
-        return self._session.feed_run(
-            code, inputs=inputs, print_callback=self._on_print, skip_type_check=skip_type_check
-        )
+        take = self._printed.take
+        return self._session.feed_run(code, inputs=inputs, print_callback=take, skip_type_check=skip_type_check)
+
+    def _feed_once(self, code: str) -> None:
+        if code not in self._fed:
+            self._fed.add(code)
+            self._feed(code)
 
     def _load_module(self, name: str) -> Any:
         """Gives the object in the worker that stands for a module, made on first use."""
@@ -266,11 +256,11 @@ class MontySandbox:
         def begin() -> Any:
             for name in run.source.modules:
                 self._load_module(name)
-            if "zlib" in run.source.code and not self._has_zlib:
-                # It is there without import, but most sessions never ask for it.
+            if run.source.has_value:
+                self._feed_once(VALUE_SOURCE)
+            if "zlib" in run.source.code:  # it is there without import, but most sessions never ask for it
                 self._load_module("zlib")
-                self._feed(f"zlib = {instance_name('zlib')}")
-                self._has_zlib = True
+                self._feed_once(f"zlib = {instance_name('zlib')}")
             if shows_variables:
                 self._feed(show_vars_source(dict.fromkeys([*self._names, *run.source.names])))
             file_name = f"<python-input-{self._feed_count}>"
@@ -291,7 +281,7 @@ class MontySandbox:
     def _start(self, source: CellSource, *, checked: bool = False) -> Any:
         """Feeds a cell; with a type check, first what the checker says, unless that may be a matter of taste."""
         try:
-            snapshot = self._session.feed_start(source.code, print_callback=self._on_print, skip_type_check=checked)
+            snapshot = self._session.feed_start(source.code, print_callback=self._printed.take, skip_type_check=checked)
             while getattr(snapshot, "is_os_function", False) and snapshot.function_name == "import_stubs":
                 stubs = {name: MODULE_STUB for name in snapshot.args[0] if name in MODULES}
                 snapshot = snapshot.resume({"return_value": stubs})
@@ -377,7 +367,7 @@ class MontySandbox:
         await self._in_thread(self._reopen)
         try:
             for run in runs:
-                self._collect_output()
+                self._printed = Printed(self._limits)
                 again = _Run(run.source, run.answers)
                 try:
                     await self._drive(again, shows_variables="SHOW_VARS" in run.source.code)
