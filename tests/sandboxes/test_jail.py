@@ -222,7 +222,7 @@ from rlmbox.sandboxes import _jail_host, _jail_plan
 plan = _jail_plan.plan_for(())
 while os.dup(0) < 7:
     pass
-print(_jail_host.Nursery(plan).admit(None).pid > 0)
+print(_jail_host.Nursery(lambda: plan).admit(None).pid > 0)
 """
 
 
@@ -363,7 +363,7 @@ async def test_another_machine_or_system_is_told_what_to_use(monkeypatch: pytest
 
 async def test_where_the_kernel_refuses_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     _jail_host.close_nurseries()
-    monkeypatch.setattr(_jail_host, "plan_for", lambda _: _jail_plan.Plan((("/nowhere", "/x"),), (), ()))
+    monkeypatch.setattr(_jail_plan, "plan_for", lambda _: _jail_plan.Plan((("/nowhere", "/x"),), (), ()))
     with pytest.raises(SandboxUnavailable, match=r"no jail can be built here: .*No such file.*use `monty`"):
         await JailSandbox().start(LIMITS, Context.from_text("x"), {})
     monkeypatch.undo()

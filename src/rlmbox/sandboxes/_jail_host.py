@@ -13,14 +13,19 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes._jail_kernel import receive, send
 from rlmbox.sandboxes._jail_launch import bootstrap
-from rlmbox.sandboxes._jail_plan import Plan, plan_for
+
+if TYPE_CHECKING:
+    from rlmbox.sandboxes._jail_plan import Plan
 
 SPARES = 4
 """Jails that a nursery keeps ready, each about 2 MB."""
@@ -74,21 +79,19 @@ class Nursery:
     """A process that forks jails.
 
     Args:
-        plan: What is inside them.
+        make_plan: Says what is inside them; called while the process starts, which takes as long.
 
     Raises:
         SandboxUnavailable: The process cannot be started.
+        ConfigError: From `make_plan`, as all that it raises.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, make_plan: Callable[[], Plan]) -> None:
         self._owed: deque[bytes] = deque()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        plan_fd = os.memfd_create("plan")
-        errors, to_errors = os.pipe()
-        self._errors = errors
+        plan_fd, to_launcher = os.pipe()
+        self._errors, to_errors = os.pipe()
         try:
-            os.write(plan_fd, plan.encoded(SPARES))
-            os.lseek(plan_fd, 0, os.SEEK_SET)
             code = bootstrap(str(Path(__file__).parent), "_jail_launch")
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", code, str(theirs.fileno()), str(plan_fd)],
@@ -101,13 +104,20 @@ class Nursery:
                 start_new_session=True,
             )
         except OSError as error:
+            os.close(to_launcher)
             self._control.close()
-            os.close(errors)
+            os.close(self._errors)
             raise SandboxUnavailable(f"the jail's first process cannot be started: {error}") from error
         finally:
             theirs.close()
             os.close(plan_fd)
             os.close(to_errors)
+        try:
+            with open(to_launcher, "wb") as pipe, suppress(BrokenPipeError):  # noqa: PTH123 - a descriptor
+                pipe.write(make_plan().encoded(SPARES))
+        except BaseException:
+            self.close()
+            raise
 
     def take(self, context_fd: int | None) -> Ticket | None:
         """Takes a jail that is ready and lets a session begin in it; None where none is ready.
@@ -283,8 +293,14 @@ def _nursery(packages: tuple[str, ...]) -> Nursery:
             _owner = os.getpid()
             atexit.register(close_nurseries)
         if packages not in _nurseries:
-            _nurseries[packages] = Nursery(plan_for(packages))
+            _nurseries[packages] = Nursery(partial(_plan_for, packages))
         return _nurseries[packages]
+
+
+def _plan_for(packages: tuple[str, ...]) -> Plan:
+    from rlmbox.sandboxes import _jail_plan  # what it imports is imported while the launcher starts
+
+    return _jail_plan.plan_for(packages)
 
 
 def _discard(packages: tuple[str, ...], nursery: Nursery) -> str:

@@ -43,18 +43,16 @@ def bootstrap(folder: str, module: str) -> str:
 
 
 def main() -> NoReturn:
-    """Reads the plan from a descriptor, builds the root and goes in."""
+    """Enters namespaces, reads the plan from a descriptor, builds the root and goes in."""
     control, plan_fd = (int(word) for word in sys.argv[1:])
-    with open(plan_fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        plan = marshal.load(file)  # noqa: S302 - the host's own words
     try:
-        _enter(plan, control)
+        _enter(control, plan_fd)
     except OSError as error:
         sys.stderr.write(f"{error.strerror if error.strerror and ':' in error.strerror else error}\n")
     os._exit(1)
 
 
-def _enter(plan: dict[str, Any], control: int) -> None:
+def _enter(control: int, plan_fd: int) -> None:
     os.umask(0o022)
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     user, group = os.geteuid(), os.getegid()
@@ -66,6 +64,11 @@ def _enter(plan: dict[str, Any], control: int) -> None:
         kernel.unshare(kernel.NEW_USER | kernel.NEW_MOUNTS, "a user namespace")
         kernel.map_ids(proc, INSIDE_ID, user, group)
     kernel.make_mounts_private()
+    with open(plan_fd, "rb") as file:
+        written = file.read()
+    if not written:  # the host has none
+        os._exit(1)
+    plan = marshal.loads(written)  # noqa: S302 - the host's own words
     _build(plan)
     if privileged:
         _drop_user()

@@ -76,7 +76,8 @@ def plan_for(packages: Sequence[str]) -> Plan:
         SandboxUnavailable: This interpreter cannot be shown in a jail.
     """
     python, stdlib, found = _interpreter()
-    bound = {str(path): f"{PACKAGES}/{place}" for path, place in _package_files(packages)}
+    files = _package_files(packages) if packages else ()
+    bound = {str(path): f"{PACKAGES}/{place}" for path, place in files}
     extensions = [path for folder in bound for path in _extensions(Path(folder))]
     # What a package brings along it finds by itself, since it lies beside it.
     needed = {n: p for n, p in libraries(extensions).items() if not any(str(f) in bound for f in p.resolve().parents)}
