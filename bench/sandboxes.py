@@ -10,22 +10,25 @@ import argparse
 import asyncio
 import gc
 import os
+import socket
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from figures import REST_S, Figure, median_ms, settled_ms
+from figures import REST_S, Figure, command_ms, settled_ms
 from rlmbox import Context
 from rlmbox.config import sandbox_from
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _jail_host
+from rlmbox.sandboxes._monty_pool import new_session
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.local import LocalSandbox
@@ -103,6 +106,42 @@ async def pieces(name: str, make: Make) -> list[Figure]:
     ]
 
 
+@contextmanager
+def echo() -> Iterator[socket.socket]:
+    """A process of nothing but Python that sends every byte back."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    fd = theirs.fileno()
+    code = f"import os\nwhile byte := os.read({fd}, 1):\n    os.write({fd}, byte)"
+    with ours, subprocess.Popen([sys.executable, "-I", "-S", "-c", code], pass_fds=[fd]):
+        theirs.close()
+        yield ours
+        ours.shutdown(socket.SHUT_RDWR)
+
+
+async def floors() -> list[Figure]:
+    """What the pieces cannot be quicker than here and now, whoever writes them."""
+    loop = asyncio.get_running_loop()
+    with echo() as channel:
+
+        async def there_and_back() -> None:
+            await loop.sock_sendall(channel, b"x")
+            await loop.sock_recv(channel, 1)
+
+        turn = await settled_ms(there_and_back, 100)
+    monty = new_session(CellLimits(), CellLimits().memory_bytes)
+
+    async def bare() -> None:
+        monty.feed_run(QUICK.code)
+
+    cell = await settled_ms(bare, 100)
+    monty.__exit__(None, None, None)
+    return [
+        Figure("a byte to a bare process and back, by the event loop", turn * 1_000, None, "µs"),
+        Figure("`x = 1 + 2` in pydantic-monty itself, without event loop", cell * 1_000, None, "µs"),
+    ]
+
+
 async def start_and_close(make: Make) -> tuple[float, float]:
     """Gives what the start and the end of a session take, in milliseconds, and lets a pool be filled again."""
     sandbox = make()
@@ -145,12 +184,35 @@ def kib(field: str, file: str = "/proc/self/status") -> int:
     return int(next((line.split()[1] for line in lines if line.startswith(f"{field}:")), 0))
 
 
-async def cold_start(make: Make) -> list[Figure]:
-    async def first() -> None:
-        _jail_host.close_nurseries()
-        async with session(make):
-            pass
+FIRST = """
+import asyncio, time
+import anyio
+from rlmbox import Context
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.types import CellLimits
 
+async def main():
+    await anyio.to_thread.run_sync(int)  # any run uses threads before
+    began = time.perf_counter()
+    sandbox = JailSandbox()
+    await sandbox.start(CellLimits(), Context.from_text("a small text"), {})
+    print((time.perf_counter() - began) * 1_000)
+    await sandbox.close()
+
+asyncio.run(main())
+"""
+
+
+IMPORTS = "import ast, base64, contextlib, ctypes, json, linecache, math, os, re, resource, signal, threading, zlib"
+
+
+def first_ms() -> float:
+    """Gives what the first jail of a process takes to start."""
+    said = [subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True) for _ in range(9)]
+    return statistics.median(float(done.stdout) for done in said)
+
+
+async def cold_start(make: Make) -> list[Figure]:
     async def unprepared() -> float:
         await pool_is_full()
         async with AsyncExitStack() as stack:
@@ -162,7 +224,9 @@ async def cold_start(make: Make) -> list[Figure]:
 
     return [
         Figure("`jail`: start a session, cold: none stands ready", min([await unprepared() for _ in range(7)]), 15),
-        Figure("`jail`: start and close a session, cold: the first of a process", await median_ms(first, 7), 15),
+        Figure("`jail`: start a session, cold: the first of a process", first_ms(), 15),
+        Figure("a bare interpreter, started and ended", command_ms(sys.executable, "-I", "-S", "-c", "pass"), None),
+        Figure("the same with what a worker imports", command_ms(sys.executable, "-I", "-S", "-c", IMPORTS), None),
     ]
 
 
@@ -281,13 +345,13 @@ async def one_after_another(name: str, make: Make, sessions: int, seconds: float
     ]
 
 
-async def sandbox_figures(sessions: int = 1_000) -> list[Figure]:
-    """All figures of sandboxes that can be had on this machine; takes about two minutes.
+async def sandbox_figures(sessions: int = 10_000) -> list[Figure]:
+    """All figures of sandboxes that can be had on this machine; takes about five minutes.
 
     Args:
-        sessions: How many are opened one after another, in `jail` and in `monty`; 10,000 take some minutes.
+        sessions: How many are opened one after another, in `jail` and in `monty`.
     """
-    figures: list[Figure] = []
+    figures = await floors()
     working: dict[str, Make] = {}
     for name, make in makers().items():
         try:
@@ -313,7 +377,7 @@ def figures() -> list[Figure]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=int, default=1_000, help="sessions that are opened one after another")
+    parser.add_argument("--sessions", type=int, default=10_000, help="sessions that are opened one after another")
     began = time.perf_counter()
     for figure in asyncio.run(sandbox_figures(parser.parse_args().sessions)):
         print(figure.row)

@@ -16,7 +16,7 @@ import sys
 
 from rlmbox.sandboxes import _jail_kernel as kernel
 from rlmbox.sandboxes import _landlock, _seccomp, _worker
-from rlmbox.sandboxes._jail_launch import INSIDE_ID, PROC_FD
+from rlmbox.sandboxes._jail_channel import CONTEXT_FD, INSIDE_ID, PROC_FD, WIRE_FD, receive, send
 from rlmbox.sandboxes._seccomp import GATE_FD
 
 TYPE_CHECKING = False
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType
     from typing import Any, NoReturn
-
-WIRE_FD, CONTEXT_FD = 3, 4
-"""Where the worker finds the wire and the context's file."""
 
 SCRATCH_BYTES = 32 << 20
 """Size of the jail's /tmp, which is in memory."""
@@ -92,8 +89,8 @@ def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoRet
         _furnish()
         worker = _worker_for(language)
         program = _seccomp.program(os.uname().machine)
-        kernel.send(gate, b"ready")
-        if kernel.receive(gate)[0] != b"alone":
+        send(gate, b"ready")
+        if receive(gate)[0] != b"alone":
             os._exit(0)
         # From here on the jail dies with the nursery; its parent so far, between the two, has ended.
         kernel.die_with_parent(signal.SIGKILL)
@@ -132,7 +129,7 @@ def _enter_namespaces(gate: _socket.socket) -> None:
     kernel.map_ids(PROC_FD, INSIDE_ID, user, group)
     pid = os.fork()
     if pid:
-        kernel.send(gate, b"pid %d" % pid)
+        send(gate, b"pid %d" % pid)
         os._exit(0)
 
 
@@ -176,7 +173,7 @@ def _tasks_are_counted_per_jail() -> bool:
 
 def _await_session(gate: _socket.socket) -> None:
     """Waits for a session, takes its context and closes the gate, through which nothing comes any more."""
-    message, context = kernel.receive(gate)
+    message, context = receive(gate)
     if message != b"go":
         os._exit(0)
     gate.close()

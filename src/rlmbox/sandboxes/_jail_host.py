@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes._jail_kernel import receive, send
-from rlmbox.sandboxes._jail_launch import bootstrap
+from rlmbox.sandboxes._jail_channel import bootstrap, receive, send
 
 if TYPE_CHECKING:
     from rlmbox.sandboxes._jail_plan import Plan

@@ -6,14 +6,9 @@ Runs in the jail's own processes: standard library only. Numbers are those of `l
 
 from __future__ import annotations
 
-import _socket
 import ctypes
 import os
 import struct
-
-TYPE_CHECKING = False  # every import costs the jail's start
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NEW_MOUNTS, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
@@ -33,7 +28,6 @@ _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _CLOSE_RANGE = 436
 _LAST_DESCRIPTOR = 0x7FFFFFFF
-_MESSAGE_BYTES = 4096  # of the nursery's channels, where the longest says why no jail can be built
 
 
 _loaded: list[ctypes.CDLL] = []
@@ -188,20 +182,3 @@ def _prctl(what: str, option: int, *arguments: object) -> None:
     given = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
     given += [ctypes.c_ulong(0)] * (4 - len(given))
     checked(libc().prctl(option, *given), what)
-
-
-def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> None:
-    """Sends a message, with descriptors."""
-    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"={len(fds)}i", *fds))] if fds else []
-    channel.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
-
-
-def receive(channel: _socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """Receives a message and the descriptors that came with it, eight at most; an empty one is the end."""
-    message, rights, _, _ = channel.recvmsg(_MESSAGE_BYTES, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
-    fds: list[int] = []
-    for level, kind, data in rights:
-        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            count = len(data) // 4
-            fds += struct.unpack(f"={count}i", data[: 4 * count])
-    return message, fds

@@ -11,35 +11,16 @@ import os
 import sys
 
 from rlmbox.sandboxes import _jail_kernel as kernel
+from rlmbox.sandboxes._jail_channel import CODE_FOLDER, INSIDE_ID, PROC_FD, bootstrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-INSIDE_ID = 10001
-"""The user and group inside a jail."""
-
-PROC_FD = 9
-"""Where the nursery finds the directory /proc."""
-
-CODE_FOLDER = "/usr/lib/rlmbox"
-"""Where the jail's own modules are inside."""
-
 _LAST_USER = 65534
 # Nobody's numbers: above those of systemd's containers and of anything that adduser gives.
 _UNUSED_USER = 1_903_560_000
 _TRIES = ("/tmp", "/mnt", "/var")  # noqa: S108 - only as a place to mount something
-
-
-def bootstrap(folder: str, module: str) -> str:
-    """Gives the program that runs the `main` of one of our modules from a folder, without the rest of rlmbox."""
-    return (
-        "import sys\n"
-        f"for n,p in (('rlmbox','/'),('rlmbox.sandboxes',{folder!r})):\n"
-        " m=sys.modules[n]=type(sys)(n);m.__path__=[p]\n"
-        f"from rlmbox.sandboxes.{module} import main\n"
-        "main()"
-    )
 
 
 def main() -> NoReturn:

@@ -20,7 +20,7 @@ import sys
 
 from rlmbox.sandboxes import _jail_child
 from rlmbox.sandboxes import _jail_kernel as kernel
-from rlmbox.sandboxes._jail_launch import CODE_FOLDER
+from rlmbox.sandboxes._jail_channel import CODE_FOLDER, receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Nursery:
 
     def _listen(self) -> None:
         try:
-            message, _ = kernel.receive(self._control)
+            message, _ = receive(self._control)
         except ConnectionResetError:  # it left jails in the channel
             message = b""
         if not message:
@@ -176,10 +176,10 @@ class _Nursery:
             self._has_work = False
             if self._waiting:
                 self._offered += 1
-                kernel.send(self._control, b"-" + str(error).encode())
+                send(self._control, b"-" + str(error).encode())
             return
         try:
-            kernel.send(self._control, b"+%d" % pid, fds)
+            send(self._control, b"+%d" % pid, fds)
             self._offered += 1
         except OSError:  # the host is gone, or has too much in its channels; the next round tells
             self._has_work = False
@@ -227,7 +227,7 @@ class _Nursery:
         del self._jails[jail.pidfd]
         _, status = os.waitpid(jail.pid, 0)
         try:
-            kernel.send(jail.status, b"exit %d" % os.waitstatus_to_exitcode(status))
+            send(jail.status, b"exit %d" % os.waitstatus_to_exitcode(status))
         except OSError:  # the host does not want to know any more
             del status
         jail.status.close()
@@ -248,7 +248,7 @@ def _awaited(gate: _socket.socket, first: int) -> int:
                 pid = int(message.removeprefix(b"pid "))
         os.waitpid(first, 0)
         first = 0
-        kernel.send(gate, b"alone")
+        send(gate, b"alone")
         _told(gate)
     except (OSError, _Failed) as error:
         if first:
@@ -262,7 +262,7 @@ def _awaited(gate: _socket.socket, first: int) -> int:
 
 def _told(gate: _socket.socket) -> bytes:
     try:
-        message, _ = kernel.receive(gate)
+        message, _ = receive(gate)
     except TimeoutError:
         raise _Failed("no word from it") from None
     if not message or message.startswith(b"-"):

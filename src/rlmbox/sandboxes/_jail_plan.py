@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes._elf import libraries, read_elf
-from rlmbox.sandboxes._jail_launch import CODE_FOLDER
+from rlmbox.sandboxes._jail_channel import CODE_FOLDER
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -33,7 +33,8 @@ PACKAGES = "/usr/lib/packages"
 
 _LIBRARIES = "/usr/lib"
 _LINKS = (("usr/lib", "/lib"), ("usr/lib", "/lib64"), ("lib", "/usr/lib64"))
-_OWN_MODULES = ("_jail_kernel", "_jail_launch", "_jail_nursery", "_jail_child", "_seccomp", "_landlock", "_worker")
+_JAILS_OWN = ("_jail_channel", "_jail_kernel", "_jail_nursery", "_jail_child")
+_OWN_MODULES = (*_JAILS_OWN, "_seccomp", "_landlock", "_worker")
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends

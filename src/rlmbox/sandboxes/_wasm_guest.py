@@ -123,6 +123,8 @@ class Guest(_worker.Worker):
 
 def opened(source: dict[str, Any]) -> dict[str, Any]:
     """Gives the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
+    if "text" in source:
+        return source
     if source["kind"] == "str":
         data = fetched(0, int(door(b"S")))
         return {**source, "text": data.decode("utf-8", "surrogatepass")}

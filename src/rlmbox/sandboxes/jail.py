@@ -132,7 +132,7 @@ class _Jailed:
     has_language = True
 
     def __init__(self, ticket: Ticket, context_fd: int | None) -> None:
-        from rlmbox.sandboxes._jail_child import CONTEXT_FD
+        from rlmbox.sandboxes._jail_channel import CONTEXT_FD
 
         self.context: Mapping[str, Any] = {} if context_fd is None else {"fd": CONTEXT_FD}
         self.wire, self.outputs = ticket.wire, ticket.outputs
