@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _docker_engine as engine
+from rlmbox.sandboxes import _docker_wire, docker_image
 from rlmbox.sandboxes import docker as module
-from rlmbox.sandboxes import docker_image
 from rlmbox.sandboxes._docker_config import (
+    CONTEXT_PATH,
     MEMORY_BYTES,
     TMP_BYTES,
     TMP_FILES,
@@ -33,27 +35,35 @@ from rlmbox.sandboxes._docker_config import (
 )
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.types import Cell, CellLimits, HostFunction
-from sandboxes.docker_engine import is_podman, runtimes, why_no_docker
+from sandboxes.docker_engine import RELAYED, ShutDoor, is_podman, runtimes, ways, why_no_docker
 from sandboxes.local_repl import is_running, open_descriptors
 from sandboxes.repl import Repl
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
-PLAN = ContainerPlan("image:tag", "runsc", 12_345, MEMORY_BYTES, 50, "/private/context", "{}", {"a": "b"})
+PLAN = ContainerPlan(
+    "image:tag", "runsc", 12_345, MEMORY_BYTES, 50, {CONTEXT_PATH: "/private/context"}, "{}", {"a": "b"}
+)
+LONG = "é" * 40_000  # too long to be sent in the first frame
 
 needs_engine = pytest.mark.skipif(bool(why_no_docker()), reason=why_no_docker())
 each_runtime = pytest.mark.parametrize("runtime", runtimes() or [pytest.param("", marks=needs_engine)])
+each_way = pytest.mark.parametrize("way", ways() or [pytest.param("", marks=needs_engine)])
+needs_runc = pytest.mark.skipif("runc" not in runtimes(), reason=why_no_docker() or "the engine has no runc")
 
 
 @asynccontextmanager
 async def docker(
-    runtime: str | None = None, *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
+    way: str | None = None, *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
 ) -> AsyncIterator[Repl[DockerSandbox]]:
-    sandbox = DockerSandbox(runtime=runtime)
-    try:
-        await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
-        yield Repl(sandbox)
-    finally:
-        await sandbox.close()
+    sandbox = DockerSandbox(runtime=way.removesuffix(RELAYED) if way else None)
+    with pytest.MonkeyPatch.context() as patch:
+        if way is not None and way.endswith(RELAYED):
+            patch.setattr(module, "Door", ShutDoor)
+        try:
+            await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
+            yield Repl(sandbox)
+        finally:
+            await sandbox.close()
 
 
 def containers(owner: int | None = None) -> list[dict[str, Any]]:
@@ -65,7 +75,7 @@ def containers(owner: int | None = None) -> list[dict[str, Any]]:
 
 
 def shared_copies() -> set[Path]:
-    return set(Path(module.tempfile.gettempdir()).glob("rlmbox-docker-*"))
+    return set(Path(tempfile.gettempdir()).glob("rlmbox-docker-*"))
 
 
 # What needs no engine.
@@ -105,7 +115,7 @@ def test_a_container_is_allowed_nothing_that_it_does_not_need() -> None:
 
 
 def test_a_container_without_a_context_mounts_nothing_and_the_default_runtime_is_not_named() -> None:
-    host = container_config(replace(PLAN, context_file=None, runtime=None))["HostConfig"]
+    host = container_config(replace(PLAN, mounts={}, runtime=None))["HostConfig"]
     assert "Mounts" not in host
     assert "Runtime" not in host
 
@@ -249,11 +259,11 @@ def test_a_directory_without_python_is_no_image(tmp_path: Path) -> None:
 
 @each_runtime
 async def test_the_engine_has_every_flag(runtime: str) -> None:
-    async with docker(runtime) as repl:
+    async with docker(runtime, text=LONG) as repl:
         (container,) = containers()
         assert repl.sandbox.runtime == runtime
         assert (repl.sandbox.warning is None) == (runtime == "runsc")
-        assert await repl.value("[len(context), query]") == [4, "why?"]
+        assert await repl.value("[len(context), query]") == [40_000, "why?"]
     host, config = container["HostConfig"], container["Config"]
     assert container["State"]["Running"]
     assert (host["NetworkMode"], host["ReadonlyRootfs"]) == ("none", True)
@@ -262,7 +272,8 @@ async def test_the_engine_has_every_flag(runtime: str) -> None:
     assert host["Runtime"] == ("oci" if is_podman() else runtime)
     assert host["PidsLimit"] == (256 if runtime == "runsc" else 50)
     assert int(config["User"].split(":")[0]) > 10_000
-    assert [mount["RW"] for mount in container["Mounts"]] == [False]
+    shown = {mount["Destination"]: mount["RW"] for mount in container["Mounts"]}
+    assert shown == {"/context": False} | ({} if runtime == "runsc" else {"/wire": False})
     assert not container["NetworkSettings"]["Ports"]
 
 
@@ -306,7 +317,7 @@ async def test_inside_there_is_nothing_and_no_right_to_anything(runtime: str) ->
         assert seen["interfaces"] == ["lo"]
 
 
-@pytest.mark.skipif("runc" not in runtimes(), reason=why_no_docker() or "the engine has no runc")
+@needs_runc
 async def test_the_kernel_that_is_shared_lets_little_through() -> None:
     async with docker("runc") as repl:
         status = await repl.value("open('/proc/self/status').read()")
@@ -338,7 +349,7 @@ async def test_the_kernel_that_is_shared_lets_little_through() -> None:
         assert tried[4:] == [1, 1, 1]
 
 
-@pytest.mark.skipif("runc" not in runtimes(), reason=why_no_docker() or "the engine has no runc")
+@needs_runc
 async def test_processes_are_limited_and_the_dead_are_reaped() -> None:
     async with docker("runc") as repl:
         code = """
@@ -379,9 +390,9 @@ async def test_files_are_limited(runtime: str) -> None:
         assert "Too many open files" in kind.error.message
 
 
-@each_runtime
-async def test_output_past_pythons_streams_comes_with_its_cell(runtime: str) -> None:
-    async with docker(runtime) as repl:
+@each_way
+async def test_output_past_pythons_streams_comes_with_its_cell(way: str) -> None:
+    async with docker(way) as repl:
         for n in range(20):
             execution = await repl.run(
                 f"import os\nprint('python')\nos.write(1, b'raw {n}\\n')\nos.write(2, b'error {n}\\n')"
@@ -394,10 +405,10 @@ async def test_output_past_pythons_streams_comes_with_its_cell(runtime: str) -> 
         assert len(execution.stdout) + execution.dropped_chars > 1_000_000
 
 
-@each_runtime
-async def test_a_flood_past_pythons_streams_ends_the_cell(runtime: str) -> None:
+@each_way
+async def test_a_flood_past_pythons_streams_ends_the_cell(way: str) -> None:
     limits = replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)
-    async with docker(runtime, limits=limits) as repl:
+    async with docker(way, limits=limits) as repl:
         execution = await repl.run("import os\nwhile True:\n    os.write(1, b'x' * 65536)")
         assert (execution.outcome, execution.namespace) == ("output", "lost")
         assert await repl.value("1") == 1
@@ -420,14 +431,14 @@ time.sleep(8)
 """
 
 
-@each_runtime
+@each_way
 @pytest.mark.parametrize("flag", [True, False])
 async def test_memory_that_many_processes_use_up_is_a_limit(
-    runtime: str, flag: bool, monkeypatch: pytest.MonkeyPatch
+    way: str, flag: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = engine.end_state
     monkeypatch.setattr(engine, "end_state", lambda *args: {**ask(*args), "OOMKilled": flag})
-    async with docker(runtime, limits=replace(LIMITS, memory_bytes=600_000_000)) as repl:
+    async with docker(way, limits=replace(LIMITS, memory_bytes=600_000_000)) as repl:
         execution = await repl.run(HOARD)
         assert (execution.outcome, execution.namespace) == ("memory", "lost")
         assert execution.error is not None
@@ -435,7 +446,7 @@ async def test_memory_that_many_processes_use_up_is_a_limit(
         assert await repl.value("40 + 2") == 42
 
 
-@each_runtime
+@each_way
 @pytest.mark.parametrize(
     ("code", "how"),
     [
@@ -444,17 +455,17 @@ async def test_memory_that_many_processes_use_up_is_a_limit(
         ("import ctypes; ctypes.string_at(0)", "signal 11"),
     ],
 )
-async def test_a_worker_that_ends_says_how(runtime: str, code: str, how: str) -> None:
-    async with docker(runtime) as repl:
+async def test_a_worker_that_ends_says_how(way: str, code: str, how: str) -> None:
+    async with docker(way) as repl:
         execution = await repl.run(code)
         assert execution.outcome == "crashed"
         assert execution.error is not None
         assert how in execution.error.message
 
 
-@each_runtime
-async def test_frames_forged_at_process_1_harm_nobody_else(runtime: str) -> None:
-    async with docker(runtime) as repl:
+@each_way
+async def test_frames_forged_at_process_1_harm_nobody_else(way: str) -> None:
+    async with docker(way) as repl:
         execution = await repl.run(
             """
             import os
@@ -469,20 +480,20 @@ async def test_frames_forged_at_process_1_harm_nobody_else(runtime: str) -> None
         assert await repl.value("40 + 2") == 42
 
 
-@each_runtime
+@each_way
 async def test_nothing_is_left_however_a_session_ends(
-    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))  # other sessions of this machine use the usual place
-    async with docker(runtime):  # opens what the event loop keeps
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other sessions of this machine use the usual place
+    async with docker(way):  # opens what the event loop keeps
         pass
     descriptors, copies = open_descriptors(), shared_copies()
     for code in ("1", "import os; os._exit(1)", "while True: pass"):
         with anyio.move_on_after(1.5):
-            async with docker(runtime) as repl:
+            async with docker(way, text=LONG) as repl:
                 assert len(shared_copies() - copies) == 1
                 await repl.run(code)
-    sandbox = DockerSandbox(runtime=runtime)
+    sandbox = DockerSandbox(runtime=way.removesuffix(RELAYED))
     with anyio.move_on_after(0.01) as scope:
         await sandbox.start(LIMITS, Context.from_text("x"), {})
     assert scope.cancelled_caught
@@ -492,23 +503,25 @@ async def test_nothing_is_left_however_a_session_ends(
     assert open_descriptors() == descriptors
 
 
-@needs_engine
-async def test_a_container_ends_with_its_host_and_the_next_host_removes_it() -> None:
+@each_runtime
+async def test_a_container_ends_with_its_host_and_the_next_host_removes_what_is_left(runtime: str) -> None:
     program = """
+    import sys
     import anyio
     from rlmbox.context import Context
     from rlmbox.sandboxes.docker import DockerSandbox
     from rlmbox.types import Cell, CellLimits
 
     async def main():
-        sandbox = DockerSandbox()
-        await sandbox.start(CellLimits(cell_timeout_s=600), Context.from_text("x"), {})
+        sandbox = DockerSandbox(runtime=sys.argv[1])
+        await sandbox.start(CellLimits(cell_timeout_s=600), Context.from_text("x" * 40_000), {})
         print((await sandbox.execute(Cell("1"))).value, flush=True)
         await sandbox.execute(Cell("while True:\\n    try: sum(range(10**9))\\n    except BaseException: pass"))
 
     anyio.run(main)
     """
-    host = await anyio.open_process([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", textwrap.dedent(program), runtime]
+    host = await anyio.open_process(command, stdout=subprocess.PIPE)
     async with host:
         assert host.stdout is not None
         assert (await host.stdout.receive()).strip() == b"1"
@@ -520,12 +533,180 @@ async def test_a_container_ends_with_its_host_and_the_next_host_removes_it() -> 
         while (left := containers(host.pid)) and left[0]["State"]["Running"]:  # noqa: ASYNC110 - nobody tells
             await anyio.sleep(0.1)
     assert not is_running(container["State"]["Pid"])
-    async with docker():
+    (folder,) = (path for path in shared_copies() if str(path / "context") in json.dumps(container["Mounts"]))
+    os.utime(folder, (0, 0))  # a new one is left alone
+    async with docker(runtime):
         assert containers(host.pid) == []
-    for directory in shared_copies():
-        if str(directory) in json.dumps(container["Mounts"]):  # a host that is killed cannot remove its own
-            (directory / "context").unlink()
-            directory.rmdir()
+        assert folder not in shared_copies()
+
+
+@each_way
+async def test_the_wire_passes_the_engine_only_where_it_has_to(way: str) -> None:
+    async with docker(way) as repl:
+        assert repl.sandbox.is_direct == (way in ("runc", "crun"))
+
+
+@each_way
+async def test_nobody_listens_at_the_mounted_socket_once_a_cell_can_run(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with docker(way) as repl:
+        assert list(tmp_path.iterdir()) == []
+        assert str(tmp_path) not in Path("/proc/net/unix").read_text()
+        tried = await repl.value(
+            """
+            import os, socket
+            def outcome(what):
+                try:
+                    what()
+                except OSError as error:
+                    return type(error).__name__
+            [
+                outcome(lambda: socket.socket(socket.AF_UNIX).connect("/wire")),
+                outcome(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect("/wire")),
+                outcome(lambda: os.unlink("/wire")),
+                outcome(lambda: os.chmod("/wire", 0o777)),
+            ]
+            """
+        )
+        if repl.sandbox.is_direct:
+            assert tried[0] == "ConnectionRefusedError"
+        assert None not in tried
+
+
+@each_way
+async def test_a_cell_can_open_the_outputs_by_name_and_cannot_enlarge_them(way: str) -> None:
+    async with docker(way) as repl:
+        execution = await repl.run(
+            """
+            import fcntl
+            with open("/dev/stdout", "w") as file:
+                file.write("by name")
+            try:
+                fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)  # which would be counted as the host's
+            except OSError as error:
+                enlarged = error.errno
+            try:
+                readable = bool(open("/dev/stdout"))
+            except OSError as error:
+                readable = False
+            [enlarged, readable]
+            """
+        )
+        assert execution.stdout == "by name"
+        assert execution.value == [1, not repl.sandbox.is_direct]
+
+
+@each_way
+async def test_a_worker_that_drops_its_wire_and_goes_on_is_killed(way: str) -> None:
+    async with docker(way, limits=replace(LIMITS, cell_timeout_s=1.0)) as repl:
+        execution = await repl.run(
+            """
+            import os
+            for fd in range(3, 64):
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+            while True:
+                try:
+                    sum(range(10**7))
+                except BaseException:
+                    pass
+            """
+        )
+        assert (execution.outcome, execution.namespace) in [("crashed", "lost"), ("timeout", "lost")]
+        if repl.sandbox.is_direct:
+            assert execution.error is not None
+            assert "(it was killed)" in execution.error.message
+        assert await repl.value("40 + 2") == 42
+    assert containers() == []
+
+
+@needs_runc
+@pytest.mark.parametrize("way", [name for name in ways() if name.startswith("runc")])
+async def test_a_breach_of_the_protocol_is_no_want_of_memory_even_after_one(way: str) -> None:
+    async with docker(way, limits=replace(LIMITS, memory_bytes=300_000_000)) as repl:
+        children = """
+        import os, signal
+        pids = []
+        for _ in range(6):
+            pids.append(os.fork())
+            if pids[-1] == 0:
+                hoard = bytearray(200_000_000)
+                hoard[::4096] = bytes(len(range(0, 200_000_000, 4096)))
+                signal.pause()
+        statuses = []
+        while 9 not in statuses:
+            statuses.append(os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]) * -1)
+        for pid in pids:
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                pass
+        statuses.count(9) > 0
+        """
+        assert await repl.value(children) is True
+        execution = await repl.run(
+            """
+            import os, socket, stat
+            for fd in range(3, 64):
+                try:
+                    os.write(fd, b"\\xff" * 64)
+                except OSError:
+                    pass
+            while True: pass
+            """
+        )
+        assert execution.error is not None
+        assert (execution.outcome, execution.error.type) == ("crashed", "SandboxCrashed")
+        assert "broke the protocol" in execution.error.message
+
+
+@needs_runc
+@pytest.mark.skipif(is_podman(), reason="Podman makes an empty directory of what it does not find, and mounts that")
+async def test_a_socket_that_the_engine_does_not_see_is_left_out_and_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[module.Door] = []
+
+    class Elsewhere(module.Door):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            self.path = "/no/such/place/on/the/engines/machine"
+
+    monkeypatch.setattr(module, "Door", Elsewhere)
+    async with docker("runc", text=LONG) as repl:
+        assert await repl.value("len(context)") == 40_000
+        assert not repl.sandbox.is_direct
+        await repl.run("import os; os._exit(1)")
+        assert await repl.value("len(context)") == 40_000
+    assert len(made) == 1
+    assert containers() == []
+
+
+@needs_runc
+async def test_where_no_socket_can_be_made_the_engine_carries_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(_docker_wire.socket.socket, "bind", refuse)
+    async with docker("runc") as repl:
+        assert not repl.sandbox.is_direct
+        assert await repl.value("40 + 2") == 42
+
+
+@needs_runc
+async def test_a_container_that_ends_at_once_is_no_long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = {"Entrypoint": ["python3", "-c", "1 / 0"]}
+    monkeypatch.setattr(module, "container_config", lambda plan: {**container_config(plan), **failing})
+    sandbox = DockerSandbox(runtime="runc")
+    with anyio.fail_after(10), pytest.raises(SandboxUnavailable, match=r"(?s)\(exit status 1\).*ZeroDivisionError"):
+        await sandbox.start(LIMITS, Context.from_text("x"), {})
+    await sandbox.close()
+    assert containers() == []
 
 
 @needs_engine

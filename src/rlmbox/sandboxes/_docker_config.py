@@ -53,7 +53,7 @@ class ContainerPlan:
         uid: User and group in the container.
         memory_bytes: See `container_memory_bytes`.
         processes: Processes and threads, as the host's kernel counts them.
-        context_file: A file on the engine's machine to mount, or None.
+        mounts: Files of the engine's machine to show, by where: `CONTEXT_PATH`, `WIRE_PATH`.
         seccomp: The list of system calls, or its path; see `seccomp_profile`.
         labels: By which the container is found again.
         tmp_files: Files and folders that /tmp may hold; None where the engine takes no such limit.
@@ -64,7 +64,7 @@ class ContainerPlan:
     uid: int
     memory_bytes: int
     processes: int
-    context_file: str | None
+    mounts: Mapping[str, str]
     seccomp: str
     labels: Mapping[str, str]
     tmp_files: int | None = None
@@ -158,9 +158,9 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
     }
     if plan.runtime is not None:
         config["Runtime"] = plan.runtime
-    if plan.context_file is not None:
-        mount = {"Type": "bind", "Source": plan.context_file, "Target": CONTEXT_PATH, "ReadOnly": True}
-        config["Mounts"] = [{**mount, "BindOptions": {"Propagation": "rprivate"}}]
+    if plan.mounts:
+        shared = {"Type": "bind", "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
+        config["Mounts"] = [{**shared, "Source": source, "Target": target} for target, source in plan.mounts.items()]
     return config
 
 

@@ -1,4 +1,4 @@
-"""The host's end of a container's attach stream: a socket to the worker, and pipes with what it printed.
+"""The host's end of a container's attach stream: what its relay says, and where it carries the worker's wire, that too.
 
 Two layers of frames with the same eight-byte header come in. The outer ones are the engine's: which of the
 container's two outputs. The inner ones are `_docker_relay.py`'s and so hostile: lengths are never allocated, kinds
@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from rlmbox.sandboxes._docker_relay import END, STDERR, STDOUT, WIRE
+from rlmbox.sandboxes._docker_relay import DIRECT, END, KILLED, RELAYED, STDERR, STDOUT, WAY, WIRE
 
 _HEADER_BYTES = 8
 _ENGINE_STDOUT, _ENGINE_STDERR = 1, 2
 _FRAMES_PER_S = 250_000
 _SMALL_PIPE_BYTES = 4096
-_END_BYTES = 64
-_END = re.compile(r"(signal|exit status) \d{1,3}( oom)?")
+_WORDS_BYTES = 64
+_END = re.compile(rf"(signal|exit status) \d{{1,3}}( oom)?|{KILLED.decode()}")
+_FAREWELL_BYTES = 1 << 20
+_FAREWELL_S = 5.0
 
 
 class BrokenStream(ConnectionAbortedError):
@@ -78,9 +81,9 @@ class Frames:
 
 
 class AttachedSocket(socket.socket):
-    """A container's attach connection as if it were a socket to the worker alone.
+    """A container's attach connection; where the relay carries the wire, as if it were a socket to the worker alone.
 
-    What the worker's process wrote to its descriptors goes into two pipes, and before a frame of the wire is
+    What the worker's process wrote to its descriptors then goes into two pipes, and before a frame of the wire is
     given, all that was printed before it is in them.
 
     Args:
@@ -90,9 +93,9 @@ class AttachedSocket(socket.socket):
     def __init__(self, fd: int) -> None:
         super().__init__(fileno=fd)
         self._engine = Frames((_ENGINE_STDOUT, _ENGINE_STDERR))
-        self._relay = Frames((WIRE, STDOUT, STDERR, END))
+        self._relay = Frames((WIRE, STDOUT, STDERR, END, WAY))
         self._pipes: dict[int, tuple[int, int]] = {}
-        self._last = b""
+        self._words = {WAY: b"", END: b""}
         self._full = False
         self.has_ended = False
         self.problem = ""
@@ -112,9 +115,17 @@ class AttachedSocket(socket.socket):
         return self._pipes[STDOUT][0], self._pipes[STDERR][0]
 
     @property
+    def way(self) -> bytes:
+        """Whether the worker has a wire of its own, `DIRECT` or `RELAYED`; b"" where the relay has not said yet."""
+        return self._words[WAY] if self._words[WAY] in (DIRECT, RELAYED) else b""
+
+    @property
     def last_words(self) -> str:
-        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown."""
-        text = self._last.decode("ascii", "replace")
+        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown.
+
+        `killed` means that it did not before it was told to.
+        """
+        text = self._words[END].decode("ascii", "replace")
         return text if _END.fullmatch(text) else ""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -124,6 +135,8 @@ class AttachedSocket(socket.socket):
             BlockingIOError: There is nothing for the wire yet, or the pipes have to be read first.
             BrokenStream: The stream is not one of ours.
         """
+        if self.problem:
+            raise BrokenStream(self.problem)
         if self._full and not self._are_pipes_empty():
             raise BlockingIOError
         data = super().recv(min(max(bufsize, _HEADER_BYTES), self._piece_bytes), flags)
@@ -138,6 +151,44 @@ class AttachedSocket(socket.socket):
         if not wire:
             raise BlockingIOError
         return wire
+
+    def hear(self) -> int:
+        """Takes in some of the stream while nobody speaks to the worker; gives how many bytes, 0 at the end.
+
+        What is printed is lost where the pipes are full, and so is what comes for the wire: nothing was asked for.
+        """
+        data = b""
+        with suppress(ConnectionError):
+            data = super().recv(self._piece_bytes)
+        self.has_ended = not data
+        try:
+            with suppress(BlockingIOError):
+                self._sorted(data)
+        except BrokenStream as error:
+            self.problem = str(error)
+        return len(data)
+
+    def hear_out(self) -> None:
+        """Hears the relay's last words, within bounds: the connection's end, 1 MiB and 5 seconds."""
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        deadline, left = time.monotonic() + _FAREWELL_S, _FAREWELL_BYTES
+        while left > 0 and not (self.has_ended or self.problem or self.last_words == KILLED.decode()):
+            if not poll.poll(1000 * max(deadline - time.monotonic(), 0)):
+                break
+            left -= self.hear()
+
+    def discard(self) -> None:
+        """Closes everything, where nobody has taken the outputs."""
+        super().close()
+        self.close_pipes()
+
+    def close_pipes(self) -> None:
+        """Closes both ends of the pipes: the worker has its own."""
+        for read, write in self._pipes.values():
+            os.close(read)
+            os.close(write)
+        self._pipes = {}
 
     def close(self) -> None:
         """Closes the connection and our ends of the pipes."""
@@ -154,8 +205,8 @@ class AttachedSocket(socket.socket):
                 parts[STDERR].append(payload)
                 continue
             for kind, piece in self._relay.feed(payload):
-                if kind == END:
-                    self._last = (self._last + piece)[:_END_BYTES]
+                if kind in self._words:
+                    self._words[kind] = (self._words[kind] + piece)[:_WORDS_BYTES]
                 else:
                     parts[kind].append(piece)
         for kind, (_, write) in self._pipes.items():

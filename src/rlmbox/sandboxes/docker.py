@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import stat
-import tempfile
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,7 +29,9 @@ from rlmbox.sandboxes._docker_config import (
     seccomp_profile,
 )
 from rlmbox.sandboxes._docker_engine import DEFAULT_IMAGE
+from rlmbox.sandboxes._docker_relay import KILLED, WIRE_PATH
 from rlmbox.sandboxes._docker_stream import AttachedSocket
+from rlmbox.sandboxes._docker_wire import Door, Ends, agreed, private_folder, sweep
 from rlmbox.sandboxes._large_text import is_large
 from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
 from rlmbox.sandboxes.base import Host
@@ -46,7 +48,8 @@ class DockerSandbox(WorkerSandbox):
     nobody's, no capabilities, no way to gain any, at least 512 MB of memory and no swap, 50 processes and one
     CPU. Its kernel is gVisor's where the engine has `runsc`, and the host's behind a list of the system calls
     that Python needs otherwise, which `warning` then says. The context is mounted read-only; for an engine on another
-    machine it is sent.
+    machine it is sent. What the worker and the host say to each other does not pass the engine where the container can
+    reach a socket of ours.
 
     Args:
         image: An image with Python 3.11 or later as `python3`; nothing of rlmbox need be in it.
@@ -80,6 +83,11 @@ class DockerSandbox(WorkerSandbox):
     def runtime(self) -> str:
         """The engine's runtime that was used, once started, such as `runsc`; '' before."""
         return self._containers.runtime
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the worker that runs has a wire of its own, past the engine, which is quicker."""
+        return self._containers.is_direct
 
     async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
         """Starts a container and binds the context in it; see `Sandbox.start`."""
@@ -119,11 +127,17 @@ class _ContainerWall:
     def __init__(self, choice: _Choice) -> None:
         self._choice = choice
         self._survey: engine.Survey | None = None
+        self._refused: set[str] = set()
         self._container: _Container | None = None
         self.memory_bytes = CellLimits().memory_bytes
         self.text_bytes = 0
         self.warning: str | None = None
         self.runtime = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the last container's wire does not pass the engine."""
+        return self._container is not None and self._container.is_direct
 
     @property
     def ran_out_of_memory(self) -> bool:
@@ -145,21 +159,80 @@ class _ContainerWall:
             uid=_FIRST_UID + secrets.randbelow(_UIDS),
             memory_bytes=container_memory_bytes(self.memory_bytes, self.text_bytes),
             processes=PROCESSES,
-            context_file=None,
+            mounts={},
             seccomp="",
             labels=engine.labels(),
         )
-        with ExitStack() as undo:
+        with ExitStack() as undo, ExitStack() as failing:
             client = undo.enter_context(engine.connect(self._choice.engine_url))
             plan = self._fitted(plan, client)
-            number, wire, context = _running_with(client, plan, context_fd, undo, as_text=bool(self.text_bytes))
-            return _Container(client, number, wire, context, undo.pop_all())
+            files: dict[str, str] = {}
+            door = self._door(failing)
+            if door is not None:
+                files[WIRE_PATH] = door.path
+            copy = undo.enter_context(ExitStack())
+            if context_fd is not None and CONTEXT_PATH not in self._refused:
+                files[CONTEXT_PATH] = copy.enter_context(_shared(context_fd))
+            number, stream = self._running(client, plan, files, undo)
+            failing.callback(stream.discard)
+            ends = None if door is None else self._ends(stream, door)
+            if CONTEXT_PATH in self._refused:
+                copy.close()
+            context = self._place(context_fd)
+            failing.pop_all()
+            return _Container(client, number, stream, ends, context, undo.pop_all())
+
+    def _door(self, failing: ExitStack) -> Door | None:
+        """Opens a door for the container's first process, where that may be able to reach it."""
+        if sys.platform != "linux" or self.runtime == engine.STRONG_RUNTIME or WIRE_PATH in self._refused:
+            return None
+        try:
+            door = Door()
+        except OSError:  # no place for it; the engine can carry everything
+            return None
+        failing.callback(door.close)
+        return door
+
+    def _ends(self, stream: AttachedSocket, door: Door) -> Ends | None:
+        """Gives our ends of a wire past the engine, if the container could come for the others; closes the door."""
+        if WIRE_PATH in self._refused:
+            door.close()
+            return None
+        with engine.explained("the container's wire cannot be made"):
+            return agreed(stream, door)
+
+    def _place(self, context_fd: int | None) -> Mapping[str, Any]:
+        """Tells where the context is; without a file, one that is no `str` is read from the host, part by part."""
+        if context_fd is None:
+            return {}
+        if CONTEXT_PATH not in self._refused:
+            return {"path": CONTEXT_PATH}
+        return _sent(context_fd) if self.text_bytes else {}
+
+    def _running(
+        self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack
+    ) -> tuple[str, AttachedSocket]:
+        """Starts a container with these files mounted, but for those that the engine refuses: it may not see them."""
+        while True:
+            shown = {target: source for target, source in files.items() if target not in self._refused}
+            with ExitStack() as attempt:
+                try:
+                    number, stream = _running(client, replace(plan, mounts=shown), attempt)
+                except SandboxUnavailable as error:
+                    refused = {target for target, source in shown.items() if source in str(error)}
+                    if not refused:
+                        raise
+                    self._refused |= refused
+                else:
+                    undo.push(attempt.pop_all())
+                    return number, stream
 
     def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
         """Gives the plan for what the engine has, and keeps what is to be known of that."""
         if self._survey is None:
             self._survey = engine.survey(client)
             engine.sweep(client)
+            sweep()
         self.runtime = self._survey.runtime(self._choice.runtime)
         self.warning = self._survey.warning(self.runtime)
         gvisor = self.runtime == engine.STRONG_RUNTIME
@@ -178,7 +251,8 @@ class _Container:
     Args:
         client: The engine's.
         number: The container's.
-        wire: The connection to it.
+        stream: The connection to it through the engine.
+        ends: Our ends of a wire and pipes that do not pass the engine; None where the stream carries everything.
         context: Where the worker finds the context.
         undo: What frees everything.
     """
@@ -186,15 +260,21 @@ class _Container:
     has_language = False
 
     def __init__(
-        self, client: Any, number: str, wire: AttachedSocket, context: Mapping[str, Any], undo: ExitStack
+        self,
+        client: Any,
+        number: str,
+        stream: AttachedSocket,
+        ends: Ends | None,
+        context: Mapping[str, Any],
+        undo: ExitStack,
     ) -> None:
         self._client, self._number = client, number
-        self.wire: socket.socket = wire
-        self.outputs = wire.outputs
+        self._stream, self.is_direct = stream, ends is not None
+        self.wire: socket.socket = stream if ends is None else ends.wire
+        self.outputs = stream.outputs if ends is None else ends.outputs
         self.context = context
         self._undo = undo
         self.ran_out_of_memory = False
-        self._stream = wire
 
     def ease(self) -> None:
         """Does nothing: nobody here may change the limits of a container's process."""
@@ -202,7 +282,7 @@ class _Container:
     def kill(self) -> None:
         """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
         with suppress(OSError):
-            self._stream.shutdown(socket.SHUT_RDWR)
+            self._stream.shutdown(socket.SHUT_WR if self.is_direct else socket.SHUT_RDWR)
 
     async def reap(self) -> str:
         """Removes the container and frees what it had; see `WorkerProcess.reap`."""
@@ -210,9 +290,12 @@ class _Container:
 
     def _reap(self) -> str:
         with self._undo:
+            if self.is_direct:
+                self._undo.callback(self._stream.close)
+                self._stream.hear_out()
             if self._stream.problem:
                 return f"it broke the protocol: {self._stream.problem}"
-            if not self._stream.has_ended:
+            if not self._stream.has_ended or self._stream.last_words == KILLED.decode():
                 return "it was killed"
             ending = engine.Ending.of(self._stream.last_words, engine.end_state(self._client, self._number))
             self.ran_out_of_memory = ending.for_memory
@@ -223,38 +306,14 @@ def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, At
     """Creates, attaches to and starts a container; gives its number and the connection."""
     number = engine.create(client, container_config(plan))
     undo.callback(engine.remove, client, number)
-    wire = engine.attach(client, number)
+    stream = engine.attach(client, number)
     try:
         with engine.explained("the container cannot be started"):
             client.start(number)
     except BaseException:
-        for fd in wire.outputs:
-            os.close(fd)
-        wire.close()
+        stream.discard()
         raise
-    return number, wire
-
-
-def _running_with(
-    client: Any, plan: ContainerPlan, context_fd: int | None, undo: ExitStack, *, as_text: bool
-) -> tuple[str, AttachedSocket, Mapping[str, Any]]:
-    """Does the same with the context mounted; where the engine does not see this machine's files, a text is sent.
-
-    A context that is no `str` in the container is then read from the host, part by part.
-    """
-    if context_fd is None:
-        return *_running(client, plan, undo), {}
-    with ExitStack() as attempt:
-        path = attempt.enter_context(_shared(context_fd))
-        try:
-            number, wire = _running(client, replace(plan, context_file=path), attempt)
-        except SandboxUnavailable as error:
-            if path not in str(error):
-                raise
-        else:
-            undo.push(attempt.pop_all())
-            return number, wire, {"path": CONTEXT_PATH}
-    return *_running(client, plan, undo), _sent(context_fd) if as_text else {}
+    return number, stream
 
 
 def _sent(fd: int) -> dict[str, Any]:
@@ -273,8 +332,8 @@ def _shared(fd: int) -> Iterator[str]:
     if own is not None:
         yield own
         return
-    with tempfile.TemporaryDirectory(prefix="rlmbox-docker-") as directory:
-        path = Path(directory, "context")
+    with private_folder() as folder:
+        path = folder / "context"
         with path.open("wb") as copy:
             at = 0
             while piece := os.pread(fd, _COPY_BYTES, at):
