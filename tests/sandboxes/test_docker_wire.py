@@ -206,15 +206,6 @@ def test_descriptors_that_the_worker_sends_are_not_taken() -> None:
         assert open_descriptors() == before
 
 
-def test_an_urgent_message_of_the_worker_is_read_like_any_other() -> None:
-    worker = "import _socket, sys\n_socket.socket(fileno=int(sys.argv[1])).send(b'urgent', _socket.MSG_OOB)"
-    with direct(worker) as (_, ends):
-        came = b""
-        while piece := ends.wire.recv(100):
-            came += piece
-        assert came == b"urgent"
-
-
 def test_the_worker_has_the_wire_and_two_pipes_and_nothing_else() -> None:
     worker = """
     import os, sys

@@ -70,6 +70,15 @@ async def test_a_call_number_cannot_be_used_twice() -> None:
     assert "number of a call again" in (await lost(script, ECHO)).message
 
 
+async def test_an_urgent_byte_is_a_byte_of_the_wire_like_any_other() -> None:
+    def script(worker: Attacker) -> None:
+        worker.wire.send(b"x", socket.MSG_OOB)
+        worker.send(frame(DONE))
+        worker.stay()
+
+    assert "announced a frame of" in (await lost(script)).message
+
+
 async def test_a_cell_cannot_end_while_a_call_is_under_way() -> None:
     ended = []
 

@@ -175,8 +175,6 @@ def _made(theirs: ExitStack) -> tuple[Ends, tuple[int, int, int]]:
         theirs.enter_context(wire)
         with suppress(OSError):  # no reader of the wire takes descriptors; a kernel that can refuses them at once
             ours.setsockopt(socket.SOL_SOCKET, _PASS_RIGHTS, 0)
-        with suppress(OSError):  # or the byte of an urgent message would wake us and never be counted
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         reads, writes = [], []
         for _ in range(2):
             read, write = os.pipe()

@@ -77,6 +77,8 @@ class Wire:
 
     def __init__(self, wire: socket.socket, outputs: Sequence[int], limits: CellLimits, inbox: Inbox) -> None:
         wire.setblocking(False)
+        with suppress(OSError):  # or an urgent byte would wake us and never be counted
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._wire = wire
         self._fd = wire.fileno()
         self._inbox = inbox

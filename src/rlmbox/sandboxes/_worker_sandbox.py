@@ -224,10 +224,10 @@ class WorkerSandbox:
         frame = self._start_frame({**source, **process.context}, language)
         lost = await self._link.open(frame, _START_TIMEOUT_S)
         if lost is not None:
-            stderr = self._link.printed()[-1].text()[-2000:]
+            said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # of a traceback its last line
             with anyio.CancelScope(shield=True):
                 how = await self._bury()
-            raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {stderr}".strip())
+            raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {said}".strip())
 
     async def _bury(self) -> str:
         """Kills and reaps the worker, if there is one, and says how it ended."""
