@@ -82,7 +82,7 @@ def descendants(pid: int) -> set[int]:
 
 def container_processes() -> set[int]:
     """Gives the first processes of this process's containers and those below them."""
-    from rlmbox.sandboxes import _docker_engine as engine
+    from rlmbox.sandboxes.docker import _engine as engine
 
     with engine.connect(None) as client:
         found = client.containers(filters={"label": [f"{engine.OWNER_LABEL}={engine.labels()[engine.OWNER_LABEL]}"]})

@@ -27,11 +27,11 @@ from rlmbox import Context
 from rlmbox.config import sandbox_from
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _jail_host
-from rlmbox.sandboxes._monty_pool import new_session
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
+from rlmbox.sandboxes.jail import _host
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.monty._pool import new_session
 from rlmbox.types import Cell, CellLimits
 
 Make = Callable[[], Sandbox]
@@ -216,7 +216,7 @@ async def cold_start(make: Make) -> list[Figure]:
     async def unprepared() -> float:
         await pool_is_full()
         async with AsyncExitStack() as stack:
-            for _ in range(_jail_host.SPARES):
+            for _ in range(_host.SPARES):
                 await stack.enter_async_context(session(make))
             began = time.perf_counter()
             await stack.enter_async_context(session(make))
@@ -296,7 +296,7 @@ async def pool_is_full() -> None:
     """Waits until there are the nursery and its spares, or for five seconds where there is more than that."""
     for _ in range(50):
         await asyncio.sleep(0.1)
-        if len(jail_processes()) == 1 + _jail_host.SPARES:
+        if len(jail_processes()) == 1 + _host.SPARES:
             return
 
 

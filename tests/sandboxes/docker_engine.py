@@ -4,8 +4,8 @@ from functools import cache
 from pathlib import Path
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _docker_engine as engine
-from rlmbox.sandboxes._docker_wire import Door
+from rlmbox.sandboxes.docker import _engine as engine
+from rlmbox.sandboxes.docker._wire import Door
 
 RELAYED = " relayed"
 """Ends the name of a way in which a runtime that could do without has everything pass the engine."""

@@ -59,7 +59,7 @@ def pid_of(sandbox: JailSandbox) -> int:
 
 
 def nursery_pid() -> int:
-    found = [pid for pid in children_of(os.getpid()) if "_jail_nursery" in Path(f"/proc/{pid}/cmdline").read_text()]
+    found = [pid for pid in children_of(os.getpid()) if "jail._nursery" in Path(f"/proc/{pid}/cmdline").read_text()]
     assert len(found) == 1, found
     return found[0]
 

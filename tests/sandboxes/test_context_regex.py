@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes import _context_regex as regex
+from rlmbox.sandboxes.worker import _context_regex as regex
 
 ATOMS = ("a", "b", "\\n", ".", "\\s", "\\w", "[^a]", "[ab]", "é", "^", "$", "\\b", "\\B", "\\Z", "(?i:É)", "(?s:.)")
 

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _docker_engine as engine
-from rlmbox.sandboxes import _docker_wire, docker_image
-from rlmbox.sandboxes import docker as module
-from rlmbox.sandboxes._docker_config import (
+from rlmbox.sandboxes.docker import DockerSandbox, _wire
+from rlmbox.sandboxes.docker import _engine as engine
+from rlmbox.sandboxes.docker import _sandbox as module
+from rlmbox.sandboxes.docker import image as docker_image
+from rlmbox.sandboxes.docker._config import (
     CONTEXT_PATH,
     MEMORY_BYTES,
     TMP_BYTES,
@@ -33,7 +34,6 @@ from rlmbox.sandboxes._docker_config import (
     container_memory_bytes,
     seccomp_profile,
 )
-from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.types import Cell, CellLimits, HostFunction
 from sandboxes.docker_engine import RELAYED, ShutDoor, is_podman, runtimes, ways, why_no_docker
 from sandboxes.local_repl import is_running, open_descriptors
@@ -692,7 +692,7 @@ async def test_where_no_socket_can_be_made_the_engine_carries_everything(monkeyp
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(_docker_wire.socket.socket, "bind", refuse)
+    monkeypatch.setattr(_wire.socket.socket, "bind", refuse)
     async with docker("runc") as repl:
         assert not repl.sandbox.is_direct
         assert await repl.value("40 + 2") == 42
@@ -719,7 +719,7 @@ async def test_a_missing_image_is_told_with_the_command_that_makes_it() -> None:
 async def test_a_missing_default_image_is_told_with_the_command_that_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "DEFAULT_IMAGE", "no-such-image:1")
     told = await unavailable(DockerSandbox("no-such-image:1"))
-    assert "`python -m rlmbox.sandboxes.docker_image --from-host`" in told
+    assert "`python -m rlmbox.sandboxes.docker.image --from-host`" in told
 
 
 @needs_engine

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes import _docker_relay
-from rlmbox.sandboxes._docker_relay import END, RELAYED, STDERR, STDOUT, WAY, WIRE
-from rlmbox.sandboxes._docker_stream import AttachedSocket, BrokenStream, Frames
+from rlmbox.sandboxes.docker import _relay
+from rlmbox.sandboxes.docker._relay import END, RELAYED, STDERR, STDOUT, WAY, WIRE
+from rlmbox.sandboxes.docker._stream import AttachedSocket, BrokenStream, Frames
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="descriptors of pipes and sockets are POSIX's")
 
@@ -179,7 +179,7 @@ def test_the_end_of_the_connection_is_seen() -> None:
 
 def relayed(worker: str, sent: bytes = b"", *, close: bool = False) -> tuple[dict[int, bytes], bytes, int]:
     """Runs a program behind the relay; gives what came of each kind, the order of kinds, and the exit status."""
-    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", getsource(_docker_relay), textwrap.dedent(worker)]
+    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", getsource(_relay), textwrap.dedent(worker)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"SECRET": "x"})
     assert process.stdin is not None
     assert process.stdout is not None

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _docker_relay, _docker_stream, _docker_wire
-from rlmbox.sandboxes._docker_relay import DIRECT, END, RELAYED, STDERR, STDOUT, WAY, WIRE, WIRE_PATH
-from rlmbox.sandboxes._docker_stream import AttachedSocket
-from rlmbox.sandboxes._docker_wire import Door, Ends, agreed, private_folder, sweep
+from rlmbox.sandboxes.docker import _relay, _stream, _wire
+from rlmbox.sandboxes.docker._relay import DIRECT, END, RELAYED, STDERR, STDOUT, WAY, WIRE, WIRE_PATH
+from rlmbox.sandboxes.docker._stream import AttachedSocket
+from rlmbox.sandboxes.docker._wire import Door, Ends, agreed, private_folder, sweep
 from sandboxes.local_repl import open_descriptors
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an engine runs in a virtual machine")
@@ -50,7 +50,7 @@ class Container:
     """A relay that runs on this side of all walls, and an engine that passes on what it says."""
 
     def __init__(self, worker: str, path: str) -> None:
-        source = getsource(_docker_relay).replace(f'"{WIRE_PATH}"', repr(path))
+        source = getsource(_relay).replace(f'"{WIRE_PATH}"', repr(path))
         assert path in source
         command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", source, textwrap.dedent(worker)]
         self._engine, theirs = socket.socketpair()
@@ -338,7 +338,7 @@ def test_a_connection_that_is_none_of_ours_is_left_to_its_reader(door: Door) -> 
     with engine() as (ours, stream):
         ours.sendall(b"HTTP/1.1 500 Internal Server Error")
         assert agreed(stream, door) is None
-        with pytest.raises(_docker_stream.BrokenStream):
+        with pytest.raises(_stream.BrokenStream):
             stream.recv(10)
 
 
@@ -359,7 +359,7 @@ def test_who_was_handed_a_wire_and_says_otherwise_has_none(door: Door) -> None:
 
 
 def test_a_relay_that_says_nothing_is_given_up(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_docker_wire, "_START_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(_wire, "_START_TIMEOUT_S", 0.2)
     with engine() as (ours, stream):
         ours.sendall(frame(1, frame(WAY, b"neither")) + frame(2, b"x" * 100_000))
         with pytest.raises(SandboxUnavailable, match="said nothing"):
@@ -368,12 +368,12 @@ def test_a_relay_that_says_nothing_is_given_up(door: Door, monkeypatch: pytest.M
 
 
 def test_last_words_are_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_docker_stream, "_FAREWELL_S", 0.2)
+    monkeypatch.setattr(_stream, "_FAREWELL_S", 0.2)
     with engine() as (_, stream):
         stream.hear_out()
         assert not stream.has_ended
-    monkeypatch.setattr(_docker_stream, "_FAREWELL_S", 60.0)
-    monkeypatch.setattr(_docker_stream, "_FAREWELL_BYTES", 1000)
+    monkeypatch.setattr(_stream, "_FAREWELL_S", 60.0)
+    monkeypatch.setattr(_stream, "_FAREWELL_BYTES", 1000)
     with engine() as (ours, stream):
         ours.sendall(frame(1, frame(STDOUT, b"x" * 5000) + frame(STDERR, b"x") + frame(WIRE, b"x")))
         stream.hear_out()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes._frames import Done, FrameLimits, Inbox, Violation, encode
+from rlmbox.sandboxes.worker._frames import Done, FrameLimits, Inbox, Violation, encode
 from sandboxes.wire import DONE, ECHO, Attacker, call, frame, lost, meet, raw
 
 HOSTILE = {

@@ -14,14 +14,13 @@ import pytest
 
 from rlmbox.context import Context, cache, opening
 from rlmbox.errors import ConfigError, SandboxUnavailable
-from rlmbox.sandboxes import _cgroups, _jail_host, _jail_plan
-from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.sandboxes.jail import JailSandbox, _cgroups, _host, _plan
 from rlmbox.types import Cell
 from sandboxes.jail_here import LIMITS, children_of, gone, jail, nursery_pid, pid_of, run, value, why_no_jail
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
-SOURCE = Path(_jail_plan.__file__).parents[2]
+SOURCE = Path(_plan.__file__).parents[3]
 
 
 def _status(pid: int, field: str) -> str:
@@ -218,11 +217,11 @@ def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may()
 
 _CHANNEL_NINE = """
 import os
-from rlmbox.sandboxes import _jail_host, _jail_plan
-plan = _jail_plan.plan_for(())
+from rlmbox.sandboxes.jail import _host, _plan
+plan = _plan.plan_for(())
 while os.dup(0) < 7:
     pass
-print(_jail_host.Nursery(lambda: plan).admit(None).pid > 0)
+print(_host.Nursery(lambda: plan).admit(None).pid > 0)
 """
 
 
@@ -258,7 +257,7 @@ async def test_nothing_outlives_a_host_that_is_killed() -> None:
     try:
         pid = json.loads(host.stdout.readline())
         nursery = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        assert "_jail_nursery" in Path(f"/proc/{nursery}/cmdline").read_text()
+        assert "jail._nursery" in Path(f"/proc/{nursery}/cmdline").read_text()
     finally:
         host.kill()
         host.wait()
@@ -269,7 +268,7 @@ async def test_nothing_outlives_a_host_that_is_killed() -> None:
 async def test_closing_the_nurseries_ends_all_and_the_next_jail_makes_a_new_one() -> None:
     async with jail():
         nursery = nursery_pid()
-    _jail_host.close_nurseries()
+    _host.close_nurseries()
     assert await gone({nursery}) == set()
     async with jail() as sandbox:
         assert await value(sandbox, "1 + 1") == 2
@@ -284,7 +283,7 @@ async def test_a_package_that_is_named_can_be_imported_and_others_cannot() -> No
         assert (await run(sandbox, "import anyio")).error.type == "ModuleNotFoundError"
         assert (await run(sandbox, "open('/usr/lib/packages/re2/x', 'w')")).error.type in ("OSError", "PermissionError")
         assert "google-re2" in sandbox.notes[-1]
-    _jail_host.close_nurseries()
+    _host.close_nurseries()
 
 
 async def test_without_packages_none_is_there() -> None:
@@ -349,7 +348,7 @@ async def test_a_control_group_holds_the_jail_and_is_gone_afterwards() -> None:
 
 async def test_a_control_group_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = _cgroups.CgroupPlace(2, {}, "nobody delegated one")
-    monkeypatch.setattr("rlmbox.sandboxes.jail._cgroup_place", lambda: nowhere)
+    monkeypatch.setattr("rlmbox.sandboxes.jail._sandbox._cgroup_place", lambda: nowhere)
     assert "no cgroup: nobody delegated one" in JailSandbox.walls()
     with pytest.raises(SandboxUnavailable, match="nobody delegated one"):
         await JailSandbox(control_group=True).start(LIMITS, Context.from_text("x"), {})
@@ -362,8 +361,8 @@ async def test_another_machine_or_system_is_told_what_to_use(monkeypatch: pytest
 
 
 async def test_where_the_kernel_refuses_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    _jail_host.close_nurseries()
-    monkeypatch.setattr(_jail_plan, "plan_for", lambda _: _jail_plan.Plan((("/nowhere", "/x"),), (), ()))
+    _host.close_nurseries()
+    monkeypatch.setattr(_plan, "plan_for", lambda _: _plan.Plan((("/nowhere", "/x"),), (), ()))
     with pytest.raises(SandboxUnavailable, match=r"no jail can be built here: .*No such file.*use `monty`"):
         await JailSandbox().start(LIMITS, Context.from_text("x"), {})
     monkeypatch.undo()

@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlmbox.context import Context, cache, opening
-from rlmbox.sandboxes import _large_text, _monty_large, _worker_sandbox
+from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
-from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.monty import MontySandbox, _large
+from rlmbox.sandboxes.worker import _sandbox
 from rlmbox.types import Cell, CellLimits
 from sandboxes.jail_here import why_no_jail
 
@@ -143,15 +144,15 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has a short text read in as many pieces as a long one."""
     for name, size in {"_PIECE_BYTES": 4, "_BLOCK_BYTES": 8, "_BATCH_CHARS": 4}.items():
         monkeypatch.setattr(_large_text, name, size)
-    sources = dict(_worker_sandbox._text_sources())
+    sources = dict(_sandbox._text_sources())
     sources["_context_text"] = _shrunk(
         sources["_context_text"],
         {"PIECE_CHARS = 1 << 18": "PIECE_CHARS = 3", "ASKED_CHARS = 1 << 20": "ASKED_CHARS = 7"},
     )
     sources["_context_regex"] = _shrunk(sources["_context_regex"], {"WINDOW_CHARS = 1 << 20": "WINDOW_CHARS = 5"})
-    monkeypatch.setattr(_worker_sandbox, "_text_sources", lambda: sources)
-    functions = _shrunk(_monty_large._source(), {"1000000": "8", "100000": "5"})
-    monkeypatch.setattr(_monty_large, "_source", lambda: functions)
+    monkeypatch.setattr(_sandbox, "_text_sources", lambda: sources)
+    functions = _shrunk(_large._source(), {"1000000": "8", "100000": "5"})
+    monkeypatch.setattr(_large, "_source", lambda: functions)
 
 
 @pytest.fixture

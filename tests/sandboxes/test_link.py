@@ -14,9 +14,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from rlmbox.sandboxes import _link
-from rlmbox.sandboxes._frames import Done, FrameLimits
-from rlmbox.sandboxes._link import Link, Lost
+from rlmbox.sandboxes.worker import _link
+from rlmbox.sandboxes.worker._frames import Done, FrameLimits
+from rlmbox.sandboxes.worker._link import Link, Lost
 from rlmbox.types import HostFunction
 from sandboxes.wire import DONE, ECHO, LIMITS, Attacker, call, frame, lost, meet
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic_monty import CollectString, Monty, MontyComplete, MontyError, NameLookupSnapshot
 
 from rlmbox.errors import SandboxError
-from rlmbox.sandboxes.monty_modules import HOST_FUNCTIONS, MODULES, NOTES, imported, instance_name, module_source
+from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, NOTES, imported, instance_name, module_source
 
 HOST = {function.name: function.call for function in HOST_FUNCTIONS}
 MIB = 1024 * 1024

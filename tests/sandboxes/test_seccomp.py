@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes import _jail_child, _seccomp
+from rlmbox.sandboxes.jail import _child, _seccomp
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -142,7 +142,7 @@ def test_every_filter_fits_the_kernels_limit() -> None:
 
 
 def test_what_a_filter_still_lets_a_jail_receive_from_is_no_descriptor_that_a_cell_can_have() -> None:
-    assert _seccomp.GATE_FD >= _jail_child.OPEN_FILES
+    assert _seccomp.GATE_FD >= _child.OPEN_FILES
 
 
 def test_there_is_no_filter_for_an_unknown_machine() -> None:

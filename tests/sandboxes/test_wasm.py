@@ -17,9 +17,9 @@ import pytest
 from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes import _wasm_cache
-from rlmbox.sandboxes._seccomp import MACHINES
-from rlmbox.sandboxes.wasm import _PREPARE, WasmSandbox, prepare
+from rlmbox.sandboxes.jail._seccomp import MACHINES
+from rlmbox.sandboxes.wasm import WasmSandbox, _cache, prepare
+from rlmbox.sandboxes.wasm._sandbox import _PREPARE
 from rlmbox.types import CellLimits, HostFunction
 from sandboxes.local_repl import is_running, open_descriptors, wait_for_end
 from sandboxes.repl import Repl, children_of
@@ -369,8 +369,8 @@ def test_the_name_chooses_it() -> None:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wasm_cache, "find_spec", lambda name: None)
-    _wasm_cache.artifacts.cache_clear()
+    monkeypatch.setattr(_cache, "find_spec", lambda name: None)
+    _cache.artifacts.cache_clear()
 
 
 async def test_a_missing_extra_is_told_with_its_remedy(absent: None) -> None:
@@ -382,7 +382,7 @@ async def test_a_missing_extra_is_told_with_its_remedy(absent: None) -> None:
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache of another user's directory, with something in it that looks right."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    found = _wasm_cache.artifacts()
+    found = _cache.artifacts()
     folder = tmp_path / "rlmbox" / "wasm" / found.key
     (folder / "lib").mkdir(parents=True)
     for path in (tmp_path / "rlmbox", tmp_path / "rlmbox" / "wasm", folder, folder / "lib"):
@@ -428,7 +428,7 @@ async def test_a_compilation_that_fails_is_told(
 @needs_extra
 async def test_a_guest_that_is_not_what_its_package_says_is_not_compiled(cache: Path) -> None:
     (cache / "done.json").unlink()
-    config = dict(_wasm_cache.preparation(_wasm_cache.artifacts()))
+    config = dict(_cache.preparation(_cache.artifacts()))
     config["digests"] = dict.fromkeys(config["digests"], "0" * 64)
     command = [sys.executable, "-I", "-S", str(_PREPARE), json.dumps(config)]
     done = await anyio.run_process(command, check=False, env={})

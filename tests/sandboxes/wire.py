@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from rlmbox.sandboxes._frames import Done, FrameLimits
-from rlmbox.sandboxes._link import Link, Lost
+from rlmbox.sandboxes.worker._frames import Done, FrameLimits
+from rlmbox.sandboxes.worker._link import Link, Lost
 from rlmbox.types import CellLimits, HostFunction
 
 LIMITS = CellLimits(output_chars=1000, output_flood_bytes=100_000)

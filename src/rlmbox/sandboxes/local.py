@@ -14,9 +14,9 @@ from pathlib import Path
 import anyio.to_thread
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
-from rlmbox.sandboxes import _worker
-from rlmbox.sandboxes._child import Child
-from rlmbox.sandboxes._worker_sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker import _worker
+from rlmbox.sandboxes.worker._child import Child
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 
 _EXPLANATION = (
     "LocalSandbox does not isolate: code that a model writes can read, change and send whatever you can. "

@@ -1,0 +1,359 @@
+"""`docker`: cells run in a container that has nothing but a Python, no network and no rights."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes._large_text import is_large
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.docker import _engine as engine
+from rlmbox.sandboxes.docker._config import (
+    CONTEXT_PATH,
+    GVISOR_THREADS,
+    PROCESSES,
+    TMP_FILES,
+    ContainerPlan,
+    container_config,
+    container_memory_bytes,
+    seccomp_profile,
+)
+from rlmbox.sandboxes.docker._engine import DEFAULT_IMAGE
+from rlmbox.sandboxes.docker._relay import KILLED, WIRE_PATH
+from rlmbox.sandboxes.docker._stream import AttachedSocket
+from rlmbox.sandboxes.docker._wire import Door, Ends, agreed, private_folder, sweep
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.types import Cell, CellError, CellLimits, Execution
+
+_FIRST_UID, _UIDS = 10_001, 50_000
+_COPY_BYTES = 1 << 20
+
+
+class DockerSandbox(WorkerSandbox):
+    """Runs cells in a container of its own, by Docker or by Podman's service.
+
+    The container has no network, a read-only root, 64 MB of /tmp that cannot be executed from, a user that is
+    nobody's, no capabilities, no way to gain any, at least 512 MB of memory and no swap, 50 processes and one
+    CPU. Its kernel is gVisor's where the engine has `runsc`, and the host's behind a list of the system calls
+    that Python needs otherwise, which `warning` then says. The context is mounted read-only; for an engine on another
+    machine it is sent. What the worker and the host say to each other does not pass the engine where the container can
+    reach a socket of ours.
+
+    Args:
+        image: An image with Python 3.11 or later as `python3`; nothing of rlmbox need be in it.
+        engine_url: The engine's address, such as `unix:///run/docker.sock`; None takes DOCKER_HOST, or the first
+            engine that listens in one of the known places.
+        runtime: The engine's runtime to use, such as `runc`; None takes `runsc` where there is one.
+        package_paths: Directories of the image that imports search after the standard library, such as
+            `/usr/local/lib/python3.13/site-packages`.
+    """
+
+    name = "docker"
+    notes = NOTES
+
+    def __init__(
+        self,
+        image: str = DEFAULT_IMAGE,
+        *,
+        engine_url: str | None = None,
+        runtime: str | None = None,
+        package_paths: Sequence[str | Path] = (),
+    ) -> None:
+        self._containers = _ContainerWall(_Choice(image, engine_url, runtime))
+        super().__init__(self._containers, package_paths)
+
+    @property
+    def warning(self) -> str | None:
+        """In what the wall is weaker than it could be, once started; None when it is not."""
+        return self._containers.warning
+
+    @property
+    def runtime(self) -> str:
+        """The engine's runtime that was used, once started, such as `runsc`; '' before."""
+        return self._containers.runtime
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the worker that runs has a wire of its own, past the engine, which is quicker."""
+        return self._containers.is_direct
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Starts a container and binds the context in it; see `Sandbox.start`."""
+        self._containers.memory_bytes = limits.memory_bytes
+        self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
+        await super().start(limits, context, host, query=query)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Runs a cell; see `Sandbox.execute`."""
+        execution = await super().execute(cell)
+        if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
+            return execution
+        message = f"the cell's processes needed more than the container's memory: {(execution.error or _NONE).message}"
+        error = CellError("MemoryExceeded", message, f"MemoryExceeded: {message}")
+        return replace(execution, outcome="memory", error=error)
+
+
+_NONE = CellError("SandboxCrashed", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What the user asked for; see `DockerSandbox`."""
+
+    image: str
+    engine_url: str | None
+    runtime: str | None
+
+
+class _ContainerWall:
+    """Launches workers in containers, one after the other.
+
+    Args:
+        choice: What the user asked for.
+    """
+
+    def __init__(self, choice: _Choice) -> None:
+        self._choice = choice
+        self._survey: engine.Survey | None = None
+        self._refused: set[str] = set()
+        self._container: _Container | None = None
+        self.memory_bytes = CellLimits().memory_bytes
+        self.text_bytes = 0
+        self.warning: str | None = None
+        self.runtime = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the last container's wire does not pass the engine."""
+        return self._container is not None and self._container.is_direct
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether the last container ended for that."""
+        return self._container is not None and self._container.ran_out_of_memory
+
+    async def launch(self, context_fd: int | None) -> _Container:
+        """Launches a worker; see `Wall.launch`."""
+        if os.name != "posix":
+            raise SandboxUnavailable("DockerSandbox needs Linux or macOS; use `monty`")
+        self._container = await anyio.to_thread.run_sync(self._launch, context_fd)
+        return self._container
+
+    def _launch(self, context_fd: int | None) -> _Container:
+        plan = ContainerPlan(
+            image=self._choice.image,
+            runtime=None,
+            # One number for all would let one container use up what the kernel grants to a user.
+            uid=_FIRST_UID + secrets.randbelow(_UIDS),
+            memory_bytes=container_memory_bytes(self.memory_bytes, self.text_bytes),
+            processes=PROCESSES,
+            mounts={},
+            seccomp="",
+            labels=engine.labels(),
+        )
+        with ExitStack() as undo, ExitStack() as failing:
+            client = undo.enter_context(engine.connect(self._choice.engine_url))
+            plan = self._fitted(plan, client)
+            files: dict[str, str] = {}
+            door = self._door(failing)
+            if door is not None:
+                files[WIRE_PATH] = door.path
+            copy = undo.enter_context(ExitStack())
+            if context_fd is not None and CONTEXT_PATH not in self._refused:
+                files[CONTEXT_PATH] = copy.enter_context(_shared(context_fd))
+            number, stream = self._running(client, plan, files, undo)
+            failing.callback(stream.discard)
+            ends = None if door is None else self._ends(stream, door)
+            if CONTEXT_PATH in self._refused:
+                copy.close()
+            context = self._place(context_fd)
+            failing.pop_all()
+            return _Container(client, number, stream, ends, context, undo.pop_all())
+
+    def _door(self, failing: ExitStack) -> Door | None:
+        """Opens a door for the container's first process, where that may be able to reach it."""
+        if sys.platform != "linux" or self.runtime == engine.STRONG_RUNTIME or WIRE_PATH in self._refused:
+            return None
+        try:
+            door = Door()
+        except OSError:  # no place for it; the engine can carry everything
+            return None
+        failing.callback(door.close)
+        return door
+
+    def _ends(self, stream: AttachedSocket, door: Door) -> Ends | None:
+        """Gives our ends of a wire past the engine, if the container could come for the others; closes the door."""
+        if WIRE_PATH in self._refused:
+            door.close()
+            return None
+        with engine.explained("the container's wire cannot be made"):
+            return agreed(stream, door)
+
+    def _place(self, context_fd: int | None) -> Mapping[str, Any]:
+        """Tells where the context is; without a file, one that is no `str` is read from the host, part by part."""
+        if context_fd is None:
+            return {}
+        if CONTEXT_PATH not in self._refused:
+            return {"path": CONTEXT_PATH}
+        return _sent(context_fd) if self.text_bytes else {}
+
+    def _running(
+        self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack
+    ) -> tuple[str, AttachedSocket]:
+        """Starts a container with these files mounted, but for those that the engine refuses: it may not see them."""
+        while True:
+            shown = {target: source for target, source in files.items() if target not in self._refused}
+            with ExitStack() as attempt:
+                try:
+                    number, stream = _running(client, replace(plan, mounts=shown), attempt)
+                except SandboxUnavailable as error:
+                    refused = {target for target, source in shown.items() if source in str(error)}
+                    if not refused:
+                        raise
+                    self._refused |= refused
+                else:
+                    undo.push(attempt.pop_all())
+                    return number, stream
+
+    def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
+        """Gives the plan for what the engine has, and keeps what is to be known of that."""
+        if self._survey is None:
+            self._survey = engine.survey(client)
+            engine.sweep(client)
+            sweep()
+        self.runtime = self._survey.runtime(self._choice.runtime)
+        self.warning = self._survey.warning(self.runtime)
+        gvisor = self.runtime == engine.STRONG_RUNTIME
+        return replace(
+            plan,
+            seccomp=seccomp_profile(as_path=self._survey.reads_files, for_gvisor=gvisor),
+            tmp_files=None if self._survey.reads_files else TMP_FILES,  # Podman knows no such option
+            runtime=None if self.runtime == self._survey.default_runtime else self.runtime,
+            processes=PROCESSES + (GVISOR_THREADS if gvisor else 0),
+        )
+
+
+class _Container:
+    """A worker in a running container.
+
+    Args:
+        client: The engine's.
+        number: The container's.
+        stream: The connection to it through the engine.
+        ends: Our ends of a wire and pipes that do not pass the engine; None where the stream carries everything.
+        context: Where the worker finds the context.
+        undo: What frees everything.
+    """
+
+    has_language = False
+
+    def __init__(
+        self,
+        client: Any,
+        number: str,
+        stream: AttachedSocket,
+        ends: Ends | None,
+        context: Mapping[str, Any],
+        undo: ExitStack,
+    ) -> None:
+        self._client, self._number = client, number
+        self._stream, self.is_direct = stream, ends is not None
+        self.wire: socket.socket = stream if ends is None else ends.wire
+        self.outputs = stream.outputs if ends is None else ends.outputs
+        self.context = context
+        self._undo = undo
+        self.ran_out_of_memory = False
+
+    def ease(self) -> None:
+        """Does nothing: nobody here may change the limits of a container's process."""
+
+    def kill(self) -> None:
+        """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
+        with suppress(OSError):
+            self._stream.shutdown(socket.SHUT_WR if self.is_direct else socket.SHUT_RDWR)
+
+    async def reap(self) -> str:
+        """Removes the container and frees what it had; see `WorkerProcess.reap`."""
+        return await anyio.to_thread.run_sync(self._reap)
+
+    def _reap(self) -> str:
+        with self._undo:
+            if self.is_direct:
+                self._undo.callback(self._stream.close)
+                self._stream.hear_out()
+            if self._stream.problem:
+                return f"it broke the protocol: {self._stream.problem}"
+            if not self._stream.has_ended or self._stream.last_words == KILLED.decode():
+                return "it was killed"
+            ending = engine.Ending.of(self._stream.last_words, engine.end_state(self._client, self._number))
+            self.ran_out_of_memory = ending.for_memory
+            return ending.how
+
+
+def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, AttachedSocket]:
+    """Creates, attaches to and starts a container; gives its number and the connection."""
+    number = engine.create(client, container_config(plan))
+    undo.callback(engine.remove, client, number)
+    stream = engine.attach(client, number)
+    try:
+        with engine.explained("the container cannot be started"):
+            client.start(number)
+    except BaseException:
+        stream.discard()
+        raise
+    return number, stream
+
+
+def _sent(fd: int) -> dict[str, Any]:
+    """Tells a worker the context."""
+    return {"text": os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogatepass")}
+
+
+@contextmanager
+def _shared(fd: int) -> Iterator[str]:
+    """Gives the path of a file that any user can read where it is mounted: the file itself, or a copy.
+
+    A copy lies where no other user can reach it. The file itself is taken where its name can stand for nothing else,
+    since the engine may read files that we may not.
+    """
+    own = _path_of(fd)
+    if own is not None:
+        yield own
+        return
+    with private_folder() as folder:
+        path = folder / "context"
+        with path.open("wb") as copy:
+            at = 0
+            while piece := os.pread(fd, _COPY_BYTES, at):
+                copy.write(piece)
+                at += len(piece)
+        path.chmod(0o444)
+        yield str(path)
+
+
+def _path_of(fd: int) -> str | None:
+    """Gives the path of a file that everybody may read, if only we or root could put another in its place."""
+    ours = (0, os.geteuid())
+    status = os.fstat(fd)
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        named = path.lstat()
+        folders = [folder.stat() for folder in path.parents]
+    except OSError:  # no such file any more, or not Linux
+        return None
+    # In a folder with the sticky bit, such as /tmp, others can make files but not replace ours.
+    closed = all(f.st_uid in ours and (not f.st_mode & 0o022 or f.st_mode & stat.S_ISVTX) for f in folders)
+    same = (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
+    return str(path) if closed and same and named.st_uid in ours and status.st_mode & stat.S_IROTH else None

@@ -1,0 +1,231 @@
+"""The host's end of a container's attach stream: what its relay says, and where it carries the worker's wire, that too.
+
+Two layers of frames with the same eight-byte header come in. The outer ones are the engine's: which of the
+container's two outputs. The inner ones are `_relay.py`'s and so hostile: lengths are never allocated, kinds
+are checked, and frames are counted, because each costs work however small it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import sys
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+from rlmbox.sandboxes.docker._relay import DIRECT, END, KILLED, RELAYED, STDERR, STDOUT, WAY, WIRE
+
+_HEADER_BYTES = 8
+_ENGINE_STDOUT, _ENGINE_STDERR = 1, 2
+_FRAMES_PER_S = 250_000
+_SMALL_PIPE_BYTES = 4096
+_WORDS_BYTES = 64
+_END = re.compile(rf"(signal|exit status) \d{{1,3}}( oom)?|{KILLED.decode()}")
+_FAREWELL_BYTES = 1 << 20
+_FAREWELL_S = 5.0
+
+
+class BrokenStream(ConnectionAbortedError):
+    """What came in is not what a container of ours sends; an OSError, as if the connection had ended."""
+
+
+class Frames:
+    """Takes a stream of frames apart, in pieces as they come.
+
+    Args:
+        kinds: The kinds of frames there may be.
+        frames_per_s: How many may come per second; twice that at once.
+    """
+
+    def __init__(self, kinds: Collection[int], frames_per_s: float = _FRAMES_PER_S) -> None:
+        self._kinds, self._rate = frozenset(kinds), frames_per_s
+        self._header = b""
+        self._kind = self._left = 0
+        self._allowance, self._counted_at = 2 * frames_per_s, time.monotonic()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Gives the parts of payloads in some more of the stream, each with its kind.
+
+        Raises:
+            BrokenStream: A header is not one, or there are too many.
+        """
+        at, size = 0, len(data)
+        while at < size:
+            if self._left:
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._left -= len(piece)
+                yield self._kind, piece
+                continue
+            taken = _HEADER_BYTES - len(self._header)
+            self._header += data[at : at + taken]
+            at += taken
+            if len(self._header) == _HEADER_BYTES:
+                self._begin_frame()
+
+    def _begin_frame(self) -> None:
+        header, self._header = self._header, b""
+        self._kind, self._left = header[0], int.from_bytes(header[4:], "big")
+        if self._kind not in self._kinds or any(header[1:4]):
+            raise BrokenStream(f"a frame begins with {header.hex()}")
+        self._allowance -= 1
+        if self._allowance < 0:
+            now = time.monotonic()
+            self._allowance += self._rate * (now - self._counted_at)
+            self._allowance, self._counted_at = min(self._allowance, 2 * self._rate), now
+            if self._allowance < 0:
+                raise BrokenStream(f"more than {self._rate:,} frames came in a second")
+
+
+class AttachedSocket(socket.socket):
+    """A container's attach connection; where the relay carries the wire, as if it were a socket to the worker alone.
+
+    What the worker's process wrote to its descriptors then goes into two pipes, and before a frame of the wire is
+    given, all that was printed before it is in them.
+
+    Args:
+        fd: The connection, which is this object's from now on.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fileno=fd)
+        self._engine = Frames((_ENGINE_STDOUT, _ENGINE_STDERR))
+        self._relay = Frames((WIRE, STDOUT, STDERR, END, WAY))
+        self._pipes: dict[int, tuple[int, int]] = {}
+        self._words = {WAY: b"", END: b""}
+        self._full = False
+        self.has_ended = False
+        self.problem = ""
+        try:
+            for kind in (STDOUT, STDERR):
+                self._pipes[kind] = os.pipe()
+                os.set_blocking(self._pipes[kind][1], False)
+            # An empty pipe takes so much in one write. The kernel gives small ones to who has very many.
+            self._piece_bytes = min(_pipe_bytes(write) for _, write in self._pipes.values())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def outputs(self) -> tuple[int, int]:
+        """Where to read what was printed; the reader closes these."""
+        return self._pipes[STDOUT][0], self._pipes[STDERR][0]
+
+    @property
+    def way(self) -> bytes:
+        """Whether the worker has a wire of its own, `DIRECT` or `RELAYED`; b"" where the relay has not said yet."""
+        return self._words[WAY] if self._words[WAY] in (DIRECT, RELAYED) else b""
+
+    @property
+    def last_words(self) -> str:
+        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown.
+
+        `killed` means that it did not before it was told to.
+        """
+        text = self._words[END].decode("ascii", "replace")
+        return text if _END.fullmatch(text) else ""
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Gives what the worker wrote to the wire, and puts the rest where it belongs.
+
+        Raises:
+            BlockingIOError: There is nothing for the wire yet, or the pipes have to be read first.
+            BrokenStream: The stream is not one of ours.
+        """
+        if self.problem:
+            raise BrokenStream(self.problem)
+        if self._full and not self._are_pipes_empty():
+            raise BlockingIOError
+        data = super().recv(min(max(bufsize, _HEADER_BYTES), self._piece_bytes), flags)
+        if not data:
+            self.has_ended = True
+            return b""
+        try:
+            wire = self._sorted(data)
+        except BrokenStream as error:
+            self.problem = str(error)
+            raise
+        if not wire:
+            raise BlockingIOError
+        return wire
+
+    def hear(self) -> int:
+        """Takes in some of the stream while nobody speaks to the worker; gives how many bytes, 0 at the end.
+
+        What is printed is lost where the pipes are full, and so is what comes for the wire: nothing was asked for.
+        """
+        data = b""
+        with suppress(ConnectionError):
+            data = super().recv(self._piece_bytes)
+        self.has_ended = not data
+        try:
+            with suppress(BlockingIOError):
+                self._sorted(data)
+        except BrokenStream as error:
+            self.problem = str(error)
+        return len(data)
+
+    def hear_out(self) -> None:
+        """Hears the relay's last words, within bounds: the connection's end, 1 MiB and 5 seconds."""
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        deadline, left = time.monotonic() + _FAREWELL_S, _FAREWELL_BYTES
+        while left > 0 and not (self.has_ended or self.problem or self.last_words == KILLED.decode()):
+            if not poll.poll(1000 * max(deadline - time.monotonic(), 0)):
+                break
+            left -= self.hear()
+
+    def discard(self) -> None:
+        """Closes everything, where nobody has taken the outputs."""
+        super().close()
+        self.close_pipes()
+
+    def close_pipes(self) -> None:
+        """Closes both ends of the pipes: the worker has its own."""
+        for read, write in self._pipes.values():
+            os.close(read)
+            os.close(write)
+        self._pipes = {}
+
+    def close(self) -> None:
+        """Closes the connection and our ends of the pipes."""
+        super().close()
+        for _, write in self._pipes.values():
+            with suppress(OSError):
+                os.close(write)
+        self._pipes = {kind: (read, -1) for kind, (read, _) in self._pipes.items()}
+
+    def _sorted(self, data: bytes) -> bytes:
+        parts: dict[int, list[bytes]] = {WIRE: [], STDOUT: [], STDERR: []}
+        for stream, payload in self._engine.feed(data):
+            if stream == _ENGINE_STDERR:  # of the relay itself, which has something to say only when it fails
+                parts[STDERR].append(payload)
+                continue
+            for kind, piece in self._relay.feed(payload):
+                if kind in self._words:
+                    self._words[kind] = (self._words[kind] + piece)[:_WORDS_BYTES]
+                else:
+                    parts[kind].append(piece)
+        for kind, (_, write) in self._pipes.items():
+            if parts[kind]:
+                self._full = True
+                os.write(write, b"".join(parts[kind]))
+        return b"".join(parts[WIRE])
+
+    def _are_pipes_empty(self) -> bool:
+        import fcntl
+        import termios
+
+        sizes = (fcntl.ioctl(read, termios.FIONREAD, b"\0" * 4) for read, _ in self._pipes.values())
+        self._full = any(int.from_bytes(size, sys.byteorder) for size in sizes)
+        return not self._full
+
+
+def _pipe_bytes(fd: int) -> int:
+    import fcntl
+
+    ask = getattr(fcntl, "F_GETPIPE_SZ", None)
+    return _SMALL_PIPE_BYTES if ask is None else fcntl.fcntl(fd, ask)

@@ -1,0 +1,209 @@
+"""The image that `DockerSandbox` starts: `python -m rlmbox.sandboxes.docker.image --help` makes it.
+
+An image needs a Python 3.11 or later as `python3`, and nothing of rlmbox. It can be built from the Dockerfile beside
+this file, which takes a base image from wherever the engine finds it, or imported without any registry: from a
+directory with a root file system, such as debootstrap makes, or from the Python that runs this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rlmbox.errors import RLMError, SandboxUnavailable
+from rlmbox.sandboxes.docker._engine import DEFAULT_IMAGE, connect, explained
+
+_NOT_NEEDED = frozenset(
+    ("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3")
+)
+_DIRECTORIES = ("tmp", "proc", "sys", "dev", "etc", "usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin")
+# Wherever a loader looks by itself, it finds the one directory with all libraries.
+_LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib", "usr/lib64": "lib"}
+_ZONES = Path("/usr/share/zoneinfo")
+_LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
+
+
+def build_image(*, base: str | None = None, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
+    """Builds the image from the Dockerfile.
+
+    Args:
+        base: The image to build on; None takes the Dockerfile's, which the engine may have to pull.
+        tag: The image's name.
+        engine_url: The engine's address; None looks for one.
+
+    Raises:
+        SandboxUnavailable: There is no engine, or it cannot build the image.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(Path(__file__).with_name("Dockerfile"), "Dockerfile")
+    packed.seek(0)
+    options = {"tag": tag, "buildargs": {"BASE": base} if base else {}, "network_mode": "none", "rm": True}
+    with connect(engine_url) as client, explained("the image cannot be built"):
+        for message in client.build(fileobj=packed, custom_context=True, decode=True, **options):
+            if "error" in message:
+                raise SandboxUnavailable(f"the image cannot be built: {message['error']}")
+
+
+def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
+    """Makes the image of a root file system with a Python in it; needs no registry.
+
+    Args:
+        directory: The root, such as `debootstrap --variant=minbase --include=python3 bookworm DIRECTORY` makes.
+        tag: The image's name.
+        engine_url: The engine's address; None looks for one.
+
+    Raises:
+        SandboxUnavailable: There is no engine, or the directory cannot be read or has no Python.
+    """
+    root = Path(directory)
+    if not any(os.path.lexists(root / where / "python3") for where in ("usr/bin", "usr/local/bin", "bin")):
+        raise SandboxUnavailable(f"{root} has no python3 in usr/bin or usr/local/bin, so it is no root for the image")
+
+    def pack(archive: tarfile.TarFile) -> None:
+        archive.add(root, ".", filter=_harmless)
+
+    _import(pack, tag, engine_url)
+
+
+def import_host(*, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
+    """Makes the image of the Python that runs this, its standard library and the libraries these need; no registry.
+
+    Installed packages are not taken along. The engine must be of the same kind of machine.
+
+    Args:
+        tag: The image's name.
+        engine_url: The engine's address; None looks for one.
+
+    Raises:
+        SandboxUnavailable: There is no engine, or this is not Linux.
+    """
+    if sys.platform != "linux":
+        raise SandboxUnavailable("only a Python on Linux can be made an image; leave --from-host out to build one")
+    _import(_pack_host, tag, engine_url)
+
+
+def _import(pack: Callable[[tarfile.TarFile], None], tag: str, engine_url: str | None) -> None:
+    with connect(engine_url) as client, tempfile.TemporaryFile() as file:
+        with explained("the image cannot be packed"), tarfile.open(fileobj=file, mode="w") as archive:
+            pack(archive)
+        file.seek(0)
+        with explained("the image cannot be imported"):
+            told = client.import_image_from_data(file, repository=tag)  # Podman knows no tag beside it
+        _check_import(told)
+
+
+def _check_import(told: Any) -> None:
+    """Raises where the engine, which answers with success first, then told of an error."""
+    for line in str(told).splitlines():
+        if line.startswith("{") and "error" in (message := json.loads(line)):
+            raise SandboxUnavailable(f"the image cannot be imported: {message['error']}")
+
+
+def _harmless(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Takes owners and setuid bits away, and leaves devices out."""
+    if entry.isdev():
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mode &= 0o1777
+    return entry
+
+
+def _pack_host(archive: tarfile.TarFile) -> None:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    program = Path(sys.executable).resolve()
+    library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
+    for name in _DIRECTORIES:
+        _add_directory(archive, name, 0o1777 if name == "tmp" else 0o755)
+    for name, target in _LINKS.items():
+        _add_link(archive, name, target)
+    archive.add(program, f"usr/local/bin/{version}", filter=_harmless)
+    _add_link(archive, "usr/local/bin/python3", version)
+    archive.add(library, f"usr/local/lib/{version}", filter=_needed)
+    for path in _libraries([program, *library.glob("lib-dynload/*.so")]):
+        archive.add(path.resolve(), f"usr/lib/{path.name}", filter=_harmless)
+    if _ZONES.is_dir():
+        archive.add(_ZONES, str(_ZONES).lstrip("/"), filter=_harmless)
+
+
+def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    parts = entry.name.split("/")[4:]
+    if _NOT_NEEDED.intersection(parts) or (parts and parts[0].startswith("config-")):
+        return None
+    if entry.name.endswith(".pyc") and not entry.name.endswith(f".{sys.implementation.cache_tag}.pyc"):
+        return None
+    return _harmless(entry)
+
+
+def _libraries(programs: Iterable[Path]) -> list[Path]:
+    """Gives the shared libraries that programs need, the loader among them."""
+    found: dict[str, Path] = {}
+    for program in programs:
+        # A host's own files; `ldd` of a static program or of no library fails, and then there is nothing to add.
+        told = subprocess.run(  # noqa: S603 - see above
+            [shutil.which("ldd") or "/usr/bin/ldd", str(program)], capture_output=True, text=True, check=False
+        )
+        for match in _LIBRARY.finditer(told.stdout):
+            path = Path(match[1])
+            found.setdefault(path.name, path)
+    return list(found.values())
+
+
+def _add_directory(archive: tarfile.TarFile, name: str, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, mode
+    archive.addfile(entry)
+
+
+def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, target, 0o777
+    archive.addfile(entry)
+
+
+def main(arguments: Sequence[str] | None = None, out: IO[str] | None = None) -> int:
+    """Makes the image as the command line says; gives the exit status.
+
+    Args:
+        arguments: Without the program's name; None takes this process's.
+        out: Where to write; None takes standard output, and standard error for what went wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m rlmbox.sandboxes.docker.image", description="Makes the image that DockerSandbox starts."
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--from-host", action="store_true", help="import this Python; asks no registry")
+    source.add_argument("--from-root", metavar="DIRECTORY", help="import a root file system; asks no registry")
+    source.add_argument("--base", metavar="IMAGE", help="build on this image instead of the Dockerfile's")
+    parser.add_argument("--tag", metavar="NAME", default=DEFAULT_IMAGE, help="name of the image (%(default)s)")
+    parser.add_argument("--engine", metavar="URL", help="address of the engine, such as unix:///run/docker.sock")
+    options = parser.parse_args(arguments)
+    try:
+        if options.from_host:
+            import_host(tag=options.tag, engine_url=options.engine)
+        elif options.from_root:
+            import_root(options.from_root, tag=options.tag, engine_url=options.engine)
+        else:
+            build_image(base=options.base, tag=options.tag, engine_url=options.engine)
+    except RLMError as error:
+        (out or sys.stderr).write(f"{error}\n")
+        return 1
+    (out or sys.stdout).write(f"made the image {options.tag}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""How a process that the nursery forked becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
+
+Nothing here is undone or loosened later, and nothing of a session is known until all of it stands. A step that fails
+ends the process: there is no jail with a wall missing.
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+
+from rlmbox.sandboxes.jail import _kernel as kernel
+from rlmbox.sandboxes.jail import _landlock, _seccomp
+from rlmbox.sandboxes.jail._channel import CONTEXT_FD, INSIDE_ID, PROC_FD, WIRE_FD, receive, send
+from rlmbox.sandboxes.jail._seccomp import GATE_FD
+from rlmbox.sandboxes.worker import _worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType
+    from typing import Any, NoReturn
+
+SCRATCH_BYTES = 32 << 20
+"""Size of the jail's /tmp, which is in memory."""
+
+PROCESSES = 128
+"""Tasks of one jail, which are threads of the worker: it cannot fork."""
+
+OPEN_FILES = 128
+"""Descriptors that a jail may have open; `GATE_FD` is beyond it."""
+
+_STATM_FD = 5
+_SCRATCH_FILES = 4096
+_REHEARSED = 32  # functions of the host
+_HOST_NAME = "jail"
+_ALL_NAMESPACES = (
+    kernel.NEW_USER
+    | kernel.NEW_MOUNTS
+    | kernel.NEW_PID
+    | kernel.NEW_NET
+    | kernel.NEW_IPC
+    | kernel.NEW_UTS
+    | kernel.NEW_CGROUP
+)
+_LIMITS = (
+    (resource.RLIMIT_CORE, 0),
+    (resource.RLIMIT_FSIZE, SCRATCH_BYTES),
+    (resource.RLIMIT_NOFILE, OPEN_FILES),
+    (resource.RLIMIT_NPROC, PROCESSES),
+    (resource.RLIMIT_MEMLOCK, 0),
+    (resource.RLIMIT_MSGQUEUE, 0),
+    (resource.RLIMIT_RTPRIO, 0),
+    (resource.RLIMIT_SIGPENDING, 2 * PROCESSES),
+    (resource.RLIMIT_STACK, 8 << 20),
+)
+
+
+class JailMemory(_worker.Memory):
+    """RLIMIT_AS as the worker sets it, where there is no /proc and where it must not be missing.
+
+    Args:
+        memory_bytes: What cells may use beyond what is mapped now, the context included.
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        mapped = int(os.read(_STATM_FD, 100).split()[0]) * resource.getpagesize()
+        os.close(_STATM_FD)
+        self.bind(resource, mapped + memory_bytes)
+
+
+def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoReturn:
+    """Builds a jail, waits at the gate for a session, and works for it.
+
+    Args:
+        gate_fd: To the nursery: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
+            the host that has it then, `go` with a file that holds the context, or without.
+        session_fds: The wire and where to print, for a session that is not known yet.
+        language: What the language side compiles to.
+    """
+    gate = None
+    try:
+        gate = _arrange(gate_fd, session_fds)
+        _enter_namespaces(gate)
+        _furnish()
+        worker = _worker_for(language)
+        program = _seccomp.program(os.uname().machine)
+        send(gate, b"ready")
+        if receive(gate)[0] != b"alone":
+            os._exit(0)
+        # From here on the jail dies with the nursery; its parent so far, between the two, has ended.
+        kernel.die_with_parent(signal.SIGKILL)
+        kernel.install_filter(program)
+        gate.send(b"armed")
+        _await_session(gate)
+    except BaseException as error:  # noqa: BLE001 - no step may fail and be passed over
+        _fail(gate, error)
+    _serve(worker)
+
+
+def _fail(gate: _socket.socket | None, error: BaseException) -> NoReturn:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+    try:
+        if gate is not None:
+            gate.send(b"-" + text.encode())
+    finally:
+        os._exit(1)
+
+
+def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
+    """Puts the descriptors that are kept where they belong, and closes all others but /proc."""
+    given = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, GATE_FD + 1) for fd in (gate_fd, *session_fds)]
+    for fd, place in zip(given, (GATE_FD, WIRE_FD, 1, 2), strict=True):
+        os.dup2(fd, place, inheritable=False)
+    for fd in range(WIRE_FD + 1, PROC_FD):
+        _close(fd)
+    kernel.close_from(PROC_FD + 1, but=GATE_FD)
+    return _socket.socket(fileno=GATE_FD)
+
+
+def _enter_namespaces(gate: _socket.socket) -> None:
+    """Goes into namespaces of its own; returns in their first process only."""
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(_ALL_NAMESPACES, "namespaces")
+    kernel.map_ids(PROC_FD, INSIDE_ID, user, group)
+    pid = os.fork()
+    if pid:
+        send(gate, b"pid %d" % pid)
+        os._exit(0)
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:  # it was not open
+        return
+
+
+def _furnish() -> None:
+    """Does all that needs privileges, then gives them up."""
+    os.setsid()
+    kernel.set_name(b"rlmbox-jail")
+    kernel.set_host_name(_HOST_NAME)
+    options = f"size={SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=700"
+    kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC, options)  # noqa: S108
+    os.chdir("/tmp")  # noqa: S108 - the jail's own
+    kernel.write_own(PROC_FD, "oom_score_adj", "1000")  # should memory run out, a jail goes before the host
+    statm = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=PROC_FD)
+    if statm != _STATM_FD:
+        os.dup2(statm, _STATM_FD, inheritable=False)
+        os.close(statm)
+    nothing, end = os.pipe()  # standard input: an end of file
+    os.dup2(nothing, 0)
+    for fd in (nothing, end):
+        os.close(fd)
+    kernel.close_from(_STATM_FD + 1, but=GATE_FD)
+    for limit, most in _LIMITS:
+        if limit != resource.RLIMIT_NPROC or _tasks_are_counted_per_jail():
+            resource.setrlimit(limit, (most, most))
+    kernel.drop_privileges()
+    _landlock.restrict({"/": _landlock.READ, "/tmp": _landlock.SCRATCH})  # noqa: S108
+
+
+def _tasks_are_counted_per_jail() -> bool:
+    """Tells whether RLIMIT_NPROC is per user namespace, since Linux 5.14; before, one jail would starve the others."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(c for c in minor if c.isdigit()))) >= (5, 14)
+
+
+def _await_session(gate: _socket.socket) -> None:
+    """Waits for a session, takes its context and closes the gate, through which nothing comes any more."""
+    message, context = receive(gate)
+    if message != b"go":
+        os._exit(0)
+    gate.close()
+    if context and context[0] != CONTEXT_FD:
+        os.dup2(context[0], CONTEXT_FD, inheritable=False)
+        os.close(context[0])
+
+
+def _worker_for(language: CodeType) -> _worker.Worker:
+    """Makes the worker ready but for what a session brings."""
+    ready = sys.modules["_rlm_repl"] = type(sys)("_rlm_repl")
+    exec(language, vars(ready))  # noqa: S102 - the host's own code
+    _rehearse(ready)
+    setattr(_worker, "Memory", JailMemory)  # noqa: B010
+    sys.argv[:] = [""]
+    os.environ.clear()
+    return _worker.Worker(WIRE_FD, WIRE_FD)
+
+
+def _rehearse(ready: Any) -> None:
+    """Starts a session and runs a cell for nobody.
+
+    A page that the nursery has too is copied when it is written to, which takes 4 µs, and what a session needs counts
+    from its start on: it is better done now, for a first frame like most.
+    """
+    entry = {"name": "ctx.nothing", "parameters": ["start", "end"], "signature": "-" * 80, "summary": "-" * 100}
+    frame = {"functions": [entry] * _REHEARSED, "context": {"text": ""}, "query": "", "path": []}
+    from_host, to_worker = os.pipe()
+    os.write(to_worker, json.dumps(frame).encode())
+    received = bytearray() + os.read(from_host, 1 << 15)
+    for fd in (from_host, to_worker):
+        os.close(fd)
+    ready.Repl(json.loads(received[:].decode("utf-8", "surrogatepass")), _worker.Wire.call).run("1")
+
+
+def _serve(worker: _worker.Worker) -> NoReturn:
+    try:
+        worker.serve()
+    except BaseException as error:  # noqa: BLE001 - the host must see why
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    os._exit(1)

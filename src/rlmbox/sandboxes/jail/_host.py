@@ -1,0 +1,349 @@
+"""The host's end of the nursery: starts it, asks it for jails, and ends it with the process."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import select
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.jail._channel import bootstrap, receive, send
+
+if TYPE_CHECKING:
+    from rlmbox.sandboxes.jail._plan import Plan
+
+SPARES = 4
+"""Jails that a nursery keeps ready, each about 2 MB."""
+
+_START_TIMEOUT_S = 30.0
+_END_TIMEOUT_S = 5.0
+_GIVEN = 6  # descriptors that come with a jail
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A jail that was asked for and given.
+
+    Attributes:
+        pid: Its first process, as the host numbers it.
+        pidfd: The same as a descriptor, which no other process can take over.
+        status: Where the nursery says how it ended.
+        gate: Where it waits for its session.
+        wire: A stream to its worker.
+        outputs: What it prints.
+        nursery: Where it is from.
+    """
+
+    pid: int
+    pidfd: int
+    status: socket.socket
+    gate: socket.socket
+    wire: socket.socket
+    outputs: tuple[int, int]
+    nursery: Nursery
+
+    def open_gate(self, context_fd: int | None) -> bool:
+        """Lets a session begin, with a file to show it; tells whether the jail was still there."""
+        with self.gate:
+            try:
+                send(self.gate, b"go", [] if context_fd is None else [context_fd])
+            except OSError:  # it ended while it waited
+                self.drop()
+                return False
+        return True
+
+    def drop(self) -> None:
+        """Lets go of a jail that is not used."""
+        for channel in (self.status, self.gate, self.wire):
+            channel.close()
+        for fd in (self.pidfd, *self.outputs):
+            os.close(fd)
+
+
+class Nursery:
+    """A process that forks jails.
+
+    Args:
+        make_plan: Says what is inside them; called while the process starts, which takes as long.
+
+    Raises:
+        SandboxUnavailable: The process cannot be started.
+        ConfigError: From `make_plan`, as all that it raises.
+    """
+
+    def __init__(self, make_plan: Callable[[], Plan]) -> None:
+        self._owed: deque[bytes] = deque()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        plan_fd, to_launcher = os.pipe()
+        self._errors, to_errors = os.pipe()
+        try:
+            code = bootstrap(str(Path(__file__).parent.parent), "_launch")
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", code, str(theirs.fileno()), str(plan_fd)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=to_errors,
+                pass_fds=(theirs.fileno(), plan_fd),
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(to_launcher)
+            self._control.close()
+            os.close(self._errors)
+            raise SandboxUnavailable(f"the jail's first process cannot be started: {error}") from error
+        finally:
+            theirs.close()
+            os.close(plan_fd)
+            os.close(to_errors)
+        try:
+            with open(to_launcher, "wb") as pipe, suppress(BrokenPipeError):  # noqa: PTH123 - a descriptor
+                pipe.write(make_plan().encoded(SPARES))
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self, context_fd: int | None) -> Ticket | None:
+        """Takes a jail that is ready and lets a session begin in it; None where none is ready.
+
+        Args:
+            context_fd: A file for the worker.
+
+        Raises:
+            BrokenPipeError: The nursery is gone.
+        """
+        while True:
+            try:
+                ticket = self._received()
+            except BlockingIOError:
+                return None
+            except SandboxUnavailable:  # said to another session, or an earlier one
+                ticket = None
+            self._owed.append(b"taken")
+            if ticket is not None and ticket.open_gate(context_fd):
+                return ticket
+
+    def settle(self) -> None:
+        """Tells the nursery what was taken, upon which it builds anew: to be called once nobody waits for that core."""
+        with suppress(OSError, IndexError):  # it is gone; nothing is owed any more
+            while True:
+                send(self._control, self._owed.popleft())
+
+    def admit(self, context_fd: int | None) -> Ticket:
+        """Waits until a jail is ready, and lets a session begin in it.
+
+        Args:
+            context_fd: A file for the worker.
+
+        Raises:
+            BrokenPipeError: The nursery is gone.
+            SandboxUnavailable: No jail can be built here.
+            TimeoutError: None was ready in time.
+        """
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        ready = select.poll()
+        ready.register(self._control, select.POLLIN)
+        while True:
+            self.settle()
+            send(self._control, b"wait")
+            while True:
+                if not ready.poll(max(deadline_s - time.monotonic(), 0) * 1_000):
+                    raise TimeoutError
+                with suppress(BlockingIOError):  # another session was faster
+                    ticket = self._received(b"got")
+                    break
+            if ticket.open_gate(context_fd):
+                return ticket
+
+    def _received(self, answer: bytes = b"") -> Ticket:
+        """Takes what is in the channel, without waiting, and gives the nursery an answer to it.
+
+        Raises:
+            BlockingIOError: There is nothing.
+            BrokenPipeError: The nursery is gone.
+            SandboxUnavailable: There is the reason why no jail can be built.
+            OSError: This process may not open more files.
+        """
+        message, fds = receive(self._control, socket.MSG_DONTWAIT)
+        if not message:
+            raise BrokenPipeError("the jails' nursery is gone")
+        if answer:
+            with suppress(BrokenPipeError):  # what it made is there still
+                send(self._control, answer)
+        if not message.startswith(b"+"):
+            raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
+        if len(fds) != _GIVEN:  # this process has no room for more, and the kernel has dropped them
+            for fd in fds:
+                os.close(fd)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        pidfd, status_fd, gate_fd, wire_fd, *outputs = fds
+        # Named in full, or Python asks the kernel three things of each.
+        status, gate = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd) for fd in (status_fd, gate_fd))
+        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, wire_fd)
+        return Ticket(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
+
+    def ease(self, pid: int) -> None:
+        """Raises a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
+
+        Raises:
+            OSError: The nursery is gone.
+        """
+        send(self._control, b"ease %d" % pid)
+
+    def close(self) -> str:
+        """Ends the process and all its jails; gives what it complained of."""
+        self._control.close()
+        try:
+            self._process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.set_blocking(self._errors, False)
+        said = b""
+        with suppress(BlockingIOError):
+            said = os.read(self._errors, 1 << 16)
+        os.close(self._errors)
+        return said.decode(errors="replace").strip()
+
+    def abandon(self) -> None:
+        """Lets go of a nursery that belongs to the process this one was forked from."""
+        self._control.close()
+        os.close(self._errors)
+        self._process.returncode = 0  # not ours to wait for
+
+
+_nurseries: dict[tuple[str, ...], Nursery] = {}
+_lock = threading.Lock()
+_owner = 0
+
+
+def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
+    """Takes a jail that is ready, without waiting for anything; None where there is none.
+
+    Args:
+        packages: Names of distributions.
+        context_fd: As in `Nursery.take`.
+    """
+    nursery = _nurseries.get(packages)
+    if nursery is None or _owner != os.getpid():
+        return None
+    try:
+        return nursery.take(context_fd)
+    except OSError:  # `admit` finds out
+        return None
+
+
+def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
+    """Asks the nursery for these packages for a jail; starts it where there is none.
+
+    Args:
+        packages: Names of distributions.
+        context_fd: As in `Nursery.take`.
+
+    Raises:
+        ConfigError: A package cannot be shown in a jail.
+        SandboxUnavailable: No jail can be built here.
+    """
+    for _ in range(2):
+        nursery = _nursery(packages)
+        try:
+            return nursery.admit(context_fd)
+        except (BrokenPipeError, ConnectionResetError):
+            said = _discard(packages, nursery)
+            if said:
+                raise SandboxUnavailable(_with_remedy(said)) from None
+        except TimeoutError:
+            raise SandboxUnavailable(f"no jail was ready within {_START_TIMEOUT_S:g} s") from None
+    raise SandboxUnavailable("the process that makes jails ended twice without a word; see the kernel's log")
+
+
+def close_nurseries() -> None:
+    """Ends the processes that make jails, and all jails; the next session starts them anew."""
+    with _lock:
+        nurseries = list(_nurseries.values())
+        _nurseries.clear()
+    if _owner == os.getpid():
+        for nursery in nurseries:
+            nursery.close()
+
+
+def _nursery(packages: tuple[str, ...]) -> Nursery:
+    global _owner
+    with _lock:
+        if _owner != os.getpid():
+            for inherited in _nurseries.values():
+                inherited.abandon()
+            _nurseries.clear()
+            _owner = os.getpid()
+            atexit.register(close_nurseries)
+        if packages not in _nurseries:
+            _nurseries[packages] = Nursery(partial(_plan_for, packages))
+        return _nurseries[packages]
+
+
+def _plan_for(packages: tuple[str, ...]) -> Plan:
+    from rlmbox.sandboxes.jail import _plan  # what it imports is imported while the launcher starts
+
+    return _plan.plan_for(packages)
+
+
+def _discard(packages: tuple[str, ...], nursery: Nursery) -> str:
+    with _lock:
+        if _nurseries.get(packages) is not nursery:
+            return ""
+        del _nurseries[packages]
+    return nursery.close()
+
+
+def how_it_ended(ticket: Ticket, timeout_s: float) -> str:
+    """Waits until nothing of a jail is left, and says how its first process ended.
+
+    Args:
+        ticket: The jail; its descriptors are closed.
+        timeout_s: Seconds to wait.
+    """
+    try:
+        with selectors.DefaultSelector() as selector:
+            # The kernel reports the end of a namespace's first process only after that of all others in it.
+            selector.register(ticket.pidfd, selectors.EVENT_READ)
+            if not selector.select(timeout_s):
+                return "it has not ended yet"
+        ticket.status.settimeout(timeout_s)
+        message, _ = receive(ticket.status)
+    except OSError:
+        message = b""
+    finally:
+        os.close(ticket.pidfd)
+        ticket.status.close()
+    code = int(message.removeprefix(b"exit ") or -9)
+    return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+
+def _with_remedy(said: str) -> str:
+    """Says what would help."""
+    line = said.splitlines()[-1] if said else "it gave no reason"
+    remedy = "allow unprivileged user namespaces, or use `monty`"
+    if "No space left" in line:
+        remedy = "raise user.max_user_namespaces and its like with sysctl, or use `monty`"
+    elif "not permitted" in line or "denied" in line:
+        remedy = (
+            "allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 or "
+            "kernel.unprivileged_userns_clone=1; in a container, a seccomp profile that lets unshare and mount "
+            "through), or use `monty`"
+        )
+    return f"no jail can be built here: {line}; {remedy}"

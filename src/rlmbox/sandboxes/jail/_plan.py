@@ -1,0 +1,202 @@
+"""What a jail is furnished with: an interpreter, the libraries it needs, packages by name. Nothing else is inside.
+
+Files of the host are shown read-only in neutral places, so that no path of the host is seen inside.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from pathlib import Path, PurePath
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from rlmbox.errors import ConfigError, SandboxUnavailable
+from rlmbox.sandboxes.jail._channel import CODE_FOLDER
+from rlmbox.sandboxes.jail._elf import libraries, read_elf
+
+if TYPE_CHECKING:
+    from importlib import metadata
+
+PYTHON = "/usr/bin/python3"
+"""The interpreter inside."""
+
+PACKAGES = "/usr/lib/packages"
+"""Where packages are inside."""
+
+_LIBRARIES = "/usr/lib"
+_LINKS = (("usr/lib", "/lib"), ("usr/lib", "/lib64"), ("lib", "/usr/lib64"))
+_JAILS_OWN = ("_channel", "_kernel", "_nursery", "_child", "_seccomp", "_landlock")
+_OWN_MODULES = (*(f"jail/{name}" for name in _JAILS_OWN), "worker/_worker")
+# What talks to terminals, displays and services that are not there would bring in a dozen libraries.
+_LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
+_LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
+_HEADER_BYTES = 16
+_ZONES = Path("/usr/share/zoneinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is inside a jail.
+
+    Attributes:
+        binds: Files and folders of the host, with their places inside.
+        files: Places inside and what is written there.
+        masks: Places to cover: with a text, or a folder with nothing (None).
+    """
+
+    binds: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, bytes, int], ...]
+    masks: tuple[tuple[str, bytes | None], ...]
+
+    def encoded(self, spares: int) -> bytes:
+        """Gives the plan in the form that `_launch.py` reads.
+
+        Args:
+            spares: How many jails are kept ready.
+        """
+        plan: dict[str, Any] = {"binds": self.binds, "files": self.files, "masks": self.masks, "links": _LINKS}
+        return marshal.dumps({**plan, "interpreter": PYTHON, "spares": spares})
+
+
+def plan_for(packages: Sequence[str]) -> Plan:
+    """Plans a jail.
+
+    Args:
+        packages: Names of distributions that are installed where this runs; what they require comes along.
+
+    Raises:
+        ConfigError: A package is not installed here, or not as ordinary files.
+        SandboxUnavailable: This interpreter cannot be shown in a jail.
+    """
+    python, stdlib, found = _interpreter()
+    files = _package_files(packages) if packages else ()
+    bound = {str(path): f"{PACKAGES}/{place}" for path, place in files}
+    extensions = [path for folder in bound for path in _extensions(Path(folder))]
+    # What a package brings along it finds by itself, since it lies beside it.
+    needed = {n: p for n, p in libraries(extensions).items() if not any(str(f) in bound for f in p.resolve().parents)}
+    found = {**needed, **found}
+    binds = [(str(python), PYTHON), (str(stdlib), f"{_LIBRARIES}/{stdlib.name}"), *bound.items()]
+    binds += [(str(path.resolve()), f"{_LIBRARIES}/{name}") for name, path in sorted(found.items())]
+    loader = _loader(python)
+    if loader not in {f"{folder}/{name}" for folder in ("/lib", "/lib64", "/usr/lib") for name in found}:
+        binds.append((os.path.realpath(loader), loader))
+    if _ZONES.is_dir():
+        binds.append((str(_ZONES), str(_ZONES)))
+    return Plan(tuple(binds), _own_files(), tuple(_masks(stdlib)))
+
+
+@cache
+def _interpreter() -> tuple[Path, Path, dict[str, Path]]:
+    """Finds this interpreter, its standard library, and the shared libraries that both need."""
+    python, stdlib = Path(sys.executable).resolve(), Path(os.__file__).resolve().parent
+    if read_elf(python) is None:
+        raise SandboxUnavailable(f"a jail needs a 64-bit Linux interpreter, and {python} is none; use `monty`")
+    wanted = [path for path in _extensions(stdlib / "lib-dynload") if not path.name.startswith(_LEFT_OUT)]
+    found = libraries([python, *wanted])
+    folders = {path.parent for path in found.values()}
+    found |= {path.name: path for folder in folders for path in map(folder.joinpath, _LOADED_BY_NAME) if path.is_file()}
+    return python, stdlib, found
+
+
+def _loader(python: Path) -> str:
+    elf = read_elf(python)
+    return elf.interpreter if elf else ""
+
+
+def _extensions(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.so*") if path.is_file()) if folder.is_dir() else []
+
+
+@cache
+def _own_files() -> tuple[tuple[str, bytes, int], ...]:
+    """Gives the jail's own modules, with their compiled forms where the host has them."""
+    here = Path(__file__).parent.parent
+    files: list[tuple[str, bytes, int]] = []
+    for name in _OWN_MODULES:
+        source = here / f"{name}.py"
+        files.append((f"{CODE_FOLDER}/{name}.py", source.read_bytes(), 0))
+        place = Path(cache_from_source(f"{CODE_FOLDER}/{name}.py", optimization=""))
+        files.append((str(place), _compiled(source, f"{CODE_FOLDER}/{name}.py"), 0))
+    files.append((f"{CODE_FOLDER}/_repl.code", _compiled(here / "worker/_repl.py", "_repl.py")[_HEADER_BYTES:], 0))
+    return tuple(files)
+
+
+def _compiled(source: Path, name: str) -> bytes:
+    """Compiles a module, or takes what Python keeps of it, in the form of a file that is not checked (PEP 552).
+
+    Args:
+        source: Its file here.
+        name: Its file inside.
+    """
+    code = SourceFileLoader(source.stem, str(source)).get_code(source.stem)
+    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(_renamed(code, name))
+
+
+def _renamed(code: Any, name: str) -> Any:
+    """Gives code with another file name, since the host's says where it is installed."""
+    constants = tuple(_renamed(each, name) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename=name, co_consts=constants)
+
+
+def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Covers what was installed beside the standard library, and where it says how and where it was built."""
+    inside = f"{_LIBRARIES}/{stdlib.name}"
+    for pattern in ("site-packages", "dist-packages", "config-*"):
+        yield from ((f"{inside}/{path.name}", None) for path in stdlib.glob(pattern) if path.is_dir())
+    prefix = str(Path(sys.base_prefix).resolve())
+    for path in stdlib.glob("_sysconfigdata*.py"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield f"{inside}/{path.name}", text.replace(prefix, "/usr").replace(sys.base_prefix, "/usr").encode()
+        yield from ((f"{inside}/__pycache__/{c.name}", b"") for c in stdlib.glob(f"__pycache__/{path.stem}.*"))
+
+
+def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    """Finds the files and folders of distributions, and their places under site-packages."""
+    from importlib import metadata  # takes 20 ms, and most jails have no packages
+
+    seen: set[str] = set()
+    todo = [(name, name) for name in packages]
+    while todo:
+        name, asked = todo.pop()
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            if name != asked:  # required for another platform or version
+                continue
+            raise ConfigError(f"the package {name!r} is not installed in this environment; install it first") from None
+        yield from _tops(name, distribution)
+        required = (re.match(r"[\w.-]+", line) for line in distribution.requires or () if "extra ==" not in line)
+        todo += [(match[0], asked) for match in required if match]
+
+
+def _tops(name: str, distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
+    """Gives the highest folders that are a distribution's alone, and its single files."""
+    files = [file for file in distribution.files or () if not _is_outside(file)]
+    if not any(file.suffix in (".py", ".so") for file in files):
+        raise ConfigError(f"the package {name!r} is not installed as files of its own here; install it in full")
+    packages = {file.parent for file in files if file.name == "__init__.py"}
+    tops: set[PurePath] = set()
+    for file in files:
+        folders = [parent for parent in reversed(file.parents) if parent.parts]
+        own = (f for f in folders if f in packages or f.parts[0].endswith((".libs", ".dist-info")))
+        tops.add(next(own, file))
+    for top in sorted(tops):
+        path = Path(str(distribution.locate_file(str(top)))).resolve()
+        if path.exists():
+            yield path, str(top)
+
+
+def _is_outside(file: PurePath) -> bool:
+    return file.is_absolute() or ".." in file.parts or "__pycache__" in file.parts[:1]

@@ -1,0 +1,218 @@
+"""`jail`: cells run in CPython behind the Linux kernel's walls. The strongest sandbox that needs no installation."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.jail import _cgroups, _seccomp
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.types import CellLimits
+
+if TYPE_CHECKING:
+    from rlmbox.sandboxes.jail._host import Ticket
+
+_REAP_S = 10.0
+_SETTLE_S = 0.002  # a session that begins has both cores to itself
+_PACKAGES = "/usr/lib/packages"
+_SPARE_BYTES = 128 << 20  # for the interpreter, /tmp, pipes and what the kernel itself needs
+_TASKS = 256
+
+
+class JailSandbox(WorkerSandbox):
+    """Runs cells in a process of its own namespaces: no network, no file of the host, no privilege, no new process.
+
+    Inside are the interpreter that runs this, its standard library and the packages that are named, all read-only,
+    and an empty /tmp in memory (32 MiB). Memory, threads, files and time are limited by the kernel. Works on
+    Linux on x86_64 and aarch64, as root and as an ordinary user where user namespaces are allowed; nothing has to be
+    installed. Limits of a cell are those of `CellLimits`.
+
+    Args:
+        packages: Names of distributions installed in this environment, such as `numpy`, that cells may import;
+            what they require comes along. None unless given. Their code counts as memory: pandas needs 512 MiB.
+        control_group: Whether to limit each jail's memory and tasks by a control group too. What can grow is
+            limited without; it costs up to 15 ms for each start and needs a cgroup that this process may divide.
+    """
+
+    name = "jail"
+    notes: tuple[str, ...] = (
+        *NOTES,
+        "There is no network and no file but your own in /tmp; new processes cannot be started, threads can.",
+    )
+
+    def __init__(self, *, packages: Sequence[str] = (), control_group: bool = False) -> None:
+        self._jail = _JailWall(tuple(packages), control_group=control_group)
+        super().__init__(self._jail, [_PACKAGES] if packages else [])
+        if packages:
+            self.notes = (*self.notes, f"These packages can be imported: {', '.join(packages)}.")
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Launches a worker and binds the context in it; see `Sandbox.start`."""
+        # A text of n bytes is read, and then decoded, to at most four bytes for each character.
+        self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
+        await super().start(limits, context, host, query=query)
+
+    @staticmethod
+    def walls() -> tuple[str, ...]:
+        """Describes what a jail is made of on this machine, in a few words each."""
+        return _walls()
+
+
+class _JailWall:
+    """Launches workers in jails.
+
+    Args:
+        packages: Names of distributions to show inside.
+        control_group: Whether to make a control group for each.
+
+    Attributes:
+        group_bytes: Memory limit of the control group.
+    """
+
+    def __init__(self, packages: tuple[str, ...], *, control_group: bool) -> None:
+        self._packages = packages
+        self._control_group = control_group
+        self.group_bytes = 0
+
+    async def launch(self, context_fd: int | None) -> _Jailed:
+        """Launches a worker; see `Wall.launch`."""
+        if sys.platform != "linux":
+            raise SandboxUnavailable("a jail needs Linux; use `monty`")
+        machine = os.uname().machine
+        if machine not in _seccomp.MACHINES:
+            raise SandboxUnavailable(f"there is no jail for {machine} yet; use `monty`")
+        if self._control_group and not _cgroup_place().folders:
+            raise SandboxUnavailable(f"{_cgroup_place()}; leave control_group out, or have one delegated to you")
+        try:
+            # Where a jail is ready, taking it is quicker than the change to a thread.
+            ticket = None if self._control_group else self._ready(context_fd)
+            if ticket is not None:
+                asyncio.get_running_loop().call_later(_SETTLE_S, ticket.nursery.settle)
+                return _Jailed(ticket, context_fd)
+            return await anyio.to_thread.run_sync(self._launch, context_fd)
+        except OSError as error:
+            raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
+
+    def _ready(self, context_fd: int | None) -> Ticket | None:
+        from rlmbox.sandboxes.jail._host import take
+
+        with _read_only(context_fd) as shown:
+            return take(self._packages, shown)
+
+    def _launch(self, context_fd: int | None) -> _Jailed:
+        from rlmbox.sandboxes.jail._host import admit
+
+        with _read_only(context_fd) as shown:
+            jailed = _Jailed(admit(self._packages, shown), context_fd)
+        if self._control_group:
+            jailed.join_group(self.group_bytes)
+        return jailed
+
+
+class _Jailed:
+    """A worker in a jail.
+
+    Args:
+        ticket: The jail.
+        context_fd: A file that it was shown.
+    """
+
+    has_language = True
+
+    def __init__(self, ticket: Ticket, context_fd: int | None) -> None:
+        from rlmbox.sandboxes.jail._channel import CONTEXT_FD
+
+        self.context: Mapping[str, Any] = {} if context_fd is None else {"fd": CONTEXT_FD}
+        self.wire, self.outputs = ticket.wire, ticket.outputs
+        self._ticket = ticket
+        self._ended = False
+        self._groups: list[Path] = []
+
+    def join_group(self, group_bytes: int) -> None:
+        """Limits it by a control group too, to so many bytes."""
+        try:
+            self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
+        except OSError:
+            self.kill()
+            self._reap()
+            self.wire.close()
+            for fd in self.outputs:
+                os.close(fd)
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The worker's process, as the host numbers it."""
+        return self._ticket.pid
+
+    def ease(self) -> None:
+        """Has the nursery raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        self._ticket.nursery.ease(self._ticket.pid)
+
+    def kill(self) -> None:
+        """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
+        if not self._ended:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGKILL)
+
+    async def reap(self) -> str:
+        """Waits for the end of all its processes; see `WorkerProcess.reap`."""
+        self._ended = True
+        return await anyio.to_thread.run_sync(self._reap)
+
+    def _reap(self) -> str:
+        from rlmbox.sandboxes.jail._host import how_it_ended
+
+        how = how_it_ended(self._ticket, _REAP_S)
+        _cgroups.release(self._groups)
+        return how
+
+
+@contextmanager
+def _read_only(fd: int | None) -> Iterator[int | None]:
+    """Opens a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
+    if fd is None:
+        yield None
+        return
+    import fcntl
+
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    with suppress(OSError):  # a file on a disk, or one that was not made to be sealed
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    shown = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield shown
+    finally:
+        os.close(shown)
+
+
+@cache
+def _cgroup_place() -> _cgroups.CgroupPlace:
+    return _cgroups.find_place()
+
+
+def _walls() -> tuple[str, ...]:
+    from rlmbox.sandboxes.jail import _child, _landlock
+
+    abi = _landlock.landlock_abi()
+    machine = os.uname().machine
+    calls = len(_seccomp.allowed(machine)) if machine in _seccomp.MACHINES else 0
+    return (
+        "namespaces: user, mount, pid, net, ipc, uts, cgroup",
+        f"seccomp: {calls} system calls allowed",
+        f"Landlock ABI {abi}" if abi else "no Landlock: the kernel has none",
+        str(_cgroup_place()),
+        f"{_child.PROCESSES} threads, no new processes, {_child.SCRATCH_BYTES >> 20} MiB of /tmp",
+    )

@@ -1,0 +1,281 @@
+"""Cells over a context that is too long to be a `str`, in Monty: what they do with it is made to ask our functions.
+
+Monty's classes have some operators, but no method that an operator calls may suspend for the host. So a cell is
+rewritten before it runs: `x[k]`, `len(x)`, `x in y`, `x == y`, loops and some builtins become calls of functions that
+ask, when they run, whether they were given the long text; for everything else they do what was there. Whatever
+name the text goes by, also inside functions and collections, it is found so. The functions are in
+`monty_modules/large_text.monty`. A cell of a session with an ordinary context is never rewritten.
+
+Source is made anew from the syntax tree, and lines are counted back to those of the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
+
+from rlmbox.context import Context
+
+_Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
+_Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+_PREFIX = "rlm_large_"
+# Builtins that go through what they are given; they get a list of lines in its place.
+_TAKERS = frozenset("all any enumerate filter frozenset list map max min set sorted sum tuple zip".split())  # noqa: SIM905
+_ORDINARY_CALLS = _TAKERS | {"range", "reversed", "dict"}
+_ORDINARY_METHODS = frozenset({"items", "keys", "values"})
+# Methods of patterns, and of `re` and `json`, that need all of a text at once.
+_WHOLE_TAKERS = frozenset({"search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn", "dumps"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A cell that was rewritten.
+
+    Attributes:
+        code: What Monty runs.
+        tree: Its syntax tree.
+        numbers: For each line of it, the line of the cell that it came from.
+    """
+
+    code: str
+    tree: ast.Module
+    numbers: tuple[int, ...]
+
+
+@cache
+def _source() -> str:
+    return files("rlmbox.sandboxes.monty.modules").joinpath("large_text.monty").read_text(encoding="utf-8")
+
+
+def prelude(context: Context) -> str:
+    """Gives what is run at the start of a session: the functions, and `context`.
+
+    Args:
+        context: The text.
+    """
+    is_ascii = context.size_bytes == context.length
+    return f"{_source()}\ncontext = P = LargeText(rlm_large_scans, {context.length}, {is_ascii})\n"
+
+
+def rewritten(tree: ast.Module, rebound: Collection[str]) -> Rewritten | None:
+    """Rewrites a cell; None where it cannot be done, and the cell is to run as it is.
+
+    Args:
+        tree: The cell, which is changed.
+        rebound: Builtins that cells have given another meaning.
+    """
+    tree = _Rewriter({*rebound, *_bound(tree)}).visit(tree)
+    try:
+        code = ast.unparse(tree)
+        again = ast.parse(code)
+    except (ValueError, SyntaxError, RecursionError):
+        return None
+    numbers = [0] * (code.count("\n") + 1)
+    for before, after in zip(_statements(tree), _statements(again), strict=True):
+        numbers[after.lineno - 1 : after.end_lineno] = [before.lineno] * ((after.end_lineno or 0) - after.lineno + 1)
+    return Rewritten(code, again, tuple(numbers))
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Gives the statements, those within another after it."""
+    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for node in getattr(tree, field, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from _statements(node)
+
+
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """Gives every name that is bound anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+
+
+def _call(name: str, *arguments: ast.expr, at: ast.AST) -> ast.Call:
+    call = ast.Call(ast.Name(_PREFIX + name, ast.Load()), list(arguments), [])
+    return ast.copy_location(call, at)
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Puts our functions where the long text may be.
+
+    Args:
+        bound: Names that do not mean what they usually do.
+    """
+
+    def __init__(self, bound: Collection[str]) -> None:
+        self._bound = bound
+        self._loops = 0
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """Leaves annotations alone."""
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        """Leaves the annotation alone."""
+        node.target = self.visit(node.target)
+        node.value = self.visit(node.value) if node.value else None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """Leaves the annotation of the result alone."""
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+        """Leaves the annotation of the result alone."""
+        return self._function(node)
+
+    def _function(self, node: _Function) -> _Function:
+        returns, node.returns = node.returns, None
+        self.generic_visit(node)
+        node.returns = returns
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """`x[k]`, where it is read."""
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load) or isinstance(node.value, ast.Constant | ast.List | ast.Dict):
+            return node
+        key = node.slice
+        if isinstance(key, ast.Slice):
+            parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
+            key = _call("slice", *parts, at=node)
+        return _call("item", node.value, key, at=node)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        """`x in y` and `x == y`; a chain of comparisons stays."""
+        self.generic_visit(node)
+        if len(node.ops) > 1:
+            return node
+        (op,), (right,) = node.ops, node.comparators
+        if isinstance(op, ast.In | ast.NotIn):
+            call = _call("has", node.left, right, at=node)
+        elif isinstance(op, ast.Eq | ast.NotEq) and not any(_is_plain(side) for side in (node.left, right)):
+            call = _call("same", node.left, right, at=node)
+        else:
+            return node
+        return ast.copy_location(ast.UnaryOp(ast.Not(), call), node) if isinstance(op, ast.NotIn | ast.NotEq) else call
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """`len(x)`, `isinstance(x, t)`, `re.search(p, x)` and builtins that go through x."""
+        self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
+        if name in ("len", "isinstance") and not node.keywords and len(node.args) == (1 if name == "len" else 2):
+            return _call(name, *node.args, at=node)
+        if name in _TAKERS:
+            node.args = [self._given("lines_of", argument) for argument in node.args]
+        elif isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS:
+            node.args = [self._given("part", argument) for argument in node.args]
+        return node
+
+    @staticmethod
+    def _given(name: str, argument: ast.expr) -> ast.expr:
+        """Wraps an argument that may be the text."""
+        may_be = isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+        return _call(name, argument, at=argument) if may_be else argument
+
+    def _goes_through(self, node: ast.expr) -> list[ast.expr] | None:
+        """Gives what a loop goes through, and where it counts from; None where it cannot be the text."""
+        if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.IfExp | ast.NamedExpr):
+            return None
+        if not isinstance(node, ast.Call):
+            return [node]
+        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
+        if name == "enumerate" and node.args and not any(isinstance(one, ast.Starred) for one in node.args):
+            start = [*node.args[1:], *(one.value for one in node.keywords if one.arg == "start")]
+            return [node.args[0], start[0] if start else ast.Constant(0)]
+        ordinary = isinstance(node.func, ast.Attribute) and node.func.attr in _ORDINARY_METHODS
+        return None if ordinary or name in _ORDINARY_CALLS else [node]
+
+    def visit_For(self, node: ast.For) -> ast.For:
+        """`for t in x`: has the next lines fetched at the beginning of the body, where that may suspend."""
+        through = self._goes_through(node.iter)
+        if through is None:
+            self.generic_visit(node)
+            return node
+        through = [self.visit(part) for part in through]
+        node.target = self.visit(node.target)
+        node.body = [self.visit(statement) for statement in node.body]
+        node.orelse = [self.visit(statement) for statement in node.orelse]
+        self._loops += 1
+        name = f"{_PREFIX}loop{self._loops}"
+        node.iter = ast.NamedExpr(ast.Name(name, ast.Store()), _call("each_of", *through, at=node.iter))
+        more = ast.Expr(_call("more", ast.Name(name, ast.Load()), at=node))
+        node.body.insert(0, ast.copy_location(more, node))
+        return node
+
+    def _comprehension(self, node: _Comprehension) -> _Comprehension:
+        """`... for t in x`: goes through batches of lines."""
+        generators = []
+        for generator in node.generators:
+            through = self._goes_through(generator.iter)
+            if through is not None and not generator.is_async:
+                self._loops += 1
+                name = f"{_PREFIX}batch{self._loops}"
+                batches = _call("batches_of", *(self.visit(part) for part in through), at=generator.iter)
+                generators.append(ast.comprehension(ast.Name(name, ast.Store()), batches, [], 0))
+                generator.iter = _call("batch", ast.Name(name, ast.Load()), at=generator.iter)
+            else:
+                generator.iter = self.visit(generator.iter)
+            generator.ifs = [self.visit(condition) for condition in generator.ifs]
+            generators.append(generator)
+        node.generators = generators
+        if isinstance(node, ast.DictComp):
+            node.key, node.value = self.visit(node.key), self.visit(node.value)
+        else:
+            node.elt = self.visit(node.elt)
+        return node
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.ListComp:
+        """See `_comprehension`."""
+        return self._comprehension(node)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.SetComp:
+        """See `_comprehension`."""
+        return self._comprehension(node)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.DictComp:
+        """See `_comprehension`."""
+        return self._comprehension(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.GeneratorExp:
+        """See `_comprehension`."""
+        return self._comprehension(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        """An f-string becomes a call of `format`, since not every Python can write all of them down again."""
+        text, values = self._format(node)
+        function = ast.Attribute(ast.Constant(text), "format", ast.Load())
+        return ast.copy_location(ast.Call(function, values, []), node)
+
+    def _format(self, node: ast.JoinedStr) -> tuple[str, list[ast.expr]]:
+        text: list[str] = []
+        values: list[ast.expr] = []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                values.append(self.visit(part.value))
+                inner, more = (
+                    self._format(part.format_spec) if isinstance(part.format_spec, ast.JoinedStr) else ("", [])
+                )
+                values += more
+                text += ["{", f"!{chr(part.conversion)}" if part.conversion >= 0 else "", inner and f":{inner}", "}"]
+            elif isinstance(part, ast.Constant):
+                text.append(str(part.value).replace("{", "{{").replace("}", "}}"))
+        return "".join(text), values
+
+
+def _is_plain(node: ast.expr) -> bool:
+    """Tells what cannot be the text, nor be compared with it."""
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str)

@@ -1,0 +1,80 @@
+"""Modules of the standard library that Monty lacks, written in Monty's own Python.
+
+A module is an object inside the sandbox, so its work is done with the cell's memory and time, and what it changes
+is the cell's own list and not a copy. Its source is the file `<name>.monty` beside this one: Python as far as
+Monty has it, which is data for Monty and is not meant to be imported, linted or typed as a part of rlmbox.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from importlib.resources import files
+
+from rlmbox.errors import SandboxError
+from rlmbox.sandboxes.monty.modules._zlib import HOST_FUNCTIONS
+
+__all__ = ["HOST_FUNCTIONS", "MODULES", "NOTES", "imported", "instance_name", "module_source"]
+
+MODULES: frozenset[str] = frozenset(
+    ["contextlib", "difflib", "heapq", "io", "operator", "pprint", "statistics", "string", "textwrap", "types", "zlib"]
+)
+"""The modules that are offered."""
+
+NOTES: tuple[str, ...] = (
+    (
+        "Python here is Monty, a subset: no class inheritance, `yield`, `del`, `import *`, `property`, `classmethod`, "
+        "`staticmethod`, `globals()`, `callable()`, `issubclass()`, `vars()`, `dir()` or `bytearray`; "
+        "an exception takes one string at most."
+    ),
+    (
+        "A builtin's method cannot be passed on: write `key=lambda s: s.lower()`, not `key=str.lower`, and "
+        "`key=lambda k: d[k]`, not `key=d.get`. `re.sub` takes a string as its replacement, not a function. There is "
+        "no `re.VERBOSE`, `str.translate` or `collections.OrderedDict` (a dict keeps its order). In your own classes "
+        "`__len__`, `__bool__` and `__lt__` have no effect."
+    ),
+    (
+        "Modules: asyncio, base64, binascii, bisect, collections, copy, csv, dataclasses, datetime, decimal, "
+        "functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, and the "
+        "main parts of contextlib (suppress, closing, nullcontext), difflib (SequenceMatcher, get_close_matches, "
+        "unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot write to them), operator, pprint, "
+        "statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no packages such as numpy or pandas, "
+        "no files, no network."
+    ),
+)
+"""What a model should know of Monty's Python, in sentences for its prompt."""
+
+
+def instance_name(name: str) -> str:
+    """Gives the global name in the sandbox that a module is bound to once its source has run."""
+    return f"_rlm_{name}"
+
+
+@cache
+def module_source(name: str) -> str:
+    """Gives the source that makes a module, to be run once in a session.
+
+    It imports only what Monty has itself and calls no host function while it runs. It works too after a cell has
+    given builtins such as `len` another meaning.
+
+    Raises:
+        SandboxError: The module is not one of `MODULES`.
+    """
+    if name not in MODULES:
+        raise SandboxError(f"monty has no source of a module {name!r}; there are {', '.join(sorted(MODULES))}")
+    return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
+
+
+def imported(code: str) -> frozenset[str]:
+    """Finds the offered modules that a cell imports anywhere; none in code that does not parse."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return frozenset()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    return MODULES & names

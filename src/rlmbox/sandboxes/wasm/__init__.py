@@ -1,0 +1,5 @@
+"""`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
+
+from rlmbox.sandboxes.wasm._sandbox import WasmSandbox, prepare
+
+__all__ = ["WasmSandbox", "prepare"]

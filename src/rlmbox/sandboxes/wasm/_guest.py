@@ -1,0 +1,200 @@
+"""What makes `_worker.py` at home in CPython for WebAssembly; its source is handed to the guest, which has no files.
+
+The guest has no processes, threads, signals or sockets. It has one door, `_host.call(bytes) -> bytes`, to the
+process that runs it (`_runner.py`); what is said there is listed in that file. The worker's own code stays
+as it is: this file gives it a timer, a wire through the door and an event loop that only sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rlmbox.sandboxes.worker import _worker
+else:
+    _worker = sys.modules["_worker"]
+
+door = __import__("_host").call
+
+NAP_S = 0.02  # signals are looked for between two naps; the host cannot wake a guest that sleeps
+SPARE_BYTES = 8 << 20
+CHUNK_BYTES = 4 << 20
+NO_THREADS = "there are no threads in this sandbox; do it one after another, or with a function that takes a list"
+_sleep = time.sleep
+
+
+def setitimer(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
+    """Has SIGALRM come after some seconds, as `signal.setitimer` does where there are signals."""
+    return float(door(b"T%r %r" % (float(seconds), float(interval)))), 0.0
+
+
+def sleep(seconds: float) -> None:
+    """Sleeps, in naps."""
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > NAP_S:
+        _sleep(NAP_S)
+    _sleep(max(left, 0))
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Refuses to start a thread."""
+    raise RuntimeError(NO_THREADS)
+
+
+class Clock(_worker.Clock):
+    """The worker's clock; the host stops its alarm by itself at the end of a cell and while a call is under way."""
+
+    def wait(self, step: int) -> None:
+        """Does nothing."""
+
+    @staticmethod
+    def _timer(seconds: float) -> float:
+        return setitimer(0, seconds, _worker.AGAIN_S)[0] if seconds else 0.0
+
+
+class Wire(_worker.Wire):
+    """The worker's wire, through the door, where to send is to wait: so a frame is kept until that comes."""
+
+    _frame = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends a frame at the next `receive`, which always follows; raises ValueError for what cannot be one."""
+        try:
+            body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:
+            body = json.dumps(message, allow_nan=False).encode()
+        if len(body) > _worker.FRAME_BYTES:
+            raise ValueError(f"{len(body):,} bytes are more than the {_worker.FRAME_BYTES:,} of a frame")
+        self._frame = (b"C" if message["type"] == "call" else b"D") + body
+
+    def receive(self) -> Any:
+        """Waits for a frame."""
+        frame, self._frame = self._frame or b"R", b""
+        return json.loads(door(frame).decode("utf-8", "surrogatepass"))
+
+
+class Memory:
+    """Keeps a little memory that is let go when a cell has used up the rest, so that the worker can report."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._spare: bytearray | None = None
+
+    def limit(self, *, cell: bool) -> None:
+        """Takes the spare memory before a cell, gives it up where the cell ran out of memory."""
+        if cell and self._spare is None:
+            with suppress(MemoryError):
+                self._spare = bytearray(SPARE_BYTES)
+        elif not cell and isinstance(sys.exc_info()[1], MemoryError):
+            self._spare = None
+
+
+class Guest(_worker.Worker):
+    """The worker in its two steps: between them its process sets the memory limit."""
+
+    def begin(self) -> None:
+        """Builds the namespace."""
+        frame = self._wire.receive()
+        repl = types.ModuleType("_rlm_repl")
+        exec(compile(frame["repl"], "_repl.py", "exec"), vars(repl))  # noqa: S102 - the host's own source
+        sys.modules["_rlm_repl"] = repl
+        frame["repl"] = "import sys\nglobals().update(vars(sys.modules.pop('_rlm_repl')))"
+        frame["context"] = opened(frame["context"])
+        self._start(frame)
+
+    def serve(self) -> None:
+        """Runs cells until the host ends."""
+        while True:
+            frame = self._wire.receive()
+            reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
+            self._wire.send({**reply, "type": "done", "id": frame["id"]})
+
+
+def opened(source: dict[str, Any]) -> dict[str, Any]:
+    """Gives the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
+    if "text" in source:
+        return source
+    if source["kind"] == "str":
+        data = fetched(0, int(door(b"S")))
+        return {**source, "text": data.decode("utf-8", "surrogatepass")}
+    offset = source["offset"]
+    return {**source, "fetch": lambda start, end: bytes(fetched(start + offset, end + offset))}
+
+
+def fetched(start: int, end: int) -> bytearray:
+    """Gives bytes of the file with the context."""
+    data = bytearray(end - start)
+    for at in range(0, len(data), CHUNK_BYTES):
+        data[at : at + CHUNK_BYTES] = door(b"P%d %d" % (start + at, min(start + at + CHUNK_BYTES, end)))
+    return data
+
+
+class Asyncio:
+    """A finder that lets asyncio be imported, with a loop that needs no socket to wake itself."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Takes itself out of the way at the first import of asyncio, and wraps its loader."""
+        if name != "asyncio":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader = self._loader(spec.loader)
+                return spec
+        return None
+
+    @staticmethod
+    def _loader(loader: Any) -> Any:
+        class Loader:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(loader, name)
+
+            def exec_module(self, module: types.ModuleType) -> None:
+                loader.exec_module(module)
+                rewire(module)
+
+        return Loader()
+
+
+def rewire(asyncio: Any) -> None:
+    """Gives asyncio's loop a selector that sleeps, and no pipe to itself."""
+    import selectors
+
+    class Sleeper(selectors.SelectSelector):
+        def select(self, timeout: float | None = None) -> list[Any]:
+            if timeout is None:
+                raise RuntimeError("the event loop waits for something that cannot come: no threads, no sockets")
+            sleep(max(timeout, 0))
+            return []
+
+    loop = asyncio.selector_events.BaseSelectorEventLoop
+    asyncio.selector_events.selectors = types.SimpleNamespace(**{**vars(selectors), "DefaultSelector": Sleeper})
+    loop._make_self_pipe = loop._close_self_pipe = loop._write_to_self = lambda self: None  # noqa: SLF001
+
+
+def boot() -> Guest:
+    """Prepares the interpreter and makes the worker."""
+    changes: list[tuple[Any, dict[str, Any]]] = [
+        (signal, {"setitimer": setitimer, "ITIMER_REAL": 0}),
+        (time, {"sleep": sleep}),
+        (threading, {"stack_size": lambda size=0: 0}),
+        (_worker, {"Clock": Clock, "Wire": Wire, "Memory": Memory, "START_THREAD": start_thread}),
+    ]
+    for module, names in changes:
+        vars(module).update(names)
+    sys.meta_path.insert(0, Asyncio())
+    sys.argv[:] = [""]
+    os.environ.clear()
+    return Guest(0, 0)

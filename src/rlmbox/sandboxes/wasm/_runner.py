@@ -1,0 +1,383 @@
+"""The process around one guest: `python -I -S _runner.py CONFIG`, which is JSON.
+
+Standard library and wasmtime only; it starts with an empty environment. The guest is given nothing but a
+read-only directory with its own standard library, its output pipes, and one door, `host.call`, at which it says
+
+    R                waits for a frame of the host
+    C frame          sends a frame, a host call, and waits for one; meanwhile the alarm stands still
+    D frame          sends a frame, the end of a cell, and waits for one; the alarm is off
+    T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
+    S                asks for the size of the context in bytes
+    P start end      asks for bytes of the context
+
+A guest that says anything else is ended. Once a cell has run, everything it says is from whoever wrote the cell.
+
+WebAssembly has no signals, so the alarm is written into the guest's memory: the three words that
+`_thread.interrupt_main` sets there. `_prepare.py` learns where they are by having a guest call it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import types
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+WASM_STACK_BYTES = 8 << 20
+THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
+FRAME_BYTES = 64 << 20
+OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
+SPARE_BYTES = 8 << 20  # see `_guest.py`
+CHUNK_BYTES = 16 << 20
+LIBRARY = "/usr/local/lib"
+NOBODY = 65534
+OPEN_FILES = 64
+FOLDERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 5 ms
+PLACES = {"_worker": "worker/_worker.py", "_wasm_guest": "wasm/_guest.py"}
+
+
+def source(name: str) -> str:
+    with open(os.path.join(FOLDERS, PLACES[name]), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        return file.read()
+
+
+def imported(site: str) -> Any:
+    """Imports wasmtime from a directory, without what else `site` would bring."""
+    sys.path.append(site)
+    package = __import__("wasmtime")
+    sys.path.remove(site)
+    return package
+
+
+def engine(wasmtime: Any) -> Any:
+    config = wasmtime.Config()
+    # The Python binding lacks this one; without it a larger stack is refused.
+    wasmtime._ffi.wasmtime_config_async_stack_size_set(config.ptr(), WASM_STACK_BYTES + (2 << 20))  # noqa: SLF001
+    config.max_wasm_stack = WASM_STACK_BYTES
+    config.memory_may_move = False
+    return wasmtime.Engine(config)
+
+
+class Alarm:
+    """Rings at a time that may be set again and again; `watch` is the thread that rings."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._turn = threading.Condition(threading.Lock())
+        self._due = self._waking = float("inf")
+        self.every_s = 0.0
+
+    def set(self, after_s: float, every_s: float) -> float:
+        """Sets the time, 0 for never; gives the seconds that were left."""
+        now = time.monotonic()
+        with self._turn:
+            left = 0.0 if self._due == float("inf") else max(self._due - now, 1e-6)
+            self._due, self.every_s = now + after_s if after_s > 0 else float("inf"), every_s
+            # The other thread is woken only where it would sleep too long: most alarms never ring.
+            if self._due < self._waking:
+                self._turn.notify()
+        return left
+
+    def watch(self) -> None:
+        with self._turn:
+            while True:
+                now = time.monotonic()
+                if self._due <= now:
+                    self._ring()
+                    self._due = now + self.every_s if self.every_s > 0 else float("inf")
+                self._waking = self._due
+                self._turn.wait(min(max(self._waking - now, 0), threading.TIMEOUT_MAX))
+
+
+class Machine:
+    """One instance of the guest.
+
+    Args:
+        wasmtime: The package.
+        module: The compiled guest.
+        library: Directory with the guest's standard library.
+        door: Answers what the guest says at the door; gets the instance's memory too.
+    """
+
+    def __init__(self, wasmtime: Any, module: Any, library: str, door: Callable[[bytes, int], bytes]) -> None:
+        self._wasmtime = wasmtime
+        self._door = door
+        self._store = wasmtime.Store(module_engine := module[0])
+        wasi = wasmtime.WasiConfig()
+        wasi.argv, wasi.env = ["python"], []
+        wasi.inherit_stdout()
+        wasi.inherit_stderr()
+        wasi.preopen_dir(library, LIBRARY, False)
+        self._store.set_wasi(wasi)
+        linker = wasmtime.Linker(module_engine)
+        linker.define_wasi()
+        i32 = wasmtime.ValType.i32()
+        linker.define_func("host", "call", wasmtime.FuncType([i32] * 4, [i32]), self._call, access_caller=True)
+        self._exports = linker.instantiate(self._store, module[1]).exports(self._store)
+        self._memory = self._exports["memory"]
+        self._allocate = allocation(wasmtime, self._exports["host_alloc"])
+        self._base = ctypes.cast(self._memory.data_ptr(self._store), ctypes.c_void_p).value or 0
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self._memory.data_len(self._store))
+
+    def contents(self, size: int) -> bytes:
+        return ctypes.string_at(self._base, size)
+
+    def limit(self, size: int) -> None:
+        self._store.set_limits(memory_size=size)
+
+    def turn(self, code: str) -> int:
+        """Runs code in the guest's `__main__`; gives its exit status."""
+        data = code.encode()
+        at = self._allocate(self._store, len(data))
+        self._memory.write(self._store, data, at)
+        return int(self._exports["turn"](self._store, at, len(data)))
+
+    def poke(self, words: list[list[int]]) -> None:
+        for at, bits in words:
+            ctypes.c_uint32.from_address(self._base + at).value |= bits
+
+    def _call(self, caller: Any, at: int, size: int, answer_at: int, answer_size_at: int) -> int:
+        at, size, answer_at, answer_size_at = (n & 0xFFFFFFFF for n in (at, size, answer_at, answer_size_at))
+        end = self._memory.data_len(caller)
+        if size > FRAME_BYTES + 1 or at + size > end or max(answer_at, answer_size_at) + 4 > end:
+            os._exit(71)
+        answer = self._door(ctypes.string_at(self._base + at, size), end)
+        to = self._allocate(caller, len(answer))
+        if not to or to + len(answer) > self._memory.data_len(caller):
+            return -2  # the guest raises; its memory is full
+        ctypes.memmove(self._base + to, answer, len(answer))
+        ctypes.c_uint32.from_address(self._base + answer_at).value = to
+        ctypes.c_uint32.from_address(self._base + answer_size_at).value = len(answer)
+        return 0
+
+
+def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
+    """Gives a quick way of calling the guest's allocator; wasmtime's own takes longer than all else at the door."""
+    ffi = wasmtime._ffi  # noqa: SLF001
+    given, taken = (ffi.wasmtime_val_t * 1)(), (ffi.wasmtime_val_t * 1)()
+    given[0].kind = ffi.WASMTIME_I32.value
+    pointer = ctypes.byref(function._func)  # noqa: SLF001
+    trap = ctypes.POINTER(ffi.wasm_trap_t)()
+
+    def allocate(store: Any, size: int) -> int:
+        given[0].of.i32 = size
+        context = store._context()  # noqa: SLF001
+        if ffi.wasmtime_func_call(context, pointer, given, 1, taken, 1, ctypes.byref(trap)) or trap:
+            os._exit(70)
+        return int(taken[0].of.i32) & 0xFFFFFFFF
+
+    return allocate
+
+
+class Host:
+    """What stands behind the door: the wire to the host, the context and the alarm."""
+
+    def __init__(self, wire_fd: int, context_fd: int | None) -> None:
+        self._wire = socket.socket(fileno=wire_fd)
+        self._wire.setblocking(True)
+        self._context_fd = context_fd
+        self.alarm: Alarm
+        self.memory_bytes = 0
+        self._started = False
+
+    def answer(self, said: bytes, _: int) -> bytes:
+        try:
+            return self._answer(said[:1], said)
+        except OSError:
+            os._exit(0)  # without the host there is nobody to work for
+        except (ValueError, OverflowError):
+            os._exit(71)
+
+    def _answer(self, kind: bytes, said: bytes) -> bytes:
+        if kind in b"RCD":
+            return self._exchange(kind, memoryview(said)[1:])
+        if kind == b"T":
+            after_s, every_s = (float(word) for word in said[1:].split())
+            return b"%r" % self.alarm.set(after_s, max(every_s, 0.01))
+        if kind == b"S":
+            return b"%d" % (0 if self._context_fd is None else os.fstat(self._context_fd).st_size)
+        if kind == b"P" and self._context_fd is not None:
+            start, end = (int(word) for word in said[1:].split())
+            if 0 <= start <= end <= start + CHUNK_BYTES:
+                return os.pread(self._context_fd, end - start, start)
+        raise ValueError(kind)
+
+    def _exchange(self, kind: bytes, frame: memoryview) -> bytes:
+        every_s, left_s = self.alarm.every_s, self.alarm.set(0, 0)
+        if kind != b"R":
+            head = len(frame).to_bytes(4, "big")
+            if len(frame) < CHUNK_BYTES:
+                self._wire.sendall(head + frame)
+            else:
+                self._wire.sendall(head)
+                self._wire.sendall(frame)
+        body = self._receive()
+        if kind == b"C" and left_s:
+            self.alarm.set(left_s, every_s)
+        return body
+
+    def _receive(self) -> bytes:
+        size = int.from_bytes(self._exactly(4), "big")
+        body = self._exactly(size)
+        if not self._started:  # what the host says before any cell ran
+            self._started = True
+            self.memory_bytes = int(json.loads(body)["limits"]["memory_bytes"])
+        return body
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            got = self._wire.recv_into(view)
+            if not got:
+                os._exit(0)
+            view = view[got:]
+        return bytes(data)
+
+
+def restrict(memory_bytes: int, statm: int | None) -> None:
+    """Gives up what this process does not need, should the guest ever break out into it.
+
+    Args:
+        memory_bytes: Most memory of the guest.
+        statm: The kernel's file that says how much memory this process has; only Linux has one.
+    """
+    import resource
+
+    def lower(what: int, most: int) -> None:
+        _, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+
+    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES)):
+        lower(what, most)
+    if statm is not None:
+        words = os.pread(statm, 200, 0).split()
+        os.close(statm)
+        mapped, _, _, _, _, data, _ = (int(word) * resource.getpagesize() for word in words)
+        # The guest's memory lies in a range that is mapped already; its growth counts as data.
+        lower(resource.RLIMIT_AS, mapped + OWN_BYTES)
+        lower(resource.RLIMIT_DATA, data + memory_bytes + OWN_BYTES)
+
+
+def wall_in(library: str) -> int | None:
+    """Puts kernel walls around this thread and those that it will start; what has to be imported is imported before.
+
+    They are a user that owns nothing, no file but those of the guest's library, and the jail's list of system calls.
+
+    Args:
+        library: Directory with the guest's standard library.
+
+    Returns:
+        What `restrict` needs, which can be opened now only.
+
+    Raises:
+        OSError: The kernel has such a wall and refuses to build it.
+    """
+    import resource  # noqa: F401 - for `restrict`
+
+    kernel, landlock, seccomp = walls()
+    machine = os.uname().machine if sys.platform.startswith("linux") else ""
+    program = seccomp.program(machine) if machine in seccomp.MACHINES else None
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if machine else None
+    if program is not None:
+        landlock.restrict({library: landlock.READ})
+    if os.geteuid() == 0:
+        with suppress(OSError):  # root of a container may not be allowed to
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+    if program is not None:
+        kernel.install_filter(program)
+    return statm
+
+
+def walls() -> tuple[Any, Any, Any]:
+    """Imports what the jail builds its walls with, without the rest of rlmbox, which is not installed here."""
+    ours = "rlmbox.sandboxes"
+    for name, place in (("rlmbox", os.sep), (ours, FOLDERS), (f"{ours}.jail", f"{FOLDERS}/jail")):
+        package: Any = types.ModuleType(name)
+        package.__path__ = [place]
+        sys.modules[name] = package
+    from rlmbox.sandboxes.jail import _kernel, _landlock, _seccomp
+
+    return _kernel, _landlock, _seccomp
+
+
+def loading(*names: str) -> str:
+    """Gives code that makes modules of our sources in the guest."""
+    lines = ["import sys, types"]
+    for name in names:
+        lines.append(f"_m = sys.modules[{name!r}] = types.ModuleType({name!r})")
+        # One file name for all, by which the worker knows its own frames in a traceback.
+        lines.append(f"exec(compile({source(name)!r}, '_worker.py', 'exec'), vars(_m))")
+    return "\n".join(lines)
+
+
+def run(config: dict[str, Any]) -> None:
+    """Runs cells; does not return."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS; of this thread and those to come
+    worker = types.ModuleType("_worker")
+    exec(compile(source("_worker"), "_worker.py", "exec"), vars(worker))  # noqa: S102 - our own source
+    worker.hold_lifeline(config["lifeline"])
+    wasmtime = imported(config["site"])
+    host = Host(config["wire"], config["context"])
+    machine_engine = engine(wasmtime)
+    module = machine_engine, wasmtime.Module.deserialize_file(machine_engine, config["module"])
+    machine = Machine(wasmtime, module, config["library"], host.answer)
+    host.alarm = Alarm(lambda: machine.poke(config["words"]))
+    first = loading("_worker", "_wasm_guest") + "\n_guest = _m.boot()\n_m.guest = _guest\n_guest.begin()"
+
+    statm = wall_in(config["library"])
+
+    def work() -> None:
+        status = machine.turn(first)
+        if status == 0:
+            most = machine.size_bytes + host.memory_bytes + SPARE_BYTES
+            machine.limit(most)
+            restrict(most, statm)
+            status = machine.turn("__import__('sys').modules['_wasm_guest'].guest.serve()")
+        os._exit(status & 0xFF)
+
+    threading.stack_size(THREAD_STACK_BYTES)
+    threading.Thread(target=lambda: ending(wasmtime, work)).start()
+    host.alarm.watch()
+
+
+def ending(wasmtime: Any, work: Callable[[], None]) -> None:
+    """Ends the process as the guest ended."""
+    try:
+        work()
+    except wasmtime.ExitTrap as trap:
+        os._exit(trap.code & 0xFF)
+    except wasmtime.Trap as trap:
+        os.write(2, f"the WebAssembly guest was ended: {str(trap).strip().splitlines()[-1].strip()}\n".encode())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, this process is of no use any more
+        os.write(2, f"{type(error).__name__}: {error}\n"[:2000].encode())
+    os._exit(70)
+
+
+def main() -> None:
+    """Runs a guest as the one argument says."""
+    config = json.loads(sys.argv[1])
+    sys.argv[:] = [""]
+    os.environ.clear()
+    run(config)
+
+
+if __name__ == "__main__":
+    main()

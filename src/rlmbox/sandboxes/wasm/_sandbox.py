@@ -1,0 +1,110 @@
+"""`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.wasm._cache import Prepared, artifacts, preparation, prepared
+from rlmbox.sandboxes.worker._child import Child
+from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.types import CellLimits
+
+# Programs of their own, which are never imported here.
+_PREPARE = Path(__file__).with_name("_prepare.py")
+_RUNNER = Path(__file__).with_name("_runner.py")
+
+
+class WasmSandbox(WorkerSandbox):
+    """Runs cells in CPython compiled to WebAssembly, in a process of its own.
+
+    The guest has no files but its standard library, which it cannot write, no network, no processes, no threads
+    and an empty environment; numpy, pandas, scipy, scikit-learn and some forty other packages are in it. What it
+    asks of the host goes through one function. The process around it has limits of the kernel too, and when
+    rlmbox runs as root it becomes an unprivileged user. Needs the extra `rlmbox[wasm]`, on Linux or macOS.
+
+    The first start on a machine compiles the guest, once: see `prepare`.
+    """
+
+    name = "wasm"
+    notes = (
+        "This is CPython 3.15, some three times slower than usual, with its standard library, numpy, pandas and scipy.",
+        *NOTES[1:],
+        "There are no threads and no processes: for calls at once, use a function of the host that takes a list.",
+        "There are no files that can be written, also no temporary ones: keep data in variables.",
+    )
+
+    def __init__(self) -> None:
+        self._machine = _Wasm()
+        super().__init__(self._machine)
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Launches a guest and binds the context in it; see `Sandbox.start`."""
+        self._machine.prepared = await prepare()
+        await super().start(limits, context, host, query=query)
+
+
+async def prepare() -> Prepared:
+    """Compiles the guest for this machine unless that was done before.
+
+    It takes about a minute, 2.5 GB of memory and 350 MB below the user's cache directory. Start-up afterwards
+    takes a fraction of a second.
+
+    Raises:
+        SandboxUnavailable: The packages are not installed, the cache cannot be trusted, or it did not succeed.
+    """
+    if not hasattr(os, "killpg"):
+        raise SandboxUnavailable("WasmSandbox needs Linux or macOS; use `monty`")
+    found = artifacts()
+    ready = prepared(found)
+    if ready is not None:
+        return ready
+    command = [sys.executable, "-I", "-S", str(_PREPARE), json.dumps(preparation(found))]
+    done = await anyio.run_process(command, check=False, env={}, cwd="/")
+    ready = prepared(found) if done.returncode == 0 else None
+    if ready is None:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        memory = (
+            "; it was killed, perhaps because it needs 2.5 GB of memory" if done.returncode == -signal.SIGKILL else ""
+        )
+        raise SandboxUnavailable(f"the guest of the wasm sandbox could not be compiled: {said[-1][:500]}{memory}")
+    return ready
+
+
+class _Wasm:
+    """Launches guests."""
+
+    prepared: Prepared
+
+    async def launch(self, context_fd: int | None) -> Child:
+        """Launches a guest; see `Wall.launch`."""
+        try:
+            return await anyio.to_thread.run_sync(_launched, self.prepared, context_fd)
+        except OSError as error:
+            raise SandboxUnavailable(f"the guest's process cannot be launched: {error}") from error
+
+
+def _launched(guest: Prepared, context_fd: int | None) -> Child:
+    def command(wire: int, lifeline: int) -> list[str]:
+        config = {
+            "site": guest.site,
+            "module": str(guest.module),
+            "library": str(guest.library),
+            "words": guest.words,
+            "wire": wire,
+            "lifeline": lifeline,
+            "context": context_fd,
+        }
+        return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
+
+    # The process reads parts of the file for the guest, which is told of no descriptor.
+    return Child(command, folder=os.sep, context_fd=context_fd, context={})

@@ -1,0 +1,332 @@
+"""The host's side of the wire to a worker: one request at a time, host calls in between, a deadline on all of it.
+
+One task waits for everything at once: frames from the worker, room for frames to it, and whatever its process
+writes to the descriptors 1 and 2, which are read with a bound so that nothing reaches our terminal. Nothing the
+worker does raises here; the end of a worker is a value, `Lost`, and the sandbox then kills what is left of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.worker._frames import Call, Done, FrameLimits, Inbox, Ready, Violation, encode
+from rlmbox.sandboxes.worker._wire import OutputFlood, Wire
+from rlmbox.types import CellLimits, HostFunction, Outcome
+
+GRACE_S = 0.9
+"""Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
+
+PARALLEL_CALLS = 16
+"""Host calls of one cell that may be under way at once; further threads of the cell wait."""
+
+_QUICK_S = 0.0005
+_SLOW_S = 0.005
+_QUICK_CALLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker cannot be used any more and is to be killed.
+
+    Attributes:
+        outcome: `timeout`, `output` or `crashed`.
+        message: Why.
+        ended: Whether the worker went away by itself.
+    """
+
+    outcome: Outcome
+    message: str
+    ended: bool = False
+
+
+_CLOSED = Lost("crashed", "the sandbox was closed while the cell ran")
+
+
+class _Expired(Exception):
+    """The deadline is over."""
+
+
+class _Aborted(Exception):
+    """The sandbox is being closed."""
+
+
+class _Clock:
+    """The deadline of a request; it stands still while a host call is under way.
+
+    Args:
+        loop: Whose time it is.
+        timeout_s: Seconds of running time.
+        ring: What to do when they are over.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float, ring: Callable[[], None]) -> None:
+        self._loop, self._left_s, self._ring = loop, timeout_s, ring
+        self._timer: asyncio.TimerHandle | None = None
+        self.resume()
+
+    def resume(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._left_s, self._ring)
+
+    def pause(self) -> None:
+        if self._timer is not None:
+            self._left_s = self._timer.when() - self._loop.time()
+            self._timer.cancel()
+            self._timer = None
+
+
+class Link:
+    """A conversation with one worker. It owns the wire and the pipes, not the process.
+
+    Args:
+        wire: A stream socket to the worker; made non-blocking.
+        outputs: Our ends of the pipes at the worker's descriptors 1 and 2; made non-blocking.
+        limits: What a cell may use.
+        host: What the worker may call.
+        frame_limits: What the worker may send.
+        ease: What may help a worker that does not heed its interrupt, before it is killed; see `WorkerProcess.ease`.
+    """
+
+    def __init__(
+        self,
+        wire: socket.socket,
+        outputs: Sequence[int],
+        limits: CellLimits,
+        host: Host,
+        frame_limits: FrameLimits | None = None,
+        ease: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._limits = limits
+        self._host = host
+        self._ease = ease
+        self._inbox = Inbox(frame_limits or FrameLimits())
+        self._wire = Wire(wire, outputs, limits, self._inbox)
+        self._quick: dict[str, float] = {}
+        self._pending: set[int] = set()
+        self._request_id = self._last_call_id = self._calls = 0
+        self._clock: _Clock
+        self._tasks: anyio.abc.TaskGroup
+        self._aborted = False
+
+    @cached_property
+    def _threads(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(PARALLEL_CALLS)  # most sessions need none
+
+    async def open(self, start: Mapping[str, Any], timeout_s: float) -> Lost | None:
+        """Sends the start frame and waits until the namespace stands.
+
+        Args:
+            start: See `_worker.py`.
+            timeout_s: Seconds to wait.
+        """
+        reply = await self._exchange({**start, "type": "start"}, timeout_s)
+        return reply if isinstance(reply, Lost) else None
+
+    async def request(self, message: Mapping[str, Any], timeout_s: float) -> Done | Lost:
+        """Has the worker do something, answering the host calls that come in between.
+
+        Args:
+            message: `execute` with `code`, or `variables`.
+            timeout_s: Seconds of running time, without the time of host calls and the second of grace.
+        """
+        self._request_id += 1
+        reply = await self._exchange({**message, "id": self._request_id}, timeout_s, GRACE_S)
+        if isinstance(reply, Ready):
+            return Lost("crashed", "the worker broke the protocol: it became ready twice")
+        return reply
+
+    def printed(self) -> tuple[BoundedText, ...]:
+        """Gives what was written to the worker's descriptors during the last request, past Python's streams."""
+        return self._wire.printed()
+
+    def abort(self) -> None:
+        """Ends a request that is under way; it gives `Lost`."""
+        self._aborted = True
+        self._wire.fail(_Aborted())
+
+    def close(self) -> None:
+        """Closes the wire and the pipes; no request may be under way."""
+        self._wire.close()
+
+    async def _exchange(
+        self, message: Mapping[str, Any], timeout_s: float, grace_s: float = 0.0
+    ) -> Done | Ready | Lost:
+        gone = self._stale()
+        if gone is not None:
+            return gone
+        starting = message["type"] == "start"
+        self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
+        try:
+            got = await self._converse(starting=starting, frame=encode(message))
+            if isinstance(got, Call):  # a task group only where it is needed: most cells call nothing that waits
+                async with anyio.create_task_group() as self._tasks:
+                    self._begin_call(got)
+                    got = await self._converse(starting=starting, calling=True)
+                    if self._pending:
+                        self._tasks.cancel_scope.cancel()
+        finally:
+            self._clock.pause()
+        assert not isinstance(got, Call)  # noqa: S101 - for the type checker
+        return got
+
+    def _late(self, grace_s: float) -> None:
+        if not grace_s:
+            self._wire.fail(_Expired())
+            return
+        with suppress(OSError):
+            self._ease()
+        self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._late, 0.0))
+
+    def _stale(self) -> Lost | None:
+        """Looks for what the worker sent without being asked, and for its end, since the last request."""
+        self._inbox.begin()
+        self._pending.clear()
+        if self._aborted:
+            return _CLOSED
+        data = self._wire.begin()
+        if data is None:
+            return None
+        if not data:
+            return Lost("crashed", "the worker ended between two cells", ended=True)
+        return Lost("crashed", "the worker broke the protocol: it sent something that was not asked for")
+
+    async def _converse(
+        self, *, starting: bool, frame: bytes = b"", calling: bool = False
+    ) -> Done | Ready | Call | Lost:
+        """Goes on until the request is answered, or, unless `calling`, until a call has to be waited for."""
+        try:
+            if frame:
+                self._wire.send(frame)
+            while True:
+                while (message := self._inbox.take()) is not None:
+                    if not isinstance(message, Call):
+                        return self._accepted(message, starting=starting)
+                    self._check_call(message, starting=starting)
+                    if not self._answer_at_once(message):
+                        if not calling:
+                            return message
+                        self._begin_call(message)
+                await self._wire.wait()
+        except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
+            return self._lost(error)
+
+    def _lost(self, error: Exception) -> Lost:
+        if isinstance(error, Violation):
+            return Lost("crashed", f"the worker broke the protocol: {error}")
+        if isinstance(error, OutputFlood):
+            limit = self._limits.output_flood_bytes
+            return Lost("output", f"the cell's process wrote more than {limit:,} bytes of output")
+        if isinstance(error, _Expired):
+            return Lost("timeout", "it did not end when it was interrupted, so its process was killed")
+        if isinstance(error, _Aborted):
+            return _CLOSED
+        return Lost("crashed", "the worker ended", ended=True)
+
+    def _accepted(self, message: Done | Ready, *, starting: bool) -> Done | Ready:
+        if starting != isinstance(message, Ready):
+            raise Violation("it sent a reply to something else")
+        if isinstance(message, Done) and message.id != self._request_id:
+            raise Violation("it sent a reply to another request")
+        if self._pending:
+            raise Violation("it ended a cell while it waited for a host call")
+        if not self._inbox.is_empty:
+            raise Violation("it sent more after the end of a cell")
+        return message
+
+    def _check_call(self, call: Call, *, starting: bool) -> None:
+        if call.name not in self._host or starting:
+            raise Violation(f"it called the unknown function {call.name[:50]!r}")
+        if call.id <= self._last_call_id:
+            raise Violation("it used the number of a call again")
+        # Answers that it does not take count too, or they would pile up here.
+        if len(self._pending) + self._wire.backlog >= PARALLEL_CALLS:
+            raise Violation(f"it made more than {PARALLEL_CALLS} calls at once")
+        self._last_call_id = call.id
+        self._calls += 1
+
+    def _begin_call(self, call: Call) -> None:
+        self._pending.add(call.id)
+        self._clock.pause()
+        self._tasks.start_soon(self._answer, self._host[call.name], call)
+
+    async def _answer(self, function: HostFunction, call: Call) -> None:
+        try:
+            frame = _result(call, await self._result_of(function, call))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+            frame = _failure(call, error)
+        self._pending.discard(call.id)
+        if not self._pending:
+            self._clock.resume()
+        with suppress(OSError):  # the reading side sees the end of the worker too
+            self._wire.send(frame)
+
+    # A plain function must be quick, but one of a user's may not be, and would hold up every session. So it
+    # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
+    # two changes of thread for each of what may be thousands of calls. One slow call puts it back for good.
+
+    async def _result_of(self, function: HostFunction, call: Call) -> Any:
+        if function.is_async:
+            return await function.call(*call.args, **call.kwargs)  # type: ignore[misc]
+        took_s = math.inf
+
+        def timed() -> Any:
+            nonlocal took_s
+            began = time.perf_counter()
+            try:
+                return function.call(*call.args, **call.kwargs)
+            finally:
+                took_s = time.perf_counter() - began
+
+        try:
+            result = await anyio.to_thread.run_sync(timed, abandon_on_cancel=True, limiter=self._threads)
+        finally:
+            self._quick[call.name] = self._quick.get(call.name, 0) + 1 if took_s < _QUICK_S else -math.inf
+        if not inspect.isawaitable(result):
+            return result
+        self._quick[call.name] = -math.inf
+        return await result
+
+    def _answer_at_once(self, call: Call) -> bool:
+        """Answers a call that needs no waiting; says whether it was one."""
+        if self._calls > self._limits.host_calls:
+            limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
+            self._wire.send(_failure(call, RuntimeError(limit)))
+            return True
+        if self._quick.get(call.name, 0) < _QUICK_CALLS:
+            return False
+        began = time.perf_counter()
+        try:
+            frame = _result(call, self._host[call.name].call(*call.args, **call.kwargs))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+            frame = _failure(call, error)
+        if time.perf_counter() - began > _SLOW_S:
+            self._quick[call.name] = -math.inf
+        self._wire.send(frame)
+        return True
+
+
+def _result(call: Call, value: Any) -> bytes:
+    try:
+        return encode({"id": call.id, "value": value})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{call.name}() gave a value that is not JSON: {error}") from None
+
+
+def _failure(call: Call, error: Exception) -> bytes:
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return encode({"id": call.id, "error": {"type": type(error).__name__, "message": str(message)[:10_000]}})

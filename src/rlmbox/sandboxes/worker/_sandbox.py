@@ -1,0 +1,331 @@
+"""What the sandboxes that run `_worker.py` have in common: everything but the wall around it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
+from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.worker import _context_regex, _context_text, _repl, _worker
+from rlmbox.sandboxes.worker._frames import Done
+from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
+from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
+
+NOTES = (
+    "This is CPython with its whole standard library.",
+    "The functions of the host, such as llm_query, are ordinary functions: call them without await.",
+    f"Recursion is limited to {_worker.MIN_RECURSION:,} nested calls, or to recursion_depth where that is more.",
+)
+"""What a model should know of a worker's Python."""
+
+_LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
+_Result = TypeVar("_Result")
+_START_TIMEOUT_S = 30.0
+_TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
+_QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
+_TYPES: dict[Outcome, str] = {
+    "timeout": "ExecutionTimeout",
+    "output": "OutputExceeded",
+    "crashed": "SandboxCrashed",
+}
+
+
+class WorkerProcess(Protocol):
+    """A worker that was launched."""
+
+    @property
+    def wire(self) -> socket.socket:
+        """A stream to the worker."""
+
+    @property
+    def outputs(self) -> Sequence[int]:
+        """Our ends of the pipes at its descriptors 1 and 2."""
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """Where the worker finds the context's bytes: `{"fd": 5}` or `{"path": "/context"}`."""
+
+    @property
+    def has_language(self) -> bool:
+        """Whether `_repl.py` is in it already and need not be sent."""
+
+    def ease(self) -> None:
+        """Lets the worker have the memory that is kept for its reports, if that can be done from outside.
+
+        A cell that has filled all other may hang, for CPython before 3.14 enters certain handlers again and again
+        where there is no memory for an int; a little, and it goes on with its `MemoryError`. May raise OSError.
+        """
+
+    def kill(self) -> None:
+        """Ends every process of it at once. May be called again."""
+
+    async def reap(self) -> str:
+        """Waits for the end, frees what the process had, and says how it ended, such as `signal 9`."""
+
+
+class Wall(Protocol):
+    """A way of launching a worker: the one thing in which these sandboxes differ."""
+
+    async def launch(self, context_fd: int | None) -> WorkerProcess:
+        """Launches a worker.
+
+        Args:
+            context_fd: A file with the context, or None where the worker is told it or reads it through the host.
+
+        Raises:
+            SandboxUnavailable: It cannot be launched here; the message says what would help.
+        """
+
+
+class WorkerSandbox:
+    """Runs cells in a worker process behind a wall.
+
+    A worker that was killed or that died is replaced by a fresh one when the next cell comes; the execution
+    that lost it says so with `namespace="lost"`.
+
+    Args:
+        wall: How a worker is launched.
+        package_paths: Directories that imports in the worker search after the standard library.
+    """
+
+    name = "worker"
+    notes: tuple[str, ...] = NOTES
+
+    def __init__(self, wall: Wall, package_paths: Sequence[str | Path] = ()) -> None:
+        self._wall = wall
+        self._path = [str(path) for path in package_paths]
+        self._limits = CellLimits()
+        self._host: Host = {}
+        self._context: Context
+        self._query = ""
+        self._process: WorkerProcess | None = None
+        self._link: Link | None = None
+        self._lock: anyio.Lock
+        self._started = self._closed = self._large = False
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+        """Launches a worker and binds the context in it; see `Sandbox.start`."""
+        for name in host:
+            if not all(part.isidentifier() for part in name.split(".")) or name.count(".") > 1:
+                raise ConfigError(f"{name!r} cannot be the name of a host function; use `name` or `object.name`")
+        if self._started or self._closed:
+            raise SandboxError("a sandbox can be started only once; make a new one")
+        self._limits, self._context, self._query = limits, context, query
+        self._host = host
+        self._large = await is_large(context, limits)
+        if self._large:
+            self._host = {**host, **text_functions(context)}
+            self.notes = (*self.notes, _LARGE_NOTE)
+        self._lock = anyio.Lock(fast_acquire=True)
+        self._started = True
+        await self._alone(self._launch)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Runs a cell; see `Sandbox.execute`."""
+        self._check_open()
+        began = time.perf_counter()
+        if len(cell.code.encode("utf-8", "surrogatepass")) > self._limits.code_bytes:
+            message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
+            return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
+        reply, output = await self._alone(partial(self._request, {"type": "execute", "code": cell.code}))
+        stdout, stderr, dropped = self._merged(reply, output)
+        duration_s = time.perf_counter() - began
+        if isinstance(reply, Lost):
+            kind = _TYPES[reply.outcome]
+            error = CellError(kind, reply.message, f"{kind}: {reply.message}")
+            return Execution(reply.outcome, stdout, stderr, dropped, error, duration_s=duration_s, namespace="lost")
+        return Execution(reply.outcome, stdout, stderr, dropped, reply.error, reply.value, reply.value_repr, duration_s)
+
+    async def variables(self) -> Mapping[str, str]:
+        """Lists the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
+        self._check_open()
+        if self._link is None:
+            return {}
+        reply, _ = await self._alone(partial(self._request, {"type": "variables"}))
+        if isinstance(reply, Lost) or not isinstance(reply.value, dict):
+            return {}
+        return {name: str(text) for name, text in reply.value.items()}
+
+    async def close(self) -> None:
+        """Kills the worker and frees what it had; see `Sandbox.close`. Cannot be interrupted."""
+        if self._closed:
+            return
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            if self._process is not None:
+                self._process.kill()
+            if self._link is not None:
+                self._link.abort()
+            if self._started:
+                async with self._lock:
+                    await self._bury()
+
+    def _check_open(self) -> None:
+        if self._closed or not self._started:
+            raise SandboxError("this sandbox is closed; open a new session")
+
+    async def _alone(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Has the worker for itself; what interrupts that, such as cancellation, closes the sandbox."""
+        async with self._lock:
+            self._check_open()
+            try:
+                return await work()
+            except BaseException:
+                self._closed = True
+                with anyio.CancelScope(shield=True):
+                    await self._bury()
+                raise
+
+    async def _request(self, message: Mapping[str, Any]) -> tuple[Done | Lost, Sequence[BoundedText]]:
+        if self._link is None:
+            try:
+                await self._launch()
+            except SandboxUnavailable as error:
+                raise SandboxCrashed(f"the worker is gone and no new one could be started: {error}") from error
+        assert self._link is not None  # noqa: S101 - for the type checker
+        reply = await self._link.request(message, self._limits.cell_timeout_s)
+        output = self._link.printed()
+        if not isinstance(reply, Lost):
+            return reply, output
+        with anyio.CancelScope(shield=True):
+            how = await self._bury()
+        why = f"{reply.message} ({how})" if reply.ended else reply.message
+        after = "" if self._closed else "; its variables are lost, and the next cell starts in a fresh namespace"
+        return replace(reply, message=why + after), output
+
+    async def _launch(self) -> None:
+        if self._context.size_bytes <= _QUICK_BYTES:
+            source, fd = _context_source(self._context, self._large)
+        else:
+            source, fd = await anyio.to_thread.run_sync(_context_source, self._context, self._large)
+        try:
+            with anyio.CancelScope(shield=True):
+                process = self._process = await self._wall.launch(fd)
+        finally:
+            if fd is not None:
+                os.close(fd)
+        self._link = Link(process.wire, process.outputs, self._limits, self._host, ease=process.ease)
+        language = "" if process.has_language else _repl_source()
+        frame = self._start_frame({**source, **process.context}, language)
+        lost = await self._link.open(frame, _START_TIMEOUT_S)
+        if lost is not None:
+            said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # of a traceback its last line
+            with anyio.CancelScope(shield=True):
+                how = await self._bury()
+            raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {said}".strip())
+
+    async def _bury(self) -> str:
+        """Kills and reaps the worker, if there is one, and says how it ended."""
+        process, link = self._process, self._link
+        self._process = self._link = None
+        how = ""
+        if process is not None:
+            process.kill()
+            how = await process.reap()
+        if link is not None:
+            link.close()
+        return how
+
+    def _start_frame(self, context: Mapping[str, Any], language: str) -> dict[str, Any]:
+        limits = self._limits
+        return {
+            "repl": language,
+            "limits": {
+                "cell_timeout_s": limits.cell_timeout_s,
+                "memory_bytes": limits.memory_bytes,
+                "recursion_depth": limits.recursion_depth,
+                "output_chars": limits.output_chars,
+                "output_flood_bytes": limits.output_flood_bytes,
+                "parallel_calls": PARALLEL_CALLS,
+            },
+            "path": self._path,
+            "functions": [_described(function) for function in self._host.values()],
+            "context": context,
+            "query": self._query,
+        }
+
+    def _merged(self, reply: Done | Lost, output: Sequence[BoundedText]) -> tuple[str, str, int]:
+        """Joins what Python's streams took with what went past them to the process's descriptors."""
+        texts = ("", "") if isinstance(reply, Lost) else (reply.stdout, reply.stderr)
+        dropped = 0 if isinstance(reply, Lost) else reply.dropped_chars
+        merged = []
+        for text, more in zip(texts, output, strict=True):
+            joined = text
+            # The worker's own bound adds a line to the text; anything beyond that is not from our worker.
+            if more.total_chars or len(text) > self._limits.output_chars + 100:
+                both = BoundedText(self._limits.output_chars)
+                both.write(text)
+                both.write(more.text())
+                joined, dropped = both.text(), dropped + both.dropped_chars + more.dropped_chars
+            merged.append(joined)
+        return merged[0], merged[1], dropped
+
+
+@cache
+def _repl_source() -> str:
+    return inspect.getsource(_repl)  # takes a millisecond or two
+
+
+def _described(function: HostFunction) -> dict[str, Any]:
+    try:
+        parameters, signature = function.parameters, function.signature
+    except ValueError:  # some functions written in C do not say
+        parameters, signature = (), f"{function.name}(...)"
+    return {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
+
+
+@cache
+def _text_sources() -> dict[str, str]:
+    return {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in (_context_text, _context_regex)}
+
+
+def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:
+    """Decides how the worker gets the context; gives what to tell it and a file to hand to it."""
+    if not large and context.size_bytes <= _TOLD_BYTES:
+        return {"kind": "str", "text": context.text()}, None
+    if not large:
+        return {"kind": "str"}, _file_of(context)
+    backing = context.backing()
+    source = {
+        "kind": "large",
+        "length": context.length,
+        "size_bytes": context.size_bytes,
+        "offset": 0 if backing is None else backing.offset,
+        "is_ascii": context.size_bytes == context.length,
+        "modules": _text_sources(),
+    }
+    return source, _file_of(context) if backing is None else backing.open()
+
+
+def _file_of(context: Context) -> int:
+    """Puts the text into a file without a name, which ends with its last descriptor."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    try:
+        for piece in context.pieces():
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(fd, left) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
