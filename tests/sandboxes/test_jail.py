@@ -101,6 +101,16 @@ async def test_twenty_jails_at_once_leave_nothing_behind() -> None:
     assert _open_files(nursery) < 20  # two or three for each spare
 
 
+async def test_sessions_that_hold_all_pipes_that_a_user_may_have_keep_no_other_from_starting() -> None:
+    # Beyond 1,024 pipes of a user the kernel makes small ones, in which what is written soon blocks.
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            greedy = await stack.enter_async_context(jail())
+            assert await value(greedy, "import os\npipes = [os.pipe() for _ in range(55)]\nlen(pipes)") == 55
+        for _ in range(2 * _host.SPARES):
+            assert await value(await stack.enter_async_context(jail()), "6 * 7") == 42
+
+
 async def test_a_fresh_jail_is_never_a_used_one() -> None:
     async with jail() as first:
         await run(first, "import builtins, sys\nbuiltins.left = sys.left = 1\nopen('/tmp/left', 'w').close()")
