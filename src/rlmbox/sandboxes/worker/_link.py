@@ -28,7 +28,7 @@ from rlmbox.sandboxes.worker._frames import Call, Done, FrameLimits, Inbox, Read
 from rlmbox.sandboxes.worker._wire import OutputFlood, Wire
 from rlmbox.types import CellLimits, HostFunction, Outcome
 
-GRACE_S = 0.9
+GRACE_S = 0.8
 """Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
 
 PARALLEL_CALLS = 16
