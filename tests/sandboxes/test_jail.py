@@ -225,6 +225,52 @@ def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may()
     assert (value_given, left) == ("42", "0"), done
 
 
+_REFUSED_BY_THE_HOST = """
+import anyio, os, resource
+from rlmbox.context import Context
+from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.types import CellLimits
+from sandboxes.jail_here import children_of, nursery_pid
+
+async def main():
+    first = JailSandbox()
+    await first.start(CellLimits(), Context.from_text("x"), {})
+    await anyio.sleep(0.5)
+    ready = len(children_of(nursery_pid()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 2, hard))
+    for _ in range(2):
+        try:
+            await JailSandbox().start(CellLimits(), Context.from_text("x"), {})
+        except SandboxUnavailable:
+            pass
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    other = JailSandbox()
+    await other.start(CellLimits(), Context.from_text("x"), {})
+    await anyio.sleep(0.5)
+    print(ready, len(children_of(nursery_pid())))
+    await other.close()
+    await first.close()
+
+anyio.run(main)
+"""
+
+
+def test_jails_that_a_full_host_could_not_take_are_built_anew() -> None:
+    # The first is in use, later the second too; as many others stand ready.
+    path = os.pathsep.join([str(SOURCE), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", _REFUSED_BY_THE_HOST],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={"PYTHONPATH": path},
+    )
+    ready, later = (int(word) for word in done.stdout.split())
+    assert (ready, later) == (1 + _host.SPARES, 2 + _host.SPARES), done
+
+
 _CHANNEL_NINE = """
 import os
 from rlmbox.sandboxes.jail import _host, _plan

@@ -129,18 +129,17 @@ class Nursery:
         """
         while True:
             try:
-                ticket = self._received()
+                ticket = self._received(b"taken")
             except BlockingIOError:
                 return None
             except SandboxUnavailable:  # said to another session, or an earlier one
-                ticket = None
-            self._owed.append(b"taken")
-            if ticket is not None and ticket.open_gate(context_fd):
+                continue
+            if ticket.open_gate(context_fd):
                 return ticket
 
     def settle(self) -> None:
         """Tells the nursery what was taken, upon which it builds anew: to be called once nobody waits for that core."""
-        with suppress(OSError, IndexError):  # it is gone; nothing is owed any more
+        with suppress(OSError, IndexError):  # it is gone, though not what it made; nothing is owed any more
             while True:
                 send(self._control, self._owed.popleft())
 
@@ -165,13 +164,16 @@ class Nursery:
                 if not ready.poll(max(deadline_s - time.monotonic(), 0) * 1_000):
                     raise TimeoutError
                 with suppress(BlockingIOError):  # another session was faster
-                    ticket = self._received(b"got")
+                    try:
+                        ticket = self._received(b"got")
+                    finally:
+                        self.settle()
                     break
             if ticket.open_gate(context_fd):
                 return ticket
 
-    def _received(self, answer: bytes = b"") -> Ticket:
-        """Takes what is in the channel, without waiting, and gives the nursery an answer to it.
+    def _received(self, answer: bytes) -> Ticket:
+        """Takes what is in the channel, without waiting; the nursery is owed the answer, whatever it was.
 
         Raises:
             BlockingIOError: There is nothing.
@@ -182,9 +184,7 @@ class Nursery:
         message, fds = receive(self._control, socket.MSG_DONTWAIT)
         if not message:
             raise BrokenPipeError("the jails' nursery is gone")
-        if answer:
-            with suppress(BrokenPipeError):  # what it made is there still
-                send(self._control, answer)
+        self._owed.append(answer)
         if not message.startswith(b"+"):
             raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
         if len(fds) != _GIVEN:  # this process has no room for more, and the kernel has dropped them

@@ -33,6 +33,7 @@ from pydantic_monty import (
 from rlmbox.context import Context
 from rlmbox.errors import SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes import _large_text
+from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty._code import PRELUDE, VALUE_SOURCE, CellSource, read_cell, show_vars_source
 from rlmbox.sandboxes.monty._host import HostObject, call, call_async, function_name, name_answer, refusal
@@ -42,7 +43,7 @@ from rlmbox.sandboxes.monty._result import CellRefused, Printed, cell_error, out
 from rlmbox.sandboxes.monty._threads import run_in_thread
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, NOTES, instance_name, module_source
-from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
+from rlmbox.types import Cell, CellLimits, Execution, HostFunction, Outcome
 
 _LARGE_NOTE = _large_text.NOTE.format(
     patterns="; patterns are for ctx.search, since re takes a real str such as a part"
@@ -134,9 +135,8 @@ class MontySandbox:
         """Runs a cell; see `Sandbox.execute`."""
         self._check_open()
         began = time.perf_counter()
-        if len(cell.code.encode("utf-8", "replace")) > self._limits.code_bytes:
-            message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
-            return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
+        if (too_long := refused(cell, self._limits)) is not None:
+            return too_long
         run = _Run(read_cell(cell.code, large=self._names if self._is_large else None))
         self._printed = Printed(self._limits)
         error: Exception | None = None

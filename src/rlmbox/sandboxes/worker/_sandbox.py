@@ -19,6 +19,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker import _context_regex, _context_text, _repl, _worker
@@ -139,9 +140,8 @@ class WorkerSandbox:
         """Runs a cell; see `Sandbox.execute`."""
         self._check_open()
         began = time.perf_counter()
-        if len(cell.code.encode("utf-8", "surrogatepass")) > self._limits.code_bytes:
-            message = f"a cell may have at most {self._limits.code_bytes:,} bytes of code"
-            return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
+        if (too_long := refused(cell, self._limits)) is not None:
+            return too_long
         reply, output = await self._alone(partial(self._request, {"type": "execute", "code": cell.code}))
         stdout, stderr, dropped = self._merged(reply, output)
         duration_s = time.perf_counter() - began
@@ -296,10 +296,9 @@ def _text_sources() -> dict[str, str]:
 
 def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:
     """Decides how the worker gets the context; gives what to tell it and a file to hand to it."""
-    if not large and context.size_bytes <= _TOLD_BYTES:
-        return {"kind": "str", "text": context.text()}, None
     if not large:
-        return {"kind": "str"}, _file_of(context)
+        told = context.size_bytes <= _TOLD_BYTES
+        return ({"kind": "str", "text": context.text()}, None) if told else ({"kind": "str"}, _file_of(context))
     backing = context.backing()
     source = {
         "kind": "large",
