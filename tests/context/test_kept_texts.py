@@ -147,7 +147,20 @@ def test_the_oldest_texts_go_when_the_cache_is_full(tmp_path: Path, cache_home: 
         context = Context.from_path(settled(path))
         context.prepare()
         assert context.slice(0, 2) == f"{number}é"
+    wait_for_threads()
     assert sum(kept.stat().st_size for kept in cache_home.rglob("*.*")) <= 4_000
+
+
+def test_a_text_may_take_more_than_half_of_the_cache(tmp_path: Path, cache_home: Path, monkeypatch):
+    monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 4_000)
+    for name in ("old", "new"):
+        path = tmp_path / f"{name}.txt"
+        path.write_bytes((f"{name}é" * 600).encode("utf-16"))
+        context = Context.from_path(settled(path))
+        assert context.slice(0, 4) == f"{name}é"
+    wait_for_threads()
+    (copy,) = cache_home.rglob("*.utf8")
+    assert copy.read_text() == "newé" * 600
 
 
 def test_a_text_that_is_larger_than_the_cache_is_an_error(tmp_path: Path, cache_home: Path, monkeypatch):

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlmbox.context.caching import cache_folder
+from rlmbox.context.caching import cache_folder, trim
 from rlmbox.context.index import BLOCK_BYTES, Counts
 from rlmbox.context.source import InFile
 from rlmbox.errors import ContextError
@@ -117,11 +117,12 @@ class NewText:
             raise self._unwritable(error) from None
         directory = folder()
         if key and directory:
-            make_room(directory, self.size_bytes)
             self.path.replace(path := directory / f"{key}.utf8")
             self.path = path
         opened = InFile(self.path, label=self._label)
-        if not (key and directory):
+        if key and directory:
+            trim(directory, MAX_CACHE_BYTES, keep=path)
+        else:
             opened.remove_when_closed()
         return opened
 
@@ -130,23 +131,6 @@ class NewText:
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
-
-
-def make_room(directory: Path, size_bytes: int) -> None:
-    """Removes the oldest files until so many bytes more are within the bound."""
-    found = []
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                status = entry.stat(follow_symlinks=False)
-                found.append((status.st_mtime_ns, status.st_size, entry.path))
-    total = sum(size for _, size, _ in found) + size_bytes
-    for _, size, name in sorted(found):
-        if total <= MAX_CACHE_BYTES:
-            return
-        with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108 - who has it open still has it
-        total -= size
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +170,9 @@ def save(key: str, facts: Facts) -> None:
     payload = json.dumps({**small, "arrays": [len(data) for data in arrays]}).encode() + b"\n" + b"".join(arrays)
     part = directory / f"{key}.{secrets.token_hex(4)}.part"
     try:
-        make_room(directory, len(payload))
         part.write_bytes(hashlib.blake2b(payload, digest_size=20).digest() + payload)
-        part.replace(directory / f"{key}.facts")
+        part.replace(kept := directory / f"{key}.facts")
+        trim(directory, MAX_CACHE_BYTES, keep=kept)
     except OSError:
         part.unlink(missing_ok=True)
 

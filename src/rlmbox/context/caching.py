@@ -43,28 +43,32 @@ def cache_folder(name: str) -> Path:
 def trim(folder: Path, most_bytes: int, *, keep: Path) -> None:
     """Removes the entries of a folder that were not used for longest until the rest fits.
 
+    Called after something was added, so that of several who add at once the last one sees it all.
+
     Args:
         folder: The folder; its entries are files, or folders that are one thing each.
         most_bytes: What may stay.
         keep: An entry that stays in any case.
     """
     found = []
-    for entry in folder.iterdir():
-        with suppress(OSError):
-            status = entry.lstat()
-            found.append((status.st_mtime_ns, _size_bytes(entry), entry))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                inside = _size_bytes(entry.path) if entry.is_dir(follow_symlinks=False) else 0
+                found.append((status.st_mtime_ns, status.st_size + inside, Path(entry.path)))
     total = sum(size for _, size, _ in found)
-    for _, size, entry in sorted(found):
+    for _, size, path in sorted(found):
         if total <= most_bytes:
             break
-        if entry != keep:
-            remove(entry)
+        if path != keep:
+            remove(path)
             total -= size
 
 
-def _size_bytes(entry: Path) -> int:
+def _size_bytes(folder: str) -> int:
     total = 0
-    for path in (entry, *entry.rglob("*")):
+    for path in Path(folder).rglob("*"):
         with suppress(OSError):
             total += path.lstat().st_size
     return total
