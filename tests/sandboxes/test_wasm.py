@@ -17,7 +17,7 @@ import pytest
 from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes.jail._seccomp import MACHINES
+from rlmbox.sandboxes.kernel._seccomp import MACHINES
 from rlmbox.sandboxes.wasm import WasmSandbox, _cache, prepare
 from rlmbox.sandboxes.wasm._sandbox import _PREPARE
 from rlmbox.types import CellLimits, HostFunction

@@ -19,7 +19,7 @@ PROC_FD = 9
 """Where the nursery finds the directory /proc."""
 
 CODE_FOLDER = "/usr/lib/rlmbox"
-"""Where the jail's own modules are inside, in the folders `jail` and `worker`."""
+"""Where the jail's own modules are inside, in the folders `jail`, `kernel` and `worker`."""
 
 WIRE_FD, CONTEXT_FD = 3, 4
 """Where the worker finds the wire and the context's file."""
@@ -31,13 +31,13 @@ def bootstrap(folder: str, module: str) -> str:
     """Gives the program that runs the `main` of one of the jail's modules, without the rest of rlmbox.
 
     Args:
-        folder: Where the folders `jail` and `worker` are.
+        folder: Where the folders `jail`, `kernel` and `worker` are.
         module: The module's name.
     """
     return (
         "import sys\n"
         f"s,f='rlmbox.sandboxes',{folder!r}\n"
-        "for n,p in (('rlmbox','/'),(s,f),(s+'.jail',f+'/jail'),(s+'.worker',f+'/worker')):\n"
+        "for n,p in (('rlmbox','/'),(s,f),*((f'{s}.{d}',f'{f}/{d}') for d in ('jail','kernel','worker'))):\n"
         " m=sys.modules[n]=type(sys)(n);m.__path__=[p]\n"
         f"from rlmbox.sandboxes.jail.{module} import main\n"
         "main()"

@@ -14,10 +14,10 @@ import resource
 import signal
 import sys
 
-from rlmbox.sandboxes.jail import _kernel as kernel
-from rlmbox.sandboxes.jail import _landlock, _seccomp
 from rlmbox.sandboxes.jail._channel import CONTEXT_FD, INSIDE_ID, PROC_FD, WIRE_FD, receive, send
-from rlmbox.sandboxes.jail._seccomp import GATE_FD
+from rlmbox.sandboxes.kernel import _calls as kernel
+from rlmbox.sandboxes.kernel import _landlock, _seccomp
+from rlmbox.sandboxes.kernel._seccomp import GATE_FD
 from rlmbox.sandboxes.worker import _worker
 
 TYPE_CHECKING = False

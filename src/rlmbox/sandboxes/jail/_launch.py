@@ -10,8 +10,8 @@ import marshal
 import os
 import sys
 
-from rlmbox.sandboxes.jail import _kernel as kernel
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER, INSIDE_ID, PROC_FD, bootstrap
+from rlmbox.sandboxes.kernel import _calls as kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

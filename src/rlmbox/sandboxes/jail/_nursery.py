@@ -19,8 +19,8 @@ import select
 import sys
 
 from rlmbox.sandboxes.jail import _child
-from rlmbox.sandboxes.jail import _kernel as kernel
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER, receive, send
+from rlmbox.sandboxes.kernel import _calls as kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

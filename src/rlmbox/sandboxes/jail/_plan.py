@@ -33,8 +33,10 @@ PACKAGES = "/usr/lib/packages"
 
 _LIBRARIES = "/usr/lib"
 _LINKS = (("usr/lib", "/lib"), ("usr/lib", "/lib64"), ("lib", "/usr/lib64"))
-_JAILS_OWN = ("_channel", "_kernel", "_nursery", "_child", "_seccomp", "_landlock")
-_OWN_MODULES = (*(f"jail/{name}" for name in _JAILS_OWN), "worker/_worker")
+_OWN_MODULES = (
+    *("jail/_channel", "jail/_nursery", "jail/_child", "worker/_worker"),
+    *("kernel/_calls", "kernel/_seccomp", "kernel/_landlock"),
+)
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends

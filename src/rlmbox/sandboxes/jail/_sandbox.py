@@ -17,7 +17,8 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.jail import _cgroups, _seccomp
+from rlmbox.sandboxes.jail import _cgroups
+from rlmbox.sandboxes.kernel import _seccomp
 from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 from rlmbox.types import CellLimits
 
@@ -204,7 +205,8 @@ def _cgroup_place() -> _cgroups.CgroupPlace:
 
 
 def _walls() -> tuple[str, ...]:
-    from rlmbox.sandboxes.jail import _child, _landlock
+    from rlmbox.sandboxes.jail import _child
+    from rlmbox.sandboxes.kernel import _landlock
 
     abi = _landlock.landlock_abi()
     machine = os.uname().machine

@@ -306,15 +306,15 @@ def wall_in(library: str) -> int | None:
 
 
 def walls() -> tuple[Any, Any, Any]:
-    """Imports what the jail builds its walls with, without the rest of rlmbox, which is not installed here."""
+    """Imports what builds walls of the kernel, without the rest of rlmbox, which is not installed here."""
     ours = "rlmbox.sandboxes"
-    for name, place in (("rlmbox", os.sep), (ours, FOLDERS), (f"{ours}.jail", f"{FOLDERS}/jail")):
+    for name, place in (("rlmbox", os.sep), (ours, FOLDERS), (f"{ours}.kernel", f"{FOLDERS}/kernel")):
         package: Any = types.ModuleType(name)
         package.__path__ = [place]
         sys.modules[name] = package
-    from rlmbox.sandboxes.jail import _kernel, _landlock, _seccomp
+    from rlmbox.sandboxes.kernel import _calls, _landlock, _seccomp
 
-    return _kernel, _landlock, _seccomp
+    return _calls, _landlock, _seccomp
 
 
 def loading(*names: str) -> str:

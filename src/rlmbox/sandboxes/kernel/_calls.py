@@ -1,7 +1,7 @@
-"""The kernel's calls that a jail is built with, for which Python 3.11 has no function.
+"""The kernel's calls that walls are built with, for which Python 3.11 has no function.
 
-Runs in the jail's own processes: standard library only. Numbers are those of `linux/sched.h`, `linux/mount.h`,
-`linux/prctl.h` and `linux/capability.h`.
+Runs in processes where rlmbox is not installed: standard library only. Numbers are those of `linux/sched.h`,
+`linux/mount.h`, `linux/prctl.h` and `linux/capability.h`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Landlock, the jail's second wall around files: what a mount might let through, this refuses.
+"""Landlock, a second wall around files: what a mount might let through, this refuses.
 
 Structures and numbers are those of `linux/landlock.h`; the system calls have one number on all machines.
 """
@@ -9,7 +9,7 @@ import ctypes
 import os
 import struct
 
-from rlmbox.sandboxes.jail._kernel import checked, libc
+from rlmbox.sandboxes.kernel._calls import checked, libc
 
 TYPE_CHECKING = False  # every import costs the jail's start
 if TYPE_CHECKING:

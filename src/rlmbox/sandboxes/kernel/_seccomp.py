@@ -1,4 +1,4 @@
-"""The jail's seccomp filter: a list of the system calls that a Python program needs, and nothing else.
+"""A seccomp filter: a list of the system calls that a Python program needs, and nothing else.
 
 The filter is classic BPF (`linux/seccomp.h`, `linux/bpf_common.h`), put together here without a library. Numbers of
 system calls are from `asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64. Whatever is not listed
