@@ -17,7 +17,8 @@ from pathlib import Path
 
 from figures import Figure
 from rlmbox import Context
-from rlmbox.context.ranking import RankIndex, Ranking
+from rlmbox.context.ranking import Ranking
+from rlmbox.context.ranking_engine import RankIndex
 from rlmbox.context.ranking_sqlite import SqliteIndex
 from rlmbox.context.ranking_tantivy import TantivyIndex
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rlmbox.context import Context, opening, ranking
 from rlmbox.context.ranking import Ranking
+from rlmbox.context.ranking_engine import RankIndex
 from rlmbox.context.ranking_sqlite import SqliteIndex
 from rlmbox.context.ranking_tantivy import TantivyIndex
 from rlmbox.context.ranking_text import PASSAGE_CHARS, best_window, passages, words
@@ -25,7 +26,7 @@ FILLER = "The committee met again and talked about other matters of no importanc
 
 
 @pytest.fixture(params=ENGINES, ids=["sqlite", "tantivy"])
-def engine(request: pytest.FixtureRequest) -> Callable[[], ranking.RankIndex]:
+def engine(request: pytest.FixtureRequest) -> Callable[[], RankIndex]:
     return request.param
 
 
@@ -46,11 +47,11 @@ def report() -> Context:
     )
 
 
-def kept(context: Context, engine: Callable[[], ranking.RankIndex]) -> Ranking:
+def kept(context: Context, engine: Callable[[], RankIndex]) -> Ranking:
     return Ranking(context, engine=engine, kept_bytes=0)
 
 
-def test_the_passage_with_the_rarest_words_comes_first(engine: Callable[[], ranking.RankIndex]):
+def test_the_passage_with_the_rarest_words_comes_first(engine: Callable[[], RankIndex]):
     context = report()
     found = Ranking(context, engine=engine).rank("What is the penalty for a late delivery?", 3)
     assert found[0]["document"] == "minutes.txt"
@@ -62,7 +63,7 @@ def test_the_passage_with_the_rarest_words_comes_first(engine: Callable[[], rank
     assert found[1]["document"] == "letter.txt"
 
 
-def test_case_accents_and_english_endings_do_not_matter(engine: Callable[[], ranking.RankIndex]):
+def test_case_accents_and_english_endings_do_not_matter(engine: Callable[[], RankIndex]):
     context = Context.from_documents(
         [("a", "The PENALTIES were délicate."), ("b", "Nothing of it."), ("c", "Nor here.")]
     )
@@ -71,7 +72,7 @@ def test_case_accents_and_english_endings_do_not_matter(engine: Callable[[], ran
 
 
 @pytest.mark.parametrize("query", ["水道", "水", "東京都の水道", "道"])
-def test_scripts_without_spaces_are_found(engine: Callable[[], ranking.RankIndex], query: str):
+def test_scripts_without_spaces_are_found(engine: Callable[[], RankIndex], query: str):
     context = Context.from_documents(
         [("a", "大阪の電気です。"), ("b", "これは東京都の水道です。"), ("c", "京都のガス")]
     )
@@ -98,7 +99,7 @@ def test_scripts_without_spaces_are_found(engine: Callable[[], ranking.RankIndex
         "[a TO z] penalty~2 AND (",
     ],
 )
-def test_nothing_in_a_query_is_an_operator(engine: Callable[[], ranking.RankIndex], query: str):
+def test_nothing_in_a_query_is_an_operator(engine: Callable[[], RankIndex], query: str):
     context = report()
     found = Ranking(context, engine=engine).rank(query)
     plain = Ranking(context, engine=engine).rank(" ".join(words(query)))
@@ -136,11 +137,11 @@ def test_a_query_that_makes_no_sense_says_so(query: str, k: int, message: str):
         report().rank(query, k)
 
 
-def test_words_that_are_nowhere_give_nothing(engine: Callable[[], ranking.RankIndex]):
+def test_words_that_are_nowhere_give_nothing(engine: Callable[[], RankIndex]):
     assert Ranking(report(), engine=engine).rank("zebra xylophone") == []
 
 
-def test_k_is_a_bound(engine: Callable[[], ranking.RankIndex]):
+def test_k_is_a_bound(engine: Callable[[], RankIndex]):
     context = Context.from_documents([(str(i), f"alpha {i}") for i in range(150)])
     assert len(Ranking(context, engine=engine).rank("alpha", 100)) == 100
     assert len(Ranking(context, engine=engine).rank("alpha 7", 1)) == 1
@@ -265,7 +266,7 @@ def test_a_short_text_leaves_nothing_in_the_cache(cache: Path):
     assert not cache.exists()
 
 
-def test_an_index_is_for_its_owner_only(cache: Path, engine: Callable[[], ranking.RankIndex]):
+def test_an_index_is_for_its_owner_only(cache: Path, engine: Callable[[], RankIndex]):
     kept(report(), engine).rank("penalty")
     assert cache.stat().st_mode & 0o077 == 0
 
@@ -286,7 +287,7 @@ def _flip(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_cut, _empty, _flip, Path.unlink])
 def test_an_index_that_is_damaged_is_made_again(
-    cache: Path, engine: Callable[[], ranking.RankIndex], harm: Callable[[Path], None]
+    cache: Path, engine: Callable[[], RankIndex], harm: Callable[[Path], None]
 ):
     expected = kept(report(), engine).rank("penalty")
     folder = next(cache.iterdir())
@@ -469,7 +470,7 @@ def test_an_error_of_the_text_reaches_whoever_asks(tmp_path: Path, monkeypatch: 
         context.rank("committee")
 
 
-def test_a_part_of_a_context_is_ranked_by_itself(engine: Callable[[], ranking.RankIndex]):
+def test_a_part_of_a_context_is_ranked_by_itself(engine: Callable[[], RankIndex]):
     context = report()
     start, end = context.document_span("minutes.txt")
     part = context.slice_view(start, end)

@@ -10,18 +10,16 @@ import shutil
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TypedDict
 
 from rlmbox.context import ranking_cache as cache
 from rlmbox.context.caching import remove
+from rlmbox.context.ranking_engine import RankedText, RankIndex
 from rlmbox.context.ranking_text import best_window, passages, spaced, words
 from rlmbox.errors import ContextError
-
-if TYPE_CHECKING:
-    from rlmbox.context.context import Context
 
 MAX_RESULTS = 100
 MAX_QUERY_CHARS = 10_000
@@ -35,33 +33,6 @@ MAX_BYTES = 4 * 1024**3
 _KEPT_BYTES = 4_000_000
 # An index takes about half of its text; without a folder for a cache it has to stay in memory.
 _IN_MEMORY_BYTES = 200_000_000
-
-
-class RankIndex(Protocol):
-    """An engine that ranks numbered passages by the words in them."""
-
-    name: str
-    """Changes when an index that was built before cannot be opened any more."""
-
-    def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Makes the index.
-
-        Args:
-            folder: Where it is written, an empty folder; None keeps it in memory, open.
-            passages: The texts, numbered from 0. What it raises ends the building and is passed on.
-        """
-
-    def open(self, folder: Path) -> None:
-        """Opens an index that was built; raises something if it cannot be read."""
-
-    def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
-        """Gives the numbers and scores of the best passages, best first; may be called from any thread.
-
-        Args:
-            words: What they are about; nothing in them is an operator.
-            k: Most that are wanted.
-            passages: How many there are.
-        """
 
 
 class Ranked(TypedDict):
@@ -93,7 +64,7 @@ class Ranking:
 
     def __init__(
         self,
-        context: Context,
+        context: RankedText,
         *,
         engine: Callable[[], RankIndex] | None = None,
         build_s: float = BUILD_S,
@@ -175,7 +146,7 @@ class Ranking:
 class _Building:
     """An index that is being opened or made, in a thread of its own, for whoever waits."""
 
-    def __init__(self, context: Context, index: RankIndex, build_s: float, kept: bool, fresh: bool) -> None:
+    def __init__(self, context: RankedText, index: RankIndex, build_s: float, kept: bool, fresh: bool) -> None:
         self._context = context
         self._index = index
         self._build_s = build_s

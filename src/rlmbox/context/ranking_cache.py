@@ -12,13 +12,9 @@ import time
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlmbox.context.caching import cache_folder, remove, trim
-
-if TYPE_CHECKING:
-    from rlmbox.context.context import Context
-    from rlmbox.context.ranking import RankIndex
+from rlmbox.context.ranking_engine import RankedText, RankIndex
 
 CACHE_BYTES = 8 * 1024**3
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error)
@@ -30,7 +26,7 @@ _PART = ".part-"
 _PART_AGE_S = 24 * 3600.0
 
 
-def place(context: Context, engine: str) -> Path:
+def place(context: RankedText, engine: str) -> Path:
     """Gives the folder for a text's index, which need not exist.
 
     Args:
