@@ -19,16 +19,11 @@ from rlmbox.errors import (
     TokenLimitExceeded,
 )
 from rlmbox.events import Event, LastAnswerAsked
-from rlmbox.models.prices import FlatPrice
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Answer, Completion, Message, Usage
+from runs import PENNY, repl
 
 TEXT = "The contract begins in May."
-PENNY = FlatPrice(Decimal(10_000), Decimal(10_000), origin="test")
-
-
-def repl(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 def asked_for_the_best(messages: Sequence[Message]) -> bool:

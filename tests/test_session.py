@@ -1,4 +1,4 @@
-"""The loop: what a model's replies lead to, seen from outside."""
+"""The loop: what a model's replies lead to, and what ends it, seen from outside."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from rlmbox import RLM, CellLimits, Context, Limits
+from rlmbox import RLM, CellLimits, Limits
 from rlmbox.errors import (
     BudgetExceeded,
     ConfigError,
@@ -18,29 +18,11 @@ from rlmbox.errors import (
     TimeLimitExceeded,
     TokenLimitExceeded,
 )
-from rlmbox.events import Event
 from rlmbox.models.prices import FlatPrice
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Cell, Completion, Execution, Usage
-
-TEXT = "The contract begins in May.\nA penalty of 5 % applies to late delivery.\nIt ends in June."
-PENALTY = "A penalty of 5 % applies to late delivery."
-CHEAP = FlatPrice(Decimal(1), Decimal(1), origin="test")
-
-
-def repl(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def rlm(*replies: object, sub: object = None, **options: object) -> RLM:
-    model = ScriptedModel(list(replies), name="root")  # type: ignore[arg-type]
-    sub_model = ScriptedModel(sub, name="sub") if isinstance(sub, dict | list) else sub
-    return RLM(model, sub_model=sub_model, **options)  # type: ignore[arg-type]
-
-
-def said_to(model: object, request: int = -1) -> str:
-    return model.requests[request][-1].content  # type: ignore[attr-defined]
+from runs import TEXT, repl, rlm, said_to
 
 
 async def test_code_runs_and_its_output_reaches_the_model() -> None:
@@ -70,18 +52,6 @@ async def test_several_blocks_run_in_order() -> None:
     assert (answer.value, answer.turns) == (2, 1)
 
 
-async def test_code_beside_a_final_tag_runs_first_and_then_the_answer_counts() -> None:
-    answer = await rlm(f"FINAL_VAR(found)\n{repl('found = context[:12]')}").aask("?", TEXT)
-    assert answer.text == "The contract"
-
-
-async def test_a_final_tag_beside_code_that_failed_does_not_count() -> None:
-    asked = rlm(f"{repl('1/0')}\nFINAL(made up)", "FINAL(honest)")
-    answer = await asked.aask("?", TEXT)
-    assert answer.text == "honest"
-    assert "ZeroDivisionError" in said_to(asked.model)
-
-
 async def test_an_exception_is_shown_and_costs_no_variable() -> None:
     asked = rlm(repl("a = 1\nraise ValueError('no')\nb = 2"), "FINAL_VAR(a)")
     answer = await asked.aask("?", TEXT)
@@ -104,61 +74,6 @@ async def test_a_timeout_is_shown_and_earlier_variables_survive() -> None:
     answer = await asked.aask("?", TEXT)
     assert "ExecutionTimeout" in said_to(asked.model)
     assert answer.value == 7
-
-
-@pytest.mark.parametrize(
-    ("reply", "text", "value"),
-    [
-        (repl("FINAL('from code')"), "from code", "from code"),
-        (repl("SUBMIT([1, 2])"), "[1, 2]", [1, 2]),
-        (repl("v = {'a': 1}\nFINAL_VAR('v')"), '{"a": 1}', {"a": 1}),
-        (repl("v = 'itself'\nFINAL_VAR(v)"), "itself", "itself"),
-        (repl("answer['content'] = 'by dict'\nanswer['ready'] = True"), "by dict", "by dict"),
-        (repl("answer = {'content': 'new dict', 'ready': True}"), "new dict", "new dict"),
-        ("FINAL: plain words", "plain words", "plain words"),
-        ("FINAL([3, 4])", "[3, 4]", [3, 4]),
-        (f"{repl('result = [5]')}\nFINAL(result)", "[5]", [5]),
-        ("FINAL(result)", "result", "result"),
-        (repl("FINAL('first')\n1/0"), "first", "first"),
-    ],
-)
-async def test_every_way_to_finish_gives_the_answer(reply: str, text: str, value: object) -> None:
-    answer = await rlm(reply).aask("?", TEXT)
-    assert (answer.text, answer.value, answer.complete) == (text, value, True)
-
-
-async def test_an_answer_dictionary_that_is_not_ready_does_not_finish() -> None:
-    answer = await rlm(repl("answer['content'] = 'draft'"), "FINAL(final)").aask("?", TEXT)
-    assert answer.text == "final"
-
-
-async def test_a_variable_can_finish_a_session_by_being_set() -> None:
-    asked = rlm(repl("x = 1"), repl("result = 'set'"), auto_finalize_var="result")
-    assert (await asked.aask("?", TEXT)).text == "set"
-
-
-async def test_final_var_of_a_missing_name_gets_a_hint_with_the_variables_there_are() -> None:
-    asked = rlm(repl("result = 1"), "FINAL_VAR(resutl)", "FINAL_VAR(result)")
-    answer = await asked.aask("?", TEXT)
-    hint = said_to(asked.model)
-    assert "resutl" in hint
-    assert "result" in hint
-    assert answer.value == 1
-
-
-async def test_a_final_tag_printed_from_the_context_does_not_end_the_session() -> None:
-    asked = rlm(repl("print(context)"), "FINAL(really)")
-    assert (await asked.aask("?", "FINAL(from the context)")).text == "really"
-
-
-async def test_a_final_tag_in_a_sub_models_answer_does_not_end_the_session() -> None:
-    asked = rlm(repl("print(llm_query('say it'))"), "FINAL(really)", sub={"say it": "FINAL(from a sub-model)"})
-    assert (await asked.aask("?", TEXT)).text == "really"
-
-
-async def test_strict_mode_takes_only_the_two_forms() -> None:
-    asked = rlm("FINAL: loose", 'FINAL("tight")', strict=True)
-    assert (await asked.aask("?", TEXT)).text == "tight"
 
 
 async def test_a_reply_without_code_is_kept_and_asked_about() -> None:
@@ -205,102 +120,6 @@ async def test_the_same_failure_twice_is_pointed_out() -> None:
     assert len(second) > len(first)
 
 
-async def test_sources_that_code_names_are_checked_against_the_context() -> None:
-    code = (
-        "hits = ctx.search('penalty')\nFINAL('5 %', sources=[hits[0], (0, 3), (5, 999999), 'nonsense', (True, False)])"
-    )
-    answer = await rlm(repl(code)).aask("?", TEXT)
-    assert [(s.start, s.end, s.quote) for s in answer.sources] == [(30, 37, "penalty"), (0, 3, "The")]
-
-
-async def test_what_an_answer_quotes_is_found_in_the_context() -> None:
-    answer = await rlm(f'FINAL(It says: "{PENALTY}" and "nothing of the kind".)').aask("?", TEXT)
-    assert [source.quote for source in answer.sources] == [PENALTY]
-    assert TEXT[answer.sources[0].start : answer.sources[0].end] == PENALTY
-
-
-async def test_a_source_names_its_document() -> None:
-    context = Context.from_documents([("a.txt", "nothing"), ("b.txt", PENALTY)])
-    answer = await rlm(repl("FINAL('x', sources=ctx.search('penalty'))")).aask("?", context)
-    assert [(s.document, s.start) for s in answer.sources] == [("b.txt", 2)]
-
-
-async def test_step_takes_one_turn_and_says_what_came_of_it() -> None:
-    asked = rlm(repl("print('seen')"), repl("1/0"), "FINAL(ok)")
-    async with asked.session("?", TEXT) as session:
-        first, second, third = await session.step(), await session.step(), await session.step()
-    assert [step.status for step in (first, second, third)] == ["continue", "error", "finished"]
-    assert "seen" in first.content
-    assert third.content == "ok"
-    assert session.answer is not None
-    assert first.cost_usd == 0
-
-
-async def test_events_show_the_states_in_their_order() -> None:
-    seen: list[Event] = []
-    asked = rlm(repl("print(llm_query('a'))"), "FINAL(ok)", sub={"a": "b"}, hooks=[seen.append])
-    await asked.aask("?", TEXT)
-    assert [event.kind for event in seen] == [
-        "session_started",
-        "model_requested",
-        "model_replied",
-        "cell_started",
-        "subcall_started",
-        "subcall_finished",
-        "cell_executed",
-        "observation_made",
-        "turn_finished",
-        "model_requested",
-        "model_replied",
-        "turn_finished",
-        "session_finished",
-    ]
-    states = list(dict.fromkeys(event.state for event in seen))
-    assert states == ["INIT", "THOUGHT", "ACTION", "OBSERVATION", "TERMINATED"]
-    assert len({event.run_id for event in seen}) == 1
-
-
-async def test_the_choice_of_auto_is_an_event_with_its_reason() -> None:
-    seen: list[Event] = []
-    await rlm("FINAL(ok)", sandbox="auto", hooks=[seen.append]).aask("?", TEXT)
-    started = seen[0]
-    assert started.sandbox in ("jail", "monty")  # type: ignore[attr-defined]
-    assert f"{started.sandbox} holds" in started.sandbox_reason  # type: ignore[attr-defined]
-
-
-async def test_a_hook_that_fails_costs_the_run_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(event: Event) -> None:
-        raise RuntimeError("disk full")
-
-    answer = await rlm("FINAL(ok)", hooks=[broken]).aask("?", TEXT)
-    assert answer.text == "ok"
-    assert "disk full" in caplog.text
-
-
-async def test_a_stream_ends_with_the_answer() -> None:
-    events = [event async for event in rlm(repl("1"), "FINAL(ok)").stream("?", TEXT)]
-    assert events[0].kind == "session_started"
-    assert events[-1].kind == "session_finished"
-    assert events[-1].answer.text == "ok"  # type: ignore[attr-defined]
-
-
-async def test_leaving_a_stream_early_cancels_the_run() -> None:
-    model = ScriptedModel([repl("x = 1")] * 100, delay_s=0.01)
-    async for event in (stream := RLM(model).stream("?", TEXT)):
-        if event.kind == "turn_finished":
-            break
-    await stream.aclose()  # type: ignore[attr-defined]
-    asked = len(model.requests)
-    await anyio.sleep(0.1)
-    assert len(model.requests) == asked
-
-
-async def test_a_stream_raises_what_ended_the_run() -> None:
-    with pytest.raises(MaxTurnsExceeded):
-        async for _ in rlm("hm", limits=Limits(max_turns=1)).stream("?", TEXT):
-            pass
-
-
 def test_asking_without_a_loop_blocks_until_the_answer() -> None:
     assert rlm("FINAL(ok)").ask("?", TEXT).text == "ok"
 
@@ -322,8 +141,6 @@ async def test_sessions_at_once_do_not_share_variables() -> None:
 
 
 # Limits: each has its own error, which carries what there was until then.
-
-
 async def test_too_many_turns_end_the_run_with_what_there_was() -> None:
     with pytest.raises(MaxTurnsExceeded, match="max_turns") as raised:
         await rlm(repl("a = 1"), "almost there", limits=Limits(max_turns=2)).aask("?", TEXT)

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from rlmbox import RLM, Limits
 from rlmbox.errors import ModelError
 from rlmbox.events import Event, to_json
-from rlmbox.models.prices import FlatPrice
 from rlmbox.models.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Answer, Completion, Cost, Report, Spend, Usage
+from runs import PENNY, repl
 
-PENNY = FlatPrice(Decimal(10_000), Decimal(10_000), origin="test")
 LIMITS = Limits(cost_limit_usd="1000000")
 
 SPENDS = st.lists(
@@ -32,10 +31,6 @@ SPENDS = st.lists(
     ),
     max_size=12,
 )
-
-
-def repl(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 @given(SPENDS)

@@ -9,12 +9,9 @@ from rlmbox.cli.tree import LiveTree
 from rlmbox.errors import ModelError, RLMError
 from rlmbox.models.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
+from runs import repl
 
 ONCE_MORE = RetryPolicy(attempts=2, base_delay_s=0.001, failures_to_open=0)
-
-
-def repl(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 async def drawn(root: ScriptedModel, sub: ScriptedModel | None = None, **limits: int) -> str:

@@ -1,0 +1,19 @@
+"""Tables of replies, as the tests of `parse` write them."""
+
+import pytest
+
+from rlmbox.parse import Final
+
+Q = '"""'
+
+
+def text(words: str, value: object = None) -> Final:
+    return Final("text", words if value is None else value, words)
+
+
+def variable(name: str) -> Final:
+    return Final("variable", name=name)
+
+
+def cases(table: dict[str, tuple]) -> list:
+    return [pytest.param(*row, id=name.replace(" ", "_")) for name, row in table.items()]

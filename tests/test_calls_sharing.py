@@ -1,0 +1,106 @@
+"""Calls at once share a model: in turn, at its pace, and leaving nothing behind."""
+
+import anyio
+
+from asking import Asking, Stubborn, busy
+from rlmbox.models.pace import Pace
+from rlmbox.models.retries import RetryPolicy
+from rlmbox.models.shared import shared_of
+from rlmbox.testing import ScriptedModel
+from rlmbox.types import Message
+
+
+async def test_cancelling_frees_the_slot_at_once_and_charges_the_worst_case() -> None:
+    asking = Asking(model=Stubborn([3600.0]), concurrency=1)
+    with anyio.move_on_after(0.02):
+        await asking.ask()
+    with anyio.fail_after(1):
+        assert (await asking.ask()).completion.text == "ok"
+    assert asking.budget.cost.uncertain_usd == asking.worst
+
+
+async def test_one_run_does_not_hold_up_another() -> None:
+    model = ScriptedModel(["ok"] * 200, delay_s=0.01)
+    large, small = Asking(model=model, concurrency=5), Asking(model=model, concurrency=5)
+    done: list[str] = []
+
+    async def one(name: str, asking: Asking) -> None:
+        await asking.ask()
+        done.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(one, "large", large)
+        await anyio.sleep(0.015)
+        for _ in range(5):
+            tasks.start_soon(one, "small", small)
+    # In turn: by the time that the small run is done, the large one had about as many turns.
+    assert max(index for index, name in enumerate(done) if name == "small") < 40
+    assert model.max_concurrency == 5
+
+
+async def test_all_runs_of_a_process_share_a_models_limit() -> None:
+    model = Paced(Pace(max_concurrency=3))
+    runs = [Asking(model=model, concurrency=10) for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for run in runs:
+            for _ in range(10):
+                tasks.start_soon(run.ask)
+    assert model.max_concurrency == 3
+    assert len(model.requests) == 40
+
+
+class Paced(ScriptedModel):
+    """A model with an address and a pace."""
+
+    settings = "{}"
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(["ok"] * 1_000, delay_s=0.002)
+        self.pace = pace
+        self.endpoint = f"http://test/{id(self)}"
+
+
+async def test_requests_of_a_minute_are_spread_over_it() -> None:
+    model = Paced(Pace(requests_per_minute=600))  # 60 at once, then 9 a second
+    asking = Asking(model=model, concurrency=200)
+    with anyio.move_on_after(0.5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(asking.ask)
+    assert 60 <= len(model.requests) <= 70
+
+
+async def test_tokens_of_a_minute_are_spread_over_it() -> None:
+    model = Paced(Pace(tokens_per_minute=60_000))
+    asking = Asking(model=model, concurrency=200)
+    with anyio.move_on_after(0.3):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(asking.ask, [Message("user", "word " * 400)])  # 500 tokens
+    assert 5 <= len(model.requests) <= 15
+
+
+async def test_a_provider_that_asks_to_wait_is_not_asked_by_others_meanwhile() -> None:
+    slow = RetryPolicy(base_delay_s=0, max_retry_after_s=0.3)
+    asking = Asking(busy(429, retry_after_s=0.3), *["ok"] * 10, retries=slow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asking.ask)
+        await anyio.sleep(0.1)
+        tasks.start_soon(asking.ask)
+        await anyio.sleep(0.1)
+        assert len(asking.model.requests) == 1
+    assert len(asking.model.requests) == 3
+
+
+async def test_a_session_that_is_over_leaves_nothing_behind() -> None:
+    model = ScriptedModel({"hello": "ok"})
+    for _ in range(3):
+        asking = Asking(model=model)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(asking.ask)
+    gate = shared_of(model).gate
+    assert gate.active == 0
+    assert gate._queues == {}
+    assert not gate._turns

@@ -1,0 +1,93 @@
+"""Every way for a model to finish a session, what does not finish it, and the sources of an answer."""
+
+import pytest
+
+from rlmbox import Context
+from runs import PENALTY, TEXT, repl, rlm, said_to
+
+
+async def test_code_beside_a_final_tag_runs_first_and_then_the_answer_counts() -> None:
+    answer = await rlm(f"FINAL_VAR(found)\n{repl('found = context[:12]')}").aask("?", TEXT)
+    assert answer.text == "The contract"
+
+
+async def test_a_final_tag_beside_code_that_failed_does_not_count() -> None:
+    asked = rlm(f"{repl('1/0')}\nFINAL(made up)", "FINAL(honest)")
+    answer = await asked.aask("?", TEXT)
+    assert answer.text == "honest"
+    assert "ZeroDivisionError" in said_to(asked.model)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "value"),
+    [
+        (repl("FINAL('from code')"), "from code", "from code"),
+        (repl("SUBMIT([1, 2])"), "[1, 2]", [1, 2]),
+        (repl("v = {'a': 1}\nFINAL_VAR('v')"), '{"a": 1}', {"a": 1}),
+        (repl("v = 'itself'\nFINAL_VAR(v)"), "itself", "itself"),
+        (repl("answer['content'] = 'by dict'\nanswer['ready'] = True"), "by dict", "by dict"),
+        (repl("answer = {'content': 'new dict', 'ready': True}"), "new dict", "new dict"),
+        ("FINAL: plain words", "plain words", "plain words"),
+        ("FINAL([3, 4])", "[3, 4]", [3, 4]),
+        (f"{repl('result = [5]')}\nFINAL(result)", "[5]", [5]),
+        ("FINAL(result)", "result", "result"),
+        (repl("FINAL('first')\n1/0"), "first", "first"),
+    ],
+)
+async def test_every_way_to_finish_gives_the_answer(reply: str, text: str, value: object) -> None:
+    answer = await rlm(reply).aask("?", TEXT)
+    assert (answer.text, answer.value, answer.complete) == (text, value, True)
+
+
+async def test_an_answer_dictionary_that_is_not_ready_does_not_finish() -> None:
+    answer = await rlm(repl("answer['content'] = 'draft'"), "FINAL(final)").aask("?", TEXT)
+    assert answer.text == "final"
+
+
+async def test_a_variable_can_finish_a_session_by_being_set() -> None:
+    asked = rlm(repl("x = 1"), repl("result = 'set'"), auto_finalize_var="result")
+    assert (await asked.aask("?", TEXT)).text == "set"
+
+
+async def test_final_var_of_a_missing_name_gets_a_hint_with_the_variables_there_are() -> None:
+    asked = rlm(repl("result = 1"), "FINAL_VAR(resutl)", "FINAL_VAR(result)")
+    answer = await asked.aask("?", TEXT)
+    hint = said_to(asked.model)
+    assert "resutl" in hint
+    assert "result" in hint
+    assert answer.value == 1
+
+
+async def test_a_final_tag_printed_from_the_context_does_not_end_the_session() -> None:
+    asked = rlm(repl("print(context)"), "FINAL(really)")
+    assert (await asked.aask("?", "FINAL(from the context)")).text == "really"
+
+
+async def test_a_final_tag_in_a_sub_models_answer_does_not_end_the_session() -> None:
+    asked = rlm(repl("print(llm_query('say it'))"), "FINAL(really)", sub={"say it": "FINAL(from a sub-model)"})
+    assert (await asked.aask("?", TEXT)).text == "really"
+
+
+async def test_strict_mode_takes_only_the_two_forms() -> None:
+    asked = rlm("FINAL: loose", 'FINAL("tight")', strict=True)
+    assert (await asked.aask("?", TEXT)).text == "tight"
+
+
+async def test_sources_that_code_names_are_checked_against_the_context() -> None:
+    code = (
+        "hits = ctx.search('penalty')\nFINAL('5 %', sources=[hits[0], (0, 3), (5, 999999), 'nonsense', (True, False)])"
+    )
+    answer = await rlm(repl(code)).aask("?", TEXT)
+    assert [(s.start, s.end, s.quote) for s in answer.sources] == [(30, 37, "penalty"), (0, 3, "The")]
+
+
+async def test_what_an_answer_quotes_is_found_in_the_context() -> None:
+    answer = await rlm(f'FINAL(It says: "{PENALTY}" and "nothing of the kind".)').aask("?", TEXT)
+    assert [source.quote for source in answer.sources] == [PENALTY]
+    assert TEXT[answer.sources[0].start : answer.sources[0].end] == PENALTY
+
+
+async def test_a_source_names_its_document() -> None:
+    context = Context.from_documents([("a.txt", "nothing"), ("b.txt", PENALTY)])
+    answer = await rlm(repl("FINAL('x', sources=ctx.search('penalty'))")).aask("?", context)
+    assert [(s.document, s.start) for s in answer.sources] == [("b.txt", 2)]
