@@ -10,11 +10,13 @@ import anyio
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.sandboxes.jail import JailSandbox, _plan
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.repl import children_of
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
+SOURCE = Path(_plan.__file__).parents[3]
+"""Where the package under test lies: for interpreters that tests start, and as a path that no cell may see."""
 
 
 @cache

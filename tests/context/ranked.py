@@ -1,0 +1,21 @@
+"""What is ranked in tests, and by which engines."""
+
+import pytest
+
+from rlmbox.context import Context
+from rlmbox.context.ranking_sqlite import SqliteIndex
+from rlmbox.context.ranking_tantivy import TantivyIndex
+
+ENGINES = [SqliteIndex, TantivyIndex]
+each_engine = pytest.mark.parametrize("engine", ENGINES, ids=["sqlite", "tantivy"])
+FILLER = "The committee met again and talked about other matters of no importance whatever.\n"
+
+
+def report() -> Context:
+    return Context.from_documents(
+        [
+            ("minutes.txt", FILLER * 60 + "Late delivery has a penalty of five percent.\n" + FILLER * 60),
+            ("letter.txt", "Dear Sir, the delivery was late again.\n"),
+            ("notes.txt", FILLER * 40),
+        ]
+    )
