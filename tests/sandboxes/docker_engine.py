@@ -51,4 +51,4 @@ def is_podman() -> bool:
     if why_no_docker():
         return False
     with engine.connect(None) as client:
-        return engine.survey(client).reads_files
+        return engine.survey(client).is_podman

@@ -44,9 +44,8 @@ def test_a_container_is_allowed_nothing_that_it_does_not_need() -> None:
     assert host["Runtime"] == "runsc"
     assert host["LogConfig"]["Type"] == "none"
     assert list(host["Tmpfs"]) == ["/tmp"]
-    assert {"noexec", "nosuid", "nodev", f"size={TMP_BYTES}"} <= set(host["Tmpfs"]["/tmp"].split(","))
-    limited = container_config(replace(PLAN, tmp_files=TMP_FILES))["HostConfig"]["Tmpfs"]["/tmp"]
-    assert limited.split(",")[-1] == f"nr_inodes={TMP_FILES}"
+    options = {"noexec", "nosuid", "nodev", f"size={TMP_BYTES}", f"nr_inodes={TMP_FILES}"}
+    assert options <= set(host["Tmpfs"]["/tmp"].split(","))
     ulimits = {one["Name"]: (one["Soft"], one["Hard"]) for one in host["Ulimits"]}
     assert ulimits["core"] == (0, 0)
     assert ulimits["fsize"] == (TMP_BYTES, TMP_BYTES)
@@ -57,6 +56,14 @@ def test_a_container_is_allowed_nothing_that_it_does_not_need() -> None:
     assert body["Env"] == []
     assert body["Labels"] == {"a": "b"}
     assert not {"Binds", "Devices", "PortBindings", "VolumesFrom", "ExtraHosts"} & set(host)
+
+
+def test_podman_is_told_in_its_own_words_what_to_hide_and_nothing_that_it_does_not_know() -> None:
+    docker, podman = (container_config(replace(PLAN, is_podman=one))["HostConfig"] for one in (False, True))
+    hidden = next(option for option in podman["SecurityOpt"] if option.startswith("mask="))
+    assert set(hidden.removeprefix("mask=").split(":")) == set(docker["MaskedPaths"])
+    assert not any(option.startswith("mask=") for option in docker["SecurityOpt"])
+    assert "nr_inodes" not in podman["Tmpfs"]["/tmp"]
 
 
 def test_a_container_without_a_context_mounts_nothing_and_the_default_runtime_is_not_named() -> None:

@@ -13,7 +13,7 @@ from rlmbox.sandboxes.docker import _relay
 from rlmbox.sandboxes.worker import _worker
 
 TMP_FILES = 4096
-"""Files and folders in a container's /tmp, where the engine can limit them: an empty one takes kernel memory too."""
+"""Files and folders in a container's /tmp, but with Podman: an empty one takes kernel memory too."""
 
 CONTEXT_PATH = "/context"
 """Where the context's file is in a container."""
@@ -57,7 +57,7 @@ class ContainerPlan:
         mounts: Files of the engine's machine to show, by where: `CONTEXT_PATH`, `WIRE_PATH`.
         seccomp: The list of system calls, or its path; see `seccomp_profile`.
         labels: By which the container is found again.
-        tmp_files: Files and folders that /tmp may hold; None where the engine takes no such limit.
+        is_podman: Whether Podman is asked, which cannot bound a tmpfs's files and hides paths by another option.
     """
 
     image: str
@@ -68,7 +68,7 @@ class ContainerPlan:
     mounts: Mapping[str, str]
     seccomp: str
     labels: Mapping[str, str]
-    tmp_files: int | None = None
+    is_podman: bool = False
 
 
 def container_memory_bytes(cell_memory_bytes: int, text_bytes: int) -> int:
@@ -137,7 +137,7 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
         "Privileged": False,
         "MaskedPaths": list(_MASKED),
         "ReadonlyPaths": list(_READ_ONLY),
-        "SecurityOpt": ["no-new-privileges", f"seccomp={plan.seccomp}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={plan.seccomp}", *_podmans_own(plan)],
         "Memory": plan.memory_bytes,
         "MemorySwap": plan.memory_bytes,  # both together, so that there is no swap
         "NanoCpus": 1_000_000_000,
@@ -165,6 +165,11 @@ def _host_config(plan: ContainerPlan) -> dict[str, Any]:
     return config
 
 
+def _podmans_own(plan: ContainerPlan) -> list[str]:
+    # Podman passes over `MaskedPaths` without a word.
+    return [f"mask={':'.join(_MASKED)}"] if plan.is_podman else []
+
+
 def _tmpfs_options(plan: ContainerPlan) -> str:
     options = f"rw,noexec,nosuid,nodev,size={TMP_BYTES},mode=1777"
-    return options if plan.tmp_files is None else f"{options},nr_inodes={plan.tmp_files}"
+    return options if plan.is_podman else f"{options},nr_inodes={TMP_FILES}"

@@ -51,13 +51,13 @@ class Survey:
         runtimes: Names of the runtimes that a container can ask for.
         default_runtime: The one it gets otherwise.
         lacking: What the engine cannot limit.
-        reads_files: Whether it takes the path of a seccomp profile, as Podman does, and not the profile.
+        is_podman: Whether it is Podman, which takes some of what a container may do in another form than Docker.
     """
 
     runtimes: tuple[str, ...]
     default_runtime: str
     lacking: tuple[str, ...] = ()
-    reads_files: bool = False
+    is_podman: bool = False
 
     def runtime(self, wanted: str | None) -> str:
         """Gives the name of the runtime to use; `runsc` where there is one, unless another is wanted.
@@ -77,6 +77,8 @@ class Survey:
         faults = [] if runtime == STRONG_RUNTIME else [_SHARED_KERNEL]
         if self.lacking:
             faults.append(f"the engine cannot limit {', '.join(self.lacking)}: its host has no such cgroup")
+        if self.is_podman:
+            faults.append("Podman limits the files in /tmp by the container's memory only")
         return "; ".join(faults) or None
 
 
@@ -184,7 +186,7 @@ def survey(client: Any) -> Survey:
     runtimes = () if podman else tuple(info.get("Runtimes") or ())
     lacking = tuple(what for key, what in _LIMITS.items() if info.get(key) is False)
     default = Path(str(info.get("DefaultRuntime") or "")).name  # of which Podman gives the path
-    return Survey(runtimes, default, lacking, reads_files=podman)
+    return Survey(runtimes, default, lacking, is_podman=podman)
 
 
 def labels() -> dict[str, str]:

@@ -24,7 +24,6 @@ from rlmbox.sandboxes.docker._config import (
     CONTEXT_PATH,
     GVISOR_THREADS,
     PROCESSES,
-    TMP_FILES,
     ContainerPlan,
     container_config,
     container_memory_bytes,
@@ -238,8 +237,8 @@ class _ContainerWall:
         gvisor = self.runtime == engine.STRONG_RUNTIME
         return replace(
             plan,
-            seccomp=seccomp_profile(as_path=self._survey.reads_files, for_gvisor=gvisor),
-            tmp_files=None if self._survey.reads_files else TMP_FILES,  # Podman knows no such option
+            seccomp=seccomp_profile(as_path=self._survey.is_podman, for_gvisor=gvisor),
+            is_podman=self._survey.is_podman,
             runtime=None if self.runtime == self._survey.default_runtime else self.runtime,
             processes=PROCESSES + (GVISOR_THREADS if gvisor else 0),
         )
