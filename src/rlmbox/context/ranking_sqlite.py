@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class SqliteIndex:
             connection.close()
             raise
         if folder is None:
-            self._connection = connection
+            self._keep(connection)
         else:
             connection.close()
 
@@ -68,6 +69,11 @@ class SqliteIndex:
         except BaseException:
             connection.close()
             raise
+        self._keep(connection)
+
+    def _keep(self, connection: sqlite3.Connection) -> None:
+        # An index ends with its context; from Python 3.13 on, a connection that is only forgotten is warned of.
+        weakref.finalize(self, connection.close)
         self._connection = connection
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
