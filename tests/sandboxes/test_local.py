@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,27 @@ async def test_a_sandbox_is_started_once() -> None:
     async with local() as repl:
         with pytest.raises(SandboxError, match="only once"):
             await repl.sandbox.start(LIMITS, Context.from_text("x"), {})
+
+
+def test_cells_that_wait_for_each_other_may_do_so_on_one_event_loop_after_another() -> None:
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    printed: list[str] = []
+
+    async def run(number: int) -> None:
+        printed.append((await sandbox.execute(Cell(f"print({number})"))).stdout)
+
+    async def both(*, first: bool) -> None:
+        if first:
+            await sandbox.start(LIMITS, Context.from_text("text"), {})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, 1)
+            tasks.start_soon(run, 2)
+        if not first:
+            await sandbox.close()
+
+    anyio.run(partial(both, first=True))
+    anyio.run(partial(both, first=False))
+    assert printed == ["1\n", "2\n"] * 2
 
 
 async def test_a_cell_before_the_start_is_refused() -> None:

@@ -132,7 +132,7 @@ class WorkerSandbox:
         if self._large:
             self._host = {**host, **text_functions(context)}
             self.notes = (*self.notes, _LARGE_NOTE)
-        self._lock = anyio.Lock(fast_acquire=True)
+        self._lock = anyio.Lock(fast_acquire=True)  # one of asyncio's would be bound to one event loop
         self._started = True
         await self._alone(self._launch)
 

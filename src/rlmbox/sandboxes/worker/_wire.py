@@ -157,7 +157,7 @@ class Wire:
     def printed(self) -> tuple[BoundedText, ...]:
         """Gives what was written to the pipes since the request began."""
         ready = self._ready() if self._pipes else ()
-        for pipe in self._pipes:
+        for pipe in self._pipes if ready else ():
             with suppress(OutputFlood):
                 taken = 0
                 while pipe.fd in ready and taken < _LEFTOVER_BYTES and (size := pipe.read()) > 0:

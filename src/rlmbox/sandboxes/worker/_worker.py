@@ -76,6 +76,8 @@ class Output(io.RawIOBase):
 
     def parts(self) -> tuple[str, int]:
         """Gives what is kept and how many characters are not."""
+        if not self._size:
+            return "", 0
         whole, tail = (bytes(part).decode("utf-8", "replace") for part in (self._head + self._tail, self._tail))
         dropped = self._chars - self._head_chars - self._tail_chars
         if dropped <= 0:
