@@ -1,11 +1,16 @@
 """A session in `local`, and what the host can see of it from outside."""
 
 import os
+import subprocess
+import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+import anyio
 
 from rlmbox.context import Context
 from rlmbox.sandboxes.local import LocalSandbox
@@ -50,6 +55,24 @@ def wait_for_end(pid: int) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"process {pid} is still running")
+
+
+async def child_of_killed_host(program: str, **environment: str) -> int:
+    """Runs a host that prints the number of its child, and kills it while that lives; gives the number.
+
+    Args:
+        program: The host's code; may be indented.
+        environment: Variables that are set for it.
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    host = await anyio.open_process(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
+    async with host:
+        assert host.stdout is not None
+        pid = int((await host.stdout.receive()).decode())
+        await anyio.sleep(0.2)
+        assert is_running(pid)
+        host.kill()
+    return pid
 
 
 def open_descriptors() -> int:

@@ -10,47 +10,33 @@ import pytest
 
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._link import Link, Lost
-from sandboxes.wire import DONE, ECHO, LIMITS, Attacker, call, frame
+from sandboxes.wire import DONE, ECHO, LIMITS, Attacker, call, frame, linked
 
 pytestmark = pytest.mark.usefixtures("little_grace")
 
 
 async def test_bytes_sent_between_two_requests_end_the_worker() -> None:
-    ours, theirs = socket.socketpair()
-    link = Link(ours, (), LIMITS, {})
-    try:
+    with linked() as (link, theirs):
         theirs.sendall(frame(DONE))
         reply = await link.request({"type": "execute", "code": ""}, 1)
         assert isinstance(reply, Lost)
         assert "not asked for" in reply.message
-    finally:
-        link.close()
-        theirs.close()
 
 
 async def test_a_worker_that_ended_between_two_requests_is_noticed() -> None:
-    ours, theirs = socket.socketpair()
-    link = Link(ours, (), LIMITS, {})
-    try:
+    with linked() as (link, theirs):
         theirs.close()
         reply = await link.request({"type": "execute", "code": ""}, 1)
         assert isinstance(reply, Lost)
         assert reply.ended
-    finally:
-        link.close()
 
 
 async def test_calls_are_refused_before_the_first_cell() -> None:
-    ours, theirs = socket.socketpair()
-    link = Link(ours, (), LIMITS, {"echo": ECHO})
-    try:
+    with linked(ECHO) as (link, theirs):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, partial(_answer_start, theirs, call(1, "echo")))
             reply = await link.open({}, 5)
         assert isinstance(reply, Lost)
-    finally:
-        link.close()
-        theirs.close()
 
 
 def _answer_start(theirs: socket.socket, data: bytes) -> None:
@@ -59,15 +45,10 @@ def _answer_start(theirs: socket.socket, data: bytes) -> None:
 
 
 async def test_a_request_can_be_cancelled() -> None:
-    ours, theirs = socket.socketpair()
-    link = Link(ours, (), LIMITS, {})
-    try:
+    with linked() as (link, _):
         with anyio.move_on_after(0.05) as scope:
             await link.request({"type": "execute", "code": ""}, 60)
         assert scope.cancelled_caught
-    finally:
-        link.close()
-        theirs.close()
 
 
 async def test_what_comes_between_two_requests_is_left_where_it_is_until_the_next() -> None:
@@ -120,13 +101,8 @@ def test_a_link_may_be_used_on_one_event_loop_after_another() -> None:
 
 
 async def test_a_link_that_was_aborted_answers_nothing_more() -> None:
-    ours, theirs = socket.socketpair()
-    link = Link(ours, (), LIMITS, {})
-    try:
+    with linked() as (link, _):
         link.abort()
         reply = await link.request({"type": "execute", "code": ""}, 60)
         assert isinstance(reply, Lost)
         assert "closed" in reply.message
-    finally:
-        link.close()
-        theirs.close()

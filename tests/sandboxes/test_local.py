@@ -1,11 +1,9 @@
 """`local` does what a plain child process can do, and leaves nothing behind."""
 
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +16,15 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.types import Cell, HostFunction
-from sandboxes.local_repl import LIMITS, is_running, local, open_descriptors, private_directories, wait_for_end
+from sandboxes.local_repl import (
+    LIMITS,
+    child_of_killed_host,
+    is_running,
+    local,
+    open_descriptors,
+    private_directories,
+    wait_for_end,
+)
 
 
 @pytest.mark.parametrize("word", [False, "yes", 1, None])
@@ -254,15 +260,7 @@ async def test_the_worker_ends_with_the_host_whatever_its_cell_does(tmp_path: Pa
     anyio.run(main)
     """
     # A host that is killed cannot remove its session's directory, so that is made where pytest will.
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    host = await anyio.open_process(command, stdout=subprocess.PIPE, env=environment)
-    async with host:
-        assert host.stdout is not None
-        pid = int((await host.stdout.receive()).decode())
-        await anyio.sleep(0.2)
-        assert is_running(pid)
-        host.kill()
+    pid = await child_of_killed_host(program, TMPDIR=str(tmp_path))
     if sys.platform == "linux":
         wait_for_end(pid)
 

@@ -1,9 +1,6 @@
 """The process around a guest of `wasm`: what it has given up, and that it is gone afterwards."""
 
 import os
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import anyio
 import pytest
 
 from rlmbox.sandboxes.kernel._seccomp import MACHINES
-from sandboxes.local_repl import is_running, open_descriptors, wait_for_end
+from sandboxes.local_repl import child_of_killed_host, is_running, open_descriptors, wait_for_end
 from sandboxes.wasm_here import LIMITS, may_compile, needs_extra, wasm
 
 pytestmark = may_compile
@@ -83,14 +80,7 @@ async def test_the_guest_ends_with_the_host_whatever_its_cell_does() -> None:
 
     anyio.run(main)
     """
-    host = await anyio.open_process([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE)
-    async with host:
-        assert host.stdout is not None
-        pid = int((await host.stdout.receive()).decode())
-        await anyio.sleep(0.2)
-        assert is_running(pid)
-        host.kill()
-    wait_for_end(pid)
+    wait_for_end(await child_of_killed_host(program))
 
 
 @needs_extra

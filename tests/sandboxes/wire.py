@@ -3,7 +3,8 @@
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -56,6 +57,18 @@ class Attacker:
         """Sends nothing more and stays until the host hangs up."""
         while self.wire.recv(65536):
             pass
+
+
+@contextmanager
+def linked(*functions: HostFunction) -> Iterator[tuple[Link, socket.socket]]:
+    """Gives a link to a worker that prints nothing, and the worker's end of the wire."""
+    ours, theirs = socket.socketpair()
+    link = Link(ours, (), LIMITS, {f.name: f for f in functions})
+    try:
+        yield link, theirs
+    finally:
+        link.close()
+        theirs.close()
 
 
 Script = Callable[[Attacker], None]

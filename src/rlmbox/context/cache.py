@@ -116,14 +116,14 @@ class NewText:
             self.discard()
             raise self._unwritable(error) from None
         directory = folder()
-        if key and directory:
-            self.path.replace(path := directory / f"{key}.utf8")
-            self.path = path
-        opened = InFile(self.path, label=self._label)
-        if key and directory:
-            trim(directory, MAX_CACHE_BYTES, keep=path)
-        else:
+        if not (key and directory):
+            opened = InFile(self.path, label=self._label)
             opened.remove_when_closed()
+            return opened
+        self.path.replace(path := directory / f"{key}.utf8")
+        self.path = path
+        opened = InFile(path, label=self._label)
+        trim(directory, MAX_CACHE_BYTES, keep=path)
         return opened
 
     def discard(self) -> None:

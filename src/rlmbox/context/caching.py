@@ -51,7 +51,7 @@ def trim(folder: Path, most_bytes: int, *, keep: Path) -> None:
         keep: An entry that stays in any case.
     """
     found = []
-    with os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
                 status = entry.stat(follow_symlinks=False)

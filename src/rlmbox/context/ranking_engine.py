@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from rlmbox.context.ranking_text import Text
 from rlmbox.types import Source
 
 
-class RankedText(Protocol):
+class RankedText(Text, Protocol):
     """A text that can be ranked: what it uses of a `Context`."""
 
     @property
@@ -30,9 +31,6 @@ class RankedText(Protocol):
 
     def document_span(self, index: int) -> tuple[int, int]:
         """Gives where a document begins and ends."""
-
-    def slice(self, start: int | None = None, end: int | None = None) -> str:
-        """Gives the text between two positions."""
 
     def locate(self, start: int, end: int) -> Source:
         """Gives the document of a place, and the place in it."""

@@ -34,8 +34,13 @@ PACKAGES = "/usr/lib/packages"
 _LIBRARIES = "/usr/lib"
 _LINKS = (("usr/lib", "/lib"), ("usr/lib", "/lib64"), ("lib", "/usr/lib64"))
 _OWN_MODULES = (
-    *("jail/_channel", "jail/_nursery", "jail/_child", "worker/_worker"),
-    *("kernel/_calls", "kernel/_seccomp", "kernel/_landlock"),
+    "jail/_channel",
+    "jail/_nursery",
+    "jail/_child",
+    "kernel/_calls",
+    "kernel/_seccomp",
+    "kernel/_landlock",
+    "worker/_worker",
 )
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")

@@ -76,14 +76,12 @@ class Output(io.RawIOBase):
 
     def parts(self) -> tuple[str, int]:
         """Gives what is kept and how many characters are not."""
-        if not self._size:
-            return "", 0
-        whole, tail = (bytes(part).decode("utf-8", "replace") for part in (self._head + self._tail, self._tail))
+        whole = (self._head + self._tail).decode("utf-8", "replace")
         dropped = self._chars - self._head_chars - self._tail_chars
         if dropped <= 0:
             return whole, 0
-        if len(tail) < self._tail_chars:  # nothing was trimmed, so head and tail are one text
-            tail = whole
+        tail = self._tail.decode("utf-8", "replace")
+        tail = whole if len(tail) < self._tail_chars else tail  # nothing was trimmed, so head and tail are one text
         tail = tail[len(tail) - self._tail_chars :]
         return f"{whole[: self._head_chars]}\n... [{dropped:,} characters dropped] ...\n{tail}", dropped
 
