@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A lock decides alone: what it names is installed as it stands and nothing is resolved, because pip would take a newer
+# release of whatever a package asks for with an extra. `pip check` then says whether the lock was complete.
+INSTALL := $(PIP) install --quiet --no-deps --require-hashes --requirement
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
@@ -27,7 +30,7 @@ docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict
 
 lock: $(STAMP_DEV)  ## choose versions anew and write their hashes
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra models --group build \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group build \
 	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev --group docs \
 	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
@@ -45,11 +48,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): $(BIN)/python requirements.lock pyproject.toml
-	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	$(INSTALL) requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
 	@touch $@
 
 $(STAMP_DEV): $(BIN)/python requirements-dev.lock pyproject.toml
-	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	$(INSTALL) requirements-dev.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
 	@touch $@ $(STAMP)
