@@ -22,8 +22,8 @@ from pathlib import Path
 
 from figures import Figure
 from rlmbox import Context
-from rlmbox.context.index import count_chars
-from rlmbox.context.source import InFile
+from rlmbox.context.storage.index import count_chars
+from rlmbox.context.storage.source import InFile
 
 LINES = 23_000
 ASCII_WORDS = ("handled in time", "no such user", "by worker of the pool")

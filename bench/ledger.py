@@ -10,8 +10,8 @@ from decimal import Decimal
 import anyio
 
 from figures import Figure
-from rlmbox.budget import Budget
-from rlmbox.limits import Limits
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
 from rlmbox.models.prices import FlatPrice
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Usage

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from figures import Figure
 from rlmbox import Context
-from rlmbox.context.ranking import Ranking
-from rlmbox.context.ranking_engine import RankIndex
-from rlmbox.context.ranking_sqlite import SqliteIndex
-from rlmbox.context.ranking_tantivy import TantivyIndex
+from rlmbox.context.rank.engine import RankIndex
+from rlmbox.context.rank.ranking import Ranking
+from rlmbox.context.rank.sqlite_engine import SqliteIndex
+from rlmbox.context.rank.tantivy_engine import TantivyIndex
 
 BUILD_BOUND_MS, QUERY_BOUND_MS = 10_000, 20
 ENGINES: tuple[tuple[str, Callable[[], RankIndex]], ...] = (("SQLite", SqliteIndex), ("tantivy", TantivyIndex))

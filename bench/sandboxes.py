@@ -309,7 +309,7 @@ async def many_at_once(make: Make) -> list[Figure]:
 
 
 async def pool_is_full() -> None:
-    """Waits until there are the nursery and its spares, or for five seconds where there is more than that."""
+    """Waits until there are the fork server and its spares, or for five seconds where there is more than that."""
     for _ in range(50):
         await asyncio.sleep(0.1)
         if len(jail_processes()) == 1 + _host.SPARES:
@@ -317,7 +317,7 @@ async def pool_is_full() -> None:
 
 
 def jail_processes() -> list[int]:
-    """Lists the nursery, which is our child, and its children."""
+    """Lists the fork server, which is our child, and its children."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 import httpx2
 
 from figures import Figure
-from rlmbox.budget import Budget
-from rlmbox.calls import Calls
-from rlmbox.limits import Limits
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
 from rlmbox.models.providers import provider_model
+from rlmbox.requests.client import Calls
 from rlmbox.testing import ProviderServer, ScriptedModel
 from rlmbox.types import Message
 

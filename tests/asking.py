@@ -6,12 +6,12 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from rlmbox.budget import Budget, worst_input_tokens
-from rlmbox.calls import Calls, Notice, Reply
+from rlmbox.budget.budget import Budget, worst_input_tokens
+from rlmbox.budget.limits import Limits
 from rlmbox.errors import ModelError
-from rlmbox.limits import Limits
 from rlmbox.models.prices import FlatPrice
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.client import Calls, ModelReply, Notice
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.testing.scripted import Scripted
 from rlmbox.types import Completion, Message, Usage
@@ -46,7 +46,7 @@ class Asking:
         rest = {"retries": QUICK, **{name: value for name, value in options.items() if name not in names}}
         self.calls = Calls(self.budget, **rest)  # type: ignore[arg-type]
 
-    async def ask(self, messages: Sequence[Message] = ASK, **options: object) -> Reply:
+    async def ask(self, messages: Sequence[Message] = ASK, **options: object) -> ModelReply:
         account = self.budget.root
         return await self.calls.complete(
             self.model,

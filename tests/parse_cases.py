@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlmbox.parse import Final
+from rlmbox.reply.parse import Final
 
 Q = '"""'
 

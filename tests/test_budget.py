@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlmbox.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
-from rlmbox.calls import Calls
+from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
+from rlmbox.budget.ledger import Account
 from rlmbox.errors import (
     BudgetExceeded,
     ConfigError,
@@ -20,10 +20,10 @@ from rlmbox.errors import (
     SubcallLimitExceeded,
     TokenLimitExceeded,
 )
-from rlmbox.ledger import Account
 from rlmbox.models.base import Model
 from rlmbox.models.prices import FlatPrice
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.client import Calls
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message, Usage
 

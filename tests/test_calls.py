@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used
-from rlmbox.budget import MIN_OUTPUT_TOKENS, Budget
-from rlmbox.calls import CUT, Calls, Continued, FellBack, FromCache
+from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
+from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ContextLimitExceeded, ModelError
-from rlmbox.limits import Limits
-from rlmbox.models.reply_cache import ReplyCache
-from rlmbox.models.retries import RetryPolicy
-from rlmbox.models.shared import shared_of
+from rlmbox.requests.cache import ReplyCache
+from rlmbox.requests.client import CUT, Calls, Continued, FellBack, FromCache
+from rlmbox.requests.retries import RetryPolicy
+from rlmbox.requests.state import request_state_of
 from rlmbox.testing import ScriptedModel
 from rlmbox.testing.scripted import Scripted
 from rlmbox.types import Completion, Message, Usage
@@ -175,7 +175,7 @@ async def test_a_growing_conversation_is_bounded_by_what_the_provider_counted() 
 async def test_what_a_provider_adds_to_a_request_is_reserved_for_from_then_on() -> None:
     asking = Asking(*[used("ok", 5_000, 10)] * 2)
     await asking.ask()
-    assert shared_of(asking.model).tokens.most(5, 1) >= 5_000
+    assert request_state_of(asking.model).tokens.most(5, 1) >= 5_000
 
 
 OUTCOMES = ("good", "short", "cut", "filter", "refused", "broken", "crash", "uncounted")

@@ -4,10 +4,10 @@ import anyio
 import pytest
 
 from asking import ASK, Asking, Stubborn, broke_off, busy, used
-from rlmbox.budget import worst_input_tokens
-from rlmbox.calls import Retried
+from rlmbox.budget.budget import worst_input_tokens
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.client import Retried
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 
 

@@ -4,8 +4,8 @@ import anyio
 
 from asking import Asking, Stubborn, busy
 from rlmbox.models.pace import Pace
-from rlmbox.models.retries import RetryPolicy
-from rlmbox.models.shared import shared_of
+from rlmbox.requests.retries import RetryPolicy
+from rlmbox.requests.state import request_state_of
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Message
 
@@ -100,7 +100,7 @@ async def test_a_session_that_is_over_leaves_nothing_behind() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
                 tasks.start_soon(asking.ask)
-    gate = shared_of(model).gate
+    gate = request_state_of(model).gate
     assert gate.active == 0
     assert gate._queues == {}
     assert not gate._turns

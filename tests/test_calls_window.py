@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from asking import DOLLAR_A_TOKEN, Asking
-from rlmbox.calls import Truncated
 from rlmbox.errors import ContextLimitExceeded
-from rlmbox.models.window import WARNING
+from rlmbox.requests.client import Truncated
+from rlmbox.requests.window import WARNING
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message
 

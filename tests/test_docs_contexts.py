@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from rlmbox import Context
-from rlmbox.context import converters, hits, ranking, remote, repl, search
+from rlmbox.context import repl
+from rlmbox.context.load import converters, remote
+from rlmbox.context.rank import ranking
 from rlmbox.context.repl import repl_functions
+from rlmbox.context.search import hits, search
 
 PAGE = (Path(__file__).parents[1] / "docs" / "contexts.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlmbox import events
-from rlmbox.models.window import WARNING
+from rlmbox.requests.window import WARNING
 from rlmbox.testing import ProviderServer
 from rlmbox.testing.provider_wire import ProviderRequest
 

@@ -9,13 +9,13 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from rlmbox.budget import Budget
-from rlmbox.calls import Calls
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ModelError
-from rlmbox.limits import Limits
 from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.client import Calls
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ProviderFault, ProviderServer, http_fault
 from rlmbox.testing.fault_server import FAULTS, Fault, FaultServer
 from rlmbox.testing.provider_wire import ProviderRequest

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rlmbox.budget import Budget, Limits
+from rlmbox.budget.budget import Budget, Limits
+from rlmbox.budget.ledger import Account, Pool, Reservation
 from rlmbox.errors import LimitExceeded
-from rlmbox.ledger import Account, Pool, Reservation
 from rlmbox.models.prices import FlatPrice
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Usage

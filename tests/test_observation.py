@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.observation import missing_variable, no_code, observe
+from rlmbox.loop.observation import missing_variable, no_code, observe
 from rlmbox.types import Cell, CellError, Execution, Observation
 
 MARK_CHARS = 100  # room for the mark that takes the middle's place

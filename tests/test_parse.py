@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parse_cases import Q, cases, variable
-from rlmbox.parse import MAX_REPLY_CHARS, MAX_REPLY_LINES, Reply, parse_reply
+from rlmbox.reply.parse import MAX_REPLY_CHARS, MAX_REPLY_LINES, ParsedReply, parse_reply
 
 
 def test_a_cell_and_an_answer_in_one_reply_are_both_found() -> None:
     reply = parse_reply("Let me count.\n```repl\nn = 3\n```\nFINAL_VAR(n)")
-    assert reply == Reply(("n = 3",), variable("n"), (), "Let me count.")
+    assert reply == ParsedReply(("n = 3",), variable("n"), (), "Let me count.")
 
 
 PROBLEMS = {
@@ -52,11 +52,11 @@ def test_a_mention_beside_code_is_no_problem() -> None:
 
 
 def test_plain_prose_gives_a_thought_and_nothing_else() -> None:
-    assert parse_reply("  I think so.\n\nYes. ") == Reply(thought="I think so.\n\nYes.")
+    assert parse_reply("  I think so.\n\nYes. ") == ParsedReply(thought="I think so.\n\nYes.")
 
 
 def test_an_empty_reply_gives_nothing() -> None:
-    assert parse_reply("") == parse_reply(" \n\t\n") == Reply()
+    assert parse_reply("") == parse_reply(" \n\t\n") == ParsedReply()
 
 
 def test_the_thought_is_the_prose_around_the_cells() -> None:

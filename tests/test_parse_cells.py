@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parse_cases import Q, cases
-from rlmbox.parse import parse_reply
+from rlmbox.reply.parse import parse_reply
 
 CELLS = {
     "a repl fence is a cell": ("```repl\nprint(1)\n```", ["print(1)"]),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parse_cases import Q, cases, text, variable
-from rlmbox.parse import Final, Reply, mentions_answer_dict, parse_reply
+from rlmbox.reply.parse import Final, ParsedReply, mentions_answer_dict, parse_reply
 
 FINALS = {
     "FINAL takes words": ("FINAL(The answer is 42)", text("The answer is 42")),
@@ -137,7 +137,7 @@ RUNS = {
 
 @pytest.mark.parametrize(("reply", "cell"), cases(RUNS))
 def test_a_final_call_that_is_python_is_a_cell(reply: str, cell: str) -> None:
-    assert parse_reply(reply) == Reply(cells=(cell,))
+    assert parse_reply(reply) == ParsedReply(cells=(cell,))
 
 
 def test_text_alone_in_a_fence_is_not_also_a_cell() -> None:
@@ -196,7 +196,7 @@ def test_strict_mode_answers_any_other_form_with_the_two_that_count(reply: str) 
 
 
 def test_strict_mode_runs_cells_as_ever() -> None:
-    assert parse_reply("```repl\nFINAL(x)\n```", strict=True) == Reply(cells=("FINAL(x)",))
+    assert parse_reply("```repl\nFINAL(x)\n```", strict=True) == ParsedReply(cells=("FINAL(x)",))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 from rlmbox import Context
-from rlmbox.budget import Budget, Limits
-from rlmbox.concluding import Remaining
+from rlmbox.budget.budget import Budget, Limits
 from rlmbox.context.repl import repl_functions
-from rlmbox.prompts import question_prompt, system_prompt
-from rlmbox.run import Place, Run
-from rlmbox.subcalls import Subcalls
+from rlmbox.loop.limits_watch import Remaining
+from rlmbox.loop.prompts import question_prompt, system_prompt
+from rlmbox.loop.scope import Run, Scope
+from rlmbox.loop.subcalls import Subcalls
 from rlmbox.testing import ScriptedModel
 
 
@@ -22,7 +22,7 @@ def functions() -> tuple[object, ...]:
     context = Context.from_text("text")
     model = ScriptedModel([])
     run = Run(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
-    place = Place.root(run)
+    place = Scope.root(run)
     remaining = Remaining(place, model, 30, lambda: 0)
     return (*repl_functions(context), *Subcalls(place, context, _nobody).functions(), remaining.function())  # type: ignore[arg-type]
 

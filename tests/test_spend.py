@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlmbox import RLM, Limits
 from rlmbox.errors import ModelError
 from rlmbox.events import Event, to_json
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Answer, Completion, Cost, Report, Spend, Usage
 from runs import PENNY, repl

@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 
 from rlmbox import RLM, Context, Limits, Session
-from rlmbox.arguments import read_text
-from rlmbox.budget import Budget
+from rlmbox.budget.budget import Budget
 from rlmbox.errors import BudgetExceeded, RecursionDepthExceeded
 from rlmbox.events import Event
-from rlmbox.run import Run
+from rlmbox.loop.arguments import read_text
+from rlmbox.loop.scope import Run
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
 from runs import PENNY, echo, repl, value_of

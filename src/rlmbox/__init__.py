@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlmbox.budget import Limits
+    from rlmbox.budget.budget import Limits
     from rlmbox.context import Context
     from rlmbox.errors import RLMError
+    from rlmbox.loop.session import Session
     from rlmbox.rlm import RLM
-    from rlmbox.session import Session
     from rlmbox.types import Answer, CellLimits, Source
 
 __all__ = ["RLM", "Answer", "CellLimits", "Context", "Limits", "RLMError", "Session", "Source"]
@@ -18,9 +18,9 @@ _HOMES = {
     "Answer": "rlmbox.types",
     "CellLimits": "rlmbox.types",
     "Context": "rlmbox.context",
-    "Limits": "rlmbox.budget",
+    "Limits": "rlmbox.budget.budget",
     "RLMError": "rlmbox.errors",
-    "Session": "rlmbox.session",
+    "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
 }
 

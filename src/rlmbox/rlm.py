@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rlmbox.budget import Budget, Limits
+from rlmbox.budget.budget import Budget, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from, sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.events import Event, Hook
+from rlmbox.loop.scope import Run
+from rlmbox.loop.session import Session
 from rlmbox.models.base import Model
 from rlmbox.models.prices import FlatPrice, load_overrides
-from rlmbox.models.reply_cache import ReplyCache
-from rlmbox.models.retries import RetryPolicy
-from rlmbox.run import Run
+from rlmbox.requests.cache import ReplyCache
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
-from rlmbox.session import Session
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer
 

@@ -14,11 +14,11 @@ from decimal import Decimal
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from rlmbox.spend import Cost as Cost
-from rlmbox.spend import Part as Part
-from rlmbox.spend import Report as Report
-from rlmbox.spend import Spend as Spend
-from rlmbox.spend import Usage as Usage
+from rlmbox.usage import Cost as Cost
+from rlmbox.usage import Report as Report
+from rlmbox.usage import Spend as Spend
+from rlmbox.usage import SpendShare as SpendShare
+from rlmbox.usage import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]
 StopReason = Literal["stop", "length", "content_filter"]

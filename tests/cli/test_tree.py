@@ -7,7 +7,7 @@ from rich.console import Console
 from rlmbox import RLM, Limits
 from rlmbox.cli.tree import LiveTree
 from rlmbox.errors import ModelError, RLMError
-from rlmbox.models.retries import RetryPolicy
+from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from runs import repl
 

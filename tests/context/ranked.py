@@ -3,8 +3,8 @@
 import pytest
 
 from rlmbox.context import Context
-from rlmbox.context.ranking_sqlite import SqliteIndex
-from rlmbox.context.ranking_tantivy import TantivyIndex
+from rlmbox.context.rank.sqlite_engine import SqliteIndex
+from rlmbox.context.rank.tantivy_engine import TantivyIndex
 
 ENGINES = [SqliteIndex, TantivyIndex]
 each_engine = pytest.mark.parametrize("engine", ENGINES, ids=["sqlite", "tantivy"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, converting
-from rlmbox.context.converting import Converted, convert, convertible
+from rlmbox.context import Context
+from rlmbox.context.load import converting
+from rlmbox.context.load.converting import Converted, convert, convertible
 from rlmbox.errors import ContextError
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

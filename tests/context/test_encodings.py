@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlmbox.context import Context, opening
+from rlmbox.context import Context
+from rlmbox.context.load import opening
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1, max_size=80)
 MARKED = ("utf-8-sig", "utf-16", "utf-32")

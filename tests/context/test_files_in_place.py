@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlmbox.context import Context, index, opening
-from rlmbox.context.index import BLOCK_BYTES
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.storage import index
+from rlmbox.context.storage.index import BLOCK_BYTES
 from rlmbox.errors import ContextError
 
 CHARACTERS = st.sampled_from(["a", "b", " ", "\n", "é", "ç", "日", "€", "😀", "\u0301"])

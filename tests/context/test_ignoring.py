@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context.ignoring import Ignored
+from rlmbox.context.load.ignoring import Ignored
 
 
 def make(root: Path, files: dict[str, str]) -> Ignored:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, cache, documents, loaders, opening
+from rlmbox.context import Context
+from rlmbox.context.load import loaders, opening
+from rlmbox.context.storage import cache, documents
 from rlmbox.errors import ContextError
 
 
@@ -59,7 +61,7 @@ def test_what_is_found_out_about_a_file_is_kept_for_the_next_time(tmp_path: Path
     path = tmp_path / "it.txt"
     wait_for_facts(path, text)
     monkeypatch.setattr(opening, "count_chars", refuse)
-    monkeypatch.setattr("rlmbox.context.index.count_newlines", refuse)
+    monkeypatch.setattr("rlmbox.context.storage.index.count_newlines", refuse)
     context = Context.from_path(path)
     assert (context.text(), context.line_count) == (text, text.count("\n") + (not text.endswith("\n")))
     assert context.slice(-9, -3) == text[-9:-3]
@@ -70,7 +72,7 @@ def test_the_digest_of_a_file_is_kept_for_the_next_time(tmp_path: Path, monkeypa
     wait_for_facts(path, "ação")
     digest = Context.from_path(path).sha256
     assert digest == hashlib.sha256("ação".encode()).hexdigest()
-    monkeypatch.setattr("rlmbox.context.text.TextStore.sha256", refuse)
+    monkeypatch.setattr("rlmbox.context.storage.text.TextStore.sha256", refuse)
     again = Context.from_path(path)
     assert again.sha256 == digest
     assert again.line_count == 1

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context.matches import spans_by_re
-from rlmbox.context import Context, linewise, opening, scan, search, windows
-from rlmbox.context.hits import Hit
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.search import linewise, search, windows
+from rlmbox.context.search.hits import Hit
+from rlmbox.context.storage import scan
 
 WORDS = st.lists(
     st.sampled_from(["é", "b", "bb", "aab", " ", "\n", "éb", "日😀", "ERROR", "ERR", "error 42", "\0", "x" * 90]),

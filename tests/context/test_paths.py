@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, converting, loaders, remote
+from rlmbox.context import Context
+from rlmbox.context.load import converting, loaders, remote
 from rlmbox.errors import ContextError
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rlmbox.context import Context
-from rlmbox.context.text import BLOCK_BYTES
+from rlmbox.context.storage.text import BLOCK_BYTES
 from rlmbox.errors import ContextError
 
 CHARACTERS = st.one_of(

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context.ranked import ENGINES, each_engine, report
-from rlmbox.context import Context, ranking
-from rlmbox.context.ranking import Ranking
-from rlmbox.context.ranking_engine import RankIndex
-from rlmbox.context.ranking_sqlite import SqliteIndex
-from rlmbox.context.ranking_text import words
+from rlmbox.context import Context
+from rlmbox.context.rank import ranking
+from rlmbox.context.rank.engine import RankIndex
+from rlmbox.context.rank.passages import words
+from rlmbox.context.rank.ranking import Ranking
+from rlmbox.context.rank.sqlite_engine import SqliteIndex
 
 
 @each_engine
@@ -117,7 +118,7 @@ def test_k_is_a_bound(engine: Callable[[], RankIndex]):
 
 
 def test_frequent_words_add_to_the_score_where_they_do_not_choose(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rlmbox.context.ranking_sqlite._SCORED", 10)
+    monkeypatch.setattr("rlmbox.context.rank.sqlite_engine._SCORED", 10)
     parts = [(f"{i:03d}", "common filler" if i < 40 else "other words") for i in range(100)]
     parts += [("rare alone", "rare gem here"), ("rare and common", "rare gem common")]
     ranked = Ranking(Context.from_documents(parts), engine=SqliteIndex)

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from context.ranked import FILLER, each_engine, report
-from rlmbox.context import Context, opening, ranking
-from rlmbox.context.ranking import Ranking
-from rlmbox.context.ranking_engine import RankIndex
-from rlmbox.context.ranking_sqlite import SqliteIndex
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.rank import ranking
+from rlmbox.context.rank.engine import RankIndex
+from rlmbox.context.rank.ranking import Ranking
+from rlmbox.context.rank.sqlite_engine import SqliteIndex
 from rlmbox.errors import ContextError
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.context import ranking
-from rlmbox.context.ranking_text import PASSAGE_CHARS, best_window, passages, words
+from rlmbox.context.rank import ranking
+from rlmbox.context.rank.passages import PASSAGE_CHARS, best_window, passages, words
 
 
 @given(
@@ -41,7 +41,7 @@ def test_passages_are_the_same_however_much_is_read_at_once(monkeypatch: pytest.
     dice = random.Random(3)
     text = "".join(dice.choice(["word ", "word\n", "par.\n\n", "x" * 50]) for _ in range(9_000))
     whole = list(passages(_Sliced(text), [(0, len(text))], ranking.array("Q")))
-    monkeypatch.setattr("rlmbox.context.ranking_text._READ_CHARS", PASSAGE_CHARS + 17)
+    monkeypatch.setattr("rlmbox.context.rank.passages._READ_CHARS", PASSAGE_CHARS + 17)
     assert list(passages(_Sliced(text), [(0, len(text))], ranking.array("Q"))) == whole
 
 

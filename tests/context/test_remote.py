@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
-from rlmbox.context import remote
-from rlmbox.context.remote import fetch, is_remote, shown
+from rlmbox.context.load import remote
+from rlmbox.context.load.remote import fetch, is_remote, shown
 from rlmbox.errors import ContextError
 
 

@@ -232,7 +232,7 @@ def test_a_table_is_recognised_in_metadata_without_reading_it_all():
 
 
 def test_the_rows_of_a_long_table_are_about_its_lines(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rlmbox.context.schema_tables._MAX_COUNTED_BYTES", 100)
+    monkeypatch.setattr("rlmbox.context.schema.tables._MAX_COUNTED_BYTES", 100)
     found = schema(CSV, "data.csv")
     assert (found["rows"], found["rows_exact"]) == (20, False)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context.schemas import schema
-from rlmbox.context import schema_json
-from rlmbox.context.schema_json import JsonShape, NotJson
+from rlmbox.context.schema.json_shape import JsonShape, NotJson
+from rlmbox.context.schema import json_shape as schema_json
 
 
 def test_json_has_its_keys_and_types():
@@ -123,7 +123,7 @@ def _refuse(word: str) -> object:
 
 
 def test_long_json_is_read_for_some_time_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rlmbox.context.schema._TIMEOUT_S", 0)
+    monkeypatch.setattr("rlmbox.context.schema.schema._TIMEOUT_S", 0)
     found = schema(json.dumps([{"id": i} for i in range(20_000)]))
     assert found["value"]["items"] == {"type": "object", "keys": {"id": "number"}}
     assert "only the beginning was read" in found["note"]

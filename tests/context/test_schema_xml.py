@@ -57,7 +57,7 @@ def test_elements_are_cut_and_it_says_so():
 
 
 def test_long_xml_is_read_for_some_time_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rlmbox.context.schema._TIMEOUT_S", 0)
+    monkeypatch.setattr("rlmbox.context.schema.schema._TIMEOUT_S", 0)
     found = schema("<a>" + "<b>x</b>" * 50_000 + "</a>", "x.xml")
     assert found["elements"][1]["count"] > 100
     assert "only the beginning" in found["note"]

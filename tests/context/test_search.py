@@ -8,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from context.matches import spans_by_re
-from rlmbox.context import Context, search
-from rlmbox.context.hits import MAX_MATCH_CHARS
-from rlmbox.context.text import TextStore, Utf8
+from rlmbox.context import Context
+from rlmbox.context.search.hits import MAX_MATCH_CHARS
+from rlmbox.context.search import search
+from rlmbox.context.storage.text import TextStore, Utf8
 
 TEXTS = st.text(
     st.sampled_from([*"ab cA_-.\n1", "é", "ç", "É", "ü", "٣", "日", "😀", "\u0301", "\u2028", "\xa0", "\x1c"]),
@@ -367,7 +368,7 @@ def test_the_storage_takes_valid_utf8_as_it_is():
 def test_the_characters_of_words_are_those_of_re():
     import sys
 
-    from rlmbox.context import characters
+    from rlmbox.context.search import characters
 
     words = {chr(code) for low, high in characters._word_ranges() for code in range(low, high + 1)}
     assert words == {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isalnum() or chr(code) == "_"}

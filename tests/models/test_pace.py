@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlmbox.errors import ConfigError
-from rlmbox.models.pace import Gate, Pace
+from rlmbox.models.pace import Pace, RateLimiter
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
 def test_however_runs_and_cancellations_fall_the_limits_hold_and_nothing_is_left(
     most: int, runs: list[tuple[int, int, int]]
 ) -> None:
-    gate = Gate(Pace(max_concurrency=most))
+    gate = RateLimiter(Pace(max_concurrency=most))
     active: dict[int, int] = dict.fromkeys(range(len(runs)), 0)
     served = 0
 
@@ -68,7 +68,7 @@ def test_however_runs_and_cancellations_fall_the_limits_hold_and_nothing_is_left
 
 
 def test_several_event_loops_share_one_limit() -> None:
-    gate, lock = Gate(Pace(max_concurrency=3)), threading.Lock()
+    gate, lock = RateLimiter(Pace(max_concurrency=3)), threading.Lock()
     active = most = served = 0
 
     async def one(run: int) -> None:
@@ -95,7 +95,7 @@ def test_several_event_loops_share_one_limit() -> None:
 
 
 def test_a_loop_that_ended_with_requests_waiting_does_not_hold_up_the_others() -> None:
-    gate = Gate(Pace(max_concurrency=1))
+    gate = RateLimiter(Pace(max_concurrency=1))
     loop = asyncio.new_event_loop()
 
     async def wait_for_ever() -> None:
@@ -116,7 +116,7 @@ def test_a_loop_that_ended_with_requests_waiting_does_not_hold_up_the_others() -
 
 
 async def test_runs_take_turns() -> None:
-    gate, order = Gate(Pace(max_concurrency=1)), []
+    gate, order = RateLimiter(Pace(max_concurrency=1)), []
 
     async def one(run: str) -> None:
         async with gate.slot(run, at_most=5):
@@ -131,7 +131,7 @@ async def test_runs_take_turns() -> None:
 
 
 async def test_what_is_tried_again_goes_before_the_rest_of_its_run() -> None:
-    gate, order = Gate(Pace(max_concurrency=1)), []
+    gate, order = RateLimiter(Pace(max_concurrency=1)), []
 
     async def one(name: str, *, first: bool) -> None:
         async with gate.slot("run", at_most=5, first=first):
@@ -149,7 +149,7 @@ async def test_what_is_tried_again_goes_before_the_rest_of_its_run() -> None:
 @given(st.integers(1, 5_000), st.lists(st.floats(0, 5), max_size=300))
 def test_no_minute_has_more_requests_than_are_allowed(per_minute: int, gaps_s: list[float]) -> None:
     clock = Clock()
-    gate = Gate(Pace(requests_per_minute=per_minute), clock)
+    gate = RateLimiter(Pace(requests_per_minute=per_minute), clock)
     sent: list[float] = []
     for gap_s in gaps_s:
         clock.now_s += gap_s
@@ -162,7 +162,7 @@ def test_no_minute_has_more_requests_than_are_allowed(per_minute: int, gaps_s: l
 
 
 async def test_a_request_larger_than_a_minutes_tokens_goes_when_nothing_else_was_sent() -> None:
-    gate = Gate(Pace(tokens_per_minute=100))
+    gate = RateLimiter(Pace(tokens_per_minute=100))
     with anyio.fail_after(5):
         async with gate.slot("run", at_most=1, tokens=1_000_000):
             pass

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models.failures import explain
 from rlmbox.models.target import Target, resolve
-from rlmbox.models.transport import Call, Refused
+from rlmbox.models.transport import Exchange, Refused
 
 TARGETS = [
     resolve(name, "http://127.0.0.1:1", "sk-secret-0123456789") for name in ("openai:m", "anthropic:m", "google:m")
@@ -23,7 +23,7 @@ type candidatesTokenCount promptFeedback blockReason error code status details r
 
 
 def refused(status: int, headers: httpx2.Headers, body: bytes, target: Target) -> ModelError:
-    return explain(RuntimeError("whatever the SDK made of it"), target, Call(True, Refused(status, headers, body)))
+    return explain(RuntimeError("whatever the SDK made of it"), target, Exchange(True, Refused(status, headers, body)))
 
 
 keys = st.sampled_from(NAMES.split())

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from rlmbox.models.providers import provider_model
-from rlmbox.models.reply_cache import Question, ReplyCache, default_path
+from rlmbox.requests.cache import Question, ReplyCache, default_path
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message, Usage
 
@@ -139,7 +139,7 @@ async def test_a_place_that_cannot_be_written_is_as_good_as_empty(
 async def test_while_another_process_writes_nothing_is_found_and_afterwards_it_is(
     cache: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlmbox.models.reply_cache._BUSY_S", 0.01)
+    monkeypatch.setattr("rlmbox.requests.cache._BUSY_S", 0.01)
     await cache.put(QUESTION, HI, Decimal(0))
     other = sqlite3.connect(tmp_path / "replies" / "replies.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

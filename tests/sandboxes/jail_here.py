@@ -60,8 +60,8 @@ def pid_of(sandbox: JailSandbox) -> int:
     return sandbox._process.pid
 
 
-def nursery_pid() -> int:
-    found = [pid for pid in children_of(os.getpid()) if "jail._nursery" in Path(f"/proc/{pid}/cmdline").read_text()]
+def fork_server_pid() -> int:
+    found = [pid for pid in children_of(os.getpid()) if "jail._fork_server" in Path(f"/proc/{pid}/cmdline").read_text()]
     assert len(found) == 1, found
     return found[0]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, cache, opening
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.storage import cache
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.types import Cell, HostFunction
 from sandboxes.local_repl import LIMITS, local

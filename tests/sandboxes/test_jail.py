@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.context import Context, cache, opening
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.storage import cache
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.jail import JailSandbox, _host
 from rlmbox.types import Cell
-from sandboxes.jail_here import LIMITS, SOURCE, jail, nursery_pid, pid_of, run, value, why_no_jail
+from sandboxes.jail_here import LIMITS, SOURCE, fork_server_pid, jail, pid_of, run, value, why_no_jail
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -36,9 +38,9 @@ async def test_the_kernel_says_that_the_walls_stand() -> None:
         assert os.getsid(pid) != os.getsid(0)
 
 
-async def test_neither_the_jail_nor_its_nursery_has_an_environment() -> None:
+async def test_neither_the_jail_nor_its_fork_server_has_an_environment() -> None:
     async with jail() as sandbox:
-        for pid in (pid_of(sandbox), nursery_pid()):
+        for pid in (pid_of(sandbox), fork_server_pid()):
             assert Path(f"/proc/{pid}/environ").read_bytes() == b""
 
 
@@ -106,7 +108,7 @@ async def test_a_package_that_is_named_can_be_imported_and_others_cannot() -> No
         assert (await run(sandbox, "import anyio")).error.type == "ModuleNotFoundError"
         assert (await run(sandbox, "open('/usr/lib/packages/re2/x', 'w')")).error.type in ("OSError", "PermissionError")
         assert "google-re2" in sandbox.notes[-1]
-    _host.close_nurseries()
+    _host.close_fork_servers()
 
 
 async def test_without_packages_none_is_there() -> None:

@@ -295,7 +295,7 @@ async def test_a_loop_that_catches_everything_is_killed_and_nothing_is_left() ->
         assert await value(sandbox, "40 + 2") == 42
 
 
-async def test_a_cell_that_memory_holds_fast_in_a_handler_is_helped_out_by_the_nursery() -> None:
+async def test_a_cell_that_memory_holds_fast_in_a_handler_is_helped_out_by_the_fork_server() -> None:
     async with jail(replace(LIMITS, memory_bytes=64 << 20, cell_timeout_s=1.0)) as sandbox:
         await run(sandbox, "kept = 'kept'")
         execution = await run(sandbox, FULL_FAR_DOWN)

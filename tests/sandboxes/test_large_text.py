@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlmbox.context import Context, cache, opening
+from rlmbox.context import Context
+from rlmbox.context.load import opening
+from rlmbox.context.storage import cache
 from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.jail import JailSandbox

@@ -14,7 +14,7 @@ from rlmbox.sandboxes.base import Host, Sandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox
-from rlmbox.sandboxes.self_check import Finding, SelfCheck, self_check
+from rlmbox.sandboxes.self_check import CheckResult, SelfCheck, self_check
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.jail_here import why_no_jail
 
@@ -125,7 +125,7 @@ async def test_an_interpreter_whose_limits_do_not_bite_does_not_hold() -> None:
 async def test_nothing_shown_is_not_enough() -> None:
     assert not SelfCheck("x", ()).ok
     assert "nothing was checked" in str(SelfCheck("x", ()))
-    assert SelfCheck("x", (Finding("wall", holds=True),)).ok
+    assert SelfCheck("x", (CheckResult("wall", holds=True),)).ok
 
 
 async def test_the_canary_does_not_stay_in_the_environment() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from rlmbox.budget import DEFAULT_COST_LIMIT_USD, Limits
+from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL

@@ -44,7 +44,7 @@ _REMARKS = {
 }
 
 
-class _Calls:
+class _SubcallsLine:
     """The one line that stands for all sub-calls of a cell, however many they are."""
 
     def __init__(self, node: Tree) -> None:
@@ -83,7 +83,7 @@ class LiveTree:
         self._sessions: dict[str, Tree] = {}
         self._turns: dict[str, Tree] = {}
         self._cells: dict[str, Tree] = {}
-        self._subcalls: dict[str, _Calls] = {}
+        self._subcalls: dict[str, _SubcallsLine] = {}
 
     def __enter__(self) -> Self:
         """Begins to draw."""
@@ -134,11 +134,11 @@ class LiveTree:
         else:
             self._sessions[event.session_id].add(Text(_REMARKS.get(event.kind, event.kind), style="yellow"))
 
-    def _calls(self, session_id: str) -> _Calls:
+    def _calls(self, session_id: str) -> _SubcallsLine:
         """Gives the line of the sub-calls of a session's cell."""
         calls = self._subcalls.get(session_id)
         if calls is None:
-            calls = self._subcalls[session_id] = _Calls(self._cells.get(session_id, self._root).add(""))
+            calls = self._subcalls[session_id] = _SubcallsLine(self._cells.get(session_id, self._root).add(""))
         return calls
 
     def _executed(self, event: CellExecuted) -> None:

@@ -9,18 +9,19 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rlmbox.context import describing, loaders
+from rlmbox.context import describing
 from rlmbox.context.describing import Kind
-from rlmbox.context.documents import Documents, Joining
-from rlmbox.context.encodings import repair
-from rlmbox.context.loaders import Single
-from rlmbox.context.opening import Opening
-from rlmbox.context.searching import Searching
-from rlmbox.context.text import TextStore, Utf8, encode
+from rlmbox.context.load import loaders
+from rlmbox.context.load.encodings import repair
+from rlmbox.context.load.loaders import Single
+from rlmbox.context.load.opening import Opening
+from rlmbox.context.search.searching import Searching
+from rlmbox.context.storage.documents import Documents, Joining
+from rlmbox.context.storage.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
 
 if TYPE_CHECKING:
-    from rlmbox.context.ranking import Ranked, Ranking
+    from rlmbox.context.rank.ranking import Ranked, Ranking
 
 # How long a description waits for the exact figures of a file that is being looked through.
 _DESCRIBE_WAIT_S = 0.02
@@ -326,7 +327,7 @@ class Context(Searching):
             IndexError: There is none with this index.
             KeyError: There is none with this name, or several.
         """
-        from rlmbox.context import schema  # takes a while to import
+        from rlmbox.context.schema import schema  # takes a while to import
 
         if document is None and not self._is_collection:
             return schema.text_schema(self._store, self.document_names[0])
@@ -343,7 +344,7 @@ class Context(Searching):
 
     @cached_property
     def _ranking(self) -> Ranking:
-        from rlmbox.context.ranking import Ranking
+        from rlmbox.context.rank.ranking import Ranking
 
         return Ranking(self)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rlmbox.context.documents import Documents, suffix_counts
-from rlmbox.context.opening import Opening
-from rlmbox.context.text import TextStore
+from rlmbox.context.load.opening import Opening
+from rlmbox.context.storage.documents import Documents, suffix_counts
+from rlmbox.context.storage.text import TextStore
 
 Kind = Literal["text", "bytes", "file", "directory", "documents", "dict"]
 
@@ -87,6 +87,6 @@ def _estimated_lines(sample: str, length: int) -> int:
 
 
 def _schema_kind(store: TextStore, name: str) -> str:
-    from rlmbox.context.schema import schema_kind  # takes a while to import
+    from rlmbox.context.schema.schema import schema_kind  # takes a while to import
 
     return schema_kind(store, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from rlmbox.context.context import Context
-from rlmbox.context.hits import MAX_MATCHES, MAX_TOTAL_CHARS, Hit
+from rlmbox.context.search.hits import MAX_MATCHES, MAX_TOTAL_CHARS, Hit
 from rlmbox.types import HostFunction
 
 MAX_RESULT_CHARS = 32_000_000
@@ -58,7 +58,7 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
     Args:
         context: The text.
     """
-    calls = _Calls(context)
+    calls = _ContextFunctions(context)
     methods: tuple[Callable[..., object], ...] = (
         calls.metadata,
         calls.get_schema,
@@ -151,7 +151,7 @@ def _hits(found: list[Hit], max_matches: int) -> list[dict[str, object]]:
     return hits
 
 
-class _Calls:
+class _ContextFunctions:
     """The functions themselves. What a docstring says first goes into the prompt."""
 
     def __init__(self, context: Context) -> None:

@@ -25,7 +25,7 @@ class Model(Protocol):
     """A language model.
 
     Implementations make one attempt and say with `ModelError` what went wrong and whether it may have been billed;
-    `rlmbox.calls` decides what is tried again.
+    `rlmbox.requests.client` decides what is tried again.
     """
 
     @property

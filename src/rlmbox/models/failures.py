@@ -17,7 +17,7 @@ import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models.target import Target
-from rlmbox.models.transport import Call, Refused, ReplyTooLarge
+from rlmbox.models.transport import Exchange, Refused, ReplyTooLarge
 
 _DETAIL_CHARS = 300
 _TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "request_too_large"})
@@ -42,7 +42,7 @@ _QUOTA = re.compile(r"credit balance is too low|insufficient (?:balance|credits)
 _DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 
 
-def explain(error: Exception, target: Target, call: Call) -> ModelError:
+def explain(error: Exception, target: Target, call: Exchange) -> ModelError:
     """Gives the `ModelError` for whatever a request raised.
 
     Args:
@@ -82,7 +82,7 @@ def explain(error: Exception, target: Target, call: Call) -> ModelError:
     )
 
 
-def timed_out(target: Target, call: Call, timeout_s: float) -> ModelError:
+def timed_out(target: Target, call: Exchange, timeout_s: float) -> ModelError:
     """Gives the error for a request that was given up.
 
     Args:

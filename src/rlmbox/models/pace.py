@@ -102,7 +102,7 @@ class _Queue:
     waiters: deque[_Waiter] = field(default_factory=deque)
 
 
-class Gate:
+class RateLimiter:
     """Where requests to one model wait for their turn; may be used from several event loops at once.
 
     Runs take turns, so that one with a thousand requests does not hold up one with a single request.

@@ -187,10 +187,10 @@ class ProviderModel:
     ) -> Completion | ModelError:
         # The import of the libraries is not the provider's time.
         connection = await self._connection()
-        from rlmbox.models.transport import Call, current_call
+        from rlmbox.models.transport import Exchange, current_call
         from rlmbox.models.wire import request
 
-        call = Call()
+        call = Exchange()
         token = current_call.set(call)
         try:
             with anyio.fail_after(limit_s):

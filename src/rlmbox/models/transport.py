@@ -38,7 +38,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Call:
+class Exchange:
     """What the transport has seen of one request.
 
     Attributes:
@@ -55,7 +55,7 @@ class Call:
             self.sent = True
 
 
-current_call: ContextVar[Call] = ContextVar("current_call")
+current_call: ContextVar[Exchange] = ContextVar("current_call")
 """The request that the running task is making."""
 
 
@@ -82,7 +82,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
         self._wrapped = wrapped
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        call = current_call.get(None) or Call()
+        call = current_call.get(None) or Exchange()
         request.extensions = {**request.extensions, "trace": call.trace}
         response = await self._wrapped.handle_async_request(request)
         response.request = request

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from rlmbox.context import Context
-from rlmbox.context.text import TextStore
+from rlmbox.context.storage.text import TextStore
 from rlmbox.types import CellLimits, HostFunction
 
 T = TypeVar("T")

@@ -40,7 +40,7 @@ _CAPABILITIES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check found.
 
     Attributes:
@@ -64,7 +64,7 @@ class SelfCheck:
     """
 
     sandbox: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
 
     @property
     def ok(self) -> bool:
@@ -105,7 +105,7 @@ async def self_check(
 
 
 async def _checked(name: str, make_sandbox: Callable[[], Sandbox], battery: Battery) -> SelfCheck:
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for checks in _BATTERIES[battery]:
         with _Canaries() as canaries:
             for check in checks:
@@ -115,14 +115,14 @@ async def _checked(name: str, make_sandbox: Callable[[], Sandbox], battery: Batt
     return SelfCheck(name, tuple(findings))
 
 
-async def _outcome(check: _Check, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+async def _outcome(check: _Check, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
     try:
         with anyio.fail_after(_TIMEOUT_S):
             return await check(make_sandbox, canaries)
     except SandboxUnavailable:
         raise
     except (RLMError, TimeoutError, ValueError, TypeError, KeyError) as error:
-        return [Finding(check.__name__.strip("_"), holds=False, detail=f"{type(error).__name__}: {error}")]
+        return [CheckResult(check.__name__.strip("_"), holds=False, detail=f"{type(error).__name__}: {error}")]
 
 
 class _Canaries:
@@ -161,7 +161,7 @@ class _Canaries:
         return True
 
 
-_Check = Callable[[Callable[[], Sandbox], _Canaries], Awaitable[list[Finding]]]
+_Check = Callable[[Callable[[], Sandbox], _Canaries], Awaitable[list[CheckResult]]]
 
 
 @asynccontextmanager
@@ -195,16 +195,16 @@ known = libc.capget(head, sets)
 """
 
 
-async def _kernel_walls(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+async def _kernel_walls(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
     """Asks the kernel itself, since there may be no /proc to look in."""
     async with _open(make_sandbox, _LIMITS) as sandbox:
         seen = await _dictionary(sandbox, _KERNEL)
     has = seen["capget"] != 0 or any(seen["capabilities"]) or seen["bounding"]
     return [
-        Finding("seccomp", seen["seccomp"] == 2, f"mode {seen['seccomp']}"),
-        Finding("no_new_privs", seen["no_new_privs"] == 1, str(seen["no_new_privs"])),
-        Finding("capabilities", not has, f"sets {seen['capabilities']}, bounding {seen['bounding']}"),
-        Finding("user", seen["uid"] != 0, f"uid {seen['uid']}"),
+        CheckResult("seccomp", seen["seccomp"] == 2, f"mode {seen['seccomp']}"),
+        CheckResult("no_new_privs", seen["no_new_privs"] == 1, str(seen["no_new_privs"])),
+        CheckResult("capabilities", not has, f"sets {seen['capabilities']}, bounding {seen['bounding']}"),
+        CheckResult("user", seen["uid"] != 0, f"uid {seen['uid']}"),
     ]
 
 
@@ -231,14 +231,14 @@ except OSError:
 """
 
 
-async def _network(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+async def _network(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
     async with _open(make_sandbox, _LIMITS) as sandbox:
         seen = await _dictionary(sandbox, _NETWORK.replace("@PORT@", str(canaries.port)))
     others = [name for name in seen["interfaces"] if name != "lo"]
     reached = canaries.was_reached() or seen["reached"]
     quiet = not others and not reached and (not seen["made"] or bool(seen["interfaces"]))
     detail = f"sockets {seen['made']}, interfaces {seen['interfaces']}, reached {seen['reached']}"
-    return [Finding("network", quiet, detail if not quiet else "no socket" if not seen["made"] else "only lo")]
+    return [CheckResult("network", quiet, detail if not quiet else "no socket" if not seen["made"] else "only lo")]
 
 
 _SEARCH = """
@@ -265,7 +265,7 @@ except OSError:
 """
 
 
-async def _host_is_hidden(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+async def _host_is_hidden(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
     code = _SEARCH.replace("@PATH@", str(canaries.path)).replace("@PID@", str(os.getpid()))
     async with _open(make_sandbox, _LIMITS) as sandbox:
         execution = await sandbox.execute(Cell(code))
@@ -273,8 +273,8 @@ async def _host_is_hidden(make_sandbox: Callable[[], Sandbox], canaries: _Canari
     answer = execution.value if isinstance(execution.value, dict) else {}
     found = answer.get("found", [f"the search failed: {execution.error}"])
     return [
-        Finding("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
-        Finding("files", "file" not in told and found == [], "hidden" if not found else f"found {found}"),
+        CheckResult("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
+        CheckResult("files", "file" not in told and found == [], "hidden" if not found else f"found {found}"),
     ]
 
 
@@ -287,7 +287,7 @@ _TRIES = (
 )
 
 
-async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[Finding]:
+async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
     told: list[str] = []
     words = {"@VARIABLE@": repr(canaries.variable), "@PATH@": repr(str(canaries.path)), "@PORT@": str(canaries.port)}
     async with _open(make_sandbox, _LIMITS) as sandbox:
@@ -298,28 +298,28 @@ async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Ca
         alive = await sandbox.execute(Cell("40 + 2"))
     reached = canaries.was_reached()
     return [
-        Finding("language", alive.value == 42, "cells run" if alive.value == 42 else f"{alive.error}"),
-        Finding("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
-        Finding("files", "file" not in told, "hidden" if "file" not in told else "they can be read"),
-        Finding("network", not reached, "the host's loopback was reached" if reached else "not reached"),
+        CheckResult("language", alive.value == 42, "cells run" if alive.value == 42 else f"{alive.error}"),
+        CheckResult("environment", "variable" not in told, "hidden" if "variable" not in told else "it can be read"),
+        CheckResult("files", "file" not in told, "hidden" if "file" not in told else "they can be read"),
+        CheckResult("network", not reached, "the host's loopback was reached" if reached else "not reached"),
     ]
 
 
-async def _limits_bite(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+async def _limits_bite(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
     async with _open(make_sandbox, _BRISK) as sandbox:
         memory = await sandbox.execute(Cell("x = 'x' * 300_000_000"))
         # Ends by itself, some seconds later, where nothing ends it.
         time = await sandbox.execute(Cell("n = 0\nfor i in range(100_000_000):\n    n += i"))
-    return [Finding(o, e.outcome == o, e.outcome) for o, e in (("memory", memory), ("timeout", time))]
+    return [CheckResult(o, e.outcome == o, e.outcome) for o, e in (("memory", memory), ("timeout", time))]
 
 
-async def _processes_and_files_are_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[Finding]:
+async def _processes_and_files_are_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
     async with _open(make_sandbox, _LIMITS) as sandbox:
         made = (await _dictionary(sandbox, forks(_MOST_PROCESSES)))["made"]
         size = (await _dictionary(sandbox, fills(_FILE_BYTES)))["size"]
     return [
-        Finding("processes", made < _MOST_PROCESSES, f"{made} could be made"),
-        Finding("file size", size < _FILE_BYTES, f"{size >> 20} MiB could be written"),
+        CheckResult("processes", made < _MOST_PROCESSES, f"{made} could be made"),
+        CheckResult("file size", size < _FILE_BYTES, f"{size >> 20} MiB could be written"),
     ]
 
 

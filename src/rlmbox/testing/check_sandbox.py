@@ -41,7 +41,7 @@ CHECKS: Mapping[str, Check] = _checks_of(namespace, values, long_text, errors, h
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """What a run of the checks gave.
 
     Attributes:
@@ -64,7 +64,9 @@ class Report:
         return "\n".join([*lines, *(f"{name}: {why}" for name, why in self.failed.items())])
 
 
-async def check_sandbox(make_sandbox: MakeSandbox, *, known_gaps: Mapping[str, str] = MappingProxyType({})) -> Report:
+async def check_sandbox(
+    make_sandbox: MakeSandbox, *, known_gaps: Mapping[str, str] = MappingProxyType({})
+) -> CheckReport:
     """Checks that a sandbox keeps the contract of `rlmbox.sandboxes.base.Sandbox`.
 
     Takes about half a minute. What a cell must not be able to do is checked from the host's side; exhausting
@@ -97,7 +99,7 @@ async def check_sandbox(make_sandbox: MakeSandbox, *, known_gaps: Mapping[str, s
             failed[name] = f"it is met, but declared as a gap: {known_gaps[name]}"
         else:
             gaps[name] = known_gaps[name]
-    return Report(tuple(passed), gaps, failed)
+    return CheckReport(tuple(passed), gaps, failed)
 
 
 async def _problem(check: Check, make_sandbox: MakeSandbox) -> str | None:

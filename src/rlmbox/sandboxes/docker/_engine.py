@@ -83,7 +83,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ContainerExit:
     """How a container ended that was not killed by us.
 
     Attributes:
@@ -95,7 +95,7 @@ class Ending:
     for_memory: bool
 
     @classmethod
-    def of(cls, words: str, state: Mapping[str, Any]) -> Ending:
+    def of(cls, words: str, state: Mapping[str, Any]) -> ContainerExit:
         """Judges by what the relay and the engine say.
 
         The relay tells what became of the worker, and whether the kernel counted a kill for memory; the engine has a

@@ -296,7 +296,7 @@ class _Container:
                 return f"it broke the protocol: {self._stream.problem}"
             if not self._stream.has_ended or self._stream.last_words == KILLED.decode():
                 return "it was killed"
-            ending = engine.Ending.of(self._stream.last_words, engine.end_state(self._client, self._number))
+            ending = engine.ContainerExit.of(self._stream.last_words, engine.end_state(self._client, self._number))
             self.ran_out_of_memory = ending.for_memory
             return ending.how
 

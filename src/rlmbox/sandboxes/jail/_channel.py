@@ -16,7 +16,7 @@ INSIDE_ID = 10001
 """The user and group inside a jail."""
 
 PROC_FD = 9
-"""Where the nursery finds the directory /proc."""
+"""Where the fork server finds the directory /proc."""
 
 CODE_FOLDER = "/usr/lib/rlmbox"
 """Where the jail's own modules are inside, in the folders `jail`, `kernel` and `worker`."""
@@ -24,7 +24,7 @@ CODE_FOLDER = "/usr/lib/rlmbox"
 WIRE_FD, CONTEXT_FD = 3, 4
 """Where the worker finds the wire and the context's file."""
 
-_MESSAGE_BYTES = 4096  # of the nursery's channels, where the longest says why no jail can be built
+_MESSAGE_BYTES = 4096  # of the fork server's channels, where the longest says why no jail can be built
 
 
 def bootstrap(folder: str, module: str) -> str:

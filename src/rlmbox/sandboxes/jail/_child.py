@@ -1,4 +1,4 @@
-"""How a process that the nursery forked becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
+"""How a process that the fork server forked becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
 
 Nothing here is undone or loosened later, and nothing of a session is known until all of it stands. A step that fails
 ends the process: there is no jail with a wall missing.
@@ -78,7 +78,7 @@ def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoRet
     """Builds a jail, waits at the gate for a session, and works for it.
 
     Args:
-        gate_fd: To the nursery: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
+        gate_fd: To the fork server: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
             the host that has it then, `go` with a file that holds the context, or without.
         session_fds: The wire and where to print, for a session that is not known yet.
         language: What the language side compiles to.
@@ -93,7 +93,7 @@ def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoRet
         send(gate, b"ready")
         if receive(gate)[0] != b"alone":
             os._exit(0)
-        # From here on the jail dies with the nursery; its parent so far, between the two, has ended.
+        # From here on the jail dies with the fork server; its parent so far, between the two, has ended.
         kernel.die_with_parent(signal.SIGKILL)
         kernel.install_filter(program)
         gate.send(b"armed")
@@ -197,8 +197,8 @@ def _worker_for(language: CodeType) -> _worker.Worker:
 def _rehearse(ready: Any) -> None:
     """Starts a session and runs a cell for nobody.
 
-    A page that the nursery has too is copied when it is written to, which takes 4 µs, and what a session needs counts
-    from its start on: it is better done now, for a first frame like most.
+    A page that the fork server has too is copied when it is written to, which takes 4 µs, and what a session needs
+    counts from its start on: it is better done now, for a first frame like most.
     """
     entry = {"name": "ctx.nothing", "parameters": ["start", "end"], "signature": "-" * 80, "summary": "-" * 100}
     frame = {"functions": [entry] * _REHEARSED, "context": {"text": ""}, "query": "", "path": []}

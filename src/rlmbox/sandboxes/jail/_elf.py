@@ -40,12 +40,12 @@ def read_elf(path: Path) -> Elf | None:
     """
     try:
         with path.open("rb") as file:
-            return _Reader(file.read(64), file, path).read()
+            return _ElfReader(file.read(64), file, path).read()
     except (struct.error, ValueError):
         return None
 
 
-class _Reader:
+class _ElfReader:
     def __init__(self, header: bytes, file: object, path: Path) -> None:
         if header[:6] != _MAGIC + bytes((_CLASS_64, _LITTLE_ENDIAN)):
             raise ValueError("not such a file")

@@ -1,4 +1,4 @@
-"""The host's end of the nursery: starts it, asks it for jails, and ends it with the process."""
+"""The host's end of the fork server: starts it, asks it for jails, and ends it with the process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rlmbox.sandboxes.jail._plan import Plan
 
 SPARES = 4
-"""Jails that a nursery keeps ready, each about 2 MB."""
+"""Jails that a fork server keeps ready, each about 2 MB."""
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 5.0
@@ -41,11 +41,11 @@ class Ticket:
     Attributes:
         pid: Its first process, as the host numbers it.
         pidfd: The same as a descriptor, which no other process can take over.
-        status: Where the nursery says how it ended.
+        status: Where the fork server says how it ended.
         gate: Where it waits for its session.
         wire: A stream to its worker.
         outputs: What it prints.
-        nursery: Where it is from.
+        fork_server: Where it is from.
     """
 
     pid: int
@@ -54,7 +54,7 @@ class Ticket:
     gate: socket.socket
     wire: socket.socket
     outputs: tuple[int, int]
-    nursery: Nursery
+    fork_server: ForkServer
 
     def open_gate(self, context_fd: int | None) -> bool:
         """Lets a session begin, with a file to show it; tells whether the jail was still there."""
@@ -74,7 +74,7 @@ class Ticket:
             os.close(fd)
 
 
-class Nursery:
+class ForkServer:
     """A process that forks jails.
 
     Args:
@@ -91,7 +91,7 @@ class Nursery:
         plan_fd, to_launcher = os.pipe()
         self._errors, to_errors = os.pipe()
         try:
-            code = bootstrap(str(Path(__file__).parent.parent), "_launch")
+            code = bootstrap(str(Path(__file__).parent.parent), "_launcher")
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", code, str(theirs.fileno()), str(plan_fd)],
                 stdin=subprocess.DEVNULL,
@@ -125,7 +125,7 @@ class Nursery:
             context_fd: A file for the worker.
 
         Raises:
-            BrokenPipeError: The nursery is gone.
+            BrokenPipeError: The fork server is gone.
         """
         while True:
             try:
@@ -138,7 +138,7 @@ class Nursery:
                 return ticket
 
     def settle(self) -> None:
-        """Tells the nursery what was taken, upon which it builds anew: to be called once nobody waits for that core."""
+        """Tell the fork server what was taken, upon which it builds anew; call it once nobody waits for that core."""
         with suppress(OSError, IndexError):  # it is gone, though not what it made; nothing is owed any more
             while True:
                 send(self._control, self._owed.popleft())
@@ -150,7 +150,7 @@ class Nursery:
             context_fd: A file for the worker.
 
         Raises:
-            BrokenPipeError: The nursery is gone.
+            BrokenPipeError: The fork server is gone.
             SandboxUnavailable: No jail can be built here.
             TimeoutError: None was ready in time.
         """
@@ -173,17 +173,17 @@ class Nursery:
                 return ticket
 
     def _received(self, answer: bytes) -> Ticket:
-        """Takes what is in the channel, without waiting; the nursery is owed the answer, whatever it was.
+        """Takes what is in the channel, without waiting; the fork server is owed the answer, whatever it was.
 
         Raises:
             BlockingIOError: There is nothing.
-            BrokenPipeError: The nursery is gone.
+            BrokenPipeError: The fork server is gone.
             SandboxUnavailable: There is the reason why no jail can be built.
             OSError: This process may not open more files.
         """
         message, fds = receive(self._control, socket.MSG_DONTWAIT)
         if not message:
-            raise BrokenPipeError("the jails' nursery is gone")
+            raise BrokenPipeError("the jails' fork server is gone")
         self._owed.append(answer)
         if not message.startswith(b"+"):
             raise SandboxUnavailable(_with_remedy(message[1:].decode(errors="replace")))
@@ -201,7 +201,7 @@ class Nursery:
         """Raises a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
 
         Raises:
-            OSError: The nursery is gone.
+            OSError: The fork server is gone.
         """
         send(self._control, b"ease %d" % pid)
 
@@ -221,13 +221,13 @@ class Nursery:
         return said.decode(errors="replace").strip()
 
     def abandon(self) -> None:
-        """Lets go of a nursery that belongs to the process this one was forked from."""
+        """Lets go of a fork server that belongs to the process this one was forked from."""
         self._control.close()
         os.close(self._errors)
         self._process.returncode = 0  # not ours to wait for
 
 
-_nurseries: dict[tuple[str, ...], Nursery] = {}
+_fork_servers: dict[tuple[str, ...], ForkServer] = {}
 _lock = threading.Lock()
 _owner = 0
 
@@ -237,34 +237,34 @@ def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
 
     Args:
         packages: Names of distributions.
-        context_fd: As in `Nursery.take`.
+        context_fd: As in `ForkServer.take`.
     """
-    nursery = _nurseries.get(packages)
-    if nursery is None or _owner != os.getpid():
+    fork_server = _fork_servers.get(packages)
+    if fork_server is None or _owner != os.getpid():
         return None
     try:
-        return nursery.take(context_fd)
+        return fork_server.take(context_fd)
     except OSError:  # `admit` finds out
         return None
 
 
 def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
-    """Asks the nursery for these packages for a jail; starts it where there is none.
+    """Asks the fork server for these packages for a jail; starts it where there is none.
 
     Args:
         packages: Names of distributions.
-        context_fd: As in `Nursery.take`.
+        context_fd: As in `ForkServer.take`.
 
     Raises:
         ConfigError: A package cannot be shown in a jail.
         SandboxUnavailable: No jail can be built here.
     """
     for _ in range(2):
-        nursery = _nursery(packages)
+        fork_server = _fork_server(packages)
         try:
-            return nursery.admit(context_fd)
+            return fork_server.admit(context_fd)
         except (BrokenPipeError, ConnectionResetError):
-            said = _discard(packages, nursery)
+            said = _discard(packages, fork_server)
             if said:
                 raise SandboxUnavailable(_with_remedy(said)) from None
         except TimeoutError:
@@ -272,28 +272,28 @@ def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
     raise SandboxUnavailable("the process that makes jails ended twice without a word; see the kernel's log")
 
 
-def close_nurseries() -> None:
+def close_fork_servers() -> None:
     """Ends the processes that make jails, and all jails; the next session starts them anew."""
     with _lock:
-        nurseries = list(_nurseries.values())
-        _nurseries.clear()
+        fork_servers = list(_fork_servers.values())
+        _fork_servers.clear()
     if _owner == os.getpid():
-        for nursery in nurseries:
-            nursery.close()
+        for fork_server in fork_servers:
+            fork_server.close()
 
 
-def _nursery(packages: tuple[str, ...]) -> Nursery:
+def _fork_server(packages: tuple[str, ...]) -> ForkServer:
     global _owner
     with _lock:
         if _owner != os.getpid():
-            for inherited in _nurseries.values():
+            for inherited in _fork_servers.values():
                 inherited.abandon()
-            _nurseries.clear()
+            _fork_servers.clear()
             _owner = os.getpid()
-            atexit.register(close_nurseries)
-        if packages not in _nurseries:
-            _nurseries[packages] = Nursery(partial(_plan_for, packages))
-        return _nurseries[packages]
+            atexit.register(close_fork_servers)
+        if packages not in _fork_servers:
+            _fork_servers[packages] = ForkServer(partial(_plan_for, packages))
+        return _fork_servers[packages]
 
 
 def _plan_for(packages: tuple[str, ...]) -> Plan:
@@ -302,12 +302,12 @@ def _plan_for(packages: tuple[str, ...]) -> Plan:
     return _plan.plan_for(packages)
 
 
-def _discard(packages: tuple[str, ...], nursery: Nursery) -> str:
+def _discard(packages: tuple[str, ...], fork_server: ForkServer) -> str:
     with _lock:
-        if _nurseries.get(packages) is not nursery:
+        if _fork_servers.get(packages) is not fork_server:
             return ""
-        del _nurseries[packages]
-    return nursery.close()
+        del _fork_servers[packages]
+    return fork_server.close()
 
 
 def how_it_ended(ticket: Ticket, timeout_s: float) -> str:

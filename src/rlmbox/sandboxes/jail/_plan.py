@@ -35,7 +35,7 @@ _LIBRARIES = "/usr/lib"
 _LINKS = (("usr/lib", "/lib"), ("usr/lib", "/lib64"), ("lib", "/usr/lib64"))
 _OWN_MODULES = (
     "jail/_channel",
-    "jail/_nursery",
+    "jail/_fork_server",
     "jail/_child",
     "kernel/_calls",
     "kernel/_seccomp",
@@ -64,7 +64,7 @@ class Plan:
     masks: tuple[tuple[str, bytes | None], ...]
 
     def encoded(self, spares: int) -> bytes:
-        """Gives the plan in the form that `_launch.py` reads.
+        """Gives the plan in the form that `_launcher.py` reads.
 
         Args:
             spares: How many jails are kept ready.

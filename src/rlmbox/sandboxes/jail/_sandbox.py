@@ -100,7 +100,7 @@ class _JailWall:
             # Where a jail is ready, taking it is quicker than the change to a thread.
             ticket = None if self._control_group else self._ready(context_fd)
             if ticket is not None:
-                asyncio.get_running_loop().call_later(_SETTLE_S, ticket.nursery.settle)
+                asyncio.get_running_loop().call_later(_SETTLE_S, ticket.fork_server.settle)
                 return _Jailed(ticket, context_fd)
             return await anyio.to_thread.run_sync(self._launch, context_fd)
         except OSError as error:
@@ -159,8 +159,8 @@ class _Jailed:
         return self._ticket.pid
 
     def ease(self) -> None:
-        """Has the nursery raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
-        self._ticket.nursery.ease(self._ticket.pid)
+        """Has the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        self._ticket.fork_server.ease(self._ticket.pid)
 
     def kill(self) -> None:
         """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""

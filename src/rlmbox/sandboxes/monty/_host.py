@@ -37,7 +37,7 @@ _RAISABLE = frozenset(
 )
 
 
-class HostObject:
+class MontyObject:
     """An object in the REPL whose methods are host functions, such as `ctx`.
 
     Args:

@@ -10,7 +10,7 @@ from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, Mon
 
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.monty._code import CellSource
-from rlmbox.sandboxes.monty._types import Finding
+from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.types import CellError, CellLimits, Outcome
 
 _REPR_CHARS = 20_000
@@ -30,7 +30,7 @@ class CellRefused(Exception):
         findings: What the checker says.
     """
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[TypeProblem]) -> None:
         super().__init__("; ".join(f"line {found.line}: {found.message}" for found in findings))
         self.line = findings[0].line
 

@@ -36,7 +36,7 @@ from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty._code import PRELUDE, VALUE_SOURCE, CellSource, read_cell, show_vars_source
-from rlmbox.sandboxes.monty._host import HostObject, call, call_async, function_name, name_answer, refusal
+from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
 from rlmbox.sandboxes.monty._large import prelude
 from rlmbox.sandboxes.monty._pool import new_session
 from rlmbox.sandboxes.monty._result import CellRefused, Printed, cell_error, outcome_of, value_of
@@ -109,14 +109,14 @@ class MontySandbox:
         """Takes a worker from the pool and binds the context in it; see `Sandbox.start`."""
         self._limits = limits
         self._host = {**host, **{function.name: function for function in HOST_FUNCTIONS}}
-        ctx = HostObject("ctx").exposed(host)
+        ctx = MontyObject("ctx").exposed(host)
         self._objects = {ctx.id: "ctx"}
         self._memory_bytes = limits.memory_bytes
         self._inputs = {"query": query, "ctx": ctx}
         self._is_large = await _large_text.is_large(context, limits)
         if self._is_large:
             self._host |= _large_text.text_functions(context)
-            scans = HostObject(_large_text.OBJECT).exposed(self._host)
+            scans = MontyObject(_large_text.OBJECT).exposed(self._host)
             self._objects[scans.id] = _large_text.OBJECT
             self._inputs["rlm_large_scans"] = scans
             self._prelude = PRELUDE + VALUE_SOURCE + prelude(context)

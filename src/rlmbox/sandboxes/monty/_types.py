@@ -40,7 +40,7 @@ MODULE_STUB = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TypeProblem:
     """Something that the checker says of a cell.
 
     Attributes:
@@ -73,7 +73,7 @@ def stubs_of(host: Host) -> str:
     return "\n".join([*lines, ""])
 
 
-def findings(report: str, known: Collection[str], host: Host) -> Iterator[Finding]:
+def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypeProblem]:
     """Picks what is certainly wrong from a checker's report.
 
     Args:
@@ -92,7 +92,7 @@ def findings(report: str, known: Collection[str], host: Host) -> Iterator[Findin
             or (rule == "invalid-argument-type" and any(name in message for name in own))
         )
         if certain:
-            yield Finding(found["location"]["row"], message)
+            yield TypeProblem(found["location"]["row"], message)
 
 
 def _definition(function: HostFunction, first: str) -> str:

@@ -53,7 +53,7 @@ def start_thread(thread: threading.Thread) -> None:
     raise RuntimeError(NO_THREADS)
 
 
-class Clock(_worker.Clock):
+class GuestClock(_worker.Clock):
     """The worker's clock; the host stops its alarm by itself at the end of a cell and while a call is under way."""
 
     def wait(self, step: int) -> None:
@@ -64,7 +64,7 @@ class Clock(_worker.Clock):
         return setitimer(0, seconds, _worker.AGAIN_S)[0] if seconds else 0.0
 
 
-class Wire(_worker.Wire):
+class GuestWire(_worker.Wire):
     """The worker's wire, through the door, where to send is to wait: so a frame is kept until that comes."""
 
     _frame = b""
@@ -85,7 +85,7 @@ class Wire(_worker.Wire):
         return json.loads(door(frame).decode("utf-8", "surrogatepass"))
 
 
-class Memory:
+class GuestMemory:
     """Keeps a little memory that is let go when a cell has used up the rest, so that the worker can report."""
 
     def __init__(self, memory_bytes: int) -> None:
@@ -190,7 +190,7 @@ def boot() -> Guest:
         (signal, {"setitimer": setitimer, "ITIMER_REAL": 0}),
         (time, {"sleep": sleep}),
         (threading, {"stack_size": lambda size=0: 0}),
-        (_worker, {"Clock": Clock, "Wire": Wire, "Memory": Memory, "START_THREAD": start_thread}),
+        (_worker, {"Clock": GuestClock, "Wire": GuestWire, "Memory": GuestMemory, "START_THREAD": start_thread}),
     ]
     for module, names in changes:
         vars(module).update(names)

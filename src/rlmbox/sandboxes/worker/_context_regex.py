@@ -120,7 +120,7 @@ class Sight:
 sight = lru_cache(maxsize=64)(Sight)
 
 
-class Window:
+class MovingWindow:
     """A part of the text that moves on.
 
     Args:
@@ -163,7 +163,7 @@ def finditer(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | No
     """Does what `pattern.finditer` does."""
     pos, end = bounds(text, pos, endpos)
     seen = sight(pattern)
-    window = Window(text, max(0, pos - seen.behind), end)
+    window = MovingWindow(text, max(0, pos - seen.behind), end)
     last = (-1, -1)
     while pos <= end:
         window.grow()
@@ -194,7 +194,7 @@ def match(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None 
     """Does what `pattern.match` does."""
     pos, end = bounds(text, pos, endpos)
     seen = sight(pattern)
-    window = Window(text, max(0, pos - seen.behind), end)
+    window = MovingWindow(text, max(0, pos - seen.behind), end)
     while pos <= end:
         window.grow()
         if window.ended or seen.out_of_sight(window.text) > pos - window.start:
@@ -208,7 +208,7 @@ def fullmatch(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | N
     pos, end = bounds(text, pos, endpos)
     if pos > end or _parser.parse(pattern.pattern, pattern.flags).getwidth()[1] < end - pos:
         return None
-    window = Window(text, max(0, pos - sight(pattern).behind), end)
+    window = MovingWindow(text, max(0, pos - sight(pattern).behind), end)
     while not window.ended:
         window.grow()
     found = pattern.fullmatch(window.text, pos - window.start)

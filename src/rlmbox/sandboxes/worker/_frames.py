@@ -58,7 +58,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HostCall:
     """Code calls a host function."""
 
     id: int
@@ -81,7 +81,7 @@ class Done:
     value_repr: str | None
 
 
-Reply = Ready | Call | Done
+Reply = Ready | HostCall | Done
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -228,7 +228,7 @@ def _message(frame: Any) -> Reply:
     if kind == "ready" and not frame:
         return Ready()
     if kind == "call":
-        return Call(
+        return HostCall(
             _field(frame, "id", int),
             _field(frame, "name", str),
             _field(frame, "args", list),

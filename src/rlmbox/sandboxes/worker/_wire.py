@@ -65,7 +65,7 @@ class _Pipe:
         return len(data)
 
 
-class Wire:
+class WorkerPipes:
     """A worker's wire and pipes, which are this object's from now on.
 
     Args:

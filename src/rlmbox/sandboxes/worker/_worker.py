@@ -36,11 +36,11 @@ ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.d
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
 
 
-class ExecutionTimeout(BaseException):
+class CellTimeout(BaseException):
     """The cell's time is over; not an `Exception`, so that an ordinary `except` lets it pass."""
 
 
-class OutputExceeded(BaseException):
+class CellFlooded(BaseException):
     """The cell printed more than it may."""
 
 
@@ -71,7 +71,7 @@ class Output(io.RawIOBase):
         if len(self._tail) > 8 * self._tail_chars:
             del self._tail[: -4 * self._tail_chars]
         if self.flooded:
-            raise OutputExceeded(f"the cell printed more than {self.flood_bytes:,} bytes")
+            raise CellFlooded(f"the cell printed more than {self.flood_bytes:,} bytes")
         return len(data)
 
     def parts(self) -> tuple[str, int]:
@@ -138,7 +138,7 @@ class Clock:
 
     def _ring(self) -> None:
         self.expired = self.expired or self._armed
-        self._raise(ExecutionTimeout(f"the cell ran longer than {self._timeout_s:g} s"))
+        self._raise(CellTimeout(f"the cell ran longer than {self._timeout_s:g} s"))
 
     def _raise(self, error: BaseException) -> None:
         if self._armed and self._shields:
@@ -337,7 +337,7 @@ class Worker:
         self._flooded = any(output.flooded for output in self._outputs)
         for stream, output in zip(self._streams, self._outputs, strict=True):
             output.flood_bytes = float("inf") if self._flooded else output.flood_bytes
-            with suppress(OutputExceeded):
+            with suppress(CellFlooded):
                 stream.flush()
             self._flooded = self._flooded or output.flooded
         (stdout, hidden), (stderr, hidden_too) = (output.parts() for output in self._outputs)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import anyio
 
-from rlmbox.budget import Limits
+from rlmbox.budget.budget import Limits
 from rlmbox.errors import LimitExceeded
 from rlmbox.models.prices import FREE, FlatPrice
 from rlmbox.rlm import RLM

@@ -1,0 +1,396 @@
+"""The one ledger of a run, and the limits that it keeps.
+
+Before every request its worst case is reserved; after it the actual cost is settled. A request is sent only
+when everything that was spent, everything that is reserved and its own worst case fit under the limit together,
+so the limit holds however many requests are under way. A request whose outcome is not known stays charged with
+its worst case, and is told apart as uncertain.
+
+Requests are reserved and settled on one event loop; the sums may be read from any thread.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import anyio
+
+from rlmbox.budget.ledger import NOTHING, Account, Hold, Ledger, Left, Pool, Reservation
+from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD as DEFAULT_COST_LIMIT_USD
+from rlmbox.budget.limits import Limits as Limits
+from rlmbox.budget.tokens import TOKENS_PER_MESSAGE, size_bytes
+from rlmbox.errors import (
+    PriceUnknown,
+    RecursionDepthExceeded,
+    SubcallLimitExceeded,
+    TimeLimitExceeded,
+)
+from rlmbox.models.base import Model, Price
+from rlmbox.types import Cost, Message, Report, Usage
+
+MIN_OUTPUT_TOKENS = 256
+"""Shortest reply that is worth paying for: below it a run ends instead of asking for less."""
+
+_PROBE_TOKENS = 1_000
+
+
+class Budget:
+    """The ledger of a run.
+
+    Args:
+        limits: What the run may use.
+
+    Attributes:
+        root: The account of the root session's turns; every other account is below it.
+        began_s: When the run began, on the monotonic clock.
+        end_s: When `max_seconds` are over, on the monotonic clock.
+        deadline_s: When work has to end so that there is time for a last answer.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.began_s = time.monotonic()
+        self.end_s = self.began_s + limits.max_seconds if limits.max_seconds else math.inf
+        self.deadline_s = self.end_s - limits.last_answer_s
+        self.root = Account(0, (Pool(0, limits.money, limits.max_tokens),))
+        self._lock = threading.Lock()
+        self._books = Ledger()
+        self._subcalls = 0
+        self._unknown = False
+        self._dearer_written: dict[str, bool] = {}
+        self._waiting: anyio.Event | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the whole tree, those of abandoned requests at their worst case."""
+        return self.report.usage
+
+    @property
+    def subcalls(self) -> int:
+        """Calls to other models in the whole tree."""
+        return self._subcalls
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Money of the whole tree, abandoned requests at their worst case."""
+        return self.root.pools[0].spent_usd
+
+    @property
+    def cost(self) -> Cost:
+        """Money of the whole tree and how it divides."""
+        with self._lock:
+            spends = list(self._books.spends())
+        return Cost.of(spends, unknown=self._unknown)
+
+    @property
+    def report(self) -> Report:
+        """How money and tokens divide among models and depths."""
+        with self._lock:
+            spends = list(self._books.spends())
+        return Report.of(spends)
+
+    @property
+    def keeps_cost_limit(self) -> bool:
+        """Whether the cost limit is being kept: False where the default meets a model without a known price."""
+        return self.limits.cost_limit_usd is not None and not self._unknown
+
+    def admit(self, model: Model) -> None:
+        """Checks before anything is spent that the limits can be kept with a model.
+
+        Raises:
+            PriceUnknown: A cost limit was set and the model's price is not known.
+        """
+        if model.price is not None:
+            return
+        if self.limits.cost_limit_usd is not None and not self.limits.cost_limit_is_default:
+            raise PriceUnknown(
+                f"the price of {model.name} is not known, so the limit of ${self.limits.cost_limit_usd} "
+                "cannot be kept; give its price (--prices FILE, or prices=…) or set no cost limit"
+            )
+        self._unknown = True
+
+    def count_subcall(self) -> int:
+        """Counts one more call to another model, and gives its number.
+
+        Raises:
+            SubcallLimitExceeded: There were `max_subcalls` already.
+        """
+        with self._lock:
+            limit, used = self.limits.max_subcalls, self._subcalls
+            if used >= limit:
+                raise SubcallLimitExceeded(
+                    f"the run made {used} sub-calls, which is its limit (max_subcalls)", limit=limit, used=used + 1
+                )
+            self._subcalls += 1
+            return self._subcalls
+
+    def check_depth(self, depth: int) -> None:
+        """Checks that a session at `depth` may open.
+
+        Raises:
+            RecursionDepthExceeded: It is deeper than `max_depth`.
+        """
+        if depth > self.limits.max_depth:
+            raise RecursionDepthExceeded(
+                f"a session at depth {depth} would exceed max_depth={self.limits.max_depth}; use llm_query instead",
+                limit=self.limits.max_depth,
+                used=depth,
+                depth=depth,
+            )
+
+    def left(self, account: Account) -> tuple[Left, ...]:
+        """Says what is left of each limit that an account has, the run's first; requests under way are not counted.
+
+        Args:
+            account: Whose.
+        """
+        kept = self.keeps_cost_limit
+        with self._lock:
+            found = [left for pool in account.pools for left in pool.left() if kept or left.name != "usd"]
+        found.append(Left("subcalls", self.limits.max_subcalls, self.limits.max_subcalls - self._subcalls))
+        if self.limits.max_seconds is not None:
+            seconds = max(self.deadline_s - time.monotonic(), 0.0)
+            found.append(Left("seconds", self.limits.max_seconds - self.limits.last_answer_s, seconds))
+        return tuple(found)
+
+    async def reserve(
+        self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account
+    ) -> Reservation:
+        """Takes room for the worst case of a request, waiting for others to settle where that may help.
+
+        The reply that is reserved for is shortened, down to `MIN_OUTPUT_TOKENS`, when what is left cannot pay for a
+        full one.
+
+        Args:
+            model: The model to ask.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply wanted.
+            account: Who asks. Room that was set aside on it is given back for this request to take.
+
+        Raises:
+            BudgetExceeded: Not even the shortest reply can be paid for.
+            TokenLimitExceeded: The same for tokens.
+        """
+        while True:
+            with self._lock:
+                if account.hold is not None:
+                    self._give_back(account)
+                reservation = self._take(model, input_tokens, max_output_tokens, account)
+                if reservation is not None:
+                    return reservation
+                if self._waiting is None:
+                    self._waiting = anyio.Event()
+                changed = self._waiting
+            await changed.wait()
+
+    def settle(self, reservation: Reservation, usage: Usage) -> Decimal:
+        """Replaces a reservation by what was really used, in full even where that is more; gives its cost."""
+        price = reservation.model.price
+        cost = price.cost_usd(usage) if price else NOTHING
+        self._charge(reservation, usage, cost, uncertain=False)
+        return cost
+
+    def abandon(self, reservation: Reservation) -> None:
+        """Charges a reservation's worst case: its request may have been billed and nobody knows how much."""
+        self._charge(reservation, reservation.worst, reservation.worst_usd, uncertain=True)
+
+    def release(self, reservation: Reservation) -> None:
+        """Gives a reservation back; does nothing when it was settled or abandoned."""
+        with self._lock:
+            self._close(reservation)
+
+    def check(self, account: Account) -> None:
+        """Checks after a reply that no limit is overshot: a provider may use more than it was asked for.
+
+        Args:
+            account: Whose limits.
+
+        Raises:
+            BudgetExceeded: More is spent than `cost_limit_usd`.
+            TokenLimitExceeded: The same for tokens.
+        """
+        with self._lock:
+            for pool in account.pools:
+                if pool.overshot:
+                    raise pool.refusal()
+
+    def time_is_up(self) -> TimeLimitExceeded:
+        """Gives the error of a run whose time is used up."""
+        limit = self.limits.max_seconds or 0.0
+        return TimeLimitExceeded(
+            f"the run's time is used up (max_seconds={limit:g})", limit=limit, used=time.monotonic() - self.began_s
+        )
+
+    def fits(self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account) -> bool:
+        """Whether a request could be reserved now, without waiting or shortening; takes nothing.
+
+        Args:
+            model: The model.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply wanted.
+            account: Who asks; what is set aside on it counts as free.
+        """
+        usd = self.worst_usd(model, input_tokens, max_output_tokens)
+        tokens = input_tokens + max_output_tokens
+        hold = account.hold
+        if hold is not None and hold.open:
+            tokens, usd = tokens - hold.tokens, usd - hold.usd
+        with self._lock:
+            return all(pool.fits(tokens, usd) for pool in account.pools)
+
+    def worst_usd(self, model: Model, input_tokens: int, max_output_tokens: int) -> Decimal:
+        """Gives the most that a request can cost, in US dollars; 0 where the model's price is not known.
+
+        Args:
+            model: The model.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply.
+        """
+        return self._worst_usd(model, Usage(input_tokens, 0, max_output_tokens, 0, 1))
+
+    def hold(
+        self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account, most_share: float
+    ) -> Account | None:
+        """Sets room aside for one request to come.
+
+        Args:
+            model: The model that will be asked.
+            input_tokens: Most tokens that the request can have.
+            max_output_tokens: Longest reply wanted.
+            account: Who will ask.
+            most_share: Most of what is left of any limit that may be set aside, from 0 to 1.
+
+        Returns:
+            The account with which to ask, or None where it would be more than that share.
+        """
+        usd = self.worst_usd(model, input_tokens, max_output_tokens)
+        tokens = input_tokens + max_output_tokens
+        share = Decimal(str(most_share))
+        with self._lock:
+            for pool in account.pools:
+                if not pool.fits(math.ceil(tokens / most_share), usd / share):
+                    return None
+            for pool in account.pools:
+                pool.held_tokens += tokens
+                pool.held_usd += usd
+        return replace(account, hold=Hold(tokens, usd))
+
+    def give_back(self, account: Account) -> None:
+        """Frees what was set aside on an account, where it was not used."""
+        with self._lock:
+            self._give_back(account)
+
+    def _give_back(self, account: Account) -> None:
+        hold = account.hold
+        if hold is not None and hold.open:
+            hold.open = False
+            for pool in account.pools:
+                pool.held_tokens -= hold.tokens
+                pool.held_usd -= hold.usd
+            self._wake()
+
+    def _charge(self, reservation: Reservation, usage: Usage, cost: Decimal, *, uncertain: bool) -> None:
+        tokens = usage.input_tokens + usage.output_tokens
+        account = reservation.account
+        with self._lock:
+            if not reservation.open:
+                return
+            self._close(reservation)
+            for pool in account.pools:
+                pool.spent_tokens += tokens
+                pool.spent_usd += cost
+            self._books.enter(account.depth, reservation.model.name, usage, cost, uncertain=uncertain)
+
+    def _take(self, model: Model, input_tokens: int, max_output_tokens: int, account: Account) -> Reservation | None:
+        """Takes room, of a shorter reply where nothing else would help; None where waiting may.
+
+        Raises:
+            LimitExceeded: Not even the shortest reply will ever fit.
+        """
+        worst = Usage(input_tokens, 0, max_output_tokens, 0, 1)
+        worst_usd = self._worst_usd(model, worst)
+        tokens = input_tokens + max_output_tokens
+        if not all([pool.fits(tokens, worst_usd) for pool in account.pools]):  # noqa: C419 - a list is quicker
+            shorter = self._shorter(model, worst, worst_usd, account)
+            if shorter is None:
+                return None
+            worst, tokens = shorter, shorter.total_tokens
+            worst_usd = self._worst_usd(model, worst)
+        for pool in account.pools:
+            pool.reserved_tokens += tokens
+            pool.reserved_usd += worst_usd
+            pool.requests += 1
+        return Reservation(model, account, worst.output_tokens, worst, worst_usd)
+
+    def _shorter(self, model: Model, worst: Usage, worst_usd: Decimal, account: Account) -> Usage | None:
+        """Gives the worst case of a request with a shorter reply that fits; None where waiting may help instead.
+
+        Raises:
+            LimitExceeded: Not even the shortest reply will ever fit.
+        """
+        refusing = [pool for pool in account.pools if not pool.fits(worst.total_tokens, worst_usd)]
+        least = replace(worst, output_tokens=min(MIN_OUTPUT_TOKENS, worst.output_tokens))
+        least_usd = self._worst_usd(model, least)
+        for pool in refusing:
+            if not pool.could_fit(least.total_tokens, least_usd):
+                raise pool.refusal(least.total_tokens, least_usd, model.name)
+        if any(pool.requests for pool in refusing):
+            return None
+        return self._affordable(model, least, worst, account)
+
+    def _affordable(self, model: Model, least: Usage, wanted: Usage, account: Account) -> Usage:
+        """Finds by bisection the longest reply that fits what is left, given that the shortest one does."""
+        low, high = least.output_tokens, wanted.output_tokens
+        while low < high:
+            middle = (low + high + 1) // 2
+            usage = replace(wanted, output_tokens=middle)
+            usd = self._worst_usd(model, usage)
+            if all(pool.fits(usage.total_tokens, usd) for pool in account.pools):
+                low = middle
+            else:
+                high = middle - 1
+        return replace(wanted, output_tokens=low)
+
+    def _close(self, reservation: Reservation) -> None:
+        if reservation.open:
+            reservation.open = False
+            worst, usd = reservation.worst, reservation.worst_usd
+            tokens = worst.input_tokens + worst.output_tokens
+            for pool in reservation.account.pools:
+                pool.reserved_tokens -= tokens
+                pool.reserved_usd -= usd
+                pool.requests -= 1
+            if self._waiting is not None:
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
+
+    def _worst_usd(self, model: Model, worst: Usage) -> Decimal:
+        """Gives the most that a request can cost: all of its input is new, or all is written to the cache."""
+        price = model.price
+        if price is None:
+            return NOTHING
+        dearer = self._dearer_written.get(model.name)
+        if dearer is None:
+            dearer = self._dearer_written[model.name] = _is_dearer_written(price)
+        return price.cost_usd(replace(worst, cache_write_tokens=worst.input_tokens) if dearer else worst)
+
+
+def worst_input_tokens(messages: Sequence[Message]) -> int:
+    """Gives a number of tokens that a request cannot exceed: one per byte of UTF-8, plus the messages' frames.
+
+    Byte-level vocabularies, which all large providers use, have no token shorter than a byte.
+    """
+    return size_bytes(messages) + TOKENS_PER_MESSAGE * len(messages)
+
+
+def _is_dearer_written(price: Price) -> bool:
+    plain = Usage(_PROBE_TOKENS, 0, 0, 0, 1)
+    return price.cost_usd(replace(plain, cache_write_tokens=_PROBE_TOKENS)) > price.cost_usd(plain)

@@ -1,0 +1,1 @@
+"""From paths, addresses and values to texts."""

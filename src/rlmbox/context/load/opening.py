@@ -1,0 +1,236 @@
+"""Opening one file, whatever its size: at once; what needs all of it is found out by a thread meanwhile."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rlmbox.context.load.encodings import HEAD_BYTES, decoded, joined, presumed, recognised, transcoded
+from rlmbox.context.storage import cache
+from rlmbox.context.storage.index import Index, InvalidUtf8, count_chars
+from rlmbox.context.storage.source import InFile, InMemory
+from rlmbox.context.storage.text import TextStore
+from rlmbox.errors import ContextError
+
+SMALL_BYTES = 16 * 1024 * 1024
+"""Files up to this size are read into memory, where nobody can change them."""
+
+_MAX_UNSIZED_BYTES = 16 * 1024 * 1024
+_SAMPLE_BYTES = 4 * HEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedText:
+    """A text that is known in full.
+
+    Attributes:
+        store: The text.
+        encoding: What the file is in.
+        replaced: How many U+FFFD stand in for invalid bytes.
+    """
+
+    store: TextStore
+    encoding: str
+    replaced: int
+
+
+class Opening:
+    """A file whose text is there at once, and whose length a little later."""
+
+    def __init__(self, file: InFile, *, kept: bool = True) -> None:
+        """Begins to look through a file.
+
+        Args:
+            file: The file.
+            kept: Whether what is found out is kept in the cache for the next time.
+
+        Raises:
+            ContextError: It is empty or cannot be read.
+        """
+        self.file = file
+        self.size_bytes = file.size_bytes
+        head = file.read(0, min(_SAMPLE_BYTES, file.size_bytes))
+        if not head:
+            raise empty(file.label)
+        self.encoding, mark = presumed(head[:HEAD_BYTES])
+        # Cut where a character may be cut; what that makes of its last bytes is beyond what anybody looks at.
+        self._head = head[mark : mark + (len(head) - mark & ~3)]
+        self.sample_bytes = len(self._head)
+        self._result: Future[OpenedText] = Future()
+        self._stop = threading.Event()
+        weakref.finalize(self, self._stop.set)
+        self._look = _Look(file, self.encoding, mark, self._stop, cache.key_of(file) if kept else None)
+        threading.Thread(target=self._look.run, args=(self._result,), name="rlmbox-look", daemon=True).start()
+
+    def text(self, timeout_s: float | None = None) -> OpenedText | None:
+        """Gives the text when all is known of it; None if time is up.
+
+        Raises:
+            ContextError: It cannot be read, or changed meanwhile.
+        """
+        try:
+            return self._result.result(timeout_s)
+        except NotYet:
+            if self._result.done():
+                raise
+            return None
+
+    def sha256(self) -> str:
+        """Gives the SHA-256 of the text, in hexadecimal, which is kept in the cache.
+
+        Raises:
+            ContextError: It cannot be read, or changed meanwhile.
+        """
+        text = self._result.result()
+        return self._look.known_sha256() or self._look.keep_sha256(text.store.sha256())
+
+    def beginning(self) -> TextStore:
+        """Gives about the first 256 KiB of the text, which is `sample_bytes` of the file."""
+        return TextStore.of(joined(transcoded(InMemory(self._head), self.encoding)))
+
+
+class _OpeningStopped(Exception):
+    pass
+
+
+@dataclass(slots=True)
+class _Look:
+    """Looks through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
+
+    file: InFile
+    encoding: str
+    mark_bytes: int
+    stop: threading.Event
+    key: str | None
+    facts: cache.Facts | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, result: Future[OpenedText]) -> None:
+        try:
+            text = self._known() or self._looked()
+            _has_text(text, self.file.label)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            result.set_exception(error)
+            return
+        result.set_result(text)
+        try:
+            newlines = text.store.index.count_newlines(self.check)
+            self._learn(lambda facts: facts if facts.newlines else replace(facts, newlines=newlines))
+        except (ContextError, _OpeningStopped):
+            return  # whoever asks for lines will find out
+        except RuntimeError:
+            if not sys.is_finalizing() and threading.main_thread().is_alive():  # else no thread can be started any more
+                raise
+
+    def check(self) -> None:
+        if self.stop.is_set():
+            raise _OpeningStopped
+
+    def known_sha256(self) -> str | None:
+        return self.facts.sha256 if self.facts else None
+
+    def keep_sha256(self, sha256: str) -> str:
+        self._learn(lambda facts: replace(facts, sha256=sha256))
+        return sha256
+
+    def _learn(self, more: Callable[[cache.Facts], cache.Facts]) -> None:
+        """Adds to what is known, and keeps it if it is more."""
+        with self.lock:
+            if self.facts is None or (facts := more(self.facts)) is self.facts:
+                return
+            self.facts = facts
+        if self.key and cache.is_settled(self.file):
+            cache.save(self.key, facts)
+
+    def _known(self) -> OpenedText | None:
+        facts = cache.load(self.key) if self.key else None
+        if facts is None or self.key is None:
+            return None
+        file: InFile | None = self.file
+        if not facts.in_place:
+            file = cache.text_of(self.key, facts, self.file.label)
+        elif self.file.size_bytes == facts.mark_bytes + facts.size_bytes:
+            self.file.skip(facts.mark_bytes)
+        else:
+            return None
+        if file is None:
+            return None
+        self.facts = facts
+        return self._text(file, facts)
+
+    def _text(self, file: InFile, facts: cache.Facts) -> OpenedText:
+        index = Index(file, facts.chars, facts.newlines)
+        return OpenedText(TextStore.over(index, facts.length), facts.encoding, facts.replaced)
+
+    def _looked(self) -> OpenedText:
+        if self.encoding == "utf-8":
+            self.file.skip(self.mark_bytes)
+            try:
+                length, chars = count_chars(self.file, self.check)
+            except InvalidUtf8 as found:
+                if not self.mark_bytes:
+                    self.encoding = recognised(self.file, found.position)
+                return self._transcoded()
+            facts = cache.Facts("utf-8", length, self.file.size_bytes, 0, True, self.mark_bytes, chars=chars)
+            return self._kept(self.file, facts)
+        self.file.skip(self.mark_bytes)
+        return self._transcoded()
+
+    def _transcoded(self) -> OpenedText:
+        new = cache.NewText(self.file.label)
+        replaced = 0
+        try:
+            for piece in transcoded(self.file, self.encoding):
+                self.check()
+                new.write(piece.data)
+                replaced += piece.replaced
+        except BaseException:
+            new.discard()
+            raise
+        file = new.keep(self.key if cache.is_settled(self.file) else None)
+        length, chars = count_chars(file, self.check)
+        facts = cache.Facts(self.encoding, length, file.size_bytes, replaced, False, self.mark_bytes, chars=chars)
+        return self._kept(file, facts)
+
+    def _kept(self, file: InFile, facts: cache.Facts) -> OpenedText:
+        self.facts = facts
+        self._learn(replace)
+        return self._text(file, facts)
+
+
+def read_small(file: InFile, *, may_be_empty: bool = False) -> OpenedText:
+    """Reads a whole file into memory.
+
+    Raises:
+        ContextError: It changed meanwhile, or has no text.
+    """
+    data = file.read(0, file.size_bytes) if file.size_bytes else file.read_to_end(_MAX_UNSIZED_BYTES)
+    return text_of(data, file.label, may_be_empty=may_be_empty)
+
+
+def text_of(data: bytes, label: str, *, may_be_empty: bool = False) -> OpenedText:
+    """Gives the text of the bytes of a file.
+
+    Raises:
+        ContextError: There is none.
+    """
+    content, encoding = decoded(data)
+    if not content.length and not may_be_empty:
+        raise empty(label)
+    return OpenedText(TextStore.of(content), encoding, content.replaced)
+
+
+def _has_text(text: OpenedText, label: str) -> None:
+    if not text.store.length:
+        raise empty(label)
+
+
+def empty(label: str | Path) -> ContextError:
+    """Gives the error of a file without text."""
+    return ContextError(f"{label}: has no text; give something with at least one character")

@@ -1,0 +1,205 @@
+"""Texts at other places, such as `https://` and `s3://` -> files of a local cache.
+
+Only what a user names is fetched. Nothing that a model writes reaches this module: no function of the sandbox takes
+a name to open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from rlmbox.context.storage.caching import cache_folder, remove, trim
+from rlmbox.errors import ContextError
+
+MAX_BYTES = 16 * 1024**3
+CACHE_BYTES = 32 * 1024**3
+TIMEOUT_S = 3_600.0
+REMEDY = "pip install 'rlmbox[remote]'"
+
+_CONNECT_S, _SILENCE_S = 20.0, 60.0
+_PIECE_BYTES = 4 * 1024 * 1024
+_NAME_CHARS = 100
+_WEB = ("http", "https")
+# Schemes of other machines only: fsspec's own list also has ones that open local files, archives and caches.
+SCHEMES = frozenset(
+    {*_WEB, "abfs", "abfss", "adl", "az", "ftp", "gcs", "gs", "hdfs", "hf", "oci", "oss", "s3", "s3a", "sftp", "ssh"}
+    | {"webdav", "webhdfs"}
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_SUFFIXES = {"text/html": ".html", "application/pdf": ".pdf", "application/json": ".json", "text/csv": ".csv"}
+_VERSION_KEYS = ("ETag", "etag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "updated", "sha")
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is that of a place elsewhere, such as `https://…`, and not a path.
+
+    Args:
+        name: What a user gave.
+    """
+    return _SCHEME.match(name) is not None
+
+
+def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S) -> Path:
+    """Gives a local copy of a file elsewhere; asks whether it has changed, and fetches it only if so.
+
+    The copy is called as the file is, so that its ending tells its kind. What a place does not say the version of is
+    fetched each time. Names and keys for accounts come from where the packages for a scheme look for them.
+
+    Args:
+        url: Where it is; the scheme is one of `SCHEMES`.
+        max_bytes: Longest file that is taken.
+        timeout_s: Seconds that it may take in all.
+
+    Raises:
+        ContextError: The scheme is another, its package is not installed, the file is not there, cannot be had, is
+            too long or takes too long. Messages show the address without names, keys and parameters.
+    """
+    found = _SCHEME.match(url)
+    scheme = found[1].lower() if found else ""
+    if scheme not in SCHEMES:
+        known = ", ".join(sorted(SCHEMES))
+        raise ContextError(f"{shown(url)}: the scheme must be one of {known}; give a path for a local file")
+    deadline = time.monotonic() + timeout_s
+    with _named_errors(url), _file_system(scheme, url) as (files, place):
+        info = files.info(place)
+        if info.get("type") == "directory":
+            raise ContextError(f"{shown(url)}: is a folder; give the address of a file")
+        size = info.get("size")
+        if isinstance(size, int) and size > max_bytes:
+            raise _too_long(url, max_bytes)
+        target = _target(url, info)
+        if target.exists() and _version(info):
+            os.utime(target.parent.parent)
+            return target
+        with files.open(place, "rb", **({"block_size": 0} if scheme in _WEB else {})) as source:
+            _copy(url, source, target, max_bytes, deadline)
+    _forget_others(target)
+    trim(cache_folder("remote"), CACHE_BYTES, keep=target.parent.parent)
+    return target
+
+
+def shown(url: str) -> str:
+    """Gives an address as it may be printed: without user, password, parameters and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "the address"
+    text = f"{parts.scheme}://{host}{parts.path}"[:300]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _too_long(url: str, max_bytes: int) -> ContextError:
+    return ContextError(f"{shown(url)}: has more than {max_bytes / 1024**2:,.0f} MiB; fetch a part of it yourself")
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    """Gives every failure one line; what packages say may hold keys, so only its kind is passed on."""
+    try:
+        yield
+    except ContextError:
+        raise
+    except ImportError as error:
+        scheme = urlsplit(url).scheme
+        said = str(error).splitlines()[0][:200] if error.name is None else f"{error.name} is missing"
+        raise ContextError(f"{shown(url)}: {scheme} needs other packages: {REMEDY} ({said})") from None
+    except Exception as error:  # noqa: BLE001 - each scheme's package has errors of its own
+        # The package for the web calls everything "not found", and keeps what it was as the cause.
+        cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+        raise ContextError(f"{shown(url)}: cannot be fetched ({_reason(cause)}); {_remedy(cause)}") from None
+
+
+def _reason(error: BaseException) -> str:
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return "not found"
+    if isinstance(status, int):
+        return f"status {status}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return type(error).__name__
+
+
+def _remedy(error: BaseException) -> str:
+    if getattr(error, "status", None) in (401, 403) or isinstance(error, PermissionError):
+        return "check that your account may read it"
+    return "check the address and the network, and try again"
+
+
+@contextmanager
+def _file_system(scheme: str, url: str) -> Iterator[tuple[Any, str]]:
+    """Gives what reads the scheme, and the place in its words; chains such as `zip://…::…` are not known here."""
+    import fsspec  # type: ignore[import-untyped, unused-ignore]
+    import fsspec.asyn  # type: ignore[import-untyped, unused-ignore]
+
+    if scheme not in _WEB:
+        if "::" in url:
+            raise ContextError(f"{shown(url)}: has `::`, which joins addresses; give one address")
+        yield fsspec.core.url_to_fs(url, skip_instance_cache=True)
+        return
+    import aiohttp
+
+    # The usual variables for a proxy count; an answer may be slow, but not silent.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
+    options = {"timeout": timeout, "trust_env": True}
+    files = fsspec.filesystem("http", skip_instance_cache=True, use_listings_cache=False, client_kwargs=options)
+    session = fsspec.asyn.sync(files.loop, files.set_session)
+    try:
+        yield files, url
+    finally:
+        files.close_session(files.loop, session)
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    return "|".join(f"{key}={info[key]}" for key in _VERSION_KEYS if info.get(key))
+
+
+def _target(url: str, info: Mapping[str, Any]) -> Path:
+    """Gives where a copy is kept: a folder for the address, one for the version, and in it the file's own name."""
+    name = unquote(urlsplit(url).path).rpartition("/")[2][-_NAME_CHARS:]
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name).lstrip(".") or "page"
+    if not Path(name).suffix:
+        name += _SUFFIXES.get(str(info.get("mimetype")), "")
+    version = f"{_version(info)}|{info.get('size')}"
+    folder = cache_folder("remote") / hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()[:32]
+    return folder / hashlib.sha256(version.encode("utf-8", "replace")).hexdigest()[:16] / name
+
+
+def _copy(url: str, source: IO[bytes], target: Path, max_bytes: int, deadline: float) -> None:
+    target.parent.mkdir(0o700, parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.writelines(_pieces(url, source, max_bytes, deadline))
+        Path(part).replace(target)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _pieces(url: str, source: IO[bytes], max_bytes: int, deadline: float) -> Iterator[bytes]:
+    size = 0
+    while piece := source.read(_PIECE_BYTES):
+        size += len(piece)
+        if size > max_bytes:
+            raise _too_long(url, max_bytes)
+        if time.monotonic() > deadline:
+            raise ContextError(f"{shown(url)}: takes too long to fetch; fetch it yourself and give the file")
+        yield piece
+
+
+def _forget_others(target: Path) -> None:
+    """Removes what the same address gave before."""
+    for folder in target.parent.parent.iterdir():
+        if folder != target.parent:
+            remove(folder)

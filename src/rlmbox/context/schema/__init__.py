@@ -1,0 +1,1 @@
+"""The structure of a text, without its data."""

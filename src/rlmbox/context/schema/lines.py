@@ -1,0 +1,155 @@
+"""The structure that lines have: headings of Markdown, time stamps of logs, definitions of source code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from rlmbox.context.search.search import Deadline, regex_spans
+from rlmbox.context.storage.text import TextStore
+
+SAMPLE_CHARS = 64 * 1024
+LINE_CHARS = 200
+
+_MAX_FOUND = 200
+_MAX_MARKS = 20_000
+_MAX_FIELDS = 50
+_SAMPLE_LINES = 50
+_TIMEOUT_S = 5.0
+
+# These see single lines that are cut to 200 characters, and cannot backtrack far.
+_TIMESTAMPS = {
+    "ISO 8601": re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d"),
+    "slashed date": re.compile(r"\[?\d{1,4}/\d{1,2}/\d{1,4}[ T]\d\d:\d\d"),
+    "syslog": re.compile(r"(?:<\d{1,3}>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"),
+    "access log": re.compile(r"\S{1,60} \S{1,60} \S{1,60} \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d"),
+    "epoch seconds": re.compile(r"\[?\d{10}(?:\d{3})?(?:\.\d{1,9})?[\] ]"),
+}
+_LEVEL = re.compile(r"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
+_FIELD = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]{0,40})=(?=[^\s=])")
+_CODE = re.compile(r"(?:import|from|def|class|function|const|#include|package|use|fn|var|let)\b")
+_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.{0,190})")
+_HEADING_OR_FENCE = r"(?m)^(?: {0,3}(?:```|~~~)|#{1,6}[ \t]+\S[^\n]{0,200})"
+
+LANGUAGES = {
+    ".c": "C",
+    ".cc": "C++",
+    ".cpp": "C++",
+    ".cs": "C#",
+    ".go": "Go",
+    ".h": "C",
+    ".hpp": "C++",
+    ".java": "Java",
+    ".js": "JavaScript",
+    ".jsx": "JavaScript",
+    ".kt": "Kotlin",
+    ".php": "PHP",
+    ".py": "Python",
+    ".pyi": "Python",
+    ".rb": "Ruby",
+    ".rs": "Rust",
+    ".scala": "Scala",
+    ".sh": "Shell",
+    ".swift": "Swift",
+    ".ts": "TypeScript",
+    ".tsx": "TypeScript",
+}
+"""What files of source code are called."""
+
+_DEFINITION = (
+    r"(?m)^[ \t]{0,8}(?:(?:export|default|public|private|protected|internal|static|abstract|final|async"
+    r"|pub(?:\([a-z]+\))?|unsafe|virtual|override|open|data|sealed|inline|extern|declare)[ \t]+){0,4}"
+    r"(?:def|class|function|func|fn|struct|enum|interface|trait|impl|type|module|namespace|union|object|record)"
+    r"[ \t]+(?:\([^)\n]{0,80}\)[ \t]*)?[A-Za-z_$][\w$]{0,80}"
+)
+_DEFINED = re.compile(
+    r"\b(def|class|function|func|fn|struct|enum|interface|trait|impl|type|module|namespace|union|object|record)"
+    r"[ \t]+(?:\([^)\n]{0,80}\)[ \t]*)?([A-Za-z_$][\w$]{0,80})\Z"
+)
+
+
+def whole_lines(sample: str, complete: bool) -> list[str]:
+    """Gives the lines of the beginning of a text, without the last if it may go on."""
+    lines = sample.split("\n")
+    return [line.removesuffix("\r") for line in (lines if complete or len(lines) == 1 else lines[:-1])]
+
+
+def sample_lines(store: TextStore) -> list[str]:
+    """Gives the first lines of a text, up to 64 KiB of characters."""
+    sample = store.slice(0, SAMPLE_CHARS)
+    return whole_lines(sample, len(sample) == store.length)
+
+
+def is_markdown(lines: Sequence[str]) -> bool:
+    """Whether lines have several headings, and nothing of a program."""
+    headings = sum(1 for line in lines if _HEADING.match(line[:LINE_CHARS]))
+    return headings > 1 and not any(_CODE.match(line[:LINE_CHARS]) for line in lines)
+
+
+def markdown_schema(store: TextStore) -> dict[str, object]:
+    """Gives the headings outside of fenced code: level, title and line, from 1."""
+    headings: list[dict[str, object]] = []
+    more = False
+    try:
+        for line, text in _headings(store):
+            if len(headings) == _MAX_FOUND:
+                more = True
+                break
+            if found := _HEADING.match(text):
+                headings.append({"level": len(found[1]), "title": found[2].rstrip(" #"), "line": line})
+    except ValueError:  # out of time: what was found until then is still right
+        more = True
+    return {"headings": headings, "more_headings": more}
+
+
+def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
+    fence = ""
+    spans = regex_spans(store, _HEADING_OR_FENCE, deadline=Deadline(_TIMEOUT_S))
+    for number, (begin, end) in enumerate(spans):
+        if number >= _MAX_MARKS:
+            raise ValueError("too many marks")
+        text = store.decode(begin, end)
+        mark = text.strip()[:3]
+        if mark in ("```", "~~~"):
+            fence = mark if not fence else "" if fence == mark else fence
+        elif not fence:
+            yield store.newlines_before(begin) + 1, text
+
+
+def timestamp(lines: Sequence[str]) -> str | None:
+    """Names the kind of time stamp that most lines begin with, or gives None."""
+    filled = [line[:LINE_CHARS] for line in lines if line.strip()][:_SAMPLE_LINES]
+    for name, pattern in _TIMESTAMPS.items():
+        if len(filled) > 1 and sum(1 for line in filled if pattern.match(line)) * 2 > len(filled):
+            return name
+    return None
+
+
+def log_schema(store: TextStore) -> dict[str, object]:
+    """Gives the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
+    lines = [line[:LINE_CHARS] for line in sample_lines(store)]
+    levels = {found[0] for line in lines if (found := _LEVEL.search(line))}
+    counts: dict[str, int] = {}
+    for line in lines:
+        for name in _FIELD.findall(line):
+            counts[name] = counts.get(name, 0) + 1
+    often = sorted((name for name, count in counts.items() if count * 10 >= len(lines)), key=lambda name: -counts[name])
+    fields = {"fields": often[:_MAX_FIELDS]} if often else {}
+    return {"timestamp": timestamp(lines), "levels": sorted(levels), **fields, "sampled_lines": len(lines)}
+
+
+def code_schema(store: TextStore) -> dict[str, object]:
+    """Gives what source code defines, as far as a line tells: kind, name and line, from 1."""
+    found: list[dict[str, object]] = []
+    more = False
+    try:
+        for begin, end in regex_spans(store, _DEFINITION, deadline=Deadline(_TIMEOUT_S)):
+            text = store.decode(begin, end)
+            if len(found) == _MAX_FOUND:
+                more = True
+                break
+            if defined := _DEFINED.search(text):
+                found.append({"kind": defined[1], "name": defined[2], "line": store.newlines_before(begin) + 1})
+    except ValueError:
+        more = True
+    return {"definitions": found, "more_definitions": more}

@@ -1,0 +1,175 @@
+"""Search over the bytes, in linear time and within a deadline.
+
+Patterns come from a model, so Python's backtracking `re` never sees them: RE2 does (Russ Cox, "Regular
+Expression Matching in the Wild", 2010).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+
+from rlmbox.context.search import linewise, windows
+from rlmbox.context.search.matching import Matcher
+from rlmbox.context.search.pattern import invalid, unsupported
+from rlmbox.context.search.translate import translate
+from rlmbox.context.storage.text import TextStore
+
+MAX_PATTERN_CHARS = 10_000
+MAX_LITERAL_CHARS = 1_000_000
+TIMEOUT_S = 10.0
+
+_MAX_MEMORY_BYTES = 16 * 1024 * 1024
+_KEPT_PATTERNS = 8
+_MAX_WINDOW_BYTES = 64 * 1024 * 1024
+_MIN_WINDOW_BYTES = 16 * 1024
+# RE2's slowest engine does about 1e8 positions of a pattern times bytes in a second: a window takes about two.
+_WINDOW_WORK = 200_000_000
+
+
+class Deadline:
+    """Ends a search that takes too long, and says how many matches there were until then."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._end = time.monotonic() + timeout_s
+        self.matches = 0
+
+    def check(self) -> None:
+        """Looks at the clock.
+
+        Raises:
+            ValueError: Time is up.
+        """
+        if time.monotonic() >= self._end:
+            raise ValueError(
+                f"the search took longer than {self._timeout_s:g} s and was stopped after {self.matches} matches:"
+                " use a more specific pattern, or re in a cell on a chunk of the text"
+            )
+
+
+@lru_cache(maxsize=_KEPT_PATTERNS)
+def _compiled(pattern: str, unicode: bool, final_newline: bool, ignore_case: bool) -> Matcher:
+    import re2
+
+    translation = translate(pattern, unicode=unicode, final_newline=final_newline, ignore_case=ignore_case)
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MAX_MEMORY_BYTES
+    try:
+        regexp = re2.compile(translation.text.encode(), options)
+    except re2.error as error:
+        raise _refusal(error) from None
+    finally:
+        # The package keeps 128 compiled patterns of any size; ours keeps a few.
+        re2.purge()
+    window = min(max(_WINDOW_WORK // translation.positions, _MIN_WINDOW_BYTES), _MAX_WINDOW_BYTES)
+    return Matcher(regexp, translation, window)
+
+
+def _refusal(error: Exception) -> ValueError:
+    said = error.args[0] if error.args else b""
+    reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    if "too large" in reason or "repetition" in reason or "nest" in reason:
+        return unsupported("more states than fit (counted repetitions of large classes multiply)")
+    return invalid(reason[:200])
+
+
+def regex_spans(
+    store: TextStore, pattern: str, *, literal: bool = False, ignore_case: bool = False, deadline: Deadline
+) -> Iterator[tuple[int, int]]:
+    r"""Gives where a regular expression matches, in bytes, as `re.finditer` does.
+
+    The flags `(?i)`, `(?m)`, `(?s)` and `(?a)` are known. What differs from `re`:
+
+    - No look-around, back-references, conditionals, atomic groups, possessive quantifiers, flag `x`, nor
+      repetitions above 1,000; `\p{L}` and its like are there.
+    - `\b` and `\B` beside what may or may not be a word character, such as `.`, `\S` or `[\w-]`, know ASCII
+      letters only.
+    - `$` before something that matches the final newline itself does not match before that newline.
+    - After an empty match the search goes on at the next character, even where `re` would find a longer match
+      at the same place.
+    - A long text is searched in windows: in memory of 64 MiB, in a file of 8 MiB, and less for a pattern of many
+      parts. Where a pattern has `*`, `+` or `{n,}`, a match longer than an eighth of a window may be missed or cut;
+      not so in a file if no match can contain a newline, unless a line is longer than 1 MiB.
+
+    Args:
+        store: The text.
+        pattern: The pattern, at most 10,000 characters.
+        literal: Whether the pattern is a text that stands for itself.
+        ignore_case: Whether upper and lower case are the same.
+        deadline: Ends the search.
+
+    Raises:
+        ValueError: The pattern is invalid, too long or has what RE2 lacks, or time is up.
+    """
+    if not pattern:
+        raise ValueError("the pattern is empty: give at least one character")
+    if len(pattern) > MAX_PATTERN_CHARS:
+        raise ValueError(f"the pattern has {len(pattern)} characters, more than {MAX_PATTERN_CHARS}: shorten it")
+    if not _is_utf8(pattern):
+        raise invalid("it has a lone surrogate")
+    if literal:
+        pattern = escaped(pattern)
+    return _spans(store, _compiled(pattern, not store.is_ascii, store.ends_with_newline, ignore_case), deadline)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spans(store: TextStore, matcher: Matcher, deadline: Deadline) -> Iterator[tuple[int, int]]:
+    how = linewise if linewise.applies(store, matcher) else windows
+    for begin, end in how.find_spans(store, matcher, deadline.check):
+        # RE2 may take the inside of a character for a place where nothing matches.
+        if begin < end or store.aligned(begin) == begin:
+            deadline.matches += 1
+            yield begin, end
+
+
+def literal_spans(store: TextStore, text: str, *, deadline: Deadline) -> Iterator[tuple[int, int]]:
+    """Gives where a text occurs, in bytes, without overlaps.
+
+    Args:
+        store: The text to search in.
+        text: The text to search for, at most 1,000,000 characters.
+        deadline: Ends the search.
+
+    Raises:
+        ValueError: The text to search for is empty or too long, or time is up.
+    """
+    return _occurrences(store, _needle(text), deadline)
+
+
+def _needle(text: str) -> bytes:
+    if not text:
+        raise ValueError("the text to find is empty: give at least one character")
+    if len(text) > MAX_LITERAL_CHARS:
+        raise ValueError(f"the text to find has {len(text)} characters, more than {MAX_LITERAL_CHARS}: shorten it")
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _occurrences(store: TextStore, needle: bytes, deadline: Deadline) -> Iterator[tuple[int, int]]:
+    for position in store.occurrences(needle, tick=deadline.check):
+        deadline.matches += 1
+        yield position, position + len(needle)
+
+
+def count_literal(store: TextStore, text: str, *, deadline: Deadline) -> int:
+    """Counts where a text occurs, without overlaps.
+
+    Raises:
+        ValueError: As `literal_spans`.
+    """
+    deadline.check()
+    return store.count(_needle(text), tick=deadline.check)
+
+
+def escaped(text: str) -> str:
+    """Gives a regular expression that matches exactly a text."""
+    return "".join(char if not char.isascii() or char.isalnum() else f"\\x{ord(char):02x}" for char in text)

@@ -1,0 +1,128 @@
+"""Looking for what is in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rlmbox.context.search.hits import MAX_MATCHES, Hit, make_hits
+from rlmbox.context.search.search import (
+    MAX_LITERAL_CHARS,
+    TIMEOUT_S,
+    Deadline,
+    count_literal,
+    literal_spans,
+    regex_spans,
+)
+from rlmbox.context.storage.documents import Documents
+from rlmbox.context.storage.reading import Reading
+from rlmbox.types import Source
+
+_QUOTE_CHARS = 300
+_FIND_WINDOW_CHARS = 120
+
+
+class Searching(Reading):
+    """A text of documents in which one can search."""
+
+    @property
+    def _documents(self) -> Documents:
+        raise NotImplementedError
+
+    def _spans(self, pattern: str, regex: bool, case_sensitive: bool, timeout_s: float) -> Iterator[tuple[int, int]]:
+        deadline = Deadline(timeout_s)
+        if regex:
+            return regex_spans(self._store, pattern, ignore_case=not case_sensitive, deadline=deadline)
+        if case_sensitive:
+            return literal_spans(self._store, pattern, deadline=deadline)
+        return regex_spans(self._store, pattern, literal=True, ignore_case=True, deadline=deadline)
+
+    def find(
+        self,
+        pattern: str,
+        regex: bool = False,
+        case_sensitive: bool = True,
+        max_matches: int = 100,
+        *,
+        window: int = _FIND_WINDOW_CHARS,
+        timeout_s: float = TIMEOUT_S,
+    ) -> list[Hit]:
+        """Finds where a text, or a regular expression, occurs, without overlaps.
+
+        The list is cut at `max_matches`, and at 4 million characters of matches and snippets; `count` tells how
+        many there are. For what differs from `re` see `rlmbox.context.search.search.regex_spans`.
+
+        Args:
+            pattern: The text or regular expression.
+            regex: Which of the two it is.
+            case_sensitive: Whether upper and lower case differ.
+            max_matches: Most hits that are wanted, at most 10,000.
+            window: Characters around a match in its snippet, half before and half after.
+            timeout_s: Seconds after which it gives up.
+
+        Raises:
+            ValueError: The pattern is empty, too long, invalid or has what a linear search lacks; `max_matches` is
+                not positive; or time is up.
+        """
+        if max_matches <= 0:
+            raise ValueError(f"max_matches must be positive: {max_matches}")
+        if window < 0:
+            raise ValueError(f"window must not be negative: {window}")
+        spans = self._spans(pattern, regex, case_sensitive, timeout_s)
+        return make_hits(self._store, self._documents, spans, max_matches=min(max_matches, MAX_MATCHES), window=window)
+
+    def search(
+        self,
+        pattern: str,
+        max_matches: int = 50,
+        window: int = _FIND_WINDOW_CHARS,
+        case_sensitive: bool = True,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> list[Hit]:
+        """Finds where a regular expression matches; see `find`."""
+        return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
+
+    def count(
+        self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float = TIMEOUT_S
+    ) -> int:
+        """Counts what `find` would find without its bounds.
+
+        Raises:
+            ValueError: As `find`.
+        """
+        if case_sensitive and not regex:
+            return count_literal(self._store, pattern, deadline=Deadline(timeout_s))
+        return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
+
+    def locate(self, start: int, end: int) -> Source:
+        """Gives the document and the positions in it of a part of the text.
+
+        A header belongs to the document that follows; a part that reaches beyond its document is cut.
+
+        Args:
+            start: Position of the first character, from 0.
+            end: Position after the last.
+        """
+        first, last, _ = slice(start, end).indices(self.length)
+        index = self._documents.at(first)
+        begin = self._documents.within(index, first)
+        finish = max(begin, self._documents.within(index, last))
+        offset = self._documents.starts[index]
+        quote = self._store.slice(offset + begin, offset + min(finish, begin + _QUOTE_CHARS))
+        return Source(self._documents.names[index], begin, finish, quote)
+
+    def find_quote(self, text: str, *, limit: int = 1) -> list[Source]:
+        """Finds where a quotation stands, exactly and without overlaps.
+
+        Args:
+            text: The quotation; one of more than 1,000,000 characters is not looked for.
+            limit: Most places that are wanted.
+        """
+        if not text or limit <= 0 or len(text) > min(self.length, MAX_LITERAL_CHARS):
+            return []
+        found = []
+        for begin, end in literal_spans(self._store, text, deadline=Deadline(TIMEOUT_S)):
+            found.append(self.locate(self._store.char_offset(begin), self._store.char_offset(end)))
+            if len(found) == limit:
+                break
+        return found

@@ -1,0 +1,1 @@
+"""Bytes of a text and how they are addressed by characters."""

@@ -1,0 +1,217 @@
+"""Files that rlmbox keeps for itself: texts in UTF-8, and what was counted of texts.
+
+They are in `$XDG_CACHE_HOME/rlmbox/texts` (`~/.cache` unless set), a directory that only this user may enter. A
+file's key is its path, device, inode, size and time of change. Without such a directory nothing is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from array import array
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlmbox.context.storage.caching import cache_folder, trim
+from rlmbox.context.storage.index import BLOCK_BYTES, Counts
+from rlmbox.context.storage.source import InFile
+from rlmbox.errors import ContextError
+
+MAX_CACHE_BYTES = 16 * 1024**3
+"""Most bytes of texts that are kept; the oldest are removed first."""
+
+# A file that changed this recently may change again without its time of change telling.
+_SETTLED_NS = 2_000_000_000
+_FORMAT = 1
+_MAX_FACTS_BYTES = 256 * 1024 * 1024
+
+
+def folder() -> Path | None:
+    """Gives the directory, and makes it if it is not there; None where none can be trusted."""
+    try:
+        return cache_folder("texts")
+    except ContextError:
+        return None
+
+
+def key_of(file: InFile) -> str:
+    """Gives the name under which things about a file in its present state are kept."""
+    seen = repr((os.path.abspath(file.path), file.stamp, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
+    return hashlib.blake2b(seen.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
+
+
+def is_settled(file: InFile) -> bool:
+    """Whether a file changed long enough ago that what is found out about it may be kept."""
+    return abs(time.time_ns() - file.stamp[3]) > _SETTLED_NS
+
+
+class NewText:
+    """A file in the cache that is being written; it counts once it is `kept`, or goes away with its descriptor."""
+
+    def __init__(self, label: str) -> None:
+        """Begins one.
+
+        Args:
+            label: The text that it is made of, for errors.
+
+        Raises:
+            ContextError: There is nowhere to write.
+        """
+        self._label = label
+        self.size_bytes = 0
+        try:
+            descriptor, name = tempfile.mkstemp(".part", "text-", folder())
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self.path = Path(name)
+        self._file = os.fdopen(descriptor, "wb", buffering=1024 * 1024)
+
+    def _unwritable(self, error: OSError) -> ContextError:
+        return ContextError(
+            f"{self._label}: its text cannot be written to the cache ({error.strerror});"
+            " make room, or set XDG_CACHE_HOME to a directory that has it"
+        )
+
+    def write(self, data: bytes) -> None:
+        """Adds bytes.
+
+        Raises:
+            ContextError: They do not fit.
+        """
+        if self.size_bytes + len(data) > MAX_CACHE_BYTES:
+            self.discard()
+            raise ContextError(
+                f"{self._label}: has more than {MAX_CACHE_BYTES // 1024**2} MiB of text, which does not fit into the"
+                " cache; give a part, or a file that is UTF-8"
+            )
+        try:
+            self._put(data)
+        except OSError as error:
+            self.discard()
+            raise self._unwritable(error) from None
+        self.size_bytes += len(data)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def keep(self, key: str | None) -> InFile:
+        """Ends the writing and opens what was written.
+
+        Args:
+            key: Under what it is kept; None for a text that lives as long as it is open.
+
+        Raises:
+            ContextError: It does not fit.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            self.discard()
+            raise self._unwritable(error) from None
+        directory = folder()
+        if not (key and directory):
+            opened = InFile(self.path, label=self._label)
+            opened.remove_when_closed()
+            return opened
+        self.path.replace(path := directory / f"{key}.utf8")
+        self.path = path
+        opened = InFile(path, label=self._label)
+        trim(directory, MAX_CACHE_BYTES, keep=path)
+        return opened
+
+    def discard(self) -> None:
+        """Removes it."""
+        with suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found out about a file.
+
+    Attributes:
+        encoding: What it is in.
+        length: Characters of its text.
+        size_bytes: Bytes of its text in UTF-8.
+        replaced: How many U+FFFD stand in for invalid bytes.
+        in_place: Whether the file itself is the text, rather than a copy in the cache.
+        mark_bytes: Bytes of its byte order mark.
+        sha256: Of the text in UTF-8, if it is known.
+        chars: Counts of characters, if they are not bytes.
+        newlines: Counts of newlines, if they are known.
+    """
+
+    encoding: str
+    length: int
+    size_bytes: int
+    replaced: int
+    in_place: bool
+    mark_bytes: int
+    sha256: str | None = None
+    chars: Counts | None = None
+    newlines: Counts | None = None
+
+
+def save(key: str, facts: Facts) -> None:
+    """Keeps facts; where that is not possible they are found out again next time."""
+    directory = folder()
+    if directory is None:
+        return
+    arrays = [b"" if counts is None else counts.blocks.tobytes() for counts in (facts.chars, facts.newlines)]
+    small = asdict(replace(facts, chars=None, newlines=None))
+    payload = json.dumps({**small, "arrays": [len(data) for data in arrays]}).encode() + b"\n" + b"".join(arrays)
+    part = directory / f"{key}.{secrets.token_hex(4)}.part"
+    try:
+        part.write_bytes(hashlib.blake2b(payload, digest_size=20).digest() + payload)
+        part.replace(kept := directory / f"{key}.facts")
+        trim(directory, MAX_CACHE_BYTES, keep=kept)
+    except OSError:
+        part.unlink(missing_ok=True)
+
+
+def load(key: str) -> Facts | None:
+    """Gives what was kept; None if there is nothing, or nothing whole."""
+    directory = folder()
+    path = directory / f"{key}.facts" if directory else None
+    try:
+        if path is None or path.stat().st_size > _MAX_FACTS_BYTES:
+            return None
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = data[:20], data[20:]
+    if hashlib.blake2b(payload, digest_size=20).digest() != digest:
+        return None
+    head, _, rest = payload.partition(b"\n")
+    values: dict[str, Any] = json.loads(head)
+    sizes = values.pop("arrays")
+    chars, newlines = (_counts(part) for part in (rest[: sizes[0]], rest[sizes[0] :]))
+    return replace(Facts(**values), chars=chars, newlines=newlines)
+
+
+def _counts(data: bytes) -> Counts | None:
+    if not data:
+        return None
+    blocks = array("H")
+    blocks.frombytes(data)
+    return Counts(blocks)
+
+
+def text_of(key: str, facts: Facts, label: str) -> InFile | None:
+    """Gives the copy of a text that was made before; None if it is gone or not whole."""
+    directory = folder()
+    if directory is None:
+        return None
+    try:
+        file = InFile(directory / f"{key}.utf8", label=label)
+    except ContextError:
+        return None
+    return file if file.size_bytes == facts.size_bytes else None

@@ -1,0 +1,238 @@
+"""Several documents as one text, and which of them a position belongs to."""
+
+from __future__ import annotations
+
+import difflib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from rlmbox.context.storage.cache import NewText
+from rlmbox.context.storage.index import Index
+from rlmbox.context.storage.source import ByteSource, InMemory
+from rlmbox.context.storage.text import TextStore, Utf8, encode
+
+MEMORY_BYTES = 64 * 1024 * 1024
+"""Most bytes of several documents together that are kept in memory."""
+
+_MAX_SUGGESTIONS = 5
+_MAX_COMPARED = 5_000
+_MAX_NAME_CHARS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Where the documents of a text are, in characters.
+
+    A document owns the text from its header up to the next document's header; its own text is what lies
+    between `starts` and `ends`.
+
+    Attributes:
+        names: Their names, each once.
+        regions: Where each one's header begins; where its text begins if it has none.
+        starts: Where each one's text begins.
+        ends: Where each one's text ends.
+        page_starts: Where the pages of a single document begin that was converted from one with pages, or None.
+    """
+
+    names: tuple[str, ...]
+    regions: array[int]
+    starts: array[int]
+    ends: array[int]
+    page_starts: tuple[int, ...] | None = None
+
+    @classmethod
+    def single(cls, name: str, length: int, page_starts: tuple[int, ...] | None = None) -> Documents:
+        """Gives the only document of a text without headers."""
+        positions = array("Q", [0]), array("Q", [0]), array("Q", [length])
+        return cls((printable(name) or "context",), *positions, page_starts or None)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def at(self, position: int) -> int:
+        """Gives the index of the document that a position belongs to; a header belongs to what follows it."""
+        return max(0, bisect_right(self.regions, position) - 1)
+
+    def within(self, index: int, position: int) -> int:
+        """Gives the position in a document, moved to its nearest end if it is outside."""
+        return min(max(position, self.starts[index]), self.ends[index]) - self.starts[index]
+
+    def length(self, index: int) -> int:
+        """Gives the characters of a document."""
+        return self.ends[index] - self.starts[index]
+
+    def lengths(self) -> list[int]:
+        """Gives the characters of each document."""
+        return [end - start for start, end in zip(self.starts, self.ends, strict=True)]
+
+    def clipped(self, start: int, end: int) -> Documents:
+        """Gives the documents of a part of the text, with positions relative to it."""
+        first, last = self.at(start), max(self.at(start) + 1, bisect_left(self.regions, end))
+
+        def moved(positions: array[int]) -> array[int]:
+            return array("Q", (min(max(p, start), end) - start for p in positions[first:last]))
+
+        return Documents(self.names[first:last], moved(self.regions), moved(self.starts), moved(self.ends))
+
+    def index_of(self, key: int | str) -> int:
+        """Finds a document.
+
+        Args:
+            key: Its index, negative from the end; its name; or the last parts of its path where only one
+                document has them.
+
+        Raises:
+            IndexError: There is no document with this index.
+            KeyError: There is none with this name, or several; the message lists names that are close.
+        """
+        if isinstance(key, int):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"document index {key} is out of range: there are {len(self)} documents")
+            return key % len(self)
+        if key in self.names:
+            return self.names.index(key)
+        tail = "/" + key.strip("/")
+        found = [i for i, name in enumerate(self.names) if ("/" + name).endswith(tail)] if key.strip("/") else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(repr(self.names[i]) for i in found[:_MAX_SUGGESTIONS])
+            raise KeyError(f"{len(found)} documents are called {key[:200]!r}; give more of the path: {some}")
+        close = self._close_names(key)
+        hint = f"close names: {', '.join(map(repr, close))}" if close else "ctx.document_names() lists them"
+        raise KeyError(f"no document is called {key[:200]!r}; {hint}")
+
+    def _close_names(self, key: str) -> list[str]:
+        wanted = PurePosixPath(key[-_MAX_NAME_CHARS:].lower()).name
+        if not wanted:
+            return []
+        containing = [name for name in self.names if wanted in name.lower()][:_MAX_SUGGESTIONS]
+        if containing:
+            return containing
+        by_tail = {PurePosixPath(name.lower()).name: name for name in reversed(self.names[:_MAX_COMPARED])}
+        return [by_tail[tail] for tail in difflib.get_close_matches(wanted, by_tail, _MAX_SUGGESTIONS)]
+
+
+def printable(name: str) -> str:
+    """Gives a name that fits on one line: each unprintable character becomes U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:_MAX_NAME_CHARS])
+
+
+def header(name: str) -> str:
+    """Gives the line that precedes a document."""
+    return f"===== {name} =====\n"
+
+
+class Joining:
+    """Makes one text of documents: header, text, a newline if it lacks one, and a blank line between.
+
+    What is larger than `MEMORY_BYTES` is written to a file of the cache.
+
+    Attributes:
+        size_bytes: Bytes so far.
+        length: Characters so far.
+        replaced: How many U+FFFD stand in for invalid bytes.
+    """
+
+    def __init__(self, label: str) -> None:
+        """Begins a text.
+
+        Args:
+            label: What errors call it.
+        """
+        self.size_bytes = self.length = self.replaced = 0
+        self._label = label
+        self._pieces: list[bytes] = []
+        self._file: NewText | None = None
+        self._names: dict[str, None] = {}
+        self._regions, self._starts, self._ends = array("Q"), array("Q"), array("Q")
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a document has any."""
+        return any(end > start for start, end in zip(self._starts, self._ends, strict=True))
+
+    def add(self, name: str, content: Utf8) -> None:
+        """Adds a document; a name that occurs again gets a number.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        self.add_pieces(name, content.length, (content.data,), content.replaced)
+
+    def add_pieces(self, name: str, length: int, pieces: Iterable[bytes], replaced: int) -> None:
+        """Adds a document of so many characters in several pieces.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        number = len(self._names)
+        name = _unused(printable(name) or f"document {number}", self._names)
+        self._names[name] = None
+        head = encode(("\n" if number else "") + header(name))
+        self._regions.append(self.length + (1 if number else 0))
+        self._starts.append(self.length + head.length)
+        self._ends.append(self.length + head.length + length)
+        self._write(head.data)
+        last = b""
+        for piece in pieces:
+            self._write(piece)
+            last = piece or last
+        tail = b"" if last.endswith(b"\n") else b"\n"
+        self._write(tail)
+        self.length = self._ends[-1] + len(tail)
+        self.replaced += replaced
+
+    def _write(self, data: bytes) -> None:
+        self.size_bytes += len(data)
+        if self._file:
+            self._file.write(data)
+            return
+        self._pieces.append(data)
+        if self.size_bytes > MEMORY_BYTES:
+            self._file = NewText(self._label)
+            for piece in self._pieces:
+                self._file.write(piece)
+            self._pieces.clear()
+
+    def discard(self) -> None:
+        """Removes what was written."""
+        if self._file:
+            self._file.discard()
+
+    def finish(self) -> tuple[TextStore, Documents]:
+        """Gives the text and where its documents are.
+
+        Raises:
+            ContextError: It does not fit into the cache.
+        """
+        source: ByteSource = self._file.keep(None) if self._file else InMemory(b"".join(self._pieces))
+        documents = Documents(tuple(self._names), self._regions, self._starts, self._ends)
+        return TextStore.over(Index(source), self.length), documents
+
+
+def _unused(name: str, taken: dict[str, None]) -> str:
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name} ({number})"
+    return candidate
+
+
+def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
+    """Counts the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
+    counts: dict[str, int] = {}
+    for name in names:
+        suffix = suffix_of(name)
+        counts[suffix] = counts.get(suffix, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dict(ordered[:limit])
+
+
+def suffix_of(name: str) -> str:
+    """Gives the ending of a file's name in lower case, such as `.py`, or the empty string."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if len(suffix) <= 12 and suffix[1:].isalnum() else ""

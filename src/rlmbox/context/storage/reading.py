@@ -1,0 +1,173 @@
+"""Reading a text by position, line, piece and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from rlmbox.context.storage.source import Backing
+from rlmbox.context.storage.text import TextStore
+
+PAGE_CHARS = 3_000
+_PAGE_SLACK_CHARS = 1_000
+_PREVIEW_CHARS = 200
+
+
+class Reading:
+    r"""A text that is read by position. Positions are characters, as in a Python `str`; lines are what `\n` ends."""
+
+    @property
+    def _store(self) -> TextStore:
+        raise NotImplementedError
+
+    @property
+    def length(self) -> int:
+        """Characters."""
+        return self._store.length
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its UTF-8."""
+        return self._store.size_bytes
+
+    @cached_property
+    def line_count(self) -> int:
+        """Lines."""
+        return self._store.line_count
+
+    def __len__(self) -> int:
+        return self.length
+
+    def text(self) -> str:
+        """Gives the whole as a `str`."""
+        return self._store.slice(None, None)
+
+    def buffer(self) -> memoryview:
+        """Gives the whole as UTF-8: without a copy where it is in memory; a text on disk is read into memory first."""
+        return self._store.buffer
+
+    def pieces(self, size_bytes: int = 1024 * 1024) -> Iterator[bytes]:
+        """Gives the whole as UTF-8, so many bytes at a time."""
+        return self._store.pieces(size_bytes)
+
+    def backing(self) -> Backing | None:
+        """Gives the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
+        return self._store.backing()
+
+    def slice(self, start: int | None = None, end: int | None = None) -> str:
+        """Gives `text()[start:end]`; negative and huge positions mean what they mean there."""
+        return self._store.slice(start, end)
+
+    def read_chunk(self, start: int, size: int = 10_000) -> str:
+        """Gives up to `size` characters from a position on, which may be negative.
+
+        Raises:
+            ValueError: The size is negative.
+        """
+        if size < 0:
+            raise ValueError(f"size must not be negative: {size}")
+        first = slice(start, None).indices(self.length)[0]
+        return self._store.slice(first, first + size)
+
+    def snippet(self, offset: int, window: int = 400) -> str:
+        """Gives the `window` characters around a position, fewer at the ends of the text.
+
+        Raises:
+            ValueError: The window is negative.
+        """
+        if window < 0:
+            raise ValueError(f"window must not be negative: {window}")
+        middle = slice(offset, None).indices(self.length)[0]
+        return self._store.slice(max(0, middle - window // 2), middle + window - window // 2)
+
+    def preview(self, chars: int = _PREVIEW_CHARS) -> str:
+        """Gives the first characters."""
+        return self._store.slice(0, max(0, chars))
+
+    def chunk_spans(self, size: int = 100_000, overlap: int = 0) -> range:
+        """Gives where the chunks of `chunk` begin; each is `size` long, the last up to the end.
+
+        Raises:
+            ValueError: The size is not positive, or the overlap is negative or not smaller.
+        """
+        if size <= 0:
+            raise ValueError(f"size must be positive: {size}")
+        if not 0 <= overlap < size:
+            raise ValueError(f"overlap must be at least 0 and smaller than size: {overlap}")
+        return range(0, max(1, self.length - overlap), size - overlap)
+
+    def chunk(self, size: int = 100_000, overlap: int = 0) -> list[str]:
+        """Cuts the text into pieces of `size` characters, each beginning with the last `overlap` of the one before.
+
+        Raises:
+            ValueError: The size is not positive, or the overlap is negative or not smaller.
+        """
+        return [self._store.slice(start, start + size) for start in self.chunk_spans(size, overlap)]
+
+    def line_span(self, a: int | None, b: int | None) -> tuple[int, int]:
+        """Gives where the lines from `a` up to `b` begin and end; see `lines`."""
+        first, last, _ = slice(a, b).indices(self.line_count)
+        if first >= last:
+            return 0, 0
+        end = self.length if last == self.line_count else self._line_start(last)
+        return self._line_start(first), end
+
+    def _line_start(self, line: int) -> int:
+        return self._store.char_offset(self._store.line_start(line))
+
+    def lines(self, a: int | None = None, b: int | None = None) -> str:
+        r"""Gives the lines from `a` up to but without `b`, counted from 0 and sliced as a list would be.
+
+        Hits count lines from 1 as editors do: line `k` of a single text is `lines(k - 1, k)`. Lines keep their `\n`.
+        """
+        return self._store.slice(*self.line_span(a, b))
+
+    @property
+    def _own_page_starts(self) -> tuple[int, ...] | None:
+        """Where the text's own pages begin, if it was converted from something that has them."""
+        return None
+
+    @property
+    def num_pages(self) -> int:
+        """Pages."""
+        own = self._own_page_starts
+        return -(-self.length // PAGE_CHARS) if own is None else len(own)
+
+    def page_span(self, n: int) -> tuple[int, int]:
+        """Gives where a page begins and ends; see `page`.
+
+        Args:
+            n: The page, negative from the end.
+
+        Raises:
+            IndexError: There is no such page.
+        """
+        if not -self.num_pages <= n < self.num_pages:
+            raise IndexError(f"page {n} is out of range: there are {self.num_pages} pages")
+        n %= self.num_pages
+        return self._page_start(n), self._page_start(n + 1)
+
+    def page(self, n: int) -> str:
+        """Gives a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
+
+        A text that was converted from a document with pages has those instead. All pages together are the whole
+        text.
+
+        Args:
+            n: The page, negative from the end.
+
+        Raises:
+            IndexError: There is no such page.
+        """
+        return self._store.slice(*self.page_span(n))
+
+    def _page_start(self, n: int) -> int:
+        own = self._own_page_starts
+        if own is not None:
+            return 0 if n == 0 else own[n] if n < len(own) else self.length
+        # Each boundary is found by itself, so that no page depends on those before it.
+        nominal = n * PAGE_CHARS
+        if nominal == 0 or nominal >= self.length:
+            return min(nominal, self.length)
+        newline = self._store.slice(nominal - _PAGE_SLACK_CHARS, nominal).rfind("\n")
+        return nominal if newline < 0 else nominal - _PAGE_SLACK_CHARS + newline + 1

@@ -1,0 +1,1 @@
+"""The loop: a question, turns of asking and executing, and an answer."""

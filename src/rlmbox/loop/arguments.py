@@ -1,0 +1,118 @@
+"""What code passes to a sub-call, read with suspicion: values of any type may come.
+
+Every function raises `TypeError` or `ValueError`, which is the calling cell's own error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from rlmbox.budget.limits import dollars
+from rlmbox.context import Context
+from rlmbox.context.repl import SLICE_KEY
+from rlmbox.errors import ConfigError
+
+MAX_BATCH = 10_000
+"""Most sub-calls that one call may ask for."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """What a child may use; it can only be less than what its parent has.
+
+    Attributes:
+        max_turns: Turns of the child, and of each session below it; None for as many as the parent.
+        cost_limit_usd: US dollars of the child and all below it; None for as much as the parent has.
+    """
+
+    max_turns: int | None = None
+    cost_limit_usd: Decimal | None = None
+
+    def turns_of(self, parent: int) -> int:
+        """Gives the child's turns, given its parent's."""
+        return parent if self.max_turns is None else min(self.max_turns, parent)
+
+
+def read_child_limits(max_turns: Any, cost_limit_usd: Any) -> ChildLimits:
+    """Reads what a child may use."""
+    if max_turns is not None:
+        whole_number(max_turns, "max_turns")
+    try:
+        return ChildLimits(max_turns, None if cost_limit_usd is None else dollars(cost_limit_usd, "cost_limit_usd"))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Reads a whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is a whole number above 0, not {value!r}")
+    return value
+
+
+def read_prompt(prompt: Any, chunk: Any = "") -> str:
+    """Puts a prompt and its chunk together, refusing anything but text."""
+    if isinstance(prompt, list | tuple) and len(prompt) == 2 and not chunk:
+        prompt, chunk = prompt
+    if isinstance(prompt, dict) and "prompt" in prompt:
+        prompt, chunk = prompt["prompt"], prompt.get("context_chunk", chunk)
+    if not isinstance(prompt, str):
+        raise TypeError(f"a prompt is a str, not {type(prompt).__name__}")
+    chunk = "" if chunk is None else chunk
+    if not isinstance(chunk, str):
+        raise TypeError(f"a context chunk is a str, not {type(chunk).__name__}")
+    text = f"{prompt}\n\n{chunk}" if chunk else prompt
+    if not text.strip():
+        raise ValueError("the prompt is empty")
+    return text
+
+
+def read_text(value: Any, own: Context) -> Context:
+    """Reads the text for a child session.
+
+    Args:
+        value: A text or documents; what `ctx.slice_view` gives for a part of the session's own; None for all of that.
+        own: The session's own text.
+    """
+    if value is None:
+        return own
+    if not (isinstance(value, dict) and value.keys() == {SLICE_KEY}):
+        return Context.of(value)
+    bounds = value[SLICE_KEY]
+    if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(bound) is int for bound in bounds)):
+        raise ValueError("a part of the context is what ctx.slice_view(start, end) gives")
+    return own.slice_view(*bounds)
+
+
+def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item]:
+    """Pairs prompts with their texts; both are lists of the same length."""
+    prompts = read_list(prompts, "prompts")
+    extras = [""] * len(prompts) if extras is None else read_list(extras, "texts")
+    if len(prompts) == 1 and len(extras) > 1:
+        prompts = prompts * len(extras)
+    if len(extras) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts but {len(extras)} texts; give as many of each")
+    if len(prompts) > MAX_BATCH:
+        raise ValueError(f"a batch has at most {MAX_BATCH:,} prompts, not {len(prompts):,}")
+    return [join(prompt, extra) for prompt, extra in zip(prompts, extras, strict=True)]
+
+
+def read_list(value: Any, name: str) -> list[Any]:
+    """Reads a list."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} is a list, not {type(value).__name__}")
+    return list(value)
+
+
+def read_json(text: str) -> Any:
+    """Parses a reply that is JSON, also within a fence."""
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.partition("\n")[2].rpartition("```")[0]
+    return json.loads(text)

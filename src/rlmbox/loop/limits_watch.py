@@ -1,0 +1,235 @@
+"""What a session does when a limit is near, and when it is reached.
+
+Near a limit the model is told once what is left. At the limit it is asked for the best answer from what it has, in
+one request whose room was set aside when the session began: so the answer breaks no limit, and a run that was paid
+for does not end with nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+import anyio
+
+from rlmbox import events
+from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, worst_input_tokens
+from rlmbox.budget.ledger import Left
+from rlmbox.errors import LimitExceeded, MaxTurnsExceeded, RLMError
+from rlmbox.loop.scope import Scope
+from rlmbox.models.base import Model
+from rlmbox.requests.client import ModelReply
+from rlmbox.requests.window import fit
+from rlmbox.types import Completion, HostFunction, Message, Turn
+
+NEAR_LEFT_SHARE = 0.2
+"""The part of a limit that is left when the model is told to conclude."""
+
+_MOST_HELD_SHARE = 0.25
+_MOST_OUTPUT_TOKENS = 4_096
+# Input beyond the first messages and output, in tokens: the best that is set aside or asked for, and lesser ones.
+_ROOMS = ((16_000, 1_024), (4_000, 512), (1_000, MIN_OUTPUT_TOKENS))
+
+_LAST = (
+    "This is the end: {reason}. No more code will run. From what you have seen, give the best answer you can to the "
+    "question, and say what of it is not certain. ModelReply with FINAL(your answer) and no code."
+)
+_UNITS = {"usd": "${left:.4f} of ${limit:.4f}", "seconds": "{left:.0f} of {limit:.0f} seconds"}
+
+
+class Remaining:
+    """What a session has left, for its model to know.
+
+    Args:
+        place: The session.
+        model: Its model.
+        max_turns: The session's turns.
+        turns: Gives how many were taken.
+    """
+
+    def __init__(self, place: Scope, model: Model, max_turns: int, turns: Callable[[], int]) -> None:
+        self._place = place
+        self._model = model
+        self._max_turns = max_turns
+        self._turns = turns
+        self._told: set[str] = set()
+
+    def left(self) -> tuple[Left, ...]:
+        """Gives what is left of each limit, the turns first."""
+        turns = Left("turns", self._max_turns, self._max_turns - self._turns())
+        return (turns, *self._place.run.budget.left(self._place.account))
+
+    def check_turn(self, number: int) -> None:
+        """Checks that the session may take a turn.
+
+        Raises:
+            MaxTurnsExceeded: It took `max_turns` already.
+        """
+        limit = self._max_turns
+        if number > limit:
+            message = f"no final answer after {limit} turns (max_turns)"
+            raise MaxTurnsExceeded(message, limit=limit, used=number, depth=self._place.depth)
+
+    def function(self) -> HostFunction:
+        """Gives the function by which code asks for it."""
+        return HostFunction(
+            "budget",
+            self._budget,
+            "what is left: turns, usd, tokens, subcalls, seconds (None: no limit); and the depth",
+        )
+
+    def in_words(self) -> str:
+        """Gives all of it in one line."""
+        return ", ".join(_in_words(left) for left in self.left())
+
+    def remark(self, completion: Completion) -> list[str]:
+        """Writes what the model is told of limits that have come near since it was told last; nothing of others.
+
+        What the next request takes at the least counts as used: it is when that does not fit that a run ends.
+
+        Args:
+            completion: The session's last reply.
+        """
+        tokens = completion.usage.input_tokens + completion.usage.output_tokens
+        coming: Mapping[str, Decimal | float] = {
+            "usd": self._place.run.budget.worst_usd(self._model, tokens, MIN_OUTPUT_TOKENS),
+            "tokens": tokens + MIN_OUTPUT_TOKENS,
+        }
+        near = [left for left in self.left() if _is_near(left, coming.get(left.name, 0))]
+        if not {left.name for left in near} - self._told:
+            return []
+        self._told |= {left.name for left in near}
+        shown = ", ".join(_in_words(left) for left in near)
+        return [f"[LIMITS] Left: {shown}. Conclude now: finish what matters most and give your answer."]
+
+    def _budget(self) -> dict[str, float | int | None]:
+        """Gives the least that is left of each limit; None where there is none."""
+        found: dict[str, float | int | None] = {"depth": self._place.depth}
+        found["max_depth"] = self._place.run.budget.limits.max_depth
+        found |= dict.fromkeys(("turns", "usd", "tokens", "subcalls", "seconds"))
+        for left in self.left():
+            value = left.left if isinstance(left.left, int) else round(float(left.left), 6)
+            before = found[left.name]
+            found[left.name] = value if before is None else min(before, value)
+        return found
+
+
+class LastAnswer:
+    """The one request that a session may still make when a limit has ended it.
+
+    Args:
+        place: The session.
+        model: Its model.
+    """
+
+    def __init__(self, place: Scope, model: Model) -> None:
+        self._place = place
+        self._model = model
+        self._budget = place.run.budget
+        self._account = place.account
+        self._wanted = self._budget.limits.last_answer
+        self._output_tokens = min(_MOST_OUTPUT_TOKENS, self._budget.limits.max_output_tokens)
+
+    def set_aside(self, messages: Sequence[Message]) -> None:
+        """Sets room aside, where the session has limits of its own and they are wide enough.
+
+        Args:
+            messages: The first messages, which are part of every request.
+        """
+        if not self._wanted or self._place.account.pools[-1].depth != self._place.depth:
+            return
+        first = worst_input_tokens([*messages, Message("user", _LAST)])
+        for room, output in _ROOMS:
+            held = self._budget.hold(
+                self._model,
+                first + room,
+                min(output, self._output_tokens),
+                account=self._place.account,
+                most_share=_MOST_HELD_SHARE,
+            )
+            if held is not None:
+                self._account = held
+                return
+
+    def free(self) -> None:
+        """Frees the room, where it was not used."""
+        self._budget.give_back(self._account)
+
+    async def ask(self, messages: Sequence[Message], error: RLMError, number: int) -> Turn | None:
+        """Asks for the best answer, where it was a limit of this session that ended it and where there is room.
+
+        Args:
+            messages: The conversation until now.
+            error: What ended the session.
+            number: The number that the request has in events.
+
+        Returns:
+            The request as a turn without cells, or None where nothing was asked or the model failed.
+        """
+        mine = isinstance(error, LimitExceeded) and error.depth == self._place.depth
+        request = self._request(messages, error) if mine and self._wanted and len(messages) > 2 else None
+        if request is None:
+            return None
+        self._place.emit(events.LastAnswerAsked, "THOUGHT", model=self._model.name, reason=str(error))
+        reply: ModelReply | None = None
+        with anyio.move_on_after(self._time_s()):
+            try:
+                reply = await self._place.run.calls.complete(
+                    self._model,
+                    request,
+                    account=self._account,
+                    max_output_tokens=self._output_tokens,
+                    notice=self._place.noticed("THOUGHT", self._model.name),
+                    reuse=False,
+                )
+            except RLMError:
+                return None  # what ended the run is what its caller should hear of
+        if reply is None:
+            return None
+        completion, cost = reply.completion, reply.cost_usd
+        self._place.emit(events.ModelReplied, "THOUGHT", turn=number, completion=completion, cost_usd=cost)
+        return Turn(number, completion.text, cost_usd=cost)
+
+    def _time_s(self) -> float | None:
+        end_s = self._budget.end_s
+        return None if math.isinf(end_s) else max(end_s - time.monotonic(), 0.0)
+
+    def _request(self, messages: Sequence[Message], error: RLMError) -> tuple[Message, ...] | None:
+        """Writes the request: of the conversation what there is room for; None where there is none."""
+        prompt = _LAST.format(reason=str(error))
+        beside = worst_input_tokens([Message("user", prompt)])
+        first = worst_input_tokens(messages[:2])
+        whole = worst_input_tokens(messages)
+        rooms = ((whole, self._output_tokens), (whole, _ROOMS[0][1]), *((first + more, out) for more, out in _ROOMS))
+        for room, output in (*rooms, (whole, MIN_OUTPUT_TOKENS)):
+            if self._fits(min(room, whole) + beside, output):
+                return _with_prompt(fit(messages, min(room, whole), _bytes), prompt)
+        return None
+
+    def _fits(self, input_tokens: int, output_tokens: int) -> bool:
+        output_tokens = min(output_tokens, self._output_tokens)
+        return self._budget.fits(self._model, input_tokens, output_tokens, account=self._account)
+
+
+def _with_prompt(messages: Sequence[Message], prompt: str) -> tuple[Message, ...]:
+    """Appends a prompt: to the last message where that is a user's, because some models take turns strictly."""
+    if messages[-1].role == "user":
+        return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{prompt}"))
+    return (*messages, Message("user", prompt))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _is_near(left: Left, coming: Decimal | float) -> bool:
+    if left.name == "turns" and left.left <= 1:
+        return True
+    return left.limit > 0 and float(left.left) - float(coming) <= NEAR_LEFT_SHARE * float(left.limit)
+
+
+def _in_words(left: Left) -> str:
+    shape = _UNITS.get(left.name, "{left:,} of {limit:,} " + left.name.replace("subcalls", "sub-calls"))
+    return shape.format(left=left.left, limit=left.limit)

@@ -1,0 +1,87 @@
+"""What a session's model is told at the start. Versioned, because a trace is only readable with its prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from rlmbox.budget.limits import Limits
+from rlmbox.types import HostFunction
+
+PROMPT_VERSION = "1"
+
+_SYSTEM = """\
+You answer a question about a text that may be far larger than you can read. You do not see the text. It is the
+variable `context` of a Python REPL, and you work on it by writing code.
+
+How it works
+- Write Python in a fenced block that begins with ```repl. It runs, and you are sent what it printed. Variables
+  stay from block to block. Several blocks in one reply run in order; after an exception the rest do not run.
+- Output is cut at {observation_chars:,} characters, so print counts, matches and short slices, never the whole text.
+- Look first: `ctx.metadata()`, `peek()`, `ctx.search(...)`. Then cut the text to what matters, and give passages that
+  need reading to `llm_query`; use `llm_query_batched` for many at once. Their answers come back as strings.
+- An exception is shown to you and nothing is lost: mend the code and go on.
+
+In the REPL without import
+- `context` (also `P`): {context_kind}. `query`: the question. Modules: re, json, math, base64, binascii, zlib.
+{functions}
+- `SHOW_VARS() -> dict`: your variables and what they hold.
+- `FINAL(answer, sources=None)`, `FINAL_VAR("name")`, `SUBMIT(answer)`: end with an answer, from code. `sources` is a
+  list of matches of `ctx.search` or `ctx.find`, or of (start, end) positions, on which the answer rests.
+- `answer`: a dictionary; the session ends when `answer["ready"]` is true, with `answer["content"]`.
+
+To finish, when you are sure
+- call `FINAL(...)` in code, or write, outside code and at the start of a line, `FINAL(your answer)` or
+  `FINAL_VAR(name)`, which answers with the value of a variable. Code in the same reply runs first.
+
+Limits: {limits}.
+{notes}"""
+
+
+def system_prompt(
+    functions: Sequence[HostFunction],
+    *,
+    notes: Sequence[str] = (),
+    inline: bool = True,
+    limits: Limits | None = None,
+    max_turns: int | None = None,
+    depth: int = 0,
+) -> str:
+    """Writes the system message.
+
+    Args:
+        functions: What is in the REPL, in the order to show.
+        notes: What the model should know of the sandbox.
+        inline: Whether `context` is a real `str`.
+        limits: What the run may use; None for the usual.
+        max_turns: Turns until the session ends; None for the run's.
+        depth: The session's depth, 0 for the root.
+    """
+    limits = limits or Limits()
+    cell = limits.cell
+    kind = "the text, a str" if inline else "the text, too long to be a real str (see the notes below)"
+    in_words = (
+        f"{max_turns or limits.max_turns} turns, {cell.cell_timeout_s:g} s and {cell.memory_bytes // 2**20} MiB for "
+        f"each block; this session is at depth {depth} of {limits.max_depth}; `budget()` says what is left"
+    )
+    return _SYSTEM.format(
+        observation_chars=limits.observation_chars,
+        context_kind=kind,
+        functions="\n".join(f"- `{function.signature}`: {function.summary}" for function in functions),
+        limits=in_words,
+        notes="".join(f"- {note}\n" for note in notes) and "About this REPL\n" + "".join(f"- {n}\n" for n in notes),
+    ).rstrip()
+
+
+def question_prompt(question: str, metadata: Mapping[str, object], *, left: str = "") -> str:
+    """Writes the first user message: the question, what the text is, never the text, and what there is to spend.
+
+    Args:
+        question: What is asked.
+        metadata: Kind, length, documents and a short preview of the context.
+        left: What is left of the limits, in words.
+    """
+    facts = json.dumps(metadata, ensure_ascii=False, indent=1, default=str)
+    spend = f"\n\nLeft to spend: {left}." if left else ""
+    begin = "Begin with code that looks at the text."
+    return f"Question:\n{question}\n\nAbout the text in `context`:\n{facts}{spend}\n\n{begin}"

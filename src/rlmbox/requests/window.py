@@ -1,0 +1,77 @@
+"""Making a conversation fit a model's window, head first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from rlmbox.budget.tokens import TOKENS_PER_MESSAGE
+from rlmbox.types import Message
+
+WARNING = "[SYSTEM WARNING: Input truncated due to context limits]"
+"""What a model is told where something was cut."""
+
+_SMALLEST_TOKENS = 16
+_NARROWEST_TOKENS = 500  # a window below it is a misunderstanding
+_NAMED_LIMIT = re.compile(
+    r"(?:maximum context length (?:is|of)|maximum number of tokens allowed|tokens >|context (?:size|window)( is| of)?)"
+    r"\s*\(?(?P<tokens>[\d,]{3,12})"
+)
+
+
+def named_window_tokens(message: str) -> int | None:
+    """Reads how large the window is out of a provider's refusal; None where it does not say.
+
+    Args:
+        message: What the provider said.
+    """
+    found = _NAMED_LIMIT.search(message)
+    tokens = int(found["tokens"].replace(",", "")) if found else 0
+    return tokens if tokens >= _NARROWEST_TOKENS else None
+
+
+def fit(messages: Sequence[Message], room_tokens: int, count: Callable[[str], int]) -> tuple[Message, ...]:
+    """Cuts a conversation so that it has at most `room_tokens`, by `count`.
+
+    A single prompt keeps its head. Of a longer conversation the system message and the first message after it stay,
+    and as many of the newest as there is room for; where messages are left out, or the end of one, stands `WARNING`.
+
+    Args:
+        messages: The conversation.
+        room_tokens: Most tokens.
+        count: Gives the tokens of a text.
+    """
+    sizes = [count(message.content) + TOKENS_PER_MESSAGE for message in messages]
+    if sum(sizes) <= room_tokens:
+        return tuple(messages)
+    warning = count(WARNING)
+    head = 2 if messages[0].role == "system" and len(messages) > 1 else 1
+    if len(messages) == head:
+        room = room_tokens - sum(sizes[: head - 1]) - warning - TOKENS_PER_MESSAGE
+        return (*messages[: head - 1], _cut(messages[-1], room, count))
+    # A quarter is for the newest message, so that a long head leaves something to answer.
+    newest = _cut_if_longer(messages[-1], max(room_tokens // 4, room_tokens - sum(sizes[:head]) - warning), count)
+    room = room_tokens - warning - count(newest.content) - TOKENS_PER_MESSAGE
+    first = _cut_if_longer(messages[head - 1], room - sum(sizes[: head - 1]) - TOKENS_PER_MESSAGE, count)
+    room -= sum(sizes[: head - 1]) + count(first.content) + TOKENS_PER_MESSAGE
+    kept: list[Message] = [newest]
+    for index in range(len(messages) - 2, head - 1, -1):
+        room -= sizes[index]
+        if room < 0:
+            break
+        kept.insert(0, messages[index])
+    if len(kept) < len(messages) - head and WARNING not in first.content:
+        first = Message(first.role, f"{first.content}\n\n{WARNING}")
+    return (*messages[: head - 1], first, *kept)
+
+
+def _cut_if_longer(message: Message, room_tokens: int, count: Callable[[str], int]) -> Message:
+    return message if count(message.content) <= room_tokens else _cut(message, room_tokens, count)
+
+
+def _cut(message: Message, room_tokens: int, count: Callable[[str], int]) -> Message:
+    """Keeps the head of a message, a few tokens at least."""
+    text, room = message.content, max(room_tokens, _SMALLEST_TOKENS)
+    while text and (tokens := count(text)) > room:
+        text = text[: min(len(text) - 1, int(len(text) * room / tokens * 0.98))]
+    return Message(message.role, f"{text}\n\n{WARNING}")
