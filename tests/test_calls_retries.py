@@ -1,5 +1,7 @@
 """What is asked of a model again, after how long, and when a provider is left alone."""
 
+from decimal import Decimal
+
 import anyio
 import pytest
 
@@ -16,7 +18,7 @@ async def test_a_passing_fault_is_tried_again_and_costs_nothing(status: int | No
     fault = ModelError("away", retryable=True, status=status)
     asking = Asking(fault, fault, used("at last", 5, 10))
     reply = await asking.ask()
-    assert (reply.completion.text, reply.attempts, reply.cost_usd) == ("at last", 3, 15)
+    assert (reply.completion.text, reply.attempts, reply.cost_usd) == ("at last", 3, Decimal(15))
     assert asking.budget.cost.uncertain_usd == 0
     assert [(notice.attempt, notice.reason) for notice in asking.notices if isinstance(notice, Retried)] == [
         (2, "away"),

@@ -141,7 +141,7 @@ async def test_a_provider_that_fails_at_the_end_leaves_the_limits_own_error() ->
 
 async def test_a_provider_that_hangs_at_the_end_does_not_hold_the_run_up() -> None:
     class Hanging(Busy):
-        async def complete(self, messages, *, max_output_tokens, timeout_s=None):  # type: ignore[no-untyped-def]
+        async def complete(self, messages, *, max_output_tokens, timeout_s=None):
             if asked_for_the_best(messages):
                 await anyio.sleep_forever()
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)

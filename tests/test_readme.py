@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> ProviderServer:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProviderServer]:
     """Every provider, on loopback."""
     with ProviderServer(SCRIPT * 20) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
@@ -52,7 +53,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> ProviderServer:
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-x")
         monkeypatch.setenv("NO_COLOR", "1")
         # A price that a server of our own does not have, for the examples with a cost limit.
-        yield server  # type: ignore[misc]
+        yield server
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -370,7 +370,7 @@ def test_the_child_sees_no_secret_of_the_environment(tmp_path: Path, monkeypatch
 
     def start(*args: object, **kwargs: object) -> subprocess.Popen[bytes]:
         seen.append(dict(kwargs["env"]))  # type: ignore[call-overload]
-        return real(*args, **kwargs)  # type: ignore[call-overload]
+        return real(*args, **kwargs)  # type: ignore[call-overload, no-any-return]
 
     monkeypatch.setenv("TOKEN", "secret")
     monkeypatch.setattr(subprocess, "Popen", start)

@@ -36,7 +36,7 @@ if "runsc" in runtimes():  # which is taken then; the other wall has to hold too
 
 
 def _cases() -> list[object]:
-    cases = []
+    cases: list[object] = []
     for backend in BACKENDS:
         for name in CHECKS:
             reason = GAPS.get(backend, {}).get(name)

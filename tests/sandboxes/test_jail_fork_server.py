@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from rlmbox.sandboxes.jail import _host
-from sandboxes.jail_here import SOURCE, children_of, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
+from sandboxes.jail_here import SOURCE, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
+from sandboxes.repl import children_of
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -80,7 +81,7 @@ async def test_jails_that_died_while_they_waited_are_passed_over() -> None:
 
 
 async def test_many_sessions_that_start_at_once_each_get_a_jail_of_their_own() -> None:
-    found: list[object] = []
+    found: list[tuple[int, int]] = []
 
     async def one(number: int) -> None:
         async with jail() as sandbox:
@@ -228,6 +229,7 @@ anyio.run(main)
 
 async def test_nothing_outlives_a_host_that_is_killed() -> None:
     host = subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE)  # noqa: ASYNC220
+    assert host.stdout
     try:
         pid = json.loads(host.stdout.readline())
         fork_server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
