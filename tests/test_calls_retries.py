@@ -114,7 +114,7 @@ async def test_a_provider_gets_a_fifth_of_its_requests_again_and_a_few_besides()
 async def test_a_wait_that_is_longer_than_there_is_time_is_not_begun() -> None:
     slow = RetryPolicy(base_delay_s=0, max_retry_after_s=3600)
     asking = Asking(busy(503, retry_after_s=3600.0), retries=slow)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         assert "HTTP 503" in str(await asking.fail(timeout_s=10))
 
 
@@ -128,7 +128,7 @@ async def test_a_hanging_attempt_is_given_up_charged_and_made_again() -> None:
 
 async def test_a_timeout_covers_all_attempts_also_of_a_model_that_does_not_keep_it() -> None:
     asking = Asking(model=Stubborn([3600.0]))
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         error = await asking.fail(timeout_s=0.05)
     assert "no reply within" in str(error)
     assert asking.budget.cost.uncertain_usd == asking.worst

@@ -136,7 +136,7 @@ anyio.run(main)
 
 
 def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may() -> None:
-    done = subprocess.run([sys.executable, "-c", _FULL], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([sys.executable, "-c", _FULL], capture_output=True, text=True)
     said, value_given, left = done.stdout.splitlines()
     assert "Too many open files" in said, done
     assert (value_given, left) == ("42", "0"), done
@@ -181,7 +181,6 @@ def test_jails_that_a_full_host_could_not_take_are_built_anew() -> None:
         [sys.executable, "-c", _REFUSED_BY_THE_HOST],
         capture_output=True,
         text=True,
-        timeout=50,
         env={"PYTHONPATH": path},
     )
     ready, later = (int(word) for word in done.stdout.split())
@@ -200,7 +199,7 @@ print(_host.ForkServer(lambda: plan).admit(None).pid > 0)
 
 def test_the_channel_to_the_fork_server_may_have_any_number() -> None:
     # 9 is where the fork server keeps /proc.
-    done = subprocess.run([sys.executable, "-c", _CHANNEL_NINE], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", _CHANNEL_NINE], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
 
 
