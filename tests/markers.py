@@ -5,8 +5,9 @@ test's id from `tests/` on, such as `cli/test_exec.py::test_name[parameter]`; `*
 opening bracket. `test_contributing.py` fails for a pattern whose file or test is gone.
 """
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
 from types import MappingProxyType
 
 MARKERS: Mapping[str, str] = MappingProxyType(
@@ -84,15 +85,23 @@ backends bear each other. The longest groups come first, so that the processes e
 """
 
 
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or "(?!)")
+
+
+_MARKED = {name: _any_of(patterns) for name, patterns in PLACES.items()}
+_GROUPED = [_any_of([pattern]) for _, pattern in ONE_AFTER_ANOTHER]
+
+
 def markers_of(place: str) -> list[str]:
     """List the markers of a test.
 
     Args:
         place: The test's id from `tests/` on.
     """
-    return [name for name, patterns in PLACES.items() if any(fnmatchcase(place, pattern) for pattern in patterns)]
+    return [name for name, pattern in _MARKED.items() if pattern.match(place)]
 
 
 def group_of(place: str) -> int | None:
     """Return the index in `ONE_AFTER_ANOTHER` of a test's group, or None where it has none."""
-    return next((n for n, (_, pattern) in enumerate(ONE_AFTER_ANOTHER) if fnmatchcase(place, pattern)), None)
+    return next((n for n, pattern in enumerate(_GROUPED) if pattern.match(place)), None)

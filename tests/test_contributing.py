@@ -11,8 +11,9 @@ from markers import MARKERS, ONE_AFTER_ANOTHER, PLACES
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-MAKEFILE = (ROOT / "Makefile").read_text("utf-8") if (ROOT / "Makefile").exists() else ""
+PAGE, MAKEFILE = (
+    path.read_text("utf-8") if path.exists() else "" for path in (ROOT / "CONTRIBUTING.md", ROOT / "Makefile")
+)
 BUILT_IN = {"filterwarnings", "parametrize", "skip", "skipif", "timeout", "usefixtures", "xdist_group", "xfail"}
 
 pytestmark = pytest.mark.skipif(not MAKEFILE, reason="needs the source tree")
