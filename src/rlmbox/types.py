@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 from rlmbox.usage import Cost as Cost
 from rlmbox.usage import Report as Report
 from rlmbox.usage import Spend as Spend
+from rlmbox.usage import SpendShare as SpendShare
 from rlmbox.usage import SpendShare as SpendShare
 from rlmbox.usage import Usage as Usage
 
@@ -59,13 +60,16 @@ class Cell:
 
     Attributes:
         code: The source.
-        turn: The turn it belongs to, from 1; 0 for cells that no model wrote.
+        turn: The turn it belongs to, from 1; 0 for cells outside of any turn.
         index: Its place among the cells of its turn, from 0.
+        by: Who wrote it: `model`, `person` where somebody replaced the model's code, or `engine` for what rlmbox itself
+            runs, such as reading a variable.
     """
 
     code: str
     turn: int = 0
     index: int = 0
+    by: Literal["model", "person", "engine"] = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +286,7 @@ class Answer:
         text: The answer in words.
         value: The answer as a JSON value, where the model gave one; otherwise the same as `text`.
         sources: Where in the context it was found, checked against the context.
-        usage: Tokens of the whole tree of sessions.
-        cost: Money of the whole tree.
+        cost: Money of the whole tree of sessions, and the lines of its ledger, of which usage and report are views.
         turns: Turns of the root session.
         subcalls: Calls to other models in the whole tree.
         duration_s: Wall time.
@@ -292,14 +295,14 @@ class Answer:
         sandbox: The sandbox's name.
         complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
             asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
-        report: How the money and the tokens divide.
         trajectory: The turns themselves; after them the last call for a best answer, where there was one.
     """
+
+    DERIVED: ClassVar = ("usage", "report")
 
     text: str
     value: object = None
     sources: tuple[Source, ...] = ()
-    usage: Usage = field(default_factory=Usage)
     cost: Cost = field(default_factory=Cost)
     turns: int = 0
     subcalls: int = 0
@@ -308,10 +311,19 @@ class Answer:
     model: str = ""
     sandbox: str = ""
     complete: bool = True
-    report: Report = field(default_factory=Report)
     trajectory: tuple[Turn, ...] = field(default=(), repr=False)
 
     @property
     def cost_usd(self) -> Decimal:
         """Money of the whole tree, in US dollars."""
         return self.cost.total_usd
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the whole tree of sessions."""
+        return self.report.usage
+
+    @property
+    def report(self) -> Report:
+        """How the money and the tokens divide."""
+        return Report(self.cost.lines)
