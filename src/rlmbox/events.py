@@ -392,12 +392,10 @@ class SessionFailed(Event):
 
 
 Hook = Callable[[Event], None]
-"""A reader of the stream. It is called on the session's event loop, after the event was recorded, and must be quick. It
-may read the event and nothing else: it cannot change or hold back what is recorded, and an exception of its own is logged
-and costs the run nothing."""
+"""A reader of the stream. It is called on the session's event loop, after the event was recorded, and must be quick.
+It cannot change or hold back what is recorded, and an exception of its own is logged and costs the run nothing."""
 
 
-@cache
 def kind_of(event: type[Event]) -> str:
     """Return the name of a class of events in traces, such as `cell_executed`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event.__name__).lower()
@@ -447,7 +445,7 @@ def from_json(data: Mapping[str, object]) -> Event:
     if kind not in _kinds():
         raise StoreError(f"there is no event of the kind {kind!r}; the record is damaged or of another program")
     try:
-        event: Event = _reader(_kinds()[str(kind)]).validate_python(data)
+        event: Event = _reader(str(kind)).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -462,7 +460,7 @@ def _kinds() -> Mapping[str, type[Event]]:
 
 
 @cache
-def _reader(event: type[Event]) -> Any:
+def _reader(kind: str) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(event)
+    return TypeAdapter(_kinds()[kind])

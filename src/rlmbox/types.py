@@ -18,7 +18,6 @@ from rlmbox.usage import Cost as Cost
 from rlmbox.usage import Report as Report
 from rlmbox.usage import Spend as Spend
 from rlmbox.usage import SpendShare as SpendShare
-from rlmbox.usage import SpendShare as SpendShare
 from rlmbox.usage import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]

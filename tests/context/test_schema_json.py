@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context.schemas import schema
-from rlmbox.context.schema.json_shape import JsonShape, NotJson
 from rlmbox.context.schema import json_shape as schema_json
+from rlmbox.context.schema.json_shape import JsonShape, NotJson
 
 
 def test_json_has_its_keys_and_types():
