@@ -154,12 +154,14 @@ class HostFunction:
         summary: One line for the model.
         pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
             may call it again. The answers of others are recorded.
+        is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
     """
 
     name: str
     call: Callable[..., object]
     summary: str
     pure: bool = False
+    is_answer: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -194,6 +196,7 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
     Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
     found of a method is kept for as long as its class has it.
     """
+    call = inspect.unwrap(call)
     shared = getattr(call, "__func__", None)
     if shared in _of_methods:
         return _of_methods[shared]
@@ -247,6 +250,7 @@ class Turn:
         executions: One for each cell that ran.
         observation: What was told to the model; None on the last turn.
         cost_usd: Cost of the turn, sub-calls included.
+        is_last_word: True for the reply to the request for a best answer at a limit; it is not counted as a turn.
     """
 
     number: int
@@ -255,6 +259,7 @@ class Turn:
     executions: tuple[Execution, ...] = ()
     observation: Observation | None = None
     cost_usd: Decimal = Decimal(0)
+    is_last_word: bool = False
 
     @property
     def failed(self) -> bool:

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes import self_check as module
-from rlmbox.sandboxes.auto import ORDER, AutoSandbox, auto_sandbox
+from rlmbox.sandboxes.auto import AutoSandbox, auto_sandbox
 from rlmbox.sandboxes.base import Host, Sandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.registry import auto_order, sandbox_from
 from rlmbox.sandboxes.self_check import CheckResult, SelfCheck, self_check
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.jail_here import why_no_jail
@@ -177,7 +177,7 @@ async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
         await auto_sandbox(names)
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names, makers={"local": lambda: LocalSandbox(unsafe_no_isolation=True)})
-    assert "local" not in ORDER
+    assert "local" not in auto_order()
 
 
 async def test_an_unknown_name_is_an_error() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import statistics
 import time
@@ -17,53 +16,17 @@ from rich.text import Text
 from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
 from rlmbox.cli.tree import printable
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.registry import BACKENDS, Backend
 from rlmbox.sync import run_blocking
 from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, Probe, probe, run_attacks
 from rlmbox.types import Cell, CellLimits, HostFunction
 
 _STARTS, _CELLS, _CALLS = 7, 100, 200
 _LIMITS = CellLimits(cell_timeout_s=10.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sandbox that rlmbox knows.
-
-    Attributes:
-        name: Its name.
-        isolation: What keeps code in, in words.
-        safe: Whether it isolates at all.
-        needs: What it takes, for where it is missing.
-    """
-
-    name: str
-    isolation: str
-    safe: bool = True
-    needs: str = ""
-
-
-KINDS: tuple[Kind, ...] = (
-    Kind(
-        "jail",
-        "CPython behind the Linux kernel's walls: namespaces, system call filter, no network, no files of yours",
-        needs="needs Linux with user namespaces",
-    ),
-    Kind(
-        "monty",
-        "an interpreter of its own, in a process of its own: files, network and processes do not exist in its language",
-        needs="needs pydantic-monty: pip install pydantic-monty",
-    ),
-    Kind("docker", "CPython in a locked-down container", needs="needs a container engine"),
-    Kind("wasm", "CPython compiled to WebAssembly, without host access"),
-    Kind("subset", "a deterministic interpreter for a part of Python that can only compute"),
-    Kind("local", "none: code may do all that you may", safe=False),
-)
-"""The sandboxes, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +101,7 @@ def diagnose(
     Raises:
         ConfigError: There is no such sandbox.
     """
-    known = {kind.name: kind for kind in KINDS}
+    known = {kind.name: kind for kind in BACKENDS}
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"there is no sandbox {unknown[0]!r}; there are {', '.join(known)}")
     # The canaries come first, so that every process that a sandbox starts could inherit them.
@@ -155,16 +118,16 @@ def exit_code(found: Sequence[Diagnosis]) -> int:
     return 1 if any(each.attacks and not each.attacks.ok for each in found) else 0
 
 
-async def _examined(kind: Kind, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
+async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
     """Tries and measures a sandbox; what goes wrong with it is what is found of it."""
-    unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.safe, isolation=kind.isolation)
+    unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)
         speed = await _speed(make)
         missing = await _missing(make)
-        limits = [await probe(name, make, watch) for name in PROBES] if kind.safe else []
+        limits = [await probe(name, make, watch) for name in PROBES] if kind.is_isolated else []
         attacks = None
-        if attack and kind.safe:
+        if attack and kind.is_isolated:
             attacks = await run_attacks(
                 make, only=only, known_gaps=_gaps(kind.name, only), watch=watch, proven={p.name: p for p in limits}
             )
@@ -178,7 +141,7 @@ async def _examined(kind: Kind, watch: HostWatch, *, attack: bool, only: Collect
     return Diagnosis(
         kind.name,
         available=True,
-        safe=kind.safe,
+        safe=kind.is_isolated,
         isolation=kind.isolation,
         speed=speed,
         missing=missing,
@@ -193,23 +156,15 @@ def _gaps(name: str, only: Collection[str] | None) -> Mapping[str, str]:
     return gaps if only is None else {attack: why for attack, why in gaps.items() if attack in only}
 
 
-def _maker(kind: Kind) -> Callable[[], Sandbox]:
-    """Gives what makes a sandbox of a kind.
+def _maker(kind: Backend) -> Callable[[], Sandbox]:
+    """Return the factory of a backend's sandboxes.
 
     Raises:
-        SandboxUnavailable: It cannot be had; the message says what would help.
-        ConfigError: The name cannot be chosen.
+        SandboxUnavailable: It is not installed; the message says what would help.
     """
-    if importlib.util.find_spec(f"rlmbox.sandboxes.{kind.name}") is None:
-        raise SandboxUnavailable(f"this version of rlmbox has no {kind.name}; use a later one")
-    if kind.name == "local":
-        from rlmbox.sandboxes.local import LocalSandbox
-
-        return partial(LocalSandbox, unsafe_no_isolation=True)
-    try:
-        return sandbox_from(kind.name)
-    except ImportError as error:
-        raise SandboxUnavailable(f"{kind.needs} ({error})") from error
+    if not kind.is_installed:
+        raise SandboxUnavailable(kind.remedy)
+    return kind.load() if kind.is_isolated else partial(kind.load(), unsafe_no_isolation=True)
 
 
 async def _speed(make: Callable[[], Sandbox]) -> Speed:

@@ -17,12 +17,12 @@ from typing import Any, cast
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.tree import printable
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import to_json
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Cell, CellLimits, Execution
 

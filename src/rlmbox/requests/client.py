@@ -22,7 +22,7 @@ from rlmbox.types import Completion, Message, Usage
 MOST_PARTS = 3
 """Parts that a whole reply is asked for in at most."""
 
-CUT = "[SYSTEM WARNING: ModelReply cut at its longest]"
+CUT = "[SYSTEM WARNING: Reply cut at its longest]"
 """What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
 
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."

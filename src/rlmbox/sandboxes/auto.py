@@ -9,11 +9,9 @@ from types import MappingProxyType
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes.base import Host, Sandbox
+from rlmbox.sandboxes.registry import auto_order, backend
 from rlmbox.sandboxes.self_check import self_check
 from rlmbox.types import Cell, CellLimits, Execution
-
-ORDER = ("jail", "monty")
-"""What `auto` tries, the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,13 @@ class Choice:
 
 
 async def auto_sandbox(
-    names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+    names: Sequence[str] | None = None, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
 ) -> tuple[Callable[[], Sandbox], Choice]:
     """Chooses a sandbox by its self-check, of which the results are kept for the life of this process.
 
     Args:
-        names: What to try, the strongest first.
-        makers: What makes the sandboxes, by name; None knows `jail`, `monty`, `docker` and `wasm`.
+        names: What to try, the strongest first; None for what the registry names.
+        makers: The factories by name; None takes those of the registry.
 
     Returns:
         What makes sandboxes of the chosen kind, and the choice.
@@ -52,7 +50,7 @@ async def auto_sandbox(
         SandboxUnavailable: None of them holds here; the message has the reason for each.
     """
     rejected: dict[str, str] = {}
-    for name in names:
+    for name in auto_order() if names is None else names:
         try:
             maker = _maker(name, makers)
             checked = await self_check(maker)
@@ -69,46 +67,31 @@ async def auto_sandbox(
 
 
 def _maker(name: str, makers: Mapping[str, Callable[[], Sandbox]] | None) -> Callable[[], Sandbox]:
-    if name == "local":
-        raise ConfigError("auto never chooses local, which isolates nothing")
     if makers is not None:
         if name not in makers:
             raise ConfigError(f"there is no sandbox {name!r} to choose")
         return makers[name]
-    if name == "jail":
-        from rlmbox.sandboxes.jail import JailSandbox
-
-        return JailSandbox
-    if name == "monty":
-        from rlmbox.sandboxes.monty import MontySandbox
-
-        return MontySandbox
-    if name == "docker":
-        from rlmbox.sandboxes.docker import DockerSandbox
-
-        return DockerSandbox
-    if name == "wasm":
-        from rlmbox.sandboxes.wasm import WasmSandbox
-
-        return WasmSandbox
-    raise ConfigError(f"there is no sandbox {name!r} to choose; there are jail, monty, docker and wasm")
+    found = backend(name)
+    if not found.is_isolated:
+        raise ConfigError(f"auto never chooses {name}, which isolates nothing")
+    return found.load()
 
 
 class AutoSandbox:
     """Is the strongest sandbox that holds on this machine; which one is decided when it starts.
 
     Args:
-        names: What to try, the strongest first.
-        makers: What makes the sandboxes, by name; None knows those of rlmbox.
+        names: What to try, the strongest first; None for what the registry names.
+        makers: The factories by name; None takes those of the registry.
 
     Attributes:
         choice: What was chosen and why; None before the start.
     """
 
     def __init__(
-        self, names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+        self, names: Sequence[str] | None = None, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
     ) -> None:
-        self._names = tuple(names)
+        self._names = None if names is None else tuple(names)
         self._makers = makers
         self._sandbox: Sandbox | None = None
         self._closed = False

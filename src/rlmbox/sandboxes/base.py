@@ -11,6 +11,12 @@ from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 Host = Mapping[str, HostFunction]
 """The fixed table of host functions that code may call, by name."""
 
+MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
+"""Modules that code has without importing them."""
+
+INJECTED = frozenset({"context", "P", "query", "answer", "data", "SHOW_VARS", *MODULES})
+"""Names in the REPL that every sandbox provides, besides the host's functions."""
+
 
 class Sandbox(Protocol):
     """A place where cells of one session run; variables live from cell to cell.
