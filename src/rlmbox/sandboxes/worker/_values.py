@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 MAX_NODES = 2_000_000
+DENSE_NODES, DENSE_BYTES = 200_000, 10  # so many parts are free; beyond, each has to come with so many bytes
 MAX_LEVELS = 200
+LARGE_CHARS = 1 << 20
 REPR_CHARS = 1_000
 CYCLE = "<cycle>"
 TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
@@ -60,6 +62,7 @@ _AS_TEXT = {
 }
 _AS_ISO = {"datetime.date", "datetime.time"}
 _VIEWS = {f"builtins.dict_{name}" for name in ("keys", "values", "items")}
+_HANDLES = {"_context_text.LargeText", "rlmbox.sandboxes.worker._context_text.LargeText"}
 _SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
 
 
@@ -76,22 +79,30 @@ def to_json(value: object, *, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_N
         max_nodes: Most values and keys in the result.
 
     Raises:
-        ValueTooLarge: The form has more than that. Nothing else is raised but what is no `Exception`, and MemoryError.
+        ValueTooLarge: The form has more than that.
+        TypeError: It is or holds what stands for a context too long to be a `str`; the message says what to take.
+        MemoryError: There is not enough for the form.
     """
-    return _Writer(max_bytes, max_nodes).form(value, 0)
+    return Writer(max_bytes, max_nodes).write(value)
 
 
-class _Writer:
-    """Converts one value.
+class Writer:
+    """Converts values that leave together, such as the arguments of one call.
 
     Args:
-        max_bytes: As for `to_json`.
-        max_nodes: As for `to_json`.
+        max_bytes: As for `to_json`, of all of them.
+        max_nodes: As for `to_json`, of all of them.
+        mark: With this, a long text is kept in `aside`, and this with its number stands in its place.
+
+    Attributes:
+        aside: The long texts.
     """
 
-    def __init__(self, max_bytes: int, max_nodes: int) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES, mark: str = "") -> None:
         self._max_bytes, self._max_nodes = max_bytes, max_nodes
         self._bytes, self._nodes = max_bytes, max_nodes
+        self._mark = mark
+        self.aside: list[str] = []
         self._open: set[int] = set()
         self._kinds: dict[type, Callable[[Any, int], Any]] = {
             type(None): self._itself,
@@ -104,7 +115,15 @@ class _Writer:
             dict: self._dict,
         }
 
-    def form(self, value: Any, level: int) -> Any:
+    def write(self, value: object) -> Any:
+        """Return the form of a value; see `to_json`."""
+        form = self._form(value, 0)
+        nodes = self._max_nodes - self._nodes
+        if nodes > DENSE_NODES + (self._max_bytes - self._bytes + nodes) // DENSE_BYTES:
+            raise ValueTooLarge(f"the value has {nodes:,} parts, more than can leave a cell: send fewer, or a text")
+        return form
+
+    def _form(self, value: Any, level: int) -> Any:
         """Return the form of a value that lies in `level` containers."""
         kind = type(value)
         write = self._kinds.get(kind)
@@ -147,6 +166,8 @@ class _Writer:
             return lambda value, level: self._text_by(lambda: str(value), value)
         if names & {"numpy.generic", "numpy.ndarray"}:
             return self._array
+        if names & _HANDLES:
+            return lambda value, level: value.refuse_to_leave()
         return lambda value, level: self._text(_shown(value))
 
     # Texts and numbers
@@ -155,7 +176,11 @@ class _Writer:
         return value
 
     def _str(self, value: str, level: int) -> str:
-        return self._text(value if type(value) is str else str.__str__(value))
+        text = self._text(value if type(value) is str else str.__str__(value))
+        if not self._mark or len(text) < LARGE_CHARS:
+            return text
+        self.aside.append(text)
+        return f"{self._mark}{len(self.aside) - 1}"
 
     def _text(self, text: str) -> str:
         self._spend(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
@@ -206,7 +231,7 @@ class _Writer:
             return instead
         forms = []
         for item in _items_of(value):
-            forms.append(self.form(item, level + 1))  # noqa: PERF401 - a comprehension has a frame of its own in 3.11
+            forms.append(self._form(item, level + 1))  # noqa: PERF401 - a comprehension has a frame of its own in 3.11
         self._open.discard(id(value))
         return forms
 
@@ -218,7 +243,7 @@ class _Writer:
         ordered = _in_order(items)
         forms = []
         for item in items if ordered is None else ordered:
-            forms.append(self.form(item, level + 1))  # noqa: PERF401
+            forms.append(self._form(item, level + 1))  # noqa: PERF401
         self._open.discard(id(value))
         return forms if ordered is not None else sorted(forms, key=repr)
 
@@ -249,14 +274,14 @@ class _Writer:
         if len(set(names)) == len(names):
             result = {}
             for name, (_, item) in zip(names, pairs, strict=True):
-                result[name] = self.form(item, level + 1)
+                result[name] = self._form(item, level + 1)
         elif level + 1 >= MAX_LEVELS:
             result = [TOO_DEEP] * len(pairs)
         else:
             result = []
             for key, item in pairs:
                 self._nodes -= 1
-                result.append([self.form(key, level + 2), self.form(item, level + 2)])
+                result.append([self._form(key, level + 2), self._form(item, level + 2)])
         self._open.discard(id(value))
         return result
 
@@ -270,13 +295,13 @@ class _Writer:
             number = float.__float__(key)
             special = "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
             return self._text(repr(number) if number - number == 0 else special)
-        return _key_text(self.form(key, 0))
+        return _key_text(self._form(key, 0))
 
     def _enum(self, value: Any, level: int) -> Any:
         if id(value) in self._open:
             return CYCLE
         self._open.add(id(value))
-        form = self.form(getattr(value, "_value_", None), level)
+        form = self._form(getattr(value, "_value_", None), level)
         self._open.discard(id(value))
         return form
 
@@ -289,7 +314,7 @@ class _Writer:
             raise
         except Exception:  # noqa: BLE001 - some kinds of arrays refuse
             return self._text(_shown(value))
-        return self._text(_shown(value)) if type(plain) is type(value) else self.form(plain, level)
+        return self._text(_shown(value)) if type(plain) is type(value) else self._form(plain, level)
 
     def _enter(self, value: Any, level: int) -> str | None:
         """Note that a container is being written; return what stands for it where it is within itself or too deep."""
