@@ -31,7 +31,8 @@ async def test_an_awaited_llm_query_works_as_well() -> None:
 async def test_gathered_queries_run_at_once() -> None:
     sub = echo(delay_s=0.05)
     code = "import asyncio\nr = await asyncio.gather(llm_query('a'), llm_query('b'), llm_query('c'))\nFINAL(r)"
-    assert await value_of(code, sub) == ["A", "B", "C"]
+    root = ScriptedModel([repl(code)], name="root")
+    assert (await RLM(root, sub_model=sub, sandbox="monty").aask("q?", "some text")).value == ["A", "B", "C"]
     assert sub.max_concurrency == 3
 
 

@@ -48,7 +48,9 @@ class RLM:
         fallback_model: The model that is asked where another is not available; None for none.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
         api_key: The key for models given by name; None takes it from the provider's environment variable.
-        sandbox: The sandbox's name, or what makes one for each session.
+        sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
+            machine, that it holds.
+        packages: Installed packages that code may import, such as `pandas`, with what they need.
         limits: What a run may use.
         retries: When a request that failed is sent again; None for the usual.
         cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
@@ -73,7 +75,8 @@ class RLM:
         fallback_model: Model | str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
-        sandbox: str | Callable[[], Sandbox] = "monty",
+        sandbox: str | Callable[[], Sandbox] = "auto",
+        packages: Sequence[str] = (),
         limits: Limits | None = None,
         retries: RetryPolicy | None = None,
         cache: bool | str | Path = False,
@@ -104,24 +107,34 @@ class RLM:
         self.fallback_model = None if fallback_model is None else made(fallback_model)
         self._retries = retries
         self._cache = ReplyCache(None if cache is True else cache) if cache else None
-        self._new_sandbox = sandbox_from(sandbox) if isinstance(sandbox, str) else sandbox
+        if packages and not isinstance(sandbox, str):
+            raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
+        self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._hooks, self._store, self._seed = tuple(hooks), store, seed
         self._options = SessionOptions(strict=strict, auto_finalize_var=auto_finalize_var)
         self._budget(self.limits)
 
-    def ask(self, question: str, context: Openable, *, limits: Limits | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        context: Openable,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> Answer:
         """Ask a question of a text and wait for the answer.
 
         Args:
             question: What is asked.
-            context: The text.
+            context: The text. A `dict` or `list` is the variable `data` in the REPL, too.
+            inputs: Further variables in the REPL, by name: values that are JSON, strings included.
             limits: What this question may use, in place of the limits of the `RLM`.
 
         Raises:
             RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
             KeyboardInterrupt: Somebody interrupted it; `.partial` has what there was, where anything had begun.
         """
-        session = self.session(context, question=question, limits=limits)
+        session = self.session(context, question=question, inputs=inputs, limits=limits)
         try:
             return run_blocking(lambda: _answer(session))
         except KeyboardInterrupt as interrupt:
@@ -129,15 +142,23 @@ class RLM:
             interrupt.partial = getattr(error, "partial", None)  # type: ignore[attr-defined]
             raise
 
-    async def aask(self, question: str, context: Openable, *, limits: Limits | None = None) -> Answer:
+    async def aask(
+        self,
+        question: str,
+        context: Openable,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> Answer:
         """Ask a question of a text; see `ask`."""
-        return await _answer(self.session(context, question=question, limits=limits))
+        return await _answer(self.session(context, question=question, inputs=inputs, limits=limits))
 
     def session(
         self,
         context: Openable,
         *,
         question: str | None = None,
+        inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
         hooks: Iterable[Hook] = (),
     ) -> Session:
@@ -149,6 +170,7 @@ class RLM:
         Args:
             context: The text.
             question: The first question, for `session.step()` and `session.run()`.
+            inputs: Further variables in the REPL, by name; see `ask`.
             limits: What the session may use, in place of the limits of the `RLM`.
             hooks: Readers of this run's events, besides those of all runs.
 
@@ -169,9 +191,16 @@ class RLM:
             retries=self._retries,
             seed=self._seed,
         )
-        return Session(run, Context.of(context), question=question, options=self._options)
+        return Session(run, Context.of(context), question=question, inputs=dict(inputs or {}), options=self._options)
 
-    async def stream(self, question: str, context: Openable, *, limits: Limits | None = None) -> AsyncIterator[Event]:
+    async def stream(
+        self,
+        question: str,
+        context: Openable,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> AsyncIterator[Event]:
         """Ask a question of a text and yield the run's events as they happen.
 
         The last event of the root session is `SessionFinished` with the answer. Leaving the loop early cancels
@@ -180,6 +209,7 @@ class RLM:
         Args:
             question: What is asked.
             context: The text.
+            inputs: Further variables in the REPL, by name; see `ask`.
             limits: What this question may use, in place of the limits of the `RLM`.
 
         Raises:
@@ -189,7 +219,8 @@ class RLM:
 
         async def run() -> None:
             try:
-                await _answer(self.session(context, question=question, limits=limits, hooks=[queue.put_nowait]))
+                hooks = [queue.put_nowait]
+                await _answer(self.session(context, question=question, inputs=inputs, limits=limits, hooks=hooks))
             finally:
                 queue.put_nowait(None)
 

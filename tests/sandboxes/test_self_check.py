@@ -175,8 +175,9 @@ async def test_auto_takes_none_where_none_holds() -> None:
 async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names)
+    makers = {"local": lambda: LocalSandbox(unsafe_no_isolation=True), "monty": MontySandbox}
     with pytest.raises(ConfigError, match="never chooses local"):
-        await auto_sandbox(names, makers={"local": lambda: LocalSandbox(unsafe_no_isolation=True)})
+        await auto_sandbox(names, makers=makers)
     assert "local" not in auto_order()
 
 

