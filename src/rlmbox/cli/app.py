@@ -199,6 +199,7 @@ def doctor(
     attack: Annotated[
         bool, _option("Run the attack suite too, which takes a minute or two.", None, "--attack")
     ] = False,
+    fresh: Annotated[bool, _option("Check anew what auto has found to hold.", None, "--fresh")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -209,7 +210,7 @@ def doctor(
     """
     from rlmbox.cli.diagnosing import diagnose_and_print
 
-    raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, as_json=as_json, debug=debug))
+    raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, fresh=fresh, as_json=as_json, debug=debug))
 
 
 @app.command()

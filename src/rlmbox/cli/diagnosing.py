@@ -19,6 +19,7 @@ from rlmbox.cli.tree import printable
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
+from rlmbox.sandboxes.auto import Choice, auto_sandbox
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import BACKENDS, Backend
 from rlmbox.sync import run_blocking
@@ -75,28 +76,43 @@ class Diagnosis:
     attacks: AttackReport | None = field(default=None, repr=False)
 
 
-def diagnose_and_print(names: Sequence[str], *, attack: bool, as_json: bool, debug: bool) -> int:
-    """Runs `rlmbox doctor`; gives the exit code."""
+def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_json: bool, debug: bool) -> int:
+    """Run `rlmbox doctor`; return the exit code."""
+    console, work = Console(), Console(stderr=True)
     try:
-        found = diagnose(names, attack=attack)
+        with work.status("looking", spinner="dots") as status:
+            found = diagnose(names, attack=attack, progress=lambda name: status.update(f"looking at {name}"))
+            status.update("choosing")
+            choice = None if names else _auto(fresh=fresh)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=as_json, debug=debug)
     if as_json:
-        print(json.dumps([as_object(each) for each in found], ensure_ascii=False, indent=2))  # noqa: T201
+        auto = {"name": choice.name, "reason": str(choice)} if choice else None
+        body = {"auto": auto, "sandboxes": [as_object(each) for each in found]}
+        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        _print(found, Console())
+        _print(found, console)
+        if choice:
+            console.print(Text(printable(f"auto takes {choice.name}: {choice}"), style="dim"))
     return exit_code(found)
 
 
 def diagnose(
-    names: Sequence[str] = (), *, attack: bool = False, only: Collection[str] | None = None
+    names: Sequence[str] = (),
+    *,
+    attack: bool = False,
+    only: Collection[str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> list[Diagnosis]:
-    """Looks at sandboxes.
+    """Look at sandboxes.
+
+    What would have to be compiled first is only looked at where it is named, because that takes minutes.
 
     Args:
         names: Which; all where none is named.
         attack: Whether to run the attacks on those that isolate.
         only: Names of the attacks; None for all.
+        progress: Called with the name of each before it is looked at.
 
     Raises:
         ConfigError: There is no such sandbox.
@@ -106,9 +122,15 @@ def diagnose(
         raise ConfigError(f"there is no sandbox {unknown[0]!r}; there are {', '.join(known)}")
     # The canaries come first, so that every process that a sandbox starts could inherit them.
     with HostWatch() as watch:
-        return [
-            run_blocking(partial(_examined, known[name], watch, attack=attack, only=only)) for name in names or known
-        ]
+        found = []
+        for name in names or known:
+            progress(name)
+            if not names and known[name].is_installed and (why_not := known[name].why_not_ready()):
+                kind = known[name]
+                found.append(Diagnosis(name, available=False, safe=True, isolation=kind.isolation, remedy=why_not))
+            else:
+                found.append(run_blocking(partial(_examined, known[name], watch, attack=attack, only=only)))
+        return found
 
 
 def exit_code(found: Sequence[Diagnosis]) -> int:
@@ -251,6 +273,14 @@ def as_object(found: Diagnosis) -> dict[str, object]:
             "results": to_json(attacks.results),
         }
     return body
+
+
+def _auto(*, fresh: bool) -> Choice | None:
+    """Return what `auto` takes on this machine; None where nothing holds."""
+    try:
+        return run_blocking(partial(auto_sandbox, fresh=fresh))[1]
+    except SandboxUnavailable:
+        return None
 
 
 def _print(found: Sequence[Diagnosis], console: Console) -> None:
