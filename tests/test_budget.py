@@ -79,7 +79,7 @@ async def test_cost_is_told_apart_by_account_and_model() -> None:
     await ask(budget, Charging(10))
     await ask(budget, Charging(20), budget.root.below())
     cost = budget.cost
-    assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (40, 15, 25)
+    assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (Decimal(40), Decimal(15), Decimal(25))
     assert dict(cost.by_model) == {"charging": 40}
 
 

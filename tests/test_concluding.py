@@ -45,7 +45,7 @@ class Busy(ScriptedModel):
 
 
 async def ended_by(error: type[LimitExceeded], model: ScriptedModel, **limits: object) -> Answer:
-    with anyio.fail_after(30), pytest.raises(error) as raised:
+    with anyio.fail_after(60), pytest.raises(error) as raised:
         await RLM(model, sub_model=ScriptedModel(["ok"] * 500), limits=Limits(**limits)).aask("When?", TEXT)  # type: ignore[arg-type]
     assert raised.value.partial is not None
     return raised.value.partial
@@ -148,12 +148,12 @@ async def test_a_provider_that_fails_at_the_end_leaves_the_limits_own_error() ->
 
 async def test_a_provider_that_hangs_at_the_end_does_not_hold_the_run_up() -> None:
     class Hanging(Busy):
-        async def complete(self, messages, *, max_output_tokens, timeout_s=None):  # type: ignore[no-untyped-def]
+        async def complete(self, messages, *, max_output_tokens, timeout_s=None):
             if asked_for_the_best(messages):
                 await anyio.sleep_forever()
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         partial = await ended_by(TimeLimitExceeded, Hanging("while True: pass"), max_seconds=1)
     assert partial.text == ""
     assert partial.trajectory[0].reply == repl("while True: pass")
@@ -191,7 +191,7 @@ async def test_a_sub_call_that_costs_more_than_was_reserved_ends_the_run() -> No
     root = ScriptedModel(
         [repl("while True:\n    try:\n        llm_query('a')\n    except BaseException:\n        pass")]
     )
-    with anyio.fail_after(10), pytest.raises(BudgetExceeded) as raised:
+    with anyio.fail_after(60), pytest.raises(BudgetExceeded) as raised:
         await RLM(root, sub_model=greedy, limits=Limits(cost_limit_usd="1000")).aask("?", TEXT)
     assert len(greedy.requests) == 1
     assert raised.value.partial is not None

@@ -178,7 +178,7 @@ async def test_a_slow_sub_call_is_given_up_and_the_run_goes_on() -> None:
     class Deaf(ScriptedModel):
         """Waits longer than it is told."""
 
-        async def complete(self, messages, *, max_output_tokens, timeout_s=None):  # type: ignore[no-untyped-def]
+        async def complete(self, messages, *, max_output_tokens, timeout_s=None):
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=None)
 
     code = "try:\n    llm_query('a')\nexcept RuntimeError as error:\n    FINAL(str(error))"

@@ -16,11 +16,10 @@ from rlmbox.testing.attacks import AttackReport, AttackResult, Probe
 
 
 def rlmbox(*arguments: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "rlmbox", *arguments],
         capture_output=True,
-        timeout=50,
         env={**keep, "NO_COLOR": "1", "COLUMNS": "200"},
         check=False,
         text=True,

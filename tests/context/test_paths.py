@@ -9,6 +9,7 @@ import pytest
 
 from rlmbox.context import Context
 from rlmbox.context.load import converting, loaders, remote
+from rlmbox.context.storage.source import InFile
 from rlmbox.errors import ContextError
 
 
@@ -288,12 +289,12 @@ def test_what_is_elsewhere_is_fetched_and_read_like_a_file(tmp_path: Path, monke
 
 
 def test_a_directory_of_files_that_change_while_they_are_read_is_read_without_them(tree: Path, monkeypatch):
-    real = loaders.InFile.read
+    real = InFile.read
 
     def read(self, begin, end):
         if self.path.name == "two.py":
             os.truncate(self.path, 1)
         return real(self, begin, end)
 
-    monkeypatch.setattr(loaders.InFile, "read", read)
+    monkeypatch.setattr(InFile, "read", read)
     assert Context.from_path(tree).skipped["unreadable"] == 1

@@ -10,6 +10,7 @@ import pytest
 
 from rlmbox.context.load import remote
 from rlmbox.context.load.remote import fetch, is_remote, shown
+from rlmbox.context.storage.caching import cache_folder
 from rlmbox.errors import ContextError
 
 
@@ -94,7 +95,7 @@ def test_a_name_is_safe_and_its_ending_tells_the_kind(server: str, address: str,
     Place.pages[address] = (200, {"Content-Type": mime}, b"text")
     path = fetch(server + address)
     assert path.name == name
-    assert path.is_relative_to(remote.cache_folder("remote"))
+    assert path.is_relative_to(cache_folder("remote"))
 
 
 @pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
@@ -124,7 +125,7 @@ def test_a_file_that_is_too_long_is_refused_and_leaves_nothing(server: str, chun
     Place.pages["/long"] = (200, {"Transfer-Encoding": "chunked"}, chunks) if chunked else (200, {}, body)
     with pytest.raises(ContextError, match=r"/long: has more than 0 MiB; fetch a part"):
         fetch(f"{server}/long", max_bytes=1_000)
-    assert not [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+    assert not [path for path in cache_folder("remote").rglob("*") if path.is_file()]
 
 
 def test_a_fetch_that_takes_too_long_ends(server: str):
@@ -204,7 +205,7 @@ def test_the_cache_stays_within_its_bound(server: str, monkeypatch: pytest.Monke
         Place.pages[f"/{number}"] = (200, {"ETag": "x"}, b"x" * 12_000)
         path = fetch(f"{server}/{number}")
         assert path.exists()
-    kept = [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+    kept = [path for path in cache_folder("remote").rglob("*") if path.is_file()]
     assert len(kept) < 4
     assert path in kept
 
@@ -214,7 +215,7 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch: 
     (tmp_path / "rlmbox").mkdir()
     (tmp_path / "rlmbox").chmod(0o777)
     with pytest.raises(ContextError, match="others can write there; chmod 700 it"):
-        remote.cache_folder("remote")
+        cache_folder("remote")
 
 
 @pytest.mark.parametrize(

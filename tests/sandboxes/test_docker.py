@@ -289,7 +289,7 @@ async def test_nothing_is_left_however_a_session_ends(
     await sandbox.close()
     assert containers() == []
     assert shared_copies() == copies
-    assert open_descriptors() == descriptors
+    assert open_descriptors() <= descriptors
 
 
 @each_runtime

@@ -72,7 +72,7 @@ def test_a_visitor_that_is_gone_again_leaves_nothing(door: Door, folders: Path) 
     ends = door.hand_over()
     if ends is not None:
         ends.close()
-    assert open_descriptors() == before - 2
+    assert open_descriptors() <= before - 2
     assert list(folders.iterdir()) == []
 
 
@@ -104,7 +104,7 @@ def test_a_folder_that_nobody_holds_is_swept_and_no_other(folders: Path) -> None
             os.utime(folder, (0, 0))
         before = open_descriptors()
         sweep()
-        assert open_descriptors() == before
+        assert open_descriptors() <= before
         assert {path.name for path in folders.iterdir()} == {"rlmbox-docker-link", new.name, other.name, held.name}
         assert (held / "context").exists()
     assert not held.exists()

@@ -1,6 +1,8 @@
 """How the wire and the context come into a container: past the engine where that can be, otherwise through it."""
 
+import socket
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlmbox.sandboxes.docker import _sandbox as module
-from rlmbox.sandboxes.docker import _wire
+from rlmbox.sandboxes.docker._wire import Door
 from rlmbox.types import HostFunction
 from sandboxes.docker_engine import is_podman, ways
 from sandboxes.docker_here import LIMITS, LONG, containers, docker, each_way, needs_engine, needs_runc
@@ -143,9 +145,9 @@ async def test_a_breach_of_the_protocol_is_no_want_of_memory_even_after_one(way:
 async def test_a_socket_that_the_engine_does_not_see_is_left_out_and_not_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made: list[module.Door] = []
+    made: list[Door] = []
 
-    class Elsewhere(module.Door):
+    class Elsewhere(Door):
         def __init__(self) -> None:
             super().__init__()
             made.append(self)
@@ -166,7 +168,7 @@ async def test_where_no_socket_can_be_made_the_engine_carries_everything(monkeyp
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(_wire.socket.socket, "bind", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
     async with docker("runc") as repl:
         assert not repl.sandbox.is_direct
         assert await repl.value("40 + 2") == 42
@@ -178,7 +180,7 @@ async def test_where_no_socket_can_be_made_the_engine_carries_everything(monkeyp
 async def test_a_context_that_cannot_be_mounted_is_sent_or_read_from_the_host(
     monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    @module.contextmanager
+    @contextmanager
     def elsewhere(fd: int) -> Any:
         yield "/no/such/place/on/the/engines/machine"
 

@@ -26,6 +26,8 @@ from sandboxes.local_repl import (
     wait_for_end,
 )
 
+pytestmark = pytest.mark.usefixtures("folders")  # other tests make sessions in the usual place at the same time
+
 
 @pytest.mark.parametrize("word", [False, "yes", 1, None])
 def test_it_has_to_be_enabled_in_words_that_say_what_it_means(word: Any) -> None:
@@ -55,7 +57,7 @@ async def test_closing_leaves_no_process_no_descriptor_and_no_directory() -> Non
     assert not is_running(pid)
     wait_for_end(child)
     assert not Path(directory).exists()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert private_directories() <= directories
 
 
@@ -71,7 +73,7 @@ async def test_fifty_sessions_leave_nothing() -> None:
                 await repl.run("os._exit(1)")
             if n % 3 == 2:
                 await repl.run("os.kill(os.getpid(), 9)")
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert not any(map(is_running, pids))
 
 
@@ -87,7 +89,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
         cancelled += scope.cancelled_caught
         await sandbox.close()
     assert cancelled
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert private_directories() <= directories
 
 

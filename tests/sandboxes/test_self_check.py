@@ -182,7 +182,8 @@ async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
 
 
 async def test_an_unknown_name_is_an_error() -> None:
-    for makers in (None, {}):
+    nothing: dict[str, Callable[[], Sandbox]] = {}
+    for makers in (None, nothing):
         with pytest.raises(ConfigError, match="no sandbox 'jial'"):
             await auto_sandbox(("jial",), makers=makers)
 
