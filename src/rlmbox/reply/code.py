@@ -10,6 +10,7 @@ import textwrap
 import warnings
 
 _MAX_PROBE_CHARS = 200_000  # longest text that is parsed to decide what it is
+_MAX_CURLY_CHARS = 10_000  # longest string in curly quotes that is put right
 _PROMPT = re.compile(r"(?:>>>|\.\.\.)(?: |$)")
 
 # Python that does something, as against a word, a number or a literal that happens to be valid Python.
@@ -26,7 +27,7 @@ _CLOSING = {"“": "”", "”": "”", "„": "“”", "‟": "”", "‘": "�
 _STRAIGHT = {"‘": "'", "’": "'", "‚": "'", "＇": "'"}
 _ODD = re.compile("[" + _SPACES + _NOTHINGS + "".join(_PUNCTUATION) + "".join(_CLOSING) + "]")
 _PIECE = re.compile(
-    r"#[^\n]*|(?P<triple>\"{3}|'{3})|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|" + _ODD.pattern, re.DOTALL
+    r"#[^\n]*|(?P<triple>\"{3}|'{3})|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|" + _ODD.pattern, re.DOTALL
 )
 _AFTER_TRIPLE = {quote: re.compile(r"(?:[^\\]|\\.)*?" + quote, re.DOTALL) for quote in ('"""', "'''")}
 
@@ -143,6 +144,7 @@ def _respelled(code: str) -> str:
     """Spell typography out, outside of strings; a string in curly quotes keeps those within it."""
     parts: list[str] = []
     position = 0
+    budget_chars = 8 * len(code) + 10_000  # for looking for the ends of strings in curly quotes
     while match := _PIECE.search(code, position):
         parts.append(code[position : match.start()])
         position = match.end()
@@ -151,25 +153,31 @@ def _respelled(code: str) -> str:
             end = _AFTER_TRIPLE[piece].match(code, position)
             position = end.end() if end else len(code)
             piece = code[match.start() : position]
-        elif piece in _CLOSING and (end_of := _end_of_curly(code, position, _CLOSING[piece])) > 0:
+        elif piece in _CLOSING and budget_chars > 0:
+            end_of, cost_chars = _end_of_curly(code, position, _CLOSING[piece])
+            budget_chars -= cost_chars
             quote = _plain(piece)
-            inner = code[position : end_of - 1]
-            piece = quote + re.sub(rf"(?<!\\){quote}", rf"\\{quote}", inner) + quote
-            position = end_of
+            if end_of > 0:
+                inner = code[position : end_of - 1]
+                quote += re.sub(rf"(?<!\\){quote}", rf"\\{quote}", inner) + quote
+                position = end_of
+            piece = quote
         elif len(piece) == 1:
             piece = _plain(piece)
         parts.append(piece)
     return "".join([*parts, code[position:]])
 
 
-def _end_of_curly(code: str, start: int, closing: str) -> int:
-    """Return the position after the quote that ends a string in curly quotes on its line; -1 where none does."""
-    newline = code.find("\n", start)
-    line = code[start : newline if newline >= 0 else len(code)][:10_000]
-    ends = [index for index, char in enumerate(line) if char in closing]
-    # An apostrophe within a word is none: ‘it’s’ ends at the last.
-    ends = [index for index in ends if not line[index + 1 : index + 2].isalnum()]
-    return start + ends[0] + 1 if ends else -1
+def _end_of_curly(code: str, start: int, closing: str) -> tuple[int, int]:
+    """Return the position after the quote that ends a string in curly quotes, -1 where none does, and the cost."""
+    for index in range(start, min(start + _MAX_CURLY_CHARS, len(code))):
+        char = code[index]
+        if char == "\n":
+            return -1, index - start + 1
+        # The apostrophe of a word is no end: ‘it’s’ goes on to the last.
+        if char in closing and not code[index + 1 : index + 2].isalnum():
+            return index + 1, index - start + 1
+    return -1, _MAX_CURLY_CHARS
 
 
 def without_fence(code: str) -> str:

@@ -40,15 +40,15 @@ START_OF_TURN = rf"<[|｜](?:{_STARTS})[|｜]>|<start_of_turn>|<\|turn>|<seed:bo
 """Tokens that begin somebody's turn, as a pattern."""
 
 OWN_HEADER = re.compile(
-    r"\s*(?:<[|｜](?:im_start|start|start_header_id|start_of_role)[|｜]>|<start_of_turn>|<\|turn>|<seed:bos>)"
+    r"\s*+(?:(?:<[|｜](?:im_start|start|start_header_id|start_of_role)[|｜]>|<start_of_turn>|<\|turn>|<seed:bos>)"
     r"[ \t]*(?:assistant|model)\b[ \t]*(?:<[|｜](?:end_header_id|end_of_role|im_middle|message)[|｜]>)?\n?"
-    r"|\s*<[|｜](?:assistant|Assistant|im_assistant)[|｜]>(?:assistant)?(?:<\|im_middle\|>)?\n?"
+    r"|<[|｜](?:assistant|Assistant|im_assistant)[|｜]>(?:assistant)?(?:<\|im_middle\|>)?\n?)"
 )
 """The beginning of the model's own turn: what follows goes on with its reply."""
 
 FIRST_TOKENS = re.compile(
-    rf"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
-    r"|\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
+    rf"\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
+    r"|\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
 )
 """Tokens before the first word of a reply."""
 
