@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from context.matches import spans_by_re
 from rlmbox.context import Context
-from rlmbox.context.search.hits import MAX_MATCH_CHARS
 from rlmbox.context.search import search
+from rlmbox.context.search.hits import MAX_MATCH_CHARS
 from rlmbox.context.storage.text import TextStore, Utf8
 
 TEXTS = st.text(

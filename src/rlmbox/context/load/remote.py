@@ -176,7 +176,8 @@ def _target(url: str, info: Mapping[str, Any]) -> Path:
 
 
 def _copy(url: str, source: IO[bytes], target: Path, max_bytes: int, deadline: float) -> None:
-    target.parent.mkdir(0o700, parents=True, exist_ok=True)
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(0o700, exist_ok=True)
     descriptor, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
