@@ -13,8 +13,9 @@ from rlmbox.context import describing
 from rlmbox.context.describing import Kind
 from rlmbox.context.load import loaders
 from rlmbox.context.load.encodings import repair
-from rlmbox.context.load.loaders import Single
+from rlmbox.context.load.loaders import LeftOut, Single
 from rlmbox.context.load.opening import Opening
+from rlmbox.context.load.walking import Selection
 from rlmbox.context.search.searching import Searching
 from rlmbox.context.storage.documents import Documents, Joining
 from rlmbox.context.storage.text import TextStore, Utf8, encode
@@ -39,10 +40,10 @@ class Context(Searching):
     """
 
     def __init__(
-        self, content: describing.Content | loaders.Single, kind: Kind, skipped: Mapping[str, int] = {}
+        self, content: describing.Content | loaders.Single, kind: Kind, left_out: LeftOut | None = None
     ) -> None:
         self._kind: Kind = kind
-        self._skipped = MappingProxyType(dict(skipped))
+        self._left_out = left_out or LeftOut()
         self._single = content if isinstance(content, Single) else None
         self._known = content if isinstance(content, describing.Content) else None
 
@@ -105,21 +106,30 @@ class Context(Searching):
         return cls._of_text(repair(bytes(data)), name, "bytes")
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Context:
-        """Makes a context of a file, of the text files below a directory, or of several of both.
+    def from_path(
+        cls,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+    ) -> Context:
+        """Make a context of a file, of the text files below a directory, or of several of both.
 
         A directory's documents are called by their paths relative to it. Hidden and binary files and others that
-        are left out are counted in `skipped`.
+        are left out are counted in `skipped`; a file that is named itself is always read.
 
         Args:
-            path: The path, or paths.
+            path: The path, or paths; also a pattern such as `logs/**/*.txt`, an address, or `-` for standard input.
+            include: Patterns in the syntax of `.gitignore`; of directories only files that match one are read.
+            exclude: Patterns in the same syntax; files and directories that match one are left out.
 
         Raises:
             ContextError: A path is missing, cannot be read, is no file or directory, or there is no text.
         """
+        selection = Selection(_patterns(include), _patterns(exclude))
         if not isinstance(path, str | os.PathLike):
-            return cls._collection(loaders.open_paths(path), "documents")
-        found = loaders.open_path(path)
+            return cls._collection(loaders.open_paths(path, selection), "documents")
+        found = loaders.open_path(path, selection)
         if isinstance(found, Single):
             return cls(found, "file")
         return cls._collection(found, "directory")
@@ -166,19 +176,18 @@ class Context(Searching):
     @classmethod
     def _collection(cls, found: loaders.Found, kind: Kind) -> Context:
         encoding = ", ".join(sorted(found.encodings)) or "utf-8"
-        return cls._joined(found.joining, kind, found.label, encoding, found.skipped)
+        return cls._joined(found.joining, kind, found.label, encoding, found.left_out)
 
     @classmethod
     def _joined(
-        cls, joining: Joining, kind: Kind, label: str, encoding: str = "utf-8", skipped: Mapping[str, int] = {}
+        cls, joining: Joining, kind: Kind, label: str, encoding: str = "utf-8", left_out: LeftOut | None = None
     ) -> Context:
         if not joining.has_text:
             joining.discard()
-            left_out = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-            hint = f" (left out: {left_out})" if left_out else ""
+            hint = f" ({told})" if left_out and (told := left_out.told()) else ""
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
         store, documents = joining.finish()
-        return cls(describing.Content(store, documents, encoding, joining.replaced), kind, skipped)
+        return cls(describing.Content(store, documents, encoding, joining.replaced), kind, left_out)
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -238,7 +247,12 @@ class Context(Searching):
     @property
     def skipped(self) -> Mapping[str, int]:
         """How many files were left out, by reason."""
-        return self._skipped
+        return MappingProxyType(self._left_out.counts)
+
+    @property
+    def skipped_summary(self) -> str:
+        """The files that were left out, on one line; the empty string where there are none."""
+        return self._left_out.told()
 
     @property
     def replaced(self) -> int:
@@ -273,7 +287,7 @@ class Context(Searching):
             raise ContextError(f"the slice from {start} to {end} has no text; the context has {self.length} characters")
         store = self._store.view(first, last)
         content = describing.Content(store, self._documents.clipped(first, last), self.encoding, self.replaced)
-        return Context(content, self.kind, self._skipped)
+        return Context(content, self.kind, self._left_out)
 
     def document_chunk_spans(self, n: int) -> list[tuple[int, int]]:
         """Gives where the chunks of `chunk_documents` begin and end.
@@ -365,9 +379,13 @@ class Context(Searching):
         if content is None and self._single and isinstance(self._single.text, Opening):
             return describing.estimate(self._single.name, self._single.text, self.kind)
         if not self._content.store.knows_lines:
-            return {**describing.describe(self._content, self.kind), "skipped": dict(self._skipped)}
-        return {**deepcopy(self._metadata), "skipped": dict(self._skipped)}
+            return {**describing.describe(self._content, self.kind), **self._left_out.described()}
+        return {**deepcopy(self._metadata), **self._left_out.described()}
 
     @cached_property
     def _metadata(self) -> dict[str, object]:
         return describing.describe(self._content, self.kind)
+
+
+def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ _MAX_BYTES = 1024 * 1024
 _MAX_PATTERNS = 10_000
 _TOGETHER_CHARS = 32 * 1024
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+_Chain = tuple[tuple[str, "Rules"], ...]
 
 
 class Ignored:
@@ -32,9 +36,9 @@ class Ignored:
             root: The tree's folder.
         """
         self._root = root
-        self._rules: dict[str, _Rules] = {}
-        self._skipped: dict[str, bool] = {"": False}
-        self._excluded = _Rules(_lines(root / ".git" / "info" / "exclude"))
+        self._skipped: dict[str, bool] = {}
+        self._chains: dict[str, _Chain] = {"": self._own_rules("")}
+        self._excluded = Rules(_lines(str(root / ".git" / "info" / "exclude")))
 
     def skips(self, relative_posix_path: str, is_dir: bool) -> bool:
         """Return whether a path is left out, by itself or with a folder that it is in.
@@ -44,34 +48,49 @@ class Ignored:
             is_dir: Whether it is a folder.
         """
         path = relative_posix_path.strip("/")
-        if not is_dir or path not in self._skipped:
-            parent = path.rpartition("/")[0]
-            skipped = self.skips(parent, True) or self._own(path, is_dir)
-            if not is_dir:
-                return skipped
-            self._skipped[path] = skipped
-        return self._skipped[path]
+        # From the top down, because what is in a folder that is left out does not come back.
+        for end in (at for at, char in enumerate(path) if char == "/"):
+            if self._skips_folder(path[:end]):
+                return True
+        return self._skips_folder(path) if is_dir else self.skips_entry(path, False)
 
-    def _own(self, path: str, is_dir: bool) -> bool:
-        folder = path.rpartition("/")[0]
+    def skips_entry(self, path: str, is_dir: bool) -> bool:
+        """Return whether a path is left out by itself; the folders that it is in are not.
+
+        Args:
+            path: The path below the root, with `/` between its parts.
+            is_dir: Whether it is a folder.
+        """
         mark = "/" if is_dir else ""
-        while True:
-            rules = self._of(folder)
-            below = path[len(folder) + 1 :] if folder else path
-            said = rules.verdict(below + mark)
+        for folder, rules in self._chain(path.rpartition("/")[0]):
+            said = rules.verdict(path[len(folder) + 1 if folder else 0 :] + mark)
             if said is not None:
                 return said
-            if not folder:
-                return bool(self._excluded.verdict(path + mark))
+        return bool(self._excluded.verdict(path + mark))
+
+    def _skips_folder(self, path: str) -> bool:
+        if path not in self._skipped:
+            self._skipped[path] = self.skips_entry(path, True)
+        return self._skipped[path]
+
+    def _chain(self, folder: str) -> _Chain:
+        """Return the folders with rules that count in a folder, itself first, with their rules."""
+        missing = []
+        while folder not in self._chains:
+            missing.append(folder)
             folder = folder.rpartition("/")[0]
+        chain = self._chains[folder]
+        for folder in reversed(missing):
+            chain = self._chains[folder] = (*self._own_rules(folder), *chain)
+        return chain
 
-    def _of(self, folder: str) -> _Rules:
-        if folder not in self._rules:
-            self._rules[folder] = _Rules(_lines(self._root / folder / ".gitignore"))
-        return self._rules[folder]
+    def _own_rules(self, folder: str) -> _Chain:
+        path = os.path.join(self._root, folder, ".gitignore")  # noqa: PTH118 - a `Path` takes long over a deep one
+        rules = Rules(_lines(path))
+        return ((folder, rules),) if rules else ()
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str) -> list[str]:
     """Return the lines of a file; none if it is not there, not a regular file of its own, or too large."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
@@ -86,12 +105,20 @@ def _lines(path: Path) -> list[str]:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")[:_MAX_PATTERNS]
 
 
-class _Rules:
-    """The patterns of one file, matched by RE2: a hostile pattern must not take longer than another."""
+class Rules:
+    """Patterns in the syntax of `.gitignore`, matched by RE2: a hostile one must not take longer than another."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Compile the patterns.
+
+        Args:
+            lines: One pattern each; comments and blank lines do not count.
+        """
         patterns = [_inside(line.removesuffix("\r")) for line in lines if line.strip() and line[0] != "#"]
         self._specs = _specs(patterns) if patterns else []
+
+    def __bool__(self) -> bool:
+        return bool(self._specs)
 
     def verdict(self, path: str) -> bool | None:
         """Return what the last pattern that matches means for a path: True to leave it out; None without a match."""
