@@ -249,6 +249,10 @@ class _Container:
     def ease(self) -> None:
         """Does nothing: nobody here may change the limits of a container's process."""
 
+    def interrupt(self) -> bool:
+        """Return False: a signal to the worker would have to go through the engine."""
+        return False
+
     def kill(self) -> None:
         """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
         with suppress(OSError):
