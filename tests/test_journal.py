@@ -32,6 +32,7 @@ from rlmbox.record.journal import Journal, MemoryStore
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
+from rlmbox.testing.scripted import Scripted
 from rlmbox.types import HostFunction
 from runs import PENNY, TEXT, repl, rlm
 
@@ -113,7 +114,7 @@ async def test_cells_of_the_engine_are_recorded_as_its_own() -> None:
 
 async def test_what_the_attempts_were_charged_is_what_the_run_cost() -> None:
     store = MemoryStore()
-    failing = [ModelError("503", retryable=True, status=503, possibly_billed=True), "b"]
+    failing: list[Scripted] = [ModelError("503", retryable=True, status=503, possibly_billed=True), "b"]
     sub = ScriptedModel([*failing, ModelError("400: no", status=400, possibly_billed=True)], name="sub", price=PENNY)
     code = "a = llm_query('a')\ntry:\n    llm_query('b')\nexcept RuntimeError:\n    pass\nFINAL(a)"
     root = ScriptedModel([repl(code)], name="root", price=PENNY)
@@ -246,7 +247,7 @@ def test_names_that_clash_are_an_error_at_the_start(name: str) -> None:
 async def test_every_function_that_takes_something_out_passes_the_middleware() -> None:
     seen: list[str] = []
 
-    async def watch(call, then):  # type: ignore[no-untyped-def]
+    async def watch(call, then):
         seen.append(call.function.name)
         return await then(call)
 

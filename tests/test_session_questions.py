@@ -66,7 +66,7 @@ async def test_nothing_is_asked_or_paid_for_after_an_answer() -> None:
     async with asked.session(TEXT, question="When?") as session:
         assert (await session.run()).text == (await session.run()).text == "May"
         again = await session.step()
-    assert (again.status, again.content, again.cost_usd) == ("finished", "May", 0)
+    assert (again.status, again.content, again.cost_usd) == ("finished", "May", Decimal(0))
     assert len(asked.model.requests) == 1  # type: ignore[attr-defined]
 
 

@@ -29,7 +29,7 @@ class Fake:
     answer: Callable[[str], Execution] = staticmethod(lambda code: Execution())
     starts = 0
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         type(self).starts += 1
 
     async def execute(self, cell: Cell) -> Execution:
@@ -53,7 +53,7 @@ def gone(_: str) -> Execution:
 class Absent(Fake):
     name = "absent"
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         raise SandboxUnavailable("install it first")
 
 
@@ -175,7 +175,7 @@ async def test_auto_takes_none_where_none_holds() -> None:
 async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names)
-    makers = {"local": lambda: LocalSandbox(unsafe_no_isolation=True), "monty": MontySandbox}
+    makers: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True), "monty": MontySandbox}
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names, makers=makers)
     assert "local" not in auto_order()

@@ -171,6 +171,16 @@ class _Jailed:
         """Has the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
         self._ticket.fork_server.ease(self._ticket.pid)
 
+    def interrupt(self) -> bool:
+        """Interrupt the cell that runs; see `WorkerProcess.interrupt`."""
+        if self._ended:
+            return False
+        try:
+            signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGINT)
+        except OSError:  # it has ended, or has another user than we may signal
+            return False
+        return True
+
     def kill(self) -> None:
         """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
         if not self._ended:

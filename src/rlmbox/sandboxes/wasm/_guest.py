@@ -56,8 +56,11 @@ def start_thread(thread: threading.Thread) -> None:
 class GuestClock(_worker.Clock):
     """The worker's clock; the host stops its alarm by itself at the end of a cell and while a call is under way."""
 
-    def wait(self, step: int) -> None:
-        """Does nothing."""
+    def pause(self, *, is_free: bool) -> None:
+        """Do nothing."""
+
+    def resume(self) -> None:
+        """Do nothing."""
 
     @staticmethod
     def _timer(seconds: float) -> float:
@@ -68,11 +71,19 @@ class GuestWire(_worker.Wire):
     """The worker's wire, through the door, where to send is to wait: so a frame is kept until that comes."""
 
     _frame = b""
+    _call = b"C"
+
+    def call(
+        self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool = False
+    ) -> dict[str, Any]:
+        """Ask the host and wait for its answer; the process around us counts the time of calls that are free."""
+        self._call = b"F" if is_free else b"C"
+        return super().call(name, args, kwargs, aside)
 
     def send(self, message: dict[str, Any], aside: list[str] | None = None) -> None:
         """Send a frame at the next `receive`, which always follows; see `Wire.send`."""
         _, parts = self.frame(message, aside)
-        self._frame = b"".join((b"C" if message["type"] == "call" else b"D", *parts))
+        self._frame = b"".join((self._call if message["type"] == "call" else b"D", *parts))
 
     def receive(self) -> Any:
         """Waits for a frame."""

@@ -69,8 +69,8 @@ class Repl:
             parent, _, name = entry["name"].rpartition(".")
             place = vars(injected.setdefault(parent, HostObject())) if parent else injected
             place[name] = host_function(entry, wire)
-        self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]}
         context, self._on_large = open_context(frame["context"], injected.pop("_rlm_text", None))
+        self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]} & injected.keys()
         injected["_rlm_on_large"] = self._on_large
         injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
         builtins.help = helped  # type: ignore[assignment]
@@ -239,7 +239,8 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
         writer = _values.Writer(mark=wire.mark)
         names = [*parameters, *(f"number {n + 1}" for n in range(len(parameters), len(args)))]
         sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
-        answer = wire.call(name, sent, {k: argument(writer, v, name, k) for k, v in kwargs.items()}, writer.aside)
+        named = {k: argument(writer, v, name, k) for k, v in kwargs.items()}
+        answer = wire.call(name, sent, named, writer.aside, is_free=entry["pure"])
         error = answer.get("error")
         if error is None:
             return answer["value"]

@@ -80,8 +80,11 @@ class WorkerProcess(Protocol):
         where there is no memory for an int; a little, and it goes on with its `MemoryError`. May raise OSError.
         """
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs; return False where that cannot be done."""
+
     def kill(self) -> None:
-        """Ends every process of it at once. May be called again."""
+        """End every process of it at once. May be called again."""
 
     async def reap(self) -> str:
         """Waits for the end, frees what the process had, and says how it ended, such as `signal 9`."""
@@ -247,7 +250,14 @@ class WorkerSandbox:
         finally:
             if fd is not None:
                 os.close(fd)
-        self._link = Link(process.wire, process.outputs, self._limits, self._host, ease=process.ease)
+        self._link = Link(
+            process.wire,
+            process.outputs,
+            self._limits,
+            self._host,
+            ease=process.ease,
+            interrupt=process.interrupt,
+        )
         language = {} if process.has_language else language_sources()
         frame = self._start_frame({**source, **process.context}, language)
         lost = await self._link.open(frame, _START_TIMEOUT_S)
@@ -333,7 +343,8 @@ def _described(function: HostFunction) -> dict[str, Any]:
         parameters, signature = function.parameters, function.signature
     except ValueError:  # some functions written in C do not say
         parameters, signature = (), f"{function.name}(...)"
-    return {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
+    described = {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
+    return {**described, "pure": function.pure}
 
 
 @cache

@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from contextlib import suppress
 from functools import partial
@@ -35,6 +36,7 @@ FRAME_BYTES = VALUE_BYTES + (4 << 20)  # with what was printed, names and the li
 PIECE_CHARS = 1 << 20
 SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
 MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
+FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
@@ -106,8 +108,8 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._timeout_s = self._left_s = 0.0
-        self.expired = self._armed = False
+        self._timeout_s = self._left_s = self._free_left_s = self._since = 0.0
+        self.expired = self._armed = self._is_free = False
         self._held: BaseException | None = None
         self._shields = self._waiting = 0
         if hasattr(signal, "setitimer"):
@@ -116,19 +118,41 @@ class Clock:
 
     def start(self, timeout_s: float) -> None:
         self._timeout_s, self.expired, self._held, self._armed = timeout_s, False, None, True
+        self._free_left_s = FREE_CALLS_S
         self._timer(timeout_s)
 
     def stop(self) -> None:
         self._armed = False
         self._timer(0)
 
-    def wait(self, step: int) -> None:
-        # While a host call is under way, the deadline stands still.
-        before, self._waiting = self._waiting, self._waiting + step
+    def pause(self, *, is_free: bool) -> None:
+        """Let the deadline stand still while a host call is under way.
+
+        Args:
+            is_free: Whether the call costs nothing. The time of such calls is bounded, or a loop of them had no end.
+        """
+        before, self._waiting = self._waiting, self._waiting + 1
         if self._armed and not before:
-            self._left_s = self._timer(0)
-        elif self._armed and not self._waiting:
-            self._timer(max(self._left_s, 0.001))
+            self._left_s, self._since, self._is_free = self._timer(0), time.monotonic(), True
+        self._is_free = self._is_free and is_free
+
+    def resume(self) -> None:
+        """Go on when the call is answered, unless another is under way."""
+        self._waiting -= 1
+        if not self._armed or self._waiting:
+            return
+        left_s = self._left_s
+        if self._is_free:
+            self._free_left_s -= time.monotonic() - self._since
+            left_s = 0 if self._free_left_s < 0 else left_s
+        self._timer(max(left_s, 1e-6))
+
+    @property
+    def message(self) -> str:
+        """Why a cell's time is over."""
+        if self._free_left_s < 0:
+            return f"the cell waited longer than {FREE_CALLS_S:g} s for functions that read the context"
+        return f"the cell ran longer than {self._timeout_s:g} s"
 
     def __enter__(self) -> None:
         self._shields += threading.get_ident() == MAIN
@@ -142,7 +166,7 @@ class Clock:
 
     def _ring(self) -> None:
         self.expired = self.expired or self._armed
-        self._raise(CellTimeout(f"the cell ran longer than {self._timeout_s:g} s"))
+        self._raise(CellTimeout(self.message))
 
     def _raise(self, error: BaseException) -> None:
         if self._armed and self._shields:
@@ -239,12 +263,14 @@ class Wire:
         taken, self._read = self._read[:size], self._read[size:]
         return taken
 
-    def call(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str]) -> dict[str, Any]:
+    def call(
+        self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool = False
+    ) -> dict[str, Any]:
         """Ask the host and wait for its answer, which has a `value` or an `error`."""
         with self._clock, self._slots:
-            return self._await(self._ask(name, args, kwargs, aside))
+            return self._await(self._ask(name, args, kwargs, aside, is_free=is_free))
 
-    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str]) -> int:
+    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool) -> int:
         if self.forked:
             raise RuntimeError(f"{name}() cannot be called in a forked process")
         with self._turn:
@@ -257,7 +283,7 @@ class Wire:
                 raise ValueError(f"{name}(): {error}") from None
             self._last_id = call_id
             self._pending.add(call_id)
-            self._clock.wait(+1)
+            self._clock.pause(is_free=is_free)
             return call_id
 
     def _await(self, call_id: int) -> dict[str, Any]:
@@ -274,7 +300,7 @@ class Wire:
                 self._reading = False
                 self._answers[frame["id"]] = frame
                 self._pending.discard(frame["id"])
-                self._clock.wait(-1)
+                self._clock.resume()
                 self._turn.notify_all()
 
     def settle(self) -> None:
@@ -420,7 +446,7 @@ class Worker:
             message = f"the cell printed more than {limits['output_flood_bytes']:,} bytes"
         elif self._clock.expired:
             outcome, kind = "timeout", "ExecutionTimeout"
-            message = f"the cell ran longer than {limits['cell_timeout_s']:g} s"
+            message = self._clock.message
         elif isinstance(error, MemoryError):
             outcome, kind = "memory", "MemoryExceeded"
             message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
