@@ -139,17 +139,17 @@ class AnswerRules:
             prose: True if words without a final tag are an answer, because one was asked for.
         """
         reply = parse_reply(text)
-        if reply.final is None:
+        final = reply.final or (reply.draft if prose else None)
+        if final is None:
             words = reply.thought.strip()
             return FinalAnswer(words, words) if words and prose and not reply.cells else None
         if reply.cells and not prose:
             return None  # it speaks of results that there are not
         try:
-            found = await self._of_tag(namespace, reply.final)
+            found = await self._of_tag(namespace, final)
         except RLMError:
-            # The REPL went with the limit: what stands in the tag is the best there is, unless it is a name.
-            literal = reply.final.kind != "variable"
-            return FinalAnswer(reply.final.text, reply.final.value) if literal else None
+            # The REPL went with the limit: words in the tag are the best there is.
+            return FinalAnswer(final.text, final.value) if final.kind == "text" else None
         return found if isinstance(found, FinalAnswer) and found.text.strip() else None
 
     async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
@@ -173,11 +173,18 @@ class AnswerRules:
 
     async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
         if final.kind == "variable":
-            return await _variable(namespace, final.name or "", ())
-        if final.text.isidentifier() and not self._strict and final.text in await namespace.variables():
+            return await _variable(namespace, final.name, final.sources)
+        if final.kind == "expression":
+            execution = await namespace.evaluate(final.text)
+            if execution.error is not None:
+                return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
+            return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+        if final.names and not self._strict and set(final.names) <= (await namespace.variables()).keys():
             # FINAL(result) beside code that set `result` means what it holds.
-            return await _variable(namespace, final.text, ())
-        return FinalAnswer(final.text, final.value)
+            execution = await namespace.evaluate(final.text)
+            if execution.error is None:
+                return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+        return FinalAnswer(final.text, final.value, final.sources)
 
     def _final(self, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
         listed = sources if isinstance(sources, list | tuple) else ()

@@ -5,7 +5,6 @@ Every function raises `TypeError` or `ValueError`, which is the calling cell's o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -135,11 +134,3 @@ def read_list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name} is a list, not {type(value).__name__}")
     return list(value)
-
-
-def read_json(text: str) -> Any:
-    """Parse a reply that is JSON, also within a fence."""
-    text = text.strip()
-    if text.startswith("```"):
-        text = text.partition("\n")[2].rpartition("```")[0]
-    return json.loads(text)

@@ -40,6 +40,7 @@ from rlmbox.loop.task import Proposal, Task
 from rlmbox.models.base import Model
 from rlmbox.record.keys import key_of
 from rlmbox.reply.parse import parse_reply
+from rlmbox.reply.thoughts import split_thought
 from rlmbox.sandboxes.base import Chosen, Host
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, Cell, Execution, HostFunction, Observation, Step, Turn
@@ -328,11 +329,12 @@ class Session:
             max_output_tokens=task.limits.max_output_tokens,
         )
         self._sent = len(messages)
-        self._history.add_reply(completion.text)
+        reply = parse_reply(completion.text, strict=self._options.strict)
+        # Reasoning stays out of the conversation, as the makers of reasoning models ask for.
+        self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
         # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
         task.turns.append(Turn(number, completion.text, cost_usd=cost_usd))
         self._run.budget.check(task.account)
-        reply = parse_reply(completion.text, strict=self._options.strict)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
         task.proposal = Proposal(number, completion, reply, cells)
         return task.proposal
@@ -424,7 +426,7 @@ class Session:
         completion, reply = proposal.completion, proposal.reply
         cut = [_CUT] if completion.stop_reason == "length" else []
         problems = [*reply.problems, *([correction] if correction else []), *cut]
-        notes = [*self._subcalls.notes(), *self._remaining.remark(completion)]
+        notes = [*reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
         failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
         if turn.executions:
             quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)

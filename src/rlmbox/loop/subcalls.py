@@ -15,14 +15,13 @@ import anyio.to_thread
 
 from rlmbox.budget.ledger import Account
 from rlmbox.context import Context
-from rlmbox.errors import LimitExceeded, RLMError
+from rlmbox.errors import LimitExceeded, ModelError, RLMError
 from rlmbox.events import EffectEnded, Ended, SubcallFinished, SubcallStarted
 from rlmbox.loop.arguments import (
     ChildLimits,
     Refused,
     read_batch,
     read_child_limits,
-    read_json,
     read_list,
     read_prompt,
     read_text,
@@ -35,6 +34,8 @@ from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Effect
 from rlmbox.record.keys import key_of
+from rlmbox.reply.json_value import read_json
+from rlmbox.reply.thoughts import split_thought
 from rlmbox.types import Answer, HostFunction, Message, Usage
 
 NOT_FOUND = "NOT FOUND"
@@ -271,7 +272,11 @@ class Subcalls:
         effect = self._effect(began, lambda: tale.cost_usd)
         text, *_ = await self._run.journal.once(effect, ask)
         self._run.budget.check(account)
-        return text
+        thought, answer = split_thought(text)
+        if not answer.strip():
+            only = "only reasoning" if thought else "empty"
+            raise ModelError(f"{target.name}: the reply is {only}, no answer; ask in other words, or allow more tokens")
+        return answer
 
     def _effect(
         self, began: SubcallStarted, cost_usd: Callable[[], Decimal]
