@@ -178,9 +178,9 @@ def test_the_default_limit_is_five_dollars() -> None:
 
 def test_subcalls_are_counted_up_to_their_limit() -> None:
     budget = Budget(limits(max_subcalls=2))
-    assert [budget.count_subcall(), budget.count_subcall()] == [1, 2]
+    assert [budget.count_subcall(budget.root), budget.count_subcall(budget.root)] == [1, 2]
     with pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
-        budget.count_subcall()
+        budget.count_subcall(budget.root)
     assert (raised.value.limit, raised.value.used) == (2, 3)
     assert budget.subcalls == 2
 

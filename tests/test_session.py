@@ -208,7 +208,7 @@ async def test_a_reply_that_was_paid_for_is_in_the_partial_answer_even_when_the_
         await rlm(repl("x = 'said'"), sandbox=Lost).aask("?", TEXT)
     partial = raised.value.partial
     assert partial is not None
-    assert "x = 'said'" in partial.text
+    assert "x = 'said'" in partial.trajectory[0].reply
     assert partial.usage.requests == 1
 
 

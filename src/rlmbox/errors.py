@@ -13,6 +13,7 @@ RLMError
  │    ├── OutputExceeded         a cell printed more than `output_flood_bytes`
  │    ├── SandboxCrashed         the worker died or broke the protocol
  │    └── SandboxUnavailable     the backend cannot run on this machine
+ ├── StoreError                  a record of a run cannot be read or written
  └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
       ├── BudgetExceeded         US dollars
       ├── TokenLimitExceeded     tokens
@@ -111,6 +112,10 @@ class SandboxCrashed(SandboxError):
 
 class SandboxUnavailable(SandboxError):
     """The backend cannot run on this machine; the message says what would make it."""
+
+
+class StoreError(RLMError):
+    """A record of a run cannot be read or written."""
 
 
 class LimitExceeded(RLMError):

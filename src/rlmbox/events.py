@@ -1,7 +1,16 @@
-"""The one stream of events; traces, hooks and the terminal's live tree are readers of it.
+"""The one stream of events: everything that happened in a run, once and in order.
 
-Every event names the run, the session and its depth, and the state that the session is in:
-INIT → THOUGHT → ACTION → OBSERVATION → THOUGHT … → TERMINATED.
+The journal keeps it; hooks, traces and the terminal's live tree read it. Every event names the run, the session and
+its depth, and the state that the session is in: INIT → THOUGHT → ACTION → OBSERVATION → THOUGHT … → TERMINATED.
+
+Order within a session: `SessionStarted`; for each question `QuestionAsked`; for each turn `ModelRequested`, the
+events of its request, `ModelReplied`, then for each cell `CellStarted`, the events of its host calls, `CellExecuted`,
+then `ObservationMade` unless the turn gave the answer, and `TurnFinished`; at the end of a question
+`SessionFinished` or `SessionFailed`. Events of sub-calls and of child sessions stand between the start and the end of
+the cell that made them, interleaved where several are under way; `key` and `opened_by` tell which belong together.
+
+An effect is what must not happen twice: a request that is paid for, a call of a host function. It has a key, and two
+events with that key: one that says that it began, recorded before anything leaves, and one that says how it ended.
 """
 
 from __future__ import annotations
@@ -11,11 +20,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
-from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Observation, Turn, Usage
+from rlmbox.errors import StoreError
+from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Message, Observation, Turn, Usage
+
+FORMAT = 2
+"""Version of the events' JSON form. A reader takes this one and older ones."""
 
 State = Literal["INIT", "THOUGHT", "ACTION", "OBSERVATION", "TERMINATED"]
+Ended = Literal["done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +44,7 @@ class Event:
         depth: 0 for the root session, 1 for its children.
         state: The session's state after the event.
         at_s: Seconds since the epoch.
+        sequence: Place in the run's journal, from 1; 0 before the event is recorded.
     """
 
     run_id: str
@@ -37,11 +53,42 @@ class Event:
     depth: int
     state: State
     at_s: float = field(default_factory=time.time)
+    sequence: int = 0
 
     @property
     def kind(self) -> str:
         """The event's name in traces, such as `cell_executed`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return kind_of(type(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectBegan(Event):
+    """An effect is about to happen.
+
+    Attributes:
+        key: Its place in the run: a path of session, question, turn and so on, never an order of arrival.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectEnded(Event):
+    """An effect is over.
+
+    Attributes:
+        key: As in the event that said that it began.
+        ended: `done`, `failed` or `cancelled`.
+        error_type: Class of the error it ended with, or None.
+        error: The error's message, or None.
+        error_data: The error's other attributes that a later reader needs, such as `limit` and `used`.
+    """
+
+    key: str
+    ended: Ended = "done"
+    error_type: str | None = None
+    error: str | None = None
+    error_data: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,32 +96,77 @@ class SessionStarted(Event):
     """A session's sandbox is ready.
 
     Attributes:
+        model: The session's model.
+        sandbox: The sandbox's name.
         sandbox_reason: Why this sandbox was chosen, where `auto` chose it; empty otherwise.
+        context: Facts of the text, as `Context.metadata()` has them.
+        limits: The limits in force, by name; what one cell may use under `cell`.
+        seed: Seed of the sandbox's `random` and of its hash order.
+        system: The system message as it is sent.
+        opened_by: Key of the host call that opened this session, or None for the root.
     """
 
-    question: str
     model: str
     sandbox: str
     context: Mapping[str, object]
     sandbox_reason: str = ""
+    limits: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+    system: str = ""
+    opened_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequested(Event):
-    """A request to the session's model is about to be sent."""
+class QuestionAsked(Event):
+    """A question was put to the session.
+
+    Attributes:
+        number: From 1 within the session.
+        question: What is asked.
+        limits: The limits of this question, by name.
+        message: The user message that carries it, as it is sent.
+    """
+
+    number: int
+    question: str
+    limits: Mapping[str, object] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequested(EffectBegan):
+    """A request to the session's model is about to be sent.
+
+    Attributes:
+        turn: The turn, from 1.
+        model: The model that is asked.
+        messages: Length of the conversation that is sent, in messages.
+        added: The messages that the conversation has more than in the request before, as they are sent.
+        max_output_tokens: Longest reply asked for.
+        temperature: The sampling temperature that was asked for, or None for the provider's own.
+    """
 
     turn: int
     model: str
     messages: int
+    added: tuple[Message, ...] = ()
+    max_output_tokens: int | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelReplied(Event):
-    """The session's model has answered."""
+class ModelReplied(EffectEnded):
+    """The session's model has answered, or the request ended without an answer.
+
+    Attributes:
+        turn: The turn, from 1.
+        completion: The reply; None where there is none.
+        cost_usd: What it cost, with every attempt that was charged for.
+    """
 
     turn: int
-    completion: Completion
-    cost_usd: Decimal
+    completion: Completion | None = None
+    cost_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,25 +185,70 @@ class CellExecuted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubcallStarted(Event):
-    """Code in the sandbox asked another model; `number` counts the calls of the whole run."""
+class HostCallStarted(EffectBegan):
+    """Code in the sandbox called a function of the host. Pure reads of the context are not recorded.
+
+    Attributes:
+        function: The function's name.
+        arguments: The arguments by position, as JSON values.
+        keywords: The arguments by name, as JSON values.
+    """
+
+    function: str
+    arguments: tuple[object, ...] = ()
+    keywords: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCallFinished(EffectEnded):
+    """The function has returned `value`, a JSON value, or failed."""
+
+    function: str
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubcallStarted(EffectBegan):
+    """Code in the sandbox asked another model.
+
+    Attributes:
+        number: Number of the call among those of the whole run, from 1.
+        function: The host function that it called.
+        model: The model that is asked.
+        prompt_chars: Length of what it is asked, in characters.
+        item: Place in the batch, from 0; 0 for a single call.
+        prompt: The messages as they are sent; none for a child session, which has its own.
+        max_output_tokens: Longest reply asked for, or None for the run's.
+        temperature: The sampling temperature that was asked for, or None for the provider's own.
+    """
 
     number: int
     function: str
     model: str
     prompt_chars: int
+    item: int = 0
+    prompt: tuple[Message, ...] = ()
+    max_output_tokens: int | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubcallFinished(Event):
-    """The other model answered, or failed with `error`."""
+class SubcallFinished(EffectEnded):
+    """The other model answered, or the call failed.
+
+    Attributes:
+        number: As in `SubcallStarted`.
+        model: The model that answered, which is another than was asked where it fell back.
+        text: The answer.
+        usage: Tokens of the attempt that answered.
+        cost_usd: What the call cost, with every attempt that was charged for, failed calls included.
+    """
 
     number: int
     model: str
     text: str = ""
     usage: Usage = Usage()
     cost_usd: Decimal = Decimal(0)
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +258,53 @@ class RequestEvent(Event):
     Attributes:
         model: The model that was asked.
         number: The sub-call's number, or None for a turn of the session.
+        key: The key of the request or sub-call that it belongs to.
     """
 
     model: str
     number: int | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(RequestEvent):
+    """Room was reserved in the ledger, and a request is about to be sent.
+
+    Attributes:
+        attempt: Number of the attempt, from 1.
+        reserved_usd: The most that it can cost.
+        reserved_tokens: The most tokens that it can use.
+        max_output_tokens: Longest reply asked for, as it is sent.
+        sent: The messages as they are sent, where the window cut them; None where they are as they were asked.
+    """
+
+    attempt: int
+    reserved_usd: Decimal = Decimal(0)
+    reserved_tokens: int = 0
+    max_output_tokens: int = 0
+    sent: tuple[Message, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished(RequestEvent):
+    """What an attempt came to in the ledger. The `cost_usd` of all of them is what the run cost.
+
+    Attributes:
+        attempt: As in `AttemptStarted`.
+        outcome: `settled` at what the provider counted, `uncertain` where the worst case stays charged because nobody
+            knows, or `released` where nothing was charged.
+        usage: Tokens that were charged.
+        cost_usd: Money that was charged.
+        account_depth: Depth at which it was entered: 0 for the root's turns, 1 for its sub-calls.
+        error: What the attempt ended with, in one line, or None.
+    """
+
+    attempt: int
+    outcome: Literal["settled", "uncertain", "released"]
+    usage: Usage = Usage()
+    cost_usd: Decimal = Decimal(0)
+    account_depth: int = 0
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +349,7 @@ class ReplyContinued(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastAnswerAsked(Event):
-    """A limit, `reason`, has ended the session, and its model is asked for the best answer from what it has."""
+    """A limit, `reason`, has ended the question, and its model is asked for the best answer from what it has."""
 
     model: str
     reason: str
@@ -193,14 +373,20 @@ class TurnFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFinished(Event):
-    """The session has an answer."""
+    """The session has an answer to its question."""
 
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFailed(Event):
-    """The session ended without an answer."""
+    """The question ended without an answer.
+
+    Attributes:
+        error_type: Class of the error.
+        message: Its message.
+        partial: What there was until then.
+    """
 
     error_type: str
     message: str
@@ -208,20 +394,28 @@ class SessionFailed(Event):
 
 
 Hook = Callable[[Event], None]
-"""A reader of the stream. It is called on the session's event loop and must be quick."""
+"""A reader of the stream. It is called on the session's event loop, after the event was recorded, and must be quick.
+It cannot change or hold back what is recorded, and an exception of its own is logged and costs the run nothing."""
+
+
+def kind_of(event: type[Event]) -> str:
+    """Return the name of a class of events in traces, such as `cell_executed`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event.__name__).lower()
 
 
 def to_json(value: object) -> object:
-    """Gives the JSON form of an event or of anything in one: dataclasses as objects, money as strings.
+    """Return the JSON form of an event or of anything in one.
+
+    Dataclasses become objects, money strings; an event has its `kind` and the `format` of the form besides its
+    fields. What a dataclass derives from its fields and names in `DERIVED` is there too, for readers.
 
     Args:
         value: An event, a noun of `rlmbox.types`, or what they hold.
     """
     if isinstance(value, Event):
-        body = {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-        return {"kind": value.kind, **body}
+        return {"kind": value.kind, "format": FORMAT, **_members(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        return _members(value)
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -229,3 +423,46 @@ def to_json(value: object) -> object:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+def _members(value: Any) -> dict[str, object]:
+    names = (*(f.name for f in fields(value)), *getattr(value, "DERIVED", ()))
+    return {name: to_json(getattr(value, name)) for name in names}
+
+
+def from_json(data: Mapping[str, object]) -> Event:
+    """Return the event of a JSON form that `to_json` made.
+
+    Args:
+        data: The form, as `json.loads` gives it.
+
+    Raises:
+        StoreError: It is not the form of an event, or a newer version of rlmbox wrote it.
+    """
+    from pydantic import ValidationError  # takes 60 ms, and a live run does not need it
+
+    version, kind = data.get("format"), data.get("kind")
+    if isinstance(version, int) and version > FORMAT:
+        raise StoreError(f"this event has format {version}, and this rlmbox reads up to {FORMAT}; use a newer rlmbox")
+    if kind not in _kinds():
+        raise StoreError(f"there is no event of the kind {kind!r}; the record is damaged or of another program")
+    try:
+        event: Event = _reader(str(kind)).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"the record of a {kind} event is damaged at {place}: {first['msg']}") from None
+    return event
+
+
+@cache
+def _kinds() -> Mapping[str, type[Event]]:
+    here = tuple(globals().values())
+    return {kind_of(each): each for each in here if isinstance(each, type) and issubclass(each, Event)}
+
+
+@cache
+def _reader(kind: str) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_kinds()[kind])

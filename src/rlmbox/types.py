@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 from rlmbox.usage import Cost as Cost
@@ -59,13 +59,16 @@ class Cell:
 
     Attributes:
         code: The source.
-        turn: The turn it belongs to, from 1; 0 for cells that no model wrote.
+        turn: The turn it belongs to, from 1; 0 for cells outside of any turn.
         index: Its place among the cells of its turn, from 0.
+        by: Who wrote it: `model`, `person` where somebody replaced the model's code, or `engine` for what rlmbox itself
+            runs, such as reading a variable.
     """
 
     code: str
     turn: int = 0
     index: int = 0
+    by: Literal["model", "person", "engine"] = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,14 @@ class Execution:
         stderr: The same for the error stream.
         dropped_chars: Characters of stdout and stderr that the bound left out.
         error: Set exactly when `outcome` is not `ok`.
-        value: The value of a last bare expression where it is JSON, its `repr` otherwise; None without one.
+        value: The JSON form of the value of a last bare expression; None without one. See
+            `rlmbox.sandboxes.worker._values` for the form of each kind of value.
         value_repr: The `repr` of that value, bounded; None without one or when it is None.
         duration_s: Wall time from request to result.
         namespace: Whether the variables are the same afterwards, were rebuilt by running the earlier cells
             again, or are lost.
+        reads_clock: Whether the cell names something that reads a clock, so that running it again may do otherwise.
+        restored: Names of the REPL, such as `context`, that the cell had overwritten and that are there again.
     """
 
     outcome: Outcome = "ok"
@@ -111,6 +117,8 @@ class Execution:
     value_repr: str | None = None
     duration_s: float = 0.0
     namespace: Namespace = "kept"
+    reads_clock: bool = False
+    restored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +159,14 @@ class HostFunction:
         summary: One line for the model.
         pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
             may call it again. The answers of others are recorded.
+        is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
     """
 
     name: str
     call: Callable[..., object]
     summary: str
     pure: bool = False
+    is_answer: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -191,6 +201,7 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
     Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
     found of a method is kept for as long as its class has it.
     """
+    call = inspect.unwrap(call)
     shared = getattr(call, "__func__", None)
     if shared in _of_methods:
         return _of_methods[shared]
@@ -244,6 +255,7 @@ class Turn:
         executions: One for each cell that ran.
         observation: What was told to the model; None on the last turn.
         cost_usd: Cost of the turn, sub-calls included.
+        is_last_word: True for the reply to the request for a best answer at a limit; it is not counted as a turn.
     """
 
     number: int
@@ -252,6 +264,7 @@ class Turn:
     executions: tuple[Execution, ...] = ()
     observation: Observation | None = None
     cost_usd: Decimal = Decimal(0)
+    is_last_word: bool = False
 
     @property
     def failed(self) -> bool:
@@ -282,8 +295,7 @@ class Answer:
         text: The answer in words.
         value: The answer as a JSON value, where the model gave one; otherwise the same as `text`.
         sources: Where in the context it was found, checked against the context.
-        usage: Tokens of the whole tree of sessions.
-        cost: Money of the whole tree.
+        cost: Money of the whole tree of sessions, and the lines of its ledger, of which usage and report are views.
         turns: Turns of the root session.
         subcalls: Calls to other models in the whole tree.
         duration_s: Wall time.
@@ -292,14 +304,14 @@ class Answer:
         sandbox: The sandbox's name.
         complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
             asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
-        report: How the money and the tokens divide.
         trajectory: The turns themselves; after them the last call for a best answer, where there was one.
     """
+
+    DERIVED: ClassVar = ("usage", "report")
 
     text: str
     value: object = None
     sources: tuple[Source, ...] = ()
-    usage: Usage = field(default_factory=Usage)
     cost: Cost = field(default_factory=Cost)
     turns: int = 0
     subcalls: int = 0
@@ -308,10 +320,19 @@ class Answer:
     model: str = ""
     sandbox: str = ""
     complete: bool = True
-    report: Report = field(default_factory=Report)
     trajectory: tuple[Turn, ...] = field(default=(), repr=False)
 
     @property
     def cost_usd(self) -> Decimal:
         """Money of the whole tree, in US dollars."""
         return self.cost.total_usd
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the whole tree of sessions."""
+        return self.report.usage
+
+    @property
+    def report(self) -> Report:
+        """How the money and the tokens divide."""
+        return Report(self.cost.lines)

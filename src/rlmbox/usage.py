@@ -1,4 +1,4 @@
-"""What a run used and what it cost, and how that divides: frozen values without any work but sums.
+"""What a run used and what it cost, and how that divides: frozen values that do nothing but sums.
 
 Token counts are whole tokens, money is `Decimal` US dollars.
 """
@@ -6,10 +6,9 @@ Token counts are whole tokens, money is `Decimal` US dollars.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 _CENTS = Decimal("0.0001")
 _PERCENT_DIGITS = 1
@@ -59,7 +58,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What one model was asked at one depth.
+    """The requests to one model at one depth, added up.
 
     Attributes:
         depth: 0 for the root's turns, 1 for its sub-calls and its children's turns, and so on.
@@ -83,43 +82,57 @@ class Cost:
     """Money spent by a run, in US dollars.
 
     Attributes:
-        total_usd: Everything, including what was reserved for requests whose outcome is not known.
-        root_usd: The part of the root session's own turns.
-        recursive_usd: The part of sub-calls and child sessions.
-        by_model: Per model name.
-        unknown: Whether a model without a known price was used, so that the true cost is higher.
-        uncertain_usd: The part of `total_usd` that may not have been charged: the worst case of requests that were
-            cancelled or broke off.
-        by_depth: Per depth: 0 for the root's turns, 1 for its sub-calls and its children's turns, and so on.
+        lines: One for each model and depth; everything else is a sum of them.
+        unknown: True if a model without a known price was used, so that the true cost is higher.
     """
 
-    total_usd: Decimal = Decimal(0)
-    root_usd: Decimal = Decimal(0)
-    recursive_usd: Decimal = Decimal(0)
-    by_model: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))
+    DERIVED: ClassVar = ("total_usd", "root_usd", "recursive_usd", "by_model", "uncertain_usd", "by_depth")
+
+    lines: tuple[Spend, ...] = ()
     unknown: bool = False
-    uncertain_usd: Decimal = Decimal(0)
-    by_depth: Mapping[int, Decimal] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def of(cls, spends: Iterable[Spend], *, unknown: bool = False) -> Cost:
-        """Adds up what a run's ledger has.
+        """Return the cost of what a run's ledger has.
 
         Args:
             spends: One for each model and depth.
-            unknown: Whether a model without a known price was used.
+            unknown: True if a model without a known price was used.
         """
-        by_model: dict[str, Decimal] = {}
-        by_depth: dict[int, Decimal] = {}
-        uncertain = Decimal(0)
-        for spend in spends:
-            by_model[spend.model] = by_model.get(spend.model, Decimal(0)) + spend.cost_usd
-            by_depth[spend.depth] = by_depth.get(spend.depth, Decimal(0)) + spend.cost_usd
-            uncertain += spend.uncertain_usd
-        total = sum(by_depth.values(), Decimal(0))
-        root = by_depth.get(0, Decimal(0))
-        models, depths = MappingProxyType(by_model), MappingProxyType(by_depth)
-        return cls(total, root, total - root, models, unknown, uncertain, depths)
+        return cls(tuple(spends), unknown)
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Everything, including what was reserved for requests whose outcome is not known."""
+        return sum((line.cost_usd for line in self.lines), Decimal(0))
+
+    @property
+    def root_usd(self) -> Decimal:
+        """The part of the root session's own turns."""
+        return self.by_depth.get(0, Decimal(0))
+
+    @property
+    def recursive_usd(self) -> Decimal:
+        """The part of sub-calls and child sessions."""
+        return self.total_usd - self.root_usd
+
+    @property
+    def by_model(self) -> Mapping[str, Decimal]:
+        """The cost per model name."""
+        return _sums(self.lines, lambda line: line.model)
+
+    @property
+    def by_depth(self) -> Mapping[int, Decimal]:
+        """The cost per depth: 0 for the root's turns, 1 for its sub-calls and its children's turns, and so on."""
+        return _sums(self.lines, lambda line: line.depth)
+
+    @property
+    def uncertain_usd(self) -> Decimal:
+        """The part of the total that may not have been charged.
+
+        It is the worst case of requests that were cancelled or broke off.
+        """
+        return sum((line.uncertain_usd for line in self.lines), Decimal(0))
 
     def __str__(self) -> str:
         shown = f"{'at least ' if self.unknown else ''}{_dollars(self.total_usd)}"
@@ -133,16 +146,27 @@ class SpendShare:
     Attributes:
         name: The part: `root`, `recursive`, a model's name, or a depth.
         calls: Requests that were charged for.
-        tokens: Sent and received.
+        input_tokens: Tokens sent.
+        output_tokens: Tokens received, reasoning included.
         cost_usd: Money.
         percent: Of the run's money; of its tokens where it cost nothing. To one decimal.
+        models: Names of the models that were asked, in alphabetical order.
     """
+
+    DERIVED: ClassVar = ("tokens",)
 
     name: str
     calls: int
-    tokens: int
+    input_tokens: int
+    output_tokens: int
     cost_usd: Decimal
     percent: float
+    models: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.input_tokens + self.output_tokens
 
     def __str__(self) -> str:
         calls = f"{self.calls:,} call{'' if self.calls == 1 else 's'}"
@@ -156,47 +180,63 @@ class Report:
     """How a run's spend divides.
 
     Attributes:
-        total_usd: Everything.
-        uncertain_usd: The part of it that may not have been charged.
-        calls: Requests that were charged for.
-        usage: Tokens.
-        by_account: The root's turns, and everything else.
-        by_model: A part for each model, the dearest first.
-        by_depth: A part for each depth, from 0.
+        lines: One for each model and depth; everything else is derived from them.
     """
 
-    total_usd: Decimal = Decimal(0)
-    uncertain_usd: Decimal = Decimal(0)
-    calls: int = 0
-    usage: Usage = Usage()
-    by_account: tuple[SpendShare, ...] = ()
-    by_model: tuple[SpendShare, ...] = ()
-    by_depth: tuple[SpendShare, ...] = ()
+    DERIVED: ClassVar = ("total_usd", "uncertain_usd", "calls", "usage", "by_account", "by_model", "by_depth")
+
+    lines: tuple[Spend, ...] = ()
 
     @classmethod
     def of(cls, spends: Iterable[Spend]) -> Report:
-        """Divides what a run's ledger has.
+        """Return the report of what a run's ledger has.
 
         Args:
             spends: One for each model and depth.
         """
-        lines = tuple(spends)
-        by_model = _shares(lines, lambda line: line.model, str)
-        return cls(
-            total_usd=sum((line.cost_usd for line in lines), Decimal(0)),
-            uncertain_usd=sum((line.uncertain_usd for line in lines), Decimal(0)),
-            calls=sum(line.calls for line in lines),
-            usage=sum((line.usage for line in lines), Usage()),
-            by_account=_shares(lines, lambda line: min(line.depth, 1), lambda below: ("root", "recursive")[below]),
-            by_model=tuple(sorted(by_model, key=lambda part: (-part.cost_usd, -part.tokens, part.name))),
-            by_depth=_shares(lines, lambda line: line.depth, lambda depth: f"depth {depth}"),
-        )
+        return cls(tuple(spends))
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Everything, in US dollars."""
+        return Cost(self.lines).total_usd
+
+    @property
+    def uncertain_usd(self) -> Decimal:
+        """The part of the total that may not have been charged."""
+        return Cost(self.lines).uncertain_usd
+
+    @property
+    def calls(self) -> int:
+        """Requests that were charged for."""
+        return sum(line.calls for line in self.lines)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all lines."""
+        return sum((line.usage for line in self.lines), Usage())
+
+    @property
+    def by_account(self) -> tuple[SpendShare, ...]:
+        """The root's turns, and everything else."""
+        return _shares(self.lines, lambda line: min(line.depth, 1), lambda below: ("root", "recursive")[below])
+
+    @property
+    def by_model(self) -> tuple[SpendShare, ...]:
+        """A share for each model, the dearest first."""
+        shares = _shares(self.lines, lambda line: line.model, str)
+        return tuple(sorted(shares, key=lambda share: (-share.cost_usd, -share.tokens, share.name)))
+
+    @property
+    def by_depth(self) -> tuple[SpendShare, ...]:
+        """A share for each depth, from 0."""
+        return _shares(self.lines, lambda line: line.depth, lambda depth: f"depth {depth}")
 
     def __str__(self) -> str:
-        """Gives the report as lines, without divisions that would say nothing more."""
+        """Return the report as lines, without divisions that would say nothing more."""
         depths = self.by_depth if len(self.by_depth) > 2 else ()  # two of them are root and recursive
         groups = (self.by_account, self.by_model, depths)
-        shown = [str(part) for group in groups if len(group) > 1 for part in group]
+        shown = [str(share) for group in groups if len(group) > 1 for share in group]
         if self.uncertain_usd:
             shown.append(f"uncertain: {_dollars(self.uncertain_usd)} of requests that broke off, at their worst case")
         if self.usage.cached_input_tokens:
@@ -204,21 +244,37 @@ class Report:
         return "\n".join(shown)
 
 
+def _sums(lines: Iterable[Spend], key: Callable[[Spend], _Key]) -> dict[_Key, Decimal]:
+    found: dict[_Key, Decimal] = {}
+    for line in lines:
+        found[key(line)] = found.get(key(line), Decimal(0)) + line.cost_usd
+    return found
+
+
 def _shares(
     lines: tuple[Spend, ...], key: Callable[[Spend], _Key], name: Callable[[_Key], str]
 ) -> tuple[SpendShare, ...]:
-    """Adds lines up by a key, in the order of the keys."""
+    """Add lines up by a key, in the order of the keys."""
     total_usd = sum((line.cost_usd for line in lines), Decimal(0))
     total_tokens = sum(line.usage.total_tokens for line in lines)
-    parts = []
+    shares = []
     for value in sorted({key(line) for line in lines}):
         same = [line for line in lines if key(line) == value]
         cost = sum((line.cost_usd for line in same), Decimal(0))
-        tokens = sum(line.usage.total_tokens for line in same)
-        share = float(cost / total_usd) if total_usd else tokens / total_tokens if total_tokens else 0.0
-        calls = sum(line.calls for line in same)
-        parts.append(SpendShare(name(value), calls, tokens, cost, round(100 * share, _PERCENT_DIGITS)))
-    return tuple(parts)
+        usage = sum((line.usage for line in same), Usage())
+        part = float(cost / total_usd) if total_usd else usage.total_tokens / total_tokens if total_tokens else 0.0
+        shares.append(
+            SpendShare(
+                name(value),
+                sum(line.calls for line in same),
+                usage.input_tokens,
+                usage.output_tokens,
+                cost,
+                round(100 * part, _PERCENT_DIGITS),
+                tuple(sorted({line.model for line in same})),
+            )
+        )
+    return tuple(shares)
 
 
 def _dollars(amount: Decimal) -> str:

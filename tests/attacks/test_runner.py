@@ -54,7 +54,7 @@ class FakeSandbox:
     def __call__(self) -> "FakeSandbox":
         return self
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         self.host = host
 
     async def execute(self, cell: Cell) -> Execution:

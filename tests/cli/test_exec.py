@@ -103,7 +103,7 @@ def test_a_loop_ends_at_the_timeout_and_says_what_became_of_the_variables() -> N
     assert done.returncode == 1
     assert only["outcome"] == "timeout"
     assert only["error"]["type"] == "ExecutionTimeout"  # type: ignore[index]
-    plain = rlmbox("exec", "--cell-timeout", "0.3", stdin="while True: pass")
+    plain = rlmbox("exec", "--sandbox", "monty", "--cell-timeout", "0.3", stdin="while True: pass")
     assert "ExecutionTimeout" in plain.stderr
     assert "note: the variables were rebuilt" in plain.stderr
 
@@ -134,7 +134,7 @@ def test_packages_can_be_imported_where_the_sandbox_can_have_them() -> None:
     assert rlmbox(*arguments, stdin=code).returncode == 1
     assert rlmbox(*arguments, "--package", "anyio", stdin=code).stdout == "'anyio'\n"
     refused(rlmbox(*arguments, "--package", "no_such_package", stdin=code), 2, "no_such_package")
-    refused(rlmbox("exec", "--package", "anyio", stdin=code), 2, "monty", "--package")
+    refused(rlmbox("exec", "--sandbox", "monty", "--package", "anyio", stdin=code), 2, "monty", "--package")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="local needs POSIX")

@@ -391,3 +391,19 @@ def test_the_hosts_own_limits_stay_as_they_are(tmp_path: Path):
     before = resource.getrlimit(resource.RLIMIT_AS)
     converted(tmp_path, "a.htm", "<p>x")
     assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+ENVIRONMENT = {"PYTHONPATH": str(Path(converting.__file__).parents[3])}
+LIMITED = """
+import ctypes, resource
+from rlmbox.context.load import converters
+converters._limit(5, 10**9, 10**6)
+names = ["NOFILE", "MEMLOCK", "CORE", "CPU", "AS", "FSIZE"]
+print(ctypes.CDLL(None).prctl(3), *(resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1] for name in names))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps processes from being read")
+def test_a_converter_is_closed_to_others_and_limited():
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout.split() == ["0", "64", "0", "0", "5", str(10**9), str(10**6)]

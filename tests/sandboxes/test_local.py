@@ -121,7 +121,8 @@ async def test_a_directory_that_a_cell_locked_is_removed() -> None:
 
 async def test_the_environment_and_the_arguments_are_empty() -> None:
     async with local() as repl:
-        assert await repl.value("import os, sys\n[dict(os.environ), sys.argv, sys.flags.isolated]") == [{}, [""], 1]
+        code = "import os, sys\n[dict(os.environ), sys.argv, sys.flags.no_user_site, sys.flags.safe_path]"
+        assert await repl.value(code) == [{}, [""], 1, True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc to look into")
@@ -154,15 +155,28 @@ async def test_output_past_pythons_streams_is_captured() -> None:
     assert execution.stderr == "error\n"
 
 
-async def test_a_flood_past_pythons_streams_ends_the_cell() -> None:
-    limits = replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)
-    async with local(limits=limits) as repl:
-        execution = await repl.run("import os\nwhile True:\n    os.write(1, b'x' * 65536)")
-        assert execution.outcome == "output"
-        assert execution.namespace == "lost"
-        assert execution.error is not None
-        assert execution.error.type == "OutputExceeded"
-        assert execution.stdout.startswith("x" * 500 + "\n... [")
+FLOODED = replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)
+
+
+async def test_a_flood_past_pythons_streams_ends_the_cell_and_keeps_its_variables() -> None:
+    async with local(limits=FLOODED) as repl:
+        for code in ("os.write(1, b'x' * 65536)", "subprocess.run(['yes', 'x' * 100])"):
+            execution = await repl.run(f"import os, subprocess\nkept = 5\nwhile True:\n    {code}")
+            assert (execution.outcome, execution.namespace) == ("output", "kept")
+            assert execution.error is not None
+            assert execution.error.type == "OutputExceeded"
+            assert execution.stdout.startswith("x" * 100)
+            assert "... [" in execution.stdout
+            after = await repl.run("print('mine')\nkept")
+            assert (after.value, after.stdout) == (5, "mine\n")
+
+
+async def test_a_flood_that_heeds_no_interrupt_is_killed() -> None:
+    async with local(limits=FLOODED) as repl:
+        attempt = "    try:\n        os.write(1, b'x' * 65536)\n    except BaseException:\n        pass"
+        code = f"import os\nwhile True:\n{attempt}"
+        execution = await repl.run(code)
+        assert (execution.outcome, execution.namespace) == ("output", "lost")
         assert await repl.value("1") == 1
 
 

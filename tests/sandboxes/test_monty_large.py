@@ -29,8 +29,8 @@ WANTS_A_STR = {
 class LargeMonty(MontySandbox):
     """A session in which every context is too long to be a `str`, so that every cell is rewritten."""
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
-        await super().start(replace(limits, inline_limit_chars=0), context, host, query=query)
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
+        await super().start(replace(limits, inline_limit_chars=0), context, host, **options)  # type: ignore[arg-type]
 
 
 class Lined(str):

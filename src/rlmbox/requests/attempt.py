@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 import anyio
 
@@ -18,15 +19,25 @@ from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Account, Reservation
 from rlmbox.budget.tokens import Conversations, least_tokens
 from rlmbox.errors import ConfigError, ContextLimitExceeded, ModelError
+from rlmbox.events import AttemptFinished, AttemptStarted, CallRetried, InputTruncated
 from rlmbox.models.base import Model
-from rlmbox.requests.notices import Notice, Retried, Truncated
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import RequestState, request_state_of
 from rlmbox.requests.window import fit, named_window_tokens
-from rlmbox.types import Completion, Message
+from rlmbox.types import Completion, Message, Usage
 
 _MOST_CUTS = 3  # times that a request is cut further because the provider still finds it too long
 _GRACE_S = 0.1
+
+Outcome = Literal["settled", "uncertain", "released"]
+
+
+Tell = Callable[..., None]
+"""Called with the class of an event of a request, such as `CallRetried`, and its own fields by name."""
+
+
+def tell_nobody(_event: object, **_fields: object) -> None:
+    """Take an event and do nothing with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Request:
         account: Who asks.
         max_output_tokens: Longest reply wanted.
         timeout_s: Seconds from the first turn to the reply, waits and further attempts included; None for no limit.
-        notice: Is told what happens on the way.
+        tell: Is called with the class of each event on the way to the reply, and its fields.
         patient: Whether to wait for a provider that is left alone, rather than fail at once.
     """
 
@@ -48,7 +59,7 @@ class Request:
     account: Account
     max_output_tokens: int
     timeout_s: float | None
-    notice: Callable[[Notice], None]
+    tell: Tell
     patient: bool = True
 
 
@@ -166,7 +177,6 @@ class Attempts:
                 if closed_s > 0:
                     raise _CircuitOpen(closed_s)
                 completion = await self._send(request, shared, way, reservation)
-                way.charged_usd += self._settle(shared, way, reservation, completion)
                 shared.gate.correct(expected, completion.usage.total_tokens)
             finally:
                 self._budget.release(reservation)
@@ -178,19 +188,26 @@ class Attempts:
         return Answered(completion, way.charged_usd, way.attempts)
 
     async def _send(self, request: Request, shared: RequestState, way: _Way, reservation: Reservation) -> Completion:
-        """Makes one attempt, and tells the provider's breaker how it ended."""
+        """Make one attempt, enter it in the ledger, and tell the provider's circuit breaker how it ended."""
         provider, began_s = shared.provider, time.monotonic()
         way.attempts += 1
         provider.allowance.note_request(self._policy)
+        request.tell(
+            AttemptStarted,
+            attempt=way.attempts,
+            reserved_usd=reservation.worst_usd,
+            reserved_tokens=reservation.worst.total_tokens,
+            max_output_tokens=reservation.max_output_tokens,
+            sent=None if way.messages == tuple(request.messages) else way.messages,
+        )
         try:
             completion = await self._ask(request, way, reservation, shared.attempt_timeout_s(self._policy))
-        except ConfigError:
+        except ConfigError as error:
             provider.breaker.forget()
+            self._enter(request, way, reservation, "released", error=error)
             raise
         except ModelError as error:
-            if error.possibly_billed:
-                self._budget.abandon(reservation)
-                way.charged_usd += reservation.worst_usd
+            self._enter(request, way, reservation, "uncertain" if error.possibly_billed else "released", error=error)
             if error.retryable and error.status != 429:
                 provider.breaker.fail(self._policy)
             else:
@@ -198,15 +215,48 @@ class Attempts:
             if error.status == 429 and error.retry_after_s is not None:
                 shared.gate.pause(min(error.retry_after_s, self._policy.max_retry_after_s))
             raise
-        except BaseException:
+        except BaseException as error:
             # Cancelled or broken halfway: the provider may have charged for it.
-            self._budget.abandon(reservation)
-            way.charged_usd += reservation.worst_usd
+            self._enter(request, way, reservation, "uncertain", error=error)
             provider.breaker.forget()
             raise
         provider.breaker.succeed()
         shared.note_duration(time.monotonic() - began_s)
+        self._learn(shared, way, reservation, completion)
+        # What the provider did not count stays charged at its worst case.
+        outcome: Outcome = "settled" if completion.counted else "uncertain"
+        self._enter(request, way, reservation, outcome, usage=completion.usage)
         return completion
+
+    def _enter(
+        self,
+        request: Request,
+        way: _Way,
+        reservation: Reservation,
+        outcome: Outcome,
+        *,
+        usage: Usage | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Enter in the ledger what an attempt came to, and tell of it."""
+        charged, cost = Usage(), Decimal(0)
+        if outcome == "settled" and usage is not None:
+            charged, cost = usage, self._budget.settle(reservation, usage)
+        elif outcome == "uncertain":
+            self._budget.abandon(reservation)
+            charged, cost = reservation.worst, reservation.worst_usd
+        else:
+            self._budget.release(reservation)
+        way.charged_usd += cost
+        request.tell(
+            AttemptFinished,
+            attempt=way.attempts,
+            outcome=outcome,
+            usage=charged,
+            cost_usd=cost,
+            account_depth=request.account.depth,
+            error=f"{type(error).__name__}: {error}" if error is not None else None,
+        )
 
     async def _ask(self, request: Request, way: _Way, reservation: Reservation, hung_s: float | None) -> Completion:
         """Asks the model, and gives it up where it takes longer than any reply should."""
@@ -223,16 +273,14 @@ class Attempts:
             return await asked
         raise _too_slow(request.model, timeout_s, billed=True)
 
-    def _settle(self, shared: RequestState, way: _Way, reservation: Reservation, completion: Completion) -> Decimal:
-        """Charges a reply: what the provider counted, or the worst case where it did not count."""
+    def _learn(self, shared: RequestState, way: _Way, reservation: Reservation, completion: Completion) -> None:
+        """Learn from the provider's count how long the tokens of this model and of this conversation are."""
         if not completion.counted:
-            self._budget.abandon(reservation)
-            return reservation.worst_usd
+            return
         counted = completion.usage.input_tokens
         if counted > way.likely_tokens:
             shared.tokens.learn(way.messages, counted)
         self._conversations.learn(reservation.model.name, way.messages, counted)
-        return self._budget.settle(reservation, completion.usage)
 
     def _wait_to_retry(self, request: Request, shared: RequestState, way: _Way, error: ModelError) -> float:
         """Gives the wait before the next attempt; raises what it came to where there is none."""
@@ -244,7 +292,7 @@ class Attempts:
         if not shared.provider.allowance.take(self._policy):
             share = self._policy.extra_share
             raise _after(error, way.attempts, f"; not tried again, since {share:.0%} of the requests were retries")
-        request.notice(Retried(way.attempts + 1, wait_s, str(error)))
+        request.tell(CallRetried, attempt=way.attempts + 1, wait_s=wait_s, reason=str(error))
         return wait_s
 
     def _wait_for_provider(self, request: Request, shared: RequestState, way: _Way, wait_s: float) -> float:
@@ -306,7 +354,7 @@ class Attempts:
         before = way.likely_tokens
         way.messages = fit(way.messages, room, shared.tokens.likely_text)
         way.likely_tokens = shared.tokens.likely(way.messages)
-        request.notice(Truncated(before, way.likely_tokens))
+        request.tell(InputTruncated, before_tokens=before, after_tokens=way.likely_tokens)
 
     def _shared(self, model: Model) -> RequestState:
         found = self._known.get(id(model))

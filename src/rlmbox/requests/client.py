@@ -5,26 +5,24 @@ How one request is sent until it is answered is in `attempts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.errors import ModelError
+from rlmbox.events import ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.models.base import Model
-from rlmbox.requests.attempt import Answered, Attempts, Request
+from rlmbox.requests.attempt import Answered, Attempts, Request, Tell, tell_nobody
 from rlmbox.requests.cache import Question, ReplyCache
-from rlmbox.requests.notices import Continued, FellBack, FromCache, Notice, Retried, Truncated, ignore
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.types import Completion, Message, Usage
-
-__all__ = ["Calls", "Continued", "FellBack", "FromCache", "ModelReply", "Notice", "Retried", "Truncated", "ignore"]
 
 MOST_PARTS = 3
 """Parts that a whole reply is asked for in at most."""
 
-CUT = "[SYSTEM WARNING: ModelReply cut at its longest]"
+CUT = "[SYSTEM WARNING: Reply cut at its longest]"
 """What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
 
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."
@@ -81,7 +79,7 @@ class Calls:
         account: Account,
         max_output_tokens: int | None = None,
         timeout_s: float | None = None,
-        notice: Callable[[Notice], None] = ignore,
+        tell: Tell = tell_nobody,
         whole: bool = False,
         reuse: bool = True,
     ) -> ModelReply:
@@ -94,7 +92,7 @@ class Calls:
             max_output_tokens: Longest reply, reasoning included; None for the run's.
             timeout_s: Seconds from the first turn to the reply, waits and further attempts included; waiting for the
                 first turn and for the budget does not count. A fallback model gets as many of its own.
-            notice: Is told what happens on the way.
+            tell: Is called with the class of each event on the way to the reply, and its fields.
             whole: Whether a reply that is cut at the run's longest is continued, up to `MOST_PARTS`, and marked where
                 it is cut even then. One that is cut at `max_output_tokens` is as long as was asked for.
             reuse: Whether a reply from the cache will do, and this one may be kept there.
@@ -106,14 +104,14 @@ class Calls:
             ModelError: The provider failed or refused.
         """
         wanted = min(max_output_tokens or self._budget.limits.max_output_tokens, self._budget.limits.max_output_tokens)
-        request = Request(model, tuple(messages), account, wanted, timeout_s, notice)
+        request = Request(model, tuple(messages), account, wanted, timeout_s, tell)
         whole = whole and max_output_tokens is None
         if self._cache is None or not reuse:
             return await self._ask(request, whole=whole)
         question = Question.of(model, messages, wanted, whole=whole)
         kept = await self._cache.get(question)
         if kept is not None:
-            notice(FromCache(kept.cost_usd))
+            tell(ReplyFromCache, saved_usd=kept.cost_usd)
             return ModelReply(kept.completion(model.name), Decimal(0), model.name, attempts=0, from_cache=True)
         reply = await self._ask(request, whole=whole)
         if reply.completion.stop_reason == "stop" and reply.model_name == model.name:
@@ -130,14 +128,14 @@ class Calls:
         except ModelError as error:
             if not _unavailable(error):
                 raise
-            request.notice(FellBack(request.model.name, fallback.name, str(error)))
+            request.tell(ModelFellBack, from_model=request.model.name, to_model=fallback.name, reason=str(error))
         return await self._parts(replace(request, model=fallback), whole=whole)
 
     async def _parts(self, request: Request, *, whole: bool) -> ModelReply:
         """Asks for a reply, in several parts where it is too long for one."""
         answered = [await self._attempts.answer(request)]
         while whole and _goes_on(answered) and len(answered) < MOST_PARTS:
-            request.notice(Continued(len(answered) + 1))
+            request.tell(ReplyContinued, part=len(answered) + 1)
             so_far = "".join(part.completion.text for part in answered)
             messages = (*request.messages[:], Message("assistant", so_far), Message("user", _GO_ON))
             answered.append(await self._attempts.answer(replace(request, messages=messages)))
