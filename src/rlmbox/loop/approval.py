@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import anyio.to_thread
+
 from rlmbox.errors import ConfigError
 from rlmbox.loop.task import Proposal
 
@@ -30,7 +32,7 @@ Decision = bool | str | Replace
 """True runs the proposal; False rejects it, a string rejects it with the reason; `Replace` runs other code."""
 
 Approve = Callable[[Proposal], Decision | Awaitable[Decision]]
-"""Decides on a proposal; plain or async."""
+"""Decides on a proposal; plain, and then called in a thread, or async."""
 
 POLICIES = ("never", "always", "first", "on_subcalls")
 """When somebody is asked: never; about all code; until the first approval; about code that would spend."""
@@ -73,7 +75,10 @@ class Approval:
         Raises:
             ConfigError: It is no decision.
         """
-        found = self._ask(proposal)
+        if inspect.iscoroutinefunction(self._ask):
+            found = self._ask(proposal)
+        else:  # it may wait for a person, and must not hold up everything else
+            found = await anyio.to_thread.run_sync(self._ask, proposal, abandon_on_cancel=True)
         decision = await found if inspect.isawaitable(found) else found
         if not isinstance(decision, bool | str | Replace):
             raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
