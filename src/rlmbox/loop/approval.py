@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import anyio.to_thread
 
@@ -75,10 +76,11 @@ class Approval:
         Raises:
             ConfigError: It is no decision.
         """
-        if inspect.iscoroutinefunction(self._ask):
-            found = self._ask(proposal)
+        ask: Callable[[Proposal], Any] = self._ask
+        if inspect.iscoroutinefunction(ask):
+            found = ask(proposal)
         else:  # it may wait for a person, and must not hold up everything else
-            found = await anyio.to_thread.run_sync(self._ask, proposal, abandon_on_cancel=True)
+            found = await anyio.to_thread.run_sync(ask, proposal, abandon_on_cancel=True)
         decision = await found if inspect.isawaitable(found) else found
         if not isinstance(decision, bool | str | Replace):
             raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
