@@ -145,6 +145,40 @@ def ask(
 
 
 @app.command()
+def chat(
+    context: Contexts,
+    model: Model = None,
+    sub_model: SubModel = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    cost_limit: CostLimit = None,
+    sandbox: SandboxName = "auto",
+    package: Package = None,
+    instructions: Instructions = None,
+    debug: Debug = False,
+) -> None:
+    """Ask questions of a text one after another; the model keeps its variables from one to the next.
+
+    /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
+    session; Ctrl-D ends the session. The limits are for all questions together.
+    """
+    from rlmbox.cli.asking import Settings
+    from rlmbox.cli.chatting import chat as run_chat
+
+    settings = Settings(
+        model=model,
+        sub_model=sub_model,
+        base_url=base_url,
+        prices=prices,
+        cost_limit_usd=cost_limit,
+        sandbox=sandbox,
+        packages=tuple(package or ()),
+        instructions=instructions,
+    )
+    raise typer.Exit(run_chat(context, settings, debug=debug))
+
+
+@app.command()
 def demo(
     question: Annotated[str, typer.Argument(help="What to ask of Python's own standard library.")] = _DEMO_QUESTION,
     model: Model = None,

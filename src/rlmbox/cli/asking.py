@@ -130,7 +130,7 @@ def ask_and_print(
         rlm = settings.rlm([say_sandbox, *hooks])
         if not quiet:
             _notices(rlm, console)
-        return rlm, rlm.ask(question, _context(paths), returns=settings.returns())
+        return rlm, rlm.ask(question, open_context(paths), returns=settings.returns())
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -176,11 +176,11 @@ def _run_and_print(
     if as_json:
         print(json.dumps(as_object(answer), ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        _print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
+        print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0
 
 
-def _context(paths: Sequence[str]) -> Context:
+def open_context(paths: Sequence[str]) -> Context:
     """Opens what `--context` names.
 
     Raises:
@@ -232,7 +232,7 @@ def _traced(path: Path) -> Iterator[Hook]:
         yield write
 
 
-def _print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
+def print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
     """Prints the answer, and what is known of it where a program that reads the answer will not trip over it."""
     print(printable(answer.text))  # noqa: T201
     if quiet:

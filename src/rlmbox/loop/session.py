@@ -47,7 +47,7 @@ from rlmbox.reply.parse import parse_reply
 from rlmbox.reply.thoughts import split_thought
 from rlmbox.sandboxes.base import Chosen, Host
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer, Cell, Execution, HostFunction, Observation, Step, Turn
+from rlmbox.types import Answer, Cell, Cost, Execution, HostFunction, Observation, Step, Turn
 
 _CUT = "Your reply was cut at the limit of its length; write less in one reply."
 _REJECTED = "A person looked at your code and did not let it run: {reason}. Propose something else."
@@ -369,6 +369,19 @@ class Session:
     def final_answer(self) -> Answer | None:
         """The answer to the question at work, once there is one."""
         return self.answer
+
+    @property
+    def cost(self) -> Cost:
+        """What the whole session has cost until now."""
+        return self._run.budget.cost
+
+    async def variables(self) -> Mapping[str, str]:
+        """Return the variables that code has set, each with a short description such as `list, 3 items`.
+
+        Raises:
+            SandboxError: The sandbox does not answer.
+        """
+        return await self._namespace.variables()
 
     async def propose(self, task: Task) -> Proposal:
         """Ask the model what it would do; nothing of it has run.
@@ -750,6 +763,15 @@ class BlockingSession:
     def begin(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Task:
         """Put a question, to be answered by `step()` or `run()`; see `Session.begin`."""
         return run_blocking(lambda: self._session.begin(question, returns=returns, limits=limits))
+
+    @property
+    def cost(self) -> Cost:
+        """What the whole session has cost until now."""
+        return self._session.cost
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the variables that code has set; see `Session.variables`."""
+        return run_blocking(self._session.variables)
 
     def plan_next_step(self) -> Proposal:
         """Ask the model what it would do next; see `Session.plan_next_step`."""
