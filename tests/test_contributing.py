@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -91,3 +92,10 @@ def test_every_name_in_a_step_is_in_a_file_of_that_step(step: str):
     for name in re.findall(r"`(_?[A-Za-z]+(?:_[A-Za-z]+)*)`", step):
         if "_" in name or name.isupper():
             assert any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_what_coverage_leaves_out_exists():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    left_out = config["tool"]["coverage"]["run"]["omit"]
+    assert left_out
+    assert [path for path in left_out if not (ROOT / path).is_file()] == []
