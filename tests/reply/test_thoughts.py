@@ -1,5 +1,7 @@
 """What a model thought is told from what it replied, as each family of models writes the two into one text."""
 
+# ruff: noqa: RUF001 - some tokens are spelled with look-alikes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +76,7 @@ MODELS = {
     "MiniMax M3": ("<mm:think>a</mm:think>42", "NousResearch/hermes-agent #8878", "a", "42"),
     "Kimi-VL": ("◁think▷a◁/think▷42", "open-compass/VLMEvalKit", "a", "42"),
     "Kimi K3": (
-        "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>42<|close|>response<|sep|><|close|>message<|sep|>",
+        "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>42<|close|>response<|sep|><|end_of_msg|>",
         "its chat template",
         "a",
         "42",
@@ -152,7 +154,7 @@ TOKENS = {
     "the header of its own turn": ("<|im_start|>assistant\n42<|im_end|>", "42"),
     "the header of its own turn in Llama": ("<|start_header_id|>assistant<|end_header_id|>\n\n42<|eot_id|>", "\n42"),
     "a second turn of its own": ("One.<|im_end|>\n<|im_start|>assistant\n42<|im_end|>", "One.\n42"),
-    "the next question made up": ("42<|im_end|>\n<|im_start|>user\nAnd 7*7?<|im_end|>\n<|im_start|>assistant\n49", "42"),
+    "the next question made up": ("42<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n49", "42"),
     "the next question made up by Llama": ("42<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd?", "42"),
     "the next question made up by Gemma": ("42<end_of_turn>\n<start_of_turn>user\nAnd?", "42"),
     "the next question made up by Mistral": ("42</s>[INST] And? [/INST] 49", "42"),
@@ -200,7 +202,7 @@ DRAFTS = {
     "a draft that is not closed": ("```repl\nr = f(\n</think>\n```repl\nx = 1\n```", "own", ["x = 1"]),
     "a draft in a thought that is not closed": ("<think>\n```repl\nFINAL('WRONG')\n```\nbut wait", "own", []),
     "a draft in a channel": (
-        "<|channel|>analysis<|message|>```repl\nr = 0\n```<|end|><|start|>assistant<|channel|>final<|message|>```repl\nx = 1\n```",
+        "<|channel|>analysis<|message|>```repl\nr\n```<|end|><|channel|>final<|message|>```repl\nx = 1\n```",
         "scouzi1966/maclocal-api #121",
         ["x = 1"],
     ),
@@ -232,9 +234,11 @@ def test_a_thought_is_reported_beside_the_prose() -> None:
 
 
 PIECES = [
-    "<think>", "</think>", "<thinking>", "</thinking>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|im_end|>", "\n",
-    "<|im_start|>assistant\n", "<|im_start|>user\n", "<|channel|>analysis", "<|channel|>final", "<|message|>", "<|end|>",
-    "<|start|>assistant", "```", "```repl\n", "```<|im_end|>", " ", "'", '"', "`", "x", "words.", "analysis", "</s>",
+    "<think>", "</think>", "<thinking>", "</thinking>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|im_end|>",
+    "\n", "<|im_start|>assistant\n", "<|im_start|>user\n", "<|channel|>analysis", "<|channel|>final", "<|message|>",
+    "<|end|>",
+    "<|start|>assistant", "```", "```repl\n", "```<|im_end|>", " ", "'", '"', "`", "x", "words.",
+    "analysis", "</s>",
     "assistantfinal", "A", "<answer>", "</answer>", "<|call|>", " to=python", "<unused94>", "<unused95>", "\ud800",
 ]  # fmt: skip
 mixtures = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)

@@ -24,6 +24,7 @@ _MAX_LOOKS = 64  # blocks of code, per text, that are looked at for whether a to
 _QUOTES = "\"'`"
 _SENTENCE_ENDS = ".!?…>\n"
 _FENCE_LEAD = re.compile(r"[ \t]*(?:(?:[-*+>]|\d{1,9}[.)])[ \t]+)?")
+_ESCAPED = re.compile(r"\\.")
 _TO_END = re.compile(r"(?:\s|<[|｜]\w{1,40}[|｜]>)*\Z")
 _BLANK = re.compile(r"(?:[ \t]*\n)+|[ \t]+")
 _END_IS_ALONE = re.compile(r"[ \t]*(?:\n|\Z|<[|｜/]?\w|\[INST\])")
@@ -142,6 +143,7 @@ class _Scanner:
         self._fence: _Fence | None = None
         self._looks = _MAX_LOOKS
         self._line_start = 0
+        self._open_quotes: frozenset[str] = frozenset()
         self._last_token_end = 0
 
     def scan(self) -> None:
@@ -151,13 +153,20 @@ class _Scanner:
             match = TOKEN.match(self.text, start) if start >= max(self._from, self._last_token_end) else None
             if match is None:
                 continue
-            newline = self.text.rfind("\n", self._last_token_end, match.start())
-            self._line_start = newline + 1 if newline >= 0 else self._line_start
+            self._go_on_to(match.start())
             self._take(match)
             self._last_token_end = match.end()
             if self._is_over:
                 return
         self._finish()
+
+    def _go_on_to(self, position: int) -> None:
+        """Note where the line of a token begins, and which quotes are open on it."""
+        newline = self.text.rfind("\n", self._last_token_end, position)
+        if newline >= 0:
+            self._line_start, self._open_quotes = newline + 1, frozenset()
+        passed = _ESCAPED.sub("", self.text[max(self._line_start, self._last_token_end) : position])
+        self._open_quotes ^= {quote for quote in _QUOTES if passed.count(quote) % 2}
 
     def _take(self, match: re.Match[str]) -> None:
         kind = match.lastgroup
@@ -297,8 +306,7 @@ class _Scanner:
         quote = self.text[match.end() : match.end() + 1]
         if not quote or quote not in _QUOTES or self.text.startswith("```", match.end()):
             return False
-        line = self.text[max(self._line_start, match.start() - 300) : match.start()]
-        return line.count(quote) % 2 == 1
+        return quote in self._open_quotes
 
     def _is_in_code(self) -> bool:
         """Return whether the place is in a block of code where the token must be part of a string or a comment."""
