@@ -81,7 +81,7 @@ def is_whole_program(text: str) -> bool:
     tree = program(text)
     if tree is None:
         return False
-    lines = text.splitlines()
+    lines = text.split("\n")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.NamedExpr | ast.Import | ast.ImportFrom):
             return True
