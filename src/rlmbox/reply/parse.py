@@ -5,7 +5,6 @@ Pure functions over text that may be hostile: nothing here raises, runs code or 
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 
@@ -136,8 +135,8 @@ def _bare_code(source: str) -> tuple[str, str] | None:
     tree = program(code)
     if tree is None or not is_whole_program(code):
         return None
-    lines = code.split("\n")
-    if all(_TAG_NAME.match(lines[each.lineno - 1].encode()[each.col_offset :]) for each in tree.body):
+    lines = code.encode().split(b"\n")
+    if all(_TAG_NAME.match(lines[each.lineno - 1], each.col_offset) for each in tree.body):
         return None  # tags, and not code
     return code, _RAN_BARE
 
