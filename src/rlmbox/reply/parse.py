@@ -66,7 +66,7 @@ _RAN_CALL = "Your reply called a tool; there are none, so the code in the call w
 
 @dataclass(frozen=True, slots=True)
 class ParsedReply:
-    """What a model's reply asks for.
+    """A reply, read.
 
     Attributes:
         cells: Python to run, in order.
@@ -142,7 +142,7 @@ def _bare_code(source: str) -> tuple[str, str] | None:
 
 
 class _Reading:
-    """What was found so far in one reply."""
+    """A reply that is being read, block by block."""
 
     def __init__(self, source: str, *, strict: bool) -> None:
         self._lines = source.split("\n")

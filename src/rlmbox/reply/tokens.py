@@ -62,7 +62,7 @@ TOKEN = re.compile(
     rf"|(?P<end>{END_OF_TURN})|(?P<start>{START_OF_TURN})"
     r"|(?P<fence>`{3,}|~{3,})(?P<info>[^\n<`]*)",
 )
-"""Whatever matters to telling a reply from the thought and the tokens around it; begins with a `TOKEN_START`."""
+"""A token of a thought or a turn, or a fence; begins with a `TOKEN_START`."""
 
 TOKEN_START = re.compile(r"[<\[◁`~]")
 """The characters that a token may begin with; to look for them alone is many times faster than for the tokens."""
