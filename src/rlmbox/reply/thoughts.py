@@ -24,6 +24,7 @@ _MAX_LOOKS = 64  # blocks of code, per text, that are looked at for whether a to
 _QUOTES = "\"'`"
 _SENTENCE_ENDS = ".!?…>\n"
 _FENCE_LEAD = re.compile(r"[ \t]*(?:(?:[-*+>]|\d{1,9}[.)])[ \t]+)?")
+_FENCE_ALONE = re.compile(r"(?:`{3}|~{3})[ \t]*\Z|\A\s*\Z|\n[ \t]*\Z")
 _ESCAPED = re.compile(r"\\.")
 _TO_END = re.compile(r"(?:\s|<[|｜]\w{1,40}[|｜]>)*\Z")
 _BLANK = re.compile(r"(?:[ \t]*\n)+|[ \t]+")
@@ -81,7 +82,7 @@ def _without_last_tokens(text: str) -> str:
     for _ in range(8):
         bare = text.rstrip()
         match = LAST_TOKEN.search(bare, max(0, len(bare) - 40))
-        if match is None or _follows_quote(bare, match.start()):
+        if match is None or _follows_quote(bare, match.start()) or (match.group() == "</s>" and "<s>" in text):
             return text
         text = bare[: match.start()]
     return text
@@ -135,6 +136,7 @@ class _Scanner:
         first = FIRST_TOKENS.match(text)
         self._from = first.end() if first else 0
         self._is_over = False
+        self._has_struck_text = "<s>" in text
         self._depth = 0
         self._family = ""
         self._thought = 0
@@ -244,13 +246,20 @@ class _Scanner:
             self._drop(start, header.end())
         elif self._fence is not None and self._fence.is_closed:
             self._drop(start, end)
-        elif match["start"] or _END_IS_ALONE.match(self.text, end):
+        elif match["start"] or (_END_IS_ALONE.match(self.text, end) and not self._is_listed(match)):
             if match.group() in ("</s>", "<end_code>"):
                 self._drop(start, end)
                 return
             # The model's turn ended here; what follows it made up, whoever is said to speak.
             self.kept.append(self.text[self._from : start])
             self._is_over = True
+
+    def _is_listed(self, match: re.Match[str]) -> bool:
+        """Return whether the end of a turn is only spoken of: after a blank, or as the end of an HTML element."""
+        start = match.start()
+        if match.group() == "</s>" and self._has_struck_text:
+            return True
+        return self.text[start - 1 : start] in (" ", "\t") and not _FENCE_ALONE.search(self.text, start - 100, start)
 
     def _drop(self, start: int, end: int) -> None:
         piece = self.text[self._from : start]

@@ -15,6 +15,9 @@ THOUGHT_PAIRS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A, Command R7B
     ("<|start_thinking|>", "<|end_thinking|>"),
     ("<|start_think|>", "<|end_think|>"),
+    ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
+    ("<|think|>", "<|/think|>"),
+    ("<|thinking|>", "<|/thinking|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<unused94>", "<unused95>"),  # MedGemma
@@ -47,8 +50,8 @@ OWN_HEADER = re.compile(
 """The beginning of the model's own turn: what follows goes on with its reply."""
 
 FIRST_TOKENS = re.compile(
-    rf"\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
-    r"|\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
+    rf"\s*+(?:<s>(?=[\s<\[])|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
+    r"|\s*+(?:<s>(?=[\s<\[])|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
 )
 """Tokens before the first word of a reply."""
 
