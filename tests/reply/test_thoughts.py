@@ -2,6 +2,8 @@
 
 # ruff: noqa: RUF001 - some tokens are spelled with look-alikes
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,3 +272,28 @@ def test_text_without_tokens_comes_back_as_it_is(text: str) -> None:
 )
 def test_any_words_between_the_tags_are_the_thought(words: str) -> None:
     assert split_thought(f"<think>\n{words}\n</think>\n\n42") == (words.strip(), "42")
+
+
+DRAFT_PIECES = [
+    "```", "```repl\n", "```python\n", "~~~\n", "\n", "    ", "> ", "- ", "`", "FINAL(", "FINAL_VAR(x)", "SUBMIT(1)", ")",
+    '"', "'",
+    "x = 1", "print(x)", Q, "<code>", "</code>", "<tool_call>", "<!--", "[", "](", "Output:", "{", "}", "\\",
+    "<|im_end|>", "<|im_start|>user", "words", "<reflection>", "[TOOL_CALLS]", "<|python_tag|>",
+]  # fmt: skip
+drafts = st.lists(st.sampled_from(DRAFT_PIECES), max_size=25).map("".join)
+
+
+@given(drafts, st.sampled_from(["```repl\nn = 1\n```", 'FINAL("Paris")', "Words only.", "n = f(1)", "FINAL_VAR(n)"]))
+def test_no_draft_in_a_thought_changes_how_the_reply_is_read(draft: str, reply: str) -> None:
+    alone = parse_reply(reply)
+    for thinking in (f"<think>\n{draft}\n</think>\n\n", f"<|START_THINKING|>{draft}\n<|END_THINKING|>"):
+        found = parse_reply(thinking + reply)
+        assert replace(found, reasoning="") == alone
+        assert replace(parse_reply(f"{thinking}{reply}<|im_end|>"), reasoning="") == alone
+
+
+@given(drafts)
+def test_no_draft_in_a_thought_that_is_not_closed_runs_or_answers(draft: str) -> None:
+    found = parse_reply(f"<think>\n{draft}")
+    assert (found.cells, found.final, found.draft) == ((), None, None)
+    assert found.problems
