@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 from rlmbox.context import describing
 from rlmbox.context.describing import Kind
 from rlmbox.context.load import loaders, structured
-from rlmbox.context.load.encodings import repair
-from rlmbox.context.load.loaders import LeftOut, Single
+from rlmbox.context.load.encodings import known_encoding, repair
+from rlmbox.context.load.loaders import LeftOut, Options, Single
 from rlmbox.context.load.opening import Opening
 from rlmbox.context.load.origin import Origin
 from rlmbox.context.load.walking import Selection
@@ -125,6 +126,7 @@ class Context(Searching):
         *,
         include: str | Sequence[str] = (),
         exclude: str | Sequence[str] = (),
+        encoding: str | None = None,
     ) -> Context:
         """Make a context of a file, of the text files below a directory, or of several of both.
 
@@ -135,17 +137,20 @@ class Context(Searching):
             path: The path, or paths; also a pattern such as `logs/**/*.txt`, an address, or `-` for standard input.
             include: Patterns in the syntax of `.gitignore`; of directories only files that match one are read.
             exclude: Patterns in the same syntax; files and directories that match one are left out.
+            encoding: The encoding that text files are in, such as `cp1250`; None to find out.
 
         Raises:
-            ContextError: A path is missing, cannot be read, is no file or directory, or there is no text.
+            ContextError: A path is missing, cannot be read, is no file or directory, or there is no text; or the
+                encoding is not known.
         """
-        selection = Selection(_patterns(include), _patterns(exclude))
+        known = None if encoding is None else known_encoding(encoding)
+        options = Options(Selection(_patterns(include), _patterns(exclude)), known)
         if not isinstance(path, str | os.PathLike):
             paths = [os.fspath(each) for each in path]
-            return cls._collection(loaders.open_paths(paths, selection), "documents", Origin.of(paths, selection))
-        found, origin = loaders.open_path(path, selection), Origin.of(os.fspath(path), selection)
+            return cls._collection(loaders.open_paths(paths, options), "documents", Origin.of(paths, options))
+        found, origin = loaders.open_path(path, options), Origin.of(os.fspath(path), options)
         if isinstance(found, Single):
-            return cls(found, "file", origin=origin)
+            return cls(found, "file", found.left_out, origin=origin)
         return cls._collection(found, "directory", origin)
 
     @classmethod
@@ -163,7 +168,7 @@ class Context(Searching):
         joining = Joining("the documents")
         for number, item in enumerate(documents):
             joining.add(*loaders.document(item, number))
-        return cls._joined(joining, "documents", "the documents", data=documents)
+        return cls._joined(joining, "documents", "the documents", documents)
 
     @classmethod
     def _of_list(cls, values: Sequence[object]) -> Context:
@@ -188,7 +193,7 @@ class Context(Searching):
         joining = Joining("the dict")
         for key, value in mapping.items():
             joining.add(*loaders.dict_part(key, value))
-        return cls._joined(joining, "dict", "the dict", data=mapping)
+        return cls._joined(joining, "dict", "the dict", mapping)
 
     @classmethod
     def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
@@ -199,29 +204,29 @@ class Context(Searching):
 
     @classmethod
     def _collection(cls, found: loaders.Found, kind: Kind, origin: Origin) -> Context:
+        store, documents = cls._finished(found.joining, found.label, found.left_out)
         encoding = ", ".join(sorted(found.encodings)) or "utf-8"
-        return cls._joined(found.joining, kind, found.label, encoding, found.left_out, origin=origin)
+        guess, replaced = describing.guess_note(found.encodings, found.guessed), found.joining.replaced
+        notes = (*guess, *found.notes)
+        content = describing.Content(store, documents, encoding, replaced, bool(found.guessed), notes)
+        return cls(content, kind, found.left_out, origin=origin)
 
     @classmethod
     def _joined(
-        cls,
-        joining: Joining,
-        kind: Kind,
-        label: str,
-        encoding: str = "utf-8",
-        left_out: LeftOut | None = None,
-        *,
-        data: Sequence[object] | Mapping[object, object] | None = None,
-        origin: Origin | None = None,
+        cls, joining: Joining, kind: Kind, label: str, data: Sequence[object] | Mapping[object, object]
     ) -> Context:
+        store, documents = cls._finished(joining, label)
+        content = describing.Content(store, documents, "utf-8", joining.replaced)
+        kept = structured.jsonable(data)
+        return cls(content, kind, data=kept if isinstance(kept, list | dict) else None)
+
+    @staticmethod
+    def _finished(joining: Joining, label: str, left_out: LeftOut | None = None) -> tuple[TextStore, Documents]:
         if not joining.has_text:
             joining.discard()
             hint = f" ({told})" if left_out and (told := left_out.told()) else ""
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
-        store, documents = joining.finish()
-        content = describing.Content(store, documents, encoding, joining.replaced)
-        kept = None if data is None else structured.jsonable(data)
-        return cls(content, kind, left_out, data=kept if isinstance(kept, list | dict) else None, origin=origin)
+        return joining.finish()
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -240,7 +245,11 @@ class Context(Searching):
             if text_now is None:
                 return None
             documents = Documents.single(self._single.name, text_now.store.length, self._single.page_starts)
-            self._known = describing.Content(text_now.store, documents, text_now.encoding, text_now.replaced)
+            guess = describing.guess_note({text_now.encoding}, [self._single.name] if text_now.is_guess else [])
+            notes = (*guess, *text_now.notes)
+            self._known = describing.Content(
+                text_now.store, documents, text_now.encoding, text_now.replaced, text_now.is_guess, notes
+            )
         return self._known
 
     @property
@@ -298,6 +307,11 @@ class Context(Searching):
         """What the file was in, such as `utf-8` or `cp1252`."""
         return self._content.encoding
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing from the text, or was guessed, for whoever reads it."""
+        return self._content.notes
+
     @cached_property
     def sha256(self) -> str:
         """The SHA-256 of its UTF-8, in hexadecimal; of a large file it is kept for the next time."""
@@ -330,7 +344,7 @@ class Context(Searching):
         if self._origin is not None and self._origin.can_reopen:
             return _reopened, (self._origin, self.sha256)
         content = self._content
-        known = (content.documents, content.encoding, content.replaced)
+        known = (content.documents, content.encoding, content.replaced, content.is_guess, content.notes)
         return _restored, (b"".join(self.pieces()), self.length, known, self.kind, self._left_out, self.data)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Context:
@@ -355,7 +369,7 @@ class Context(Searching):
         if first >= last:
             raise ContextError(f"the slice from {start} to {end} has no text; the context has {self.length} characters")
         store = self._store.view(first, last)
-        content = describing.Content(store, self._documents.clipped(first, last), self.encoding, self.replaced)
+        content = replace(self._content, store=store, documents=self._documents.clipped(first, last))
         origin = self._origin.part(first, last) if self._origin else None
         return Context(content, self.kind, self._left_out, origin=origin)
 
@@ -469,7 +483,8 @@ def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _reopened(origin: Origin, sha256: str) -> Context:
-    context = Context.from_path(origin.paths, include=origin.selection.include, exclude=origin.selection.exclude)
+    selection, encoding = origin.options.selection, origin.options.encoding
+    context = Context.from_path(origin.paths, include=selection.include, exclude=selection.exclude, encoding=encoding)
     for first, last in origin.parts:
         context = context.slice_view(first, last)
     if context.sha256 != sha256:
@@ -480,7 +495,7 @@ def _reopened(origin: Origin, sha256: str) -> Context:
 def _restored(
     text: bytes,
     length: int,
-    known: tuple[Documents, str, int],
+    known: tuple[Documents, str, int, bool, tuple[str, ...]],
     kind: Kind,
     left_out: LeftOut,
     data: Data | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ Kind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"
 
 PREVIEW_CHARS = 200
 _SUFFIXES = 20
+_NOTES, _GUESSED = 20, 5
 _SAMPLE_CHARS = 64 * 1024
 
 
@@ -25,17 +27,45 @@ class Content:
         documents: Where its documents are.
         encoding: What it was in.
         replaced: How many U+FFFD stand in for lone surrogates or invalid bytes.
+        is_guess: Whether the encoding is a guess.
+        notes: What is missing from the text, or was guessed.
     """
 
     store: TextStore
     documents: Documents
     encoding: str
     replaced: int
+    is_guess: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def is_collection(kind: Kind) -> bool:
     """Whether a context of this kind has several documents."""
     return kind in ("directory", "documents", "dict")
+
+
+def guess_note(encodings: Collection[str], guessed: Sequence[str]) -> tuple[str, ...]:
+    """Return the note about encodings that were guessed; none where there are no such.
+
+    Args:
+        encodings: The encodings of all files.
+        guessed: The names of the files whose encoding was guessed.
+    """
+    if not guessed:
+        return ()
+    remedy = "name the right one with encoding= if letters are wrong"
+    if len(encodings) == 1:
+        return (f"the encoding {next(iter(encodings))} is a guess: {remedy}",)
+    names = ", ".join(guessed[:_GUESSED]) + (", …" if len(guessed) > _GUESSED else "")
+    return (f"the encoding of {len(guessed)} files is a guess ({names}): {remedy}",)
+
+
+def line_endings(sample: str) -> str:
+    """Return how the lines of a text end, by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
+    both, line_feeds, returns = sample.count("\r\n"), sample.count("\n"), sample.count("\r")
+    found = [("crlf", both), ("lf", line_feeds - both), ("cr", returns - both)]
+    kinds = [name for name, count in found if count]
+    return kinds[0] if len(kinds) == 1 else "mixed" if kinds else "none"
 
 
 def describe(content: Content, kind: Kind) -> dict[str, object]:
@@ -54,9 +84,14 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
         "longest_document": {"name": names[longest], "length": lengths[longest]},
         "encoding": content.encoding,
         "replaced": content.replaced,
+        "line_endings": line_endings(store.slice(0, _SAMPLE_CHARS)),
         "schema": structure,
         "preview": store.slice(0, PREVIEW_CHARS),
     }
+    if content.is_guess:
+        described["encoding_is_guess"] = True
+    if content.notes:
+        described["notes"] = list(content.notes[:_NOTES])
     return described if store.knows_lines else {**described, "estimated": ["lines"]}
 
 
@@ -75,6 +110,7 @@ def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
         "longest_document": {"name": name, "length": length},
         "encoding": opening.encoding,
         "replaced": 0,
+        "line_endings": line_endings(store.slice(0, _SAMPLE_CHARS)),
         "schema": _schema_kind(store, name),
         "preview": store.slice(0, PREVIEW_CHARS),
         "estimated": ["length", "size_bytes", "lines", "encoding", "replaced"],

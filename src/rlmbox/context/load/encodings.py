@@ -10,10 +10,12 @@ import codecs
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rlmbox.context.load.languages import best_encoding, is_wide_text
 from rlmbox.context.storage.source import ByteSource, InMemory, pieces
 from rlmbox.context.storage.text import Utf8
+from rlmbox.errors import ContextError
 
 HEAD_BYTES = 64 * 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -38,12 +40,59 @@ def has_byte_order_mark(head: bytes) -> bool:
     return any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS)
 
 
-def presumed(head: bytes) -> tuple[str, int]:
-    """Gives the encoding that the beginning of a text shows, UTF-8 if nothing, and the bytes of its mark."""
+class Presumed(NamedTuple):
+    """The encoding that the beginning of a text shows.
+
+    Attributes:
+        encoding: Its name; UTF-8 if it shows none.
+        mark_bytes: Bytes of its byte order mark.
+        is_guess: Whether nothing but the plausibility of the text speaks for it.
+    """
+
+    encoding: str
+    mark_bytes: int = 0
+    is_guess: bool = False
+
+
+class Decoded(NamedTuple):
+    """The text of bytes.
+
+    Attributes:
+        content: The text.
+        encoding: The encoding that they were taken to be in.
+        is_guess: Whether that is a guess.
+    """
+
+    content: Utf8
+    encoding: str
+    is_guess: bool = False
+
+
+def presumed(head: bytes) -> Presumed:
+    """Return the encoding that the beginning of a text shows, UTF-8 if it shows none."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
-            return encoding, len(mark)
-    return _utf16_by_nul(head) or _seven_bit(head) or _wide_utf16(head) or "utf-8", 0
+            return Presumed(encoding, len(mark))
+    if known := _utf16_by_nul(head) or _seven_bit(head):
+        return Presumed(known)
+    guessed = _wide_utf16(head)
+    return Presumed(guessed, is_guess=True) if guessed else Presumed("utf-8")
+
+
+def known_encoding(name: str) -> str:
+    """Return the name that Python has for an encoding.
+
+    Raises:
+        ContextError: There is none of this name that decodes bytes to text.
+    """
+    try:
+        found = codecs.lookup(name)
+        b"".decode(found.name)
+    except (LookupError, ValueError, UnicodeError):
+        raise ContextError(
+            f"{name[:100]!r} is not the name of an encoding; give one such as utf-8, cp1252 or shift_jis"
+        ) from None
+    return found.name
 
 
 def _seven_bit(head: bytes) -> str | None:
@@ -96,16 +145,28 @@ def repair(data: bytes) -> Utf8:
     return joined(transcoded(InMemory(data[mark:]), encoding))
 
 
-def decoded(data: bytes) -> tuple[Utf8, str]:
-    """Gives valid UTF-8 for the bytes of a file, and the encoding that they were taken to be in."""
-    encoding, mark = presumed(data[:HEAD_BYTES])
-    source = InMemory(data[mark:])
-    if encoding == "utf-8":
+def decoded(data: bytes, encoding: str | None = None) -> Decoded:
+    """Return the text of the bytes of a file.
+
+    Args:
+        data: The bytes.
+        encoding: The encoding that they are in; None to find out.
+    """
+    found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, _mark_bytes(data, encoding))
+    source = InMemory(data[found.mark_bytes :])
+    if found.encoding == "utf-8" and encoding is None:
         try:
-            return joined(transcoded(source, encoding, strict=True)), encoding
+            return Decoded(joined(transcoded(source, "utf-8", strict=True)), "utf-8")
         except UnicodeDecodeError:
-            encoding = encoding if mark else recognised(source, 0)
-    return joined(transcoded(source, encoding)), encoding
+            name = "utf-8" if found.mark_bytes else recognised(source, 0)
+            found = Presumed(name, is_guess=name != "utf-8")
+    return Decoded(joined(transcoded(source, found.encoding)), found.encoding, found.is_guess)
+
+
+def _mark_bytes(data: bytes, encoding: str) -> int:
+    """Return the bytes of a byte order mark, where it is one of the encoding that was named."""
+    marks = (mark for mark, name in _BYTE_ORDER_MARKS if name == encoding or name.startswith(f"{encoding}-"))
+    return next((len(mark) for mark in marks if data.startswith(mark)), 0)
 
 
 def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> Iterator[Utf8]:

@@ -29,7 +29,7 @@ MAX_CACHE_BYTES = 16 * 1024**3
 
 # A file that changed this recently may change again without its time of change telling.
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 1
+_FORMAT = 2
 _MAX_FACTS_BYTES = 256 * 1024 * 1024
 
 
@@ -41,9 +41,14 @@ def folder() -> Path | None:
         return None
 
 
-def key_of(file: InFile) -> str:
-    """Gives the name under which things about a file in its present state are kept."""
-    seen = repr((os.path.abspath(file.path), file.stamp, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
+def key_of(file: InFile, encoding: str | None = None) -> str:
+    """Return the name under which things about a file in its present state are kept.
+
+    Args:
+        file: The file.
+        encoding: The encoding that it is read in, where somebody named one.
+    """
+    seen = repr((os.path.abspath(file.path), file.stamp, encoding, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
     return hashlib.blake2b(seen.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
 
@@ -98,6 +103,10 @@ class NewText:
             raise self._unwritable(error) from None
         self.size_bytes += len(data)
 
+    def fileno(self) -> int:
+        """Return the descriptor, for a process that writes the text itself."""
+        return self._file.fileno()
+
     def _put(self, data: bytes) -> None:
         self._file.write(data)
 
@@ -144,6 +153,7 @@ class Facts:
         replaced: How many U+FFFD stand in for invalid bytes.
         in_place: Whether the file itself is the text, rather than a copy in the cache.
         mark_bytes: Bytes of its byte order mark.
+        is_guess: Whether the encoding is a guess.
         sha256: Of the text in UTF-8, if it is known.
         chars: Counts of characters, if they are not bytes.
         newlines: Counts of newlines, if they are known.
@@ -155,6 +165,7 @@ class Facts:
     replaced: int
     in_place: bool
     mark_bytes: int
+    is_guess: bool = False
     sha256: str | None = None
     chars: Counts | None = None
     newlines: Counts | None = None
