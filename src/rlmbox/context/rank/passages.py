@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
+from rlmbox.context.storage.equivalents import composed, literal
+
 PASSAGE_CHARS = 2_000
 _SHORTEST = PASSAGE_CHARS // 2
 _READ_CHARS = 1_000_000
@@ -69,12 +71,12 @@ def passages(text: Sliceable, spans: Iterable[tuple[int, int]], bounds: array[in
 
 def words(text: str) -> list[str]:
     """Gives the words of a text in lower case, each once, in order."""
-    return list(dict.fromkeys(_WORD.findall(spaced(text).lower())))
+    return list(dict.fromkeys(_WORD.findall(composed(spaced(text).lower()))))
 
 
 def spaced(text: str) -> str:
-    """Puts spaces between what are words in scripts that are written without them."""
-    return text if text.isascii() else _UNSPACED.sub(_apart, text)
+    """Return a text, composed, with spaces between what are words in scripts that are written without them."""
+    return text if text.isascii() else _UNSPACED.sub(_apart, composed(text))
 
 
 def _apart(found: re.Match[str]) -> str:
@@ -107,7 +109,7 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, str]]:
     """Gives where words begin and end; without their last letters, so that other endings are found too."""
     places = []
     for word in wanted:
-        stem = re.escape(word if len(word) < _LONG_WORD else word[:-2])
+        stem = literal(word if len(word) < _LONG_WORD else word[:-2])
         pattern = stem if _UNSPACED.match(word) else rf"(?<![^\W_]){stem}"
         places += [(found.start(), found.start() + len(word), word) for found in re.finditer(pattern, text)]
     return sorted(places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -94,8 +95,11 @@ class Documents:
             return key % len(self)
         if key in self.names:
             return self.names.index(key)
-        tail = "/" + key.strip("/")
-        found = [i for i, name in enumerate(self.names) if ("/" + name).endswith(tail)] if key.strip("/") else []
+        tail = "/" + _composed(key.strip("/"))
+        ends = (("/" + _composed(name)).endswith(tail) for name in self.names)
+        found = [i for i, is_end in enumerate(ends) if is_end] if key.strip("/") else []
+        if same := [i for i in found if _composed(self.names[i]) == _composed(key)]:
+            found = same
         if len(found) == 1:
             return found[0]
         if found:
@@ -106,14 +110,19 @@ class Documents:
         raise KeyError(f"no document is called {key[:200]!r}; {hint}")
 
     def _close_names(self, key: str) -> list[str]:
-        wanted = PurePosixPath(key[-_MAX_NAME_CHARS:].lower()).name
+        wanted = PurePosixPath(_composed(key[-_MAX_NAME_CHARS:]).lower()).name
         if not wanted:
             return []
-        containing = [name for name in self.names if wanted in name.lower()][:_MAX_SUGGESTIONS]
+        containing = [name for name in self.names if wanted in _composed(name).lower()][:_MAX_SUGGESTIONS]
         if containing:
             return containing
         by_tail = {PurePosixPath(name.lower()).name: name for name in reversed(self.names[:_MAX_COMPARED])}
         return [by_tail[tail] for tail in difflib.get_close_matches(wanted, by_tail, _MAX_SUGGESTIONS)]
+
+
+def _composed(name: str) -> str:
+    # Some file systems take the accents of names apart, and people write them together.
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def printable(name: str) -> str:
