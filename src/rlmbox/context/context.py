@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rlmbox.context import describing
 from rlmbox.context.describing import Kind
-from rlmbox.context.load import loaders, structured
+from rlmbox.context.load import dumps, loaders, structured
 from rlmbox.context.load.encodings import known_encoding, repair
 from rlmbox.context.load.loaders import LeftOut, Options, Single
 from rlmbox.context.load.opening import Opening
@@ -199,8 +199,8 @@ class Context(Searching):
     def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
         if not content.length:
             raise ContextError(f"{name}: has no text; give something with at least one character")
-        documents = Documents.single(name, content.length)
-        return cls(describing.Content(TextStore.of(content), documents, "utf-8", content.replaced), kind)
+        store = TextStore.of(content)
+        return cls(describing.Content(store, _documents(store, name), "utf-8", content.replaced), kind)
 
     @classmethod
     def _collection(cls, found: loaders.Found, kind: Kind, origin: Origin) -> Context:
@@ -244,7 +244,7 @@ class Context(Searching):
             text_now = text.text(timeout_s) if isinstance(text, Opening) else text
             if text_now is None:
                 return None
-            documents = Documents.single(self._single.name, text_now.store.length, self._single.page_starts)
+            documents = _documents(text_now.store, self._single.name, self._single.page_starts)
             guess = describing.guess_note({text_now.encoding}, [self._single.name] if text_now.is_guess else [])
             notes = (*guess, *text_now.notes)
             self._known = describing.Content(
@@ -448,7 +448,7 @@ class Context(Searching):
 
     @property
     def _is_collection(self) -> bool:
-        return describing.is_collection(self.kind)
+        return describing.is_collection(self.kind) or self.num_documents > 1
 
     def _document_store(self, index: int) -> TextStore:
         return self._store.view(self._documents.starts[index], self._documents.ends[index])
@@ -476,6 +476,12 @@ class Context(Searching):
     @cached_property
     def _metadata(self) -> dict[str, object]:
         return describing.describe(self._content, self.kind)
+
+
+def _documents(store: TextStore, name: str, page_starts: tuple[int, ...] = ()) -> Documents:
+    """Return the documents of one text: itself, or the files that it was made of."""
+    made_of = dumps.documents_of(store, name) if not page_starts else None
+    return made_of or Documents.single(name, store.length, page_starts)
 
 
 def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:

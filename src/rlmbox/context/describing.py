@@ -72,7 +72,7 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
     """Describes a text; where its lines have not been counted and would take long to, gives an estimate of them."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
-    structure = "tree" if is_collection(kind) else _schema_kind(store, names[0])
+    structure = "tree" if is_collection(kind) or len(names) > 1 else _schema_kind(store, names[0])
     lines = store.line_count if store.knows_lines else _estimated_lines(store.slice(0, _SAMPLE_CHARS), store.length)
     described: dict[str, object] = {
         "kind": kind,

@@ -255,13 +255,18 @@ def _member(name: str, data: bytes, depth: int) -> Events:
             yield Omitted("unreadable", name)
             return
         yield from _member(kinds.without_compression(name), out.getvalue(), depth + 1)
-    elif kind.name == kinds.BINARY or kinds.is_called_binary(name) or kinds.has_nul(data[: kinds.HEAD_BYTES]):
+    elif kind.name == kinds.BINARY or kinds.is_called_binary(name):
         yield Omitted("binary", name)
     elif kind.is_converted and kind.name != "html":
         yield from _inner_document(kind.name, name, data, depth)
+    elif kinds.has_nul(data[: kinds.HEAD_BYTES]):
+        yield Omitted("binary", name)
     else:
+        found = decoded(data)
         yield Begin(name)
-        yield Piece(decoded(data).content.data.decode())
+        yield Piece(found.content.data.decode())
+        if found.is_guess:
+            yield Note(f"{name}: the encoding {found.encoding} is a guess")
 
 
 def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
@@ -275,7 +280,8 @@ def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
     except Exception:  # noqa: BLE001 - one broken file must not take the others along; it is counted
         yield Omitted("not converted", name)
         return
-    yield Begin(name)
+    if events and not isinstance(events[0], Begin):
+        yield Begin(name)
     for event in events:
         if isinstance(event, Begin):
             yield Begin(f"{name}/{event.name}")

@@ -87,8 +87,9 @@ def known_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        b"".decode(found.name)
-    except (LookupError, ValueError, UnicodeError):
+        b"a".decode(found.name)
+        codecs.getincrementaldecoder(found.name)("replace").decode(b"a", True)
+    except Exception:  # noqa: BLE001 - some codecs are no encodings of text, and each fails in a way of its own
         raise ContextError(
             f"{name[:100]!r} is not the name of an encoding; give one such as utf-8, cp1252 or shift_jis"
         ) from None

@@ -257,7 +257,8 @@ def _of_one_file(path: Path, several: Several, options: Options) -> Single | Fou
         single = several.documents[0][1]
         text = single.text
         assert isinstance(text, OpenedText)  # noqa: S101 - what is converted is in memory
-        return replace(single, text=replace(text, notes=(*text.notes, *several.notes)), left_out=several.left_out)
+        text = replace(text, notes=(*text.notes, *several.notes))
+        return replace(single, name=path.name, text=text, left_out=several.left_out)
     found = Found(str(path), options)
     documents = tuple((inner or path.name, single) for inner, single in several.documents)
 

@@ -33,7 +33,7 @@ _PIECE_CHARS = 256 * 1024
 _JSON_CHARS = 8 * 1024 * 1024
 _MAX_ROWS = 5_000
 _TIMEOUT_S = 3.0
-_TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+_TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "csv"}
 _XML_SUFFIXES = (".xml", ".svg", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".wsdl", ".kml", ".gpx", ".plist", ".xhtml")
 _SUFFIX_KINDS = {
     **_TABLE_SUFFIXES,
@@ -44,7 +44,7 @@ _SUFFIX_KINDS = {
     ".md": "markdown",
     ".markdown": "markdown",
     # What was made of them: see `converting`.
-    ".docx": "markdown",
+    **dict.fromkeys((".docx", ".odt", ".epub", ".pptx", ".odp", ".ipynb"), "markdown"),
     ".htm": "html",
     ".html": "html",
     **dict.fromkeys(_XML_SUFFIXES, "xml"),
@@ -73,7 +73,7 @@ def schema_kind(store: TextStore, name: str) -> str:
         return "json"
     if timestamp(lines):
         return "log"
-    if suffix in ("", ".txt", ".log"):
+    if suffix in ("", ".txt", ".log", ".xls", ".xlsx"):
         if is_markdown(lines):
             return "markdown"
         if delimiter := delimiter_of(lines):

@@ -18,6 +18,7 @@ from rlmbox.context.storage.text import TextStore, Utf8, encode
 MEMORY_BYTES = 64 * 1024 * 1024
 """Most bytes of several documents together that are kept in memory."""
 
+_COMPRESSED = frozenset((".gz", ".bz2", ".xz", ".zst"))
 _MAX_SUGGESTIONS = 5
 _MAX_COMPARED = 5_000
 _MAX_NAME_CHARS = 1_000
@@ -242,6 +243,9 @@ def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
 
 
 def suffix_of(name: str) -> str:
-    """Gives the ending of a file's name in lower case, such as `.py`, or the empty string."""
-    suffix = PurePosixPath(name).suffix.lower()
+    """Return the ending of a file's name in lower case, such as `.py`, or the empty string; `.gz` and such not."""
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix in _COMPRESSED and path.with_suffix("").suffix:
+        suffix = path.with_suffix("").suffix.lower()
     return suffix if len(suffix) <= 12 and suffix[1:].isalnum() else ""
