@@ -95,7 +95,7 @@ class Context(Searching):
 
     @classmethod
     def from_text(cls, text: str, *, name: str = "context") -> Context:
-        """Makes a context of one text; lone surrogates become U+FFFD.
+        """Make a context of one text; lone surrogates become U+FFFD.
 
         Args:
             text: The text.
@@ -108,7 +108,7 @@ class Context(Searching):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "context") -> Context:
-        """Makes a context of bytes: UTF-8, or what a byte order mark says; what is invalid becomes U+FFFD.
+        """Make a context of bytes: UTF-8, or what a byte order mark says; what is invalid becomes U+FFFD.
 
         Args:
             data: The bytes.
@@ -155,7 +155,7 @@ class Context(Searching):
 
     @classmethod
     def from_documents(cls, documents: Sequence[object]) -> Context:
-        """Makes a context of documents.
+        """Make a context of documents.
 
         Args:
             documents: Each a `str`, a pair of name and text, or a mapping with `text` or `content` and perhaps a
@@ -182,7 +182,7 @@ class Context(Searching):
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
-        """Makes a context with a document for each key; values that are not `str` are written as indented JSON.
+        """Make a context with a document for each key; values that are not `str` are written as indented JSON.
 
         Args:
             mapping: Names and texts.
@@ -265,7 +265,7 @@ class Context(Searching):
         return self._documents.page_starts
 
     def prepare(self) -> None:
-        """Waits until all is known of a large file, so that nothing after it has to wait.
+        """Wait until all is known of a large file, so that nothing after it has to wait.
 
         Raises:
             ContextError: The file cannot be read, or changed meanwhile.
@@ -274,7 +274,7 @@ class Context(Searching):
 
     @property
     def kind(self) -> Kind:
-        """What it was made of."""
+        """The kind of thing that it was made of."""
         return self._kind
 
     @property
@@ -289,7 +289,7 @@ class Context(Searching):
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """How many files were left out, by reason."""
+        """The number of files that were left out, by reason."""
         return MappingProxyType(self._left_out.counts)
 
     @property
@@ -299,17 +299,17 @@ class Context(Searching):
 
     @property
     def replaced(self) -> int:
-        """How many U+FFFD stand in for lone surrogates or invalid bytes."""
+        """The number of U+FFFD that stand in for lone surrogates or invalid bytes."""
         return self._content.replaced
 
     @property
     def encoding(self) -> str:
-        """What the file was in, such as `utf-8` or `cp1252`."""
+        """The encoding of the file, such as `utf-8` or `cp1252`."""
         return self._content.encoding
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is missing from the text, or was guessed, for whoever reads it."""
+        """Note on what is missing from the text, or was guessed."""
         return self._content.notes
 
     @cached_property
@@ -360,7 +360,7 @@ class Context(Searching):
     # ---- reading ----------------------------------------------------------------------------------------------
 
     def slice_view(self, start: int | None = None, end: int | None = None) -> Context:
-        """Gives a part as a context of its own over the same bytes; its positions start at 0.
+        """Return a part as a context of its own over the same bytes; its positions start at 0.
 
         Raises:
             ContextError: The part is empty.
@@ -374,7 +374,7 @@ class Context(Searching):
         return Context(content, self.kind, self._left_out, origin=origin)
 
     def document_chunk_spans(self, n: int) -> list[tuple[int, int]]:
-        """Gives where the chunks of `chunk_documents` begin and end.
+        """Return the spans of the chunks of `chunk_documents`.
 
         Raises:
             ValueError: `n` is not positive.
@@ -385,7 +385,7 @@ class Context(Searching):
         return list(zip(starts, [*starts[1:], self.length], strict=True))
 
     def chunk_documents(self, n: int) -> list[str]:
-        """Cuts the text into pieces of `n` documents each, headers included; together they are the whole text.
+        """Cut the text into pieces of `n` documents each, headers included; together they are the whole text.
 
         Raises:
             ValueError: `n` is not positive.
@@ -393,7 +393,7 @@ class Context(Searching):
         return [self._store.slice(start, end) for start, end in self.document_chunk_spans(n)]
 
     def document_span(self, document: int | str) -> tuple[int, int]:
-        """Gives where a document's own text, without its header, begins and ends.
+        """Return the span of a document's own text, without its header.
 
         Args:
             document: Its index, its name, or the last parts of its path where only one document has them.
@@ -406,17 +406,32 @@ class Context(Searching):
         return self._documents.starts[index], self._documents.ends[index]
 
     def get_document(self, document: int | str) -> str:
-        """Gives a document's own text, without its header; see `document_span`."""
+        """Return a document's own text, without its header; see `document_span`."""
         return self._store.slice(*self.document_span(document))
 
     def document_lengths(self) -> list[int]:
-        """Gives the characters of each document."""
+        """Return the characters of each document."""
         return self._documents.lengths()
 
     # ---- describing -------------------------------------------------------------------------------------------
 
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
-        """Describes the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+        """Describe the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+
+        The keys are `kind` (`csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code`, `text`) and
+        `lines`, and by kind:
+
+        - tables: `delimiter`, `header`, `columns` (`name` and `type` of each), `column_count`, `sampled_rows`, `rows`,
+          `rows_exact`, and where there is such `preamble_rows`, `duplicate_names`, `ragged_rows`;
+        - `json`: `value` (`type`, `keys`, `items`, `length` at every level), `values` where there are several, `note`;
+        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and where lines are broken `broken_rows` and
+          `note`;
+        - `xml`: `elements` (`path`, `count`, `attributes`, `text` of each), `complete`;
+        - `markdown`: `headings` (`level`, `title`, `line` of each), `more_headings`;
+        - `log`: `timestamp`, `levels`, `fields`, `sampled_lines`;
+        - `code`: `language`, `definitions` (`kind`, `name`, `line` of each), `more_definitions`;
+        - several documents: `kind` (`tree`, `documents`, `dict`, …), `documents`, `suffixes`, `folders`, `shortest`,
+          `median`, `longest`, `keys` of a `dict`, and `first`, the first document's structure.
 
         Args:
             document: The document to describe, as `document_span` takes it; None for the whole.
@@ -437,7 +452,7 @@ class Context(Searching):
         return {**schema.tree_schema(self._documents, self.kind), "first": described}
 
     def rank(self, query: str, k: int = 10) -> list[Ranked]:
-        """Finds the passages that are most about some words, best first; see `Ranking.rank`."""
+        """Find the passages that are most about some words, best first; see `Ranking.rank`."""
         return self._ranking.rank(query, k)
 
     @cached_property
@@ -454,10 +469,15 @@ class Context(Searching):
         return self._store.view(self._documents.starts[index], self._documents.ends[index])
 
     def metadata(self) -> dict[str, object]:
-        """Describes the context in a few facts: kind, sizes, documents, what was left out, a preview.
+        """Describe the context in a few facts.
 
-        While a large file is being looked through, `estimated` names those that are not known yet, and were
-        estimated from the file's beginning.
+        The keys are `kind`, `length` in characters, `size_bytes`, `documents` (how many), `lines`, `suffixes` (how many
+        documents have each ending), `longest_document` (`name` and `length`), `encoding`, `replaced`, `line_endings`
+        (`lf`, `crlf`, `cr`, `mixed` or `none`), `schema` (the kind that `get_schema` tells), `preview`, and `skipped`
+        (how many files were left out, by reason). Where there is such: `skipped_names` (the first names of each
+        reason), `encoding_is_guess`, `notes` (what is missing from the text or was guessed) and `data` (`type` and
+        `length` of the object that the context was made of). While a large file is being looked through, `estimated`
+        names the keys that are not known yet, and were estimated from the file's beginning.
         """
         return {**self._facts(), **({"data": self._data_fact} if self._data is not None else {})}
 

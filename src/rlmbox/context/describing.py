@@ -1,4 +1,4 @@
-"""What a context is, in a few facts."""
+"""A context described in a few facts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Content:
 
 
 def is_collection(kind: Kind) -> bool:
-    """Whether a context of this kind has several documents."""
+    """Return whether a context of this kind has several documents."""
     return kind in ("directory", "documents", "dict")
 
 
@@ -61,7 +61,7 @@ def guess_note(encodings: Collection[str], guessed: Sequence[str]) -> tuple[str,
 
 
 def line_endings(sample: str) -> str:
-    """Return how the lines of a text end, by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
+    """Return the line ending of a text, by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
     both, line_feeds, returns = sample.count("\r\n"), sample.count("\n"), sample.count("\r")
     found = [("crlf", both), ("lf", line_feeds - both), ("cr", returns - both)]
     kinds = [name for name, count in found if count]
@@ -69,7 +69,7 @@ def line_endings(sample: str) -> str:
 
 
 def describe(content: Content, kind: Kind) -> dict[str, object]:
-    """Describes a text; where its lines have not been counted and would take long to, gives an estimate of them."""
+    """Describe a text; where its lines have not been counted and would take long to, gives an estimate of them."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
     structure = "tree" if is_collection(kind) or len(names) > 1 else _schema_kind(store, names[0])
@@ -96,7 +96,7 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
 
 
 def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
-    """Describes a file of which only the beginning has been looked at."""
+    """Describe a file of which only the beginning has been looked at."""
     store = opening.beginning()
     bytes_per_char = opening.sample_bytes / max(1, store.length)
     length = int(opening.size_bytes / bytes_per_char)

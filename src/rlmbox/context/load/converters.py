@@ -292,7 +292,7 @@ def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
 
 
 class _Bounded:
-    """Takes what is unpacked until it is far more than what it was packed into."""
+    """Take what is unpacked until it is far more than what it was packed into."""
 
     def __init__(self, out: IO[bytes], packed_bytes: int) -> None:
         self._out, self._left = out, max(16 * 1024**2, 200 * packed_bytes)

@@ -233,7 +233,7 @@ def _kept(key: str) -> Converted | None:
 
 
 def _keep(key: str, converted: Converted) -> None:
-    """Keeps what took long to convert; where there is no place for it, the next time takes as long again."""
+    """Keep what took long to convert; where there is no place for it, the next time takes as long again."""
     data = converted.text.encode("utf-8", "replace")
     documents = converted.documents or (Document(None, len(converted.text), converted.page_starts),)
     head = {
@@ -336,7 +336,7 @@ def _head(output: IO[bytes]) -> dict[str, object] | None:
 
 
 def _page_starts(value: object, length: int) -> tuple[int, ...]:
-    """Takes the child's word for its pages only as far as it can be true."""
+    """Take the child's word for its pages only as far as it can be true."""
     if not isinstance(value, list) or not all(type(start) is int for start in value):
         return ()
     return tuple(value) if value == sorted(value) and (not value or 0 <= value[0] <= value[-1] <= length) else ()

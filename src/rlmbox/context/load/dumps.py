@@ -151,7 +151,7 @@ def _documents(store: TextStore, headers: list[_Header], form: _Form, name: str)
 
 
 def _end(store: TextStore, start: int, limit: int, form: _Form) -> int:
-    """Return where a document's text ends, without what closes it and without the blank lines behind it."""
+    """Return the end of a document's text, without what closes it and without the blank lines behind it."""
     tail_start = max(start, limit - _TAIL_CHARS)
     tail = store.slice(tail_start, limit)
     if form.closing and (found := re.search(rf"(?m)^{form.closing}\Z", tail)):

@@ -36,7 +36,7 @@ _MIN_WIDE_CHARS = 8
 
 
 def has_byte_order_mark(head: bytes) -> bool:
-    """Whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
+    """Return whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
     return any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS)
 
 
@@ -141,7 +141,7 @@ def _utf16_by_nul(head: bytes) -> str | None:
 
 
 def repair(data: bytes) -> Utf8:
-    """Gives valid UTF-8 for bytes that are by a byte order mark what it says, and UTF-8 otherwise."""
+    """Return valid UTF-8 for bytes that are by a byte order mark what it says, and UTF-8 otherwise."""
     encoding, mark = next(((name, len(m)) for m, name in _BYTE_ORDER_MARKS if data.startswith(m)), ("utf-8", 0))
     return joined(transcoded(InMemory(data[mark:]), encoding))
 
@@ -171,7 +171,7 @@ def _mark_bytes(data: bytes, encoding: str) -> int:
 
 
 def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> Iterator[Utf8]:
-    """Gives bytes of any encoding as UTF-8, piece by piece.
+    """Return bytes of any encoding as UTF-8, piece by piece.
 
     Args:
         source: The bytes.
@@ -194,7 +194,7 @@ def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> It
 
 
 def joined(parts: Iterable[Utf8]) -> Utf8:
-    """Makes one of several pieces."""
+    """Make one of several pieces."""
     found = list(parts)
     data = b"".join(part.data for part in found)
     return Utf8(data, sum(part.length for part in found), sum(part.replaced for part in found))
@@ -214,7 +214,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, *, final: bool) -
 
 
 def _register() -> None:
-    """Makes known what stands for invalid bytes: what `replace` puts, counted, because good text may have it too."""
+    """Make known what stands for invalid bytes: what `replace` puts, counted, because good text may have it too."""
     codecs.register_error(_ERRORS, _count_one)
 
 
@@ -226,7 +226,7 @@ def _count_one(error: UnicodeError) -> tuple[str, int]:
 
 
 def recognised(source: ByteSource, position: int) -> str:
-    """Decides what a text without a mark is that is not valid UTF-8: damaged UTF-8, or another encoding.
+    """Decide what a text without a mark is that is not valid UTF-8: damaged UTF-8, or another encoding.
 
     Args:
         source: The bytes.

@@ -170,7 +170,7 @@ class Kind:
 
     @property
     def is_converted(self) -> bool:
-        """Whether the file is read by converting it."""
+        """True if the file is read by converting it."""
         return self.name not in (TEXT, BINARY)
 
 
@@ -251,7 +251,7 @@ def is_called_binary(name: str) -> bool:
 
 
 def without_compression(name: str) -> str:
-    """Return what a compressed file is called once it is unpacked, such as `a.tar` for `a.tgz`."""
+    """Return the name of a compressed file once it is unpacked, such as `a.tar` for `a.tgz`."""
     path = PurePath(name)
     suffix = path.suffix.lower()
     if SUFFIXES.get(suffix) not in COMPRESSED:

@@ -98,7 +98,7 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How paths are read.
+    """Options for reading paths.
 
     Attributes:
         selection: The files of directories that are wanted.
@@ -128,7 +128,7 @@ class Several:
 
 
 class Found:
-    """What paths gave: documents, and how many files were left out for which reason."""
+    """The documents found at paths, and the files that were left out."""
 
     def __init__(self, label: str, options: Options) -> None:
         """Start with nothing.
@@ -203,7 +203,7 @@ class _NotConverted(ContextError):
 
 
 def kind_of(path: Path) -> str:
-    """Says whether a path is a `file` or a `directory`.
+    """Return the kind of a path, `file` or `directory`.
 
     Raises:
         ContextError: It does not exist, cannot be reached, or is something else, such as a FIFO.
@@ -252,7 +252,7 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
 
 
 def _of_one_file(path: Path, several: Several, options: Options) -> Single | Found:
-    """Return what one file gave: a single text where it is one, else the documents in it under their own names."""
+    """Return the content of one file: a single text where it is one, else its documents under their own names."""
     if len(several.documents) == 1 and several.documents[0][0] is None:
         single = several.documents[0][1]
         text = single.text
@@ -455,7 +455,7 @@ def read_stream(stream: BinaryIO, label: str, options: Options = DEFAULT) -> Sin
 
 
 def document(item: object, number: int) -> tuple[str, Utf8]:
-    """Gives the name and text of one item of a list of documents.
+    """Return the name and text of one item of a list of documents.
 
     Args:
         item: A text; a name and a text; or a mapping with `text` or `content`, and perhaps a `name`, `path`,
@@ -481,6 +481,6 @@ def document(item: object, number: int) -> tuple[str, Utf8]:
 
 
 def dict_part(key: object, value: object) -> tuple[str, Utf8]:
-    """Gives the document of one item of a mapping: a `str` as it is, anything else as indented JSON."""
+    """Return the document of one item of a mapping: a `str` as it is, anything else as indented JSON."""
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return str(key), encode(text)

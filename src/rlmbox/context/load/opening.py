@@ -79,7 +79,7 @@ class Opening:
         threading.Thread(target=self._look.run, args=(self._result,), name="rlmbox-look", daemon=True).start()
 
     def text(self, timeout_s: float | None = None) -> OpenedText | None:
-        """Gives the text when all is known of it; None if time is up.
+        """Return the text when all is known of it; None if time is up.
 
         Raises:
             ContextError: It cannot be read, or changed meanwhile.
@@ -92,7 +92,7 @@ class Opening:
             return None
 
     def sha256(self) -> str:
-        """Gives the SHA-256 of the text, in hexadecimal, which is kept in the cache.
+        """Return the SHA-256 of the text, in hexadecimal, which is kept in the cache.
 
         Raises:
             ContextError: It cannot be read, or changed meanwhile.
@@ -101,7 +101,7 @@ class Opening:
         return self._look.known_sha256() or self._look.keep_sha256(text.store.sha256())
 
     def beginning(self) -> TextStore:
-        """Gives about the first 256 KiB of the text, which is `sample_bytes` of the file."""
+        """Return about the first 256 KiB of the text, which is `sample_bytes` of the file."""
         return TextStore.of(joined(transcoded(InMemory(self._head), self.encoding)))
 
 
@@ -111,7 +111,7 @@ class _OpeningStopped(Exception):
 
 @dataclass(slots=True)
 class _Look:
-    """Looks through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
+    """Look through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
 
     file: InFile
     found: Presumed
@@ -150,7 +150,7 @@ class _Look:
         return sha256
 
     def _learn(self, more: Callable[[cache.Facts], cache.Facts]) -> None:
-        """Adds to what is known, and keeps it if it is more."""
+        """Add to what is known, and keeps it if it is more."""
         with self.lock:
             if self.facts is None or (facts := more(self.facts)) is self.facts:
                 return
@@ -262,5 +262,5 @@ def _has_text(text: OpenedText, label: str) -> None:
 
 
 def empty(label: str | Path) -> ContextError:
-    """Gives the error of a file without text."""
+    """Return the error of a file without text."""
     return ContextError(f"{label}: has no text; give something with at least one character")

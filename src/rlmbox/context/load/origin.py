@@ -42,7 +42,7 @@ class Origin:
 
     @property
     def can_reopen(self) -> bool:
-        """Whether the same paths give the same text again, which standard input does not."""
+        """True if the same paths give the same text again, which standard input does not."""
         paths = (self.paths,) if isinstance(self.paths, str) else self.paths
         return loaders.STANDARD_INPUT not in paths
 

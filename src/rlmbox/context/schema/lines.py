@@ -76,20 +76,20 @@ _DEFINED = re.compile(
 
 
 def whole_lines(sample: str, complete: bool) -> list[str]:
-    """Gives the lines of the beginning of a text, without the last if it may go on."""
+    """Return the lines of the beginning of a text, without the last if it may go on."""
     ends_with_cr = "\n" not in sample and sample.count("\r") > 1  # as on old Macintoshes
     lines = sample.split("\r" if ends_with_cr else "\n")
     return [line.removesuffix("\r") for line in (lines if complete or len(lines) == 1 else lines[:-1])]
 
 
 def sample_lines(store: TextStore) -> list[str]:
-    """Gives the first lines of a text, up to 64 KiB of characters."""
+    """Return the first lines of a text, up to 64 KiB of characters."""
     sample = store.slice(0, SAMPLE_CHARS)
     return whole_lines(sample, len(sample) == store.length)
 
 
 def is_markdown(lines: Sequence[str]) -> bool:
-    """Whether lines have several headings, and nothing of a program."""
+    """Return whether lines have several headings, and nothing of a program."""
     headings = sum(1 for line in lines if _HEADING.match(line[:LINE_CHARS]))
     pairs = (f"{line[:LINE_CHARS]}\n{below[:LINE_CHARS]}" for line, below in pairwise(lines) if below[:1] in ("=", "-"))
     headings += sum(1 for pair in pairs if _UNDERLINED.fullmatch(pair))
@@ -97,7 +97,7 @@ def is_markdown(lines: Sequence[str]) -> bool:
 
 
 def markdown_schema(store: TextStore) -> dict[str, object]:
-    """Gives the headings outside of fenced code: level, title and line, from 1."""
+    """Return the headings outside of fenced code: level, title and line, from 1."""
     headings: list[dict[str, object]] = []
     more = False
     try:
@@ -133,7 +133,7 @@ def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
 
 
 def timestamp(lines: Sequence[str]) -> str | None:
-    """Names the kind of time stamp that most lines begin with, or gives None."""
+    """Return the name of the kind of time stamp that most lines begin with, or None."""
     filled = [line[:LINE_CHARS] for line in lines if line.strip()][:_SAMPLE_LINES]
     for name, pattern in _TIMESTAMPS.items():
         if len(filled) > 1 and sum(1 for line in filled if pattern.match(line)) * 2 > len(filled):
@@ -142,7 +142,7 @@ def timestamp(lines: Sequence[str]) -> str | None:
 
 
 def log_schema(store: TextStore) -> dict[str, object]:
-    """Gives the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
+    """Return the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
     lines = [line[:LINE_CHARS] for line in sample_lines(store)]
     levels = {found[0] for line in lines if (found := _LEVEL.search(line))}
     counts: dict[str, int] = {}
@@ -155,7 +155,7 @@ def log_schema(store: TextStore) -> dict[str, object]:
 
 
 def code_schema(store: TextStore) -> dict[str, object]:
-    """Gives what source code defines, as far as a line tells: kind, name and line, from 1."""
+    """Return the definitions in source code, as far as a line tells: kind, name and line, from 1."""
     found: list[dict[str, object]] = []
     more = False
     try:

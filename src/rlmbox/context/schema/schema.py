@@ -53,7 +53,7 @@ _SUFFIX_KINDS = {
 
 
 def schema_kind(store: TextStore, name: str) -> str:
-    """Names the structure of one text from its name and its beginning.
+    """Return the name of the structure of one text from its name and its beginning.
 
     Args:
         store: The text.
@@ -89,7 +89,7 @@ def _marked_kind(sample: str) -> str:
 
 
 def text_schema(store: TextStore, name: str) -> dict[str, object]:
-    """Describes the structure of one text.
+    """Describe the structure of one text.
 
     Args:
         store: The text.
@@ -112,7 +112,7 @@ def text_schema(store: TextStore, name: str) -> dict[str, object]:
 
 
 def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
-    """Describes a collection: how many documents of which kind, in which folders, and how long.
+    """Describe a collection: how many documents of which kind, in which folders, and how long.
 
     Args:
         documents: The documents.
@@ -142,7 +142,7 @@ def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
 
 
 def _folders(names: Sequence[str]) -> dict[str, int]:
-    """Counts the documents of each folder at the top; where there is one folder only, of those in it."""
+    """Count the documents of each folder at the top; where there is one folder only, of those in it."""
     prefix = ""
     while True:
         counts: dict[str, int] = {}

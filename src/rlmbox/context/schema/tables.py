@@ -39,7 +39,7 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a table is written.
+    """The layout of a table.
 
     Attributes:
         delimiter: What separates its columns.

@@ -52,7 +52,7 @@ class Searching(Reading):
 
     @cached_property
     def _has_letters_apart(self) -> bool:
-        """Whether there are letters whose accents are characters of their own, which few texts have."""
+        """True if there are letters whose accents are characters of their own, which few texts have."""
         pieces = self._store.pieces(_PIECE_BYTES)
         return any(mark in piece for piece in pieces for mark in equivalents.APART)
 
@@ -100,13 +100,13 @@ class Searching(Reading):
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Hit]:
-        """Finds where a regular expression matches; see `find`."""
+        """Find where a regular expression matches; see `find`."""
         return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
 
     def count(
         self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float = TIMEOUT_S
     ) -> int:
-        """Counts what `find` would find without its bounds.
+        """Count what `find` would find without its bounds.
 
         Raises:
             ValueError: As `find`.
@@ -116,7 +116,7 @@ class Searching(Reading):
         return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
 
     def locate(self, start: int, end: int) -> Source:
-        """Gives the document and the positions in it of a part of the text.
+        """Return the document and the positions in it of a part of the text.
 
         A header belongs to the document that follows; a part that reaches beyond its document is cut.
 
@@ -133,7 +133,7 @@ class Searching(Reading):
         return Source(self._documents.names[index], begin, finish, quote)
 
     def find_quote(self, text: str, *, limit: int = 1) -> list[Source]:
-        """Finds where a quotation stands, exactly and without overlaps.
+        """Find where a quotation stands, exactly and without overlaps.
 
         Args:
             text: The quotation; one of more than 1,000,000 characters is not looked for.

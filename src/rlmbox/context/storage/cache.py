@@ -34,7 +34,7 @@ _MAX_FACTS_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path | None:
-    """Gives the directory, and makes it if it is not there; None where none can be trusted."""
+    """Return the directory, and makes it if it is not there; None where none can be trusted."""
     try:
         return cache_folder("texts")
     except ContextError:
@@ -53,7 +53,7 @@ def key_of(file: InFile, encoding: str | None = None) -> str:
 
 
 def is_settled(file: InFile) -> bool:
-    """Whether a file changed long enough ago that what is found out about it may be kept."""
+    """Return whether a file changed long enough ago that what is found out about it may be kept."""
     return abs(time.time_ns() - file.stamp[3]) > _SETTLED_NS
 
 
@@ -61,7 +61,7 @@ class NewText:
     """A file in the cache that is being written; it counts once it is `kept`, or goes away with its descriptor."""
 
     def __init__(self, label: str) -> None:
-        """Begins one.
+        """Start one.
 
         Args:
             label: The text that it is made of, for errors.
@@ -85,7 +85,7 @@ class NewText:
         )
 
     def write(self, data: bytes) -> None:
-        """Adds bytes.
+        """Add bytes.
 
         Raises:
             ContextError: They do not fit.
@@ -111,7 +111,7 @@ class NewText:
         self._file.write(data)
 
     def keep(self, key: str | None) -> InFile:
-        """Ends the writing and opens what was written.
+        """End the writing and opens what was written.
 
         Args:
             key: Under what it is kept; None for a text that lives as long as it is open.
@@ -136,7 +136,7 @@ class NewText:
         return opened
 
     def discard(self) -> None:
-        """Removes it."""
+        """Remove it."""
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
@@ -144,7 +144,7 @@ class NewText:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found out about a file.
+    """Facts about a file.
 
     Attributes:
         encoding: What it is in.
@@ -172,7 +172,7 @@ class Facts:
 
 
 def save(key: str, facts: Facts) -> None:
-    """Keeps facts; where that is not possible they are found out again next time."""
+    """Keep facts; where that is not possible they are found out again next time."""
     directory = folder()
     if directory is None:
         return
@@ -189,7 +189,7 @@ def save(key: str, facts: Facts) -> None:
 
 
 def load(key: str) -> Facts | None:
-    """Gives what was kept; None if there is nothing, or nothing whole."""
+    """Return the facts that were kept; None if there are none, or none whole."""
     directory = folder()
     path = directory / f"{key}.facts" if directory else None
     try:
@@ -217,7 +217,7 @@ def _counts(data: bytes) -> Counts | None:
 
 
 def text_of(key: str, facts: Facts, label: str) -> InFile | None:
-    """Gives the copy of a text that was made before; None if it is gone or not whole."""
+    """Return the copy of a text that was made before; None if it is gone or not whole."""
     directory = folder()
     if directory is None:
         return None

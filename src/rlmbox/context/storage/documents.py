@@ -26,7 +26,7 @@ _MAX_NAME_CHARS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Where the documents of a text are, in characters.
+    """The positions of the documents of a text, in characters.
 
     A document owns the text from its header up to the next document's header; its own text is what lies
     between `starts` and `ends`.
@@ -47,7 +47,7 @@ class Documents:
 
     @classmethod
     def single(cls, name: str, length: int, page_starts: tuple[int, ...] | None = None) -> Documents:
-        """Gives the only document of a text without headers."""
+        """Return the only document of a text without headers."""
         positions = array("Q", [0]), array("Q", [0]), array("Q", [length])
         return cls((printable(name) or "context",), *positions, page_starts or None)
 
@@ -55,23 +55,23 @@ class Documents:
         return len(self.names)
 
     def at(self, position: int) -> int:
-        """Gives the index of the document that a position belongs to; a header belongs to what follows it."""
+        """Return the index of the document that a position belongs to; a header belongs to what follows it."""
         return max(0, bisect_right(self.regions, position) - 1)
 
     def within(self, index: int, position: int) -> int:
-        """Gives the position in a document, moved to its nearest end if it is outside."""
+        """Return the position in a document, moved to its nearest end if it is outside."""
         return min(max(position, self.starts[index]), self.ends[index]) - self.starts[index]
 
     def length(self, index: int) -> int:
-        """Gives the characters of a document."""
+        """Return the characters of a document."""
         return self.ends[index] - self.starts[index]
 
     def lengths(self) -> list[int]:
-        """Gives the characters of each document."""
+        """Return the characters of each document."""
         return [end - start for start, end in zip(self.starts, self.ends, strict=True)]
 
     def clipped(self, start: int, end: int) -> Documents:
-        """Gives the documents of a part of the text, with positions relative to it."""
+        """Return the documents of a part of the text, with positions relative to it."""
         first, last = self.at(start), max(self.at(start) + 1, bisect_left(self.regions, end))
 
         def moved(positions: array[int]) -> array[int]:
@@ -80,7 +80,7 @@ class Documents:
         return Documents(self.names[first:last], moved(self.regions), moved(self.starts), moved(self.ends))
 
     def index_of(self, key: int | str) -> int:
-        """Finds a document.
+        """Find a document.
 
         Args:
             key: Its index, negative from the end; its name; or the last parts of its path where only one
@@ -127,17 +127,17 @@ def _composed(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """Gives a name that fits on one line: each unprintable character becomes U+FFFD."""
+    """Return a name that fits on one line: each unprintable character becomes U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:_MAX_NAME_CHARS])
 
 
 def header(name: str) -> str:
-    """Gives the line that precedes a document."""
+    """Return the line that precedes a document."""
     return f"===== {name} =====\n"
 
 
 class Joining:
-    """Makes one text of documents: header, text, a newline if it lacks one, and a blank line between.
+    """Make one text of documents: header, text, a newline if it lacks one, and a blank line between.
 
     What is larger than `MEMORY_BYTES` is written to a file of the cache.
 
@@ -148,7 +148,7 @@ class Joining:
     """
 
     def __init__(self, label: str) -> None:
-        """Begins a text.
+        """Start a text.
 
         Args:
             label: What errors call it.
@@ -162,11 +162,11 @@ class Joining:
 
     @property
     def has_text(self) -> bool:
-        """Whether a document has any."""
+        """True if a document has any."""
         return any(end > start for start, end in zip(self._starts, self._ends, strict=True))
 
     def add(self, name: str, content: Utf8) -> None:
-        """Adds a document; a name that occurs again gets a number.
+        """Add a document; a name that occurs again gets a number.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -174,7 +174,7 @@ class Joining:
         self.add_pieces(name, content.length, (content.data,), content.replaced)
 
     def add_pieces(self, name: str, length: int, pieces: Iterable[bytes], replaced: int) -> None:
-        """Adds a document of so many characters in several pieces.
+        """Add a document of so many characters in several pieces.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -209,12 +209,12 @@ class Joining:
             self._pieces.clear()
 
     def discard(self) -> None:
-        """Removes what was written."""
+        """Remove what was written."""
         if self._file:
             self._file.discard()
 
     def finish(self) -> tuple[TextStore, Documents]:
-        """Gives the text and where its documents are.
+        """Return the text and where its documents are.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -233,7 +233,7 @@ def _unused(name: str, taken: dict[str, None]) -> str:
 
 
 def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
-    """Counts the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
+    """Count the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
     counts: dict[str, int] = {}
     for name in names:
         suffix = suffix_of(name)

@@ -1,4 +1,4 @@
-"""What a reader yields while it reads a file."""
+"""The events that a reader yields while it reads a file."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _MAX_MAILS = 20_000
 _SUBJECT_CHARS = 80
 
 Attached = Callable[[str, bytes], Events]
-"""Reads a file that is attached, of this name."""
+"""Read a file that is attached, of this name."""
 
 
 def read_mail(file: IO[bytes], attached: Attached) -> Events:
@@ -69,7 +69,7 @@ def _header(message: EmailMessage, name: str) -> str:
 
 
 def _words(message: EmailMessage) -> str:
-    """Return what a mail says: its plain words, where it has them, else its page."""
+    """Return a mail's body: its plain text, where it has one, else its HTML as Markdown."""
     body = message.get_body(preferencelist=("plain", "html"))
     if body is None:
         return ""

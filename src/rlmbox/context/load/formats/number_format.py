@@ -110,7 +110,7 @@ def _in_section(value: float, section: str) -> str | None:
 
 
 def _filled(value: Decimal, codes: list[str]) -> list[str] | None:
-    """Return what takes the place of each run of placeholders."""
+    """Return the digits for each run of placeholders."""
     if len(codes) == 1:
         text = _exponential(value, codes[0]) if "E" in codes[0] else _fixed(value, codes[0])
         return [text]

@@ -60,7 +60,7 @@ class Package:
         return root
 
     def related(self, name: str) -> Iterator[tuple[str, str, str]]:
-        """Return what a part refers to: identifier, the last part of the kind, and the part's name."""
+        """Return the relations of a part: identifier, the last word of the kind, and the target's name."""
         path = PurePosixPath(name)
         relations = f"{path.parent}/_rels/{path.name}.rels".removeprefix("./")
         if relations not in self.names:

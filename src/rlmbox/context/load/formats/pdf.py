@@ -83,7 +83,7 @@ def _is_table(text: str) -> bool:
 
 
 def _annotations(page: Any) -> Iterator[str]:
-    """Return what stands on a page beside its text: the values of form fields, and comments."""
+    """Return the annotations of a page: the values of form fields, and comments."""
     for reference in page.get("/Annots") or ():
         annotation = reference.get_object()
         kind = annotation.get("/Subtype")
