@@ -333,7 +333,7 @@ class Link:
             self._wire.send(frame)
 
     def _allow(self, took_s: float) -> None:
-        """Move the deadline: the worker's own clock stands still until the answer has come; ours must not be before it."""
+        """Move the deadline: the worker's own clock stands still until the answer has come, and rings first."""
         if self._free_left_s > 0:
             self._free_left_s -= took_s + _PASSAGE_S
             self._clock.add(took_s + _PASSAGE_S)
