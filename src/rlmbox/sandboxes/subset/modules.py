@@ -10,7 +10,7 @@ import re
 import string
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -45,9 +45,32 @@ def modules_for(profile: Profile, meter: Meter) -> dict[str, Module]:
     found = {}
     engine = Engine(meter)
     for owner, names in members(profile, "module").items():
-        there = {name: _member(owner, name, meter, engine) for name in sorted(names)}
-        found[owner] = Module(owner, MappingProxyType(there))
+        found[owner] = Module(owner, _Members(owner, names, meter, engine))
     return found
+
+
+class _Members(Mapping[str, Any]):
+    """The members of a module, each made when it is first asked for, so that a session begins quickly."""
+
+    def __init__(self, owner: str, names: frozenset[str], meter: Meter, engine: Engine) -> None:
+        self._owner, self._names, self._meter, self._engine = owner, names, meter, engine
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            if name not in self._names:
+                raise KeyError(name)
+            self._made[name] = _member(self._owner, name, self._meter, self._engine)
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _member(owner: str, name: str, meter: Meter, engine: Engine) -> Any:

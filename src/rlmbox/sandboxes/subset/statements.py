@@ -7,6 +7,7 @@ in: `BREAK`, `CONTINUE`, or a `Returned`.
 from __future__ import annotations
 
 import ast
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -21,9 +22,10 @@ from rlmbox.sandboxes.subset.errors import (
 )
 from rlmbox.sandboxes.subset.expressions import Run
 from rlmbox.sandboxes.subset.functions import Body, Functions
-from rlmbox.sandboxes.subset.operators import augmented, delete_item, item_of, set_item
-from rlmbox.sandboxes.subset.values import Module, TypeValue, text
+from rlmbox.sandboxes.subset.operators import BINARY, augmented, delete_item, item_of, set_item
+from rlmbox.sandboxes.subset.values import CellSet, Module, TypeValue, text
 
+_IN_PLACE = frozenset({list, dict, CellSet, Counter, defaultdict})
 BREAK, CONTINUE = object(), object()
 
 
@@ -144,7 +146,9 @@ class Statements(Functions):
         name = node.target
         if not isinstance(name, ast.Name):
             raise TypeError("an augmented assignment to something else")  # refused before
-        load, store = self.expression(ast.copy_location(ast.Name(name.id, ast.Load()), name)), self.store(name.id)
+        load = self.expression(ast.copy_location(ast.Name(name.id, ast.Load()), name))
+        target, depth, variables = name.id, self.scope.depth_of(name.id), self.variables
+        do, in_place = BINARY[operator], _IN_PLACE
 
         def run(frame: Any) -> None:
             before = load(frame)
@@ -152,7 +156,8 @@ class Statements(Functions):
             by = value(frame)
             held.pop()
             try:
-                store(frame, augmented(meter, operator, before, by))
+                found = augmented(meter, operator, before, by) if before.__class__ in in_place else do(meter, before, by)
+                (variables if depth is None else frame)[target] = found
             except BaseException as error:
                 note(error)
                 raise
@@ -288,6 +293,9 @@ class Statements(Functions):
         assign = self.charged(lambda: self.target(node.target))
         body = self.block(node.body)
         orelse = self.block(node.orelse) if node.orelse else None
+        name, depth, variables = getattr(node.target, "id", None), None, self.variables
+        if name is not None:
+            depth = self.scope.depth_of(name)
 
         def run(frame: Any) -> Any:
             value = source(frame)
@@ -297,8 +305,13 @@ class Statements(Functions):
                 note(error)
                 raise
             held.append(value)
+            names = variables if depth is None else frame
             for item in items:
-                assign(frame)(item)
+                if name is None:
+                    assign(frame)(item)
+                else:
+                    names[name] = item
+                    meter.steps += 1
                 signal = body(frame)
                 if signal is None or signal is CONTINUE:
                     continue
