@@ -153,6 +153,22 @@ class Session:
             return Prepared(code, error=describe(too_deep, too_deep.message))
         return Prepared(code, body, last)
 
+    def compiler_for(self, code: str) -> tuple[Compiler, ast.Module]:
+        """Return a compiler for the functions of a cell of another session, and the cell's tree.
+
+        Raises:
+            SyntaxError: It is no Python.
+            ValueError: It has what the language does not have.
+        """
+        try:
+            with _quiet():
+                tree = parse(code, self.limits.code_chars)
+            check(tree, self.profile, self.variables.keys() | self.builtins.keys() | set(_names_in(tree)))
+        except Uncatchable as error:
+            raise ValueError(error.message) from None
+        self.sources.append(code)
+        return Compiler(self.meter, self.variables, self.builtins, self.profile, len(self.sources) - 1), tree
+
     def run(self, prepared: Prepared) -> Result:
         """Run a cell; whatever it does is data."""
         if prepared.error is not None:
@@ -224,6 +240,11 @@ class Session:
         if 0 < frame.line <= len(lines):
             return [f"    {lines[frame.line - 1].strip()[:200]}"]
         return []
+
+
+def _names_in(tree: ast.Module) -> Iterable[str]:
+    """Return names that a cell reads; those that begin with two underscores stay out of reach."""
+    return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not node.id.startswith("__"))
 
 
 def _folded(frames: tuple[Frame, ...]) -> list[tuple[int, Frame | None]]:

@@ -345,8 +345,14 @@ class Expressions:
         return run
 
     def _Tuple(self, node: ast.Tuple) -> Run:
-        items = self._items(node.elts)
-        return lambda frame: tuple(items(frame))
+        items, take = self._items(node.elts), self.meter.take
+        size = 56 + 8 * len(node.elts)
+
+        def run(frame: Any) -> Any:
+            take(size)
+            return tuple(items(frame))
+
+        return run
 
     def _Set(self, node: ast.Set) -> Run:
         items, meter, note = self._items(node.elts), self.meter, self.noting(node)
@@ -402,8 +408,7 @@ class Expressions:
                 found.append(part(frame))
             held.pop()
             size = sum(map(len, found))
-            if size > 1_000:
-                meter.make_text(size, not all(part.isascii() for part in found))
+            meter.make_text(size, size > 1_000 and not all(part.isascii() for part in found))
             return "".join(found)
 
         return run

@@ -118,24 +118,14 @@ class Functions(Comprehensions):
     """Compiles functions."""
 
     def _Lambda(self, node: ast.Lambda) -> Run:
-        def compile_body() -> Run:
-            return self.expression(node.body)
+        return self.function(node)
 
-        return self.function(node, "<lambda>", lambda: self.charged(compile_body))
-
-    def function(self, node: ast.FunctionDef | ast.Lambda, name: str, compile_body: Callable[[], Body]) -> Run:
+    def function(self, node: ast.FunctionDef | ast.Lambda) -> Run:
         """Compile a function; what is returned makes it, when its definition is reached."""
         defaults = self._defaults(node.args)
-        before, outer = self.cost, self.scope
-        self.scope = of_function(node, outer)
-        try:
-            body = compile_body()
-        finally:
-            self.scope, self.cost = outer, before
-        parameters = parameters_of(name, node.args)
-        maker = _maker(self.meter, parameters, body)
+        module_level, meter = self.scope.outer is None, self.meter
+        name, maker = self.maker_of(node)
         place = (self.source, node.lineno, node.end_lineno or node.lineno, node.col_offset)
-        meter, module_level = self.meter, outer.outer is None
 
         def make(frame: Any) -> Function:
             meter.take(300)
@@ -144,6 +134,25 @@ class Functions(Comprehensions):
             return Function(name, maker(closure, given), closure, given, place)
 
         return make
+
+    def maker_of(self, node: ast.FunctionDef | ast.Lambda) -> tuple[str, Callable[..., Callable[..., Any]]]:
+        """Compile the body of a function.
+
+        Returns:
+            Its name, and what makes it of the variables around it and its defaults.
+        """
+        name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
+        before, outer = self.cost, self.scope
+        self.scope = of_function(node, outer)
+        try:
+            body = self.body_of(node)
+        finally:
+            self.scope, self.cost = outer, before
+        return name, _maker(self.meter, parameters_of(name, node.args), body)
+
+    def body_of(self, node: ast.FunctionDef | ast.Lambda) -> Body:
+        """Compile what a function does."""
+        raise NotImplementedError
 
     def _defaults(self, arguments: ast.arguments) -> Callable[[Any], dict[str, Any]]:
         positional = [*arguments.posonlyargs, *arguments.args]

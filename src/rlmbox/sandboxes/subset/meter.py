@@ -9,11 +9,11 @@ from typing import Any
 
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
 
-_STEP_BYTES = 64  # what the small values of one step take at most
-_LEAST_ROOM = 1 << 19
+_STEP_BYTES = 16  # what the small values of one step take at most
+_LEAST_SHARE = 16  # so much of the limit can be made before what is alive is counted again, however little is left
 TEXT_PER_STEP = 1_000
 ITEMS_PER_STEP = 50
-_OBJECTS_PER_STEP = 100
+_OBJECTS_PER_STEP = 5
 INT_BITS = 14_284  # 4,300 decimal digits
 INT_BOUND = 10**4_300
 
@@ -142,7 +142,7 @@ class Meter:
             raise self._too_large(live + coming)
         self._made = 0
         room = self.limits.memory_bytes - live - coming
-        self._half = max(room // 2, _LEAST_ROOM)
+        self._half = max(room // 2, self.limits.memory_bytes // _LEAST_SHARE)
         steps = min(self.limits.steps, self.steps + self._half // _STEP_BYTES)
         self.stop_at = steps
         if self._dead:  # it may have been stopped meanwhile
@@ -206,32 +206,41 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
     seen = set(ignored)
     total = objects = 0
     stack: list[Any] = [item for root in roots for item in root]
+    pop, push, see = stack.pop, stack.extend, seen.add
     while stack and total <= enough:
-        value = stack.pop()
-        if value is None or value is True or value is False or (value.__class__ is int and -6 < value < 257):
+        value = pop()
+        kind = value.__class__
+        if kind in _NUMBERS:
+            if kind is int and not -6 < value < 257:
+                total += 32 if -(1 << 60) < value < 1 << 60 else 28 + value.bit_length() // 7
+            elif kind is float:
+                total += 24
             continue
         key = id(value)
         if key in seen:
             continue
-        seen.add(key)
+        see(key)
         objects += 1
-        kind = value.__class__
         if kind is str or kind is bytes:
             total += text_bytes(value)
-        elif kind is int:
-            total += 32 if -(1 << 60) < value < 1 << 60 else 28 + value.bit_length() // 7
         elif kind is list or kind is tuple:
             total += 72 + 8 * len(value)
-            stack.extend(value)
+            push(value)
         elif isinstance(value, dict):
             total += 72 + 104 * len(value)
-            stack.extend(value)
-            stack.extend(value.values())
+            push(value)
+            push(value.values())
         else:
             total += 120
-            parts = getattr(value, "parts", None)
-            if parts is not None:
-                stack.extend(parts())
-            elif isinstance(value, BaseException):
-                stack.append(value.args)
+            push(_parts_of(value))
     return total, objects
+
+
+_NUMBERS = frozenset({int, float, bool, type(None)})
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    parts = getattr(value, "parts", None)
+    if parts is not None:
+        return parts()  # type: ignore[no-any-return]
+    return value.args if isinstance(value, BaseException) else ()

@@ -12,7 +12,7 @@ from typing import Any
 from rlmbox.sandboxes.subset.errors import forbidden_syntax
 from rlmbox.sandboxes.subset.formatting import percent
 from rlmbox.sandboxes.subset.grammar import hint_of
-from rlmbox.sandboxes.subset.long_text import LongText
+from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import INT_BOUND, Meter
 from rlmbox.sandboxes.subset.regex import Match
 from rlmbox.sandboxes.subset.values import (
@@ -114,6 +114,8 @@ def remainder(meter: Meter, a: Any, b: Any) -> Any:
 
 def _plain(meter: Meter, do: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     """Do what takes no memory to speak of, or is a TypeError."""
+    if a.__class__ is LongText or b.__class__ is LongText:
+        raise needs_whole("this operator")
     if a.__class__ is Counter and b.__class__ is Counter:
         meter.make_items(len(a) + len(b), _ENTRY_BYTES)
     return meter.digits(do(a, b))
@@ -302,6 +304,7 @@ def set_item(meter: Meter, container: Any, key: Any, value: Any) -> None:
         if key.__class__ is slice:
             raise TypeError("unhashable type: 'slice'")
         check_hashable(meter, key)
+        meter.take(_ENTRY_BYTES)
     else:
         raise TypeError(f"'{same_kind(container)}' object does not support item assignment")
     container[key] = value

@@ -323,11 +323,13 @@ class Statements(Functions):
         return run
 
     def _FunctionDef(self, node: ast.FunctionDef) -> Run:
-        make = self.function(node, node.name, lambda: self._body(node))
-        store = self.store(node.name)
+        make, store = self.function(node), self.store(node.name)
         return lambda frame: store(frame, make(frame))
 
-    def _body(self, node: ast.FunctionDef) -> Body:
+    def body_of(self, node: ast.FunctionDef | ast.Lambda) -> Body:
+        """Compile what a function does."""
+        if isinstance(node, ast.Lambda):
+            return self.lazily(node.body)
         run = self.block(node.body)
 
         def body(frame: Any) -> Any:
