@@ -13,7 +13,7 @@ from rlmbox.sandboxes.base import Sandbox
 OFFLINE_MODEL = "offline:extractive"
 """The model when none is configured."""
 
-SANDBOXES = ("monty", "wasm", "docker", "auto", "jail")
+SANDBOXES = ("monty", "wasm", "docker", "auto", "jail", "subset")
 """Sandboxes that a name can choose; `local`, which isolates nothing, is only ever chosen by making it."""
 
 
@@ -70,6 +70,10 @@ def sandbox_from(name: str) -> Callable[[], Sandbox]:
         from rlmbox.sandboxes.jail import JailSandbox
 
         return JailSandbox
+    if name == "subset":
+        from rlmbox.sandboxes.subset import SubsetSandbox
+
+        return SubsetSandbox
     if name == "auto":
         from rlmbox.sandboxes.auto import AutoSandbox
 

@@ -76,7 +76,7 @@ def in_cpython(code: str, context: str = CONTEXT) -> Outcome:
                 value = None if found is None else repr(found)
         except SyntaxError as error:
             return Outcome(output.getvalue(), None, type(error).__name__, error.lineno)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
             traceback, line = error.__traceback__, None
             while traceback is not None:
                 if traceback.tb_frame.f_code.co_filename == "<cell>" and line is None:

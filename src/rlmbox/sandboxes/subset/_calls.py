@@ -72,9 +72,6 @@ class Bridge:
                 found = self._awaited(Request(function, given, named))
             else:
                 found = function.call(*given, **named)
-                if asyncio.iscoroutine(found):
-                    found.close()
-                    raise TypeError(f"{function.name}() gave a coroutine")
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             raise _raised(error) from None
         found = _json(meter, found, f"the result of {function.name}")

@@ -1,7 +1,7 @@
 """`subset` as a sandbox: cells run in a thread of this process, in a language that can only compute.
 
-There is no process to be killed and nothing to be kept out: what a cell can reach is what `grammar` lists. Work is counted
-in steps, so that the same cells end in the same way on every machine. The clock is only for a machine that is stuck.
+There is no process to be killed and nothing to be kept out: what a cell can reach is what `grammar` lists. Work is
+counted in steps, so that the same cells end in the same way on every machine. The clock is only for one that is stuck.
 """
 
 from __future__ import annotations
@@ -28,27 +28,23 @@ from rlmbox.sandboxes.subset.errors import LimitReached
 from rlmbox.sandboxes.subset.evaluate import Prepared, Result, Session
 from rlmbox.sandboxes.subset.grammar import Profile
 from rlmbox.sandboxes.subset.long_text import LongText
-from rlmbox.sandboxes.subset.meter import Limits
 from rlmbox.sandboxes.subset.service import default_limits
 from rlmbox.sandboxes.subset.snapshot import restore, snapshot
 from rlmbox.sandboxes.subset.values import Builtin
 from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction
 
 NOTES = (
-    "This Python is a deterministic subset: no while, with, class, yield, async, await, match, decorators or nonlocal, "
-    "and nothing whose name begins with two underscores.",
-    "Modules are re, json, math, base64, binascii, zlib (decompress), string and collections (Counter, defaultdict); "
-    "there are no others.",
+    "This Python is a deterministic subset: no while, with, class, yield, async, await, match, decorators or nonlocal.",
+    "Modules are re, json, math, base64, binascii, zlib (decompress), string and collections (Counter, defaultdict).",
     "Patterns of re match in linear time: no look-around and no back-references.",
-    "Work is limited in steps, about one for each operation: use one call over a whole text (re.findall, str.find, "
-    "ctx.search) rather than a loop over its characters.",
+    "Work is limited in steps, about one for each operation: prefer one call over a whole text to a loop over it.",
     "Sets go through their items in the order in which they were put in.",
     "An error says what could be written instead.",
 )
 _STRICT_NOTES = (
-    "This Python is a strict subset: assignments to one name, if, for, try with except Exception, calls, slices, + and |.",
-    "Functions are print, len, max, range, iter, re.search, re.findall, base64.b64decode, binascii.hexlify and "
-    "zlib.decompress; methods are str.strip, lower and find, bytes.decode, and group of a match.",
+    "This Python is a strict subset: assignments to one name, if, for, try with except Exception, calls, slices, +, |.",
+    "Functions are print, len, max, range and iter; methods are strip, lower and find of str, and decode of bytes.",
+    "Of modules there are re.search, re.findall, base64.b64decode, binascii.hexlify and zlib.decompress.",
 )
 _GRACE_S = 1.0
 _MOST_WAITS = 20
@@ -91,9 +87,7 @@ class SubsetSandbox:
         self._closed = False
         self._waiting: anyio.CancelScope | None = None
 
-    async def start(
-        self, limits: CellLimits, context: Context, host: Host, *, query: str = "", seed: int = 0
-    ) -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "", seed: int = 0) -> None:
         """Make the namespace ready; see `Sandbox.start`.
 
         Args:
@@ -194,11 +188,7 @@ class SubsetSandbox:
                         return await self._too_late(session, bridge)
                     continue
                 if not isinstance(event, Request):
-                    if self._closed:
-                        raise SandboxError("the sandbox was closed while a cell ran")
-                    if isinstance(event, BaseException):
-                        raise event
-                    return event  # type: ignore[no-any-return]
+                    return self._ended(event)
                 await self._answer_call(event)
         except BaseException:
             # Whoever waited has gone: the thread must not go on, and what it had begun is not to be trusted.
@@ -207,6 +197,13 @@ class SubsetSandbox:
                 bridge.waiting.answer.put((False, RuntimeError("the session was ended")))
             self._session = None if self._closed else self._new_session()
             raise
+
+    def _ended(self, event: Any) -> Execution:
+        if self._closed:
+            raise SandboxError("the sandbox was closed while a cell ran")
+        if isinstance(event, BaseException):
+            raise event
+        return event  # type: ignore[no-any-return]
 
     async def _answer_call(self, request: Request) -> None:
         answer: tuple[bool, Any] = (False, RuntimeError("the session was ended"))

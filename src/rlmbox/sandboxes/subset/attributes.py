@@ -87,7 +87,8 @@ def attribute(meter: Meter, profile: Profile, value: Any, name: str) -> Any:
 
 def _python_has(kind: type, name: str) -> bool:
     """Return whether Python's own type has an attribute."""
-    own = {CellSet: set, CellFrozenSet: frozenset}.get(kind, kind)
+    python: dict[type, type] = {CellSet: set, CellFrozenSet: frozenset}
+    own = python.get(kind, kind)
     return own.__module__ in ("builtins", "collections") and hasattr(own, name)
 
 

@@ -11,11 +11,10 @@ from typing import Any
 
 from rlmbox.sandboxes.subset.comprehensions import iterator
 from rlmbox.sandboxes.subset.errors import NAMED_EXCEPTIONS
-from rlmbox.sandboxes.subset.formatting import text
 from rlmbox.sandboxes.subset.grammar import Profile, accepted
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
-from rlmbox.sandboxes.subset.methods import ordered, pairs_of
 from rlmbox.sandboxes.subset.meter import Meter
+from rlmbox.sandboxes.subset.methods import ordered, pairs_of
 from rlmbox.sandboxes.subset.operators import BINARY, COMPARISONS
 from rlmbox.sandboxes.subset.values import (
     SCALARS,
@@ -32,6 +31,7 @@ from rlmbox.sandboxes.subset.values import (
     length,
     same_kind,
     show,
+    text,
 )
 
 Write = Callable[[str], None]
@@ -50,10 +50,10 @@ def builtins_for(profile: Profile, meter: Meter, write: Write) -> dict[str, Any]
         write: What takes the output.
     """
     names = accepted(profile, "builtin")
-    found: dict[str, Any] = {name: Builtin(name, partial(do, meter)) for name, do in _FUNCTIONS.items() if name in names}
-    found |= {
-        name: TypeValue(name, types, partial(do, meter)) for name, (types, do) in _TYPES.items() if name in names
+    found: dict[str, Any] = {
+        name: Builtin(name, partial(do, meter)) for name, do in _FUNCTIONS.items() if name in names
     }
+    found |= {name: TypeValue(name, types, partial(do, meter)) for name, (types, do) in _TYPES.items() if name in names}
     found["print"] = Builtin("print", partial(_print, meter, write))
     found |= {name: value for name, value in exception_types().items() if name in accepted(profile, "exception")}
     return found
@@ -150,7 +150,8 @@ def _isinstance(meter: Meter, value: Any, kinds: Any, /) -> bool:
 
 def _sum(meter: Meter, items: Any, /, start: Any = 0) -> Any:
     if start.__class__ in (str, bytes):
-        raise TypeError(f"sum() can't sum {'strings' if start.__class__ is str else 'bytes'} [use {'' if start.__class__ is str else 'b'}''.join(seq) instead]")
+        what, empty = ("strings", "''") if start.__class__ is str else ("bytes", "b''")
+        raise TypeError(f"sum() can't sum {what} [use {empty}.join(seq) instead]")
     if items.__class__ in (list, tuple) and start.__class__ is int and set(map(type, items)) <= {int, float, bool}:
         meter.go_through(len(items))
         return meter.digits(sum(items, start))
@@ -235,7 +236,7 @@ def _iter(meter: Meter, items: Any, /, *sentinel: Any) -> CellIterator:
             raise TypeError("iter(v, w): v must be callable")
         return CellIterator("callable_iterator", _until(meter, items, sentinel[0]), (items, sentinel[0]))
     if items.__class__ is CellIterator:
-        return items  # type: ignore[no-any-return]
+        return items
     found = iterator(meter, items)
     name = "set_iterator" if isinstance(items, CellSet) else type(found).__name__
     return CellIterator(name, found, (items,))
@@ -312,7 +313,7 @@ def _bytes(meter: Meter, /, *args: Any, **kwargs: Any) -> bytes:
         meter.make_text(len(value) * (1 if value.isascii() else 12))
         return bytes(*args, **kwargs)
     if value.__class__ is bytes:
-        return value  # type: ignore[no-any-return]
+        return value
     return bytes(collect(meter, value))
 
 
@@ -321,7 +322,9 @@ def _int(meter: Meter, /, *args: Any, **kwargs: Any) -> int:
         meter.scan(len(args[0]))
         digits = len(args[0].strip().replace(*(("_", "") if args[0].__class__ is str else (b"_", b""))))
         if digits > _MAX_INT_DIGITS + 1:
-            raise ValueError(f"Exceeds the limit (4300 digits) for integer string conversion: value has {digits} digits")
+            raise ValueError(
+                f"Exceeds the limit (4300 digits) for integer string conversion: value has {digits} digits"
+            )
     return int(meter.digits(int(*args, **kwargs)))
 
 

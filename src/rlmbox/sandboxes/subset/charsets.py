@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import _sre
+import _sre  # type: ignore[import-not-found]
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from re import _casefix  # type: ignore[attr-defined]
+from re._casefix import _EXTRA_CASES  # type: ignore[import-not-found]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -108,7 +108,7 @@ def folded(ranges: Ranges) -> Ranges:
         for code in range(low, min(high, low + _MOST_FOLDED) + 1):
             small = _sre.unicode_tolower(code)
             wanted.add(small)
-            wanted.update(_casefix._EXTRA_CASES.get(small, ()))
+            wanted.update(_EXTRA_CASES.get(small, ()))
     uppers = _uppers()
     found = {code for small in wanted for code in (small, *uppers.get(small, ()))}
     # A capital letter is found by its small form alone.

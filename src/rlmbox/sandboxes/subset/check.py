@@ -188,7 +188,7 @@ class _Checker:
                 raise _too_deep()
             if isinstance(node, ast.expr | ast.stmt | ast.ExceptHandler | ast.alias | ast.arg | ast.keyword):
                 self._at = (node.lineno, node.col_offset + 1)
-            special = getattr(self, f"_{type(node).__name__}", None)
+            special = getattr(self, f"_node_{type(node).__name__.lower()}", None)
             if special is not None:
                 special(node)
             elif type(node).__name__ in _STATEMENTS:
@@ -208,7 +208,7 @@ class _Checker:
         if name is not None and is_dunder(name):
             raise forbidden_name(name, hint_of(name), at=self._at)
 
-    def _Assign(self, node: ast.Assign) -> None:
+    def _node_assign(self, node: ast.Assign) -> None:
         single = len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
         self._need("assignment to a name" if single else self._target_feature(node.targets))
 
@@ -216,35 +216,35 @@ class _Checker:
         items = any(isinstance(target, ast.Subscript) for target in targets)
         return "assignment to an item" if items else "assignment to several names"
 
-    def _AugAssign(self, node: ast.AugAssign) -> None:
+    def _node_augassign(self, node: ast.AugAssign) -> None:
         self._need("augmented assignment")
         self._operator(node.op)
 
-    def _AnnAssign(self, node: ast.AnnAssign) -> None:
+    def _node_annassign(self, node: ast.AnnAssign) -> None:
         self._need("annotated assignment")
 
-    def _For(self, node: ast.For) -> None:
+    def _node_for(self, node: ast.For) -> None:
         self._need("for")
         if not isinstance(node.target, ast.Name):
             self._need("for with several names")
         if node.orelse:
             self._need("for else")
 
-    def _Try(self, node: ast.Try) -> None:
+    def _node_try(self, node: ast.Try) -> None:
         self._need("try")
         if node.orelse:
             self._need("try else")
         if node.finalbody:
             self._need("try finally")
 
-    def _ExceptHandler(self, node: ast.ExceptHandler) -> None:
+    def _node_excepthandler(self, node: ast.ExceptHandler) -> None:
         self._name(node.name)
         if not (isinstance(node.type, ast.Name) and node.type.id == "Exception"):
             self._need("except of other types")
         if node.name:
             self._need("except as")
 
-    def _FunctionDef(self, node: ast.FunctionDef) -> None:
+    def _node_functiondef(self, node: ast.FunctionDef) -> None:
         self._need("def")
         self._name(node.name)
         if node.decorator_list:
@@ -252,21 +252,21 @@ class _Checker:
         if getattr(node, "type_params", None):
             self._need("type statement")
 
-    def _arg(self, node: ast.arg) -> None:
+    def _node_arg(self, node: ast.arg) -> None:
         self._name(node.arg)
 
-    def _Global(self, node: ast.Global) -> None:
+    def _node_global(self, node: ast.Global) -> None:
         self._need("global")
         for name in node.names:
             self._name(name)
 
-    def _Import(self, node: ast.Import) -> None:
+    def _node_import(self, node: ast.Import) -> None:
         self._need("import")
         for alias in node.names:
             self._module(alias.name)
             self._name(alias.asname)
 
-    def _ImportFrom(self, node: ast.ImportFrom) -> None:
+    def _node_importfrom(self, node: ast.ImportFrom) -> None:
         self._need("import")
         self._module(node.module or "." * node.level)
         for alias in node.names:
@@ -282,7 +282,7 @@ class _Checker:
         known = ", ".join(sorted(_PROVIDED))
         raise forbidden_name(f"the module {name}", f"there are {known}, and `ctx` for the text", at=self._at)
 
-    def _Name(self, node: ast.Name) -> None:
+    def _node_name(self, node: ast.Name) -> None:
         self._name(node.id)
         if isinstance(node.ctx, ast.Load) and node.id not in self._known:
             if is_refused_name(node.id):
@@ -290,11 +290,12 @@ class _Checker:
             self._profile_name(node.id)
 
     def _profile_name(self, name: str) -> None:
-        for kind in ("builtin", "exception"):
-            if name in accepted("wide", kind) - accepted(self._profile, kind):  # type: ignore[arg-type]
+        kinds: tuple[grammar.Kind, ...] = ("builtin", "exception")
+        for kind in kinds:
+            if name in accepted("wide", kind) - accepted(self._profile, kind):
                 raise forbidden_name(name, grammar.PROFILE_HINT, at=self._at)
 
-    def _Attribute(self, node: ast.Attribute) -> None:
+    def _node_attribute(self, node: ast.Attribute) -> None:
         self._need("attribute")
         self._name(node.attr)
         if not isinstance(node.ctx, ast.Load):
@@ -305,7 +306,7 @@ class _Checker:
     def _is_host(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == "ctx"
 
-    def _Subscript(self, node: ast.Subscript) -> None:
+    def _node_subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.slice, ast.Slice):
             self._need("item")
         else:
@@ -313,7 +314,7 @@ class _Checker:
             if node.slice.step is not None:
                 self._need("slice with a step")
 
-    def _Call(self, node: ast.Call) -> None:
+    def _node_call(self, node: ast.Call) -> None:
         self._need("call")
         if isinstance(node.func, ast.Name) and node.func.id in ("FINAL", "FINAL_VAR") and "FINAL" not in self._known:
             self._need("FINAL")
@@ -322,32 +323,32 @@ class _Checker:
             if keyword.arg is None:
                 self._need("* in a call or display")
 
-    def _Constant(self, node: ast.Constant) -> None:
+    def _node_constant(self, node: ast.Constant) -> None:
         kind = type(node.value)
         if kind is complex:
             self._need("complex number")
         self._need("..." if node.value is ... else "float" if kind is float else "constant")
 
-    def _BinOp(self, node: ast.BinOp) -> None:
+    def _node_binop(self, node: ast.BinOp) -> None:
         self._operator(node.op)
 
     def _operator(self, node: ast.operator) -> None:
         self._need(_OPERATORS.get(type(node).__name__, "- * / // % **"))
 
-    def _UnaryOp(self, node: ast.UnaryOp) -> None:
+    def _node_unaryop(self, node: ast.UnaryOp) -> None:
         self._need(_OPERATORS[type(node.op).__name__])
 
-    def _Compare(self, node: ast.Compare) -> None:
+    def _node_compare(self, node: ast.Compare) -> None:
         for op in node.ops:
             self._need(_OPERATORS.get(type(op).__name__, "< <= > >="))
         if len(node.ops) > 1:
             self._need("comparison chain")
 
-    def _comprehension(self, node: ast.comprehension) -> None:
+    def _node_comprehension(self, node: ast.comprehension) -> None:
         if node.is_async:
             self._need("async")
 
-    def _Dict(self, node: ast.Dict) -> None:
+    def _node_dict(self, node: ast.Dict) -> None:
         self._need("dict")
 
 

@@ -17,7 +17,7 @@ _ENTRY_BYTES = 104
 class Comprehensions(Targets, Expressions):
     """Compiles comprehensions."""
 
-    def _ListComp(self, node: ast.ListComp) -> Run:
+    def _node_listcomp(self, node: ast.ListComp) -> Run:
         first, rows = self._rows(node, [node.elt])
         meter, held = self.meter, self.meter.held
 
@@ -34,7 +34,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _SetComp(self, node: ast.SetComp) -> Run:
+    def _node_setcomp(self, node: ast.SetComp) -> Run:
         first, rows = self._rows(node, [node.elt])
         meter, held, note = self.meter, self.meter.held, self.noting(node)
 
@@ -57,7 +57,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _DictComp(self, node: ast.DictComp) -> Run:
+    def _node_dictcomp(self, node: ast.DictComp) -> Run:
         first, rows = self._rows(node, [node.key, node.value])
         meter, held, note = self.meter, self.meter.held, self.noting(node)
 
@@ -80,7 +80,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _GeneratorExp(self, node: ast.GeneratorExp) -> Run:
+    def _node_generatorexp(self, node: ast.GeneratorExp) -> Run:
         first, rows = self._rows(node, [node.elt])
 
         def run(frame: Any) -> Any:

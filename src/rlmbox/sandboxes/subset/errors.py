@@ -1,4 +1,4 @@
-"""What can go wrong in a cell: exceptions of Python that the cell may catch, and limits and refusals that it may not."""
+"""What can go wrong in a cell: Python's exceptions, which it may catch, and limits and refusals, which it may not."""
 
 from __future__ import annotations
 

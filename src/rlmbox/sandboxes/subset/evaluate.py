@@ -26,6 +26,7 @@ from rlmbox.sandboxes.subset.grammar import Profile
 from rlmbox.sandboxes.subset.meter import Limits, Meter
 from rlmbox.sandboxes.subset.modules import modules_for
 from rlmbox.sandboxes.subset.statements import Statements
+from rlmbox.sandboxes.subset.syntax import check_syntax
 from rlmbox.sandboxes.subset.values import Function, show, text
 
 _HOST_DEPTH = 12_000
@@ -139,8 +140,8 @@ class Session:
         try:
             with _quiet():
                 tree = parse(code, self.limits.code_chars)
-            known = self.variables.keys() | self.builtins.keys()
-            check(tree, self.profile, known)
+                check(tree, self.profile, self.variables.keys() | self.builtins.keys())
+                check_syntax(code, tree)
             compiler = Compiler(self.meter, self.variables, self.builtins, self.profile, source)
             with _HeadRoom():
                 body, last = compiler.cell(tree)
@@ -279,8 +280,8 @@ class _quiet:  # noqa: N801 - it is used like a function
         self._catching.__enter__()
         warnings.simplefilter("ignore")
 
-    def __exit__(self, *raised: Any) -> None:
-        self._catching.__exit__(*raised)
+    def __exit__(self, *raised: object) -> None:
+        self._catching.__exit__(*raised)  # type: ignore[arg-type]
 
 
 class _HeadRoom:

@@ -51,7 +51,7 @@ class Expressions:
     def expression(self, node: ast.expr) -> Run:
         """Compile an expression; its steps are added to `cost`."""
         self.cost += 1
-        found: Run = getattr(self, f"_{type(node).__name__}")(node)
+        found: Run = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
         return found
 
     def charged(self, compile_it: Callable[[], Run]) -> Run:
@@ -83,17 +83,13 @@ class Expressions:
 
         return note
 
-    def held(self, first: Run, node: ast.expr) -> Run:
-        """Compile nothing; wrap an operand so that it is seen to be alive while `node` is evaluated."""
-        return first if isinstance(node, _SIMPLE) else first
-
     # ---- names and constants ----------------------------------------------------------------------------------
 
-    def _Constant(self, node: ast.Constant) -> Run:
+    def _node_constant(self, node: ast.Constant) -> Run:
         value = node.value
         return lambda frame: value
 
-    def _Name(self, node: ast.Name) -> Run:
+    def _node_name(self, node: ast.Name) -> Run:
         name, depth, note = node.id, self.scope.depth_of(node.id), self.noting(node)
         if depth is None:
             return self._global(name, note)
@@ -141,7 +137,7 @@ class Expressions:
 
     # ---- operators --------------------------------------------------------------------------------------------
 
-    def _BinOp(self, node: ast.BinOp) -> Run:
+    def _node_binop(self, node: ast.BinOp) -> Run:
         left, right = self.expression(node.left), self.expression(node.right)
         do, note, meter, held = BINARY[type(node.op).__name__], self.noting(node), self.meter, self.meter.held
         if isinstance(node.right, _SIMPLE):
@@ -169,7 +165,7 @@ class Expressions:
 
         return holding
 
-    def _UnaryOp(self, node: ast.UnaryOp) -> Run:
+    def _node_unaryop(self, node: ast.UnaryOp) -> Run:
         operand = self.expression(node.operand)
         if isinstance(node.op, ast.Not):
             return lambda frame: not operand(frame)
@@ -189,7 +185,7 @@ class Expressions:
 
         return run
 
-    def _BoolOp(self, node: ast.BoolOp) -> Run:
+    def _node_boolop(self, node: ast.BoolOp) -> Run:
         first = self.expression(node.values[0])
         others = [self.lazily(value) for value in node.values[1:]]
         wanted = isinstance(node.op, ast.Or)
@@ -204,11 +200,11 @@ class Expressions:
 
         return run
 
-    def _IfExp(self, node: ast.IfExp) -> Run:
+    def _node_ifexp(self, node: ast.IfExp) -> Run:
         test, body, orelse = self.expression(node.test), self.lazily(node.body), self.lazily(node.orelse)
         return lambda frame: body(frame) if test(frame) else orelse(frame)
 
-    def _Compare(self, node: ast.Compare) -> Run:
+    def _node_compare(self, node: ast.Compare) -> Run:
         left, note, meter, held = self.expression(node.left), self.noting(node), self.meter, self.meter.held
         if len(node.ops) > 1:
             return self._chain(node, left)
@@ -259,7 +255,7 @@ class Expressions:
 
     # ---- items and attributes ---------------------------------------------------------------------------------
 
-    def _Subscript(self, node: ast.Subscript) -> Run:
+    def _node_subscript(self, node: ast.Subscript) -> Run:
         value, key = self.expression(node.value), self.expression(node.slice)
         note, meter, held = self.noting(node), self.meter, self.meter.held
         simple = isinstance(node.slice, _SIMPLE)
@@ -280,12 +276,12 @@ class Expressions:
 
         return run
 
-    def _Slice(self, node: ast.Slice) -> Run:
+    def _node_slice(self, node: ast.Slice) -> Run:
         parts = [self.expression(part) if part else None for part in (node.lower, node.upper, node.step)]
         lower, upper, step = (part or (lambda frame: None) for part in parts)
         return lambda frame: slice(lower(frame), upper(frame), step(frame))
 
-    def _Attribute(self, node: ast.Attribute) -> Run:
+    def _node_attribute(self, node: ast.Attribute) -> Run:
         value, name, note = self.expression(node.value), node.attr, self.noting(node)
         meter, profile = self.meter, self.profile
 
@@ -334,7 +330,7 @@ class Expressions:
 
         return run_all
 
-    def _List(self, node: ast.List) -> Run:
+    def _node_list(self, node: ast.List) -> Run:
         items, take = self._items(node.elts), self.meter.take
         size = 72 + 8 * len(node.elts)
 
@@ -344,7 +340,7 @@ class Expressions:
 
         return run
 
-    def _Tuple(self, node: ast.Tuple) -> Run:
+    def _node_tuple(self, node: ast.Tuple) -> Run:
         items, take = self._items(node.elts), self.meter.take
         size = 56 + 8 * len(node.elts)
 
@@ -354,7 +350,7 @@ class Expressions:
 
         return run
 
-    def _Set(self, node: ast.Set) -> Run:
+    def _node_set(self, node: ast.Set) -> Run:
         items, meter, note = self._items(node.elts), self.meter, self.noting(node)
 
         def run(frame: Any) -> Any:
@@ -370,8 +366,11 @@ class Expressions:
 
         return run
 
-    def _Dict(self, node: ast.Dict) -> Run:
-        pairs = [(self.expression(key) if key else None, self.expression(value)) for key, value in zip(node.keys, node.values, strict=True)]
+    def _node_dict(self, node: ast.Dict) -> Run:
+        pairs = [
+            (self.expression(key) if key else None, self.expression(value))
+            for key, value in zip(node.keys, node.values, strict=True)
+        ]
         meter, held, note = self.meter, self.meter.held, self.noting(node)
 
         def run(frame: Any) -> Any:
@@ -397,7 +396,7 @@ class Expressions:
 
     # ---- texts ------------------------------------------------------------------------------------------------
 
-    def _JoinedStr(self, node: ast.JoinedStr) -> Run:
+    def _node_joinedstr(self, node: ast.JoinedStr) -> Run:
         parts = [self.expression(value) for value in node.values]
         meter, held = self.meter, self.meter.held
 
@@ -405,7 +404,7 @@ class Expressions:
             found: list[str] = []
             held.append(found)
             for part in parts:
-                found.append(part(frame))
+                found.append(part(frame))  # noqa: PERF401 - what is there already has to be seen meanwhile
             held.pop()
             size = sum(map(len, found))
             meter.make_text(size, size > 1_000 and not all(part.isascii() for part in found))
@@ -413,7 +412,7 @@ class Expressions:
 
         return run
 
-    def _FormattedValue(self, node: ast.FormattedValue) -> Run:
+    def _node_formattedvalue(self, node: ast.FormattedValue) -> Run:
         value, note, meter = self.expression(node.value), self.noting(node), self.meter
         conversion = _CONVERSIONS.get(node.conversion)
         spec = self.expression(node.format_spec) if node.format_spec else None
@@ -433,7 +432,7 @@ class Expressions:
 
     # ---- calls ------------------------------------------------------------------------------------------------
 
-    def _Call(self, node: ast.Call) -> Run:
+    def _node_call(self, node: ast.Call) -> Run:
         arguments = self._items(node.args)
         keywords = self._keywords(node.keywords)
         if isinstance(node.func, ast.Attribute):
@@ -451,11 +450,11 @@ class Expressions:
                     return callee.call(args, kwargs)
                 held.append(args)
                 found = call(callee, args, kwargs)
-                held.pop()
-                return found
             except BaseException as error:
                 note(error)
                 raise
+            held.pop()
+            return found
 
         return run
 
@@ -477,12 +476,15 @@ class Expressions:
             try:
                 do = method(meter, profile, value, name)
                 held.append((value, args))
-                found = do(meter, value, *args, **kwargs) if do else _call_member(meter, profile, value, name, args, kwargs)
-                held.pop()
-                return found
+                if do is not None:
+                    found = do(meter, value, *args, **kwargs)
+                else:
+                    found = call(attribute(meter, profile, value, name), args, kwargs)
             except BaseException as error:
                 note(error)
                 raise
+            held.pop()
+            return found
 
         return run
 
@@ -519,12 +521,6 @@ def call(callee: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if run is None:
         raise TypeError(f"'{callee.__class__.__name__}' object is not callable")
     return run(*args, **kwargs)
-
-
-def _call_member(
-    meter: Meter, profile: Profile, value: Any, name: str, args: list[Any], kwargs: dict[str, Any]
-) -> Any:
-    return call(attribute(meter, profile, value, name), args, kwargs)
 
 
 def _mapping(meter: Meter, value: Any) -> dict[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _string
+import _string  # type: ignore[import-not-found]
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def percent(meter: Meter, template: str, value: Any) -> str:
             size += sizes[used] if used < len(sizes) else 0
             used += 1
     meter.make_text(size + _NUMBER_CHARS, wide or any(each.__class__ is str and not each.isascii() for each in values))
-    return template % value
+    return str(template % value)
 
 
 def _shown_size(meter: Meter, value: Any) -> int:

@@ -117,7 +117,7 @@ def parameters_of(name: str, arguments: ast.arguments) -> Parameters:
 class Functions(Comprehensions):
     """Compiles functions."""
 
-    def _Lambda(self, node: ast.Lambda) -> Run:
+    def _node_lambda(self, node: ast.Lambda) -> Run:
         return self.function(node)
 
     def function(self, node: ast.FunctionDef | ast.Lambda) -> Run:
@@ -158,7 +158,9 @@ class Functions(Comprehensions):
         positional = [*arguments.posonlyargs, *arguments.args]
         pairs = [
             (arg.arg, self.expression(value))
-            for arg, value in zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+            for arg, value in zip(
+                positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True
+            )
         ]
         pairs += [
             (arg.arg, self.expression(value))

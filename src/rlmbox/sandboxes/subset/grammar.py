@@ -47,7 +47,7 @@ class Row:
 
 _BOTH: tuple[Profile, ...] = PROFILES
 _WIDE: tuple[Profile, ...] = ("wide",)
-PROFILE_HINT = "it is in the profile `wide`; choose it with --profile wide or SubsetSandbox(profile=\"wide\")"
+PROFILE_HINT = 'it is in the profile `wide`; choose it with --profile wide or SubsetSandbox(profile="wide")'
 
 _STATEMENTS = (
     ("assignment to a name", _BOTH, "x = 1", ""),
@@ -129,24 +129,33 @@ _REFUSED_SYNTAX = (
     ("type statement", "type X = int", "leave it out; annotations are not evaluated"),
     ("assignment to an attribute", "x.y = 1", "use a dict: x['y'] = 1"),
     ("import of a name with *", "from math import *", "name what you need: from math import sqrt"),
-    ("FINAL", "FINAL(1 + 1)", "in the reply's text, not in code, write FINAL_VAR(name), or FINAL(\"...\") with the text"),
+    (
+        "FINAL",
+        "FINAL(1 + 1)",
+        'in the reply\'s text, not in code, write FINAL_VAR(name), or FINAL("...") with the text',
+    ),
 )
 _BUILTINS = (
     (_BOTH, "iter len max print range"),
     (
         _WIDE,
-        "abs all any bool bytes chr dict divmod enumerate filter float frozenset int isinstance list map min next ord "
-        "repr reversed round set sorted str sum tuple zip",
+        (
+            "abs all any bool bytes chr dict divmod enumerate filter float frozenset int isinstance "
+            "list map min next ord "
+            "repr reversed round set sorted str sum tuple zip"
+        ),
     ),
 )
 _EXCEPTIONS = (
     (_BOTH, "Exception"),
     (
         _WIDE,
-        "ArithmeticError AssertionError AttributeError BaseException EOFError ImportError IndexError KeyError "
-        "KeyboardInterrupt LookupError ModuleNotFoundError NameError NotImplementedError OSError OverflowError "
-        "RecursionError RuntimeError StopIteration SystemExit TimeoutError TypeError UnboundLocalError "
-        "UnicodeDecodeError UnicodeEncodeError UnicodeError ValueError ZeroDivisionError",
+        (
+            "ArithmeticError AssertionError AttributeError BaseException EOFError ImportError IndexError KeyError "
+            "KeyboardInterrupt LookupError ModuleNotFoundError NameError NotImplementedError OSError OverflowError "
+            "RecursionError RuntimeError StopIteration SystemExit TimeoutError TypeError UnboundLocalError "
+            "UnicodeDecodeError UnicodeEncodeError UnicodeError ValueError ZeroDivisionError"
+        ),
     ),
 )
 _DICT = "clear copy get items keys pop popitem setdefault update values"
@@ -157,17 +166,25 @@ _METHODS = (
     (
         _WIDE,
         "str",
-        "capitalize casefold center count encode endswith expandtabs format index isalnum isalpha isascii isdecimal "
-        "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lstrip maketrans "
-        "partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines "
-        "startswith swapcase title translate upper zfill",
+        (
+            "capitalize casefold center count encode endswith expandtabs format index isalnum isalpha "
+            "isascii isdecimal "
+            "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lstrip maketrans "
+            "partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines "
+            "startswith swapcase title translate upper zfill"
+        ),
     ),
     (
         _WIDE,
         "bytes",
-        "capitalize center count endswith expandtabs find fromhex hex index isalnum isalpha isascii isdigit islower "
-        "isspace istitle isupper join ljust lower lstrip maketrans partition removeprefix removesuffix replace rfind "
-        "rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate upper zfill",
+        (
+            "capitalize center count endswith expandtabs find fromhex hex index isalnum isalpha "
+            "isascii isdigit islower "
+            "isspace istitle isupper join ljust lower lstrip maketrans partition removeprefix "
+            "removesuffix replace rfind "
+            "rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
+            "translate upper zfill"
+        ),
     ),
     (_WIDE, "list", "append clear copy count extend index insert pop remove reverse sort"),
     (_WIDE, "dict", _DICT + " fromkeys"),
@@ -175,8 +192,10 @@ _METHODS = (
     (
         _WIDE,
         "set",
-        "add clear copy difference difference_update discard intersection intersection_update isdisjoint issubset "
-        "issuperset pop remove symmetric_difference symmetric_difference_update union update",
+        (
+            "add clear copy difference difference_update discard intersection intersection_update isdisjoint issubset "
+            "issuperset pop remove symmetric_difference symmetric_difference_update union update"
+        ),
     ),
     (
         _WIDE,
@@ -203,9 +222,12 @@ _MODULES = (
     (
         _WIDE,
         "math",
-        "acos acosh asin asinh atan atan2 atanh ceil comb copysign cos cosh degrees dist e erf erfc exp expm1 fabs "
-        "factorial floor fmod frexp fsum gamma gcd hypot inf isclose isfinite isinf isnan isqrt lcm ldexp lgamma log "
-        "log10 log1p log2 modf nan perm pi pow prod radians remainder sin sinh sqrt tan tanh tau trunc",
+        (
+            "acos acosh asin asinh atan atan2 atanh ceil comb copysign cos cosh degrees dist e erf erfc exp expm1 fabs "
+            "factorial floor fmod frexp fsum gamma gcd hypot inf isclose isfinite isinf isnan isqrt "
+            "lcm ldexp lgamma log "
+            "log10 log1p log2 modf nan perm pi pow prod radians remainder sin sinh sqrt tan tanh tau trunc"
+        ),
     ),
     (_WIDE, "base64", "b64encode urlsafe_b64decode urlsafe_b64encode"),
     (_WIDE, "binascii", "Error unhexlify"),

@@ -34,7 +34,7 @@ def loads(
         raise needs_whole("json.loads")
     if s.__class__ not in (str, bytes):
         raise TypeError(f"the JSON object must be str, bytes or bytearray, not {same_kind(s)}")
-    source = s if s.__class__ is str else s.decode(json.detect_encoding(s), "surrogatepass")
+    source: str = s if isinstance(s, str) else s.decode(json.detect_encoding(s), "surrogatepass")
     meter.scan(len(source) * 10)
     values = source.count(",") + source.count(":") + source.count("[") + source.count("{") + 1
     meter.make_items(values, _VALUE_BYTES)
@@ -78,7 +78,7 @@ def dumps(
         chars += values * sum(len(each) for each in separators if each.__class__ is str)
     meter.check_room(chars)
     meter.make_text(chars)
-    calls = {} if default is None else {"default": _replacing(meter, default)}
+    calls: dict[str, Any] = {} if default is None else {"default": _replacing(meter, default)}
     return json.dumps(
         obj,
         skipkeys=bool(skipkeys),
@@ -105,12 +105,14 @@ def _replacing(meter: Meter, default: Callable[[Any], Any]) -> Callable[[Any], A
 
 def _shape(meter: Meter, value: Any) -> tuple[int, int]:
     """Return how many values there are in one, counted each time, and how deep they are."""
-    level, values, deepest = [value], 1, 0
+    level: list[Any] = [value]
+    values, deepest = 1, 0
     while level and deepest <= MAX_DEPTH * 2:
         below: list[Any] = []
         for item in level:
             if item.__class__ in CONTAINERS and item.__class__ not in DictView and not isinstance(item, BaseException):
-                below.extend(item.values() if isinstance(item, dict) else item)
+                inner: Any = item.values() if isinstance(item, dict) else item
+                below.extend(inner)
         meter.go_through(len(below))
         values += len(below)
         meter.check_room(values)

@@ -19,7 +19,7 @@ class LongText:
         context: The text.
     """
 
-    __slots__ = ("_context", "_ask")
+    __slots__ = ("_ask", "_context")
 
     def __init__(self, context: Context, ask: Callable[..., Any]) -> None:
         self._context, self._ask = context, ask
@@ -144,10 +144,14 @@ class LongText:
         while at < self._context.length:
             piece, at = self._batch(at, newlines_only)
             if newlines_only:
-                yield from (line + "\n" for line in piece[:-1].split("\n")) if piece[-1] == "\n" else [
-                    *(line + "\n" for line in piece.split("\n")[:-1]),
-                    piece.rpartition("\n")[2],
-                ]
+                yield from (
+                    (line + "\n" for line in piece[:-1].split("\n"))
+                    if piece[-1] == "\n"
+                    else [
+                        *(line + "\n" for line in piece.split("\n")[:-1]),
+                        piece.rpartition("\n")[2],
+                    ]
+                )
             else:
                 yield from piece.splitlines(keepends)
 

@@ -55,7 +55,19 @@ class Meter:
         ignored: Ids of values that do not count, such as the context.
     """
 
-    __slots__ = ("_dead", "_half", "_made", "_roots", "depth", "frames", "held", "ignored", "limits", "steps", "stop_at")
+    __slots__ = (
+        "_dead",
+        "_half",
+        "_made",
+        "_roots",
+        "depth",
+        "frames",
+        "held",
+        "ignored",
+        "limits",
+        "steps",
+        "stop_at",
+    )
 
     def __init__(self, limits: Limits, roots: Callable[[], Iterable[Any]]) -> None:
         self.limits = limits
@@ -206,7 +218,7 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
     seen = set(ignored)
     total = objects = 0
     stack: list[Any] = [item for root in roots for item in root]
-    pop, push, see = stack.pop, stack.extend, seen.add
+    pop, push, see, references = stack.pop, stack.extend, seen.add, sys.getrefcount
     while stack and total <= enough:
         value = pop()
         kind = value.__class__
@@ -219,7 +231,8 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
         key = id(value)
         if key in seen:
             continue
-        see(key)
+        if references(value) > _ONLY_ONE:  # what only one thing refers to is not found twice
+            see(key)
         objects += 1
         if kind is str or kind is bytes:
             total += text_bytes(value)
@@ -236,6 +249,7 @@ def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, i
     return total, objects
 
 
+_ONLY_ONE = 3  # the container, our variable, and the argument of the function that counts
 _NUMBERS = frozenset({int, float, bool, type(None)})
 
 

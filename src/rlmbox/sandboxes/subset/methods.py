@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from rlmbox.sandboxes.subset.charsets import SPACE
 from rlmbox.sandboxes.subset.formatting import braces
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
@@ -32,7 +33,7 @@ Method = Callable[..., Any]
 _ENTRY_BYTES = 104
 _SPLIT_BYTES = 64
 _EXACT_CHARS = 50_000
-_SPACES = " \n\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = "".join(chr(code) for low, high in SPACE for code in range(low, high + 1))
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _WIDTHS = frozenset({"center", "ljust", "rjust", "zfill"})
 _LARGER = frozenset({"capitalize", "casefold", "lower", "swapcase", "title", "upper"})
@@ -145,7 +146,7 @@ def _parts_of(value: Any, sep: Any, *, lines: bool) -> int:
     ends = _LINE_ENDS if lines else _SPACES
     if value.isascii():
         ends = "".join(end for end in ends if end.isascii())
-    return sum(value.count(end) for end in ends) + 1
+    return int(sum(map(value.count, ends))) + 1
 
 
 def _replace(meter: Meter, value: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -170,19 +171,23 @@ def _join(meter: Meter, value: Any, /, *args: Any) -> Any:
     parts = args[0] if args[0].__class__ is list or args[0].__class__ is tuple else collect(meter, args[0])
     meter.go_through(len(parts))
     kind = value.__class__
-    size, wide = len(value) * max(0, len(parts) - 1), _is_wide(value)
-    for place, part in enumerate(parts):
-        if part.__class__ is not kind:
-            if part.__class__ is LongText:
-                raise needs_whole("join")
-            expected = "str instance" if kind is str else "a bytes-like object"
-            raise TypeError(f"sequence item {place}: expected {expected}, {same_kind(part)} found")
-        size += len(part)
-        wide = wide or (kind is str and not part.isascii())
+    if not set(map(type, parts)) <= {kind}:
+        raise _no_part(kind, parts)
+    size = len(value) * max(0, len(parts) - 1) + sum(map(len, parts))
+    wide = _is_wide(value) or (kind is str and not all(map(str.isascii, parts)))
     meter.held.append(parts)
     meter.make_text(size, wide)
     meter.held.pop()
     return value.join(parts)
+
+
+def _no_part(kind: type, parts: Sequence[Any]) -> TypeError:
+    """Return the error for the first part that cannot be joined."""
+    place, part = next((place, part) for place, part in enumerate(parts) if part.__class__ is not kind)
+    if part.__class__ is LongText:
+        return needs_whole("join")
+    expected = "str instance" if kind is str else "a bytes-like object"
+    return TypeError(f"sequence item {place}: expected {expected}, {same_kind(part)} found")
 
 
 def _expandtabs(meter: Meter, value: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -649,13 +654,13 @@ def _own() -> dict[tuple[type, str], Method]:
     found |= {(bytes, "hex"): _hex, (bytes, "fromhex"): _fromhex}
     found |= {(list, "append"): _append, (list, "extend"): _extend, (list, "insert"): _insert, (list, "pop"): _pop}
     found |= {(list, "remove"): _looking("remove"), (list, "sort"): _sort, (list, "reverse"): _through("reverse")}
+    each: type
     for each in (list, tuple):
         found |= {(each, "count"): _looking("count"), (each, "index"): _looking("index")}
-    for each in (list, dict, Counter, defaultdict):
-        found[each, "copy"] = _copy
-    for each in (dict, Counter, defaultdict):
-        found |= {(each, "get"): _get, (each, "setdefault"): _setdefault, (each, "pop"): _pop_key}
-        found |= {(each, "update"): _update, (each, "fromkeys"): _fromkeys}
+    found[list, "copy"] = _copy
+    for mapping in (dict, Counter, defaultdict):
+        found |= {(mapping, "get"): _get, (mapping, "setdefault"): _setdefault, (mapping, "pop"): _pop_key}
+        found |= {(mapping, "update"): _update, (mapping, "fromkeys"): _fromkeys, (mapping, "copy"): _copy}
     found |= {(Counter, "most_common"): _most_common, (Counter, "elements"): _elements}
     found |= {(Counter, "subtract"): _subtract, (Counter, "total"): _through("total")}
     return found

@@ -32,7 +32,8 @@ from rlmbox.sandboxes.subset.values import (
 Binary = Callable[[Meter, Any, Any], Any]
 
 _NUMBERS = frozenset({int, float, bool})
-_SEQUENCES = frozenset({str, bytes, list, tuple})
+_WHOLE: frozenset[type] = frozenset({int, bool})
+_SEQUENCES: frozenset[type] = frozenset({str, bytes, list, tuple})
 _SETS = frozenset({CellSet, CellFrozenSet})
 _DICTS = frozenset({dict, Counter, defaultdict})
 _ENTRY_BYTES = 104
@@ -67,12 +68,10 @@ def subtract(meter: Meter, a: Any, b: Any) -> Any:
 
 def multiply(meter: Meter, a: Any, b: Any) -> Any:
     """Return `a * b`."""
-    if b.__class__ in _SEQUENCES:
+    if b.__class__ in _SEQUENCES and a.__class__ not in _SEQUENCES:
         a, b = b, a
-        if a.__class__ in _SEQUENCES and b.__class__ in _SEQUENCES:
-            return b * a
     kind, other = a.__class__, b.__class__
-    if kind in _SEQUENCES and (other is int or other is bool):
+    if kind in _SEQUENCES and other in _WHOLE:
         times = max(0, b)
         if kind is str or kind is bytes:
             meter.make_text(len(a) * times, _wide(a))

@@ -201,7 +201,8 @@ def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
     except re2.error as error:
         reason = error.args[0] if error.args else b""
         said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise unsupported(f"something that the linear engine refuses ({said[:80]})", "write it with less repetition") from None
+        what = f"something that the linear engine refuses ({said[:80]})"
+        raise unsupported(what, "write it with less repetition") from None
 
 
 def _clipped(found: Found, translation: Translation) -> Found:
@@ -291,7 +292,7 @@ class Engine:
         if pattern.__class__ is Pattern:
             if flags:
                 raise ValueError("cannot process flags argument with a compiled pattern")
-            return pattern  # type: ignore[no-any-return]
+            return pattern
         if pattern.__class__ not in (str, bytes):
             raise TypeError("first argument must be string or compiled pattern")
         if not isinstance(flags, int):
@@ -341,8 +342,8 @@ class Engine:
         self._meter.take(_MATCH_BYTES)
         if pattern.groups or subject.wide or len(found) > 1:
             groups = self._groups(pattern, subject, found)
-            places = {place: subject.char(place) for place in sorted({edge for span in groups for edge in span}) if place >= 0}
-            places[-1] = -1
+            edges = sorted({edge for span in groups for edge in span if edge >= 0})
+            places = {-1: -1, **{edge: subject.char(edge) for edge in edges}}
             found = [(places[first], places[last]) for first, last in groups]
         return Match(subject.text, found, pattern.names)
 
@@ -455,7 +456,8 @@ class Engine:
             if filled.__class__ is not empty.__class__:
                 raise TypeError(f"sequence item {len(parts)}: expected str instance, {filled.__class__.__name__} found")
             size += spans[0][0] - at + len(filled)
-            self._meter.take(spans[0][0] - at + len(filled) + 150)
+            self._meter.check_room(size)
+            self._meter.take(spans[0][0] - at + (150 if filled is repl else 150 + len(filled)))
             parts += (subject.part((at, spans[0][0])), filled)
             at = spans[0][1]
             if number == most:
@@ -475,20 +477,22 @@ class Engine:
             return lambda spans: repl(self._match(pattern, subject, spans))
         if repl.__class__ is not pattern.pattern.__class__:
             raise TypeError(f"sequence item 0: expected a text like the pattern, {repl.__class__.__name__} found")
+        backslash: Any = b"\\" if isinstance(repl, bytes) else "\\"
+        if backslash not in repl:
+            return lambda _: repl
+        self._meter.spend(len(repl) // 10)
         template = _template(pattern, repl)
         if len(template) == 1 and not isinstance(template[0], int):
             return lambda _: template[0]
         numbers = pattern.program(subject).translation.groups
-        empty = repl[:0]
+        empty: Any = repl[:0]
 
         def fill(spans: Found) -> Any:
-            sizes = [len(p) if not isinstance(p, int) else spans[numbers[p]][1] - spans[numbers[p]][0] for p in template]
-            self._meter.make_text(sum(sizes))
+            found = [spans[numbers[part]] if isinstance(part, int) else part for part in template]
+            self._meter.make_text(sum(part[1] - part[0] if isinstance(part, tuple) else len(part) for part in found))
             return empty.join(
-                part
-                if not isinstance(part, int)
-                else (empty if spans[numbers[part]] == _NONE else subject.part(spans[numbers[part]]))
-                for part in template
+                part if not isinstance(part, tuple) else empty if part == _NONE else subject.part(part)
+                for part in found
             )
 
         return fill
@@ -498,7 +502,8 @@ class Engine:
         if pattern.__class__ not in (str, bytes):
             raise TypeError(f"expected str or bytes, got {pattern.__class__.__name__}")
         self._meter.make_text(2 * len(pattern), not pattern.isascii())
-        return re.escape(pattern)
+        given: Any = pattern
+        return re.escape(given)
 
 
 class _ForTemplate:

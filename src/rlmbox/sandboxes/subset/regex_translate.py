@@ -292,9 +292,7 @@ class _Writer:
 
     # ---- boundaries of words ----------------------------------------------------------------------------------
 
-    def boundary(
-        self, nodes: list[Node], i: int, flags: int, before: Any, after: Any, written: list[str]
-    ) -> int:
+    def boundary(self, nodes: list[Node], i: int, flags: int, before: Any, after: Any, written: list[str]) -> int:
         r"""Write a `\b` and perhaps what stands beside it; return where to go on."""
         negated = nodes[i][1] is sre.AT_NON_BOUNDARY
         left = _side(reversed(nodes[:i]), flags, before, last=True)
@@ -312,27 +310,20 @@ class _Writer:
                 written.append(optional)
                 return i + 2
         rights = self.sides(right, flags)
-        rest = None
         if isinstance(left, tuple) and len(lefts) > 1:
-            written.pop()
-            kept = self.without_one(nodes[i - 1], flags, "", last=True)
-            if i >= 2 and nodes[i - 2][0] is sre.AT and nodes[i - 2][1] in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
-                raise unsupported(r"a \b on both sides of a class", _BOUNDARY_HINT)
-            written.append(kept)
-        if isinstance(right, tuple) and len(rights) > 1:
-            rest = self.without_one(nodes[i + 1], flags, "", last=False)
-        ways = []
-        for left_kind, left_text in lefts.items():
-            for right_kind, right_text in rights.items():
-                if (left_kind != right_kind) != negated:
-                    ways.append(self.way(left, left_text, left_kind, right, right_text, right_kind))
+            _check_no_other_boundary(nodes, i - 2)
+            written[-1] = self.without_one(nodes[i - 1], flags)
+        ways = [
+            self.way(left, left_text, left_kind, right, right_text, right_kind)
+            for left_kind, left_text in lefts.items()
+            for right_kind, right_text in rights.items()
+            if (left_kind != right_kind) != negated
+        ]
         written.append(f"(?:{'|'.join(ways)})" if ways else _NEVER)
-        if rest is None:
+        if not isinstance(right, tuple) or len(rights) == 1:
             return i + 1
-        written.append(rest)
-        following = nodes[i + 2][1] if i + 2 < len(nodes) and nodes[i + 2][0] is sre.AT else None
-        if following in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
-            raise unsupported(r"a \b on both sides of a class", _BOUNDARY_HINT)
+        _check_no_other_boundary(nodes, i + 2)
+        written.append(self.without_one(nodes[i + 1], flags))
         return i + 2
 
     def pushed_into_group(self, nodes: list[Node], i: int, left: Any, right: Any) -> bool:
@@ -386,8 +377,14 @@ class _Writer:
             need: The kind that the next character must have.
             after: What comes after the nodes.
         """
-        op, value = nodes[i + 1] if i + 1 < len(nodes) else (None, None)
-        if op not in (sre.MAX_REPEAT, sre.MIN_REPEAT) or value[0] != 0 or not _is_leaf(value[2][0]) or len(value[2]) > 1:
+        nothing: Node = (None, None)
+        op, value = nodes[i + 1] if i + 1 < len(nodes) else nothing
+        if (
+            op not in (sre.MAX_REPEAT, sre.MIN_REPEAT)
+            or value[0] != 0
+            or not _is_leaf(value[2][0])
+            or len(value[2]) > 1
+        ):
             return None
         beyond = self.certain(_side(nodes[i + 2 :], flags, after, last=False), None, flags)
         if beyond == "unknown":
@@ -421,13 +418,19 @@ class _Writer:
         kinds: dict[Kind, str] = {kind: as_class(part) for kind, part in parts.items() if part}
         return kinds if len(kinds) > 1 else dict.fromkeys(kinds, "")
 
-    def without_one(self, node: Node, flags: int, sides: str, *, last: bool) -> str:
+    def without_one(self, node: Node, flags: int) -> str:
         """Write a repeated node with one fewer, or nothing for one that is not repeated."""
         if node[0] not in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             return ""
         low, high, inner = node[1]
         value = (low - 1, high if high is sre.MAXREPEAT else high - 1, inner)
         return self.repeat(node[0], value, flags, "unknown", "unknown")
+
+
+def _check_no_other_boundary(nodes: Sequence[Node], place: int) -> None:
+    r"""Refuse a class that has a `\b` on both sides."""
+    if 0 <= place < len(nodes) and nodes[place][1] in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
+        raise unsupported(r"a \b on both sides of a class", _BOUNDARY_HINT)
 
 
 def _side(nodes: Iterable[Node], flags: int, outer: Any, *, last: bool) -> Any:

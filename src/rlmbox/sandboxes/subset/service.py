@@ -93,8 +93,8 @@ def answer(request: object, profile: Profile = "strict", limits: Limits | None =
         return {"ok": True, "output": NO_CODE, "error": None, "state": state}
     try:
         restore(session, state)
-    except ValueError as error:
-        return _failed(str(error))
+    except ValueError as damaged:
+        return _failed(str(damaged))
     error = _run(session, code, output.write)
     return {
         "ok": error is None,

@@ -1,8 +1,8 @@
 """The variables of a session as JSON, and back.
 
 What several variables share, they share afterwards, also where it holds itself. A function is kept as the cell that
-defines it and its place there, with what it had around it. What cannot be written down, such as a generator that is half
-used, is left out and named.
+defines it and its place there, with what it had around it. What cannot be written down, such as a generator, is left
+out and named.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Func
 
 VERSION = 1
 _MAX_EXACT = 2**53
+_LONG_CHARS = 100  # a text of this length that is also injected is not written down again
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _Json = Any
 
@@ -98,8 +99,10 @@ class _Writer:
             return value
         if id(value) in self._names and kind is not str:
             return {"t": "name", "v": self._names[id(value)]}
+        if kind is str and id(value) in self._names and len(value) > _LONG_CHARS:
+            return {"t": "name", "v": self._names[id(value)]}
         if kind is str:
-            return {"t": "name", "v": self._names[id(value)]} if id(value) in self._names and len(value) > 100 else value
+            return value
         if kind is int:
             return value if -_MAX_EXACT < value < _MAX_EXACT else {"t": "int", "v": hex(value)}
         if kind is float:
@@ -171,7 +174,6 @@ class _Writer:
                 if owner.members[name] is value:
                     return {"t": "member", "v": [owner.name, name]}
         raise NotKept(f"{value!r} cannot be kept")
-
 
 
 class _Reader:

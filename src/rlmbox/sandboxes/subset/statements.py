@@ -65,7 +65,7 @@ class Statements(Functions):
 
         def compile_it() -> Run:
             self.cost += 1
-            found: Run = getattr(self, f"_{type(node).__name__}")(node)
+            found: Run = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
             return found
 
         run, note = self.charged(compile_it), self.noting(node)
@@ -81,7 +81,7 @@ class Statements(Functions):
 
     # ---- simple statements ------------------------------------------------------------------------------------
 
-    def _Expr(self, node: ast.Expr) -> Run:
+    def _node_expr(self, node: ast.Expr) -> Run:
         value = self.expression(node.value)
 
         def run(frame: Any) -> None:
@@ -89,19 +89,19 @@ class Statements(Functions):
 
         return run
 
-    def _Pass(self, node: ast.Pass) -> Run:
+    def _node_pass(self, node: ast.Pass) -> Run:
         return lambda frame: None
 
-    def _Break(self, node: ast.Break) -> Run:
+    def _node_break(self, node: ast.Break) -> Run:
         return lambda frame: BREAK
 
-    def _Continue(self, node: ast.Continue) -> Run:
+    def _node_continue(self, node: ast.Continue) -> Run:
         return lambda frame: CONTINUE
 
-    def _Global(self, node: ast.Global) -> Run:
+    def _node_global(self, node: ast.Global) -> Run:
         return lambda frame: None
 
-    def _Assign(self, node: ast.Assign) -> Run:
+    def _node_assign(self, node: ast.Assign) -> Run:
         value = self.expression(node.value)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             return self._assign_name(node.targets[0].id, value)
@@ -132,13 +132,13 @@ class Statements(Functions):
 
         return locally
 
-    def _AnnAssign(self, node: ast.AnnAssign) -> Run:
+    def _node_annassign(self, node: ast.AnnAssign) -> Run:
         if node.value is None:
             return lambda frame: None
         value, target = self.expression(node.value), self.target(node.target)
         return lambda frame: target(frame)(value(frame))
 
-    def _AugAssign(self, node: ast.AugAssign) -> Run:
+    def _node_augassign(self, node: ast.AugAssign) -> Run:
         value, note, meter, held = self.expression(node.value), self.noting(node), self.meter, self.meter.held
         operator = type(node.op).__name__
         if isinstance(node.target, ast.Subscript):
@@ -156,7 +156,9 @@ class Statements(Functions):
             by = value(frame)
             held.pop()
             try:
-                found = augmented(meter, operator, before, by) if before.__class__ in in_place else do(meter, before, by)
+                found = (
+                    augmented(meter, operator, before, by) if before.__class__ in in_place else do(meter, before, by)
+                )
                 (variables if depth is None else frame)[target] = found
             except BaseException as error:
                 note(error)
@@ -184,7 +186,7 @@ class Statements(Functions):
 
         return run
 
-    def _Delete(self, node: ast.Delete) -> Run:
+    def _node_delete(self, node: ast.Delete) -> Run:
         deletes = [self._deletion(target) for target in node.targets]
 
         def run(frame: Any) -> None:
@@ -217,12 +219,14 @@ class Statements(Functions):
             if name not in names:
                 if depth is None:
                     raise NameError(f"name '{name}' is not defined")
-                raise UnboundLocalError(f"cannot access local variable '{name}' where it is not associated with a value")
+                raise UnboundLocalError(
+                    f"cannot access local variable '{name}' where it is not associated with a value"
+                )
             del names[name]
 
         return run
 
-    def _Assert(self, node: ast.Assert) -> Run:
+    def _node_assert(self, node: ast.Assert) -> Run:
         test = self.expression(node.test)
         message = self.lazily(node.msg) if node.msg else None
 
@@ -234,7 +238,7 @@ class Statements(Functions):
 
     # ---- imports ----------------------------------------------------------------------------------------------
 
-    def _Import(self, node: ast.Import) -> Run:
+    def _node_import(self, node: ast.Import) -> Run:
         stores = [(alias.name, self.store(alias.asname or alias.name)) for alias in node.names]
 
         def run(frame: Any) -> None:
@@ -249,7 +253,7 @@ class Statements(Functions):
             return found
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    def _ImportFrom(self, node: ast.ImportFrom) -> Run:
+    def _node_importfrom(self, node: ast.ImportFrom) -> Run:
         stores = [(alias.name, self.store(alias.asname or alias.name)) for alias in node.names]
         module = node.module or ""
 
@@ -267,7 +271,7 @@ class Statements(Functions):
 
     # ---- compound statements ----------------------------------------------------------------------------------
 
-    def _If(self, node: ast.If) -> Run:
+    def _node_if(self, node: ast.If) -> Run:
         # An elif is an If in the else of another; a chain of them is gone through here and does not nest.
         first, ways = self.expression(node.test), []
         body, orelse = self.block(node.body), node.orelse
@@ -288,7 +292,7 @@ class Statements(Functions):
 
         return run
 
-    def _For(self, node: ast.For) -> Run:
+    def _node_for(self, node: ast.For) -> Run:
         source, note, meter, held = self.expression(node.iter), self.noting(node.iter), self.meter, self.meter.held
         assign = self.charged(lambda: self.target(node.target))
         body = self.block(node.body)
@@ -322,7 +326,7 @@ class Statements(Functions):
 
         return run
 
-    def _FunctionDef(self, node: ast.FunctionDef) -> Run:
+    def _node_functiondef(self, node: ast.FunctionDef) -> Run:
         make, store = self.function(node), self.store(node.name)
         return lambda frame: store(frame, make(frame))
 
@@ -338,7 +342,7 @@ class Statements(Functions):
 
         return body
 
-    def _Return(self, node: ast.Return) -> Run:
+    def _node_return(self, node: ast.Return) -> Run:
         if node.value is None:
             return lambda frame: Returned(None)
         value = self.expression(node.value)
@@ -346,7 +350,7 @@ class Statements(Functions):
 
     # ---- exceptions -------------------------------------------------------------------------------------------
 
-    def _Raise(self, node: ast.Raise) -> Run:
+    def _node_raise(self, node: ast.Raise) -> Run:
         if node.exc is None:
             return self._raise_again
         value = self.expression(node.exc)
@@ -375,7 +379,7 @@ class Statements(Functions):
 
     handling: list[BaseException]
 
-    def _Try(self, node: ast.Try) -> Run:
+    def _node_try(self, node: ast.Try) -> Run:
         body = self.block(node.body)
         handlers = [self._handler(handler) for handler in node.handlers]
         orelse = self.block(node.orelse) if node.orelse else None
@@ -470,7 +474,8 @@ def _as_exception(value: Any) -> BaseException:
         value = value.run()
     if value.__class__ not in CELL_EXCEPTIONS:
         raise TypeError("exceptions must derive from BaseException")
-    return value  # type: ignore[no-any-return]
+    error: Any = value
+    return error  # type: ignore[no-any-return]
 
 
 def _exception_types(value: Any) -> tuple[type[BaseException], ...]:
@@ -478,5 +483,4 @@ def _exception_types(value: Any) -> tuple[type[BaseException], ...]:
         return tuple(kind for each in value for kind in _exception_types(each))
     if value.__class__ is not TypeValue or not value.types or not issubclass(value.types[0], BaseException):
         raise TypeError("catching classes that do not inherit from BaseException is not allowed")
-    kinds: tuple[type[BaseException], ...] = value.types  # type: ignore[assignment]
-    return kinds
+    return value.types

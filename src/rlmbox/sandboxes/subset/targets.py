@@ -45,7 +45,7 @@ class Targets(Expressions):
 
         return assign
 
-    def _NamedExpr(self, node: ast.NamedExpr) -> Run:
+    def _node_namedexpr(self, node: ast.NamedExpr) -> Run:
         value = self.expression(node.value)
         assign = self._to_name(node.target.id, self.scope.binding_depth(node.target.id))
 

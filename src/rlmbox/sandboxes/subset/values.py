@@ -13,7 +13,7 @@ from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, LimitReached
 from rlmbox.sandboxes.subset.meter import ITEMS_PER_STEP, TEXT_PER_STEP, Meter
 
 Call = Callable[..., Any]
-DictView = (type({}.keys()), type({}.values()), type({}.items()))
+DictView: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _MAX_DEPTH = 200
 
@@ -138,7 +138,7 @@ class Function:
     def __init__(self, name: str, call: Call, closure: Any, defaults: Mapping[str, Any], place: Any) -> None:
         self.name, self.call, self.closure, self.defaults, self.place = name, call, closure, defaults, place
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - what Python calls
         return self.call(args, kwargs)
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class Builtin:
     def __init__(self, name: str, run: Call, owner: Any = None) -> None:
         self.name, self.run, self.owner = name, run, owner
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - what Python calls
         return self.run(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -192,7 +192,7 @@ class TypeValue:
         self.name, self.types, self.run = name, types, run
         self.shown = f"<class '{module}{name}'>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - what Python calls
         return self.run(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -228,9 +228,7 @@ for _class, _name in (
 ):
     _class.__name__ = _class.__qualname__ = _name  # messages of Python's own operators have the name
 
-CONTAINERS = frozenset(
-    {list, tuple, dict, CellSet, CellFrozenSet, Counter, defaultdict, *DictView, *CELL_EXCEPTIONS}
-)
+CONTAINERS = frozenset({list, tuple, dict, CellSet, CellFrozenSet, Counter, defaultdict, *DictView, *CELL_EXCEPTIONS})
 _MAPPINGS = frozenset({dict, Counter, defaultdict})
 
 
@@ -264,41 +262,73 @@ def weigh(meter: Meter, value: Any, *, as_text: bool = False) -> int:
     return _weigh_tree(meter, value, as_text)
 
 
+class _Weight:
+    """A container that is being gone through."""
+
+    __slots__ = ("chars", "items", "key", "source", "work")
+
+    def __init__(self, value: Any) -> None:
+        self.key, self.source = id(value), iter(children(value))
+        self.items = self.chars = self.work = 0
+
+    def add(self, items: int, chars: int, work: int) -> None:
+        self.items += items
+        self.chars += chars
+        self.work += work
+
+
 def _weigh_tree(meter: Meter, value: Any, as_text: bool) -> int:
-    chars = 0
-    path: list[int] = [id(value)]
-    stack: list[Iterator[Any]] = [iter(children(value))]
-    seen = work = 0
-    while stack:
-        for item in stack[-1]:
-            seen += 1
-            kind = item.__class__
-            if kind in CONTAINERS:
-                key = id(item)
-                if key in path:
-                    chars += 8
-                    continue
-                if len(stack) >= _MAX_DEPTH:
-                    raise RecursionError("maximum recursion depth exceeded: the value is nested too deeply")
-                path.append(key)
-                stack.append(iter(children(item)))
-                chars += 30
-                break
-            if as_text:
-                chars += _text_of(item) + 2
-            elif kind is str or kind is bytes:
-                work += len(item)
-        else:
-            stack.pop()
-            path.pop()
+    """Return the characters of a value's `repr`; each container is gone through once, and counted where it is."""
+    known: dict[int, tuple[int, int, int]] = {}
+    stack = [_Weight(value)]
+    path = {id(value)}
+    visited = 0
+    while True:
+        top = stack[-1]
+        inner = _next_container(top, as_text)
+        if inner is not None:
+            key = id(inner)
+            if key in path:
+                top.add(1, 8, 0)
+            elif key in known:
+                top.add(*known[key])
+            elif len(stack) >= _MAX_DEPTH:
+                raise RecursionError("maximum recursion depth exceeded: the value is nested too deeply")
+            else:
+                visited += 1
+                if not visited % ITEMS_PER_STEP:
+                    meter.spend(ITEMS_PER_STEP // 4)
+                stack.append(_Weight(inner))
+                path.add(key)
             continue
-        if seen >= ITEMS_PER_STEP:
-            meter.spend(seen // ITEMS_PER_STEP)
-            seen %= ITEMS_PER_STEP
-        if as_text and chars > meter.limits.memory_bytes:
-            meter.check_room(chars)
-    meter.spend(seen // ITEMS_PER_STEP + work // TEXT_PER_STEP)
-    return chars + 30
+        stack.pop()
+        path.discard(top.key)
+        if not stack:
+            break
+        known[top.key] = (top.items + 1, top.chars + 30, top.work)
+        stack[-1].add(*known[top.key])
+    if as_text:
+        meter.check_room(top.chars)
+    meter.spend(top.items // ITEMS_PER_STEP + top.work // TEXT_PER_STEP)
+    return top.chars + 30
+
+
+def _next_container(top: _Weight, as_text: bool) -> Any:
+    """Go on through a container to the next one in it; None at the end."""
+    items = chars = work = 0
+    found = None
+    for item in top.source:
+        kind = item.__class__
+        if kind in CONTAINERS:
+            found = item
+            break
+        items += 1
+        if as_text:
+            chars += _text_of(item) + 2
+        elif kind is str or kind is bytes:
+            work += len(item)
+    top.add(items, chars, work)
+    return found
 
 
 def _text_of(value: Any) -> int:
@@ -307,11 +337,11 @@ def _text_of(value: Any) -> int:
     if kind is str:
         if len(value) < 100 or not value.isprintable():
             return len(value) * (4 if value.isascii() else 10) + 2
-        return len(value) + value.count("'") + value.count("\\") + 2
+        return len(value) + int(value.count("'")) + int(value.count("\\")) + 2
     if kind is bytes:
         return len(value) * 4 + 3
     if kind is int:
-        return value.bit_length() // 3 + 2
+        return int(value.bit_length()) // 3 + 2
     return 200
 
 
@@ -335,8 +365,7 @@ def text(meter: Meter, value: Any) -> str:
 
 
 def _rendered(value: Any, render: Callable[[Any], str]) -> str:
-    found = render(value)
-    return str(found)
+    return str(render(value))
 
 
 def same_kind(value: Any) -> str:
@@ -369,7 +398,7 @@ def counted(meter: Meter, value: Any) -> Iterator[Any]:
     """Return an iterator over a value that counts the work by itself."""
     if value.__class__ is CellIterator:
         return _counted(meter, value.source)
-    found = iter(value)
+    found: Iterator[Any] = iter(value)
     if hasattr(value, "__len__"):
         meter.go_through(length(value))
         return found
