@@ -465,21 +465,27 @@ class Expressions:
         meter, profile, held = self.meter, self.profile, self.meter.held
         simple = all(isinstance(argument, _SIMPLE) for argument in node.args) and not node.keywords
 
+        def attribute_of(value: Any) -> Any:
+            try:
+                return attribute(meter, profile, value, name)
+            except BaseException as error:
+                note(error)
+                raise
+
         def run(frame: Any) -> Any:
             value = owner(frame)
-            if not simple:
+            do = method(meter, profile, value, name)
+            callee = attribute_of(value) if do is None else None
+            if simple:
+                args, kwargs = arguments(frame), {}
+            else:
                 held.append(value)
-            args = arguments(frame)
-            kwargs = keywords(frame) if keywords else {}
-            if not simple:
+                args = arguments(frame)
+                kwargs = keywords(frame) if keywords else {}
                 held.pop()
             try:
-                do = method(meter, profile, value, name)
                 held.append((value, args))
-                if do is not None:
-                    found = do(meter, value, *args, **kwargs)
-                else:
-                    found = call(attribute(meter, profile, value, name), args, kwargs)
+                found = call(callee, args, kwargs) if do is None else do(meter, value, *args, **kwargs)
             except BaseException as error:
                 note(error)
                 raise

@@ -338,6 +338,8 @@ def ordered(meter: Meter, items: list[Any], key: Any, reverse: Any) -> list[Any]
         key: What is called for what to order each by, or None.
         reverse: Whether the greatest comes first.
     """
+    if reverse.__class__ not in (int, bool):
+        raise TypeError(f"'{same_kind(reverse)}' object cannot be interpreted as an integer")
     count = len(items)
     meter.make_items(count, 16)
     meter.go_through(count * count.bit_length())

@@ -316,6 +316,6 @@ def delete_item(meter: Meter, container: Any, key: Any) -> None:
         meter.go_through(len(container))
     elif kind in _DICTS and key.__class__ is not slice:
         check_hashable(meter, key)
-    else:
-        raise TypeError(f"'{same_kind(container)}' object doesn't support item deletion")
+    elif kind not in SCALARS and kind is not tuple and kind is not range:  # for these Python says it itself
+        raise TypeError(f"'{same_kind(container)}' object does not support item deletion")
     del container[key]

@@ -24,6 +24,7 @@ _MAX_BRACKETS = 100
 _POSITIONS_PER_WEIGHT = 500
 _MATCH_BYTES = 250
 _KEPT_CHARS = 10_000
+_MEMORY_BYTES = 4 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
 _UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public name for one match at a position
 _ANCHORED = re2._Anchor.ANCHOR_START  # noqa: SLF001
 _NONE = (-1, -1)
@@ -104,7 +105,7 @@ class Match:
         self.text, self.spans, self.names = text, spans, names
 
     def _number(self, group: Any) -> int:
-        if group.__class__ is str:
+        if group.__class__ not in (int, bool):
             group = self.names.get(group, -1)
         if group.__class__ not in (int, bool) or not 0 <= group < len(self.spans):
             raise IndexError("no such group")
@@ -194,6 +195,7 @@ def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
     options = re2.Options()
     options.longest_match = longest
     options.log_errors = False
+    options.max_mem = _MEMORY_BYTES
     if isinstance(pattern, bytes):
         options.encoding = re2.Options.Encoding.LATIN1
     try:
@@ -239,7 +241,7 @@ class Pattern:
         self.flags = self._tree.state.flags
         self.names: dict[str, int] = dict(self._tree.state.groupdict)
         self.groups = self._tree.state.groups - 1
-        self._programs: dict[tuple[bool, bool, bool], _Program] = {}
+        self._programs: dict[tuple[bool, bool, bool, bool], _Program] = {}
         size = positions(self._tree)
         if size > MAX_POSITIONS:
             raise unsupported("more repetition than the linear engine takes", "write it with less repetition")
@@ -247,11 +249,11 @@ class Pattern:
 
     def program(self, subject: Subject, *, whole: bool = False) -> _Program:
         """Return what matches a text."""
-        key = (subject.wide, subject.data.endswith(b"\n"), whole)
+        key = (subject.wide, subject.data.endswith(b"\n"), whole, not subject.data)
         if key not in self._programs:
             flags = self.flags | (re.ASCII if isinstance(self.pattern, bytes) else 0)
             translation = translate(
-                list(self._tree), flags, self.groups, wide=key[0], final_newline=key[1], whole=whole
+                list(self._tree), flags, self.groups, wide=key[0], final_newline=key[1], whole=whole, empty=key[3]
             )
             self._programs[key] = _Program(translation, isinstance(self.pattern, bytes))
         return self._programs[key]
@@ -271,7 +273,7 @@ class Pattern:
 Pattern.__name__ = Pattern.__qualname__ = "Pattern"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _pattern_of(pattern: str | bytes, flags: int, _: type) -> Pattern:
     return Pattern(pattern, flags)
 

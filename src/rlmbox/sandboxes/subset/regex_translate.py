@@ -10,6 +10,7 @@ ends. What is not certain is refused.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from re import _constants as sre  # type: ignore[attr-defined]
@@ -83,7 +84,7 @@ def positions(nodes: Iterable[Node]) -> int:
 
 
 def translate(
-    tree: Sequence[Node], flags: int, groups: int, *, wide: bool, final_newline: bool, whole: bool
+    tree: Sequence[Node], flags: int, groups: int, *, wide: bool, final_newline: bool, whole: bool, empty: bool
 ) -> Translation:
     """Return a pattern for RE2.
 
@@ -94,6 +95,7 @@ def translate(
         wide: Whether the text has characters beyond ASCII.
         final_newline: Whether the text ends with a newline.
         whole: Whether it has to match all of the text.
+        empty: Whether the text is empty.
 
     Raises:
         Refused: It has something that RE2 lacks.
@@ -101,13 +103,15 @@ def translate(
     nodes = list(tree)
     if whole:
         nodes.append((sre.AT, sre.AT_END_STRING))
-    writer = _Writer(wide and not flags & re.ASCII, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII)
+    unicode = wide and not flags & re.ASCII
+    hollow = empty and sys.version_info < (3, 14)
+    writer = _Writer(unicode, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII, hollow)
     text = writer.sequence(nodes, flags, "edge", "edge")
     first = ""
     if writer.starts:
         if not _all_lead(nodes):
             raise unsupported(r"a \b in only some of the alternatives", _BOUNDARY_HINT)
-        again = _Writer(True, writer.final_newline, [0] * (groups + 1), 0, at_start=True)
+        again = _Writer(True, writer.final_newline, [0] * (groups + 1), 0, hollow, at_start=True)
         first = again.sequence(nodes, flags, "edge", "edge")
     return Translation(text, tuple(writer.groups), tuple(writer.starts), tuple(writer.ends), first)
 
@@ -136,6 +140,7 @@ class _Writer:
     final_newline: bool
     groups: list[int]
     ascii_only: int
+    hollow: bool = False
     at_start: bool = False
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -155,7 +160,7 @@ class _Writer:
             before: `edge` where nothing of the pattern comes before, a kind, or `unknown`.
             after: The same for what comes after.
         """
-        nodes = list(nodes)
+        nodes = _in_order(nodes)
         written: list[str] = []
         i = 0
         while i < len(nodes):
@@ -213,7 +218,8 @@ class _Writer:
         if value is sre.AT_END_STRING:
             return r"\z"
         if value in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
-            return r"\b" if value is sre.AT_BOUNDARY else r"\B"
+            # Before Python 3.14 an empty text has no place that is not the boundary of a word.
+            return r"\b" if value is sre.AT_BOUNDARY else _NEVER if self.hollow else r"\B"
         if flags & re.MULTILINE:
             return "(?m:$)"
         if not self.final_newline:
@@ -295,6 +301,9 @@ class _Writer:
     def boundary(self, nodes: list[Node], i: int, flags: int, before: Any, after: Any, written: list[str]) -> int:
         r"""Write a `\b` and perhaps what stands beside it; return where to go on."""
         negated = nodes[i][1] is sre.AT_NON_BOUNDARY
+        if i and nodes[i - 1][1] in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):  # the other one, at the same place
+            written.append(_NEVER)
+            return i + 1
         left = _side(reversed(nodes[:i]), flags, before, last=True)
         right = _side(nodes[i + 1 :], flags, after, last=False)
         if self.pushed_into_group(nodes, i, left, right):
@@ -389,6 +398,7 @@ class _Writer:
         beyond = self.certain(_side(nodes[i + 2 :], flags, after, last=False), None, flags)
         if beyond == "unknown":
             return None
+        _check_no_other_boundary(nodes, i + 2)
         high = value[1]
         word = charsets.word()
         first = intersection(self.ranges(value[2][0], flags), word if need == "word" else complement(word))
@@ -425,6 +435,32 @@ class _Writer:
         low, high, inner = node[1]
         value = (low - 1, high if high is sre.MAXREPEAT else high - 1, inner)
         return self.repeat(node[0], value, flags, "unknown", "unknown")
+
+
+_RANKS = {
+    sre.AT_BEGINNING: 0,
+    sre.AT_BEGINNING_STRING: 0,
+    sre.AT_BOUNDARY: 1,
+    sre.AT_NON_BOUNDARY: 1,
+    sre.AT_END: 2,
+    sre.AT_END_STRING: 2,
+}
+
+
+def _in_order(nodes: Sequence[Node]) -> list[Node]:
+    r"""Put conditions that stand together in an order in which each sees what it has to: `\b^` is `^\b`."""
+    found: list[Node] = []
+    start = 0
+    for node in [*nodes, (None, None)]:
+        if node[0] is sre.AT:
+            if node not in found[start:] or _RANKS[node[1]] != 1:
+                found.append(node)
+            continue
+        found[start:] = sorted(found[start:], key=lambda each: _RANKS[each[1]])
+        found.append(node)
+        start = len(found)
+    found.pop()
+    return found
 
 
 def _check_no_other_boundary(nodes: Sequence[Node], place: int) -> None:

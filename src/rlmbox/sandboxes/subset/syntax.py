@@ -25,7 +25,7 @@ def check_syntax(code: str, tree: ast.Module) -> None:
         message = _misplaced(node, in_function, in_loop) or _misused_star(node)
         if message:
             raise _at(node, message)
-        for child in ast.iter_child_nodes(node):
+        for child in reversed([*ast.iter_child_nodes(node)]):
             if isinstance(child, ast.Starred) and not isinstance(node, _STARRED_IN):
                 assigned = isinstance(child.ctx, ast.Store)
                 what = "starred assignment target must be in a list or tuple" if assigned else None
