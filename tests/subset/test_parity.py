@@ -24,19 +24,70 @@ def test_a_cell_prints_what_cpython_prints_and_fails_as_it_fails(name: str) -> N
 
 NAMES = ("a", "b", "c", "xs", "s", "d")
 numbers = st.integers(-20, 20).map(str) | st.sampled_from(("0", "1", "2.5", "-0.5", "1e3", "10**12"))
-texts = st.sampled_from(("''", "'a'", "'Hello World'", "'é日🎉'", "'1,2;3'", "' x '", "'\\n'", "'a\\tb'", "context[:40]"))
+texts = st.sampled_from(
+    ("''", "'a'", "'Hello World'", "'é日🎉'", "'1,2;3'", "' x '", "'\\n'", "'a\\tb'", "context[:40]")
+)
 names = st.sampled_from(NAMES)
 
 
 def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     pair = st.tuples(inner, inner)
-    arithmetic = st.tuples(inner, st.sampled_from("+ - * / // % & | ^ == != < <= > >= in is and or".split()), inner)
-    methods = st.sampled_from(
-        "strip() lower() upper() title() split() splitlines() isdigit() swapcase() split(',') find('l') count('a') "
-        "replace('a','bb') zfill(5) center(9,'*') partition(',') encode() startswith('a') rsplit(None,1) keys() "
-        "items() copy() index(1) capitalize() rjust(7) expandtabs(3)".split()
+    arithmetic = st.tuples(
+        inner,
+        st.sampled_from(
+            ["+", "-", "*", "/", "//", "%", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "in", "is", "and", "or"]
+        ),
+        inner,
     )
-    calls = st.sampled_from("len str repr list tuple sorted sum max min any all bool abs int float round".split())
+    methods = st.sampled_from(
+        [
+            "strip()",
+            "lower()",
+            "upper()",
+            "title()",
+            "split()",
+            "splitlines()",
+            "isdigit()",
+            "swapcase()",
+            "split(',')",
+            "find('l')",
+            "count('a')",
+            "replace('a','bb')",
+            "zfill(5)",
+            "center(9,'*')",
+            "partition(',')",
+            "encode()",
+            "startswith('a')",
+            "rsplit(None,1)",
+            "keys()",
+            "items()",
+            "copy()",
+            "index(1)",
+            "capitalize()",
+            "rjust(7)",
+            "expandtabs(3)",
+        ]
+    )
+    calls = st.sampled_from(
+        [
+            "len",
+            "str",
+            "repr",
+            "list",
+            "tuple",
+            "sorted",
+            "sum",
+            "max",
+            "min",
+            "any",
+            "all",
+            "bool",
+            "abs",
+            "int",
+            "float",
+            "round",
+        ]
+    )
     specs = st.sampled_from((":>8", ":<5", ":,", ":.2f", ":05d", "!r", "!s:^9", "", ":x", ":e"))
     return st.one_of(
         arithmetic.map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
@@ -87,7 +138,7 @@ def statements(draw: st.DrawFn, depth: int = 2) -> str:
     if kind == "print":
         return f"print({value}, {name}, sep='|')"
     if kind == "augment":
-        return f"{name} {draw(st.sampled_from('+ - * |'.split()))}= {value}"
+        return f"{name} {draw(st.sampled_from(['+', '-', '*', '|']))}= {value}"
     if kind == "several":
         return f"{name}, *{draw(names)} = {value}"
     if kind == "item":
@@ -127,7 +178,9 @@ def test_an_expression_from_the_grammar_has_cpythons_value(code: str) -> None:
 
 
 def test_sets_go_through_their_items_in_the_order_they_were_put_in() -> None:
-    code = "s = {'c', 'a', 'b'}\ns.add('0')\ns.discard('a')\nprint(s, list(s), s | {'z', 'a'}, frozenset('xyx'))\ns.pop()"
+    code = (
+        "s = {'c', 'a', 'b'}\ns.add('0')\ns.discard('a')\nprint(s, list(s), s | {'z', 'a'}, frozenset('xyx'))\ns.pop()"
+    )
     found = in_subset(code)
     assert found.output == "{'c', 'b', '0'} ['c', 'b', '0'] {'c', 'b', '0', 'z', 'a'} frozenset({'x', 'y'})\n"
     assert found.value == "'c'"

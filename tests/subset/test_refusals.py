@@ -15,8 +15,23 @@ ROWS = table()
 REFUSED_SYNTAX = [row for row in ROWS if row.kind == "refused syntax"]
 REFUSED_NAMES = [row for row in ROWS if row.kind == "refused name"]
 CONSTRUCTS = [row for row in ROWS if row.kind in ("statement", "expression")]
-SUBSET = "while with class yield async await match decorator nonlocal".split()
-NAMES = "open eval exec compile globals locals vars getattr setattr type id hash input __import__".split()
+SUBSET = ["while", "with", "class", "yield", "async", "await", "match", "decorator", "nonlocal"]
+NAMES = [
+    "open",
+    "eval",
+    "exec",
+    "compile",
+    "globals",
+    "locals",
+    "vars",
+    "getattr",
+    "setattr",
+    "type",
+    "id",
+    "hash",
+    "input",
+    "__import__",
+]
 
 
 def ended(code: str, profile: Profile = "wide") -> Result:
@@ -118,7 +133,9 @@ def test_a_value_has_exactly_the_methods_of_the_table(owner: str) -> None:
         assert error.hint
 
 
-@pytest.mark.parametrize("name", ["os", "sys", "subprocess", "socket", "ctypes", "importlib", "builtins", "pathlib", "io"])
+@pytest.mark.parametrize(
+    "name", ["os", "sys", "subprocess", "socket", "ctypes", "importlib", "builtins", "pathlib", "io"]
+)
 def test_other_modules_are_refused(name: str) -> None:
     for code in (f"import {name}", f"from {name} import x", f"import {name} as json", f"import {name}.path"):
         error = ended(code).error

@@ -10,12 +10,53 @@ from rlmbox.sandboxes.subset.errors import Uncatchable
 from rlmbox.sandboxes.subset.meter import Limits, Meter
 from rlmbox.sandboxes.subset.regex import Engine
 
-PATTERNS = (
-    r"\d+ \bfoo\b \b\w+\b (\w+)@(\w+)\.com ^a.*$ a$ (?m)^\w+$ x* \b[\w.+-]+@[\w-]+\.[A-Za-z]{2,}\b (?i)straße|k|i|s "
-    r"[^\W\d]+ (a)|(b) \s+ (?x)a#c \bé\w* é\b \B\w\B \b (\bfoo|\bbar)\b (?P<y>\d{4})-(?P<m>\d\d) [A-Z]\w+(?:\s[A-Z]\w+)* "
-    r'\bthe\b.*?\. (\d+)$ \b(?:[A-Z][a-z]+|é\w)\b "([^"]*)" \w+\b: .+? a| (a*)(b*) \b-\w \w\b\W [^a]\b \b. .\b '
-    r"(?i)[a-zé]+ (?a)\b\w+\b \Z \A\w (?s).$ (?i:É)x? \d\b\D (x|é)+\b (\b[\w.]+) \bbar\b.* \bfoo\b\s*\w"
-).split()
+PATTERNS = [
+    r"\d+",
+    r"\bfoo\b",
+    r"\b\w+\b",
+    r"(\w+)@(\w+)\.com",
+    r"^a.*$",
+    r"a$",
+    r"(?m)^\w+$",
+    r"x*",
+    r"\b[\w.+-]+@[\w-]+\.[A-Za-z]{2,}\b",
+    r"(?i)straße|k|i|s",
+    r"[^\W\d]+",
+    r"(a)|(b)",
+    r"\s+",
+    r"(?x)a#c",
+    r"\bé\w*",
+    r"é\b",
+    r"\B\w\B",
+    r"\b",
+    r"(\bfoo|\bbar)\b",
+    r"(?P<y>\d{4})-(?P<m>\d\d)",
+    r"[A-Z]\w+(?:\s[A-Z]\w+)*",
+    r"\bthe\b.*?\.",
+    r"(\d+)$",
+    r"\b(?:[A-Z][a-z]+|é\w)\b",
+    r'"([^"]*)"',
+    r"\w+\b:",
+    r".+?",
+    r"a|",
+    r"(a*)(b*)",
+    r"\b-\w",
+    r"\w\b\W",
+    r"[^a]\b",
+    r"\b.",
+    r".\b",
+    r"(?i)[a-zé]+",
+    r"(?a)\b\w+\b",
+    r"\Z",
+    r"\A\w",
+    r"(?s).$",
+    r"(?i:É)x?",
+    r"\d\b\D",
+    r"(x|é)+\b",
+    r"(\b[\w.]+)",
+    r"\bbar\b.*",
+    r"\bfoo\b\s*\w",
+]
 TEXTS = (
     "",
     "foo",
@@ -71,12 +112,46 @@ def test_a_pattern_finds_what_re_finds(pattern: str) -> None:
 
 
 pieces = st.sampled_from(
-    "a b é \\w \\W \\d \\s . [a-c] [^a] [\\w.] \\. \\b \\B ^ $ \\Z (a) (?:b|é) (a|) x* a+ b? \\w+ \\w*? .* a{1,2} - @".split()
+    [
+        "a",
+        "b",
+        "é",
+        "\\w",
+        "\\W",
+        "\\d",
+        "\\s",
+        ".",
+        "[a-c]",
+        "[^a]",
+        "[\\w.]",
+        "\\.",
+        "\\b",
+        "\\B",
+        "^",
+        "$",
+        "\\Z",
+        "(a)",
+        "(?:b|é)",
+        "(a|)",
+        "x*",
+        "a+",
+        "b?",
+        "\\w+",
+        "\\w*?",
+        ".*",
+        "a{1,2}",
+        "-",
+        "@",
+    ]
 )
 alphabet = st.text("aábé1. -@\nxAÉ", max_size=12)
 
 
-@given(st.lists(pieces, min_size=1, max_size=5).map("".join), alphabet, st.sampled_from(("", "(?i)", "(?m)", "(?s)", "(?a)")))
+@given(
+    st.lists(pieces, min_size=1, max_size=5).map("".join),
+    alphabet,
+    st.sampled_from(("", "(?i)", "(?m)", "(?s)", "(?a)")),
+)
 @settings(max_examples=1_500, deadline=None)
 def test_any_pattern_finds_what_re_finds_or_is_refused(pattern: str, text: str, flags: str) -> None:
     same(flags + pattern, text, may_refuse=True)

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.subset._calls import Bridge, Request, injected
 from rlmbox.sandboxes.subset._result import cell_error, described, printable, value_of
-from rlmbox.sandboxes.subset.errors import LimitReached
+from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
 from rlmbox.sandboxes.subset.evaluate import Prepared, Result, Session
 from rlmbox.sandboxes.subset.grammar import Profile
 from rlmbox.sandboxes.subset.long_text import LongText
@@ -335,4 +336,5 @@ def _work(bridge: Bridge, session: Session, prepared: Prepared, finish: Any) -> 
         event = finish(session.run(prepared))
     except BaseException as error:  # noqa: BLE001 - it is raised where the cell is awaited
         event = SandboxError(f"the interpreter failed with {type(error).__name__}: {error}")
-    bridge.send(event)
+    with suppress(Stopped):  # nobody waits for it any more
+        bridge.send(event)

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS
+from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS, Uncatchable
 from rlmbox.sandboxes.subset.evaluate import Compiler, Session
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.regex import Match, Pattern
@@ -74,7 +74,7 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
         raise ValueError(f"the state is not of version {VERSION}: give back what the last answer had as `state`")
     try:
         found = _Reader(session, state).read_all()
-    except (KeyError, TypeError, IndexError, AttributeError, SyntaxError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError, Uncatchable) as error:
         raise ValueError(f"the state is damaged ({type(error).__name__}): give back what the last answer had") from None
     session.variables.update(found)
 
