@@ -44,7 +44,7 @@ def test_the_table_has_every_sandbox_with_what_it_is_worth_here() -> None:
     assert printed["auto"]["name"] in ("jail", "wasm", "monty")
     assert "holds" in printed["auto"]["reason"]
     assert done.returncode == 0
-    assert set(rows) == {"jail", "monty", "docker", "wasm", "local"}
+    assert set(rows) == {"jail", "monty", "docker", "wasm", "subset", "local"}
     monty = rows["monty"]
     assert monty["available"]
     assert monty["safe"]

@@ -259,6 +259,23 @@ def doctor(
 
 
 @app.command()
+def subset(
+    profile: Annotated[str, _option("What the code may use: strict or wide.", None, "--profile")] = "strict",
+    spec: Annotated[bool, _option("Print what the language has and has not, and end.", None, "--spec")] = False,
+    as_json: Annotated[bool, _option("Print that as JSON.", None, "--json")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run code in the deterministic interpreter: a JSON object a line on standard input, one a line on standard output.
+
+    A request has context, query and code, and may have state (what the last answer had as state) and max_output_chars.
+    An answer has ok, output, error and state.
+    """
+    from rlmbox.cli.subset import serve_and_print
+
+    raise typer.Exit(serve_and_print(profile, spec=spec, as_json=as_json, debug=debug))
+
+
+@app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="Show one model, such as openai:gpt-5.")] = None,
     prices: Prices = None,
