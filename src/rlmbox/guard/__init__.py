@@ -1,0 +1,1 @@
+"""What may leave: secrets, personal data, copies of the context, and how much."""

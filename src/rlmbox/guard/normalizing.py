@@ -1,0 +1,113 @@
+"""A text as detectors see it, with the way back to the positions of the original.
+
+A secret is no less one with a zero-width space in the middle or with full-width digits. Detectors see NFKC forms,
+digits of all scripts as ASCII, letters that look Latin as Latin where they stand among Latin ones, and no characters
+that have no width.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Soft hyphen, combining grapheme joiner, zero-width and directional marks, variation selectors, the byte order mark,
+# interlinear marks and the tags of plane 14.
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+)
+_INVISIBLE = re.compile(f"[{_UNSEEN}]")
+_LOOKALIKES = str.maketrans(
+    "АВЕЅІЈКМНОРСТХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοԛԝ",  # noqa: RUF001 - that they look alike is the point
+    "ABESIJKMHOPCTXaesijopcyxdhABEZHIKMNOPTYXoqw",
+)
+_LOOKALIKE = re.compile(
+    "(?<=[0-9A-Za-z_-])[{0}]+(?![^\\W{0}A-Za-z0-9_])|(?<![^\\W{0}A-Za-z0-9_])[{0}]+(?=[0-9A-Za-z_-])".format(
+        "".join(map(chr, _LOOKALIKES))
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A text for detectors.
+
+    Attributes:
+        text: The normalised text.
+        starts: Where each of its characters begins in the original; None where positions are the same.
+        ends: Where each of its characters ends in the original; None likewise.
+    """
+
+    text: str
+    starts: list[int] | None = None
+    ends: list[int] | None = None
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the positions in the original of a range of the normalised text."""
+        if self.starts is None or self.ends is None or start >= end:
+            return start, end
+        return self.starts[start], self.ends[end - 1]
+
+    def normalized_span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the positions in the normalised text of a range of the original."""
+        if self.starts is None or self.ends is None:
+            return start, end
+        return bisect_right(self.ends, start), bisect_left(self.starts, end)
+
+
+def normalize(text: str) -> Normalized:
+    """Return a text as detectors see it."""
+    if text.isascii():
+        return Normalized(text)
+    folded = _without_lookalikes(text.translate(_single))
+    if len(folded) == len(text) and not _INVISIBLE.search(folded) and not _single.expanding.intersection(folded):
+        return Normalized(folded)
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for position, character in enumerate(folded):
+        if _INVISIBLE.match(character):
+            continue
+        piece = unicodedata.normalize("NFKC", character) if character > "\x7f" else character
+        pieces.append(piece)
+        starts += [position] * len(piece)
+        ends += [position + 1] * len(piece)
+    return Normalized("".join(pieces), starts, ends)
+
+
+def _without_lookalikes(text: str) -> str:
+    return _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), text)
+
+
+class _Single(dict[int, int]):
+    """A table for `str.translate` that is filled as characters are met, one for one.
+
+    Attributes:
+        expanding: Characters that were met whose form is more than one character.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expanding: set[str] = set()
+
+    def __missing__(self, code: int) -> int:
+        form = _form(chr(code))
+        if len(form) == 1:
+            self[code] = ord(form)
+        else:
+            self.expanding.add(chr(code))
+            self[code] = code
+        return self[code]
+
+
+@lru_cache(4096)
+def _form(character: str) -> str:
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    return unicodedata.normalize("NFKC", character)
+
+
+_single = _Single()
