@@ -75,8 +75,10 @@ _JOINT = "[ _-]?"
 _SEPARATOR = r"""["'`]?\]?\s{0,8}(?:=>|:=|==?|:|>| is | é | es | ist | est |是|为|は)\s{0,8}"""
 _VALUE = r"""(?:"([^"\n]{3,400})"|'([^'\n]{3,400})'|`([^`\n]{3,400})`|([^\s"'`,;<>(){}\[\]]{3,400})(.?))"""
 _URL = r"[A-Za-z][0-9A-Za-z+.-]{1,20}://[^\s/:@\"'<>]{0,200}:([^\s/@\"'<>]{3,200})@[0-9A-Za-z\[._-]"
-_OPTION = r"""(?:--password|--passwd|--token|--secret|--api-key)[ =]["']?([^\s"'-][^\s"']{3,200})"""
+_OPTION = r"""(?:--password|--passwd)[ =]["']?([^\s"'-][^\s"']{3,200})"""
+_TOKEN_OPTION = r"""(?:--token|--secret|--api-key)[ =]["']?([^\s"'-][^\s"']{7,200})"""  # noqa: S105 - a pattern
 _CURL_USER = r"""(?:-u|--user) ["']?[0-9A-Za-z_.@+-]{1,80}:([^\s"']{4,200})"""
+_NETRC = r"\bmachine\s{1,4}\S{1,200}\s{1,4}login\s{1,4}\S{1,200}\s{1,4}password\s{1,4}(\S{1,200})"
 _SQL = r"""(?i:identified\s{1,4}by|with\s{1,4}password|set\s{1,4}password)\s{1,4}'([^'\n]{3,200})'"""
 
 # What manuals and templates write in a value's place.
@@ -89,7 +91,9 @@ _STANDS_FOR_ONE = re.compile(
 )
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(?:(?:\.|::|->)\w+)*\.?")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-_WORDY = re.compile(r"[^\W\d_]+(?:[-_. ][^\W\d_]+)*[.!?:]?")
+_WORDY = re.compile(r"[^\W\d_]+(?:[-_. :/\\][^\W\d_]+)*[.!?:]?")
+_IN_WORDS = re.compile(r"\s(?:is|é|es|ist|est)\s|[是为は]")
+_UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
 _MIN_TOKEN_CHARS = 8
 _MIN_TOKEN_BITS = 5.0
 _MIN_PASSWORD_CHARS = 4
@@ -105,7 +109,7 @@ def assigned_secrets(text: str) -> Iterator[Finding]:
             if span:
                 start, end = map(encoded.char, span)
                 yield Finding(kind, start, end, why="stands where a secret is assigned")
-    if "://" in text or "-u" in text or "--" in text or "'" in text:
+    if any(mark in text for mark in ("://", "-u", "--", "'", "machine")):
         yield from _in_commands(encoded)
 
 
@@ -141,6 +145,8 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
 
 def _is_bare_secret(value: str, following: str, before: str) -> bool:
     """Return whether a value without quotes is a literal, and not a name or a call in code."""
+    if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not any(map(str.isdigit, value))):
+        return False
     if following and following in _CALLS and _IDENTIFIER.fullmatch(value):
         return False
     if _CONSTANT.fullmatch(value):
@@ -172,9 +178,24 @@ def _is_odd_word(value: str) -> bool:
 
 
 def _in_commands(encoded: Encoded) -> Iterator[Finding]:
-    for kind, pattern in (("url-password", _URL), ("password", _OPTION), ("password", _CURL_USER), ("password", _SQL)):
+    for kind, pattern in _COMMANDS:
         for found in compiled(pattern).finditer(encoded.data):
             start, end = found.span(1)
-            value = encoded.data[start:end].decode(errors="replace")
-            if not _STANDS_FOR_ONE.fullmatch(value) and (kind == "url-password" or not _WORDY.fullmatch(value)):
+            if _is_given(encoded.data[start:end].decode(errors="replace"), kind):
                 yield Finding(kind, encoded.char(start), encoded.char(end), why="stands where a secret is given")
+
+
+def _is_given(value: str, kind: str) -> bool:
+    if kind == "secret":
+        return _is_secret(value, kind, is_quoted=True)
+    return not _STANDS_FOR_ONE.fullmatch(value) and (kind == "url-password" or not _WORDY.fullmatch(value))
+
+
+_COMMANDS = (
+    ("url-password", _URL),
+    ("password", _OPTION),
+    ("secret", _TOKEN_OPTION),
+    ("password", _CURL_USER),
+    ("password", _SQL),
+    ("netrc-password", _NETRC),
+)

@@ -1,9 +1,9 @@
 """Where stretches of an output are in the context, told from an index that is small.
 
-The text is folded: case is dropped, and so are ASCII punctuation and white space. Anchors are chosen by content:
-what follows a *separator*, a byte or pair of bytes that is as frequent in that part of the text as the index has
-room for. An anchor is kept as a hash of the characters after it and its position, eight bytes, so two
-gigabytes fit into a few tens of megabytes. The same separators cut an output into candidates; each is looked up and then compared with the
+The text is folded: case is dropped, and so are ASCII punctuation and white space. Anchors are chosen by content: what
+follows a *separator*, a byte or pair of bytes that is as frequent in that part of the text as the index has room for.
+An anchor is kept as a hash of the characters after it and its position, eight bytes, so two gigabytes fit into a few
+tens of megabytes. The same separators give the anchors of an output; each is looked up and then compared with the
 context itself, forwards and backwards, so what is reported is never a guess.
 
 Stretches shorter than the distance of two anchors may be missed: a dozen characters in texts of megabytes, hundreds
@@ -225,7 +225,7 @@ class CopyIndex:
             same = common_prefix(ours, theirs)
             matched += same
             if same < len(theirs) or not raw:
-                return matched, place + _raw_length(raw, same)
+                return matched, place + raw_length(raw, same)
             place += len(raw)
             size = min(size * 8, _BLOCK_BYTES)
 
@@ -241,7 +241,7 @@ class CopyIndex:
             same = common_prefix(ours[::-1], theirs[::-1])
             matched += same
             if same < len(theirs) or not raw:
-                return matched, place - _raw_length(raw[::-1], same)
+                return matched, place - raw_length(raw[::-1], same)
             place = begin
             size = min(size * 8, _BLOCK_BYTES)
 
@@ -271,7 +271,7 @@ class _Folded:
         chunk = bisect_right(self._chunk_ends, position)
         before = self._chunk_ends[chunk - 1] if chunk else 0
         raw = self._data[chunk * _CHUNK_BYTES : (chunk + 1) * _CHUNK_BYTES]
-        return chunk * _CHUNK_BYTES + _raw_length(raw, position - before + 1) - 1
+        return chunk * _CHUNK_BYTES + raw_length(raw, position - before + 1) - 1
 
 
 def _filter_size(size_bytes: int) -> int:
@@ -303,7 +303,7 @@ def _chars(folded: bytes) -> int:
     return len(folded.translate(None, _CONTINUATION))
 
 
-def _raw_length(raw: bytes, folded_length: int) -> int:
+def raw_length(raw: bytes, folded_length: int) -> int:
     """Return how many bytes hold so many that folding keeps."""
     begin, end, wanted = 0, len(raw), folded_length
     while end - begin > _CHUNK_BYTES:
@@ -316,42 +316,3 @@ def _raw_length(raw: bytes, folded_length: int) -> int:
     if not wanted:
         return begin
     return begin + next(islice(compress(count(1), raw[begin:end].translate(_KEPT)), wanted - 1, None))
-
-
-class Intervals:
-    """A set of positions, as ranges that do not touch."""
-
-    __slots__ = ("_ends", "_starts", "total")
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self.total = 0
-
-    def missing(self, start: int, end: int) -> int:
-        """Return how many positions of a range are not in the set."""
-        first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
-        pairs = zip(self._starts[first:last], self._ends[first:last], strict=True)
-        return end - start - sum(max(0, min(end, e) - max(start, s)) for s, e in pairs)
-
-    def add(self, start: int, end: int) -> None:
-        """Put a range into the set."""
-        if start >= end:
-            return
-        self.total += self.missing(start, end)
-        first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
-        if first < last:
-            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
-        self._starts[first:last] = [start]
-        self._ends[first:last] = [end]
-
-    def room_end(self, start: int, end: int, room: int) -> int:
-        """Return the furthest end up to which a range adds no more positions than there is room for."""
-        low, high = start, end
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.missing(start, middle) <= room:
-                low = middle
-            else:
-                high = middle - 1
-        return low

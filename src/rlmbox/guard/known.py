@@ -1,15 +1,16 @@
 """Secrets that the host holds, found wherever they turn up: whole or in pieces, plain or encoded.
 
-Forms are plain, reversed, hexadecimal, base64 at its three alignments, and percent-encoded. Of a secret that looks random
-every piece of fifteen characters is found, because every such piece holds one of the windows of eight that are looked
-for. A short or ordinary one (`hunter2`) is found only whole, or its pieces would be words of the language.
+Forms are plain, reversed, hexadecimal, base64 at its three alignments, and percent-encoded. Of a secret that looks
+random every piece of fifteen characters is found, because every such piece holds one of the windows of eight that are
+looked for. A short or ordinary one (`hunter2`) is found only whole, or its pieces would be words of the language.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from rlmbox.guard.matching import Encoded, common_prefix
 from rlmbox.guard.rarity import bits_per_pair
 
 _MIN_CHARS = 6
+_SECRET_NAME = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _WINDOW_CHARS = 8
 _MIN_PIECES_CHARS = 16
 _MIN_PIECES_BITS = 5.5
@@ -26,7 +28,8 @@ _MIN_PIECES_BITS = 5.5
 class KnownSecrets:
     """Finds secrets that are known.
 
-    They are kept in memory, in the process that holds them anyway; nothing that is printed, pickled or reported has them.
+    They are kept in memory, in the process that holds them anyway; nothing that is printed, pickled or reported has
+    them.
 
     Args:
         values: The secrets; those under six characters are left out, as they would match everywhere.
@@ -109,3 +112,12 @@ def _forms(value: str) -> set[bytes]:
 
 def _common_suffix(first: bytes, second: bytes) -> int:
     return common_prefix(first[::-1], second[::-1])
+
+
+def secrets_of_environment(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of variables that are named as keys, tokens, secrets or passwords.
+
+    Args:
+        environ: Such as `os.environ`.
+    """
+    return tuple(value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= _MIN_CHARS)

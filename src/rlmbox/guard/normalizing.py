@@ -24,11 +24,14 @@ _LOOKALIKES = str.maketrans(
     "АВЕЅІЈКМНОРСТХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοԛԝ",  # noqa: RUF001 - that they look alike is the point
     "ABESIJKMHOPCTXaesijopcyxdhABEZHIKMNOPTYXoqw",
 )
+_LETTERS = "".join(map(chr, _LOOKALIKES))
 _LOOKALIKE = re.compile(
-    "(?<=[0-9A-Za-z_-])[{0}]+(?![^\\W{0}A-Za-z0-9_])|(?<![^\\W{0}A-Za-z0-9_])[{0}]+(?=[0-9A-Za-z_-])".format(
-        "".join(map(chr, _LOOKALIKES))
-    )
+    f"(?<=[0-9A-Za-z_-])[{_LETTERS}]+(?![^\\W{_LETTERS}A-Za-z0-9_])"
+    f"|(?<![^\\W{_LETTERS}A-Za-z0-9_])[{_LETTERS}]+(?=[0-9A-Za-z_-])"
 )
+_ODD = re.compile(f"[{_UNSEEN}]|[0-9A-Za-z_-][{_LETTERS}]|[{_LETTERS}][0-9A-Za-z_-]")
+_FOREIGN_DIGIT = re.compile(r"[^\D\x00-\x7f]")
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,11 @@ def normalize(text: str) -> Normalized:
     """Return a text as detectors see it."""
     if text.isascii():
         return Normalized(text)
-    folded = _without_lookalikes(text.translate(_single))
-    if len(folded) == len(text) and not _INVISIBLE.search(folded) and not _single.expanding.intersection(folded):
+    if unicodedata.is_normalized("NFKC", text) and not _ODD.search(text) and not _FOREIGN_DIGIT.search(text):
+        return Normalized(text)
+    folded = _NON_ASCII.sub(lambda found: found[0].translate(_single), text)
+    folded = _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), folded) if _ODD.search(folded) else folded
+    if not _INVISIBLE.search(folded) and _single.expanding.isdisjoint(folded):
         return Normalized(folded)
     pieces: list[str] = []
     starts: list[int] = []
@@ -76,10 +82,6 @@ def normalize(text: str) -> Normalized:
         starts += [position] * len(piece)
         ends += [position + 1] * len(piece)
     return Normalized("".join(pieces), starts, ends)
-
-
-def _without_lookalikes(text: str) -> str:
-    return _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), text)
 
 
 class _Single(dict[int, int]):

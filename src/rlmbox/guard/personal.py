@@ -22,8 +22,10 @@ _PHONE = (
     r"|\b1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}\b"
 )
 _NAMED_PHONE = (
-    r"(?i:phones?|tel|telephone|telefone|tel[ée]fono|telefon|fone|celular|m[óo]vil|mobile|mobil|handy|whatsapp|fax|cell|電話|电话|手机|携帯)"
-    r"""(?i:\s?(?:number|nr|no|n[úu]mero|番号|号码))?\.?["']?\s{0,3}[:=]?\s{0,3}["']?(\+?[0-9(][0-9 ()./-]{6,20}[0-9])"""
+    r"(?i:phones?|tel|telephone|telefone|tel[ée]fono|telefon|fone|celular|m[óo]vil|mobile|mobil"
+    r"|handy|whatsapp|fax|cell|電話|电话|手机|携帯)"
+    r"""(?i:\s?(?:number|nr|no|n[úu]mero|番号|号码))?\.?["']?\s{0,3}[:=]?\s{0,3}["']?"""
+    r"(\+?[0-9(][0-9 ()./-]{6,20}[0-9])"
 )
 _NOT_DOMAINS = frozenset(
     [
@@ -91,7 +93,7 @@ def personal_data(text: str) -> Iterator[Finding]:
 def _found(encoded: Encoded, kind: str, pattern: str, check: Callable[[str, str], bool], why: str) -> Iterator[Finding]:
     for found in compiled(pattern).finditer(encoded.data):
         start, end = found.span(1) if found.re.groups else found.span()
-        before = encoded.data[max(0, start - 1) : start].decode(errors="replace")
+        before = encoded.data[max(0, start - 1) : start].decode(errors="replace") or " "
         after = encoded.data[end : end + 1].decode(errors="replace")
         if check(encoded.data[start:end].decode(errors="replace"), before + after):
             yield Finding(kind, encoded.char(start), encoded.char(end), why=why)
@@ -110,7 +112,7 @@ def _digits(value: str) -> str:
 
 def _stands_alone(around: str) -> bool:
     """Return whether a number is not part of a longer one, a decimal or a word."""
-    return not any(character.isalnum() or character == "_" for character in around)
+    return around[:1] not in {".", "+"} and not any(map(str.isalnum, around)) and "_" not in around
 
 
 def _is_cpf(value: str, around: str) -> bool:
@@ -129,7 +131,8 @@ def _is_cpf(value: str, around: str) -> bool:
 def _is_cnpj(value: str, around: str) -> bool:
     from stdnum.br import cnpj
 
-    if not _stands_alone(around) or not any(map(str.isdigit, value[:8])):
+    is_written = "/" in value or "-" in value
+    if not _stands_alone(around) or not (is_written or value.isdigit()):
         return False
     return len(set(_digits(value))) > 1 and bool(cnpj.is_valid(value))
 
@@ -144,7 +147,7 @@ def _is_card(value: str, around: str) -> bool:
     from stdnum import luhn
 
     digits = _digits(value)
-    if not _stands_alone(around) or "." in around or len(set(digits)) < 3:
+    if not _stands_alone(around) or "." in around or around[:1] == "-" or len(set(digits)) < 2:
         return False
     return _has_issuer(digits) and bool(luhn.is_valid(digits))
 
@@ -158,6 +161,8 @@ def _has_issuer(digits: str) -> bool:
 def _is_phone(value: str, around: str) -> bool:
     digits = _digits(value)
     if around[:1] and around[0] in "./-_+*=" and not value.startswith("+"):
+        return False
+    if len(set(digits)) < 4:
         return False
     return _stands_alone(around) and "-" not in around and 8 <= len(digits) <= 15 and not _is_date(value)
 

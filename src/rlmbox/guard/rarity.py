@@ -13,7 +13,7 @@ from importlib.resources import files
 from itertools import pairwise
 
 from rlmbox.guard.findings import Effect, Finding
-from rlmbox.guard.matching import compiled
+from rlmbox.guard.matching import Encoded, compiled
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/= "
 SCALE = 16
@@ -25,36 +25,62 @@ _TOKENS = r"[0-9A-Za-z_+/=-]{20,}"
 _HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{32,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MIN_BITS = 7.0
+# SSH public keys, C++ symbols, digests of packages.
+_PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
+_PUBLIC_BEFORE = (b"sha256:", b"h1:", b"sha1-")
+_MIN_LINE_CHARS = 56
+_BASE64 = ALPHABET[:-1].encode()
 
 
 class RareTokens:
-    """Finds tokens that look random; digests in hexadecimal are only warned of, UUIDs are left alone.
+    """Finds tokens that look random; digests in hexadecimal and lines of base64 are only warned of, UUIDs are left alone.
 
     Args:
         min_bits: Surprise from which on a token is hidden, in bits per pair of characters.
-        hides_hex: Hide hexadecimal of 32 digits or more instead of warning.
+        hides_digests: Hide hexadecimal of 32 digits or more, and lines of base64, instead of warning.
     """
 
-    def __init__(self, *, min_bits: float = _MIN_BITS, hides_hex: bool = False) -> None:
+    def __init__(self, *, min_bits: float = _MIN_BITS, hides_digests: bool = False) -> None:
         self._min_bits = min_bits
-        self._hex_effect: Effect = "hidden" if hides_hex else "warned"
+        self._digest_effect: Effect = "hidden" if hides_digests else "warned"
 
     def __call__(self, text: str) -> Iterator[Finding]:
         """Return the rare tokens of a text."""
-        if not text.isascii():
-            for found in re.finditer(_TOKENS, text):
-                yield from self._judged(found[0], found.start())
-            return
-        for found in compiled(_TOKENS).finditer(text.encode()):
-            yield from self._judged(found.group().decode(), found.start())
+        encoded = Encoded(text)
+        for found in compiled(_TOKENS).finditer(encoded.data):
+            token = found.group().decode()
+            if (judged := self._judged(token, encoded.data, *found.span())) is not None:
+                start = encoded.char(found.start())
+                yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
 
-    def _judged(self, token: str, at: int) -> Iterator[Finding]:
-        if _UUID.fullmatch(token):
-            return
+    def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, Effect, str] | None:
+        if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, data[max(0, start - 8) : start]):
+            return None
         if _HEX.fullmatch(token):
-            yield Finding("hex-digest", at, at + len(token), self._hex_effect, why="32 hexadecimal digits or more")
-        elif len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
-            yield Finding("rare-token", at, at + len(token), why="rare by the pairs of its characters")
+            return "hex-digest", self._digest_effect, "32 hexadecimal digits or more"
+        if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
+            if len(token) >= _MIN_LINE_CHARS and _is_line_of_many(data, start, end):
+                return "encoded-lines", self._digest_effect, "lines of base64"
+            return "rare-token", "hidden", "rare by the pairs of its characters"
+        return None
+
+
+def _is_public(token: str, before: bytes) -> bool:
+    """Return whether a token is of a kind that is random and made to be public."""
+    return token.startswith(_PUBLIC) or before.lower().endswith(_PUBLIC_BEFORE)
+
+
+def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
+    """Return whether a token is a line, and the line before or after it is base64 of the same length."""
+    begin, stop = data.rfind(b"\n", 0, start) + 1, data.find(b"\n", end)
+    stop = len(data) if stop < 0 else stop
+    if data[begin:start].strip() or data[end:stop].strip():
+        return False
+    around = (
+        data[data.rfind(b"\n", 0, max(0, begin - 1)) + 1 : max(0, begin - 1)],
+        data[stop + 1 :].partition(b"\n")[0],
+    )
+    return any(len(line) == end - start and not line.translate(None, _BASE64) for line in map(bytes.strip, around))
 
 
 def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:

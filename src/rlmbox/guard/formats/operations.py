@@ -206,12 +206,6 @@ FORMATS: tuple[KeyFormat, ...] = (
         lookback_chars=20,
         ignores_case=True,
     ),
-    marked(
-        "netrc-password",
-        "machine",
-        r"\bmachine\s{1,4}\S{1,200}\s{1,4}login\s{1,4}\S{1,200}\s{1,4}password\s{1,4}(\S{1,200})",
-        "https://www.gnu.org/software/inetutils/manual/html_node/The-_002enetrc-file.html",
-    ),
     marked("bcrypt-hash", "$2a$ $2b$ $2y$", r"\$2[aby]\$[0-9]{2}\$[0-9A-Za-z./]{53}", _CRYPT),
     marked(
         "crypt-hash",
