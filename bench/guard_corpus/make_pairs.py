@@ -14,6 +14,7 @@ import sysconfig
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from rlmbox.guard.rarity import ALPHABET, SCALE
@@ -45,7 +46,7 @@ def main() -> int:
         for line in text.splitlines():
             if len(line) <= 400 and not DIGESTS.search(line):
                 for word in WORDS.findall(line):
-                    pairs.update(zip(word, word[1:], strict=False))
+                    pairs.update(pairwise(word))
     table = bytearray()
     total = sum(pairs.values())
     for first in ALPHABET:

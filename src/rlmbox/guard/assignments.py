@@ -97,6 +97,8 @@ _UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
 _MIN_TOKEN_CHARS = 8
 _MIN_TOKEN_BITS = 5.0
 _MIN_PASSWORD_CHARS = 4
+_MIN_RARE_CHARS = 8
+_MIN_RARE_BITS = 6.5
 _CALLS = "([.{"
 
 
@@ -145,7 +147,7 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
 
 def _is_bare_secret(value: str, following: str, before: str) -> bool:
     """Return whether a value without quotes is a literal, and not a name or a call in code."""
-    if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not any(map(str.isdigit, value))):
+    if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not _is_unlike_words(value)):
         return False
     if following and following in _CALLS and _IDENTIFIER.fullmatch(value):
         return False
@@ -154,7 +156,7 @@ def _is_bare_secret(value: str, following: str, before: str) -> bool:
     is_name = _IDENTIFIER.fullmatch(value) is not None
     if not is_name:
         return not _WORDY.fullmatch(value)
-    if "." in value or "->" in value or "::" in value or not any(map(str.isdigit, value)):
+    if "." in value or "->" in value or "::" in value or not _is_unlike_words(value):
         return False
     in_code = re.search(r"\s(?:=|:=|==)\s", before) is not None
     return not (in_code or "_" in value) or bits_per_pair(value) >= _MIN_TOKEN_BITS
@@ -167,10 +169,17 @@ def _is_secret(value: str, kind: str, *, is_quoted: bool) -> bool:
     if kind == "password":
         if len(value) < _MIN_PASSWORD_CHARS:
             return False
-        return has_digit or not _WORDY.fullmatch(value) or (is_quoted and _is_odd_word(value))
+        return (
+            has_digit or not _WORDY.fullmatch(value) or _is_unlike_words(value) or (is_quoted and _is_odd_word(value))
+        )
     if len(value) < _MIN_TOKEN_CHARS or not has_digit:
         return False
     return bits_per_pair(value) >= _MIN_TOKEN_BITS
+
+
+def _is_unlike_words(value: str) -> bool:
+    """Return whether a value has a digit, or letters in an order that words do not have."""
+    return any(map(str.isdigit, value)) or (len(value) >= _MIN_RARE_CHARS and bits_per_pair(value) >= _MIN_RARE_BITS)
 
 
 def _is_odd_word(value: str) -> bool:
@@ -188,7 +197,9 @@ def _in_commands(encoded: Encoded) -> Iterator[Finding]:
 def _is_given(value: str, kind: str) -> bool:
     if kind == "secret":
         return _is_secret(value, kind, is_quoted=True)
-    return not _STANDS_FOR_ONE.fullmatch(value) and (kind == "url-password" or not _WORDY.fullmatch(value))
+    if _STANDS_FOR_ONE.fullmatch(value):
+        return False
+    return kind == "url-password" or not _WORDY.fullmatch(value) or _is_unlike_words(value)
 
 
 _COMMANDS = (

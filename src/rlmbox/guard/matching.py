@@ -33,16 +33,23 @@ class Encoded:
         data: Its UTF-8; a lone surrogate is a question mark.
     """
 
-    __slots__ = ("_is_ascii", "data", "text")
+    __slots__ = ("_at", "_chars", "_is_ascii", "data", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.data = text.encode(errors="replace")
         self._is_ascii = len(self.data) == len(text)
+        self._at = self._chars = 0
 
     def char(self, position: int) -> int:
         """Return the character position of a byte position."""
-        return position if self._is_ascii else len(self.data[:position].decode(errors="replace"))
+        if self._is_ascii:
+            return position
+        if position < self._at:
+            self._at = self._chars = 0
+        self._chars += len(self.data[self._at : position].decode(errors="replace"))
+        self._at = position
+        return self._chars
 
 
 def common_prefix(first: bytes, second: bytes) -> int:

@@ -94,8 +94,10 @@ def _found(encoded: Encoded, kind: str, pattern: str, check: Callable[[str, str]
     for found in compiled(pattern).finditer(encoded.data):
         start, end = found.span(1) if found.re.groups else found.span()
         before = encoded.data[max(0, start - 1) : start].decode(errors="replace") or " "
-        after = encoded.data[end : end + 1].decode(errors="replace")
-        if check(encoded.data[start:end].decode(errors="replace"), before + after):
+        after = encoded.data[end : end + 2].decode(errors="replace")
+        if after[:1] in {".", ",", "-"} and not after[1:].isdigit():
+            after = " "  # the end of a sentence, not of a number's part
+        if check(encoded.data[start:end].decode(errors="replace"), before + after[:1]):
             yield Finding(kind, encoded.char(start), encoded.char(end), why=why)
 
 
@@ -160,7 +162,7 @@ def _has_issuer(digits: str) -> bool:
 
 def _is_phone(value: str, around: str) -> bool:
     digits = _digits(value)
-    if around[:1] and around[0] in "./-_+*=" and not value.startswith("+"):
+    if around[:1] and around[0] in "./-_+*" and not value.startswith("+"):
         return False
     if len(set(digits)) < 4:
         return False

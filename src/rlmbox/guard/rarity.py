@@ -33,7 +33,9 @@ _BASE64 = ALPHABET[:-1].encode()
 
 
 class RareTokens:
-    """Finds tokens that look random; digests in hexadecimal and lines of base64 are only warned of, UUIDs are left alone.
+    """Finds tokens that look random.
+
+    Digests in hexadecimal and lines of base64 are only warned of; UUIDs are left alone.
 
     Args:
         min_bits: Surprise from which on a token is hidden, in bits per pair of characters.

@@ -39,12 +39,21 @@ class SecretDetector:
     def __call__(self, text: str) -> Iterator[Finding]:
         """Return the secrets in a text."""
         encoded = Encoded(text)
-        for found in compiled(self._prefilter()).finditer(encoded.data):
-            keyword = found.group()
-            for each in (*self._marked.get(keyword, ()), *self._named.get(keyword.lower(), ())):
+        pattern = compiled(self._prefilter())
+        found = pattern.search(encoded.data)
+        while found:
+            for each in self._formats_of(found.group()):
                 if span := _match(each, encoded.data, found.start()):
                     start, end = map(encoded.char, span)
                     yield Finding(each.kind, start, end, why=f"has the form of a {each.kind}")
+            # One keyword may begin within another: `fc-` and `-us` in `…fc-us20`.
+            found = pattern.search(encoded.data, found.start() + 1)
+
+    def _formats_of(self, keyword: bytes) -> Iterator[KeyFormat]:
+        """Yield the formats of a keyword and of the shorter ones that it begins with."""
+        for size in range(len(keyword), 0, -1):
+            yield from self._marked.get(keyword[:size], ())
+            yield from self._named.get(keyword[:size].lower(), ())
 
     def _prefilter(self) -> str:
         if not self._keywords:

@@ -126,7 +126,9 @@ FORMATS: tuple[KeyFormat, ...] = (
         "https://developer.zendesk.com/api-reference/introduction/security-and-auth/",
     ),
     named("freshdesk-key", "freshdesk", r"[0-9A-Za-z]{20}", "https://developers.freshdesk.com/api/#authentication"),
-    marked("facebook-token", "EAAB EAAC EAAD EAAE EAAF EAAG EAAI EAAJ EAAM", r"\bEAA[A-Z][0-9A-Za-z]{80,}", _META),
+    marked(
+        "facebook-token", "EAAB EAAC EAAD EAAE EAAF EAAG EAAI EAAJ EAAM", r"\bEAA[BCDEFGIJM][0-9A-Za-z]{80,}", _META
+    ),
     named("facebook-secret", "facebook fb_app", r"[0-9a-f]{32}", _META),
     marked(
         "instagram-token",
