@@ -12,6 +12,13 @@ from rlmbox.guard.matching import compiled
 
 MIN_ENCODED_CHARS = 512
 _BINARY_SHARE = 0.3
+_MIN_UNREADABLE = 8
+_MIN_ESCAPES = r"(?:\\x[0-9A-Fa-f]{2}[ -~]{0,3}?){32,}"
+_LITERAL = r"""[bB]'(?:[^'\\\n]|\\[ -~]){64,}'?|[bB]"(?:[^"\\\n]|\\[ -~]){64,}"?"""
+_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\([nrt0'\"\\])")
+_PLAIN = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+_UNREADABLE = 8
+_MIN_ESCAPES = 32
 _LINES = r"[0-9A-Za-z+/_-]{60,}(?:\r?\n[ \t]{0,8}[0-9A-Za-z+/_-]{1,100})*={0,2}"
 _BASE64 = rf"{_LINES}|[0-9A-Za-z+/_-]{{{MIN_ENCODED_CHARS},}}={{0,2}}"
 _HEX = rf"(?:[0-9A-Fa-f]{{2}}[ :]?){{{MIN_ENCODED_CHARS // 2},}}"
@@ -49,8 +56,8 @@ def binary_name(text: str) -> str | None:
     unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
     if not unreadable or not ("\0" in text or unreadable > _BINARY_SHARE * len(text)):
         return None
-    if unreadable < _BINARY_SHARE * len(text) and unreadable < 8 and not _is_known(text):
-        return None  # a text with a stray NUL is shown, with the NUL made visible
+    if unreadable < _MIN_UNREADABLE and not _is_known(text):
+        return None  # a text with a stray control character is shown, with the character made visible
     data = _bytes(text)
     return f"[binary output, {len(data):,} bytes, {_kind(data)}, not shown]"
 
@@ -62,7 +69,7 @@ def encoded_blobs(text: str) -> Iterator[tuple[Finding, str]]:
     data = text.encode(errors="replace")
     if len(data) != len(text):
         data = text.encode("ascii", "replace")  # one byte a character, so positions are those of the text
-    for name, pattern in (("escaped", _ESCAPES), ("hexadecimal", _HEX), ("base64", _BASE64)):
+    for name, pattern in (("escaped", _LITERAL), ("escaped", _ESCAPES), ("hexadecimal", _HEX), ("base64", _BASE64)):
         for found in compiled(pattern).finditer(data):
             start, end = found.span()
             described = _described(name, text[start:end])
@@ -100,8 +107,15 @@ def _from_hex(value: str) -> bytes | None:
     return bytes.fromhex(joined[: len(joined) // 2 * 2])
 
 
-def _from_escapes(value: str) -> bytes:
-    return re.sub(r"\\x([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), value).encode("latin-1", "replace")
+def _from_escapes(value: str) -> bytes | None:
+    if value.count("\\x") < _MIN_ESCAPES:
+        return None
+    inner = value[2:].rstrip("'\"") if value[:1] in {"b", "B"} else value
+    return _ESCAPE.sub(_unescaped, inner).encode("latin-1", "replace")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else _PLAIN.get(found[2], found[2])
 
 
 def _bytes(text: str) -> bytes:

@@ -68,4 +68,6 @@ def joined(head: str, hidden: str, tail: str) -> tuple[str, int]:
         return head + tail, 0
     size = len(hidden.encode(errors="replace"))
     between = marker(hidden.count("\n"), size)
-    return "\n".join(part for part in (head.removesuffix("\n"), between, tail.removeprefix("\n")) if part), len(hidden)
+    before = "" if not head or head.endswith("\n") else "\n"
+    after = "" if not tail or tail.startswith("\n") else "\n"
+    return f"{head}{before}{between}{after}{tail}", len(hidden)

@@ -47,7 +47,7 @@ def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
 
     Of two that overlap the one that begins earlier names the kind (the longer one, where both begin together, and the
     earlier in the order given, where both are as long), and covers both: nothing that any detector found stays visible.
-    A warning never takes the place of what is to be hidden.
+    A warning never takes the place of what is to be hidden, nor a token that is only rare that of one that is known.
     """
     merged: list[Finding] = []
     for finding in sorted(findings, key=lambda found: (found.start, -found.end)):
@@ -59,7 +59,10 @@ def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _rank(finding: Finding) -> int:
-    return 0 if finding.effect == "warned" else 1
+    """Return how much a finding says of what it found."""
+    if finding.effect == "warned":
+        return 0
+    return 1 if finding.kind == "rare-token" else 2
 
 
 def _joined(first: Finding, second: Finding) -> Finding:

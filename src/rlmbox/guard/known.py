@@ -67,7 +67,7 @@ class KnownSecrets:
         """The windows to look for: each with the forms that have it, and where."""
         windows: dict[bytes, list[tuple[bytes, int]]] = {}
         for value in self._values:
-            in_pieces = len(value) >= _MIN_PIECES_CHARS and bits_per_pair(value) >= _MIN_PIECES_BITS
+            in_pieces = len(value) >= _MIN_PIECES_CHARS and bits_per_pair(value.replace(" ", "")) >= _MIN_PIECES_BITS
             for form in _forms(value):
                 if not in_pieces or len(form) < 2 * _WINDOW_CHARS:
                     windows.setdefault(form, []).append((form, 0))
