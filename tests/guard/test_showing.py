@@ -84,7 +84,7 @@ def test_text_with_a_stray_nul_is_shown() -> None:
 
 
 def test_short_base64_and_long_words_are_left_alone() -> None:
-    for text in ("SGVsbG8sIHdvcmxkIQ==", "=" * 600, "-" * 600, "abc/def/ghi/" * 60, "0" * 600, "ha" * 400):
+    for text in ("SGVsbG8sIHdvcmxk", "=" * 600, "-" * 600, "abc/def/ghi/" * 60, "0" * 600, "ha" * 400):
         assert observed(text) == text
 
 

@@ -87,7 +87,7 @@ _STANDS_FOR_ONE = re.compile(
     r"""|(?i:none|null|nil|true|false|undefined|str|string|bytes|int|bool|text|any|object|optional|required|default|empty|"""
     r"""n/?a|yes|no|on|off|your.*|my[_-]?(?:secret|password|token|key)|example.*|change.?me.*|placeholder|redacted|hidden|secret|password|"""
     r"""passwd|token|basic|bearer|digest|incorrect|correct|invalid|wrong|missing|expired|enabled|disabled|prompt|env|"""
-    r"""unset|unknown|user(?:name)?|self|this|new|old|pass|test|foo|bar|baz|spam|eggs|.*redacted.*)"""
+    r"""unset|unknown|user(?:name)?|self|this|new|old|pass|test|foo|bar|baz|spam|eggs|.*redacted.*|.*passw(?:or)?d)"""
 )
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(?:(?:\.|::|->)\w+)*\.?")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")

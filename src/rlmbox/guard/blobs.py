@@ -13,16 +13,14 @@ from rlmbox.guard.matching import compiled
 MIN_ENCODED_CHARS = 512
 _BINARY_SHARE = 0.3
 _MIN_UNREADABLE = 8
-_MIN_ESCAPES = r"(?:\\x[0-9A-Fa-f]{2}[ -~]{0,3}?){32,}"
+_MIN_ESCAPES = 32
 _LITERAL = r"""[bB]'(?:[^'\\\n]|\\[ -~]){64,}'?|[bB]"(?:[^"\\\n]|\\[ -~]){64,}"?"""
+_ESCAPES = r"(?:\\x[0-9A-Fa-f]{2}[ -~]{0,3}?){32,}"
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})|\\([nrt0'\"\\])")
 _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
-_UNREADABLE = 8
-_MIN_ESCAPES = 32
 _LINES = r"[0-9A-Za-z+/_-]{60,}(?:\r?\n[ \t]{0,8}[0-9A-Za-z+/_-]{1,100})*={0,2}"
 _BASE64 = rf"{_LINES}|[0-9A-Za-z+/_-]{{{MIN_ENCODED_CHARS},}}={{0,2}}"
 _HEX = rf"(?:[0-9A-Fa-f]{{2}}[ :]?){{{MIN_ENCODED_CHARS // 2},}}"
-_ESCAPES = r"(?:\\x[0-9A-Fa-f]{2}[ -~]{0,3}?){32,}"
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n", "PNG image"),

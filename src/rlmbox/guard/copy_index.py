@@ -34,6 +34,8 @@ _SHORT_KEY_BYTES, _LONG_KEY_BYTES = 14, 24
 _DENSE_SPACING_BYTES = 16
 _RAW_KEY_BYTES = 64
 _CHUNK_BYTES = 512
+_WINDOW_BYTES = 2048
+_WINDOW_OVERLAP = 4
 _SAMPLE_BYTES = 16 * 1024
 _MAX_SEPARATORS = 24
 _MAX_CANDIDATES = 3
@@ -169,23 +171,26 @@ class CopyIndex:
         output = _Folded(text.encode(errors="replace"))
         found: list[Copy] = []
         reached = 0  # of the folded output
-        for position, key in self._anchors(output.folded):
-            if position < reached:
-                continue
-            best = self._longest(output.folded, position, key, reached)
-            if best is not None:
-                start, reached, context_start, context_end = best
-                found.append(Copy(output.raw_start(start), output.raw_end(reached), context_start, context_end))
+        for begin in range(0, len(output.folded), _WINDOW_BYTES):
+            if reached >= begin + _WINDOW_BYTES:
+                continue  # a long copy goes over it
+            for position, key in self._anchors(output.folded, max(0, begin - _WINDOW_OVERLAP), begin + _WINDOW_BYTES):
+                if position < reached:
+                    continue
+                best = self._longest(output.folded, position, key, reached)
+                if best is not None:
+                    start, reached, context_start, context_end = best
+                    found.append(Copy(output.raw_start(start), output.raw_end(reached), context_start, context_end))
         return found
 
-    def _anchors(self, folded: bytes) -> list[tuple[int, bytes]]:
-        """Return the positions in a folded output that may be anchors of the context, in order, with their keys."""
+    def _anchors(self, folded: bytes, begin: int, end: int) -> list[tuple[int, bytes]]:
+        """Return the positions in a part of an output that may be anchors of the context, in order, with their keys."""
         may_be, mask = self._filter, len(self._filter) - 1
         size = self._key_bytes
         anchors: list[tuple[int, bytes]] = []
         for separator in self._separators:
-            parts = folded.split(separator)[:-1]
-            starts = accumulate(len(part) + len(separator) for part in parts)
+            parts = folded[begin:end].split(separator)[:-1]
+            starts = islice(accumulate((len(part) + len(separator) for part in parts), initial=begin), 1, None)
             anchors += [
                 (at, key) for at in starts if may_be[hash(key := folded[at : at + size]) & mask] and len(key) == size
             ]

@@ -29,7 +29,7 @@ _LOOKALIKE = re.compile(
     f"(?<=[0-9A-Za-z_-])[{_LETTERS}]+(?![^\\W{_LETTERS}A-Za-z0-9_])"
     f"|(?<![^\\W{_LETTERS}A-Za-z0-9_])[{_LETTERS}]+(?=[0-9A-Za-z_-])"
 )
-_ODD = re.compile(f"[{_UNSEEN}]|[0-9A-Za-z_-][{_LETTERS}]|[{_LETTERS}][0-9A-Za-z_-]")
+_SUSPECT = re.compile(f"[{_UNSEEN}{_LETTERS}]")
 _FOREIGN_DIGIT = re.compile(r"[^\D\x00-\x7f]")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 
@@ -65,10 +65,12 @@ def normalize(text: str) -> Normalized:
     """Return a text as detectors see it."""
     if text.isascii():
         return Normalized(text)
-    if unicodedata.is_normalized("NFKC", text) and not _ODD.search(text) and not _FOREIGN_DIGIT.search(text):
+    if unicodedata.is_normalized("NFKC", text) and not (_SUSPECT.search(text) or _FOREIGN_DIGIT.search(text)):
         return Normalized(text)
     folded = _NON_ASCII.sub(lambda found: found[0].translate(_single), text)
-    folded = _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), folded) if _ODD.search(folded) else folded
+    folded = (
+        _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), folded) if _SUSPECT.search(folded) else folded
+    )
     if not _INVISIBLE.search(folded) and _single.expanding.isdisjoint(folded):
         return Normalized(folded)
     pieces: list[str] = []

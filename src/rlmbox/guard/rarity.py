@@ -25,6 +25,9 @@ _TOKENS = r"[0-9A-Za-z_+/=-]{20,}"
 _HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{32,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MIN_BITS = 7.0
+_MIN_LETTERS = 6
+_MIN_PART_CHARS = 6
+_JOINTS = re.compile("[+/]")
 # SSH public keys, C++ symbols, digests of packages.
 _PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
 _PUBLIC_BEFORE = (b"sha256:", b"h1:", b"sha1-")
@@ -87,7 +90,9 @@ def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
 
 def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
     """Return whether a token looks random."""
-    return _is_mixed(token) and bits_per_pair(token) >= min_bits
+    if not _is_mixed(token) or max(map(len, _JOINTS.split(token))) < _MIN_PART_CHARS:
+        return False
+    return bits_per_pair(token) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
 
 
 def bits_per_pair(token: str) -> float:
@@ -100,10 +105,10 @@ def bits_per_pair(token: str) -> float:
 
 
 def _is_mixed(token: str) -> bool:
-    """Return whether a token has letters and digits in a mixture that words and numbers do not have."""
-    digits = sum(map(str.isdigit, token))
+    """Return whether a token has a mixture of characters that words and numbers do not have."""
     letters = sum(map(str.isalpha, token))
-    return digits >= 2 and letters >= 6
+    has_both_cases = token.lower() != token != token.upper()
+    return letters >= _MIN_LETTERS and (has_both_cases or any(map(str.isdigit, token)))
 
 
 @cache

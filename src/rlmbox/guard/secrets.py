@@ -98,4 +98,5 @@ def _is_placeholder(value: bytes, each: KeyFormat) -> bool:
     body = text[len(mark) :]
     if not body.strip("xX*.-_0#?$ ") or _BLANKS.issuperset(body):
         return True
-    return _needs_boundary(each) and bool(mark) and _WORDS.fullmatch(body) is not None
+    # A short mark with a separator may begin a name of several words, `pa-` as well as `sk-`.
+    return bool(mark) and len(mark) <= _SHORT_MARK and not mark.isalnum() and _WORDS.fullmatch(body) is not None

@@ -6,9 +6,13 @@ import re
 
 # Controls but tab and newline (a carriage return only where a newline follows), soft hyphen, zero-width and directional
 # marks, line separators, variation selectors that carry data, tags of plane 14, lone surrogates.
+_ALWAYS = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef"
+)
+_ANY = re.compile(f"[{_ALWAYS}\r\u200c\u200d\ufe0f]")
 _SHOWN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef]"
+    f"[{_ALWAYS}]"
     "|\r(?!\n)"
     # A joiner belongs between letters of scripts that have them, and between emoji; elsewhere it hides something.
     "|(?<![\u0600-\u08ff\u0900-\u0dff\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
@@ -19,7 +23,7 @@ _SHOWN = re.compile(
 
 def make_visible(text: str) -> str:
     """Return a text whose control, bidirectional and invisible characters are written as escapes of Python."""
-    return _SHOWN.sub(_escape, text)
+    return _SHOWN.sub(_escape, text) if _ANY.search(text) else text
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -174,9 +174,9 @@ FORMATS: tuple[KeyFormat, ...] = (
         "private-key",
         "-----BEGIN",
         r"-----BEGIN [0-9A-Z ]{0,40}(?:PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----"
-        # To its end; where it is cut, as far as lines look like it.
-        r"(?:[0-9A-Za-z+/=:,.\s\\\"'#*>|-]*?-----END [0-9A-Za-z ]{0,60}-----"
-        r"|(?:[\s\\nr\"'#*>|+]*[0-9A-Za-z+/=]{16,})*)",
+        # To its end; where it is cut, as far as lines look like it. Without anything between it is only spoken of.
+        r"(?:[^0-9A-Za-z]{0,8}(?:\\n)?[0-9A-Za-z+/=:,.\s\\\"'#*>|-]*?[0-9A-Za-z+/]{3}[0-9A-Za-z+/=:,.\s\\\"'#*>|-]*?"
+        r"-----END [0-9A-Za-z ]{0,60}-----|(?:[\s\\nr\"'#*>|+]*[0-9A-Za-z+/=]{16,})+)",
         "https://datatracker.ietf.org/doc/html/rfc7468",
     ),
     marked(
