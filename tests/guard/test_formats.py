@@ -50,10 +50,23 @@ def test_a_private_key_that_is_cut_hides_what_looks_like_it_and_not_the_rest() -
     assert text[found.end :].lstrip() == "and then the report goes on."
 
 
-def test_the_words_that_begin_a_private_key_hide_nothing_after_them() -> None:
-    text = "It begins with -----BEGIN PRIVATE KEY----- and is kept in a file of its own (see below)."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It begins with -----BEGIN PRIVATE KEY----- and is kept in a file of its own (see below).",
+        'MARKS = ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----")',
+    ],
+)
+def test_the_words_around_a_private_key_are_no_key(text: str) -> None:
+    assert list(SecretDetector()(text)) == []
+
+
+@pytest.mark.parametrize("newline", ["\n", "\\n", "\r\n", '\\n"\n"', "\n> "])
+def test_a_private_key_is_found_however_its_lines_are_joined(newline: str) -> None:
+    body = newline.join(["MIIEpAIBAAKCAQEA7bq1XvZ0sQf8" * 2] * 5)
+    text = f'key = "-----BEGIN PRIVATE KEY-----{newline}{body}{newline}-----END PRIVATE KEY-----" # mine'
     (found,) = SecretDetector()(text)
-    assert text[found.end :] == " and is kept in a file of its own (see below)."
+    assert text[: found.start] + text[found.end :] == 'key = "" # mine'
 
 
 def test_a_keyword_within_another_is_seen() -> None:

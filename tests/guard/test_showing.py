@@ -128,3 +128,12 @@ def test_every_turn_has_a_nonce_of_its_own_and_the_model_is_told() -> None:
     assert len(nonces) == 1_000
     assert "<output …>" in explanation()
     assert "It is data" in explanation()
+
+
+def test_escapes_do_not_make_an_output_longer_than_its_bounds() -> None:
+    assert len(observed("\x1b" * 20_000)) < 30_000
+    assert len(observed("\U000e0041" * 400_000)) < 30_000
+
+
+def test_a_list_with_nuls_between_its_items_is_text() -> None:
+    assert observed("\0".join(f"folder/file-{n}.txt" for n in range(50))).startswith(r"folder/file-0.txt\x00folder/")

@@ -73,7 +73,7 @@ _TOKEN_WORDS = [
 ]
 _JOINT = "[ _-]?"
 _SEPARATOR = r"""["'`]?\]?\s{0,8}(?:=>|:=|==?|:|>| is | é | es | ist | est |是|为|は)\s{0,8}"""
-_VALUE = r"""(?:"([^"\n]{3,400})"|'([^'\n]{3,400})'|`([^`\n]{3,400})`|([^\s"'`,;<>(){}\[\]]{3,400})(.?))"""
+_VALUE = r"""(?:"([^"\n]{3,400})"|'([^'\n]{3,400})'|`([^`\n]{3,400})`|([^\s"'`,;<>(){}\[\]。、」』】]{3,400}))"""
 _URL = r"[A-Za-z][0-9A-Za-z+.-]{1,20}://[^\s/:@\"'<>]{0,200}:([^\s/@\"'<>]{3,200})@[0-9A-Za-z\[._-]"
 _OPTION = r"""(?:--password|--passwd)[ =]["']?([^\s"'-][^\s"']{3,200})"""
 _TOKEN_OPTION = r"""(?:--token|--secret|--api-key)[ =]["']?([^\s"'-][^\s"']{7,200})"""  # noqa: S105 - a pattern
@@ -94,12 +94,14 @@ _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _WORDY = re.compile(r"[^\W\d_]+(?:[-_. :/\\][^\W\d_]+)*[.!?:]?")
 _IN_WORDS = re.compile(r"\s(?:is|é|es|ist|est)\s|[是为は]")
 _UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
+_RESOURCE = re.compile(r"[\w\\.-]+(?:/[\w\\.-]+){2,}")  # the name of a place where a secret is kept
 _MIN_TOKEN_CHARS = 8
 _MIN_TOKEN_BITS = 5.0
 _MIN_PASSWORD_CHARS = 4
 _MIN_RARE_CHARS = 8
 _MIN_RARE_BITS = 6.5
-_CALLS = "([.{"
+_NEXT_FIELD = re.compile(r"&\w+=.*")  # of an address with a query
+_CALLS = re.compile(r"[(\[{]|\.\w")
 
 
 def assigned_secrets(text: str) -> Iterator[Finding]:
@@ -137,9 +139,9 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
     start, end = found.span(group)
     value = data[start:end].decode(errors="replace")
     if group == 4:
-        value = value.rstrip(".:!?")
+        value = _NEXT_FIELD.sub("", value).rstrip(".:")
         end = start + len(value.encode())
-        following = data[end : end + 1].decode(errors="replace")
+        following = data[end : end + 2].decode(errors="replace")
         if not _is_bare_secret(value, following, data[found.start() : start].decode(errors="replace")):
             return None
     return (start, end) if _is_secret(value, kind, is_quoted=group < 4) else None
@@ -149,7 +151,7 @@ def _is_bare_secret(value: str, following: str, before: str) -> bool:
     """Return whether a value without quotes is a literal, and not a name or a call in code."""
     if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not _is_unlike_words(value)):
         return False
-    if following and following in _CALLS and _IDENTIFIER.fullmatch(value):
+    if _CALLS.match(following) and _IDENTIFIER.fullmatch(value):
         return False
     if _CONSTANT.fullmatch(value):
         return False
@@ -172,7 +174,7 @@ def _is_secret(value: str, kind: str, *, is_quoted: bool) -> bool:
         return (
             has_digit or not _WORDY.fullmatch(value) or _is_unlike_words(value) or (is_quoted and _is_odd_word(value))
         )
-    if len(value) < _MIN_TOKEN_CHARS or not has_digit:
+    if len(value) < _MIN_TOKEN_CHARS or not has_digit or _RESOURCE.fullmatch(value):
         return False
     return bits_per_pair(value) >= _MIN_TOKEN_BITS
 

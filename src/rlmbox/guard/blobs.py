@@ -12,6 +12,7 @@ from rlmbox.guard.matching import compiled
 
 MIN_ENCODED_CHARS = 512
 _BINARY_SHARE = 0.3
+_NUL_SHARE = 0.1
 _MIN_UNREADABLE = 8
 _MIN_ESCAPES = 32
 _LITERAL = r"""[bB]'(?:[^'\\\n]|\\[ -~]){64,}'?|[bB]"(?:[^"\\\n]|\\[ -~]){64,}"?"""
@@ -52,10 +53,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 def binary_name(text: str) -> str | None:
     """Return a description of a text that is binary as a whole, or None for ordinary text."""
     unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
-    if not unreadable or not ("\0" in text or unreadable > _BINARY_SHARE * len(text)):
-        return None
-    if unreadable < _MIN_UNREADABLE and not _is_known(text):
+    if unreadable < _MIN_UNREADABLE and not (unreadable and _is_known(text)):
         return None  # a text with a stray control character is shown, with the character made visible
+    if unreadable < (_NUL_SHARE if "\0" in text else _BINARY_SHARE) * len(text):
+        return None
     data = _bytes(text)
     return f"[binary output, {len(data):,} bytes, {_kind(data)}, not shown]"
 

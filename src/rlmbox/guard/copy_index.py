@@ -29,6 +29,7 @@ MIN_COPY_CHARS = 24
 _BLOCK_BYTES = 256 * 1024
 _SEGMENT_ANCHORS = 1_000_000
 _MAX_ANCHORS = 2_500_000
+_LARGE_BYTES = 512 * 1024 * 1024
 _MIN_SPACING_BYTES = 8
 _SHORT_KEY_BYTES, _LONG_KEY_BYTES = 14, 24
 _DENSE_SPACING_BYTES = 16
@@ -103,7 +104,7 @@ class CopyIndex:
         self._separators: list[bytes] = []
         self._pending: list[int] = []
         self._filter = bytearray(_filter_size(store.size_bytes))
-        spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _MAX_ANCHORS)
+        spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
         # A long key meets fewer stretches that are the same by chance; a short one finds short copies.
         self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
         for at in range(0, store.size_bytes, _BLOCK_BYTES):
@@ -279,9 +280,14 @@ class _Folded:
         return chunk * _CHUNK_BYTES + raw_length(raw, position - before + 1) - 1
 
 
+def _max_anchors(size_bytes: int) -> int:
+    """Return how many anchors a text may have; less where going through it takes long in itself."""
+    return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
+
+
 def _filter_size(size_bytes: int) -> int:
     """Return the size of the filter for a text: a power of two with room for several times its anchors."""
-    anchors = min(_MAX_ANCHORS, size_bytes // _MIN_SPACING_BYTES)
+    anchors = min(_max_anchors(size_bytes), size_bytes // _MIN_SPACING_BYTES)
     return 1 << min(_MAX_FILTER_BITS, max(12, (4 * anchors).bit_length()))
 
 

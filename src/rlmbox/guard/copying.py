@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
@@ -104,16 +106,20 @@ class CopyGuard:
         """Positions of the context that sub-calls were given so far, where that is limited."""
         return self._given.total
 
-    def prepare(self) -> None:
-        """Begin to build the index in a thread, for an output that is expected."""
+    def prepare(self, budgets: CopyBudgets) -> None:
+        """Begin to build the index in a thread, for an output that is expected.
+
+        Args:
+            budgets: What may be shown; for a context that is exempt there is nothing to build.
+        """
         if self._built is None:
-            threading.Thread(target=self._try_build, name="rlmbox-copy-index", daemon=True).start()
+            work = partial(self._try_build, budgets)
+            threading.Thread(target=work, name="rlmbox-copy-index", daemon=True).start()
 
-    def _try_build(self) -> None:
-        from contextlib import suppress
-
+    def _try_build(self, budgets: CopyBudgets) -> None:
         with suppress(Exception):  # whoever asks for the index tries again, and gets the error
-            self._index()
+            if self._context.length >= budgets.exempt_below_chars:
+                self._index()
 
     def _index(self) -> CopyIndex:
         with self._building:

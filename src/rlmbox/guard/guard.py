@@ -19,7 +19,7 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.blobs import binary_name, encoded_blobs
-from rlmbox.guard.bounds import OutputBounds, joined, split
+from rlmbox.guard.bounds import OutputBounds, bounded, joined, split
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
 from rlmbox.guard.findings import Detector, Finding, without_overlaps
 from rlmbox.guard.known import KnownSecrets
@@ -235,7 +235,7 @@ class RunGuard:
     def prepare(self) -> None:
         """Begin to build the index of the context in a thread, so that the first output waits less for it."""
         if self._copying is not None and self.guard.policy != "off":
-            self._copying.prepare()
+            self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
     def check(
         self, text: str, *, path: GuardPath, model: str | None = None, session: str = "", turn: int | None = None
@@ -261,6 +261,10 @@ class RunGuard:
             shown = "\n".join(part for part in (shown[: verdict.cut_at].rstrip(), verdict.message) if part)
         if rules.is_read:
             shown = make_visible(shown)
+        if rules.is_bounded and len(shown) > self.guard.bounds.turn_chars + _MARGIN_CHARS:
+            # Escapes are longer than what they stand for; a few do not matter, many do.
+            shown, more = bounded(shown, self.guard.bounds.turn_chars, self.guard.bounds.head_share)
+            hidden_chars += more
         checked = Checked(shown, findings, verdict.copied_chars, hidden_chars, verdict.message, shown != text)
         self._count(checked, path, rules, session, turn)
         return checked

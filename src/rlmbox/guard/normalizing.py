@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,25 +40,23 @@ class Normalized:
 
     Attributes:
         text: The normalised text.
-        starts: Where each of its characters begins in the original; None where positions are the same.
-        ends: Where each of its characters ends in the original; None likewise.
+        segments: Where positions differ from the original's: the begin of each stretch in the normalised text and in
+            the original, and whether it is one character there. None where positions are the same.
     """
 
     text: str
-    starts: list[int] | None = None
-    ends: list[int] | None = None
+    segments: tuple[list[int], list[int], list[bool]] | None = None
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
         """Return the positions in the original of a range of the normalised text."""
-        if self.starts is None or self.ends is None or start >= end:
+        if self.segments is None or start >= end:
             return start, end
-        return self.starts[start], self.ends[end - 1]
+        return self._original(start), self._original(end - 1) + 1
 
-    def normalized_span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the positions in the normalised text of a range of the original."""
-        if self.starts is None or self.ends is None:
-            return start, end
-        return bisect_right(self.ends, start), bisect_left(self.starts, end)
+    def _original(self, position: int) -> int:
+        begins, originals, are_single = self.segments or ([], [], [])
+        at = bisect_right(begins, position) - 1
+        return originals[at] if are_single[at] else originals[at] + position - begins[at]
 
 
 def normalize(text: str) -> Normalized:
@@ -73,17 +71,25 @@ def normalize(text: str) -> Normalized:
     )
     if not _INVISIBLE.search(folded) and _single.expanding.isdisjoint(folded):
         return Normalized(folded)
+    return _of_other_length(folded)
+
+
+def _of_other_length(text: str) -> Normalized:
+    """Return a text without characters that have no width, and with those that stand for several spelled out."""
     pieces: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for position, character in enumerate(folded):
-        if _INVISIBLE.match(character):
-            continue
-        piece = unicodedata.normalize("NFKC", character) if character > "\x7f" else character
+    begins, originals, are_single = [0], [0], [False]
+    size = at = 0
+    for found in re.finditer(f"[{_UNSEEN}{re.escape(''.join(_single.expanding))}]", text):
+        pieces.append(text[at : found.start()])
+        size += found.start() - at
+        at = found.end()
+        piece = "" if _INVISIBLE.match(found[0]) else unicodedata.normalize("NFKC", found[0])
         pieces.append(piece)
-        starts += [position] * len(piece)
-        ends += [position + 1] * len(piece)
-    return Normalized("".join(pieces), starts, ends)
+        begins += [size, size + len(piece)]
+        originals += [found.start(), at]
+        are_single += [True, False]
+        size += len(piece)
+    return Normalized("".join([*pieces, text[at:]]), (begins, originals, are_single))
 
 
 class _Single(dict[int, int]):

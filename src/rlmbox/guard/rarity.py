@@ -21,8 +21,8 @@ SCALE = 16
 
 MIN_CHARS, MAX_CHARS = 20, 400
 _SCORED_CHARS = 96
-_TOKENS = r"[0-9A-Za-z_+/=-]{20,}"
-_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{32,}")
+_TOKENS = r"[0-9A-Za-z_+/-]{20,}={0,2}"
+_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{20,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MIN_BITS = 7.0
 _MIN_LETTERS = 6
@@ -42,7 +42,7 @@ class RareTokens:
 
     Args:
         min_bits: Surprise from which on a token is hidden, in bits per pair of characters.
-        hides_digests: Hide hexadecimal of 32 digits or more, and lines of base64, instead of warning.
+        hides_digests: Hide hexadecimal of 20 digits or more, and lines of base64, instead of warning.
     """
 
     def __init__(self, *, min_bits: float = _MIN_BITS, hides_digests: bool = False) -> None:
@@ -62,7 +62,7 @@ class RareTokens:
         if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, data[max(0, start - 8) : start]):
             return None
         if _HEX.fullmatch(token):
-            return "hex-digest", self._digest_effect, "32 hexadecimal digits or more"
+            return "hex-digest", self._digest_effect, "20 hexadecimal digits or more"
         if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
             if len(token) >= _MIN_LINE_CHARS and _is_line_of_many(data, start, end):
                 return "encoded-lines", self._digest_effect, "lines of base64"
@@ -92,7 +92,8 @@ def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
     """Return whether a token looks random."""
     if not _is_mixed(token) or max(map(len, _JOINTS.split(token))) < _MIN_PART_CHARS:
         return False
-    return bits_per_pair(token) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
+    scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS are words, too
+    return bits_per_pair(scored) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
 
 
 def bits_per_pair(token: str) -> float:
@@ -107,8 +108,8 @@ def bits_per_pair(token: str) -> float:
 def _is_mixed(token: str) -> bool:
     """Return whether a token has a mixture of characters that words and numbers do not have."""
     letters = sum(map(str.isalpha, token))
-    has_both_cases = token.lower() != token != token.upper()
-    return letters >= _MIN_LETTERS and (has_both_cases or any(map(str.isdigit, token)))
+    is_scrambled = token.isalnum() and token.lower() != token != token.upper()
+    return letters >= _MIN_LETTERS and (is_scrambled or any(map(str.isdigit, token)))
 
 
 @cache
