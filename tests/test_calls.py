@@ -14,8 +14,9 @@ from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ContextLimitExceeded, ModelError
+from rlmbox.events import AttemptFinished, AttemptStarted, ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.requests.cache import ReplyCache
-from rlmbox.requests.client import CUT, Calls, Continued, FellBack, FromCache
+from rlmbox.requests.client import CUT, Calls
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import request_state_of
 from rlmbox.testing import ScriptedModel
@@ -29,7 +30,18 @@ async def test_a_reply_is_charged_what_it_used() -> None:
     assert (reply.completion.text, reply.cost_usd, reply.model_name) == ("hi", 15, "scripted")
     assert (reply.attempts, reply.from_cache) == (1, False)
     assert asking.budget.cost.total_usd == 15
-    assert asking.notices == []
+    assert asking.remarks == []
+
+
+async def test_every_attempt_says_what_it_reserved_and_what_it_came_to() -> None:
+    asking = Asking(broke_off(), busy(), used("hi", 5, 10))
+    await asking.ask()
+    began, ended = asking.of(AttemptStarted), asking.of(AttemptFinished)
+    assert [fields["attempt"] for fields in began] == [fields["attempt"] for fields in ended] == [1, 2, 3]
+    assert {fields["reserved_usd"] for fields in began} == {asking.worst}
+    assert [fields["outcome"] for fields in ended] == ["uncertain", "released", "settled"]
+    assert sum(fields["cost_usd"] for fields in ended) == asking.budget.cost.total_usd
+    assert ended[1]["error"] == "ModelError: HTTP 500"
 
 
 async def test_a_reply_without_counts_is_charged_its_worst_case() -> None:
@@ -59,7 +71,7 @@ async def test_a_whole_reply_is_continued_where_it_was_cut() -> None:
     assert (reply.completion.text, reply.completion.stop_reason) == ("one two", "stop")
     assert (reply.cost_usd, reply.attempts) == (33, 2)
     assert reply.completion.usage == Usage(20, 0, 13, 0, 2)
-    assert asking.notices == [Continued(2)]
+    assert asking.of(ReplyContinued) == [{"part": 2}]
     *first, so_far, go_on = asking.model.requests[1]
     assert first == ASK
     assert so_far == Message("assistant", "one ")
@@ -90,7 +102,9 @@ async def test_another_model_is_asked_where_the_first_is_not_available() -> None
     asking = Asking(*[busy()] * 9, fallback=second)
     reply = await asking.ask()
     assert (reply.completion.text, reply.model_name) == ("from the second", "second")
-    assert asking.notices[-1] == FellBack("scripted", "second", "HTTP 500 (after 4 attempts)")
+    assert asking.of(ModelFellBack) == [
+        {"from_model": "scripted", "to_model": "second", "reason": "HTTP 500 (after 4 attempts)"}
+    ]
 
 
 async def test_another_model_is_asked_at_once_where_the_credit_is_used_up() -> None:
@@ -127,7 +141,7 @@ async def test_a_setting_that_is_wrong_costs_nothing() -> None:
 async def test_what_was_refused_is_not_asked_of_another_model(refusal: Scripted) -> None:
     asking = Asking(*[refusal] * 5, fallback=ScriptedModel(["never"], name="second"))
     await asking.fail()
-    assert not any(isinstance(notice, FellBack) for notice in asking.notices)
+    assert asking.of(ModelFellBack) == []
 
 
 async def test_a_fallback_gets_as_much_time_as_the_first_model_had() -> None:
@@ -143,7 +157,7 @@ async def test_a_reply_from_the_cache_costs_nothing_and_is_marked(tmp_path: obje
     reply = await second.ask()
     assert (reply.completion.text, reply.cost_usd, reply.attempts, reply.from_cache) == ("kept", 0, 0, True)
     assert reply.completion.usage == Usage()
-    assert second.notices == [FromCache(Decimal(15))]
+    assert [(told.kind, told.fields) for told in second.told] == [(ReplyFromCache, {"saved_usd": Decimal(15)})]
     assert second.budget.cost.total_usd == 0
     cache.close()
 
