@@ -99,8 +99,8 @@ def test_a_retry_policy_that_makes_no_sense_is_refused(fields: dict[str, float])
         RetryPolicy(**fields)  # type: ignore[arg-type]
 
 
-async def test_a_provider_gets_a_fifth_of_its_requests_again_and_a_few_besides() -> None:
-    policy = RetryPolicy(base_delay_s=0, max_delay_s=0, spare=3, failures_to_open=0)
+async def test_a_provider_gets_a_share_of_its_requests_again_and_a_few_besides() -> None:
+    policy = RetryPolicy(base_delay_s=0, max_delay_s=0, extra_share=0.2, spare=3, failures_to_open=0)
     asking = Asking(model=ScriptedModel([busy()] * 1_000), retries=policy)
     for _ in range(20):
         error = await asking.fail()
