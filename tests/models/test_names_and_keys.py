@@ -83,7 +83,7 @@ def test_the_providers_own_prices_and_windows_apply_to_its_own_address(monkeypat
     assert model.price is not None
     assert "genai-prices" in model.price.origin
     assert model.window_tokens == 400_000
-    monkeypatch.setenv("OPENAI_BASE_URL", "https://limiterway.example/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
     assert provider_model("openai:gpt-5").price is None
 
 

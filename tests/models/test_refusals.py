@@ -62,37 +62,35 @@ def test_however_a_server_says_that_a_request_is_too_long_it_is_understood(statu
     assert isinstance(error, ContextLimitExceeded)
 
 
-# The wordings are those of public reports; `rlmbox.testing.quirks` names most of them.
-@pytest.mark.parametrize(
-    ("said", "window"),
-    [
-        ("Trying to keep the first 6701 tokens when context the overflows. However, the model is loaded with context "
-         "length of only 4096 tokens, which is not enough.", 4_096),
-        ("The input (6701 tokens) is longer than the model's context length (4096 tokens).", 4_096),
-        ("Invalid request: Your request exceeded model token limit: 8192", 8_192),
-        ("Range of input length should be [1, 129024]", 129_024),
-        ("too many tokens: size limit exceeded by 100 tokens. Try using shorter or fewer inputs. The limit for this "
-         "model is 128000 tokens.", 128_000),
-        ("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 6000 `inputs` tokens and "
-         "1000 `max_new_tokens`", 4_096),
-        ("Input validation error: `inputs` must have less than 1024 `input` tokens. Given: 5000", 1_024),
-        ("This model's maximum prompt length is 131072 but the request contains 537812 tokens.", 131_072),
-        ("Prompt contains 40000 tokens, too large for model with 32768 maximum context length", 32_768),
-        ("The prompt is too long: 140000, model maximum context length: 131071", 131_071),
-        ("prompt token count of 128361 exceeds the limit of 64000", 64_000),
-        ("prompt is too long: 250000 tokens > 200000 maximum", 200_000),
-        ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length", 200_000),
-        ("The input token count (250000) exceeds the maximum number of tokens allowed (200000).", 200_000),
-        ("This model's maximum context length is 4097 tokens. However, you requested 5000 tokens (1000 in the messages, "
-         "4000 in the completion). Please reduce the length of the messages or completion.", 4_097),
-        ("'max_tokens' or 'max_completion_tokens' is too large: 16384. This model's maximum context length is 8192 tokens "
-         "and your request has 1000 input tokens (16384 > 8192 - 1000).", 8_192),
-        ("This endpoint's maximum context length is 8,192 tokens. However, you requested about 10000 tokens.", 8_192),
-        ("Input is too long for requested model.", None),
-        ("the request exceeds the available context size. try increasing the context size or enable context shift", None),
-        ("Prompt exceeds max length", None),
-    ],
-)  # fmt: skip
+WINDOWS = (
+    # The wordings are those of public reports; `rlmbox.testing.quirks` names most of them.
+    ("Trying to keep the first 6701 tokens, the model is loaded with context length of only 4096 tokens", 4_096),
+    ("The input (6701 tokens) is longer than the model's context length (4096 tokens).", 4_096),
+    ("Invalid request: Your request exceeded model token limit: 8192", 8_192),
+    ("Range of input length should be [1, 129024]", 129_024),
+    ("too many tokens: size limit exceeded by 100 tokens. The limit for this model is 128000 tokens.", 128_000),
+    (
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 6000 `inputs` tokens and 1000 `max_new_tokens`",
+        4_096,
+    ),
+    ("Input validation error: `inputs` must have less than 1024 `input` tokens. Given: 5000", 1_024),
+    ("This model's maximum prompt length is 131072 but the request contains 537812 tokens.", 131_072),
+    ("Prompt contains 40000 tokens, too large for model with 32768 maximum context length", 32_768),
+    ("The prompt is too long: 140000, model maximum context length: 131071", 131_071),
+    ("prompt token count of 128361 exceeds the limit of 64000", 64_000),
+    ("prompt is too long: 250000 tokens > 200000 maximum", 200_000),
+    ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length", 200_000),
+    ("The input token count (250000) exceeds the maximum number of tokens allowed (200000).", 200_000),
+    ("This model's maximum context length is 4097 tokens. However, you requested 5000 tokens (1000 + 4000).", 4_097),
+    ("'max_tokens' is too large: 16384. This model's maximum context length is 8192 tokens (16384 > 7192).", 8_192),
+    ("This endpoint's maximum context length is 8,192 tokens. However, you requested about 10000 tokens.", 8_192),
+    ("Input is too long for requested model.", None),
+    ("the request exceeds the available context size. try increasing the context size", None),
+    ("Prompt exceeds max length", None),
+)
+
+
+@pytest.mark.parametrize(("said", "window"), WINDOWS)
 def test_a_window_is_read_out_of_whatever_words_name_it(said: str, window: int | None) -> None:
     for body in ({"error": {"message": said}}, {"error": said}, {"object": "error", "message": said}, {"detail": said}):
         error = refused(400, httpx2.Headers(), json.dumps(body).encode(), TARGETS[0])
@@ -111,7 +109,7 @@ def test_llama_cpp_sends_its_window_beside_the_words() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "max_tokens is too large: 16384. This model supports at most 4096 completion tokens, whereas you provided 16384.",
+        "max_tokens is too large: 16384. This model supports at most 4096 completion tokens, you provided 16384.",
         "System role not supported",
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
         "Missing required parameter: 'messages'.",
@@ -129,12 +127,14 @@ def test_a_refusal_about_something_else_is_not_taken_for_the_window(said: str) -
 @pytest.mark.parametrize(
     ("status", "said", "limit"),
     [
-        (429, "Request too large for model on tokens per min (TPM): Limit 10000, Requested 35000. The input or output "
-              "tokens must be reduced in order to run successfully.", 10_000),
-        (413, "Request too large for model `llama-3.1-8b-instant` in organization `org` service tier `on_demand` on tokens "
-              "per minute (TPM): Limit 6000, Requested 7412, please reduce your message size and try again.", 6_000),
+        (429, "Request too large for model on tokens per min (TPM): Limit 10000, Requested 35000.", 10_000),
+        (
+            413,
+            "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 7412, please reduce",
+            6_000,
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_larger_than_a_minutes_tokens_is_to_be_made_smaller_and_not_waited_for(
     status: int, said: str, limit: int
 ) -> None:
@@ -145,7 +145,7 @@ def test_what_is_larger_than_a_minutes_tokens_is_to_be_made_smaller_and_not_wait
 
 
 def test_a_minutes_tokens_that_are_used_up_are_waited_for() -> None:
-    said = "Rate limit reached for model on tokens per min (TPM): Limit 30000, Used 29000, Requested 2500. Try again in 3s."
+    said = "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000, Requested 2500. Try again in 3s."
     error = refused(429, httpx2.Headers(), json.dumps({"error": {"message": said}}).encode(), TARGETS[0])
     assert not isinstance(error, ContextLimitExceeded)
     assert (error.retryable, error.retry_after_s) == (True, 3.0)
@@ -190,19 +190,25 @@ def test_a_reset_may_be_a_moment() -> None:
     for value in (str(int((time.time() + 30) * 1000)), str(int(time.time() + 30))):
         error = refused(429, httpx2.Headers({"x-ratelimit-reset": value}), b"", TARGETS[0])
         assert 25 < (error.retry_after_s or 0) <= 30
-    headers = httpx2.Headers({
-        "anthropic-ratelimit-requests-remaining": "0",
-        "anthropic-ratelimit-requests-reset": datetime.fromtimestamp(time.time() + 30, UTC).isoformat(),
-    })
+    headers = httpx2.Headers(
+        {
+            "anthropic-ratelimit-requests-remaining": "0",
+            "anthropic-ratelimit-requests-reset": datetime.fromtimestamp(time.time() + 30, UTC).isoformat(),
+        }
+    )
     assert 25 < (refused(429, headers, b"", TARGETS[1]).retry_after_s or 0) <= 30
 
 
-def test_words_of_a_provider_behind_a_limiterway_come_through() -> None:
+def test_words_of_a_provider_behind_a_gateway_come_through() -> None:
     raw = json.dumps({"error": {"message": "tokens are all gone", "type": "overloaded"}})
-    body = {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}}
+    body = {
+        "error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}
+    }
     assert "tokens are all gone" in str(refused(400, httpx2.Headers(), json.dumps(body).encode(), TARGETS[0]))
     body = {"object": "error", "message": {"detail": [{"loc": ["body", "prompt_cache_key"], "msg": "Extra inputs"}]}}
-    assert "`prompt_cache_key`: Extra inputs" in str(refused(422, httpx2.Headers(), json.dumps(body).encode(), TARGETS[0]))
+    assert "`prompt_cache_key`: Extra inputs" in str(
+        refused(422, httpx2.Headers(), json.dumps(body).encode(), TARGETS[0])
+    )
 
 
 def test_a_403_says_what_the_provider_says_and_not_a_masked_key() -> None:
