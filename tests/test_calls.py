@@ -258,13 +258,13 @@ async def test_sub_calls_are_asked_for_as_long_as_replies_have_been_and_again_wh
     for _ in range(30):
         await asking.ask(whole=True)
     assert model.max_output_tokens[0] == 4_096  # little was known
-    assert model.max_output_tokens[-1] == 256
+    assert model.max_output_tokens[-1] == 128
     reply = await asking.ask([Message("user", "much")], whole=True)
     assert (reply.completion.text, reply.attempts) == ("whole", 2)
-    assert model.max_output_tokens[-2:] == [256, 16_384]
-    assert reply.cost_usd == 5 + 256 + 5 + 50
+    assert model.max_output_tokens[-2:] == [128, 16_384]
+    assert reply.cost_usd == 5 + 128 + 5 + 50
     await asking.ask(whole=True)
-    assert model.max_output_tokens[-1] == 1_024  # the next ones are asked for longer
+    assert model.max_output_tokens[-1] == 512  # the next ones are asked for longer
     assert asking.budget.cost.uncertain_usd == 0
 
 

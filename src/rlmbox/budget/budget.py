@@ -305,6 +305,26 @@ class Budget:
         """
         return self._worst_usd(model, model.price, Usage(input_tokens, 0, max_output_tokens, 0, 1))
 
+    def affordable_output_tokens(self, model: Model, share: float, *, account: Account) -> float:
+        """Return the length of a reply that costs a share of what is left, in tokens; infinity where nothing limits it.
+
+        Args:
+            model: The model.
+            share: From 0 to 1.
+            account: Who asks.
+        """
+        price = model.price
+        usd = price.cost_usd(Usage(0, 0, _PROBE_TOKENS, 0, 1)) / _PROBE_TOKENS if price else NOTHING
+        found = math.inf
+        with self._lock:
+            for pool in account.pools:
+                if pool.max_tokens is not None:
+                    found = min(found, share * (pool.max_tokens - pool.spent_tokens - pool.held_tokens))
+                if pool.cost_limit_usd is not None and usd:
+                    left = pool.cost_limit_usd - pool.spent_usd - pool.held_usd
+                    found = min(found, share * float(left / usd))
+        return found
+
     def hold(
         self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account, most_share: float
     ) -> Account | None:

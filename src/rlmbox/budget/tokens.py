@@ -21,7 +21,6 @@ TOKENS_PER_MESSAGE = 16
 _LONG_ENOUGH = 2_000  # bytes from which on a request tells something about tokens per byte
 _KEPT_PREFIXES = 256
 _KEPT_TEXTS, _KEPT_CHARS = 1_024, 20_000
-_CALIBRATION_MARGIN = 1.25
 _MOST_HIDDEN = 20_000  # tokens that a provider may add to a request; a report beyond it is charged, but not believed
 
 # Tokens per byte of letters and spaces in words, of letters in one long run as base64 has them, of what is beyond
@@ -93,10 +92,14 @@ class TokenScale:
         raw = sum(_measured(message.content).likely for message in messages)
         return math.ceil(raw * self._factor) + 4 * len(messages)
 
-    def calibrated(self, messages: Sequence[Message]) -> int | None:
-        """Estimate the tokens of a conversation by what the provider has counted of others, a quarter on the high side.
+    def calibrated(self, messages: Sequence[Message], margin: float = 1.25) -> int | None:
+        """Estimate the tokens of a conversation by the most that the provider has counted of others.
 
         Unlike `most` it is no bound: a text of another kind may have more.
+
+        Args:
+            messages: The conversation.
+            margin: By which it is on the high side.
 
         Returns:
             The tokens, or None where the provider has not counted enough.
@@ -105,7 +108,7 @@ class TokenScale:
         if share is None:
             return None
         raw = sum(_measured(message.content).likely for message in messages)
-        return math.ceil(raw * share * _CALIBRATION_MARGIN) + 4 * len(messages)
+        return math.ceil(raw * share * margin) + 4 * len(messages)
 
     def likely_text(self, text: str) -> int:
         """Estimate the tokens of a text, on the high side."""

@@ -23,6 +23,7 @@ from rlmbox.errors import ConfigError, ContextLimitExceeded, ModelError, RLMErro
 from rlmbox.events import AttemptFinished, AttemptStarted, CallRetried, InputTruncated
 from rlmbox.models.base import Bounded, Exchange, Model, Reporting, current_exchange
 from rlmbox.models.complaints import named_window_tokens
+from rlmbox.requests.lengths import FIRST_SHARE, ReplyLengths
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import ModelState, model_state_of
 from rlmbox.requests.window import fit
@@ -32,6 +33,7 @@ _MOST_CUTS = 3  # times that a request is cut further because the provider still
 _GRACE_S = 0.1
 _NOTICEABLE_TOKENS = 400  # a shorter input may be counted in any way
 _READ_SHARE = 0.3  # of the least that an input will have: a count below it means that the server left something out
+_DOUBT_MARGIN = 1.1  # on what a prompt is likely to have been counted as
 _BYTES_PER_TOKEN = 3  # by which a model estimates a reply that nobody counted
 
 Outcome = Literal["settled", "uncertain", "released"]
@@ -56,6 +58,7 @@ class Request:
         timeout_s: Seconds from the first turn to the reply, waits and further attempts included; None for no limit.
         tell: Called with the class of each event on the way to the reply, and its fields.
         patient: Whether to wait for a provider that is left alone, rather than fail at once.
+        as_usual: Whether to ask for a reply as long as the run's replies have been, rather than for the longest.
     """
 
     model: Model
@@ -65,6 +68,7 @@ class Request:
     timeout_s: float | None
     tell: Tell
     patient: bool = True
+    as_usual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,14 @@ class Answered:
         cost_usd: Its cost in US dollars, with every attempt that was charged for.
         attempts: Requests that were sent.
         unread_tokens: Tokens of the input that the server left out without a word, by its own count; 0 for none.
+        short_tokens: Where the reply was cut because it was asked for as long as replies have been: that length.
     """
 
     completion: Completion
     cost_usd: Decimal
     attempts: int
     unread_tokens: int = 0
+    short_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -148,6 +154,7 @@ class Attempts:
         self._truncate = budget.limits.truncate_input
         self._known: dict[int, tuple[Model, ModelState]] = {}
         self._conversations = Conversations()
+        self._lengths = ReplyLengths()
 
     async def answer(self, request: Request) -> Answered:
         """Send a request until it is answered or there is no use in sending it again.
@@ -180,10 +187,11 @@ class Attempts:
         at_most = self._budget.limits.concurrency
         again = state.attempts + state.cuts > 0
         async with shared.rate_limiter.slot(self, at_most=at_most, tokens=expected, first=again):
+            longest = self._longest(request, state)
             reservation = await self._budget.reserve(
                 request.model,
                 self._conversations.most(shared.tokens, request.model.name, state.messages),
-                state.max_output_tokens,
+                longest,
                 account=request.account,
                 window_tokens=shared.bound_tokens(request.model),
                 likely_input_tokens=shared.tokens.calibrated(state.messages),
@@ -201,7 +209,28 @@ class Attempts:
             who = "the provider's content filter stopped the reply"
             who = who if completion.stop_reason == "content_filter" else "the model refused"
             raise ModelError(f"{request.model.name}: {who}{_quoted(completion.text)}; ask in other words")
-        return Answered(completion, state.charged_usd, state.attempts, self._unread(request, state, completion))
+        short = self._note_length(request, state, completion, longest)
+        unread = self._unread(request, state, completion)
+        return Answered(completion, state.charged_usd, state.attempts, unread, short)
+
+    def _longest(self, request: Request, state: _RequestState) -> int:
+        """Return the longest reply to ask for now: others may have come while the request waited for its turn."""
+        if not request.as_usual:
+            return state.max_output_tokens
+        affordable = self._budget.affordable_output_tokens(request.model, FIRST_SHARE, account=request.account)
+        key = (request.model.name, request.account.depth)
+        return self._lengths.cap_tokens(key, state.max_output_tokens, affordable)
+
+    def _note_length(self, request: Request, state: _RequestState, completion: Completion, longest: int) -> int | None:
+        """Take note of how long a reply was; returns what it was asked for where that was too short."""
+        key = (request.model.name, request.account.depth)
+        if completion.stop_reason != "length":
+            self._lengths.note(key, completion.usage.output_tokens)
+            return None
+        if longest >= state.max_output_tokens:
+            return None
+        self._lengths.note_cut(key, longest)
+        return longest
 
     async def _send(
         self, request: Request, shared: ModelState, state: _RequestState, reservation: Reservation
@@ -302,7 +331,7 @@ class Attempts:
 
         Of the reply that is its worst case. The prompt is known better, where the provider has counted others.
         """
-        calibrated = shared.tokens.calibrated(state.messages)
+        calibrated = shared.tokens.calibrated(state.messages, _DOUBT_MARGIN)
         worst = reservation.worst
         return worst if calibrated is None else replace(worst, input_tokens=min(worst.input_tokens, calibrated))
 

@@ -17,7 +17,6 @@ from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromC
 from rlmbox.models.base import Model, Tunable
 from rlmbox.requests.attempt import Answered, Attempts, Request, Tell, tell_nobody
 from rlmbox.requests.cache import Question, ReplyCache
-from rlmbox.requests.lengths import ReplyLengths
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.types import Completion, Message, Usage
 
@@ -82,7 +81,6 @@ class Calls:
         self._fallback = fallback
         self._fallback_when = fallback_when
         self._attempts = Attempts(budget, retries or RetryPolicy())
-        self._lengths = ReplyLengths()
         self._tuned: dict[tuple[int, float], tuple[Model, Model]] = {}
 
     async def complete(
@@ -215,20 +213,15 @@ class Calls:
         Returns:
             The part, and the cost and the attempts of one that was too short.
         """
-        if not may_go_on:
-            return await self._attempts.answer(request), Decimal(0), 0
-        key = (request.model.name, request.account.depth)
-        cap = self._lengths.cap_tokens(key, request.max_output_tokens)
-        answered = await self._attempts.answer(replace(request, max_output_tokens=cap))
-        if answered.completion.stop_reason != "length" or cap >= request.max_output_tokens:
-            self._lengths.note(key, answered.completion.usage.output_tokens)
+        answered = await self._attempts.answer(replace(request, as_usual=may_go_on))
+        if answered.short_tokens is None:
             return answered, Decimal(0), 0
-        self._lengths.note_cut(key, cap)
-        reason = f"the reply was cut at {cap:,} tokens and is asked for at up to {request.max_output_tokens:,}"
-        request.tell(CallRetried, attempt=1, wait_s=0.0, reason=reason)
-        whole = await self._attempts.answer(request)
-        self._lengths.note(key, whole.completion.usage.output_tokens)
-        return whole, answered.cost_usd, answered.attempts
+        reason = (
+            f"the reply was cut at {answered.short_tokens:,} tokens and is asked for at up to "
+            f"{request.max_output_tokens:,}"
+        )
+        request.tell(CallRetried, attempt=answered.attempts + 1, wait_s=0.0, reason=reason)
+        return await self._attempts.answer(request), answered.cost_usd, answered.attempts
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:

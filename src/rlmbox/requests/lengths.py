@@ -7,13 +7,20 @@ all, it is asked for again at full length, and the next ones are asked for longe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 FIRST_TOKENS = 4_096
-"""Longest reply asked for while little is known."""
+"""Longest reply asked for while little is known, in a run that can afford it."""
 
-_SHORTEST_TOKENS = 256
-_FEW, _MANY = 5, 20
+FIRST_SHARE = 1 / 200
+"""Most of what is left of a run's limits that a reply may cost while little is known."""
+
+_SHORTEST_FIRST_TOKENS = 512
+_SHORTEST_TOKENS = 128
+_STEP_TOKENS = 64
+_FEW = 5
+_MARGINS = ((50, 1.5), (20, 2.0), (_FEW, 4.0))  # of the longest reply, by how many there were
 _GROWTH = 4
 
 Key = tuple[str, int]
@@ -33,19 +40,20 @@ class ReplyLengths:
     def __init__(self) -> None:
         self._seen: dict[Key, _Seen] = {}
 
-    def cap_tokens(self, key: Key, wanted_tokens: int) -> int:
+    def cap_tokens(self, key: Key, wanted_tokens: int, affordable_tokens: float) -> int:
         """Return the longest reply to ask for.
 
         Args:
             key: The model and the depth.
             wanted_tokens: The longest that is wanted at all.
+            affordable_tokens: The longest that costs no more than `FIRST_SHARE` of what is left.
         """
         seen = self._seen.get(key)
         if seen is None or seen.replies < _FEW:
-            return min(wanted_tokens, max(FIRST_TOKENS, seen.floor_tokens if seen else 0))
-        margin = 2 if seen.replies >= _MANY else 4
-        # A power of two, so that requests of one kind are alike.
-        ample = 1 << (margin * seen.longest_tokens - 1).bit_length() if seen.longest_tokens else 0
+            first = int(min(max(affordable_tokens, _SHORTEST_FIRST_TOKENS), FIRST_TOKENS))
+            return min(wanted_tokens, max(first, seen.floor_tokens if seen else 0))
+        margin = next(margin for replies, margin in _MARGINS if seen.replies >= replies)
+        ample = math.ceil(seen.longest_tokens * margin / _STEP_TOKENS) * _STEP_TOKENS
         return min(wanted_tokens, max(ample, seen.floor_tokens))
 
     def note(self, key: Key, output_tokens: int) -> None:
