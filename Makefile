@@ -9,13 +9,32 @@ INSTALL := $(PIP) install --quiet --no-deps --require-hashes --requirement
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test check bench docs lock format clean
+# Processes that run tests: one for each processor, four at most, because sandboxes have processes of their own. 0 runs
+# them in the one that reports, which a debugger needs. Tests are handed out in order, so that attacks come last.
+WORKERS ?= auto
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+# What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out.
+COVERED := loop reply budget requests sandboxes
+GATE := 90
+
+.PHONY: demo test test-fast coverage check bench docs lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
 
 test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why they are skipped
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: $(STAMP_DEV)  ## run the tests without a marker; says how many are left out, by marker
+	$(PYTEST) -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
+
+coverage: $(STAMP_DEV)  ## run tests with branch coverage, and fail where a package is below the gate
+	$(PYTEST) -m "not (attack or browser)" --cov --cov-report= $(PYTEST_ARGS)
+	@for package in $(COVERED); do \
+	  echo "== $$package, at least $(GATE) %"; \
+	  $(BIN)/coverage report --include "src/rlmbox/$$package/*" --fail-under $(GATE) --skip-covered || exit 1; \
+	done
 
 check: $(STAMP_DEV)  ## lint, types, import direction, documentation
 	$(BIN)/ruff check .

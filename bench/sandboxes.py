@@ -25,7 +25,6 @@ from typing import Self
 
 from figures import REST_S, Figure, command_ms, settled_ms
 from rlmbox import Context
-from rlmbox.config import sandbox_from
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.base import Sandbox
@@ -33,6 +32,7 @@ from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.jail import _host
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty._pool import new_session
+from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.types import Cell, CellLimits
 
 Make = Callable[[], Sandbox]

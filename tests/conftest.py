@@ -1,15 +1,75 @@
-"""What every test has: asyncio as the backend of async tests, and no key of a paid model in reach."""
+"""What every test has: its markers, asyncio as the backend of async tests, and no paid model in reach."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import settings
+
+from markers import MARKERS, ONE_AFTER_ANOTHER, group_of, markers_of
 
 # A shared machine stalls now and then; how long an example takes is no property of the code.
 settings.register_profile("rlmbox", deadline=None)
 settings.load_profile("rlmbox")
 
 _KEYS = ("API_KEY", "AUTH_TOKEN", "OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "AZURE", "RLM_")
+_LEFT_OUT = pytest.StashKey[Counter[str]]()
+_SENT = "rlmbox_left_out"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LEFT_OUT] = Counter()
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their place, and put those last that are run one after another."""
+    last: dict[int, list[pytest.Item]] = {n: [] for n in range(len(ONE_AFTER_ANOTHER))}
+    others: list[pytest.Item] = []
+    for item in items:
+        place = item.nodeid.removeprefix("tests/")
+        for name in markers_of(place):
+            item.add_marker(name)
+        group = group_of(place)
+        if group is None:
+            others.append(item)
+        else:
+            item.add_marker(pytest.mark.xdist_group(ONE_AFTER_ANOTHER[group][0]))
+            last[group].append(item)
+    items[:] = others + [item for group in last.values() for item in group]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        left_out = item.config.stash[_LEFT_OUT]
+        left_out["tests"] += 1
+        left_out.update(name for name in MARKERS if item.get_closest_marker(name))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send what was left out from a worker of pytest-xdist to the process that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        left_out = session.config.stash[_LEFT_OUT]
+        output[_SENT] = dict(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    sent = getattr(node, "workeroutput", {}).get(_SENT)
+    if sent:  # each worker collected all tests, and left out the same
+        node.config.stash[_LEFT_OUT] = Counter(sent)  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many tests were not chosen, by marker, above the closing line."""
+    left_out = config.stash[_LEFT_OUT]
+    if left_out:
+        counts = ", ".join(f"{left_out[name]} {name}" for name in MARKERS if left_out[name]) or "none with a marker"
+        terminalreporter.write_line(f"left out: {left_out['tests']} tests ({counts}; some have several markers)")
 
 
 @pytest.fixture(scope="session")

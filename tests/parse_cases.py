@@ -1,5 +1,7 @@
 """Tables of replies, as the tests of `parse` write them."""
 
+from typing import Any
+
 import pytest
 
 from rlmbox.reply.parse import Final
@@ -15,5 +17,5 @@ def variable(name: str) -> Final:
     return Final("variable", name=name)
 
 
-def cases(table: dict[str, tuple]) -> list:
+def cases(table: dict[str, tuple[Any, ...]]) -> list[Any]:
     return [pytest.param(*row, id=name.replace(" ", "_")) for name, row in table.items()]

@@ -22,7 +22,7 @@ def rlm(*replies: object, sub: object = None, **options: object) -> RLM:
 
 
 def said_to(model: object, request: int = -1) -> str:
-    return model.requests[request][-1].content  # type: ignore[attr-defined]
+    return str(model.requests[request][-1].content)  # type: ignore[attr-defined]
 
 
 async def value_of(code: str, sub: ScriptedModel, **limits: object) -> object:

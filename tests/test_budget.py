@@ -80,7 +80,7 @@ async def test_cost_is_told_apart_by_account_and_model() -> None:
     await ask(budget, Charging(10))
     await ask(budget, Charging(20), budget.root.below())
     cost = budget.cost
-    assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (40, 15, 25)
+    assert (cost.total_usd, cost.root_usd, cost.recursive_usd) == (Decimal(40), Decimal(15), Decimal(25))
     assert dict(cost.by_model) == {"charging": 40}
 
 
@@ -179,9 +179,9 @@ def test_the_default_limit_is_five_dollars() -> None:
 
 def test_subcalls_are_counted_up_to_their_limit() -> None:
     budget = Budget(limits(max_subcalls=2))
-    assert [budget.count_subcall(), budget.count_subcall()] == [1, 2]
+    assert [budget.count_subcall(budget.root), budget.count_subcall(budget.root)] == [1, 2]
     with pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
-        budget.count_subcall()
+        budget.count_subcall(budget.root)
     assert (raised.value.limit, raised.value.used) == (2, 3)
     assert budget.subcalls == 2
 

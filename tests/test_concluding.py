@@ -45,7 +45,7 @@ class Busy(ScriptedModel):
 
 
 async def ended_by(error: type[LimitExceeded], model: ScriptedModel, **limits: object) -> Answer:
-    with anyio.fail_after(30), pytest.raises(error) as raised:
+    with anyio.fail_after(60), pytest.raises(error) as raised:
         await RLM(model, sub_model=ScriptedModel(["ok"] * 500), limits=Limits(**limits)).aask("When?", TEXT)  # type: ignore[arg-type]
     assert raised.value.partial is not None
     return raised.value.partial
@@ -97,7 +97,7 @@ async def test_the_last_call_is_no_turn_but_in_the_trajectory() -> None:
 async def test_the_last_call_can_be_switched_off() -> None:
     model = Busy()
     partial = await ended_by(MaxTurnsExceeded, model, max_turns=3, last_answer=False)
-    assert (partial.text, partial.value) == (repl("x = 1"), None)
+    assert (partial.text, partial.value) == ("", None)
     assert not any(map(asked_for_the_best, model.requests))
 
 
@@ -117,7 +117,8 @@ async def test_the_best_answer_may_come_in_any_words(best: str, text: str) -> No
 @pytest.mark.parametrize("best", [repl("print(context)"), "", "FINAL_VAR(nothing)"])
 async def test_a_last_reply_without_an_answer_leaves_what_was_said_before(best: str) -> None:
     partial = await ended_by(MaxTurnsExceeded, Busy(best=best), max_turns=2)
-    assert (partial.text, partial.value) == (repl("x = 1"), None)
+    assert (partial.text, partial.value) == ("", None)
+    assert partial.trajectory[-2].reply == repl("x = 1")
 
 
 async def test_code_in_the_last_reply_does_not_run() -> None:
@@ -127,7 +128,12 @@ async def test_code_in_the_last_reply_does_not_run() -> None:
         await RLM(model, limits=Limits(max_turns=2), hooks=[seen.append]).aask("?", TEXT)
     kinds = [event.kind for event in seen]
     assert kinds.count("cell_started") == 2
-    assert kinds[-3:] == ["last_answer_asked", "model_replied", "session_failed"]
+    assert [kind for kind in kinds if "attempt" not in kind][-4:] == [
+        "last_answer_asked",
+        "model_requested",
+        "model_replied",
+        "session_failed",
+    ]
     assert [event.reason for event in seen if isinstance(event, LastAnswerAsked)] == [
         "no final answer after 2 turns (max_turns)"
     ]
@@ -136,19 +142,21 @@ async def test_code_in_the_last_reply_does_not_run() -> None:
 async def test_a_provider_that_fails_at_the_end_leaves_the_limits_own_error() -> None:
     model = ScriptedModel([repl("x = 1"), ModelError("401: the key is gone")])
     partial = await ended_by(MaxTurnsExceeded, model, max_turns=1)
-    assert partial.text == repl("x = 1")
+    assert partial.text == ""
+    assert partial.trajectory[0].reply == repl("x = 1")
 
 
 async def test_a_provider_that_hangs_at_the_end_does_not_hold_the_run_up() -> None:
     class Hanging(Busy):
-        async def complete(self, messages, *, max_output_tokens, timeout_s=None):  # type: ignore[no-untyped-def]
+        async def complete(self, messages, *, max_output_tokens, timeout_s=None):
             if asked_for_the_best(messages):
                 await anyio.sleep_forever()
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         partial = await ended_by(TimeLimitExceeded, Hanging("while True: pass"), max_seconds=1)
-    assert partial.text == repl("while True: pass")
+    assert partial.text == ""
+    assert partial.trajectory[0].reply == repl("while True: pass")
 
 
 async def test_nothing_is_asked_where_the_limit_is_too_tight_to_set_anything_aside() -> None:
@@ -183,7 +191,7 @@ async def test_a_sub_call_that_costs_more_than_was_reserved_ends_the_run() -> No
     root = ScriptedModel(
         [repl("while True:\n    try:\n        llm_query('a')\n    except BaseException:\n        pass")]
     )
-    with anyio.fail_after(10), pytest.raises(BudgetExceeded) as raised:
+    with anyio.fail_after(60), pytest.raises(BudgetExceeded) as raised:
         await RLM(root, sub_model=greedy, limits=Limits(cost_limit_usd="1000")).aask("?", TEXT)
     assert len(greedy.requests) == 1
     assert raised.value.partial is not None

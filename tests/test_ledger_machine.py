@@ -188,7 +188,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for pool in self._pools():
             promised = pool.spent_usd + pool.reserved_usd + pool.held_usd
             assert pool.cost_limit_usd is None or promised <= pool.cost_limit_usd
-            assert min(pool.spent_usd, pool.reserved_usd, pool.held_usd, pool.reserved_tokens, pool.requests) >= 0
+            assert min(pool.spent_usd, pool.reserved_usd, pool.held_usd) >= 0
+            assert min(pool.reserved_tokens, pool.requests) >= 0
             assert self.provider.within(pool)[0] <= promised
             assert not pool.overshot
 

@@ -18,7 +18,7 @@ def ran(stdout: str = "", **fields) -> Execution:
 
 def failed(kind: str, message: str = "", *, outcome: str = "error", traceback: str = "", **fields) -> Execution:
     error = CellError(kind, message, traceback)
-    return Execution(outcome=outcome, error=error, **fields)
+    return Execution(outcome=outcome, error=error, **fields)  # type: ignore[arg-type]
 
 
 def told(*executions: Execution, cells: int | None = None, **options) -> str:

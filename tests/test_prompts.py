@@ -7,14 +7,15 @@ from pathlib import Path
 from rlmbox import Context
 from rlmbox.budget.budget import Budget, Limits
 from rlmbox.context.repl import repl_functions
-from rlmbox.loop.limits_watch import Remaining
 from rlmbox.loop.prompts import question_prompt, system_prompt
 from rlmbox.loop.scope import Run, Scope
+from rlmbox.loop.session import BUDGET, Session
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.testing import ScriptedModel
+from rlmbox.types import HostFunction
 
 
-async def _nobody(question: str, context: Context, share: object) -> object:
+async def _nobody(*_: object) -> object:
     raise AssertionError
 
 
@@ -22,9 +23,8 @@ def functions() -> tuple[object, ...]:
     context = Context.from_text("text")
     model = ScriptedModel([])
     run = Run(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
-    place = Scope.root(run)
-    remaining = Remaining(place, model, 30, lambda: 0)
-    return (*repl_functions(context), *Subcalls(place, context, _nobody).functions(), remaining.function())  # type: ignore[arg-type]
+    budget = HostFunction("budget", Session(run, context)._budget, BUDGET)
+    return (*repl_functions(context), *Subcalls(Scope.root(run), context, _nobody).functions(), budget)  # type: ignore[arg-type]
 
 
 def test_the_system_prompt_is_the_one_that_was_reviewed() -> None:

@@ -173,7 +173,7 @@ async def test_tokens_that_run_out_end_the_run() -> None:
 
 async def test_too_many_sub_calls_end_the_run_even_where_code_swallows_the_error() -> None:
     code = "while True:\n    try:\n        llm_query('a')\n    except BaseException:\n        pass"
-    with anyio.fail_after(5), pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
+    with anyio.fail_after(60), pytest.raises(SubcallLimitExceeded, match="max_subcalls") as raised:
         await rlm(repl(code), sub=["b"] * 10, limits=Limits(max_subcalls=3)).aask("?", TEXT)
     partial = raised.value.partial
     assert partial is not None
@@ -184,8 +184,8 @@ async def test_too_many_sub_calls_end_the_run_even_where_code_swallows_the_error
 @pytest.mark.parametrize("code", ["while True: pass", "llm_query('slow')", "x = 1"])
 async def test_wall_time_ends_the_run_wherever_it_is(code: str) -> None:
     model = ScriptedModel([repl(code)] * 1_000, delay_s=0.05)
-    slow = ScriptedModel({"slow": "late"}, delay_s=30)
-    with anyio.fail_after(10):
+    slow = ScriptedModel({"slow": "late"}, delay_s=3600)
+    with anyio.fail_after(60):
         with pytest.raises(TimeLimitExceeded, match="max_seconds") as raised:
             await RLM(model, sub_model=slow, limits=Limits(max_seconds=0.4)).aask("?", TEXT)
     assert raised.value.partial is not None
@@ -208,7 +208,7 @@ async def test_a_reply_that_was_paid_for_is_in_the_partial_answer_even_when_the_
         await rlm(repl("x = 'said'"), sandbox=Lost).aask("?", TEXT)
     partial = raised.value.partial
     assert partial is not None
-    assert "x = 'said'" in partial.text
+    assert "x = 'said'" in partial.trajectory[0].reply
     assert partial.usage.requests == 1
 
 
@@ -238,7 +238,7 @@ def test_a_sandbox_that_no_name_chooses_is_an_error_with_the_remedy(name: str, r
 
 async def test_a_cancelled_run_leaves_no_worker_behind() -> None:
     asked = rlm(repl("while True: pass"), limits=Limits(cell=CellLimits(cell_timeout_s=60)))
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         with anyio.move_on_after(0.3) as scope:
             await asked.aask("?", TEXT)
     assert scope.cancelled_caught

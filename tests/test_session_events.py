@@ -12,7 +12,7 @@ from runs import TEXT, repl, rlm
 
 async def test_step_takes_one_turn_and_says_what_came_of_it() -> None:
     asked = rlm(repl("print('seen')"), repl("1/0"), "FINAL(ok)")
-    async with asked.session("?", TEXT) as session:
+    async with asked.session(TEXT, question="?") as session:
         first, second, third = await session.step(), await session.step(), await session.step()
     assert [step.status for step in (first, second, third)] == ["continue", "error", "finished"]
     assert "seen" in first.content
@@ -27,15 +27,24 @@ async def test_events_show_the_states_in_their_order() -> None:
     await asked.aask("?", TEXT)
     assert [event.kind for event in seen] == [
         "session_started",
+        "question_asked",
         "model_requested",
+        "attempt_started",
+        "attempt_finished",
         "model_replied",
         "cell_started",
+        "host_call_started",
         "subcall_started",
+        "attempt_started",
+        "attempt_finished",
         "subcall_finished",
+        "host_call_finished",
         "cell_executed",
         "observation_made",
         "turn_finished",
         "model_requested",
+        "attempt_started",
+        "attempt_finished",
         "model_replied",
         "turn_finished",
         "session_finished",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -128,9 +129,11 @@ async def test_what_may_not_have_been_charged_is_told_apart() -> None:
 
 
 def test_a_cost_without_doubt_is_one_amount() -> None:
-    assert str(Cost(Decimal("1.5"))) == "$1.5000"
-    assert str(Cost(Decimal("1.5"), unknown=True)) == "at least $1.5000"
-    assert str(Cost(Decimal("1.5"), uncertain_usd=Decimal("0.25"))) == "$1.5000, of it $0.2500 uncertain"
+    spend = Spend(0, "a", Usage(1), Decimal("1.5"), Decimal(0), 1)
+    assert str(Cost((spend,))) == "$1.5000"
+    assert str(Cost((spend,), unknown=True)) == "at least $1.5000"
+    doubtful = replace(spend, uncertain_usd=Decimal("0.25"))
+    assert str(Cost((doubtful,))) == "$1.5000, of it $0.2500 uncertain"
 
 
 async def test_what_happens_on_the_way_to_a_reply_is_an_event() -> None:

@@ -31,7 +31,8 @@ async def test_an_awaited_llm_query_works_as_well() -> None:
 async def test_gathered_queries_run_at_once() -> None:
     sub = echo(delay_s=0.05)
     code = "import asyncio\nr = await asyncio.gather(llm_query('a'), llm_query('b'), llm_query('c'))\nFINAL(r)"
-    assert await value_of(code, sub) == ["A", "B", "C"]
+    root = ScriptedModel([repl(code)], name="root")
+    assert (await RLM(root, sub_model=sub, sandbox="monty").aask("q?", "some text")).value == ["A", "B", "C"]
     assert sub.max_concurrency == 3
 
 
@@ -75,7 +76,10 @@ async def test_a_limit_that_a_whole_batch_meets_ends_the_run() -> None:
 
 async def test_money_that_runs_out_within_a_batch_leaves_what_it_has_paid_for() -> None:
     sub = ScriptedModel(["x" * 400] * 200, name="sub", price=PENNY)
-    code = "r = llm_query_batched(['a' * 200] * 100)\nFINAL(len([x for x in r if not x.startswith('Error')]))"
+    code = (
+        "r = llm_query_batched(['a' * 200 + str(n) for n in range(100)])\n"
+        "FINAL(len([x for x in r if not x.startswith('Error')]))"
+    )
     root = ScriptedModel([repl(code)], name="root")
     answer = await RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="60")).aask("q?", "some text")
     assert 0 < answer.value == len(sub.requests) < 100  # type: ignore[operator]
@@ -174,7 +178,7 @@ async def test_a_slow_sub_call_is_given_up_and_the_run_goes_on() -> None:
     class Deaf(ScriptedModel):
         """Waits longer than it is told."""
 
-        async def complete(self, messages, *, max_output_tokens, timeout_s=None):  # type: ignore[no-untyped-def]
+        async def complete(self, messages, *, max_output_tokens, timeout_s=None):
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=None)
 
     code = "try:\n    llm_query('a')\nexcept RuntimeError as error:\n    FINAL(str(error))"

@@ -102,22 +102,22 @@ async def test_at_the_deepest_level_a_text_that_no_model_can_read_is_refused() -
 async def test_the_host_refuses_a_session_below_the_deepest_whatever_asks_for_it() -> None:
     run = Run(echo(), echo(), Budget(Limits(max_depth=1)), MontySandbox)
     context = Context.from_text("text")
-    root = Session(run, "q", context)
-    child = Session(run, "q", context, parent=root)
+    root = Session(run, context)
+    child = Session(run, context, parent=root)
     with pytest.raises(RecursionDepthExceeded, match="max_depth=1"):
-        Session(run, "q", context, parent=child)
+        Session(run, context, parent=child)
 
 
 async def test_a_child_can_be_given_fewer_turns_and_says_what_it_found_within_them() -> None:
     sub = child_script(repl("x = 1"), "FINAL(probably May)")
     value = await value_of("FINAL(rlm_query('when?', max_turns=1))", sub)
-    assert value == "[INCOMPLETE: no final answer after 1 turns (max_turns)] probably May"
+    assert value == "[INCOMPLETE: no final answer after 1 turn (max_turns)] probably May"
 
 
 async def test_a_child_without_an_answer_at_its_limit_is_an_error_of_the_cell_and_not_of_the_run() -> None:
     code = "try:\n    rlm_query('when?', max_turns=1)\nexcept RuntimeError as error:\n    FINAL(str(error))"
     value = await value_of(code, child_script(repl("x = 1")), last_answer=False)
-    assert value == "MaxTurnsExceeded: no final answer after 1 turns (max_turns)"
+    assert value == "MaxTurnsExceeded: no final answer after 1 turn (max_turns)"
 
 
 async def test_a_child_cannot_be_given_more_turns_than_its_parent_has() -> None:

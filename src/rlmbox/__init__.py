@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlmbox.budget.budget import Limits
+    from rlmbox.budget.limits import Limits
     from rlmbox.context import Context
     from rlmbox.errors import RLMError
     from rlmbox.loop.session import Session
@@ -18,7 +18,7 @@ _HOMES = {
     "Answer": "rlmbox.types",
     "CellLimits": "rlmbox.types",
     "Context": "rlmbox.context",
-    "Limits": "rlmbox.budget.budget",
+    "Limits": "rlmbox.budget.limits",
     "RLMError": "rlmbox.errors",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",

@@ -81,12 +81,14 @@ class EffectEnded(Event):
         ended: `done`, `failed` or `cancelled`.
         error_type: Class of the error it ended with, or None.
         error: The error's message, or None.
+        error_data: The error's other attributes that a later reader needs, such as `limit` and `used`.
     """
 
     key: str
     ended: Ended = "done"
     error_type: str | None = None
     error: str | None = None
+    error_data: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

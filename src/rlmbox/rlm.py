@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
-from rlmbox.budget.budget import Budget, Limits
-from rlmbox.config import OFFLINE_MODEL, model_from, sandbox_from
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
+from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.events import Event, Hook
 from rlmbox.loop.scope import Run
-from rlmbox.loop.session import Session
+from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.models.base import Model
-from rlmbox.models.prices import FlatPrice, load_overrides
+from rlmbox.models.prices import load_overrides
+from rlmbox.record.journal import Journal, Store
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer
 
@@ -25,8 +30,16 @@ Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""
 
 
+@runtime_checkable
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
 class RLM:
     """A Recursive Language Model.
+
+    An object may be used from several threads and event loops at once; each question is a run of its own, with its
+    own sandbox and its own ledger. Use it as a context manager, or call `close()`, to close its connections.
 
     Args:
         model: The root model: its name, such as `anthropic:claude-sonnet-4-5`, or an object. None is
@@ -34,13 +47,18 @@ class RLM:
         sub_model: The model of sub-calls and children; None is the root model.
         fallback_model: The model that is asked where another is not available; None for none.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
-        sandbox: The sandbox's name, or what makes one for each session.
+        api_key: The key for models given by name; None takes it from the provider's environment variable.
+        sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
+            machine, that it holds.
+        packages: Installed packages that code may import, such as `pandas`, with what they need.
         limits: What a run may use.
         retries: When a request that failed is sent again; None for the usual.
         cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
             user's cache folder, a path in that folder. Off by default.
         prices: File of prices that take precedence over the catalogue's (TOML or JSON, see the docs).
-        hooks: Readers of every run's events.
+        hooks: Readers of every run's events. They are called on the run's event loop, in the order of the events.
+        store: Where the events of runs are kept; None keeps none.
+        seed: Seed of the sandboxes' `random` and hash order.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
 
@@ -56,79 +74,134 @@ class RLM:
         sub_model: Model | str | None = None,
         fallback_model: Model | str | None = None,
         base_url: str | None = None,
-        sandbox: str | Callable[[], Sandbox] = "monty",
+        api_key: str | None = None,
+        sandbox: str | Callable[[], Sandbox] = "auto",
+        packages: Sequence[str] = (),
         limits: Limits | None = None,
         retries: RetryPolicy | None = None,
         cache: bool | str | Path = False,
         prices: str | Path | None = None,
         hooks: Iterable[Hook] = (),
+        store: Store | None = None,
+        seed: int = 0,
         strict: bool = False,
         auto_finalize_var: str | None = None,
     ) -> None:
-        if base_url is not None and model is None:
-            raise ConfigError(f"{base_url} needs the name of the model to ask there, such as openai:NAME")
+        for name, given in (("base_url", base_url), ("api_key", api_key)):
+            if given is not None and model is None:
+                raise ConfigError(f"{name} needs the name of the model to ask, such as model='openai:NAME'")
         overrides = load_overrides(prices) if prices is not None else {}
+        self._own_models: list[Model] = []
+
+        def made(named: Model | str) -> Model:
+            if isinstance(named, str):
+                named = model_from(named, base_url=base_url, api_key=api_key, prices=overrides)
+                self._own_models.append(named)
+            elif not hasattr(named, "complete"):
+                raise ConfigError(f"a model is a name such as 'openai:gpt-5' or a Model, not {type(named).__name__}")
+            return named
+
         self.limits = limits or Limits()
-        self.model = self._model(model or OFFLINE_MODEL, base_url, overrides)
-        self.sub_model = self.model if sub_model is None else self._model(sub_model, base_url, overrides)
-        self.fallback_model = None if fallback_model is None else self._model(fallback_model, base_url, overrides)
+        self.model = made(OFFLINE_MODEL if model is None else model)
+        self.sub_model = self.model if sub_model is None else made(sub_model)
+        self.fallback_model = None if fallback_model is None else made(fallback_model)
         self._retries = retries
         self._cache = ReplyCache(None if cache is True else cache) if cache else None
-        self._new_sandbox = sandbox_from(sandbox) if isinstance(sandbox, str) else sandbox
-        self._hooks = tuple(hooks)
-        self._strict = strict
-        self._auto_finalize_var = auto_finalize_var
-        self._budget()
+        if packages and not isinstance(sandbox, str):
+            raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
+        self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
+        self._hooks, self._store, self._seed = tuple(hooks), store, seed
+        self._options = SessionOptions(strict=strict, auto_finalize_var=auto_finalize_var)
+        self._budget(self.limits)
 
-    def ask(self, question: str, context: Openable) -> Answer:
-        """Asks a question of a text and waits for the answer.
-
-        Args:
-            question: What is asked.
-            context: The text.
-
-        Raises:
-            RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
-        """
-        return run_blocking(lambda: self.aask(question, context))
-
-    async def aask(self, question: str, context: Openable) -> Answer:
-        """Asks a question of a text; see `ask`."""
-        async with self.session(question, context) as session:
-            return await session.run()
-
-    def session(
+    def ask(
         self,
         question: str,
         context: Openable,
         *,
-        hooks: Iterable[Hook] = (),
-    ) -> Session:
-        """Opens a session to be taken step by step: `async with rlm.session(...) as session: await session.step()`.
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> Answer:
+        """Ask a question of a text and wait for the answer.
 
         Args:
             question: What is asked.
-            context: The text.
-            hooks: Readers of this run's events, besides those of all runs.
+            context: The text. A `dict` or `list` is the variable `data` in the REPL, too.
+            inputs: Further variables in the REPL, by name: values that are JSON, strings included.
+            limits: What this question may use, in place of the limits of the `RLM`.
+
+        Raises:
+            RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
+            KeyboardInterrupt: Somebody interrupted it; `.partial` has what there was, where anything had begun.
         """
-        if not question.strip():
-            raise ConfigError("the question is empty; say what you want to know")
+        session = self.session(context, question=question, inputs=inputs, limits=limits)
+        try:
+            return run_blocking(lambda: _answer(session))
+        except KeyboardInterrupt as interrupt:
+            error = session.task.error if session.task is not None else None
+            interrupt.partial = getattr(error, "partial", None)  # type: ignore[attr-defined]
+            raise
+
+    async def aask(
+        self,
+        question: str,
+        context: Openable,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> Answer:
+        """Ask a question of a text; see `ask`."""
+        return await _answer(self.session(context, question=question, inputs=inputs, limits=limits))
+
+    def session(
+        self,
+        context: Openable,
+        *,
+        question: str | None = None,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+        hooks: Iterable[Hook] = (),
+    ) -> Session:
+        """Return a session over a text, to be asked any number of questions or taken step by step.
+
+        It is opened with `async with rlm.session(...) as session: await session.ask(...)`, or with `with` and without
+        `await` from blocking code.
+
+        Args:
+            context: The text.
+            question: The first question, for `session.step()` and `session.run()`.
+            inputs: Further variables in the REPL, by name; see `ask`.
+            limits: What the session may use, in place of the limits of the `RLM`.
+            hooks: Readers of this run's events, besides those of all runs.
+
+        Raises:
+            ConfigError: The question is empty, or a limit cannot be kept with these models.
+            ContextError: The text cannot be opened.
+        """
+        if question is not None:
+            check_question(question)
         run = Run(
             self.model,
             self.sub_model,
-            self._budget(),
+            self._budget(limits or self.limits),
             self._new_sandbox,
-            (*self._hooks, *hooks),
+            Journal(self._store, (*self._hooks, *hooks)),
             fallback=self.fallback_model,
             cache=self._cache,
             retries=self._retries,
+            seed=self._seed,
         )
-        return Session(
-            run, question, Context.of(context), strict=self._strict, auto_finalize_var=self._auto_finalize_var
-        )
+        return Session(run, Context.of(context), question=question, inputs=dict(inputs or {}), options=self._options)
 
-    async def stream(self, question: str, context: Openable) -> AsyncIterator[Event]:
-        """Asks a question of a text and gives the run's events as they happen.
+    async def stream(
+        self,
+        question: str,
+        context: Openable,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+    ) -> AsyncIterator[Event]:
+        """Ask a question of a text and yield the run's events as they happen.
 
         The last event of the root session is `SessionFinished` with the answer. Leaving the loop early cancels
         the run.
@@ -136,6 +209,8 @@ class RLM:
         Args:
             question: What is asked.
             context: The text.
+            inputs: Further variables in the REPL, by name; see `ask`.
+            limits: What this question may use, in place of the limits of the `RLM`.
 
         Raises:
             RLMError: After the last event, a limit was reached or something failed for good.
@@ -144,8 +219,8 @@ class RLM:
 
         async def run() -> None:
             try:
-                async with self.session(question, context, hooks=[queue.put_nowait]) as session:
-                    await session.run()
+                hooks = [queue.put_nowait]
+                await _answer(self.session(context, question=question, inputs=inputs, limits=limits, hooks=hooks))
             finally:
                 queue.put_nowait(None)
 
@@ -160,13 +235,39 @@ class RLM:
                 task.cancel()
                 await asyncio.wait([task])
 
-    def _model(self, model: Model | str, base_url: str | None, prices: Mapping[str, FlatPrice]) -> Model:
-        return model_from(model, base_url=base_url, prices=prices) if isinstance(model, str) else model
+    async def aclose(self) -> None:
+        """Close the connections of the models that were given by name; models given as objects are their owner's."""
+        for model in self._own_models:
+            if isinstance(model, _Closable):
+                await model.aclose()
 
-    def _budget(self) -> Budget:
-        """Gives a run's ledger, having checked that its limits can be kept with these models."""
-        budget = Budget(self.limits)
+    def close(self) -> None:
+        """Close the connections of the models that were given by name; see `aclose`."""
+        run_blocking(self.aclose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _budget(self, limits: Limits) -> Budget:
+        """Return a run's ledger, having checked that its limits can be kept with these models."""
+        budget = Budget(limits)
         for model in (self.model, self.sub_model, self.fallback_model):
             if model is not None:
                 budget.admit(model)
         return budget
+
+
+async def _answer(session: Session) -> Answer:
+    async with session:
+        return await session.run()

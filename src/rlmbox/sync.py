@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ _portal: BlockingPortal | None = None
 
 
 def _shared_portal() -> BlockingPortal:
-    """Gives the portal into the shared loop, starting its thread on first use.
+    """Return the portal into the shared loop, starting its thread on first use.
 
     The thread is a daemon: it must not keep the process alive, and what it serves is only waited for by callers.
     """
@@ -36,19 +37,38 @@ def _shared_portal() -> BlockingPortal:
         return _portal
 
 
+def _forget_portal() -> None:
+    """Let a forked child start a loop of its own: the thread of the parent's is not in it."""
+    global _lock, _portal
+    _lock, _portal = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_portal)
+
+
 def run_blocking(function: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Runs an async function to its end and gives its result.
+    """Run an async function to its end and return its result.
 
     May be called from any thread, also from one that runs an event loop, which it then holds up. An interrupt
     (Ctrl-C) cancels the function and waits until it has cleaned up.
+
+    Args:
+        function: What to run.
     """
-    future = _shared_portal().start_task_soon(function)
+    ended = threading.Event()
+
+    async def whole() -> _Result:
+        try:
+            return await function()
+        finally:
+            ended.set()
+
+    future = _shared_portal().start_task_soon(whole)
     try:
         return future.result()
     except BaseException:
-        if not future.done():
-            done = threading.Event()
-            future.add_done_callback(lambda _: done.set())
-            future.cancel()
-            done.wait()
+        if not ended.is_set():
+            future.cancel()  # says so at once; the function ends when it has cleaned up
+            ended.wait()
         raise

@@ -100,11 +100,14 @@ class Execution:
         stderr: The same for the error stream.
         dropped_chars: Characters of stdout and stderr that the bound left out.
         error: Set exactly when `outcome` is not `ok`.
-        value: The value of a last bare expression where it is JSON, its `repr` otherwise; None without one.
+        value: The JSON form of the value of a last bare expression; None without one. See
+            `rlmbox.sandboxes.worker._values` for the form of each kind of value.
         value_repr: The `repr` of that value, bounded; None without one or when it is None.
         duration_s: Wall time from request to result.
         namespace: Whether the variables are the same afterwards, were rebuilt by running the earlier cells
             again, or are lost.
+        reads_clock: Whether the cell names something that reads a clock, so that running it again may do otherwise.
+        restored: Names of the REPL, such as `context`, that the cell had overwritten and that are there again.
     """
 
     outcome: Outcome = "ok"
@@ -116,6 +119,8 @@ class Execution:
     value_repr: str | None = None
     duration_s: float = 0.0
     namespace: Namespace = "kept"
+    reads_clock: bool = False
+    restored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +161,14 @@ class HostFunction:
         summary: One line for the model.
         pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
             may call it again. The answers of others are recorded.
+        is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
     """
 
     name: str
     call: Callable[..., object]
     summary: str
     pure: bool = False
+    is_answer: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -196,6 +203,7 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
     Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
     found of a method is kept for as long as its class has it.
     """
+    call = inspect.unwrap(call)
     shared = getattr(call, "__func__", None)
     if shared in _of_methods:
         return _of_methods[shared]
@@ -249,6 +257,7 @@ class Turn:
         executions: One for each cell that ran.
         observation: What was told to the model; None on the last turn.
         cost_usd: Cost of the turn, sub-calls included.
+        is_last_word: True for the reply to the request for a best answer at a limit; it is not counted as a turn.
     """
 
     number: int
@@ -257,6 +266,7 @@ class Turn:
     executions: tuple[Execution, ...] = ()
     observation: Observation | None = None
     cost_usd: Decimal = Decimal(0)
+    is_last_word: bool = False
 
     @property
     def failed(self) -> bool:

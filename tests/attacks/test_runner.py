@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -29,6 +31,15 @@ def failing(kind: str, outcome: str = "error") -> Execution:
     return Execution(outcome, error=CellError(kind, "a message"))  # type: ignore[arg-type]
 
 
+def void(_: object) -> None:
+    """Does nothing more than was done to make its argument."""
+
+
+def when(words: str, execution: Execution, code: str) -> Execution | None:
+    """Gives an execution for the code with these words."""
+    return execution if words in code else None
+
+
 class FakeSandbox:
     """A sandbox that keeps nothing back and runs nothing: `do` stands for what a cell's code would do."""
 
@@ -43,7 +54,7 @@ class FakeSandbox:
     def __call__(self) -> "FakeSandbox":
         return self
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         self.host = host
 
     async def execute(self, cell: Cell) -> Execution:
@@ -131,14 +142,14 @@ async def test_lines_that_say_so_count(watch: HostWatch) -> None:
 async def test_a_listener_that_is_reached_is_an_escape(watch: HostWatch, name: str) -> None:
     def reach() -> None:
         family = socket.AF_INET if name in ("tcp", "udp") else socket.AF_UNIX
-        address = {
+        addresses: dict[str, Callable[[], Any]] = {
             "tcp": lambda: ("127.0.0.1", int(watch.filled("@TCP_PORT@"))),
             "udp": lambda: ("127.0.0.1", int(watch.filled("@UDP_PORT@"))),
             "unix": lambda: watch.filled("@UNIX_PATH@"),
             "abstract": lambda: "\0" + watch.filled("@ABSTRACT@"),
-        }[name]()
+        }
         with socket.socket(family, socket.SOCK_DGRAM if name == "udp" else socket.SOCK_STREAM) as client:
-            client.connect(address)
+            client.connect(addresses[name]())
             client.send(b"x")
 
     if name == "abstract" and sys.platform != "linux":
@@ -166,7 +177,7 @@ async def test_a_file_that_is_strewn_is_an_escape(
     watch: HostWatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    report = await attacked(watch, HARMLESS, lambda: Path("core.123").write_text("x") and None)
+    report = await attacked(watch, HARMLESS, lambda: void(Path("core.123").write_text("x")))
     assert only_result(report) == ("escaped", f"{tmp_path / 'core.123'} was written on the host")
 
 
@@ -192,7 +203,7 @@ async def test_a_process_that_is_left_behind_is_an_escape_also_when_it_has_gone_
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read in /proc")
 async def test_memory_that_the_host_spends_is_an_escape_also_when_it_is_given_back(watch: HostWatch) -> None:
-    report = await attacked(watch, HARMLESS, lambda: bytearray(b"x" * 100_000_000) and None)
+    report = await attacked(watch, HARMLESS, lambda: void(bytearray(b"x" * 100_000_000)))
     verdict, detail = only_result(report)
     assert verdict == "escaped"
     assert "the host's memory grew by" in detail
@@ -239,7 +250,7 @@ async def test_a_session_that_ends_with_a_typed_error_is_contained_and_with_anot
 
 async def test_another_session_that_is_hurt_fails(watch: HostWatch) -> None:
     for hurt in ("kept", "print('clean')\n[40 + 2, llm_query('hello')]"):
-        sandbox = FakeSandbox(lambda code, hurt=hurt: failing("NameError") if code == hurt else None)
+        sandbox = FakeSandbox(partial(when, hurt, failing("NameError")))
         report = await run_attacks(sandbox, only=[HARMLESS], watch=watch)
         assert only_result(report)[0] == "failed"
 
@@ -294,7 +305,7 @@ async def test_an_attack_that_is_not_aimed_at_sandboxes_says_why(watch: HostWatc
 async def test_a_known_gap_is_no_failure_and_one_that_is_closed_is(watch: HostWatch) -> None:
     gaps = {HARMLESS: "it is known"}
     for text, ok in (("ESCAPE: x\n", True), ("fine\n", False)):
-        sandbox = FakeSandbox(lambda _, text=text: Execution(stdout=text) if "format" in _ else None)
+        sandbox = FakeSandbox(partial(when, "format", Execution(stdout=text)))
         report = await run_attacks(sandbox, only=[HARMLESS], known_gaps=gaps, watch=watch)
         assert report.ok is ok
         assert dict(report.gaps) == (gaps if ok else {})

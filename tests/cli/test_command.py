@@ -16,12 +16,11 @@ CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late deli
 
 
 def rlmbox(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "rlmbox", *arguments],
         input=stdin,
         capture_output=True,
-        timeout=50,
         env={**keep, "NO_COLOR": "1", "COLUMNS": "200", **environment},
         check=False,
     )
@@ -60,7 +59,7 @@ def test_ask_prints_one_object_as_json(contract: str) -> None:
     done = rlmbox("ask", "What penalty applies?", "-c", contract, "--json")
     answer = json.loads(done.stdout)
     assert set(answer) >= {"text", "value", "sources", "usage", "cost_usd", "turns", "run_id", "sandbox", "model"}
-    assert answer["sandbox"] == "monty"
+    assert answer["sandbox"] in ("jail", "monty")
     assert answer["model"] == "offline:extractive"
     assert answer["cost_usd"] == "0"
     (source,) = answer["sources"]
@@ -318,11 +317,10 @@ def test_an_interrupt_ends_the_run_at_once(contract: str, tmp_path: Path) -> Non
     with ProviderServer([ProviderFault("hang")]) as server:
         arguments = ["ask", "?", "-c", contract, *with_model(server, "--trace", str(trace))]
         process = subprocess.Popen([sys.executable, "-m", "rlmbox", *arguments], stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 30
-        while not server.requests and time.monotonic() < deadline:
+        while not server.requests and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "error: interrupted"
     assert trace.read_text()

@@ -39,7 +39,7 @@ async def test_a_retry_of_the_sessions_own_model_is_a_line() -> None:
 
 async def test_the_last_call_at_a_limit_is_named() -> None:
     text = await drawn(ScriptedModel([repl("x = 1"), "FINAL(May)"], name="root"), max_turns=1)
-    assert "no final answer after 1 turns (max_turns): asked for the best answer" in text
+    assert "no final answer after 1 turn (max_turns): asked for the best answer" in text
     assert "MaxTurnsExceeded" in text
 
 

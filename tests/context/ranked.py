@@ -1,12 +1,15 @@
 """What is ranked in tests, and by which engines."""
 
+from collections.abc import Callable
+
 import pytest
 
 from rlmbox.context import Context
+from rlmbox.context.rank.engine import RankIndex
 from rlmbox.context.rank.sqlite_engine import SqliteIndex
 from rlmbox.context.rank.tantivy_engine import TantivyIndex
 
-ENGINES = [SqliteIndex, TantivyIndex]
+ENGINES: list[Callable[[], RankIndex]] = [SqliteIndex, TantivyIndex]
 each_engine = pytest.mark.parametrize("engine", ENGINES, ids=["sqlite", "tantivy"])
 FILLER = "The committee met again and talked about other matters of no importance whatever.\n"
 

@@ -358,8 +358,10 @@ def test_the_child_is_gone_when_it_was_given_up(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_packages_that_are_missing_are_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source = str(Path(converting.__file__).parents[2])
-    monkeypatch.setattr(sys, "path", [source, *(place for place in sys.path if "site-packages" not in place)])
+    # A folder with rlmbox and nothing else, because where it is installed its dependencies lie beside it.
+    (tmp_path / "rlmbox").symlink_to(Path(converting.__file__).parents[2])
+    bare = [place for place in sys.path if "-packages" not in place]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *bare])
     with pytest.raises(ContextError, match=r"reading \.pdf needs other packages: pip install 'rlmbox\[documents\]'"):
         converted(tmp_path, "a.pdf", pdf(["x"]))
 
@@ -370,7 +372,7 @@ def test_the_child_sees_no_secret_of_the_environment(tmp_path: Path, monkeypatch
 
     def start(*args: object, **kwargs: object) -> subprocess.Popen[bytes]:
         seen.append(dict(kwargs["env"]))  # type: ignore[call-overload]
-        return real(*args, **kwargs)  # type: ignore[call-overload]
+        return real(*args, **kwargs)  # type: ignore[call-overload, no-any-return]
 
     monkeypatch.setenv("TOKEN", "secret")
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -389,3 +391,19 @@ def test_the_hosts_own_limits_stay_as_they_are(tmp_path: Path):
     before = resource.getrlimit(resource.RLIMIT_AS)
     converted(tmp_path, "a.htm", "<p>x")
     assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+ENVIRONMENT = {"PYTHONPATH": str(Path(converting.__file__).parents[3])}
+LIMITED = """
+import ctypes, resource
+from rlmbox.context.load import converters
+converters._limit(5, 10**9, 10**6)
+names = ["NOFILE", "MEMLOCK", "CORE", "CPU", "AS", "FSIZE"]
+print(ctypes.CDLL(None).prctl(3), *(resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1] for name in names))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps processes from being read")
+def test_a_converter_is_closed_to_others_and_limited():
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout.split() == ["0", "64", "0", "0", "5", str(10**9), str(10**6)]

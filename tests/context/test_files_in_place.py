@@ -5,7 +5,9 @@ import hashlib
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.storage import index
-from rlmbox.context.storage.index import BLOCK_BYTES
+from rlmbox.context.storage.index import BLOCK_BYTES, count_chars
 from rlmbox.errors import ContextError
 
 CHARACTERS = st.sampled_from(["a", "b", " ", "\n", "é", "ç", "日", "€", "😀", "\u0301"])
@@ -161,7 +163,7 @@ def test_a_file_that_changes_is_an_error_that_names_it(tmp_path: Path, reading: 
 
 
 def test_a_file_that_changes_while_it_is_looked_through_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    real = opening.count_chars
+    real = count_chars
 
     def count(source, check):
         os.truncate(tmp_path / "it.txt", 3)
@@ -226,7 +228,7 @@ def test_a_file_whose_name_goes_to_another_is_still_the_one_that_was_opened(tmp_
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Keeps files from being looked through until it is set."""
-    may, real = threading.Event(), opening.count_chars
+    may, real = threading.Event(), count_chars
 
     def count(source, check):
         while not may.wait(0.01):
@@ -239,7 +241,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 def test_metadata_is_there_before_a_file_has_been_looked_through(tmp_path: Path, gate: threading.Event):
     context = opened(tmp_path / "it.csv", "a,b\n" + "1,é\n" * 50_000)
-    facts = context.metadata()
+    facts: Mapping[str, Any] = context.metadata()
     assert facts["estimated"] == ["length", "size_bytes", "lines", "encoding", "replaced"]
     assert facts["size_bytes"] == 250_004
     assert abs(facts["length"] - 200_004) < 20
@@ -257,7 +259,7 @@ def test_a_sparse_file_of_ten_gigabytes_is_open_at_once(tmp_path: Path, gate: th
     path = tmp_path / "sparse.txt"
     path.write_text("beginning\n")
     os.truncate(path, 10 * 1024**3)
-    facts = Context.from_path(path).metadata()
+    facts: Mapping[str, Any] = Context.from_path(path).metadata()
     assert facts["size_bytes"] == facts["length"] == 10 * 1024**3
     assert facts["preview"].startswith("beginning\n\0")
 

@@ -138,3 +138,12 @@ def test_what_is_left_out_is_what_git_leaves_out(tmp_path: Path, seed: int):
     ignored = Ignored(tmp_path)
     ours = {name for name, path in zip(names, paths, strict=True) if ignored.skips(name, path.is_dir())}
     assert ours == set(judged.stdout.decode().split("\0")) - {""}
+
+
+def test_more_patterns_than_compile_at_once_still_count(tmp_path: Path):
+    lines = ["!kept.log", *("?" * 48 + f"{number:02x}" for number in range(2_437)), "[", "*.log", "!last.log"]
+    ignored = make(tmp_path, {".gitignore": "\n".join(lines)})
+    assert ignored.skips("kept.log", False)
+    assert not ignored.skips("last.log", False)
+    assert ignored.skips("x" * 48 + "7f", False)
+    assert not ignored.skips("x" * 48 + "zz", False)

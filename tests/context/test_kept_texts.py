@@ -13,7 +13,7 @@ import pytest
 
 from rlmbox.context import Context
 from rlmbox.context.load import loaders, opening
-from rlmbox.context.storage import cache, documents
+from rlmbox.context.storage import cache, caching, documents
 from rlmbox.errors import ContextError
 
 
@@ -121,7 +121,43 @@ def test_the_cache_belongs_to_its_user_alone(tmp_path: Path, cache_home: Path):
     Context.from_path(path).prepare()
     folder = cache_home / "rlmbox" / "texts"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert all(kept.stat().st_mode & 0o077 == 0 for kept in folder.glob("*.utf8"))
+    wait_for_threads()
+    assert {kept.suffix for kept in folder.iterdir()} == {".utf8", ".facts"}
+    assert all(kept.stat().st_mode & 0o077 == 0 for kept in folder.iterdir())
+
+
+def test_a_cache_that_others_could_read_is_closed_to_them(cache_home: Path):
+    (cache_home / "rlmbox" / "texts").mkdir(0o755, parents=True)
+    folder = caching.cache_folder("texts")
+    assert [part.stat().st_mode & 0o777 for part in (folder.parent, folder)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("name", ["rlmbox", "rlmbox/texts"])
+def test_a_cache_behind_a_link_is_not_used(tmp_path: Path, cache_home: Path, name: str):
+    (tmp_path / "elsewhere").mkdir(0o700)
+    (cache_home / name).parent.mkdir(0o700, parents=True, exist_ok=True)
+    (cache_home / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ContextError, match="is a link, which the cache does not follow"):
+        caching.cache_folder("texts")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_neither_a_link_nor_a_file_is_written_through(tmp_path: Path):
+    (tmp_path / "target").write_text("before")
+    (tmp_path / "link").symlink_to("target")
+    for name in ("link", "target"):
+        with pytest.raises(FileExistsError):
+            caching.write_private(tmp_path / name, b"after")
+    assert (tmp_path / "target").read_text() == "before"
+
+
+def test_only_an_absolute_place_counts_for_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("", " ", "relative/place"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert caching.cache_path("texts").is_relative_to(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", f" {tmp_path}/own ")
+    assert caching.cache_path("texts") == tmp_path / "own" / "rlmbox" / "texts"
 
 
 def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, cache_home: Path):

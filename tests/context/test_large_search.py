@@ -14,6 +14,7 @@ from rlmbox.context.load import opening
 from rlmbox.context.search import linewise, search, windows
 from rlmbox.context.search.hits import Hit
 from rlmbox.context.storage import scan
+from rlmbox.context.storage.source import InFile
 
 WORDS = st.lists(
     st.sampled_from(["é", "b", "bb", "aab", " ", "\n", "éb", "日😀", "ERROR", "ERR", "error 42", "\0", "x" * 90]),
@@ -136,16 +137,15 @@ def test_a_match_that_is_longer_than_a_window_is_seen_whole_up_to_four_windows(t
 
 def test_only_what_is_searched_of_a_file_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     largest = 0
-    real = opening.InFile
     for name in ("read", "read_into"):
-        original = getattr(real, name)
+        original = getattr(InFile, name)
 
         def watched(self, *arguments, original=original):
             nonlocal largest
             largest = max(largest, arguments[-1] - arguments[-2])
             return original(self, *arguments)
 
-        monkeypatch.setattr(real, name, watched)
+        monkeypatch.setattr(InFile, name, watched)
     context = in_file(tmp_path / "it", "some é text\n" * 50_000)
     context.prepare()
     assert context.line_count == 50_000

@@ -3,12 +3,14 @@
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from rlmbox.context import Context
 from rlmbox.context.load import converting, loaders, remote
+from rlmbox.context.storage.source import InFile
 from rlmbox.errors import ContextError
 
 
@@ -134,6 +136,149 @@ def test_an_empty_file_in_a_directory_is_an_empty_document(tree: Path):
     assert Context.from_path(tree).get_document("__init__.py") == ""
 
 
+def test_what_is_left_out_is_named(tree: Path):
+    for number in range(6):
+        (tree / f"{number}.png").touch()
+    context = Context.from_path(tree)
+    assert context.metadata()["skipped_names"] == {
+        "hidden": [".git", ".hidden"],
+        "binary": ["0.png", "1.png", "2.png", "3.png", "4.png"],
+        "cache": ["__pycache__", "node_modules"],
+    }
+    assert context.skipped_summary == (
+        "left out: 2 hidden (.git, .hidden); 8 binary (0.png, 1.png, 2.png, 3.png, 4.png, …);"
+        " 2 cache (__pycache__, node_modules)"
+    )
+    assert Context.from_path(tree / "b").skipped_summary == ""
+
+
+# ---- links --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(tree: Path, tmp_path: Path) -> Path:
+    """A tree with links to what it leaves out: secrets, ignored files and what is outside."""
+    (tmp_path / "passwd").write_text("SECRET outside")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "host.txt").write_text("SECRET outside")
+    (tree / ".env").write_text("SECRET env")
+    (tree / ".git" / "config").write_text("SECRET git")
+    (tree / "build").mkdir()
+    (tree / "build" / "made.txt").write_text("SECRET ignored")
+    (tree / "node_modules" / "dep.txt").write_text("SECRET dependency")
+    (tree / ".gitignore").write_text("build/\n")
+    targets = {"pw": "../passwd", "notes": ".env", "cfg": ".git/config", "made": "build/made.txt"}
+    targets |= {"dep": "node_modules/dep.txt", "chain": "notes.txt", "picture": "picture.png"}
+    for name, target in targets.items():
+        (tree / f"{name}.txt").symlink_to(target)
+    for name, target in {"etc": "../etc", "up": "..", "here": ".", "inner": "b"}.items():
+        (tree / name).symlink_to(target)
+    return tree
+
+
+def text_or_error(given: Path) -> str:
+    try:
+        return Context.from_path(given).text()
+    except ContextError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("form", ["", "*.txt", "**/*.txt", "*/*.txt", "**", "etc*/*.txt", "{}/**/*"])
+def test_a_link_shows_nothing_that_its_target_would_not(linked: Path, form: str):
+    given = linked if not form else linked / form.replace("{}", "b")
+    assert "SECRET" not in text_or_error(given)
+
+
+def test_links_are_counted_by_what_they_lead_to(linked: Path):
+    context = Context.from_path(linked)
+    assert context.document_names == ("a.md", "b/c/deep.txt", "b/two.py", "z.txt")
+    names = context.metadata()["skipped_names"]
+    assert names["symlink"] == ["etc", "here", "inner", "pw.txt", "up"]
+    assert {"notes.txt", "cfg.txt"} < {*names["hidden"]} | {"notes.txt", "cfg.txt"}
+    assert context.skipped["hidden"] == 7  # .env .git .gitignore .hidden, and the links cfg, chain, notes
+    assert context.skipped["ignored"] == 2
+    assert context.skipped["cache"] == 3
+    assert context.skipped["binary"] == 3
+
+
+def test_a_link_that_is_named_is_read(linked: Path):
+    assert Context.from_path(linked / "pw.txt").text() == "SECRET outside"
+    assert Context.from_path(linked / "etc").text().endswith("SECRET outside\n")
+    assert Context.from_path([linked / "notes.txt"]).get_document(0) == "SECRET env"
+
+
+def test_what_a_pattern_names_with_its_dot_is_read(tree: Path):
+    (tree / ".github").mkdir()
+    (tree / ".github" / "build.yml").write_text("on: push")
+    assert Context.from_path(tree / ".git*" / "*.yml").text().endswith("on: push\n")
+    assert Context.from_path(tree / ".github" / "*.yml").num_documents == 1
+    with pytest.raises(ContextError, match="no text found"):
+        Context.from_path(tree / "*" / "*.yml")
+
+
+def test_any_depth_over_links_to_itself_ends(tmp_path: Path):
+    root = tmp_path / "g"
+    root.mkdir()
+    (root / "a.conf").write_text("a")
+    for name in ("x", "y", "z"):
+        (root / name).symlink_to(root)
+    assert Context.from_path(root / "**" / "*.conf").document_names == (f"{root}/a.conf",)
+    assert Context.from_path(root / "**").num_documents == 1
+
+
+def _deep(root: Path, levels: int) -> None:
+    here = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("deep.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+@pytest.mark.parametrize("levels", [1_100, 3_000])
+def test_a_tree_of_any_depth_is_read_as_far_as_its_paths_go(tmp_path: Path, levels: int):
+    (tmp_path / "a.txt").write_text("top")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    _deep(tmp_path, levels)
+    try:
+        for given in (tmp_path, tmp_path / "**"):
+            context = Context.from_path(given)
+            assert context.num_documents + context.skipped.get("unreadable", 0) == 2
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
+def test_a_folder_with_hostile_rules_is_read(tree: Path):
+    (tree / ".gitignore").write_text("".join("?" * 48 + f"{number:02x}\n" for number in range(2_437)))
+    assert Context.from_path(tree).num_documents == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "excluded"),
+    [
+        ({"exclude": ["*.py", "b/c/"]}, ["a.md", "z.txt"], 2),
+        ({"include": ["*.txt"]}, ["b/c/deep.txt", "z.txt"], 4),
+        ({"include": ["/b/"]}, ["b/c/deep.txt", "b/two.py"], 4),
+        ({"include": ["*.txt", "*.md"], "exclude": "b"}, ["a.md", "z.txt"], 3),
+    ],
+)
+def test_files_are_chosen_by_patterns(tree: Path, options: dict[str, list[str]], names: list[str], excluded: int):
+    context = Context.from_path(tree, **options)
+    assert list(context.document_names) == names
+    assert context.skipped["excluded"] == excluded
+    assert len(Context.from_path(str(tree / "**"), **options).document_names) == len(names)
+
+
+def test_documents_that_take_too_long_together_are_counted(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    for number in range(3):
+        (tree / f"{number}.pdf").write_bytes(b"%PDF")
+    converter(monkeypatch, "converted", (0,))
+    monkeypatch.setattr(loaders, "CONVERTING_S", 0.5)
+    assert Context.from_path(tree).skipped["not converted"] == 3
+
+
 def _fifo(path: Path) -> None:
     os.mkfifo(path)
 
@@ -161,7 +306,7 @@ def _only_empty(path: Path) -> None:
         (_socket, "is a socket, not a file; write"),
         (Path.touch, "has no text; give"),
         (Path.mkdir, "no text found; give"),
-        (_only_binary, r"no text found \(left out: 1 binary\); give"),
+        (_only_binary, r"no text found \(left out: 1 binary \(x\.bin\)\); give"),
         (_only_empty, "no text found; give"),
     ],
 )
@@ -249,7 +394,7 @@ def test_what_git_would_leave_out_is_left_out_and_counted(tree: Path):
 
 
 def converter(monkeypatch: pytest.MonkeyPatch, text: str, page_starts: tuple[int, ...]) -> None:
-    monkeypatch.setattr(converting, "convert", lambda path: converting.Converted(text, page_starts))
+    monkeypatch.setattr(converting, "convert", lambda path, **limits: converting.Converted(text, page_starts))
 
 
 def test_the_pages_of_a_converted_document_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -269,7 +414,7 @@ def test_a_document_in_a_directory_is_converted_or_counted(tree: Path, monkeypat
     converter(monkeypatch, "converted", (0,))
     assert Context.from_path(tree).get_document("it.pdf") == "converted"
 
-    def fail(path: Path) -> None:
+    def fail(path: Path, **limits: object) -> None:
         raise ContextError("no converter")
 
     monkeypatch.setattr(converting, "convert", fail)
@@ -288,12 +433,12 @@ def test_what_is_elsewhere_is_fetched_and_read_like_a_file(tmp_path: Path, monke
 
 
 def test_a_directory_of_files_that_change_while_they_are_read_is_read_without_them(tree: Path, monkeypatch):
-    real = loaders.InFile.read
+    real = InFile.read
 
     def read(self, begin, end):
         if self.path.name == "two.py":
             os.truncate(self.path, 1)
         return real(self, begin, end)
 
-    monkeypatch.setattr(loaders.InFile, "read", read)
+    monkeypatch.setattr(InFile, "read", read)
     assert Context.from_path(tree).skipped["unreadable"] == 1

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -193,7 +194,7 @@ def test_a_broken_index_that_another_process_made_meanwhile_is_not_taken(cache: 
 
 
 def test_a_text_that_is_too_long_or_a_disk_that_is_too_full_is_said(cache: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ranking.shutil, "disk_usage", lambda path: argparse.Namespace(free=10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: argparse.Namespace(free=10))
     with pytest.raises(ValueError, match=r"too little room in the cache for an index of the text: use ctx\.search"):
         kept(report(), SqliteIndex).rank("penalty")
     monkeypatch.setattr(ranking, "MAX_BYTES", 10)

@@ -1,12 +1,12 @@
 """How a text is cut into passages, and what of a passage is shown."""
 
 import random
+from array import array
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.context.rank import ranking
 from rlmbox.context.rank.passages import PASSAGE_CHARS, best_window, passages, words
 
 
@@ -20,7 +20,7 @@ def test_passages_are_the_documents_in_order_and_short(texts: list[str], times: 
     for text in texts:
         spans.append((at, at + len(text) * times))
         at = spans[-1][1] + 1
-    bounds = ranking.array("Q")
+    bounds = array("Q")
     cut = list(passages(_Sliced(whole), spans, bounds))
     pairs = list(zip(bounds[::2], bounds[1::2], strict=True))
     assert cut == [whole[a:b] for a, b in pairs]
@@ -40,9 +40,9 @@ class _Sliced:
 def test_passages_are_the_same_however_much_is_read_at_once(monkeypatch: pytest.MonkeyPatch):
     dice = random.Random(3)
     text = "".join(dice.choice(["word ", "word\n", "par.\n\n", "x" * 50]) for _ in range(9_000))
-    whole = list(passages(_Sliced(text), [(0, len(text))], ranking.array("Q")))
+    whole = list(passages(_Sliced(text), [(0, len(text))], array("Q")))
     monkeypatch.setattr("rlmbox.context.rank.passages._READ_CHARS", PASSAGE_CHARS + 17)
-    assert list(passages(_Sliced(text), [(0, len(text))], ranking.array("Q"))) == whole
+    assert list(passages(_Sliced(text), [(0, len(text))], array("Q"))) == whole
 
 
 def test_a_snippet_shows_the_words_that_are_rare_and_the_text_around_them():

@@ -1,6 +1,9 @@
 """Files elsewhere: fetched once per version, bounded, and never shown with the keys in their addresses."""
 
+import gzip
+import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -8,8 +11,9 @@ from typing import ClassVar
 
 import pytest
 
-from rlmbox.context.load import remote
+from rlmbox.context.load import remote, web
 from rlmbox.context.load.remote import fetch, is_remote, shown
+from rlmbox.context.storage.caching import cache_folder
 from rlmbox.errors import ContextError
 
 
@@ -94,7 +98,7 @@ def test_a_name_is_safe_and_its_ending_tells_the_kind(server: str, address: str,
     Place.pages[address] = (200, {"Content-Type": mime}, b"text")
     path = fetch(server + address)
     assert path.name == name
-    assert path.is_relative_to(remote.cache_folder("remote"))
+    assert path.is_relative_to(cache_folder("remote"))
 
 
 @pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
@@ -117,6 +121,100 @@ def test_what_tells_no_version_is_fetched_each_time(server: str):
     assert gets() == ["/a", "/a"]
 
 
+# ---- where an address leads, and what its content unpacks to ------------------------------------------------------
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets ::1 be an address of the public internet, where no test goes."""
+    monkeypatch.setattr(web, "is_public", lambda address: address == "::1")
+
+
+class IPv6Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+@pytest.fixture
+def outside(public: None, server: str) -> Iterator[str]:
+    try:
+        other = IPv6Server(("::1", 0), Place)
+    except OSError:
+        pytest.skip("there is no second loopback address")
+    with other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://[::1]:{other.server_port}"
+        other.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_public_address_does_not_lead_inside(outside: str, server: str, host: str):
+    Place.pages["/secret"] = (200, {}, b"inside")
+    Place.pages["/go"] = (302, {"Location": server.replace("127.0.0.1", host) + "/secret"}, b"")
+    with pytest.raises(ContextError, match="/go: it leads into a private network; give the address there itself"):
+        fetch(f"{outside}/go")
+    assert all(path == "/go" for _, path in Place.asked)
+
+
+def test_a_name_that_changes_its_address_does_not_lead_inside(
+    outside: str, server: str, monkeypatch: pytest.MonkeyPatch
+):
+    async def says_public(host: str) -> bool:
+        return True
+
+    monkeypatch.setattr(web, "_is_public_host", says_public)
+    Place.pages["/a"] = (200, {}, b"inside")
+    with pytest.raises(ContextError, match="it leads into a private network"):
+        fetch(f"{server}/a")
+    assert not Place.asked
+
+
+def test_redirects_that_stay_outside_and_a_private_address_that_is_named_are_followed(outside: str, server: str):
+    Place.pages["/a"] = (200, {}, b"text")
+    Place.pages["/far"] = (302, {"Location": f"{outside}/a"}, b"")
+    Place.pages["/near"] = (302, {"Location": "/a"}, b"")
+    for address in (f"{outside}/far", f"{outside}/near", f"{server}/near", f"{server}/far"):
+        assert fetch(address).read_bytes() == b"text"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        *((private, False) for private in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "0.0.0.0")),
+        *((private, False) for private in ("::1", "fe80::1%eth0", "::ffff:127.0.0.1", "fd00::1", "100.64.0.1")),
+    ],
+)
+def test_private_addresses_are_known(address: str, expected: bool):
+    assert web.is_public(address) is expected
+
+
+def packed(size_bytes: int) -> bytes:
+    packing = zlib.compressobj(wbits=31)
+    return packing.compress(b"x" * size_bytes) + packing.flush()
+
+
+def test_what_a_server_packs_although_it_should_not_is_unpacked(server: str):
+    for number, body in enumerate([gzip.compress(b"plain text"), zlib.compress(b"plain text")]):
+        Place.pages[f"/{number}"] = (200, {"Content-Encoding": ["gzip", "deflate"][number]}, body)
+        assert fetch(f"{server}/{number}").read_bytes() == b"plain text"
+
+
+def test_what_unpacks_to_far_more_than_it_is_ends_early(server: str):
+    Place.pages["/bomb"] = (200, {"Content-Encoding": "gzip"}, packed(300_000_000))
+    with pytest.raises(ContextError, match="/bomb: unpacks to more than 200 times its size"):
+        fetch(f"{server}/bomb")
+    assert not [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+
+
+def test_a_packing_that_is_not_known_is_named(server: str):
+    Place.pages["/a"] = (200, {"Content-Encoding": "br"}, b"????")
+    with pytest.raises(ContextError, match="/a: is packed in a way that is not known here"):
+        fetch(f"{server}/a")
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["its length is said", "its length is not said"])
 def test_a_file_that_is_too_long_is_refused_and_leaves_nothing(server: str, chunked: bool):
     body = b"x" * 5_000
@@ -124,7 +222,7 @@ def test_a_file_that_is_too_long_is_refused_and_leaves_nothing(server: str, chun
     Place.pages["/long"] = (200, {"Transfer-Encoding": "chunked"}, chunks) if chunked else (200, {}, body)
     with pytest.raises(ContextError, match=r"/long: has more than 0 MiB; fetch a part"):
         fetch(f"{server}/long", max_bytes=1_000)
-    assert not [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+    assert not [path for path in cache_folder("remote").rglob("*") if path.is_file()]
 
 
 def test_a_fetch_that_takes_too_long_ends(server: str):
@@ -204,7 +302,7 @@ def test_the_cache_stays_within_its_bound(server: str, monkeypatch: pytest.Monke
         Place.pages[f"/{number}"] = (200, {"ETag": "x"}, b"x" * 12_000)
         path = fetch(f"{server}/{number}")
         assert path.exists()
-    kept = [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+    kept = [path for path in cache_folder("remote").rglob("*") if path.is_file()]
     assert len(kept) < 4
     assert path in kept
 
@@ -214,7 +312,7 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch: 
     (tmp_path / "rlmbox").mkdir()
     (tmp_path / "rlmbox").chmod(0o777)
     with pytest.raises(ContextError, match="others can write there; chmod 700 it"):
-        remote.cache_folder("remote")
+        cache_folder("remote")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ def table(context: Context) -> dict[str, HostFunction]:
     return {function.name: function for function in repl_functions(context)}
 
 
-CALLS = {
+CALLS: dict[str, list[Any]] = {
     "ctx.metadata": [],
     "ctx.get_schema": [],
     "ctx.slice": [3, 40],
@@ -66,7 +68,7 @@ def test_every_function_gives_json_and_explains_itself_in_a_line(table: dict[str
 
 
 def test_the_functions_give_what_the_context_gives(context: Context, table: dict[str, HostFunction]):
-    call = {name: function.call for name, function in table.items()}
+    call: dict[str, Callable[..., Any]] = {name: function.call for name, function in table.items()}
     text = context.text()
     assert call["ctx.slice"](-20, None) == text[-20:]
     assert call["ctx.slice"](5, 10**30) == text[5:]
@@ -152,7 +154,7 @@ HOSTILE = ["1", 1.5, True, [1], {"a": 1}, float("inf")]
 @pytest.mark.parametrize(("name", "place"), sorted(INTEGERS))
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_what_is_no_integer_is_a_type_error(table, name: str, place: int, value: object):
-    arguments = [*CALLS[name], *FILL.get(name, [])]
+    arguments: list[object] = [*CALLS[name], *FILL.get(name, [])]
     arguments[place] = value
     with pytest.raises(TypeError, match=f"must be an integer, not {type(value).__name__}") as caught:
         table[name].call(*arguments)
@@ -268,7 +270,7 @@ INTEGER_CALLS = sorted({(name, place) for name, place in INTEGERS if name not in
 @pytest.mark.parametrize(("name", "place"), INTEGER_CALLS)
 @pytest.mark.parametrize("value", [10**5_000, -(10**5_000), 2**63, -(2**63) - 1, 0, -1], ids=list("abcdef"))
 def test_any_integer_is_answered_or_is_pythons_own_error_in_a_line(table, name: str, place: int, value: int):
-    arguments = [*CALLS[name], *FILL.get(name, [])]
+    arguments: list[object] = [*CALLS[name], *FILL.get(name, [])]
     arguments[place] = value
     message = "-"
     try:
@@ -299,7 +301,7 @@ def test_a_list_of_hits_that_was_cut_says_so_and_another_does_not(table, monkeyp
 
 def test_hits_beyond_the_most_that_are_given_are_said_to_be_there():
     context = Context.from_text("a" * 20_000)
-    find = {each.name: each.call for each in repl_functions(context)}["ctx.find"]
+    find: Callable[..., Any] = {each.name: each.call for each in repl_functions(context)}["ctx.find"]
     hits = find("a", max_matches=15_000)
     assert (len(hits), "cut" in hits[-1]) == (10_000, True)
     assert "cut" not in find("a", max_matches=10_000)[-1]

@@ -1,6 +1,8 @@
 """The structure of a text is told, its data is not."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -140,7 +142,7 @@ def test_a_collection_tells_its_kinds_of_files_and_folders():
     context = Context.from_documents(
         [("src/a.py", "x = 1\n"), ("src/b.py", "y\n"), ("docs/c.md", "# C\n## D\n"), ("LICENSE", "-")]
     )
-    found = context.get_schema()
+    found: Mapping[str, Any] = context.get_schema()
     assert found["suffixes"] == {".py": 2, "": 1, ".md": 1}
     assert found["folders"] == {"src": 2, "docs": 1}
     assert (found["shortest"], found["longest"]) == (1, 9)
@@ -156,7 +158,7 @@ def test_folders_inside_of_the_only_folder_are_told():
 
 def test_a_collection_of_many_kinds_says_where_it_was_cut():
     context = Context.from_documents([(f"f{i}/x.e{i}", "x") for i in range(200)])
-    found = context.get_schema()
+    found: Mapping[str, Any] = context.get_schema()
     assert (len(found["folders"]), found["more_folders"]) == (50, True)
     assert (len(found["suffixes"]), found["more_suffixes"]) == (50, True)
 
@@ -164,7 +166,7 @@ def test_a_collection_of_many_kinds_says_where_it_was_cut():
 @pytest.mark.parametrize("document", [1, "data.csv", "sub/data.csv", -1])
 def test_one_document_of_a_collection_is_described(document: int | str):
     context = Context.from_documents([("a.md", "# A\n## B\n"), ("sub/data.csv", "x,y\n1,2\n")])
-    found = context.get_schema(document)
+    found: Mapping[str, Any] = context.get_schema(document)
     assert (found["document"], found["kind"]) == ("sub/data.csv", "csv")
     assert [column["name"] for column in found["columns"]] == ["x", "y"]
 
@@ -223,8 +225,10 @@ def test_metadata_tells_the_facts():
 
 def test_metadata_is_the_callers_own():
     context = Context.from_text("x")
-    context.metadata()["suffixes"]["spoiled"] = 1
-    assert "spoiled" not in context.metadata()["suffixes"]
+    facts: Mapping[str, Any] = context.metadata()
+    facts["suffixes"]["spoiled"] = 1
+    fresh: Mapping[str, Any] = context.metadata()
+    assert "spoiled" not in fresh["suffixes"]
 
 
 def test_a_table_is_recognised_in_metadata_without_reading_it_all():

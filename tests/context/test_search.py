@@ -304,7 +304,7 @@ def test_a_search_that_takes_too_long_says_how_far_it_came():
 
 def test_the_deadline_counts_between_the_windows_of_a_search_without_matches(monkeypatch: pytest.MonkeyPatch):
     clock = iter(range(1_000))
-    monkeypatch.setattr(search.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("rlmbox.context.search.search.time.monotonic", lambda: next(clock))
     context = Context.from_text("ab" * 200_000)
     with pytest.raises(ValueError, match="longer than 2 s"):
         context.count("(?s)(?:a.{0,900}|b.{0,900}){1}zq", regex=True, timeout_s=2)

@@ -23,7 +23,7 @@ class Parrot:
     name = "parrot"
     notes = ()
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         pass
 
     async def execute(self, cell: Cell) -> Execution:
@@ -39,7 +39,7 @@ class Parrot:
 class Absent(Parrot):
     """A sandbox that cannot run here."""
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         raise SandboxUnavailable("install it first")
 
 

@@ -28,11 +28,11 @@ async def test_a_maker_may_be_a_coroutine() -> None:
 
 
 class Nameless(ScriptedModel):
-    name = ""  # type: ignore[assignment]
+    name = ""
 
 
 class Windowless(ScriptedModel):
-    window_tokens = 0  # type: ignore[assignment]
+    window_tokens = 0
 
 
 class FloatPrice:

@@ -1,12 +1,10 @@
-"""A door for a container, in a folder of the test's own, and little patience with a worker."""
+"""A folder of the test's own for what containers are shown, and little patience with a worker."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rlmbox.sandboxes.docker._wire import Door
 from rlmbox.sandboxes.worker import _link
 
 
@@ -15,13 +13,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the folders are made; those of other sessions of this machine are in the usual place."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def door(folders: Path) -> Iterator[Door]:
-    opened = Door()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,14 +1,9 @@
 """Whether containers can be started here."""
 
 from functools import cache
-from pathlib import Path
 
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.docker import _engine as engine
-from rlmbox.sandboxes.docker._wire import Door
-
-RELAYED = " relayed"
-"""Ends the name of a way in which a runtime that could do without has everything pass the engine."""
 
 
 @cache
@@ -30,19 +25,6 @@ def runtimes() -> tuple[str, ...]:
     with engine.connect(None) as client:
         found = engine.survey(client)
     return tuple(name for name in ("runc", "crun", "runsc") if name in {*found.runtimes, found.default_runtime})
-
-
-def ways() -> tuple[str, ...]:
-    """Gives the runtimes, and those again where a wire past the engine is possible but is not to be had."""
-    return (*runtimes(), *(name + RELAYED for name in runtimes() if name != engine.STRONG_RUNTIME))
-
-
-class ShutDoor(Door):
-    """A door that no container can go through, as where a policy of the machine forbids it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        Path(self.path).chmod(0o600)
 
 
 @cache

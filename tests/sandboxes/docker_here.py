@@ -13,32 +13,27 @@ from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.docker import _engine as engine
-from rlmbox.sandboxes.docker import _sandbox as module
 from rlmbox.types import CellLimits, HostFunction
-from sandboxes.docker_engine import RELAYED, ShutDoor, runtimes, ways, why_no_docker
+from sandboxes.docker_engine import runtimes, why_no_docker
 from sandboxes.repl import Repl
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
 LONG = "é" * 40_000  # too long to be sent in the first frame
 needs_engine = pytest.mark.skipif(bool(why_no_docker()), reason=why_no_docker())
 each_runtime = pytest.mark.parametrize("runtime", runtimes() or [pytest.param("", marks=needs_engine)])
-each_way = pytest.mark.parametrize("way", ways() or [pytest.param("", marks=needs_engine)])
 needs_runc = pytest.mark.skipif("runc" not in runtimes(), reason=why_no_docker() or "the engine has no runc")
 
 
 @asynccontextmanager
 async def docker(
-    way: str | None = None, *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
+    runtime: str | None = None, *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS
 ) -> AsyncIterator[Repl[DockerSandbox]]:
-    sandbox = DockerSandbox(runtime=way.removesuffix(RELAYED) if way else None)
-    with pytest.MonkeyPatch.context() as patch:
-        if way is not None and way.endswith(RELAYED):
-            patch.setattr(module, "Door", ShutDoor)
-        try:
-            await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
-            yield Repl(sandbox)
-        finally:
-            await sandbox.close()
+    sandbox = DockerSandbox(runtime=runtime or None)
+    try:
+        await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
+        yield Repl(sandbox)
+    finally:
+        await sandbox.close()
 
 
 def containers(owner: int | None = None) -> list[dict[str, Any]]:

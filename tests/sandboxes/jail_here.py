@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -50,14 +51,15 @@ async def run(sandbox: JailSandbox, code: str) -> Execution:
     return await sandbox.execute(Cell(code))
 
 
-async def value(sandbox: JailSandbox, code: str) -> object:
+async def value(sandbox: JailSandbox, code: str) -> Any:
     execution = await run(sandbox, code)
     assert execution.outcome == "ok", execution.error
     return execution.value
 
 
 def pid_of(sandbox: JailSandbox) -> int:
-    return sandbox._process.pid
+    process: Any = sandbox._process
+    return int(process.pid)
 
 
 def fork_server_pid() -> int:

@@ -7,13 +7,15 @@ import tempfile
 import textwrap
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
+import pytest
 
 from rlmbox.context import Context
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.worker import _worker
 from rlmbox.types import CellLimits, HostFunction
 from sandboxes.repl import Repl
 
@@ -28,11 +30,21 @@ FULL_FAR_DOWN = (
 
 @asynccontextmanager
 async def local(
-    *functions: HostFunction, text: str = "text", limits: CellLimits = LIMITS, packages: list[Path] | None = None
+    *functions: HostFunction,
+    text: str = "text",
+    limits: CellLimits = LIMITS,
+    packages: list[Path] | None = None,
+    worker: str = "",
 ) -> AsyncIterator[Repl[LocalSandbox]]:
+    """Start a session; `worker` is the source of another worker than the usual one."""
     sandbox = LocalSandbox(unsafe_no_isolation=True, package_paths=packages or ())
-    try:
+    with ExitStack() as undo:
+        if worker:
+            file = Path(undo.enter_context(tempfile.TemporaryDirectory())) / "_worker.py"
+            file.write_text(worker)
+            undo.enter_context(pytest.MonkeyPatch.context()).setattr(_worker, "__file__", str(file))
         await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
+    try:
         yield Repl(sandbox)
     finally:
         await sandbox.close()

@@ -5,12 +5,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.storage import cache
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.worker import _link, _worker
 from rlmbox.types import Cell, HostFunction
 from sandboxes.local_repl import LIMITS, local
 
@@ -44,6 +46,41 @@ async def test_a_context_above_the_inline_limit_answers_like_a_text(letter: str)
         assert "characters" in await repl.value("repr(context)")
         assert (await repl.run("context[len(context)]")).error is not None
         assert await repl.value("P is context") is True
+
+
+async def test_a_word_with_await_in_it_is_no_matter() -> None:
+    async with local(text="x" * 2000, limits=LARGE) as repl:
+        assert (await repl.run("print('we await you')")).stdout == "we await you\n"
+
+
+async def test_a_loop_over_calls_that_cost_nothing_ends_and_keeps_its_variables() -> None:
+    brisk = replace(LARGE, cell_timeout_s=0.3)
+    reader = HostFunction("ctx.slice", lambda start, end: "x" * (end - start), "reads", pure=True)
+    async with local(reader, text="x" * 2000, limits=brisk) as repl:
+        for loop in ("ctx.slice(0, 1)", "context[0]", "ctx.slice(0, 100000)"):
+            execution = await repl.run(f"n = 0\nkept = 7\nwhile True:\n    {loop}\n    n += 1")
+            assert (execution.outcome, execution.namespace) == ("timeout", "kept"), loop
+            assert await repl.value("kept") == 7
+
+
+async def test_the_time_of_calls_that_cost_nothing_is_bounded_and_that_of_others_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = Path(_worker.__file__).read_text().replace("FREE_CALLS_S = 30.0", "FREE_CALLS_S = 0.5")
+    monkeypatch.setattr(_link, "FREE_CALLS_S", 0.5)
+
+    async def slow() -> int:
+        await anyio.sleep(0.2)
+        return 1
+
+    functions = [HostFunction("scan", slow, "scans", pure=True), HostFunction("ask", slow, "asks")]
+    async with local(*functions, worker=short) as repl:
+        assert await repl.value("sum(ask() for _ in range(8))") == 8
+        execution = await repl.run("kept = 1\nwhile True:\n    scan()")
+        assert (execution.outcome, execution.namespace) == ("timeout", "kept")
+        assert execution.error is not None
+        assert "waited longer than 0.5 s for functions that read the context" in execution.error.message
+        assert await repl.value("kept + scan()") == 2
 
 
 def _json(value: object) -> object:

@@ -134,7 +134,7 @@ def test_the_containers_memory_has_room_for_a_cells_and_the_text(cell_bytes: int
 def test_memory_is_recognised_with_and_without_the_engines_flag(
     words: str, state: dict[str, Any], how: str, for_memory: bool
 ) -> None:
-    assert engine.Ending.of(words, state) == engine.Ending(how, for_memory)
+    assert engine.ContainerExit.of(words, state) == engine.ContainerExit(how, for_memory)
 
 
 @pytest.mark.parametrize(

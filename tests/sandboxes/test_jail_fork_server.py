@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from rlmbox.sandboxes.jail import _host
-from sandboxes.jail_here import SOURCE, children_of, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
+from sandboxes.jail_here import SOURCE, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
+from sandboxes.repl import children_of
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -80,7 +81,7 @@ async def test_jails_that_died_while_they_waited_are_passed_over() -> None:
 
 
 async def test_many_sessions_that_start_at_once_each_get_a_jail_of_their_own() -> None:
-    found: list[object] = []
+    found: list[tuple[int, int]] = []
 
     async def one(number: int) -> None:
         async with jail() as sandbox:
@@ -135,7 +136,7 @@ anyio.run(main)
 
 
 def test_a_host_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may() -> None:
-    done = subprocess.run([sys.executable, "-c", _FULL], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([sys.executable, "-c", _FULL], capture_output=True, text=True)
     said, value_given, left = done.stdout.splitlines()
     assert "Too many open files" in said, done
     assert (value_given, left) == ("42", "0"), done
@@ -180,7 +181,6 @@ def test_jails_that_a_full_host_could_not_take_are_built_anew() -> None:
         [sys.executable, "-c", _REFUSED_BY_THE_HOST],
         capture_output=True,
         text=True,
-        timeout=50,
         env={"PYTHONPATH": path},
     )
     ready, later = (int(word) for word in done.stdout.split())
@@ -199,7 +199,7 @@ print(_host.ForkServer(lambda: plan).admit(None).pid > 0)
 
 def test_the_channel_to_the_fork_server_may_have_any_number() -> None:
     # 9 is where the fork server keeps /proc.
-    done = subprocess.run([sys.executable, "-c", _CHANNEL_NINE], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", _CHANNEL_NINE], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
 
 
@@ -228,6 +228,7 @@ anyio.run(main)
 
 async def test_nothing_outlives_a_host_that_is_killed() -> None:
     host = subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE)  # noqa: ASYNC220
+    assert host.stdout
     try:
         pid = json.loads(host.stdout.readline())
         fork_server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -99,7 +99,7 @@ async def test_no_listener_of_the_host_is_reached(tmp_path: Path) -> None:
     udp.bind(("127.0.0.1", 0))
     named, abstract = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
     named.bind(str(tmp_path / "s"))
-    abstract.bind("\0rlmbox-jail-test")
+    abstract.bind(f"\0rlmbox-jail-{os.getpid()}")
     named.listen()
     abstract.listen()
     code = f"""
@@ -108,7 +108,7 @@ for family, kind, address in (
     (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", {tcp.getsockname()[1]})),
     (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", {udp.getsockname()[1]})),
     (socket.AF_UNIX, socket.SOCK_STREAM, {str(tmp_path / "s")!r}),
-    (socket.AF_UNIX, socket.SOCK_STREAM, "\\0rlmbox-jail-test"),
+    (socket.AF_UNIX, socket.SOCK_STREAM, "\\0rlmbox-jail-{os.getpid()}"),
 ):
     try:
         socket.socket(family, kind).sendto(b"x", address)

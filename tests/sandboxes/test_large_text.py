@@ -56,7 +56,7 @@ texts = st.sampled_from(ALPHABETS).flatmap(
 
 
 @st.composite
-def questions(draw: Callable[[Any], Any], text: str, *, patterns: bool) -> str:
+def questions(draw: Callable[[Any], Any], text: str, *, patterns: bool) -> Any:
     """Draws an expression about `context`, with a pattern only where there may be some."""
     if patterns and draw(st.integers(0, 9)) < 3:
         pattern = draw(st.sampled_from(PATTERNS))

@@ -21,7 +21,7 @@ async def test_calls_are_answered_as_they_finish() -> None:
         await anyio.sleep(seconds)
         return seconds
 
-    got: list[object] = []
+    got: list[Any] = []
 
     def script(worker: Attacker) -> None:
         worker.send(call(1, "wait", 0.2) + call(2, "wait", 0.01) + call(3, "echo", "x"))
@@ -40,7 +40,7 @@ async def test_calls_are_answered_as_they_finish() -> None:
 
 FAILURES: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a plain exception": (lambda: int("x"), {"type": "ValueError"}),
-    "a key error": (lambda: {}["k"], {"type": "KeyError", "message": "k"}),
+    "a key error": (lambda: dict[str, str]()["k"], {"type": "KeyError", "message": "k"}),
     "an object": (object, {"type": "TypeError"}),
     "not a number": (lambda: float("nan"), {"type": "TypeError"}),
     "a set in a list": (lambda: [{1}], {"type": "TypeError"}),

@@ -205,7 +205,7 @@ def test_wrapped_text_breaks_where_cpython_breaks_it(
     repl: Repl, text: str, width: int, flags: list[bool], max_lines: int | None, indents: tuple[str, str]
 ) -> None:
     names = "expand_tabs replace_whitespace fix_sentence_endings break_long_words drop_whitespace break_on_hyphens"
-    options = dict(zip(names.split(), flags, strict=True))
+    options: dict[str, object] = dict(zip(names.split(), flags, strict=True))
     options |= {"width": width, "max_lines": max_lines, "initial_indent": indents[0], "subsequent_indent": indents[1]}
     # Versions of CPython differ in what a line of other whitespace is to dedent.
     plain = text.replace("\r", "").replace("\u00a0", "")

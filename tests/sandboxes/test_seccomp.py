@@ -46,7 +46,7 @@ def decision(machine: str, number: int, *arguments: int, arch: int | None = None
         elif code == 0x54:
             accumulator &= constant
         elif code == 0x06:
-            return constant
+            return int(constant)
         else:
             holds = {0x15: accumulator == constant, 0x35: accumulator >= constant, 0x45: accumulator & constant}[code]
             at += if_true if holds else if_false

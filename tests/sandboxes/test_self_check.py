@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes import self_check as module
-from rlmbox.sandboxes.auto import ORDER, AutoSandbox, auto_sandbox
+from rlmbox.sandboxes.auto import AutoSandbox, auto_sandbox
 from rlmbox.sandboxes.base import Host, Sandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.registry import auto_order, sandbox_from
 from rlmbox.sandboxes.self_check import CheckResult, SelfCheck, self_check
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.jail_here import why_no_jail
@@ -29,7 +29,7 @@ class Fake:
     answer: Callable[[str], Execution] = staticmethod(lambda code: Execution())
     starts = 0
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         type(self).starts += 1
 
     async def execute(self, cell: Cell) -> Execution:
@@ -53,7 +53,7 @@ def gone(_: str) -> Execution:
 class Absent(Fake):
     name = "absent"
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         raise SandboxUnavailable("install it first")
 
 
@@ -175,13 +175,15 @@ async def test_auto_takes_none_where_none_holds() -> None:
 async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names)
+    makers: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True), "monty": MontySandbox}
     with pytest.raises(ConfigError, match="never chooses local"):
-        await auto_sandbox(names, makers={"local": lambda: LocalSandbox(unsafe_no_isolation=True)})
-    assert "local" not in ORDER
+        await auto_sandbox(names, makers=makers)
+    assert "local" not in auto_order()
 
 
 async def test_an_unknown_name_is_an_error() -> None:
-    for makers in (None, {}):
+    nothing: dict[str, Callable[[], Sandbox]] = {}
+    for makers in (None, nothing):
         with pytest.raises(ConfigError, match="no sandbox 'jial'"):
             await auto_sandbox(("jial",), makers=makers)
 

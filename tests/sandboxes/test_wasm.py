@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlmbox.config import sandbox_from
+from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sandboxes.wasm import WasmSandbox
 from rlmbox.types import HostFunction
 from sandboxes.wasm_here import LIMITS, may_compile, needs_extra, wasm

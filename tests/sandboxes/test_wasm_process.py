@@ -59,7 +59,7 @@ async def test_closing_leaves_no_process_and_no_descriptor() -> None:
             if n % 2:
                 await repl.run("import os; os._exit(1)")
         assert not is_running(repl.pid)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @needs_extra

@@ -86,10 +86,9 @@ class Budget:
         self.began_s = time.monotonic()
         self.end_s = self.began_s + limits.max_seconds if limits.max_seconds else math.inf
         self.deadline_s = self.end_s - limits.last_answer_s
-        self.root = Account(0, (Pool(0, limits.money, limits.max_tokens),))
+        self.root = Account(0, (Pool(0, limits.money, limits.max_tokens, max_subcalls=limits.max_subcalls),))
         self._lock = threading.Lock()
         self._books = Ledger()
-        self._subcalls = 0
         self._unknown = False
         self._dearer_written: dict[str, bool] = {}
         self._dearer_output: dict[str, bool] = {}
@@ -103,7 +102,7 @@ class Budget:
     @property
     def subcalls(self) -> int:
         """Calls to other models in the whole tree."""
-        return self._subcalls
+        return self.root.pools[0].subcalls
 
     @property
     def spent_usd(self) -> Decimal:
@@ -144,20 +143,28 @@ class Budget:
             )
         self._unknown = True
 
-    def count_subcall(self) -> int:
-        """Count one more call to another model, and return its number.
+    def count_subcall(self, account: Account) -> int:
+        """Count one more call to another model, and return its number among those of the whole run.
+
+        Args:
+            account: Who makes it.
 
         Raises:
-            SubcallLimitExceeded: There were `max_subcalls` already.
+            SubcallLimitExceeded: There were `max_subcalls` already, of the run or of what asks.
         """
         with self._lock:
-            limit, used = self.limits.max_subcalls, self._subcalls
-            if used >= limit:
-                raise SubcallLimitExceeded(
-                    f"the run made {used} sub-calls, which is its limit (max_subcalls)", limit=limit, used=used + 1
-                )
-            self._subcalls += 1
-            return self._subcalls
+            for pool in account.pools:
+                if pool.max_subcalls is not None and pool.subcalls >= pool.max_subcalls:
+                    whose = "the run" if pool is self.root.pools[0] else "this question"
+                    raise SubcallLimitExceeded(
+                        f"{whose} made {pool.subcalls} sub-calls, which is its limit (max_subcalls)",
+                        limit=pool.max_subcalls,
+                        used=pool.subcalls + 1,
+                        depth=pool.depth,
+                    )
+            for pool in account.pools:
+                pool.subcalls += 1
+            return self.root.pools[0].subcalls
 
     def check_depth(self, depth: int) -> None:
         """Check that a session at `depth` may open.
@@ -182,7 +189,6 @@ class Budget:
         kept = self.keeps_cost_limit
         with self._lock:
             found = [left for pool in account.pools for left in pool.left() if kept or left.name != "usd"]
-        found.append(Left("subcalls", self.limits.max_subcalls, self.limits.max_subcalls - self._subcalls))
         if self.limits.max_seconds is not None:
             seconds = max(self.deadline_s - time.monotonic(), 0.0)
             found.append(Left("seconds", self.limits.max_seconds - self.limits.last_answer_s, seconds))

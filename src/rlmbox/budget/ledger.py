@@ -47,6 +47,8 @@ class Pool:
         reserved_usd: Worst cases of the requests under way.
         reserved_tokens: The same in tokens.
         requests: Requests under way.
+        max_subcalls: Calls to other models; None for no limit.
+        subcalls: Those that were made.
         held_usd: Set aside for a request to come.
         held_tokens: The same in tokens.
     """
@@ -59,6 +61,8 @@ class Pool:
     reserved_usd: Decimal = NOTHING
     reserved_tokens: int = 0
     requests: int = 0
+    max_subcalls: int | None = None
+    subcalls: int = 0
     held_usd: Decimal = NOTHING
     held_tokens: int = 0
 
@@ -92,6 +96,8 @@ class Pool:
         if self.max_tokens is not None:
             tokens = self.max_tokens - self.held_tokens
             yield Left("tokens", tokens, max(tokens - self.spent_tokens, 0))
+        if self.max_subcalls is not None:
+            yield Left("subcalls", self.max_subcalls, max(self.max_subcalls - self.subcalls, 0))
 
     def refusal(
         self,
@@ -172,6 +178,19 @@ class Account:
         if cost_limit_usd is not None or max_tokens is not None:
             pools = (*pools, Pool(self.depth + 1, cost_limit_usd, max_tokens))
         return Account(self.depth + 1, pools)
+
+    def for_question(
+        self, *, cost_limit_usd: Decimal | None = None, max_tokens: int | None = None, max_subcalls: int | None = None
+    ) -> Account:
+        """Return the account of one question, which is as deep as this one and has limits of its own.
+
+        Args:
+            cost_limit_usd: US dollars from now on; None for none of its own.
+            max_tokens: The same in tokens.
+            max_subcalls: The same in calls to other models.
+        """
+        own = Pool(self.depth, cost_limit_usd, max_tokens, max_subcalls=max_subcalls)
+        return Account(self.depth, (*self.pools, own))
 
 
 @dataclass(slots=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from rlmbox.errors import ConfigError
 from rlmbox.types import CellLimits
@@ -71,6 +72,29 @@ class Limits:
             if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name} is a number above 0, not {value!r}")
 
+    def narrowed(self, other: Limits) -> Limits:
+        """Return these limits with what `other` sets narrower.
+
+        What `other` leaves at its default narrows nothing, and what one cell may use stays as it is, because it is
+        decided when a sandbox starts.
+
+        Args:
+            other: The limits to keep besides.
+        """
+        found: dict[str, Any] = {}
+        for name in (*_LEAST, *_POSITIVE):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if theirs != _DEFAULTS[name] and theirs is not None:
+                found[name] = theirs if mine is None else min(mine, theirs)
+        if other.money is not None and not other.cost_limit_is_default:
+            found["cost_limit_usd"] = other.money if self.money is None else min(self.money, other.money)
+        return replace(
+            self,
+            last_answer=self.last_answer and other.last_answer,
+            truncate_input=self.truncate_input and other.truncate_input,
+            **found,
+        )
+
     @property
     def cost_limit_is_default(self) -> bool:
         """Whether nobody set the cost limit."""
@@ -86,6 +110,9 @@ class Limits:
         """The cost limit as `Decimal`; None for no limit."""
         limit = self.cost_limit_usd
         return None if limit is None else Decimal(limit)
+
+
+_DEFAULTS = {each.name: each.default for each in fields(Limits)}
 
 
 def dollars(value: object, name: str) -> Decimal:

@@ -14,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 
@@ -48,6 +49,9 @@ LastAnswer = Annotated[
 ]
 Cache = Annotated[bool, _option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")]
 SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
+CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
+Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
+Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
 Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
@@ -57,15 +61,21 @@ Contexts = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"rlmbox {version('rlmbox')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"rlmbox {version_of('rlmbox')}")
-        raise typer.Exit
+    del version
 
 
 @app.command()
@@ -85,7 +95,10 @@ def ask(
     max_seconds: MaxSeconds = None,
     last_answer: LastAnswer = True,
     cache: Cache = False,
-    sandbox: SandboxName = "monty",
+    sandbox: SandboxName = "auto",
+    package: Package = None,
+    cell_timeout: CellTimeout = None,
+    memory: Memory = None,
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -113,6 +126,9 @@ def ask(
         last_answer=last_answer,
         cache=cache,
         sandbox=sandbox,
+        packages=tuple(package or ()),
+        cell_timeout_s=cell_timeout,
+        memory_mb=memory,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
 
@@ -140,17 +156,13 @@ def exec_(
     files: Annotated[
         list[str] | None, typer.Argument(help="Files with Python; - is standard input, which is also the default.")
     ] = None,
-    sandbox: SandboxName = "monty",
+    sandbox: SandboxName = "auto",
     context: Annotated[
         list[str] | None, _option("A file or folder that is `context` in the cells.", None, "--context", "-c")
     ] = None,
-    cell_timeout: Annotated[
-        float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")
-    ] = None,
-    memory: Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")] = None,
-    package: Annotated[
-        list[str] | None, _option("An installed package that cells may import; several times for several.")
-    ] = None,
+    cell_timeout: CellTimeout = None,
+    memory: Memory = None,
+    package: Package = None,
     keep_going: Annotated[bool, _option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
     unsafe_no_isolation: Annotated[
         bool, _option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
@@ -187,6 +199,7 @@ def doctor(
     attack: Annotated[
         bool, _option("Run the attack suite too, which takes a minute or two.", None, "--attack")
     ] = False,
+    fresh: Annotated[bool, _option("Check anew what auto has found to hold.", None, "--fresh")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -197,7 +210,7 @@ def doctor(
     """
     from rlmbox.cli.diagnosing import diagnose_and_print
 
-    raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, as_json=as_json, debug=debug))
+    raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, fresh=fresh, as_json=as_json, debug=debug))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
+from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL
@@ -46,7 +47,10 @@ class Settings:
     max_seconds: float | None = None
     last_answer: bool = True
     cache: bool = False
-    sandbox: str = "monty"
+    sandbox: str = "auto"
+    packages: tuple[str, ...] = ()
+    cell_timeout_s: float | None = None
+    memory_mb: float | None = None
 
     def rlm(self, hooks: Sequence[Hook]) -> RLM:
         """Makes the RLM.
@@ -62,6 +66,7 @@ class Settings:
             max_tokens=self.max_tokens,
             max_seconds=self.max_seconds,
             last_answer=self.last_answer,
+            cell=cell_limits(self.cell_timeout_s, self.memory_mb),
         )
         return RLM(
             self.model,
@@ -69,6 +74,7 @@ class Settings:
             fallback_model=self.fallback_model,
             base_url=self.base_url,
             sandbox=self.sandbox,
+            packages=self.packages,
             limits=limits,
             cache=self.cache,
             prices=self.prices,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import statistics
 import time
@@ -17,53 +16,18 @@ from rich.text import Text
 from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
 from rlmbox.cli.tree import printable
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
+from rlmbox.sandboxes.auto import Choice, auto_sandbox
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.registry import BACKENDS, Backend
 from rlmbox.sync import run_blocking
 from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, Probe, probe, run_attacks
 from rlmbox.types import Cell, CellLimits, HostFunction
 
 _STARTS, _CELLS, _CALLS = 7, 100, 200
 _LIMITS = CellLimits(cell_timeout_s=10.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sandbox that rlmbox knows.
-
-    Attributes:
-        name: Its name.
-        isolation: What keeps code in, in words.
-        safe: Whether it isolates at all.
-        needs: What it takes, for where it is missing.
-    """
-
-    name: str
-    isolation: str
-    safe: bool = True
-    needs: str = ""
-
-
-KINDS: tuple[Kind, ...] = (
-    Kind(
-        "jail",
-        "CPython behind the Linux kernel's walls: namespaces, system call filter, no network, no files of yours",
-        needs="needs Linux with user namespaces",
-    ),
-    Kind(
-        "monty",
-        "an interpreter of its own, in a process of its own: files, network and processes do not exist in its language",
-        needs="needs pydantic-monty: pip install pydantic-monty",
-    ),
-    Kind("docker", "CPython in a locked-down container", needs="needs a container engine"),
-    Kind("wasm", "CPython compiled to WebAssembly, without host access"),
-    Kind("subset", "a deterministic interpreter for a part of Python that can only compute"),
-    Kind("local", "none: code may do all that you may", safe=False),
-)
-"""The sandboxes, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +76,61 @@ class Diagnosis:
     attacks: AttackReport | None = field(default=None, repr=False)
 
 
-def diagnose_and_print(names: Sequence[str], *, attack: bool, as_json: bool, debug: bool) -> int:
-    """Runs `rlmbox doctor`; gives the exit code."""
+def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_json: bool, debug: bool) -> int:
+    """Run `rlmbox doctor`; return the exit code."""
+    console, work = Console(), Console(stderr=True)
     try:
-        found = diagnose(names, attack=attack)
+        with work.status("looking", spinner="dots") as status:
+            found = diagnose(names, attack=attack, progress=lambda name: status.update(f"looking at {name}"))
+            status.update("choosing")
+            choice = None if names else _auto(fresh=fresh)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=as_json, debug=debug)
     if as_json:
-        print(json.dumps([as_object(each) for each in found], ensure_ascii=False, indent=2))  # noqa: T201
+        auto = {"name": choice.name, "reason": str(choice)} if choice else None
+        body = {"auto": auto, "sandboxes": [as_object(each) for each in found]}
+        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        _print(found, Console())
+        _print(found, console)
+        if choice:
+            console.print(Text(printable(f"auto takes {choice.name}: {choice}"), style="dim"))
     return exit_code(found)
 
 
 def diagnose(
-    names: Sequence[str] = (), *, attack: bool = False, only: Collection[str] | None = None
+    names: Sequence[str] = (),
+    *,
+    attack: bool = False,
+    only: Collection[str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> list[Diagnosis]:
-    """Looks at sandboxes.
+    """Look at sandboxes.
+
+    What would have to be compiled first is only looked at where it is named, because that takes minutes.
 
     Args:
         names: Which; all where none is named.
         attack: Whether to run the attacks on those that isolate.
         only: Names of the attacks; None for all.
+        progress: Called with the name of each before it is looked at.
 
     Raises:
         ConfigError: There is no such sandbox.
     """
-    known = {kind.name: kind for kind in KINDS}
+    known = {kind.name: kind for kind in BACKENDS}
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"there is no sandbox {unknown[0]!r}; there are {', '.join(known)}")
     # The canaries come first, so that every process that a sandbox starts could inherit them.
     with HostWatch() as watch:
-        return [
-            run_blocking(partial(_examined, known[name], watch, attack=attack, only=only)) for name in names or known
-        ]
+        found = []
+        for name in names or known:
+            progress(name)
+            if not names and known[name].is_installed and (why_not := known[name].why_not_ready()):
+                kind = known[name]
+                found.append(Diagnosis(name, available=False, safe=True, isolation=kind.isolation, remedy=why_not))
+            else:
+                found.append(run_blocking(partial(_examined, known[name], watch, attack=attack, only=only)))
+        return found
 
 
 def exit_code(found: Sequence[Diagnosis]) -> int:
@@ -155,16 +140,16 @@ def exit_code(found: Sequence[Diagnosis]) -> int:
     return 1 if any(each.attacks and not each.attacks.ok for each in found) else 0
 
 
-async def _examined(kind: Kind, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
+async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
     """Tries and measures a sandbox; what goes wrong with it is what is found of it."""
-    unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.safe, isolation=kind.isolation)
+    unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)
         speed = await _speed(make)
         missing = await _missing(make)
-        limits = [await probe(name, make, watch) for name in PROBES] if kind.safe else []
+        limits = [await probe(name, make, watch) for name in PROBES] if kind.is_isolated else []
         attacks = None
-        if attack and kind.safe:
+        if attack and kind.is_isolated:
             attacks = await run_attacks(
                 make, only=only, known_gaps=_gaps(kind.name, only), watch=watch, proven={p.name: p for p in limits}
             )
@@ -178,7 +163,7 @@ async def _examined(kind: Kind, watch: HostWatch, *, attack: bool, only: Collect
     return Diagnosis(
         kind.name,
         available=True,
-        safe=kind.safe,
+        safe=kind.is_isolated,
         isolation=kind.isolation,
         speed=speed,
         missing=missing,
@@ -193,23 +178,15 @@ def _gaps(name: str, only: Collection[str] | None) -> Mapping[str, str]:
     return gaps if only is None else {attack: why for attack, why in gaps.items() if attack in only}
 
 
-def _maker(kind: Kind) -> Callable[[], Sandbox]:
-    """Gives what makes a sandbox of a kind.
+def _maker(kind: Backend) -> Callable[[], Sandbox]:
+    """Return the factory of a backend's sandboxes.
 
     Raises:
-        SandboxUnavailable: It cannot be had; the message says what would help.
-        ConfigError: The name cannot be chosen.
+        SandboxUnavailable: It is not installed; the message says what would help.
     """
-    if importlib.util.find_spec(f"rlmbox.sandboxes.{kind.name}") is None:
-        raise SandboxUnavailable(f"this version of rlmbox has no {kind.name}; use a later one")
-    if kind.name == "local":
-        from rlmbox.sandboxes.local import LocalSandbox
-
-        return partial(LocalSandbox, unsafe_no_isolation=True)
-    try:
-        return sandbox_from(kind.name)
-    except ImportError as error:
-        raise SandboxUnavailable(f"{kind.needs} ({error})") from error
+    if not kind.is_installed:
+        raise SandboxUnavailable(kind.remedy)
+    return kind.load() if kind.is_isolated else partial(kind.load(), unsafe_no_isolation=True)
 
 
 async def _speed(make: Callable[[], Sandbox]) -> Speed:
@@ -296,6 +273,14 @@ def as_object(found: Diagnosis) -> dict[str, object]:
             "results": to_json(attacks.results),
         }
     return body
+
+
+def _auto(*, fresh: bool) -> Choice | None:
+    """Return what `auto` takes on this machine; None where nothing holds."""
+    try:
+        return run_blocking(partial(auto_sandbox, fresh=fresh))[1]
+    except SandboxUnavailable:
+        return None
 
 
 def _print(found: Sequence[Diagnosis], console: Console) -> None:

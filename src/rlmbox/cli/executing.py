@@ -5,24 +5,22 @@ from __future__ import annotations
 import ast
 import codeop
 import importlib.util
-import inspect
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
+from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import report
 from rlmbox.cli.tree import printable
-from rlmbox.config import sandbox_from
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import to_json
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Cell, CellLimits, Execution
 
@@ -49,7 +47,7 @@ class ExecSettings:
         keep_going: Whether the cells after one that failed still run.
     """
 
-    sandbox: str = "monty"
+    sandbox: str = "auto"
     unsafe_no_isolation: bool = False
     context: tuple[str, ...] = ()
     cell_timeout_s: float | None = None
@@ -63,13 +61,7 @@ class ExecSettings:
         Raises:
             ConfigError: An option is not a number above 0.
         """
-        default = CellLimits()
-        for name, value in (("--cell-timeout", self.cell_timeout_s), ("--memory", self.memory_mb)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} is a number above 0, not {value:g}")
-        memory_bytes = default.memory_bytes if self.memory_mb is None else int(self.memory_mb * 2**20)
-        timeout_s = default.cell_timeout_s if self.cell_timeout_s is None else self.cell_timeout_s
-        return CellLimits(cell_timeout_s=timeout_s, memory_bytes=memory_bytes)
+        return cell_limits(self.cell_timeout_s, self.memory_mb)
 
     def sandbox_maker(self) -> Callable[[], Sandbox]:
         """Gives what makes the sandbox.
@@ -80,17 +72,12 @@ class ExecSettings:
         """
         if self.sandbox == "local":
             return self._local()
-        make = sandbox_from(self.sandbox)
-        if not self.packages:
-            return make
-        if "packages" not in inspect.signature(make).parameters:
-            raise ConfigError(f"{self.sandbox} cannot be given packages; leave out --package or use --sandbox jail")
-        return partial(cast("Any", make), packages=self.packages)
+        return sandbox_from(self.sandbox, packages=self.packages)
 
     def _local(self) -> Callable[[], Sandbox]:
         if not self.unsafe_no_isolation:
             raise ConfigError(
-                "local runs the code with all that you may do yourself; use --sandbox monty, "
+                "local runs the code with all that you may do yourself; use --sandbox auto, "
                 "or add --unsafe-no-isolation if you trust every line of it"
             )
         from rlmbox.sandboxes.local import LocalSandbox

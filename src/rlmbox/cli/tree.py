@@ -18,6 +18,7 @@ from rlmbox.events import (
     Event,
     LastAnswerAsked,
     ModelReplied,
+    QuestionAsked,
     RequestEvent,
     SessionFailed,
     SessionFinished,
@@ -81,6 +82,7 @@ class LiveTree:
         self._root = Tree(Text("rlmbox", style="bold"))
         self._live = Live(self._root, console=console, refresh_per_second=8)
         self._sessions: dict[str, Tree] = {}
+        self._where: dict[str, str] = {}
         self._turns: dict[str, Tree] = {}
         self._cells: dict[str, Tree] = {}
         self._subcalls: dict[str, _SubcallsLine] = {}
@@ -99,13 +101,15 @@ class LiveTree:
             self._console.line()  # where nothing is live, the tree was printed without its last line's end
 
     def __call__(self, event: Event) -> None:
-        """Takes one event."""
+        """Take one event; what the engine itself runs is not shown."""
+        if not (isinstance(event, CellStarted | CellExecuted) and event.cell.by == "engine"):
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
         match event:
-            case SessionStarted():
-                parent = self._cells.get(event.parent_id or "") or self._root
-                label = Text.assemble((_short(event.question), "bold"), (f"  {event.model} in {event.sandbox}", "dim"))
-                self._sessions[event.session_id] = parent.add(label)
-            case ModelReplied():
+            case SessionStarted() | QuestionAsked():
+                self._opened(event)
+            case ModelReplied() if event.ended == "done":
                 label = Text.assemble(f"turn {event.turn}", (_cost(event.cost_usd), "dim"))
                 self._turns[event.session_id] = self._sessions[event.session_id].add(label)
             case CellStarted():
@@ -114,7 +118,7 @@ class LiveTree:
                 self._subcalls.pop(event.session_id, None)
             case SubcallStarted() | SubcallFinished():
                 self._calls(event.session_id).count(event)
-            case RequestEvent():
+            case RequestEvent() if event.kind in _REMARKS:
                 self._on_the_way(event)
             case CellExecuted():
                 self._executed(event)
@@ -128,11 +132,20 @@ class LiveTree:
             case _:
                 pass
 
+    def _opened(self, event: SessionStarted | QuestionAsked) -> None:
+        if isinstance(event, SessionStarted):
+            parent = self._cells.get(event.parent_id or "") or self._root
+            self._sessions[event.session_id] = parent.add("")
+            self._where[event.session_id] = f"  {event.model} in {event.sandbox}"
+        else:
+            where = (self._where[event.session_id], "dim")
+            self._sessions[event.session_id].label = Text.assemble((_short(event.question), "bold"), where)
+
     def _on_the_way(self, event: RequestEvent) -> None:
         if event.number is not None:
             self._calls(event.session_id).noted(event.kind)
         else:
-            self._sessions[event.session_id].add(Text(_REMARKS.get(event.kind, event.kind), style="yellow"))
+            self._sessions[event.session_id].add(Text(_REMARKS[event.kind], style="yellow"))
 
     def _calls(self, session_id: str) -> _SubcallsLine:
         """Gives the line of the sub-calls of a session's cell."""

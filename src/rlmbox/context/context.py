@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from types import MappingProxyType
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from rlmbox.context import describing
 from rlmbox.context.describing import Kind
-from rlmbox.context.load import loaders
+from rlmbox.context.load import loaders, structured
 from rlmbox.context.load.encodings import repair
-from rlmbox.context.load.loaders import Single
+from rlmbox.context.load.loaders import LeftOut, Single
 from rlmbox.context.load.opening import Opening
+from rlmbox.context.load.origin import Origin
+from rlmbox.context.load.walking import Selection
 from rlmbox.context.search.searching import Searching
 from rlmbox.context.storage.documents import Documents, Joining
 from rlmbox.context.storage.text import TextStore, Utf8, encode
@@ -22,6 +24,8 @@ from rlmbox.errors import ContextError
 
 if TYPE_CHECKING:
     from rlmbox.context.rank.ranking import Ranked, Ranking
+
+Data = dict[str, object] | list[object]
 
 # How long a description waits for the exact figures of a file that is being looked through.
 _DESCRIBE_WAIT_S = 0.02
@@ -39,10 +43,18 @@ class Context(Searching):
     """
 
     def __init__(
-        self, content: describing.Content | loaders.Single, kind: Kind, skipped: Mapping[str, int] = {}
+        self,
+        content: describing.Content | loaders.Single,
+        kind: Kind,
+        left_out: LeftOut | None = None,
+        *,
+        data: Data | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._kind: Kind = kind
-        self._skipped = MappingProxyType(dict(skipped))
+        self._data = data
+        self._origin = origin
+        self._left_out = left_out or LeftOut()
         self._single = content if isinstance(content, Single) else None
         self._known = content if isinstance(content, describing.Content) else None
 
@@ -50,10 +62,11 @@ class Context(Searching):
 
     @classmethod
     def of(cls, value: object) -> Context:
-        """Makes a context of whatever is given, a context included.
+        """Make a context of whatever is given, a context included.
 
         Args:
-            value: A `Context`, `str`, bytes, `Path`, mapping, or sequence of paths or documents.
+            value: A `Context`, `str`, bytes, `Path`, mapping, or sequence of paths, documents or other values. A
+                mapping or a sequence is also kept as the object that it is: see `data`.
 
         Raises:
             ContextError: It has no text or cannot be read.
@@ -72,10 +85,11 @@ class Context(Searching):
         if isinstance(value, Sequence):
             if value and all(isinstance(item, os.PathLike) for item in value):
                 return cls.from_path(value)
-            return cls.from_documents(value)
+            if all(map(structured.is_document, value)):
+                return cls.from_documents(value)
+            return cls._of_list(value)
         raise TypeError(
-            "a context is made of a str, bytes, a pathlib.Path, a list of documents or a dict,"
-            f" not {type(value).__name__}"
+            f"a context is made of a str, bytes, a pathlib.Path, a list or a dict, not {type(value).__name__}"
         )
 
     @classmethod
@@ -105,24 +119,34 @@ class Context(Searching):
         return cls._of_text(repair(bytes(data)), name, "bytes")
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Context:
-        """Makes a context of a file, of the text files below a directory, or of several of both.
+    def from_path(
+        cls,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+    ) -> Context:
+        """Make a context of a file, of the text files below a directory, or of several of both.
 
         A directory's documents are called by their paths relative to it. Hidden and binary files and others that
-        are left out are counted in `skipped`.
+        are left out are counted in `skipped`; a file that is named itself is always read.
 
         Args:
-            path: The path, or paths.
+            path: The path, or paths; also a pattern such as `logs/**/*.txt`, an address, or `-` for standard input.
+            include: Patterns in the syntax of `.gitignore`; of directories only files that match one are read.
+            exclude: Patterns in the same syntax; files and directories that match one are left out.
 
         Raises:
             ContextError: A path is missing, cannot be read, is no file or directory, or there is no text.
         """
+        selection = Selection(_patterns(include), _patterns(exclude))
         if not isinstance(path, str | os.PathLike):
-            return cls._collection(loaders.open_paths(path), "documents")
-        found = loaders.open_path(path)
+            paths = [os.fspath(each) for each in path]
+            return cls._collection(loaders.open_paths(paths, selection), "documents", Origin.of(paths, selection))
+        found, origin = loaders.open_path(path, selection), Origin.of(os.fspath(path), selection)
         if isinstance(found, Single):
-            return cls(found, "file")
-        return cls._collection(found, "directory")
+            return cls(found, "file", origin=origin)
+        return cls._collection(found, "directory", origin)
 
     @classmethod
     def from_documents(cls, documents: Sequence[object]) -> Context:
@@ -139,7 +163,17 @@ class Context(Searching):
         joining = Joining("the documents")
         for number, item in enumerate(documents):
             joining.add(*loaders.document(item, number))
-        return cls._joined(joining, "documents", "the documents")
+        return cls._joined(joining, "documents", "the documents", data=documents)
+
+    @classmethod
+    def _of_list(cls, values: Sequence[object]) -> Context:
+        """Make a context of a list of other values: a document for it all, with one of them as JSON on each line."""
+        data = structured.jsonable(values)
+        assert isinstance(data, list)  # noqa: S101 - a sequence becomes a list
+        content = encode(structured.json_lines(data))
+        documents = Documents.single("data.jsonl", content.length)
+        known = describing.Content(TextStore.of(content), documents, "utf-8", content.replaced)
+        return cls(known, "list", data=data)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
@@ -154,7 +188,7 @@ class Context(Searching):
         joining = Joining("the dict")
         for key, value in mapping.items():
             joining.add(*loaders.dict_part(key, value))
-        return cls._joined(joining, "dict", "the dict")
+        return cls._joined(joining, "dict", "the dict", data=mapping)
 
     @classmethod
     def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
@@ -164,21 +198,30 @@ class Context(Searching):
         return cls(describing.Content(TextStore.of(content), documents, "utf-8", content.replaced), kind)
 
     @classmethod
-    def _collection(cls, found: loaders.Found, kind: Kind) -> Context:
+    def _collection(cls, found: loaders.Found, kind: Kind, origin: Origin) -> Context:
         encoding = ", ".join(sorted(found.encodings)) or "utf-8"
-        return cls._joined(found.joining, kind, found.label, encoding, found.skipped)
+        return cls._joined(found.joining, kind, found.label, encoding, found.left_out, origin=origin)
 
     @classmethod
     def _joined(
-        cls, joining: Joining, kind: Kind, label: str, encoding: str = "utf-8", skipped: Mapping[str, int] = {}
+        cls,
+        joining: Joining,
+        kind: Kind,
+        label: str,
+        encoding: str = "utf-8",
+        left_out: LeftOut | None = None,
+        *,
+        data: Sequence[object] | Mapping[object, object] | None = None,
+        origin: Origin | None = None,
     ) -> Context:
         if not joining.has_text:
             joining.discard()
-            left_out = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-            hint = f" (left out: {left_out})" if left_out else ""
+            hint = f" ({told})" if left_out and (told := left_out.told()) else ""
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
         store, documents = joining.finish()
-        return cls(describing.Content(store, documents, encoding, joining.replaced), kind, skipped)
+        content = describing.Content(store, documents, encoding, joining.replaced)
+        kept = None if data is None else structured.jsonable(data)
+        return cls(content, kind, left_out, data=kept if isinstance(kept, list | dict) else None, origin=origin)
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -238,7 +281,12 @@ class Context(Searching):
     @property
     def skipped(self) -> Mapping[str, int]:
         """How many files were left out, by reason."""
-        return self._skipped
+        return MappingProxyType(self._left_out.counts)
+
+    @property
+    def skipped_summary(self) -> str:
+        """The files that were left out, on one line; the empty string where there are none."""
+        return self._left_out.told()
 
     @property
     def replaced(self) -> int:
@@ -257,6 +305,41 @@ class Context(Searching):
             return self._single.text.sha256()
         return self._store.sha256()
 
+    @property
+    def data(self) -> dict[str, object] | list[object] | None:
+        """The `dict` or `list` that the context was made of, with nothing in it that JSON lacks; else None.
+
+        It is the context's own copy, and is not to be changed.
+        """
+        return self._data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Context):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, others = self._documents, other._documents
+        same = self.length == other.length and self.size_bytes == other.size_bytes and mine == others
+        return same and self.kind == other.kind and self.data == other.data and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.length, self.size_bytes, self.document_names))
+
+    def __reduce__(self) -> tuple[Callable[..., Context], tuple[object, ...]]:
+        """Pickle it as a way to open it again: its paths, which are checked when they are opened, or its text."""
+        if self._origin is not None and self._origin.can_reopen:
+            return _reopened, (self._origin, self.sha256)
+        content = self._content
+        known = (content.documents, content.encoding, content.replaced)
+        return _restored, (b"".join(self.pieces()), self.length, known, self.kind, self._left_out, self.data)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Context:
+        if self._data is None:
+            return self  # nothing in it can change
+        content = self._content_within(None) or self._single
+        assert content is not None  # noqa: S101 - without a time limit there is one, or an error
+        return Context(content, self.kind, self._left_out, data=deepcopy(self._data, memo), origin=self._origin)
+
     def __repr__(self) -> str:
         return f"<Context {self.kind}: {self.length:,} characters, {self.num_documents} documents>"
 
@@ -273,7 +356,8 @@ class Context(Searching):
             raise ContextError(f"the slice from {start} to {end} has no text; the context has {self.length} characters")
         store = self._store.view(first, last)
         content = describing.Content(store, self._documents.clipped(first, last), self.encoding, self.replaced)
-        return Context(content, self.kind, self._skipped)
+        origin = self._origin.part(first, last) if self._origin else None
+        return Context(content, self.kind, self._left_out, origin=origin)
 
     def document_chunk_spans(self, n: int) -> list[tuple[int, int]]:
         """Gives where the chunks of `chunk_documents` begin and end.
@@ -361,13 +445,45 @@ class Context(Searching):
         While a large file is being looked through, `estimated` names those that are not known yet, and were
         estimated from the file's beginning.
         """
+        return {**self._facts(), **({"data": self._data_fact} if self._data is not None else {})}
+
+    @property
+    def _data_fact(self) -> dict[str, object]:
+        return {"type": type(self._data).__name__, "length": len(self._data or ())}
+
+    def _facts(self) -> dict[str, object]:
         content = self._content_within(_DESCRIBE_WAIT_S)
         if content is None and self._single and isinstance(self._single.text, Opening):
             return describing.estimate(self._single.name, self._single.text, self.kind)
         if not self._content.store.knows_lines:
-            return {**describing.describe(self._content, self.kind), "skipped": dict(self._skipped)}
-        return {**deepcopy(self._metadata), "skipped": dict(self._skipped)}
+            return {**describing.describe(self._content, self.kind), **self._left_out.described()}
+        return {**deepcopy(self._metadata), **self._left_out.described()}
 
     @cached_property
     def _metadata(self) -> dict[str, object]:
         return describing.describe(self._content, self.kind)
+
+
+def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _reopened(origin: Origin, sha256: str) -> Context:
+    context = Context.from_path(origin.paths, include=origin.selection.include, exclude=origin.selection.exclude)
+    for first, last in origin.parts:
+        context = context.slice_view(first, last)
+    if context.sha256 != sha256:
+        raise ContextError(f"{origin.label}: is not the text any more that the context was made of; make a new one")
+    return context
+
+
+def _restored(
+    text: bytes,
+    length: int,
+    known: tuple[Documents, str, int],
+    kind: Kind,
+    left_out: LeftOut,
+    data: Data | None,
+) -> Context:
+    content = describing.Content(TextStore.of(Utf8(text, length)), *known)
+    return Context(content, kind, left_out, data=data)

@@ -9,7 +9,7 @@ from rlmbox.context.load.opening import Opening
 from rlmbox.context.storage.documents import Documents, suffix_counts
 from rlmbox.context.storage.text import TextStore
 
-Kind = Literal["text", "bytes", "file", "directory", "documents", "dict"]
+Kind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"]
 
 PREVIEW_CHARS = 200
 _SUFFIXES = 20

@@ -19,37 +19,12 @@ SLICE_KEY = "context_slice"
 _FAR = 2**62
 _MAX_SCHEMAS = 100
 
-_NO_ANSWERS = frozenset(
-    {
-        "",
-        "-",
-        "?",
-        "i don't know",
-        "i do not know",
-        "n.a",
-        "n/a",
-        "na",
-        "nil",
-        "no answer",
-        "no answer found",
-        "none",
-        "not applicable",
-        "not available",
-        "not found",
-        "not found in the context",
-        "not found in the document",
-        "not found in the text",
-        "not given",
-        "not mentioned",
-        "not provided",
-        "not specified",
-        "not stated",
-        "null",
-        "unanswerable",
-        "undefined",
-        "unknown",
-    }
-)
+_NO_ANSWER_TEXTS = """
+-, ?, i don't know, i do not know, n.a, n/a, na, nil, no answer, no answer found, none, not applicable,
+not available, not found, not found in the context, not found in the document, not found in the text,
+not given, not mentioned, not provided, not specified, not stated, null, unanswerable, undefined, unknown
+"""
+_NO_ANSWERS = frozenset({"", *(text.strip() for text in _NO_ANSWER_TEXTS.split(","))})
 
 
 def repl_functions(context: Context) -> tuple[HostFunction, ...]:

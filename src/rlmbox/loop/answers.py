@@ -1,4 +1,4 @@
-"""How a session ends: the answer that a model gives, in any of the ways it may give it.
+"""How a question ends: the answer that a model gives, in any of the ways it may give it, and the rules it must pass.
 
 In the order in which they count within a turn: a call of `FINAL`, `SUBMIT` or `FINAL_VAR` in code, the `answer`
 dictionary made ready by code, the variable named by `auto_finalize_var`, a final tag in the reply's text.
@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rlmbox.context import Context
 from rlmbox.errors import ContextError, RLMError
 from rlmbox.loop.observation import missing_variable
+from rlmbox.loop.task import Task
 from rlmbox.reply.parse import Final, mentions_answer_dict, parse_reply
-from rlmbox.sandboxes.base import Sandbox
-from rlmbox.types import Cell, HostFunction, Source
+from rlmbox.types import Cell, Execution, HostFunction, Source
 
 MAX_SOURCES = 50
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
+_NOTHING = object()
+_EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
+_FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
 
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """An answer that was given.
+    """An answer that a model gave.
 
     Attributes:
         text: In words.
@@ -38,6 +41,10 @@ class FinalAnswer:
     sources: Sequence[Any] = ()
 
 
+AnswerRule = Callable[[Task, FinalAnswer], Awaitable[str | None]]
+"""Judges a proposed answer: None accepts it; a string is what the model is told in place of an end."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Called:
     value: object = None
@@ -45,86 +52,148 @@ class _Called:
     sources: Sequence[Any] = ()
 
 
+class Namespace(Protocol):
+    """What answers are read from: the session's REPL, with cells that the engine itself runs."""
+
+    async def evaluate(self, code: str) -> Execution:
+        """Run an expression and return what it gave."""
+
+    async def variables(self) -> Mapping[str, str]:
+        """Return the variables, each with a short description."""
+
+
 class AnswerRules:
-    """The functions by which code ends a session, and what a turn came to.
+    """How the turns of a session end: the functions by which code gives an answer, and what a turn came to.
 
     Args:
-        auto_finalize_var: Name of a variable that ends the session as soon as code has set it to something.
-        strict: Take a final tag by its letters.
+        auto_finalize_var: Name of a variable that ends a question as soon as code has set it to something.
+        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` in the reply's text.
+        rules: What an answer must pass, in order.
     """
 
-    def __init__(self, auto_finalize_var: str | None = None, *, strict: bool = False) -> None:
+    def __init__(
+        self, auto_finalize_var: str | None = None, *, strict: bool = False, rules: Sequence[AnswerRule] = ()
+    ) -> None:
         self._auto = auto_finalize_var
         self._strict = strict
+        self._rules = tuple(rules)
         self._called: _Called | None = None
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Gives the functions, which the prompt describes in words."""
+        """Return the functions by which code gives an answer, which the prompt describes in words."""
+        if self._strict:
+            return ()
         return (
-            HostFunction("FINAL", self._final, "ends with an answer"),
-            HostFunction("SUBMIT", self._final, "ends with an answer"),
-            HostFunction("FINAL_VAR", self._final_var, "ends with the value of a variable"),
+            HostFunction("FINAL", self._final, "ends with an answer", is_answer=True),
+            HostFunction("SUBMIT", self._final, "ends with an answer", is_answer=True),
+            HostFunction("FINAL_VAR", self._final_var, "ends with the value of a variable", is_answer=True),
         )
 
-    async def of_turn(self, sandbox: Sandbox, cells: Sequence[Cell], final: Final | None) -> FinalAnswer | str | None:
-        """Finds the answer that a turn gave.
+    def forget(self) -> None:
+        """Forget an answer that code gave in a turn that was not concluded."""
+        self._called = None
+
+    async def judge(self, task: Task, proposed: FinalAnswer) -> str | None:
+        """Return what to tell the model in place of an end, or None where the answer passes every rule.
 
         Args:
-            sandbox: Where the turn's cells ran.
+            task: The question.
+            proposed: The answer.
+        """
+        if not self._strict and (proposed.value is None or not proposed.text.strip()):
+            return _EMPTY
+        for rule in self._rules:
+            correction = await rule(task, proposed)
+            if correction is not None:
+                return correction
+        return None
+
+    async def of_turn(
+        self, namespace: Namespace, cells: Sequence[Cell], final: Final | None
+    ) -> FinalAnswer | str | None:
+        """Return the answer that a turn gave.
+
+        Args:
+            namespace: Where the turn's cells ran.
             cells: Those that ran.
             final: The final tag in the reply's text, or None where it does not count.
 
         Returns:
-            The answer; or what to tell the model, where it named a variable that there is not; or None.
+            The answer; or what to tell the model, where what it named does not work; or None for no answer.
         """
         called, self._called = self._called, None
-        if called is not None and called.variable is None:
-            return FinalAnswer(in_words(called.value), called.value, called.sources)
         if called is not None:
-            named = str(called.variable)
-            ending = await _variable(sandbox, named, called.sources)
-            written = any(re.search(rf"FINAL_VAR\(\s*['\"]{named}['\"]", cell.code) for cell in cells)
-            # FINAL_VAR(result) passes what `result` holds; a word that no code has written is not a name.
-            return ending if isinstance(ending, FinalAnswer) or written else FinalAnswer(named, named, called.sources)
-        if any(mentions_answer_dict(cell.code) for cell in cells):
-            answer = (await sandbox.execute(Cell("answer"))).value
-            if isinstance(answer, Mapping) and answer.get("ready") is True:
-                value = answer.get("content", "")
-                return FinalAnswer(in_words(value), value)
-        if self._auto is not None and any(self._auto in cell.code for cell in cells):
-            ending = await _variable(sandbox, self._auto, ())
-            if isinstance(ending, FinalAnswer) and ending.value not in (None, ""):
-                return ending
-        if final is None:
-            return None
-        if final.kind == "variable":
-            return await _variable(sandbox, final.name or "", ())
-        if final.text.isidentifier() and not self._strict and final.text in await sandbox.variables():
-            # FINAL(result) beside code that set `result` means what it holds.
-            return await _variable(sandbox, final.text, ())
-        return FinalAnswer(final.text, final.value)
+            return await self._of_call(namespace, called, cells)
+        found = None if self._strict else await self._of_answer_dict(namespace, cells)
+        if found is None and self._auto is not None and any(self._auto in cell.code for cell in cells):
+            set_to = await _variable(namespace, self._auto, ())
+            found = set_to if isinstance(set_to, FinalAnswer) and set_to.value not in (None, "") else None
+        return found if found is not None or final is None else await self._of_tag(namespace, final)
 
-    async def last_word(self, sandbox: Sandbox, text: str, *, prose: bool) -> str | None:
-        """Reads the answer out of the last reply of a session that a limit has ended; its code does not run.
+    async def last_word(self, namespace: Namespace, text: str, *, prose: bool) -> FinalAnswer | None:
+        """Return the answer in the last reply of a question that a limit has ended; its code does not run.
 
         Args:
-            sandbox: Where the session's variables are.
+            namespace: Where the session's variables are.
             text: The reply.
-            prose: Whether words without a final tag are an answer, because one was asked for.
+            prose: True if words without a final tag are an answer, because one was asked for.
         """
         reply = parse_reply(text)
-        if reply.final is None:
-            return reply.thought.strip() or None if prose and not reply.cells else None
+        final = reply.final or (reply.draft if prose else None)
+        if final is None:
+            words = reply.thought.strip()
+            return FinalAnswer(words, words) if words and prose and not reply.cells else None
         if reply.cells and not prose:
             return None  # it speaks of results that there are not
         try:
-            ending = await self.of_turn(sandbox, (), reply.final)
+            found = await self._of_tag(namespace, final)
         except RLMError:
-            return None
-        return ending.text if isinstance(ending, FinalAnswer) else None
+            # The REPL went with the limit: words in the tag are the best there is.
+            return FinalAnswer(final.text, final.value) if final.kind == "text" else None
+        return found if isinstance(found, FinalAnswer) and found.text.strip() else None
 
-    def _final(self, answer: Any = "", sources: Any = None) -> None:
-        self._called = _Called(answer, sources=sources if isinstance(sources, list | tuple) else ())
+    async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
+        if called.variable is None:
+            return FinalAnswer(in_words(called.value), called.value, called.sources)
+        found = await _variable(namespace, called.variable, called.sources)
+        if isinstance(found, FinalAnswer):
+            return found
+        written = any(re.search(rf"FINAL_VAR\(\s*['\"]{called.variable}['\"]", cell.code) for cell in cells)
+        # FINAL_VAR(result) passes what `result` holds; a word that no code has written is not a name.
+        return found if written else FinalAnswer(called.variable, called.variable, called.sources)
+
+    async def _of_answer_dict(self, namespace: Namespace, cells: Sequence[Cell]) -> FinalAnswer | None:
+        if not any(mentions_answer_dict(cell.code) for cell in cells):
+            return None
+        answer = (await namespace.evaluate("answer")).value
+        if not (isinstance(answer, Mapping) and answer.get("ready") is True):
+            return None
+        value = answer.get("content", "")
+        return FinalAnswer(in_words(value), value)
+
+    async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
+        if final.kind == "variable":
+            return await _variable(namespace, final.name, final.sources)
+        if final.kind == "expression":
+            execution = await namespace.evaluate(final.text)
+            if execution.error is not None:
+                return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
+            return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+        if final.names and not self._strict and set(final.names) <= (await namespace.variables()).keys():
+            # FINAL(result) beside code that set `result` means what it holds.
+            execution = await namespace.evaluate(final.text)
+            if execution.error is None:
+                return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+        return FinalAnswer(final.text, final.value, final.sources)
+
+    def _final(self, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
+        listed = sources if isinstance(sources, list | tuple) else ()
+        if fields:  # SUBMIT(total=3, name="x") is an answer with these fields
+            given = {} if answer is _NOTHING else {"answer": answer}
+            given |= {} if sources is None or listed else {"sources": sources}
+            self._called = _Called({**given, **fields}, sources=listed)
+        else:
+            self._called = _Called("" if answer is _NOTHING else answer, sources=listed)
 
     def _final_var(self, name: Any, sources: Any = None) -> None:
         listed = sources if isinstance(sources, list | tuple) else ()
@@ -135,38 +204,42 @@ class AnswerRules:
             self._called = _Called(name, sources=listed)
 
 
-async def _variable(sandbox: Sandbox, name: str, sources: Sequence[Any]) -> FinalAnswer | str:
-    """Reads a variable's value; a hint for the model where there is none of that name."""
-    execution = await sandbox.execute(Cell(name))
+async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> FinalAnswer | str:
+    """Return a variable's value; a hint for the model where there is none of that name."""
+    execution = await namespace.evaluate(name)
     if execution.error is None:
         return FinalAnswer(in_words(execution.value), execution.value, sources)
-    return missing_variable(name, await sandbox.variables())
+    return missing_variable(name, await namespace.variables())
 
 
 def in_words(value: object) -> str:
-    """Gives a value as text: a string as it is, everything else as JSON."""
+    """Return a value as text: a string as it is, everything else as JSON.
+
+    Args:
+        value: A JSON value.
+    """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def checked_sources(ending: FinalAnswer, context: Context) -> tuple[Source, ...]:
-    """Finds where an answer stands in the context.
+def checked_sources(answer: FinalAnswer, context: Context) -> tuple[Source, ...]:
+    """Return where an answer stands in the context.
 
     What the model named counts where it is a position in the text; without that, what the answer quotes counts
     where the text has it word for word.
 
     Args:
-        ending: The answer.
+        answer: The answer.
         context: The text.
     """
     found: dict[tuple[str, int, int], Source] = {}
-    for item in ending.sources[:MAX_SOURCES]:
+    for item in answer.sources[:MAX_SOURCES]:
         start, end = _span(item)
         if start is not None and 0 <= start < end <= context.length:
             source = context.locate(start, end)
             found[source.document, source.start, source.end] = source
     if not found:
-        quotes = ["".join(groups) for groups in _QUOTED.findall(ending.text[:20_000])]
-        whole = ending.text.strip()
+        quotes = ["".join(groups) for groups in _QUOTED.findall(answer.text[:20_000])]
+        whole = answer.text.strip()
         for quote in dict.fromkeys([whole] * (8 <= len(whole) <= 2_000) + quotes[:10]):
             try:
                 sources = context.find_quote(quote, limit=1)
@@ -177,7 +250,7 @@ def checked_sources(ending: FinalAnswer, context: Context) -> tuple[Source, ...]
 
 
 def _span(item: Any) -> tuple[int | None, int]:
-    """Reads a position that code gave: a match with `start` and `end`, or a pair."""
+    """Return a position that code gave: of a match with `start` and `end`, or a pair."""
     if isinstance(item, Mapping):
         item = (item.get("start"), item.get("end"))
     if isinstance(item, list | tuple) and len(item) == 2 and all(type(part) is int for part in item):

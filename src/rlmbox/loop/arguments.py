@@ -5,7 +5,6 @@ Every function raises `TypeError` or `ValueError`, which is the calling cell's o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +23,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What a child may use; it can only be less than what its parent has.
+    """Limits of a child; it can only be less than what its parent has.
 
     Attributes:
         max_turns: Turns of the child, and of each session below it; None for as many as the parent.
@@ -35,12 +34,12 @@ class ChildLimits:
     cost_limit_usd: Decimal | None = None
 
     def turns_of(self, parent: int) -> int:
-        """Gives the child's turns, given its parent's."""
+        """Return the child's turns, given its parent's."""
         return parent if self.max_turns is None else min(self.max_turns, parent)
 
 
 def read_child_limits(max_turns: Any, cost_limit_usd: Any) -> ChildLimits:
-    """Reads what a child may use."""
+    """Read what a child may use."""
     if max_turns is not None:
         whole_number(max_turns, "max_turns")
     try:
@@ -50,14 +49,14 @@ def read_child_limits(max_turns: Any, cost_limit_usd: Any) -> ChildLimits:
 
 
 def whole_number(value: Any, name: str) -> int:
-    """Reads a whole number above 0."""
+    """Read a whole number above 0."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} is a whole number above 0, not {value!r}")
     return value
 
 
 def read_prompt(prompt: Any, chunk: Any = "") -> str:
-    """Puts a prompt and its chunk together, refusing anything but text."""
+    """Put a prompt and its chunk together, refusing anything but text."""
     if isinstance(prompt, list | tuple) and len(prompt) == 2 and not chunk:
         prompt, chunk = prompt
     if isinstance(prompt, dict) and "prompt" in prompt:
@@ -74,7 +73,7 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
 
 
 def read_text(value: Any, own: Context) -> Context:
-    """Reads the text for a child session.
+    """Read the text for a child session.
 
     Args:
         value: A text or documents; what `ctx.slice_view` gives for a part of the session's own; None for all of that.
@@ -90,8 +89,29 @@ def read_text(value: Any, own: Context) -> Context:
     return own.slice_view(*bounds)
 
 
-def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item]:
-    """Pairs prompts with their texts; both are lists of the same length."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An item of a batch that cannot be asked; the others can.
+
+    Attributes:
+        error: What is wrong with it.
+    """
+
+    error: TypeError | ValueError
+
+
+def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item | Refused]:
+    """Return prompts paired with their texts; an item that is wrong takes only its own place.
+
+    Args:
+        prompts: A list; one prompt goes with every text.
+        extras: A list of as many texts, or None for none.
+        join: Makes the item of a prompt and its text.
+
+    Raises:
+        TypeError: Either is not a list.
+        ValueError: They do not go together, or are too many.
+    """
     prompts = read_list(prompts, "prompts")
     extras = [""] * len(prompts) if extras is None else read_list(extras, "texts")
     if len(prompts) == 1 and len(extras) > 1:
@@ -100,19 +120,17 @@ def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> 
         raise ValueError(f"{len(prompts)} prompts but {len(extras)} texts; give as many of each")
     if len(prompts) > MAX_BATCH:
         raise ValueError(f"a batch has at most {MAX_BATCH:,} prompts, not {len(prompts):,}")
-    return [join(prompt, extra) for prompt, extra in zip(prompts, extras, strict=True)]
+    items: list[_Item | Refused] = []
+    for prompt, extra in zip(prompts, extras, strict=True):
+        try:
+            items.append(join(prompt, extra))
+        except (TypeError, ValueError) as error:
+            items.append(Refused(error))
+    return items
 
 
 def read_list(value: Any, name: str) -> list[Any]:
-    """Reads a list."""
+    """Read a list."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name} is a list, not {type(value).__name__}")
     return list(value)
-
-
-def read_json(text: str) -> Any:
-    """Parses a reply that is JSON, also within a fence."""
-    text = text.strip()
-    if text.startswith("```"):
-        text = text.partition("\n")[2].rpartition("```")[0]
-    return json.loads(text)

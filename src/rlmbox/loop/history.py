@@ -15,11 +15,20 @@ class History:
 
     Args:
         system: The system message.
-        first: The first user message.
     """
 
-    def __init__(self, system: str, first: str) -> None:
-        self._messages = [Message("system", system), Message("user", first)]
+    def __init__(self, system: str) -> None:
+        self._messages = [Message("system", system)]
+
+    def add_question(self, text: str) -> None:
+        """Append the message that puts a question.
+
+        Args:
+            text: The message.
+        """
+        if self._messages[-1].role == "user":  # the question before ended at a limit; some models take turns strictly
+            self._messages.append(Message("assistant", "(no answer)"))
+        self._messages.append(Message("user", text))
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -27,7 +36,7 @@ class History:
         return tuple(self._messages)
 
     def add_reply(self, text: str) -> None:
-        """Appends a model's reply; of an enormous one the head and the tail."""
+        """Append a model's reply; of an enormous one the head and the tail."""
         if len(text) > MAX_REPLY_CHARS:
             half = MAX_REPLY_CHARS // 2
             hidden = len(text) - 2 * half
@@ -36,5 +45,5 @@ class History:
         self._messages.append(Message("assistant", text if text.strip() else "(empty reply)"))
 
     def add_observation(self, text: str) -> None:
-        """Appends what the model is told."""
+        """Append what the model is told."""
         self._messages.append(Message("user", text))

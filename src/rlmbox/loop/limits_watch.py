@@ -1,15 +1,15 @@
 """What a session does when a limit is near, and when it is reached.
 
 Near a limit the model is told once what is left. At the limit it is asked for the best answer from what it has, in
-one request whose room was set aside when the session began: so the answer breaks no limit, and a run that was paid
-for does not end with nothing.
+one request whose room was set aside when the question was asked: so the answer breaks no limit, and a run that was
+paid for does not end with nothing.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import anyio
@@ -17,12 +17,14 @@ import anyio
 from rlmbox import events
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, worst_input_tokens
 from rlmbox.budget.ledger import Left
-from rlmbox.errors import LimitExceeded, MaxTurnsExceeded, RLMError
+from rlmbox.errors import LimitExceeded, RLMError
+from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import Scope
+from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
-from rlmbox.requests.client import ModelReply
+from rlmbox.record.keys import key_of
 from rlmbox.requests.window import fit
-from rlmbox.types import Completion, HostFunction, Message, Turn
+from rlmbox.types import Completion, Message, Turn
 
 NEAR_LEFT_SHARE = 0.2
 """The part of a limit that is left when the model is told to conclude."""
@@ -34,58 +36,42 @@ _ROOMS = ((16_000, 1_024), (4_000, 512), (1_000, MIN_OUTPUT_TOKENS))
 
 _LAST = (
     "This is the end: {reason}. No more code will run. From what you have seen, give the best answer you can to the "
-    "question, and say what of it is not certain. ModelReply with FINAL(your answer) and no code."
+    "question, and say what of it is not certain. Reply with FINAL(your answer) and no code."
 )
 _UNITS = {"usd": "${left:.4f} of ${limit:.4f}", "seconds": "{left:.0f} of {limit:.0f} seconds"}
 
 
 class Remaining:
-    """What a session has left, for its model to know.
+    """What a question has left, for its model to know.
 
     Args:
-        place: The session.
+        scope: The session.
         model: Its model.
-        max_turns: The session's turns.
-        turns: Gives how many were taken.
+        task: The question.
     """
 
-    def __init__(self, place: Scope, model: Model, max_turns: int, turns: Callable[[], int]) -> None:
-        self._place = place
+    def __init__(self, scope: Scope, model: Model, task: Task) -> None:
+        self._scope = scope
         self._model = model
-        self._max_turns = max_turns
-        self._turns = turns
+        self._task = task
         self._told: set[str] = set()
 
     def left(self) -> tuple[Left, ...]:
-        """Gives what is left of each limit, the turns first."""
-        turns = Left("turns", self._max_turns, self._max_turns - self._turns())
-        return (turns, *self._place.run.budget.left(self._place.account))
-
-    def check_turn(self, number: int) -> None:
-        """Checks that the session may take a turn.
-
-        Raises:
-            MaxTurnsExceeded: It took `max_turns` already.
-        """
-        limit = self._max_turns
-        if number > limit:
-            message = f"no final answer after {limit} turns (max_turns)"
-            raise MaxTurnsExceeded(message, limit=limit, used=number, depth=self._place.depth)
-
-    def function(self) -> HostFunction:
-        """Gives the function by which code asks for it."""
-        return HostFunction(
-            "budget",
-            self._budget,
-            "what is left: turns, usd, tokens, subcalls, seconds (None: no limit); and the depth",
-        )
+        """Return what is left of each limit, the turns first."""
+        turns = Left("turns", self._task.max_turns, self._task.max_turns - len(self._task.turns))
+        found = self._scope.run.budget.left(self._task.account)
+        if self._task.limits.max_seconds is None:
+            return (turns, *found)
+        limit_s = self._task.limits.max_seconds - self._task.limits.last_answer_s
+        seconds = Left("seconds", limit_s, max(self._task.left_s, 0.0))
+        return (turns, *(left for left in found if left.name != "seconds"), seconds)
 
     def in_words(self) -> str:
-        """Gives all of it in one line."""
+        """Return all of it in one line."""
         return ", ".join(_in_words(left) for left in self.left())
 
     def remark(self, completion: Completion) -> list[str]:
-        """Writes what the model is told of limits that have come near since it was told last; nothing of others.
+        """Return what the model is told of limits that have come near since it was told last; nothing of others.
 
         What the next request takes at the least counts as used: it is when that does not fit that a run ends.
 
@@ -94,7 +80,7 @@ class Remaining:
         """
         tokens = completion.usage.input_tokens + completion.usage.output_tokens
         coming: Mapping[str, Decimal | float] = {
-            "usd": self._place.run.budget.worst_usd(self._model, tokens, MIN_OUTPUT_TOKENS),
+            "usd": self._scope.run.budget.worst_usd(self._model, tokens, MIN_OUTPUT_TOKENS),
             "tokens": tokens + MIN_OUTPUT_TOKENS,
         }
         near = [left for left in self.left() if _is_near(left, coming.get(left.name, 0))]
@@ -104,10 +90,14 @@ class Remaining:
         shown = ", ".join(_in_words(left) for left in near)
         return [f"[LIMITS] Left: {shown}. Conclude now: finish what matters most and give your answer."]
 
-    def _budget(self) -> dict[str, float | int | None]:
-        """Gives the least that is left of each limit; None where there is none."""
-        found: dict[str, float | int | None] = {"depth": self._place.depth}
-        found["max_depth"] = self._place.run.budget.limits.max_depth
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Return the least that is left of each limit, and the depth.
+
+        The keys are `turns`, `usd`, `tokens`, `subcalls` and `seconds`, with None where there is no limit, and `depth`
+        and `max_depth`.
+        """
+        found: dict[str, float | int | None] = {"depth": self._scope.depth}
+        found["max_depth"] = self._scope.run.budget.limits.max_depth
         found |= dict.fromkeys(("turns", "usd", "tokens", "subcalls", "seconds"))
         for left in self.left():
             value = left.left if isinstance(left.left, int) else round(float(left.left), 6)
@@ -117,28 +107,29 @@ class Remaining:
 
 
 class LastAnswer:
-    """The one request that a session may still make when a limit has ended it.
+    """The one request that a question may still make when a limit has ended it.
 
     Args:
-        place: The session.
+        scope: The session.
         model: Its model.
+        task: The question.
     """
 
-    def __init__(self, place: Scope, model: Model) -> None:
-        self._place = place
+    def __init__(self, scope: Scope, model: Model, task: Task) -> None:
+        self._scope = scope
         self._model = model
-        self._budget = place.run.budget
-        self._account = place.account
-        self._wanted = self._budget.limits.last_answer
-        self._output_tokens = min(_MOST_OUTPUT_TOKENS, self._budget.limits.max_output_tokens)
+        self._task = task
+        self._budget = scope.run.budget
+        self._account = task.account
+        self._output_tokens = min(_MOST_OUTPUT_TOKENS, task.limits.max_output_tokens)
 
     def set_aside(self, messages: Sequence[Message]) -> None:
-        """Sets room aside, where the session has limits of its own and they are wide enough.
+        """Set room aside, where the question has limits of its own and they are wide enough.
 
         Args:
             messages: The first messages, which are part of every request.
         """
-        if not self._wanted or self._place.account.pools[-1].depth != self._place.depth:
+        if not self._task.limits.last_answer or self._account.pools[-1].depth != self._scope.depth:
             return
         first = worst_input_tokens([*messages, Message("user", _LAST)])
         for room, output in _ROOMS:
@@ -146,7 +137,7 @@ class LastAnswer:
                 self._model,
                 first + room,
                 min(output, self._output_tokens),
-                account=self._place.account,
+                account=self._account,
                 most_share=_MOST_HELD_SHARE,
             )
             if held is not None:
@@ -154,50 +145,48 @@ class LastAnswer:
                 return
 
     def free(self) -> None:
-        """Frees the room, where it was not used."""
+        """Free the room, where it was not used."""
         self._budget.give_back(self._account)
 
-    async def ask(self, messages: Sequence[Message], error: RLMError, number: int) -> Turn | None:
-        """Asks for the best answer, where it was a limit of this session that ended it and where there is room.
+    async def ask(self, messages: Sequence[Message], error: RLMError) -> Turn | None:
+        """Ask for the best answer, where it was a limit of this session that ended the question and there is room.
 
         Args:
             messages: The conversation until now.
-            error: What ended the session.
-            number: The number that the request has in events.
+            error: What ended the question.
 
         Returns:
             The request as a turn without cells, or None where nothing was asked or the model failed.
         """
-        mine = isinstance(error, LimitExceeded) and error.depth == self._place.depth
-        request = self._request(messages, error) if mine and self._wanted and len(messages) > 2 else None
-        if request is None:
+        mine = isinstance(error, LimitExceeded) and error.depth == self._scope.depth
+        request = self._request(messages, error) if mine and self._task.limits.last_answer else None
+        if request is None or len(messages) <= 2:
             return None
-        self._place.emit(events.LastAnswerAsked, "THOUGHT", model=self._model.name, reason=str(error))
-        reply: ModelReply | None = None
+        self._scope.note(events.LastAnswerAsked, "THOUGHT", model=self._model.name, reason=str(error))
+        reply: tuple[Completion, Decimal] | None = None
+        number = len(self._task.turns) + 1
         with anyio.move_on_after(self._time_s()):
             try:
-                reply = await self._place.run.calls.complete(
+                reply = await ask_model(
+                    self._scope,
                     self._model,
                     request,
+                    key=key_of(self._scope.session_id, self._task.number, number, "conclude", 0),
+                    turn=number,
+                    added=request[-1:],
                     account=self._account,
                     max_output_tokens=self._output_tokens,
-                    notice=self._place.noticed("THOUGHT", self._model.name),
-                    reuse=False,
                 )
             except RLMError:
                 return None  # what ended the run is what its caller should hear of
-        if reply is None:
-            return None
-        completion, cost = reply.completion, reply.cost_usd
-        self._place.emit(events.ModelReplied, "THOUGHT", turn=number, completion=completion, cost_usd=cost)
-        return Turn(number, completion.text, cost_usd=cost)
+        return Turn(number, reply[0].text, cost_usd=reply[1], is_last_word=True) if reply else None
 
     def _time_s(self) -> float | None:
-        end_s = self._budget.end_s
+        end_s = self._task.end_s
         return None if math.isinf(end_s) else max(end_s - time.monotonic(), 0.0)
 
     def _request(self, messages: Sequence[Message], error: RLMError) -> tuple[Message, ...] | None:
-        """Writes the request: of the conversation what there is room for; None where there is none."""
+        """Return the request: of the conversation what there is room for; None where there is none."""
         prompt = _LAST.format(reason=str(error))
         beside = worst_input_tokens([Message("user", prompt)])
         first = worst_input_tokens(messages[:2])
@@ -214,7 +203,7 @@ class LastAnswer:
 
 
 def _with_prompt(messages: Sequence[Message], prompt: str) -> tuple[Message, ...]:
-    """Appends a prompt: to the last message where that is a user's, because some models take turns strictly."""
+    """Append a prompt: to the last message where that is a user's, because some models take turns strictly."""
     if messages[-1].role == "user":
         return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{prompt}"))
     return (*messages, Message("user", prompt))

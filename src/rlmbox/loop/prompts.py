@@ -26,16 +26,26 @@ In the REPL without import
 - `context` (also `P`): {context_kind}. `query`: the question. Modules: re, json, math, base64, binascii, zlib.
 {functions}
 - `SHOW_VARS() -> dict`: your variables and what they hold.
+{finish}
+
+Limits: {limits}.
+{notes}"""
+
+
+_FINISH = """\
 - `FINAL(answer, sources=None)`, `FINAL_VAR("name")`, `SUBMIT(answer)`: end with an answer, from code. `sources` is a
   list of matches of `ctx.search` or `ctx.find`, or of (start, end) positions, on which the answer rests.
 - `answer`: a dictionary; the session ends when `answer["ready"]` is true, with `answer["content"]`.
 
 To finish, when you are sure
 - call `FINAL(...)` in code, or write, outside code and at the start of a line, `FINAL(your answer)` or
-  `FINAL_VAR(name)`, which answers with the value of a variable. Code in the same reply runs first.
+  `FINAL_VAR(name)`, which answers with the value of a variable. Code in the same reply runs first."""
 
-Limits: {limits}.
-{notes}"""
+_FINISH_STRICT = """\
+
+To finish, when you are sure
+- write, outside code and alone on a line, `FINAL("your answer")`, a string literal, or `FINAL_VAR(name)`, which
+  answers with the value of a variable. Code in the same reply runs first."""
 
 
 def system_prompt(
@@ -46,8 +56,9 @@ def system_prompt(
     limits: Limits | None = None,
     max_turns: int | None = None,
     depth: int = 0,
+    strict: bool = False,
 ) -> str:
-    """Writes the system message.
+    """Return the system message.
 
     Args:
         functions: What is in the REPL, in the order to show.
@@ -56,6 +67,7 @@ def system_prompt(
         limits: What the run may use; None for the usual.
         max_turns: Turns until the session ends; None for the run's.
         depth: The session's depth, 0 for the root.
+        strict: True if only final tags in the reply's text count, by their letters.
     """
     limits = limits or Limits()
     cell = limits.cell
@@ -69,19 +81,26 @@ def system_prompt(
         context_kind=kind,
         functions="\n".join(f"- `{function.signature}`: {function.summary}" for function in functions),
         limits=in_words,
+        finish=_FINISH_STRICT if strict else _FINISH,
         notes="".join(f"- {note}\n" for note in notes) and "About this REPL\n" + "".join(f"- {n}\n" for n in notes),
     ).rstrip()
 
 
-def question_prompt(question: str, metadata: Mapping[str, object], *, left: str = "") -> str:
-    """Writes the first user message: the question, what the text is, never the text, and what there is to spend.
+def question_prompt(question: str, metadata: Mapping[str, object] | None, *, left: str = "") -> str:
+    """Return the user message that puts a question.
 
     Args:
         question: What is asked.
-        metadata: Kind, length, documents and a short preview of the context.
+        metadata: Kind, length, documents and a short preview of the context, never the text; None for a further
+            question about the same text.
         left: What is left of the limits, in words.
     """
-    facts = json.dumps(metadata, ensure_ascii=False, indent=1, default=str)
     spend = f"\n\nLeft to spend: {left}." if left else ""
+    if metadata is None:
+        return (
+            f"Another question about the same text:\n{question}{spend}\n\n"
+            "The variables that you have set are still there. `query` is this question."
+        )
+    facts = json.dumps(metadata, ensure_ascii=False, indent=1, default=str)
     begin = "Begin with code that looks at the text."
     return f"Question:\n{question}\n\nAbout the text in `context`:\n{facts}{spend}\n\n{begin}"

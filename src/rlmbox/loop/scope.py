@@ -1,60 +1,51 @@
-"""What one tree of sessions has in common, and each session's place in it."""
+"""What a tree of sessions has in common, and each session's place in it."""
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import anyio
 
-from rlmbox import events
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
-from rlmbox.events import Event, Hook, State
+from rlmbox.events import AttemptFinished, Event, State
 from rlmbox.models.base import Model
-from rlmbox.requests import notices
+from rlmbox.record.journal import Journal
+from rlmbox.requests.attempt import Tell
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import Calls
-from rlmbox.requests.notices import Notice
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
 
-_log = logging.getLogger("rlmbox")
 
-_NOTICED: Mapping[type[Notice], type[Event]] = {
-    notices.Retried: events.CallRetried,
-    notices.Truncated: events.InputTruncated,
-    notices.FellBack: events.ModelFellBack,
-    notices.FromCache: events.ReplyFromCache,
-    notices.Continued: events.ReplyContinued,
-}
-
-
-def _new_id() -> str:
+def new_run_id() -> str:
+    """Return a name for a run that no other run has."""
     return uuid.uuid4().hex[:12]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One question's run: the root session and all its children.
+    """A tree of sessions: the root and all its children.
 
     Attributes:
         model: The model of the root session.
         sub_model: The model of sub-calls and child sessions.
         budget: The one ledger.
-        new_sandbox: Gives a sandbox that has not been started.
-        hooks: Readers of the events.
+        new_sandbox: Makes a sandbox that has not been started.
+        journal: Where everything that happens is recorded.
         models: Models that code may name in `llm_query(..., model=…)`.
         fallback: The model that is asked where another is not available; None for none.
         cache: Where the replies to sub-calls are kept from run to run; None for nowhere.
         retries: When a request is sent again; None for the usual.
         id: The run's name.
+        seed: Seed of the root's sandbox, from which those of the children follow.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
     """
@@ -63,61 +54,57 @@ class Run:
     sub_model: Model
     budget: Budget
     new_sandbox: Callable[[], Sandbox]
-    hooks: tuple[Hook, ...] = ()
+    journal: Journal = field(default_factory=Journal)
     models: Mapping[str, Model] = field(default_factory=dict)
     fallback: Model | None = None
     cache: ReplyCache | None = None
     retries: RetryPolicy | None = None
-    id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=new_run_id)
+    seed: int = 0
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Makes what its sessions ask through."""
         calls = Calls(self.budget, retries=self.retries, cache=self.cache, fallback=self.fallback)
         object.__setattr__(self, "calls", calls)
         object.__setattr__(self, "requests", anyio.CapacityLimiter(self.budget.limits.concurrency))
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.budget.began_s
 
     def answer(
         self,
         text: str,
         turns: Sequence[Turn],
         *,
-        model: Model,
-        sandbox: Sandbox,
+        model: str,
+        sandbox: str,
         value: object = None,
         sources: tuple[Source, ...] = (),
         complete: bool = True,
-        last: Turn | None = None,
     ) -> Answer:
-        """Puts an answer together with what the whole tree has used until now."""
+        """Return an answer with what the whole tree has used until now.
+
+        Args:
+            text: The answer in words.
+            turns: The turns that led to it.
+            model: Name of the session's model.
+            sandbox: Name of its sandbox.
+            value: The answer as a JSON value.
+            sources: Where it stands in the context.
+            complete: False for what there was when an error ended the question.
+        """
         return Answer(
             text=text,
             value=value,
             sources=sources,
             cost=self.budget.cost,
-            turns=len(turns),
+            turns=sum(1 for turn in turns if not turn.is_last_word),
             subcalls=self.budget.subcalls,
-            duration_s=self.elapsed_s,
+            duration_s=time.monotonic() - self.budget.began_s,
             run_id=self.id,
-            model=model.name,
-            sandbox=sandbox.name,
+            model=model,
+            sandbox=sandbox,
             complete=complete,
-            trajectory=(*turns, last) if last else tuple(turns),
+            trajectory=tuple(turns),
         )
-
-    def emit(self, event: Event) -> None:
-        """Hands an event to every hook; a hook that fails is logged and costs the run nothing."""
-        for hook in self.hooks:
-            try:
-                hook(event)
-            except Exception:  # noqa: BLE001 - a reader's mistake must not cost the run
-                _log.exception("a hook failed on %s", event.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +113,7 @@ class Scope:
 
     Attributes:
         run: What the tree shares.
-        session_id: The session's name; the root's is the run's.
+        session_id: The session's name: the root's is the run's, a child's the key of the call that opened it.
         parent_id: The session that opened this one, or None for the root.
         account: Where its turns are entered in the ledger; its depth is the session's, 0 for the root.
     """
@@ -138,53 +125,90 @@ class Scope:
 
     @classmethod
     def root(cls, run: Run) -> Scope:
-        """Gives the place of a run's first session."""
+        """Return the scope of a run's first session.
+
+        Args:
+            run: The run.
+        """
         return cls(run, run.id, None, run.budget.root)
 
     @property
     def depth(self) -> int:
-        """Gives 0 for the root, 1 for its children."""
+        """0 for the root, 1 for its children."""
         return self.account.depth
 
-    def child(self, *, cost_limit_usd: Decimal | None = None) -> Scope:
-        """Gives the place of a new session below this one.
+    @property
+    def opened_by(self) -> str | None:
+        """Key of the host call that opened the session, or None for the root."""
+        return None if self.parent_id is None else self.session_id
+
+    @property
+    def seed(self) -> int:
+        """Seed of the session's sandbox: the same for the same place in a run of the same seed."""
+        place = self.session_id.removeprefix(self.run.id)
+        return zlib.crc32(place.encode(), self.run.seed & 0xFFFFFFFF) if place else self.run.seed
+
+    def child(self, name: str, account: Account, *, cost_limit_usd: Decimal | None = None) -> Scope:
+        """Return the scope of a new session below this one.
 
         Args:
-            cost_limit_usd: A share in US dollars which the child and all below it may not exceed; None for none.
+            name: The key of the call that opens it.
+            account: The account of the question that opens it.
+            cost_limit_usd: US dollars that the child and all below it may not exceed; None for none of its own.
         """
-        account = self.account.below(cost_limit_usd=cost_limit_usd)
-        return Scope(self.run, _new_id(), self.session_id, account)
+        return Scope(self.run, name, self.session_id, account.below(cost_limit_usd=cost_limit_usd))
 
-    def noticed(self, state: State, model: str, number: int | None = None) -> Callable[[Notice], None]:
-        """Gives what turns the notices of one request into events of this session.
-
-        Args:
-            state: The session's state.
-            model: The model that is asked.
-            number: The sub-call's number; None for a turn of the session.
-        """
-
-        def emit(notice: Notice) -> None:
-            values = {f.name: getattr(notice, f.name) for f in fields(notice)}
-            self.emit(_NOTICED[type(notice)], state, model=model, number=number, **values)
-
-        return emit
-
-    def emit(self, kind: Callable[..., Event], state: State, **fields: Any) -> None:
-        """Hands a new event of this session to every hook.
+    def event(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
+        """Return an event of this session, which is not recorded yet.
 
         Args:
             kind: The event's class.
             state: The session's state after it.
-            fields: What the event carries besides the place.
+            fields: What the event carries besides the scope.
         """
-        self.run.emit(
-            kind(
-                run_id=self.run.id,
-                session_id=self.session_id,
-                parent_id=self.parent_id,
-                depth=self.depth,
-                state=state,
-                **fields,
-            )
+        return kind(
+            run_id=self.run.id,
+            session_id=self.session_id,
+            parent_id=self.parent_id,
+            depth=self.depth,
+            state=state,
+            **fields,
         )
+
+    def note(self, kind: Callable[..., Event], state: State, **fields: Any) -> None:
+        """Record an event of this session; see `event`."""
+        self.run.journal.note(self.event(kind, state, **fields))
+
+    async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> None:
+        """Record an event of this session and return when it is durable; see `event`."""
+        await self.run.journal.append(self.event(kind, state, **fields))
+
+    def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:
+        """Return what records the events of one request.
+
+        Args:
+            state: The session's state.
+            model: The model that is asked.
+            key: The request's key.
+            number: The sub-call's number; None for a turn of the session.
+        """
+
+        def tell(kind: Callable[..., Event], **fields: Any) -> None:
+            tale.cost_usd += fields["cost_usd"] if kind is AttemptFinished else 0
+            self.note(kind, state, model=model, number=number, key=key, **fields)
+
+        tale = RequestTale(tell)
+        return tale
+
+
+@dataclass(slots=True)
+class RequestTale:
+    """What one request has told of so far.
+
+    Attributes:
+        tell: Records an event of the request.
+        cost_usd: What its attempts were charged.
+    """
+
+    tell: Tell
+    cost_usd: Decimal = field(default_factory=Decimal)

@@ -1,245 +1,666 @@
 """THE LOOP: a model's reply, its cells, what they gave, and again, until an answer or a limit.
 
-Read `Session.step` first. Everything that is not the order of things lives elsewhere: what a reply says
-(`parse`), what the model is told (`observation`), how it may end (`final`), what it may spend (`budget`), what
-its code may ask of other models (`subcalls`), what it does near a limit and at one (`concluding`).
+Read `Session.step` first: propose, approve, execute, conclude. Everything that is not the order of things lives
+elsewhere: what a reply says (`reply`), what the model is told (`observation`), how a question may end (`answers`),
+what it may spend (`budget`), what its code may call (`bridge`, `subcalls`), what happens near a limit and at one
+(`limits_watch`).
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Self
 
 import anyio
 import anyio.to_thread
 
 from rlmbox import events
+from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
-from rlmbox.errors import RLMError
-from rlmbox.events import State
-from rlmbox.loop.answers import AnswerRules, FinalAnswer, checked_sources
+from rlmbox.errors import ConfigError, RLMError, SandboxCrashed
+from rlmbox.events import State, to_json
+from rlmbox.loop.answers import AnswerRule, AnswerRules, FinalAnswer, checked_sources
+from rlmbox.loop.approval import Approval, unchanged
 from rlmbox.loop.arguments import ChildLimits
+from rlmbox.loop.bridge import Bridge, Middleware
 from rlmbox.loop.history import History
+from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.prompts import question_prompt, system_prompt
+from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import Run, Scope
 from rlmbox.loop.subcalls import Subcalls
+from rlmbox.loop.task import Proposal, Task
 from rlmbox.models.base import Model
-from rlmbox.reply.parse import ParsedReply, parse_reply
-from rlmbox.sandboxes.base import Chosen
-from rlmbox.types import Answer, Cell, Completion, Observation, Step, Turn
+from rlmbox.record.keys import key_of
+from rlmbox.reply.parse import parse_reply
+from rlmbox.reply.thoughts import split_thought
+from rlmbox.sandboxes.base import Chosen, Host
+from rlmbox.sync import run_blocking
+from rlmbox.types import Answer, Cell, Execution, HostFunction, Observation, Step, Turn
 
 _CUT = "Your reply was cut at the limit of its length; write less in one reply."
 
 
-class Session:
-    """A model at work on one question over one context, in a sandbox of its own.
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session and its children are made with; every part stands behind a seam of its own.
 
-    Use it as an async context manager, which opens and closes the sandbox; then `run()`, or `step()` by step.
+    Attributes:
+        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
+        auto_finalize_var: Name of a variable that ends a question as soon as code has set it.
+        tools: Further functions in the REPL.
+        approval: Looks at what the model would do, before anything of it runs.
+        rules: What a proposed answer must pass.
+        middleware: What each call of a host function passes.
+    """
+
+    strict: bool = False
+    auto_finalize_var: str | None = None
+    tools: tuple[HostFunction, ...] = ()
+    approval: Approval = unchanged
+    rules: tuple[AnswerRule, ...] = ()
+    middleware: tuple[Middleware, ...] = ()
+
+
+class Session:
+    """One model, one namespace, one conversation; asked any number of questions about one text.
+
+    Use it as an async context manager, which opens and closes the sandbox; then `ask()` as often as you like, or
+    `step()` by step. It belongs to the task and the event loop that opened it.
 
     Args:
         run: What the tree of sessions shares.
-        question: What is asked.
         context: The text.
+        question: The first question, for `step()` and `run()`; None where `ask()` will put it.
+        limits: Limits of the first question, which can only be narrower than the run's.
+        inputs: Further variables in the REPL, by name.
+        options: What the session is made with.
         parent: The session that opened this one, or None for the root.
-        share: What a child may use; None for as much as its parent.
-        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
-        auto_finalize_var: Name of a variable that ends the session as soon as code has set it.
+        opened_by: Key of the host call that opened a child, which is the child's name.
+        child_limits: What a child may use; None for as much as its parent.
+        model: A child's model; None for the run's.
 
     Attributes:
-        answer: The answer, once there is one.
         state: Where in a turn the session is.
-        place: Its name and its place in the tree of sessions.
-        max_turns: Turns that it may take.
+        scope: Its name and its place in the tree of sessions.
+        max_turns: Turns that a question may take.
+        task: The question at work, or the last one.
     """
 
     def __init__(
         self,
         run: Run,
-        question: str,
         context: Context,
         *,
+        question: str | None = None,
+        limits: Limits | None = None,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+        options: SessionOptions | None = None,
         parent: Session | None = None,
-        share: ChildLimits | None = None,
-        strict: bool = False,
-        auto_finalize_var: str | None = None,
+        opened_by: str = "child",
+        child_limits: ChildLimits | None = None,
+        model: Model | None = None,
     ) -> None:
-        share = share or ChildLimits()
-        self.answer: Answer | None = None
         self.state: State = "INIT"
-        self._run, self._question, self._context, self._strict = run, question, context, strict
-        self._model: Model = run.sub_model if parent else run.model
-        self.place: Scope = parent.place.child(cost_limit_usd=share.cost_limit_usd) if parent else Scope.root(run)
-        run.budget.check_depth(self.place.depth)
-        self.max_turns: int = share.turns_of(parent.max_turns if parent else run.budget.limits.max_turns)
+        self.task: Task | None = None
+        self._run, self._context = run, context
+        self._first = (question, limits)
+        self._inputs = read_inputs(inputs, context, run.budget.limits.cell.inline_limit_chars)
+        self._options = options or SessionOptions()
+        self._model = model or (run.sub_model if parent else run.model)
+        self.scope = parent.child_scope(opened_by, child_limits) if parent else Scope.root(run)
+        run.budget.check_depth(self.scope.depth)
+        self.max_turns = run.budget.limits.max_turns
+        if parent is not None:
+            inherited = parent.task.max_turns if parent.task else parent.max_turns
+            self.max_turns = (child_limits or ChildLimits()).turns_of(inherited)
         self._sandbox = run.new_sandbox()
-        self._subcalls = Subcalls(self.place, context, self._open_child)
-        self._remaining = Remaining(self.place, self._model, self.max_turns, lambda: len(self._turns))
-        self._last_answer = LastAnswer(self.place, self._model)
-        self._endings = AnswerRules(auto_finalize_var, strict=strict)
-        self._history = History("", "")
-        self._turns: list[Turn] = []
-        self._last_failure: tuple[str, str] | None = None
+        self._host: Host = {}
+        self._ran: list[tuple[Cell, str]] = []
+        self._is_cut = False
+        self._bridge = Bridge(self.scope, self._options.middleware)
+        self._subcalls = Subcalls(self.scope, context, self._open_child)
+        self._answers = AnswerRules(
+            self._options.auto_finalize_var, strict=self._options.strict, rules=self._options.rules
+        )
+        self._namespace = _Namespace(self)
+        self._history = History("")
+        self._sent = 0
+        self._questions = 0
         self._names: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
-        """Opens the sandbox and writes the first messages."""
+        """Open the sandbox and write the system message."""
+        _check_loop()
         limits = self._run.budget.limits
-        shown = (*repl_functions(self._context), *self._subcalls.functions(), self._remaining.function())
-        host = {function.name: function for function in (*shown, *self._endings.functions())}
-        self._names = (*host, "context", "query", "SHOW_VARS")
+        shown = (
+            *repl_functions(self._context),
+            *self._subcalls.functions(),
+            HostFunction("budget", self._budget, BUDGET),
+            *self._options.tools,
+        )
+        self._host = self._bridge.table((*shown, *self._answers.functions()))
+        taken = self._inputs.keys() & {name.partition(".")[0] for name in self._host}
+        if taken:
+            raise ConfigError(f"the input {min(taken)!r} has the name of a function of the REPL; rename it")
+        self._names = (*self._host, *self._inputs, "context", "query", "SHOW_VARS")
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
-        try:
-            await self._sandbox.start(limits.cell, self._context, host, query=self._question)
-        except BaseException:
-            await self._sandbox.close()
-            raise
-        notes, inline = self._sandbox.notes, self._context.length <= limits.cell.inline_limit_chars
-        turns, depth = self.max_turns, self.place.depth
-        system = system_prompt(shown, notes=notes, inline=inline, limits=limits, max_turns=turns, depth=depth)
-        self._history = History(system, question_prompt(self._question, metadata, left=self._remaining.in_words()))
-        self._last_answer.set_aside(self._history.messages)
+        await self._start()
+        system = system_prompt(
+            shown,
+            notes=self._sandbox.notes,
+            inline=self._context.length <= limits.cell.inline_limit_chars,
+            limits=limits,
+            max_turns=self.max_turns,
+            depth=self.scope.depth,
+            strict=self._options.strict,
+        )
+        self._history = History(system)
         reason = self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
-        names: dict[str, Any] = {"model": self._model.name, "sandbox": self._sandbox.name, "sandbox_reason": reason}
-        self._emit(events.SessionStarted, question=self._question, context=metadata, **names)
+        self._note(
+            events.SessionStarted,
+            model=self._model.name,
+            sandbox=self._sandbox.name,
+            sandbox_reason=reason,
+            context=metadata,
+            limits=_as_mapping(limits),
+            seed=self.scope.seed,
+            system=system,
+            opened_by=self.scope.opened_by,
+        )
+        question, own = self._first
+        if question is not None:
+            await self.begin(question, limits=own)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Closes the sandbox, also when cancelled."""
-        self._last_answer.free()
+        """Close the sandbox, also when cancelled."""
+        if self.task is not None:
+            self._last_answer.free()
         with anyio.CancelScope(shield=True):
             await self._sandbox.close()
 
-    async def run(self) -> Answer:
-        """Takes turns until there is an answer.
+    def __enter__(self) -> BlockingSession:
+        """Open the session for code that does not use `await`."""
+        run_blocking(self.__aenter__)
+        return BlockingSession(self)
+
+    def __exit__(self, *_: object) -> None:
+        """Close the session."""
+        run_blocking(self.__aexit__)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer to the question at work, once there is one."""
+        return self.task.answer if self.task is not None else None
+
+    async def ask(self, question: str, *, limits: Limits | None = None) -> Answer:
+        """Ask a question of the text and return the answer; variables of earlier questions are still there.
+
+        Args:
+            question: What is asked.
+            limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
             RLMError: A limit was reached or something failed for good; its `partial` has what there was.
         """
-        budget = self._run.budget
-        try:
-            with anyio.move_on_after(budget.deadline_s - time.monotonic()):
-                while (await self.step()).status != "finished":
-                    pass
-            if self.answer is None:
-                raise budget.time_is_up()
-        except RLMError as error:
-            # A child's error carries the child's partial answer; this session's is what its caller needs.
-            error.partial = partial = await self._partial(error)
-            kind = type(error).__name__
-            self._emit(events.SessionFailed, "TERMINATED", error_type=kind, message=str(error), partial=partial)
-            raise
-        else:
-            return self.answer
+        return await self.run(await self.begin(question, limits=limits))
 
-    async def step(self) -> Step:
-        """Takes one turn: asks the model, runs its code, and tells it what came of it.
+    async def begin(self, question: str, *, limits: Limits | None = None) -> Task:
+        """Put a question, to be answered by `step()` or `run()`; nothing is sent yet.
+
+        Args:
+            question: What is asked.
+            limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
-            RLMError: A limit was reached or something failed for good.
+            ConfigError: The question is empty, or the one before is still open.
         """
-        before = self._run.budget.spent_usd
-        completion = await self._think(len(self._turns) + 1)
-        reply = parse_reply(completion.text, strict=self._strict)
+        check_question(question)
+        if self.task is not None and not self.task.is_finished:
+            raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
+        if self._is_cut:
+            await self._rebuild()
+        if self._questions:
+            await self._namespace.evaluate(f"query = {question!r}")
+        self._questions += 1
+        task = Task.of(
+            question,
+            self._questions,
+            self._run.budget,
+            self.scope.account,
+            max_turns=self.max_turns,
+            limits=limits,
+        )
+        self.task = self._subcalls.task = task
+        self._subcalls.fatal = None
+        self._remaining = Remaining(self.scope, self._model, task)
+        self._last_answer = LastAnswer(self.scope, self._model, task)
+        metadata = await anyio.to_thread.run_sync(self._context.metadata) if task.number == 1 else None
+        if metadata is not None and self._inputs:
+            metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
+        message = question_prompt(question, metadata, left=self._remaining.in_words())
+        self._history.add_question(message)
+        self._last_answer.set_aside(self._history.messages)
+        self._note(
+            events.QuestionAsked,
+            number=task.number,
+            question=question,
+            limits=_as_mapping(task.limits),
+            message=message,
+        )
+        return task
+
+    async def run(self, task: Task | None = None) -> Answer:
+        """Take turns until there is an answer; one that there is already is returned again.
+
+        Args:
+            task: The question; None for the one at work.
+
+        Raises:
+            RLMError: A limit was reached or something failed for good; its `partial` has what there was.
+        """
+        task = task or self._at_work()
+        while task.answer is None:
+            await self.step(task)
+        return task.answer
+
+    async def step(self, task: Task | None = None) -> Step:
+        """Take one turn: ask the model, run its code, and tell it what came of it.
+
+        Of a question that has its answer, the answer is returned again and nothing is asked or paid for.
+
+        Args:
+            task: The question; None for the one at work.
+
+        Raises:
+            RLMError: A limit was reached or something failed for good; its `partial` has what there was. A question
+                that has failed fails again in the same way.
+        """
+        task = task or self._at_work()
+        if task.answer is not None:
+            return Step("finished", task.answer.text, Decimal(0))
+        if task.error is not None:
+            raise task.error
         try:
-            turn = await self._act(reply)
-        finally:  # also where a limit ends the turn halfway, what its sub-calls cost is its own
-            self._turns[-1] = replace(self._turns[-1], cost_usd=self._run.budget.spent_usd - before)
-        # A tag that was written before its code failed speaks of results that there are not.
-        final = None if turn.failed else reply.final
-        ending = await self._endings.of_turn(self._sandbox, turn.cells[: len(turn.executions)], final)
-        if not isinstance(ending, FinalAnswer):
-            turn = replace(turn, observation=await self._observe(turn, reply, completion, ending))
-        self._turns[-1] = turn = replace(turn, cost_usd=self._run.budget.spent_usd - before)
-        self._emit(events.TurnFinished, turn=turn, spent=self._run.budget.cost)
-        if isinstance(ending, FinalAnswer):
-            return Step("finished", await self._finish(ending), turn.cost_usd)
-        told = turn.observation.text if turn.observation else ""
-        return Step("error" if turn.failed else "continue", told, turn.cost_usd)
+            with anyio.move_on_after(task.left_s):
+                return await self._turn(task)
+            raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
+        except RLMError as error:
+            await self._fail(task, error)
+            raise
+        except Exception as error:
+            mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
+            await self._fail(task, mistake)
+            raise mistake from error
+        except BaseException as error:
+            self._interrupted(task, error)
+            raise
 
-    async def _think(self, number: int) -> Completion:
-        """Asks the model."""
-        self._remaining.check_turn(number)
-        messages, account = self._history.messages, self.place.account
-        self._emit(events.ModelRequested, "THOUGHT", turn=number, model=self._model.name, messages=len(messages))
-        notice = self.place.noticed("THOUGHT", self._model.name)
-        reply = await self._run.calls.complete(self._model, messages, account=account, notice=notice, reuse=False)
-        completion = reply.completion
-        self._history.add_reply(completion.text)
+    async def propose(self, task: Task) -> Proposal:
+        """Ask the model what it would do; nothing of it has run.
+
+        Args:
+            task: The question.
+
+        Raises:
+            LimitExceeded: The limits do not allow another turn.
+            ModelError: The provider failed.
+        """
+        task.check_turn()
+        number, messages = len(task.turns) + 1, self._history.messages
+        self.state = "THOUGHT"
+        completion, cost_usd = await ask_model(
+            self.scope,
+            self._model,
+            messages,
+            key=key_of(self.scope.session_id, task.number, number, "request"),
+            turn=number,
+            added=messages[self._sent :],
+            account=task.account,
+            max_output_tokens=task.limits.max_output_tokens,
+        )
+        self._sent = len(messages)
+        reply = parse_reply(completion.text, strict=self._options.strict)
+        # Reasoning stays out of the conversation, as the makers of reasoning models ask for.
+        self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
         # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
-        self._turns.append(Turn(number, completion.text, cost_usd=reply.cost_usd))
-        self._emit(events.ModelReplied, turn=number, completion=completion, cost_usd=reply.cost_usd)
-        self._run.budget.check(account)
-        return completion
-
-    async def _act(self, reply: ParsedReply) -> Turn:
-        """Runs the reply's cells until one fails."""
-        number = len(self._turns)
+        task.turns.append(Turn(number, completion.text, cost_usd=cost_usd))
+        self._run.budget.check(task.account)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
-        turn = self._turns[-1] = replace(self._turns[-1], cells=cells)
-        for cell in cells:
-            self._emit(events.CellStarted, "ACTION", cell=cell)
+        task.proposal = Proposal(number, completion, reply, cells)
+        return task.proposal
+
+    async def approve(self, proposal: Proposal) -> Proposal:
+        """Return what is to be done: the model's proposal, unless somebody changes it.
+
+        Args:
+            proposal: What the model would do.
+        """
+        return await self._options.approval(proposal)
+
+    async def execute(self, task: Task, proposal: Proposal) -> Turn:
+        """Run the proposal's cells until one fails.
+
+        Args:
+            task: The question.
+            proposal: What to run.
+
+        Raises:
+            LimitExceeded: A call of a cell ran into a limit of this session.
+            SandboxError: The sandbox cannot go on.
+        """
+        turn = task.turns[-1] = replace(task.turns[-1], cells=proposal.cells)
+        for cell in proposal.cells:
+            self._note(events.CellStarted, "ACTION", cell=cell)
             with anyio.CancelScope() as self._subcalls.cell:
-                execution = await self._sandbox.execute(cell)
+                execution = await self._execute(cell, key_of(task.number, cell.turn, cell.index))
             if self._subcalls.fatal is not None:
                 raise self._subcalls.fatal
-            turn = self._turns[-1] = replace(turn, executions=(*turn.executions, execution))
-            self._emit(events.CellExecuted, cell=cell, execution=execution)
+            turn = task.turns[-1] = replace(turn, executions=(*turn.executions, execution))
+            await self.scope.append(events.CellExecuted, self.state, cell=cell, execution=execution)
             if turn.failed:
                 break
         return turn
 
-    async def _observe(self, turn: Turn, reply: ParsedReply, completion: Completion, hint: str | None) -> Observation:
-        """Tells the model what its code gave, or that there was none."""
-        problems = [*reply.problems, *([hint] if hint else []), *([_CUT] if completion.stop_reason == "length" else [])]
-        notes = [*self._subcalls.notes(), *self._remaining.remark(completion)]
+    async def conclude(self, task: Task, turn: Turn) -> Step:
+        """Take the turn's answer, or tell the model what its code gave or what is wrong with its answer.
+
+        Args:
+            task: The question.
+            turn: What was run.
+        """
+        proposal = task.proposal
+        assert proposal is not None  # noqa: S101 - a turn comes of a proposal
+        # A tag that was written before its code failed speaks of results that there are not.
+        final = None if turn.failed else proposal.reply.final
+        found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
+        correction = await self._answers.judge(task, found) if isinstance(found, FinalAnswer) else found
+        if isinstance(found, FinalAnswer) and correction is None:
+            sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
+            self._turn_is_over(task, turn)
+            task.answer = self._answered(task, found.text, value=found.value, sources=sources)
+            self._last_answer.free()
+            await self.scope.append(events.SessionFinished, self._enter("TERMINATED"), answer=task.answer)
+            return Step("finished", found.text, task.turns[-1].cost_usd)
+        observation = await self._observe(task, turn, proposal, correction)
+        self._turn_is_over(task, replace(turn, observation=observation))
+        return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
+
+    def child_scope(self, name: str, limits: ChildLimits | None) -> Scope:
+        """Return the scope of a session that this one opens.
+
+        Args:
+            name: The key of the call that opens it.
+            limits: What it may use; None for as much as this one.
+        """
+        account = self.task.account if self.task is not None else self.scope.account
+        return self.scope.child(name, account, cost_limit_usd=limits.cost_limit_usd if limits else None)
+
+    async def _turn(self, task: Task) -> Step:
+        self._spent_before, taken = self._run.budget.spent_usd, len(task.turns)
+        try:
+            proposal = await self.approve(await self.propose(task))
+            return await self.conclude(task, await self.execute(task, proposal))
+        finally:  # also where a limit ends the turn halfway, what its sub-calls cost is its own
+            if len(task.turns) > taken:
+                task.turns[-1] = replace(task.turns[-1], cost_usd=self._turn_cost())
+
+    def _turn_cost(self) -> Decimal:
+        return self._run.budget.spent_usd - self._spent_before
+
+    def _turn_is_over(self, task: Task, turn: Turn) -> None:
+        task.turns[-1] = replace(turn, cost_usd=self._turn_cost())
+        self._note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
+
+    async def _observe(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> Observation:
+        """Tell the model what its code gave, or that there was none."""
+        completion, reply = proposal.completion, proposal.reply
+        cut = [_CUT] if completion.stop_reason == "length" else []
+        problems = [*reply.problems, *([correction] if correction else []), *cut]
+        notes = [*reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
         failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
         if turn.executions:
             quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
             observation = observe(
                 turn.cells,
                 turn.executions,
-                variables=await self._sandbox.variables() if quiet or turn.failed else None,
+                variables=await self._namespace.variables() if quiet or turn.failed else None,
                 names=self._names,
                 problems=problems,
                 notes=notes,
-                max_chars=self._run.budget.limits.observation_chars,
-                repeated=turn.failed and failure == self._last_failure,
+                max_chars=task.limits.observation_chars,
+                repeated=turn.failed and failure == task.last_failure,
             )
         else:
             observation = Observation(no_code(problems, notes))
-        self._last_failure = failure
+        task.last_failure = failure
         self._history.add_observation(observation.text)
-        self._emit(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
+        await self.scope.append(
+            events.ObservationMade, self._enter("OBSERVATION"), turn=turn.number, observation=observation
+        )
         return observation
 
-    async def _finish(self, ending: FinalAnswer) -> str:
-        sources = await anyio.to_thread.run_sync(checked_sources, ending, self._context)
-        self.answer = self._run.answer(
-            ending.text, self._turns, model=self._model, sandbox=self._sandbox, value=ending.value, sources=sources
+    async def _fail(self, task: Task, error: RLMError) -> None:
+        """Keep what there was, and record how the question ended."""
+        self._answers.forget()
+        # A child's error carries the child's partial answer; this session's is what its caller needs.
+        error.partial = partial = await self._partial(task, error)
+        task.error = error
+        self._last_answer.free()
+        await self.scope.append(
+            events.SessionFailed,
+            self._enter("TERMINATED"),
+            error_type=type(error).__name__,
+            message=str(error),
+            partial=partial,
         )
-        self._emit(events.SessionFinished, "TERMINATED", answer=self.answer)
-        return ending.text
 
-    async def _open_child(self, question: str, context: Context, share: ChildLimits) -> Answer:
-        async with Session(self._run, question, context, parent=self, share=share, strict=self._strict) as child:
+    def _interrupted(self, task: Task, error: BaseException) -> None:
+        """Record that a question was cancelled; nothing may be awaited here."""
+        self._answers.forget()
+        task.error = RLMError("the question was interrupted")
+        task.error.partial = partial = self._answered(task, _thought_of(task), complete=False)
+        self._last_answer.free()
+        kind = type(error).__name__
+        self._note(events.SessionFailed, "TERMINATED", error_type=kind, message=str(task.error), partial=partial)
+
+    async def _partial(self, task: Task, error: RLMError) -> Answer:
+        """Return what there is without an answer: the best that the model can say now, or its last words."""
+        last = await self._last_answer.ask(self._history.messages, error)
+        said = last.reply if last else task.turns[-1].reply if task.turns else ""
+        best = await self._answers.last_word(self._namespace, said, prose=last is not None)
+        text, value = (best.text, best.value) if best else (_thought_of(task), None)
+        if last is not None:
+            task.turns.append(last)
+        return self._answered(task, text, value=value, complete=False)
+
+    def _answered(self, task: Task, text: str, **fields: Any) -> Answer:
+        return self._run.answer(text, task.turns, model=self._model.name, sandbox=self._sandbox.name, **fields)
+
+    async def _open_child(
+        self, name: str, question: str, context: Context, limits: ChildLimits, model: Model | None
+    ) -> Answer:
+        child = Session(
+            self._run,
+            context,
+            question=question,
+            options=self._options,
+            parent=self,
+            opened_by=name,
+            child_limits=limits,
+            model=model,
+        )
+        async with child:
             return await child.run()
 
-    async def _partial(self, error: RLMError) -> Answer:
-        """What there is without an answer: the best that the model can say now, or the last thing that it said."""
-        last = await self._last_answer.ask(self._history.messages, error, len(self._turns) + 1)
-        said = last.reply if last else self._turns[-1].reply if self._turns else ""
-        best = await self._endings.last_word(self._sandbox, said, prose=last is not None)
-        text = best or (self._turns[-1].reply if self._turns else "")
-        return self._run.answer(
-            text, self._turns, model=self._model, sandbox=self._sandbox, value=best, complete=False, last=last
-        )
+    async def _start(self) -> None:
+        """Start the sandbox, and leave nothing of it where that fails."""
+        cell_limits = self._run.budget.limits.cell
+        try:
+            await self._sandbox.start(
+                cell_limits,
+                self._context,
+                self._host,
+                query=self._first[0] or "",
+                seed=self.scope.seed,
+                inputs=self._inputs,
+            )
+        except BaseException:
+            await self._sandbox.close()
+            raise
 
-    def _emit(self, kind: Any, state: State | None = None, **fields: Any) -> None:
-        """Sends an event, having moved to `state` where one is given."""
-        self.state = state or self.state
-        self.place.emit(kind, self.state, **fields)
+    async def _rebuild(self) -> None:
+        """Start a new sandbox in place of one that was cut in the middle of a cell, and run its other cells again.
+
+        Calls of the host get the answers that the journal has of them.
+        """
+        with anyio.CancelScope(shield=True):
+            await self._sandbox.close()
+        self._sandbox = self._run.new_sandbox()
+        await self._start()
+        self._is_cut = False
+        for cell, path in self._ran:
+            self._bridge.enter(path)
+            await self._sandbox.execute(cell)
+
+    async def _execute(self, cell: Cell, path: str) -> Execution:
+        """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
+        path = key_of(self.scope.session_id, path)
+        self._bridge.enter(path)
+        self._is_cut = True
+        try:
+            execution = await self._sandbox.execute(cell)
+        except RLMError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise SandboxCrashed(f"the sandbox {self._sandbox.name} failed: {kind}: {error}") from error
+        self._is_cut = False
+        if execution.namespace != "lost" and execution.outcome in ("ok", "error"):
+            self._ran.append((cell, path))
+        return execution
+
+    def _budget(self) -> dict[str, float | int | None]:
+        return self._remaining.as_dict()
+
+    def _at_work(self) -> Task:
+        if self.task is None:
+            raise ConfigError("the session has no question; put one with ask(question)")
+        return self.task
+
+    def _enter(self, state: State) -> State:
+        self.state = state
+        return state
+
+    def _note(self, kind: Any, state: State | None = None, **fields: Any) -> None:
+        """Record an event, having moved to `state` where one is given."""
+        self.scope.note(kind, self._enter(state or self.state), **fields)
+
+
+class BlockingSession:
+    """A session for code that does not use `await`: what `with rlm.session(...)` gives.
+
+    Args:
+        session: The session, which is open.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def task(self) -> Task | None:
+        """The question at work, or the last one."""
+        return self._session.task
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer to the question at work, once there is one."""
+        return self._session.answer
+
+    def ask(self, question: str, *, limits: Limits | None = None) -> Answer:
+        """Ask a question of the text and wait for the answer; see `Session.ask`."""
+        return run_blocking(lambda: self._session.ask(question, limits=limits))
+
+    def begin(self, question: str, *, limits: Limits | None = None) -> Task:
+        """Put a question, to be answered by `step()` or `run()`; see `Session.begin`."""
+        return run_blocking(lambda: self._session.begin(question, limits=limits))
+
+    def step(self) -> Step:
+        """Take one turn; see `Session.step`."""
+        return run_blocking(self._session.step)
+
+    def run(self) -> Answer:
+        """Take turns until there is an answer; see `Session.run`."""
+        return run_blocking(self._session.run)
+
+
+BUDGET = "what is left: turns, usd, tokens, subcalls, seconds (None: no limit); and the depth"
+
+
+class _Namespace:
+    """The session's REPL, for cells that the engine itself runs; they are recorded like any other."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._count = 0
+
+    async def evaluate(self, code: str) -> Execution:
+        session, task = self._session, self._session.task
+        turn = len(task.turns) if task is not None else 0
+        cell = Cell(code, turn, self._count, by="engine")
+        self._count += 1
+        path = key_of(task.number if task else 0, turn, f"engine-{cell.index}")
+        session.scope.note(events.CellStarted, session.state, cell=cell)
+        execution = await session._execute(cell, path)  # noqa: SLF001 - a part of the session
+        session.scope.note(events.CellExecuted, session.state, cell=cell, execution=execution)
+        return execution
+
+    async def variables(self) -> Mapping[str, str]:
+        try:
+            return await self._session._sandbox.variables()  # noqa: SLF001 - a part of the session
+        except RLMError:
+            raise
+        except Exception as error:
+            raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
+
+
+def check_question(question: object) -> None:
+    """Check that a question can be asked.
+
+    Args:
+        question: What somebody wants to know.
+
+    Raises:
+        ConfigError: It is not a string, or has nothing in it.
+    """
+    if not isinstance(question, str):
+        raise ConfigError(f"a question is a string, not {type(question).__name__}")
+    if not question.strip():
+        raise ConfigError("the question is empty; say what you want to know")
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigError("rlmbox runs on asyncio; under trio, call RLM.ask in a thread of its own") from None
+
+
+def _thought_of(task: Task) -> str:
+    """Return the last words of a question without an answer: what the model said in prose, never its code."""
+    replies: Sequence[str] = [turn.reply for turn in reversed(task.turns) if not turn.is_last_word]
+    return next((words for words in (parse_reply(reply).thought.strip() for reply in replies) if words), "")
+
+
+def _as_mapping(limits: Limits) -> Mapping[str, object]:
+    found = to_json(limits)
+    return found if isinstance(found, dict) else {}

@@ -6,28 +6,37 @@ Identity, depth and budget are the host's: a cell can only name a function of th
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from rlmbox.budget.ledger import Account
 from rlmbox.context import Context
-from rlmbox.errors import LimitExceeded, RLMError
-from rlmbox.events import SubcallFinished, SubcallStarted
+from rlmbox.errors import LimitExceeded, ModelError, RLMError
+from rlmbox.events import EffectEnded, Ended, SubcallFinished, SubcallStarted
 from rlmbox.loop.arguments import (
     ChildLimits,
+    Refused,
     read_batch,
     read_child_limits,
-    read_json,
     read_list,
     read_prompt,
     read_text,
     whole_number,
 )
+from rlmbox.loop.bridge import current_call, ended_with, recorded_error
+from rlmbox.loop.json_schema import schema_check
 from rlmbox.loop.scope import Scope
+from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
-from rlmbox.types import Answer, HostFunction, Message
+from rlmbox.record.journal import Effect
+from rlmbox.record.keys import key_of
+from rlmbox.reply.json_value import read_json
+from rlmbox.reply.thoughts import split_thought
+from rlmbox.types import Answer, HostFunction, Message, Usage
 
 NOT_FOUND = "NOT FOUND"
 """What `ask` has a model say when a text does not answer the question."""
@@ -41,43 +50,46 @@ _CHILD = (
     "under lower limits if you give them; [INCOMPLETE begins the best answer of one that reached them"
 )
 _CHARS_PER_TOKEN = 3  # of what a window is sure to hold
+_FIRST_WAVE = 4
 _JSON = "Reply with one JSON value and nothing else.{schema}"
 _Item = TypeVar("_Item")
 
-OpenChild = Callable[[str, Context, ChildLimits], Awaitable[Answer]]
-"""Runs a child session to its end: (question, context, share) -> answer."""
+OpenChild = Callable[[str, str, Context, ChildLimits, Model | None], Awaitable[Answer]]
+"""Runs a child session to its end: (name, question, context, limits, model) -> answer."""
 
 
 class Subcalls:
     """The functions of one session that reach other models.
 
     Args:
-        place: The session.
+        scope: The session.
         context: Its text, which a child gets when it is given none.
         open_child: Runs a child session.
 
     Attributes:
         count: Calls that this session has made.
-        fatal: The limit that a call ran into, which ends the session whatever the cell does with the error.
+        fatal: The limit that a call ran into, which ends the question whatever the cell does with the error.
         cell: What the running cell is cancelled by when that happens: code that swallows the error and asks again
             would otherwise go on for as long as it likes, because waiting is not running.
+        task: The question at work, to whose account calls are entered.
     """
 
-    def __init__(self, place: Scope, context: Context, open_child: OpenChild) -> None:
-        self._place = place
-        self._run = place.run
+    def __init__(self, scope: Scope, context: Context, open_child: OpenChild) -> None:
+        self._scope = scope
+        self._run = scope.run
         self._context = context
         self._open_child = open_child
         self._children = anyio.CapacityLimiter(self._run.budget.limits.concurrency)
-        self._is_deepest = place.depth >= self._run.budget.limits.max_depth
+        self._is_deepest = scope.depth >= self._run.budget.limits.max_depth
         self._told_deepest = False
         self._notes: list[str] = []
         self.count = 0
         self.fatal: LimitExceeded | None = None
         self.cell: anyio.CancelScope | None = None
+        self.task: Task | None = None
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Gives the table, in the order in which a model should read it."""
+        """Return the table, in the order in which a model should read it."""
         batch = (
             "the same for many prompts at once; answers in order, a failed one as a string that begins with 'Error:'"
         )
@@ -102,14 +114,14 @@ class Subcalls:
         return tuple(HostFunction(*entry) for entry in table)
 
     def notes(self) -> list[str]:
-        """Gives what the session's model should be told of its calls, each once."""
+        """Return what the session's model should be told of its calls, each once."""
         notes, self._notes = self._notes, []
         return notes
 
     async def llm_query(
         self, prompt: str, context_chunk: str = "", model: str | None = None, max_tokens: int | None = None
     ) -> str:
-        """Asks another model; the error of the call is the cell's."""
+        """Ask another model; the error of the call is the cell's."""
         return await self._fatal(self._query("llm_query", read_prompt(prompt, context_chunk), model, max_tokens))
 
     async def llm_query_batched(
@@ -119,10 +131,10 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> list[str]:
-        """Asks for each prompt at once; keeps the order; one failure is one string."""
+        """Ask for each prompt at once; keep the order; one failure is one string."""
         texts = read_batch(prompts, context_chunks, read_prompt)
         return await self._all(
-            texts, lambda text: self._query("llm_query_batched", text, model, max_tokens), _error_text
+            texts, lambda text, item: self._query("llm_query_batched", text, model, max_tokens, item), _error_text
         )
 
     async def llm_query_json(
@@ -133,7 +145,7 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> Any:
-        """Asks for JSON and parses it; a reply that is not JSON is sent back once with the reason."""
+        """Ask for JSON that fits a schema, and return the value."""
         return await self._fatal(self._json(read_prompt(prompt, context_chunk), schema, model, max_tokens))
 
     async def llm_batch_json(
@@ -144,27 +156,39 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> list[Any]:
-        """Asks for JSON for each prompt at once; keeps the order."""
+        """Ask for JSON for each prompt at once; keep the order."""
         texts = read_batch(prompts, context_chunks, read_prompt)
         return await self._all(
-            texts, lambda text: self._json(text, schema, model, max_tokens), lambda error: {"error": _error_text(error)}
+            texts,
+            lambda text, item: self._json(text, schema, model, max_tokens, item),
+            lambda error: {"error": _error_text(error)},
         )
 
     async def ask(self, question: str, text: str) -> str:
-        """Asks a question about a text."""
-        return await self._fatal(self._query("ask", read_prompt(_ASK.format(question=question), text), None, None))
+        """Ask a question about a text."""
+        return await self._fatal(self._query("ask", read_prompt(_ASK.format(question=question), text)))
 
     async def ask_chunks(self, question: str, chunks: list[str]) -> list[str]:
-        """Asks the same question about each text at once; keeps the order."""
+        """Ask the same question about each text at once; keep the order."""
         texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
-        return await self._all(texts, lambda text: self._query("ask_chunks", text, None, None), _error_text)
+        return await self._all(texts, lambda text, item: self._query("ask_chunks", text, item=item), _error_text)
 
     async def ask_chunks_first(self, question: str, chunks: list[str]) -> str | None:
-        """Asks about each text at once and gives the first that has an answer."""
-        answers = await self.ask_chunks(question, chunks)
-        return next(
-            (a for a in answers if a.strip(" .'\"`*").upper() != NOT_FOUND and not a.startswith("Error:")), None
-        )
+        """Ask about the texts in waves, each twice as wide, and return the first answer in their order."""
+        texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
+        begin, wave = 0, _FIRST_WAVE
+        while begin < len(texts):
+            answers = await self._all(
+                texts[begin : begin + wave],
+                lambda text, item: self._query("ask_chunks_first", text, item=item),
+                _error_text,
+                first_item=begin,
+            )
+            for answer in answers:
+                if answer.strip(" .'\"`*").upper() != NOT_FOUND and not answer.startswith("Error:"):
+                    return answer
+            begin, wave = begin + wave, 2 * wave
+        return None
 
     async def rlm_query(
         self,
@@ -172,10 +196,11 @@ class Subcalls:
         context: Any = None,
         max_turns: int | None = None,
         cost_limit_usd: float | None = None,
+        model: str | None = None,
     ) -> str:
-        """Runs a child session to its answer."""
-        share = self._share(max_turns, cost_limit_usd)
-        return await self._fatal(self._child("rlm_query", read_prompt(prompt), context, share))
+        """Run a child session to its answer."""
+        limits = self._child_limits(max_turns, cost_limit_usd, model)
+        return await self._fatal(self._child("rlm_query", read_prompt(prompt), context, limits, model))
 
     async def rlm_query_batched(
         self,
@@ -183,23 +208,42 @@ class Subcalls:
         contexts: list[Any] | None = None,
         max_turns: int | None = None,
         cost_limit_usd: float | None = None,
+        model: str | None = None,
     ) -> list[str]:
-        """Runs a child session for each prompt at once; keeps the order; one failure is one string."""
-        share = self._share(max_turns, cost_limit_usd)
+        """Run a child session for each prompt at once; keep the order; one failure is one string."""
+        limits = self._child_limits(max_turns, cost_limit_usd, model)
         jobs = read_batch(prompts, contexts, lambda prompt, context: (read_prompt(prompt), context or None))
-        return await self._all(jobs, lambda job: self._child("rlm_query_batched", job[0], job[1], share), _error_text)
+        return await self._all(
+            jobs,
+            lambda job, item: self._child("rlm_query_batched", job[0], job[1], limits, model, item),
+            _error_text,
+        )
 
-    async def _query(self, function: str, prompt: str, model: str | None, max_tokens: int | None) -> str:
-        return await self._converse(function, [Message("user", prompt)], model, max_tokens)
+    async def _query(
+        self, function: str, prompt: str, model: str | None = None, max_tokens: int | None = None, item: int = 0
+    ) -> str:
+        return await self._converse(function, [Message("user", prompt)], model, max_tokens, item=item)
 
-    async def _converse(self, function: str, messages: list[Message], model: str | None, max_tokens: Any) -> str:
-        """Sends one request, counted, reserved for and under the limiter."""
+    async def _converse(
+        self,
+        function: str,
+        messages: list[Message],
+        model: str | None,
+        max_tokens: int | None,
+        *,
+        item: int,
+        part: int = 0,
+    ) -> str:
+        """Send one request, counted, reserved for and under the limiter, or take what the journal has of it."""
         target = self._model(model)
         if max_tokens is not None:
             whole_number(max_tokens, "max_tokens")
-        number = self._count(function, target.name, sum(len(message.content) for message in messages))
-        account = self._place.account.below()
-        try:
+        account = self._task_account().below()
+        number = self._count()
+        key = key_of(current_call().key, item, part)
+        tale = self._scope.tells("ACTION", target.name, key, number)
+
+        async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._run.requests:
                 reply = await self._run.calls.complete(
                     target,
@@ -207,85 +251,151 @@ class Subcalls:
                     account=account,
                     max_output_tokens=max_tokens,
                     timeout_s=self._run.budget.limits.subcall_timeout_s,
-                    notice=self._place.noticed("ACTION", target.name, number),
+                    tell=tale.tell,
                     whole=True,
                 )
-        except RLMError as error:
-            self._finished(number, target.name, error=f"{type(error).__name__}: {error}")
-            raise
-        completion = reply.completion
-        self._finished(number, reply.model_name, text=completion.text, usage=completion.usage, cost_usd=reply.cost_usd)
-        self._run.budget.check(account)
-        return completion.text
+            return reply.completion.text, reply.completion.usage, reply.cost_usd, reply.model_name
 
-    async def _json(self, prompt: str, schema: dict[str, Any] | None, model: str | None, max_tokens: int | None) -> Any:
+        began = self._scope.event(
+            SubcallStarted,
+            "ACTION",
+            key=key,
+            number=number,
+            function=function,
+            model=target.name,
+            prompt_chars=sum(len(message.content) for message in messages),
+            item=item,
+            prompt=tuple(messages),
+            max_output_tokens=max_tokens,
+            temperature=getattr(target, "temperature", None),
+        )
+        effect = self._effect(began, lambda: tale.cost_usd)
+        text, *_ = await self._run.journal.once(effect, ask)
+        self._run.budget.check(account)
+        thought, answer = split_thought(text)
+        if not answer.strip():
+            only = "only reasoning" if thought else "empty"
+            raise ModelError(f"{target.name}: the reply is {only}, no answer; ask in other words, or allow more tokens")
+        return answer
+
+    def _effect(
+        self, began: SubcallStarted, cost_usd: Callable[[], Decimal]
+    ) -> Effect[tuple[str, Usage, Decimal, str]]:
+        """Return how a call of another model is recorded.
+
+        Args:
+            began: The event that says so.
+            cost_usd: Returns what its attempts were charged so far.
+        """
+
+        def event(**fields: Any) -> EffectEnded:
+            ending: EffectEnded = self._scope.event(
+                SubcallFinished, "ACTION", key=began.key, number=began.number, **fields
+            )
+            return ending
+
+        def failed(error: BaseException, ended: Ended) -> EffectEnded:
+            return event(model=began.model, cost_usd=cost_usd(), **ended_with(error, ended))
+
+        return Effect(
+            began=began,
+            done=lambda got: event(text=got[0], usage=got[1], cost_usd=got[2], model=got[3]),
+            failed=failed,
+            load=_loaded,
+        )
+
+    async def _json(
+        self,
+        prompt: str,
+        schema: dict[str, Any] | None,
+        model: str | None,
+        max_tokens: int | None,
+        item: int = 0,
+    ) -> Any:
+        """Ask for a JSON value; one that cannot be read or does not fit the schema is sent back once."""
+        check = schema_check(schema)
         shape = f" It must fit this JSON Schema: {json.dumps(schema)}" if schema else ""
         messages = [Message("user", f"{prompt}\n\n{_JSON.format(schema=shape)}")]
-        text = await self._converse("llm_query_json", messages, model, max_tokens)
+        text = await self._converse("llm_query_json", messages, model, max_tokens, item=item)
         try:
-            return read_json(text)
+            return check(read_json(text))
         except ValueError as error:
             messages += [
                 Message("assistant", text or "(empty reply)"),
-                Message("user", f"That is not JSON ({error}). Reply with the JSON value only."),
+                Message("user", f"That is not JSON as it was asked for ({error}). Reply with the JSON value only."),
             ]
-        text = await self._converse("llm_query_json", messages, model, max_tokens)
+        text = await self._converse("llm_query_json", messages, model, max_tokens, item=item, part=1)
         try:
-            return read_json(text)
+            return check(read_json(text))
         except ValueError as error:
-            raise ValueError(f"the model did not answer in JSON: {error}; it said {text[:200]!r}") from None
+            raise ValueError(f"the model did not answer in JSON as asked: {error}; it said {text[:200]!r}") from None
 
-    async def _child(self, function: str, prompt: str, context: Any, share: ChildLimits) -> str:
+    async def _child(
+        self, function: str, prompt: str, context: Any, limits: ChildLimits, model: str | None, item: int = 0
+    ) -> str:
         if self._is_deepest:
-            return await self._instead_of_child(function, prompt, context)
+            return await self._instead_of_child(function, prompt, context, model, item)
         text = read_text(context, self._context)
-        model = self._run.sub_model.name
-        number = self._count(function, model, len(prompt))
-        try:
+        target = self._model(model)
+        number = self._count()
+        key = key_of(current_call().key, item)
+
+        async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._children:
-                answer = await self._open_child(prompt, text, share)
-        except RLMError as error:
-            self._finished(number, model, error=f"{type(error).__name__}: {error}")
+                answer = await self._open_child(key, prompt, text, limits, self._models_of_code().get(model or ""))
+            return answer.text, Usage(), Decimal(0), target.name
+
+        began = self._scope.event(
+            SubcallStarted,
+            "ACTION",
+            key=key,
+            number=number,
+            function=function,
+            model=target.name,
+            prompt_chars=len(prompt),
+            item=item,
+        )
+        try:
+            return (await self._run.journal.once(self._effect(began, Decimal), ask))[0]
+        except LimitExceeded as error:
             partial = error.partial
-            if not self._is_own(error) and isinstance(error, LimitExceeded) and partial and partial.value is not None:
+            if not self._is_own(error) and partial and partial.value is not None:
                 return f"[INCOMPLETE: {error}] {partial.text}"
             raise
-        self._finished(number, model, text=answer.text)
-        return answer.text
 
-    async def _instead_of_child(self, function: str, prompt: str, context: Any) -> str:
-        """Asks the model directly where no session may open below this one, and says so once."""
+    async def _instead_of_child(self, function: str, prompt: str, context: Any, model: str | None, item: int) -> str:
+        """Ask the model directly where no session may open below this one, and say so once."""
         if not self._told_deepest:
             self._told_deepest = True
             self._notes.append(f"{function} was answered as llm_query: {self._deepest()}.")
         text = read_text(context, self._context)
-        longest = self._run.sub_model.window_tokens * _CHARS_PER_TOKEN
+        longest = self._model(model).window_tokens * _CHARS_PER_TOKEN
         if text.length > longest:
             raise ValueError(
                 f"{function} is llm_query at this depth, which reads at most {longest:,} characters, and the text has "
                 f"{text.length:,}; give it a slice"
             )
         whole = await anyio.to_thread.run_sync(text.slice, 0, text.length)
-        return await self._query(f"{function} as llm_query", read_prompt(prompt, whole), None, None)
+        return await self._query(f"{function} as llm_query", read_prompt(prompt, whole), model, item=item)
 
     def _deepest(self) -> str:
         return (
-            f"this session is at depth {self._place.depth}, the deepest there may be, so rlm_query opens no session "
+            f"this session is at depth {self._scope.depth}, the deepest there may be, so rlm_query opens no session "
             "but asks a model that sees the prompt and the text and nothing else"
         )
 
-    def _share(self, max_turns: Any, cost_limit_usd: Any) -> ChildLimits:
-        """Reads what code gives a child of its own session's limits."""
-        if cost_limit_usd is not None and self._run.sub_model.price is None:
-            raise ValueError(f"the price of {self._run.sub_model.name} is not known; limit the child by max_turns")
+    def _child_limits(self, max_turns: Any, cost_limit_usd: Any, model: str | None) -> ChildLimits:
+        """Return what code gives a child of its own session's limits."""
+        if cost_limit_usd is not None and self._model(model).price is None:
+            raise ValueError(f"the price of {self._model(model).name} is not known; limit the child by max_turns")
         return read_child_limits(max_turns, cost_limit_usd)
 
     def _is_own(self, error: RLMError) -> bool:
-        """Whether an error is a limit of this session or of one above it, and not only of a child."""
-        return isinstance(error, LimitExceeded) and error.depth <= self._place.depth
+        """Return True if an error is a limit of this session or of one above it, and not only of a child."""
+        return isinstance(error, LimitExceeded) and error.depth <= self._scope.depth
 
     async def _fatal(self, call: Awaitable[_Item]) -> _Item:
-        """Notes a limit of this session that a call ran into; a child's own is not one."""
+        """Note a limit of this session that a call ran into; a child's own is not one."""
         try:
             return await call
         except LimitExceeded as error:
@@ -301,31 +411,39 @@ class Subcalls:
     async def _all(
         self,
         items: Sequence[Any],
-        one: Callable[[Any], Awaitable[_Item]],
+        one: Callable[[Any, int], Awaitable[_Item]],
         failed: Callable[[Exception], _Item],
+        *,
+        first_item: int = 0,
     ) -> list[_Item]:
-        """Runs one call for each item at once; a failed one gets its own value in its place.
+        """Run one call for each item at once; a failed one gets its own value in its place.
 
-        A limit that only some of them met ends nothing: the answers that were paid for reach the code, and the
-        session's model is told of the rest. One that all of them met ends the session, like that of a single call.
+        Equal items are one call. A limit that only some of them met ends nothing: the answers that were paid for
+        reach the code, and the session's model is told of the rest. One that all of them met ends the question, like
+        that of a single call.
         """
         results: list[Any] = [None] * len(items)
         met: list[LimitExceeded] = []
         answered = 0
 
-        async def run(index: int, item: Any) -> None:
+        async def run(places: Sequence[int]) -> None:
             nonlocal answered
+            item = items[places[0]]
             try:
-                results[index] = await one(item)
+                if isinstance(item, Refused):
+                    raise item.error
+                result: Any = await one(item, first_item + places[0])
                 answered += 1
             except (RLMError, ValueError, TypeError) as error:
                 if isinstance(error, LimitExceeded) and self._is_own(error):
                     met.append(error)
-                results[index] = failed(error)
+                result = failed(error)
+            for place in places:
+                results[place] = result
 
         async with anyio.create_task_group() as tasks:
-            for index, item in enumerate(items):
-                tasks.start_soon(run, index, item)
+            for places in _equal(items):
+                tasks.start_soon(run, places)
         if met and not answered:
             self._note(met[0])
         elif met:
@@ -334,29 +452,41 @@ class Subcalls:
             raise self.fatal
         return results
 
-    def _count(self, function: str, model: str, prompt_chars: int) -> int:
-        number = self._run.budget.count_subcall()
+    def _count(self) -> int:
+        number = self._run.budget.count_subcall(self._task_account())
         self.count += 1
-        self._place.emit(
-            SubcallStarted, "ACTION", number=number, function=function, model=model, prompt_chars=prompt_chars
-        )
         return number
 
-    def _finished(self, number: int, model: str, **result: Any) -> None:
-        self._place.emit(SubcallFinished, "ACTION", number=number, model=model, **result)
+    def _task_account(self) -> Account:
+        return self.task.account if self.task is not None else self._scope.account
 
     def _model(self, name: str | None) -> Model:
-        """Gives a model that the user has put at the code's disposal; code cannot reach for any other."""
+        """Return a model that the user has put at the code's disposal; code cannot reach for any other."""
         if name is None:
             return self._run.sub_model
-        known = {
-            self._run.model.name: self._run.model,
-            self._run.sub_model.name: self._run.sub_model,
-            **self._run.models,
-        }
+        known = self._models_of_code()
         if name not in known:
             raise ValueError(f"model {name!r} is not at hand; there are {', '.join(sorted(known))}")
         return known[name]
+
+    def _models_of_code(self) -> dict[str, Model]:
+        run = self._run
+        return {run.model.name: run.model, run.sub_model.name: run.sub_model, **run.models}
+
+
+def _equal(items: Sequence[Any]) -> list[list[int]]:
+    """Return the places of equal items together, in the order of the first of each."""
+    places: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        same = item if isinstance(item, str) else (place,)
+        places.setdefault(same, []).append(place)
+    return list(places.values())
+
+
+def _loaded(event: EffectEnded) -> tuple[str, Usage, Decimal, str]:
+    if not isinstance(event, SubcallFinished) or event.ended != "done":
+        raise recorded_error(event)
+    return event.text, event.usage, event.cost_usd, event.model
 
 
 def _error_text(error: Exception) -> str:

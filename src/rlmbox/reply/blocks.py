@@ -1,9 +1,10 @@
 """The blocks of a model's reply that matter to the loop: code, and final tags.
 
-A reply is read as CommonMark (markdown-it-py) with four changes, each because models write that way: `<repl>` and
-`<python>` blocks are code; a fence inside a triple-quoted string does not end the block around it; a fence in a
-list item may be continued and closed further left; and a final tag is a block of its own, so that its argument may
-hold blank lines, lists and fences. What is quoted (`>`) or in a comment is left out.
+A reply is read as CommonMark (markdown-it-py) with five changes, each because models write that way: `<repl>`,
+`<python>` and `<execute>` elements are code; a `<tool_call>` element is a block of its own; a fence inside a
+triple-quoted string does not end the block around it; a fence in a list item may be continued and closed further
+left; and a final tag is a block of its own, so that its argument may hold blank lines, lists and fences. What is
+quoted (`>`) or in a comment is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rlmbox.reply.code import is_unterminated, program, without_fence
+from rlmbox.reply.fences import CELL_LANGUAGES, language
 from rlmbox.reply.final_tag import Tag, TagReader
+from rlmbox.reply.tool_calls import code_of_call
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -24,15 +27,18 @@ if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
     from markdown_it.token import Token
 
-CELL_LANGUAGES = frozenset({"repl", "python", "py", "python3", "ipython", "pycon"})
-"""First words of a fence's info string that make the block a cell."""
-
 _MAX_JOINS = 16  # attempts, per reply, to go on past a fence inside a string
 _MAX_JOINED_CHARS = 200_000
 
-_LANGUAGE = re.compile(r"\s*\{?\.?([\w+#-]*)")
-_OPEN_TAG = re.compile(r"<(repl|python|code)(?:[ \t][^>\n]*)?>", re.IGNORECASE)
-_CLOSE_TAG = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("repl", "python", "code")}
+_CALLS = frozenset({"tool_call", "tool_calls", "function_call", "function_calls", "function", "invoke"})
+_ELEMENTS = (
+    "repl", "python", "code", "execute", "execute_python", "execute_ipython", "execute_code", "tool_code",
+    *sorted(_CALLS),
+)  # fmt: skip
+_OPEN_TAG = re.compile(rf"<(?:\w{{1,20}}:)?({'|'.join(_ELEMENTS)})(?:[ \t=][^>\n]*)?>", re.IGNORECASE)
+_CLOSE_TAG = {
+    name: re.compile(rf"</(?:\w{{1,20}}:)?{name}\s*(?:>|\Z)", re.IGNORECASE) for name in _ELEMENTS
+}  # a reply may end within its last tag
 _REST_OF_LINE_IS_BLANK = re.compile(r"[ \t]*(?=\n|\Z)")
 _OUTDENTED_BLOCK = re.compile(r"(?:`{3}|~{3})[^`~\s]|(?:[-*+]|\d{1,9}[.)])[ \t]")
 _NEW_CHUNK = re.compile(r"^(?:[ \t]*$|[ \t]{0,3}(?:`{3}|~{3}|>|#|(?:[-*+]|\d{1,9}[.)])[ \t]))", re.MULTILINE)
@@ -45,17 +51,18 @@ class Block:
     """One block of a reply.
 
     Attributes:
-        kind: `code` for a fence or a `<repl>` block, `indented` for code that is only indented, `tag` for a final tag.
+        kind: `code` for a fence or a `<repl>` block, `indented` for code that is only indented, `tag` for a final tag,
+            `call` for a call of a tool.
         first: Its first line, from 0.
         last: The line after its last.
-        text: The code; empty for a tag.
+        text: The code; empty for a tag, and for a call that no code stands for.
         language: The first word of a fence's info string, in lower case.
         end: What closes the block: the fence's marks or the closing tag.
         closed: Whether it is closed.
         tag: The final tag, for that kind.
     """
 
-    kind: Literal["code", "indented", "tag"]
+    kind: Literal["code", "indented", "tag", "call"]
     first: int
     last: int
     text: str = ""
@@ -66,7 +73,7 @@ class Block:
 
 
 def read_blocks(source: str, *, strict: bool) -> Iterator[Block]:
-    """Gives the blocks of a reply in order.
+    """Yield the blocks of a reply in order.
 
     Args:
         source: The reply, with plain newlines at the ends of lines.
@@ -85,8 +92,8 @@ def read_blocks(source: str, *, strict: bool) -> Iterator[Block]:
         if token.type == "final_tag":
             yield Block("tag", first, last, tag=token.meta["tag"])
         elif token.type == "fence":
-            language, closed = _language(token.info), token.meta["closed"]
-            yield Block("code", first, last, token.content, language, token.markup, closed)
+            kind, closed = token.meta.get("kind", "code"), token.meta["closed"]
+            yield Block(kind, first, last, token.content, language(token.info), token.markup, closed)
         elif token.type == "code_block":
             yield Block("indented", first, last, token.content)
         elif token.type == "inline" and _DEEP_TAG.search(token.content):
@@ -106,11 +113,11 @@ class _Page:
         self._closings: dict[str, tuple[int, int, int]] = {}
 
     def line_after(self, position: int) -> int:
-        """Gives the number of the first line that begins after a position."""
+        """Return the number of the first line that begins after a position."""
         return bisect.bisect_right(self._line_starts, position)
 
     def next_closing(self, name: str, start: int) -> tuple[int, int]:
-        """Finds the next `</name>` from a position on; (-1, -1) where there is none."""
+        """Find the next `</name>` from a position on; (-1, -1) where there is none."""
         asked, first, last = self._closings.get(name, (len(self.source) + 1, -1, -1))
         if asked > start or 0 <= first < start:
             match = _CLOSE_TAG[name].search(self.source, start)
@@ -119,7 +126,7 @@ class _Page:
         return first, last
 
     def is_inline(self, position: int) -> bool:
-        """Tells whether a position in a paragraph is within inline code, a comment or the text of a link."""
+        """Return whether a position in a paragraph is within inline code, a comment or the text of a link."""
         index = bisect.bisect_right(self._inline_spans, (position, len(self.source))) - 1
         return index >= 0 and position < self._inline_spans[index][1]
 
@@ -136,7 +143,7 @@ class _Page:
         return merged
 
     def deep_tags(self, first: int, last: int) -> Iterator[Block]:
-        """Gives the tags that are indented so far within a paragraph that Markdown begins no block there."""
+        """Yield the tags that are indented so far within a paragraph that Markdown begins no block there."""
         for number in range(first, last):
             start = self._line_starts[number]
             end = self.source.find("\n", start)
@@ -168,7 +175,7 @@ def _page(state: StateBlock) -> _Page:
 
 
 def _is_hidden(state: StateBlock, line: int, silent: bool) -> bool:
-    """Tells whether a line is code, quoted or within inline marks, so that no block of ours may begin there."""
+    """Return whether a line is code, quoted or within inline marks, so that no block of ours may begin there."""
     page = _page(state)
     # A quote asks, while it looks for its own end, about lines that are not part of it.
     if page.quotes and not (silent and state.parentType == "blockquote"):
@@ -208,7 +215,7 @@ def _final_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _comment(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Skips an HTML comment that begins a line; one that is not closed runs to the end, as in CommonMark."""
+    """Skip an HTML comment that begins a line; one that is not closed runs to the end, as in CommonMark."""
     position = state.bMarks[start] + state.tShift[start]
     if not state.src.startswith("<!--", position) or _is_hidden(state, start, silent):
         return False
@@ -219,22 +226,28 @@ def _comment(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _code_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Reads `<repl>...</repl>`, `<python>` and `<code>`; a mention of such a tag in a sentence is prose."""
+    """Read an element such as `<repl>`; a mention of such a tag in a sentence is prose."""
     position = state.bMarks[start] + state.tShift[start]
     match = _OPEN_TAG.match(state.src, position, state.eMarks[start])
     if match is None or _is_hidden(state, start, silent):
         return False
     name = match[1].lower()
     first, last = _page(state).next_closing(name, match.end())
-    is_open = first < 0 and name != "code" and _REST_OF_LINE_IS_BLANK.match(state.src, match.end()) is not None
-    if not is_open and (first < 0 or _REST_OF_LINE_IS_BLANK.match(state.src, last) is None):
+    is_alone = _REST_OF_LINE_IS_BLANK.match(state.src, match.end()) is not None
+    is_open = first < 0 and (is_alone or name in _CALLS)
+    if not is_open and (first < 0 or not (is_alone or _REST_OF_LINE_IS_BLANK.match(state.src, last))):
         return False
     if not silent:
         token = _push(state, "fence", start, end if is_open else min(end, _page(state).line_after(last)))
-        token.info = "" if name == "code" else name
-        token.content = state.src[match.end() :] if is_open else without_fence(state.src[match.end() : first])
         token.markup = f"</{name}>"
         token.meta = {"closed": not is_open}
+        if name in _CALLS:
+            begin = match.start() if name in ("function", "invoke") else match.end()
+            token.content = code_of_call(without_fence(state.src[begin : first if first >= 0 else None])) or ""
+            token.info, token.meta = "python", {"closed": not is_open or bool(token.content), "kind": "call"}
+        else:
+            token.info = "" if name == "code" else "python"
+            token.content = state.src[match.end() :] if is_open else without_fence(state.src[match.end() : first])
     return True
 
 
@@ -254,7 +267,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if close is None:
         return True
     token.content = state.getLines(start + 1, close, state.sCount[start], True)
-    if _language(token.info) in CELL_LANGUAGES | {""} and is_unterminated(token.content):
+    if language(token.info) in CELL_LANGUAGES | {""} and is_unterminated(token.content):
         close, token.content = _join(state, start, close, closers) or (close, token.content)
     token.meta = {"closed": True}
     state.line = close + 1
@@ -263,7 +276,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _closers(state: StateBlock, start: int, end: int, markup: str) -> Iterator[int]:
-    """Gives the lines that may close a fence, also those further left than the list item that it is in."""
+    """Yield the lines that may close a fence, also those further left than the list item that it is in."""
     open_fences = _page(state).shortest_open_fence
     if len(markup) >= open_fences.get(markup[0], len(markup) + 1):
         return
@@ -284,7 +297,7 @@ def _closers(state: StateBlock, start: int, end: int, markup: str) -> Iterator[i
 
 
 def _join(state: StateBlock, start: int, close: int, closers: Iterator[int]) -> tuple[int, str] | None:
-    """Goes on past fences inside a triple-quoted string to the first later one where the block is valid Python."""
+    """Go on past fences inside a triple-quoted string to the first later one where the block is valid Python."""
     page = _page(state)
     if page.joins_left <= 0:
         return None
@@ -305,7 +318,7 @@ def _join(state: StateBlock, start: int, close: int, closers: Iterator[int]) -> 
 
 
 def _inline_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Gives the inline code, comments and link texts of one paragraph."""
+    """Yield the inline code, comments and link texts of one paragraph."""
     marks = list(_INLINE_MARK.finditer(text, start, end))
     runs: dict[int, list[int]] = {}
     for mark in marks:
@@ -336,8 +349,3 @@ def _next_run(runs: Mapping[int, list[int]], mark: re.Match[str]) -> int | None:
     same = runs[len(mark.group())]
     index = bisect.bisect_right(same, mark.start())
     return same[index] if index < len(same) else None
-
-
-def _language(info: str) -> str:
-    match = _LANGUAGE.match(info)
-    return match[1].lower() if match else ""

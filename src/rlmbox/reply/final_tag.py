@@ -6,26 +6,19 @@ so every search is bounded by one budget that is proportional to the text.
 
 from __future__ import annotations
 
-import ast
-import json
-import keyword
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+
+from rlmbox.reply.final_call import EMPTY, Final, read_argument, read_literal, read_variable, read_words
 
 FINAL_NAMES = ("FINAL", "FINAL_VAR", "SUBMIT")
 """The names that end a session, in reply text and as functions in the REPL."""
 
 NOT_CLOSED = "{name}( is not closed. Write {name}(...) with the closing parenthesis at the end of a line."
-EMPTY = "{name} has no answer in it. Write FINAL(your answer), or FINAL_VAR(name) for a variable."
-NOT_A_NAME = "FINAL_VAR takes the name of one variable, as in FINAL_VAR(result)."
 NOT_ALONE = "{name}(...) counts only with nothing after it on its line. To end, write it on a line of its own."
-NOT_RUN = 'Outside code FINAL takes plain text; an f-string is not run. Put FINAL(f"...") in a ```repl block.'
 NOT_STRICT = 'To end, write FINAL("your answer") or FINAL_VAR(name) alone on a line outside code; no other form counts.'
 
-_MAX_LITERAL_CHARS = 1_000_000
 _SCANS_OF_TEXT = 4  # budget of all searches for closing parentheses, in lengths of the text
 
 _LEAD = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:\#{1,6}[ \t]+)?(?P<bold>[*_]{0,3})"
@@ -34,7 +27,10 @@ TAG = re.compile(_LEAD + _NAME)
 """A tag's beginning, to be matched at the first character of a line that is not blank."""
 
 _STOP = re.compile(
-    r"^[ \t]*(?:`{3}|~{3}|<(?:repl|python)>|" + re.sub(r"\?P<\w+>", "?:", _LEAD + _NAME) + ")", re.MULTILINE
+    r"^[ \t]*(?:`{3}|~{3}|</?(?:repl|python|code|execute|tool_call)\b|"
+    + re.sub(r"\?P<\w+>", "?:", _LEAD + _NAME)
+    + ")",
+    re.MULTILINE,
 )
 _TAIL = re.compile(r"(?:[ \t*_~`.;,!]|</\w{1,20}>)*(?:#[^\n]*|<!--[^\n]*-->[ \t]*)?(?=\n|\Z)")
 _PLAIN = re.compile(r"\\.|[()]", re.DOTALL)
@@ -43,24 +39,6 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _AFTER_TRIPLE = {quote: re.compile(r"(?:[^\\]|\\.)*?" + quote, re.DOTALL) for quote in ('"""', "'''")}
-_F_STRING = re.compile(r"(?:[fF][rR]?|[rR][fF])[\"']")
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """A final answer in the text of a reply.
-
-    Attributes:
-        kind: `text` for an answer in words or as a literal; `variable` for the name of a variable that holds it.
-        value: The JSON value of a literal such as `FINAL([1, 2])`, otherwise the text; None for a variable.
-        text: The answer in words; empty for a variable.
-        name: The variable's name; empty for text.
-    """
-
-    kind: Literal["text", "variable"]
-    value: object = None
-    text: str = ""
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +63,7 @@ class Tag:
 
 
 class TagReader:
-    """Reads the tags of one text; remembers each, so that asking twice costs nothing."""
+    """Read the tags of one text; remembers each, so that asking twice costs nothing."""
 
     def __init__(self, text: str, *, strict: bool = False) -> None:
         self._text = text
@@ -94,7 +72,7 @@ class TagReader:
         self._budget_chars = _SCANS_OF_TEXT * len(text) + 100_000
 
     def at(self, start: int, line_end: int) -> Tag | None:
-        """Reads the tag that begins at a position, or gives None where none does.
+        """Read the tag that begins at a position, or None where none does.
 
         Args:
             start: Position of a line's first character that is not blank.
@@ -119,7 +97,7 @@ class TagReader:
         argument = source.removeprefix(f"{match['name']}(").removesuffix(")").strip()
         if tag.final.kind == "variable":
             return source.startswith("FINAL_VAR(") and argument == tag.final.name
-        return source.startswith("FINAL(") and isinstance(_literal(argument), str)
+        return source.startswith("FINAL(") and isinstance(read_literal(argument), str)
 
     def _read_colon(self, match: re.Match[str]) -> Tag:
         is_variable = match["name"].endswith("VAR")
@@ -131,7 +109,7 @@ class TagReader:
             text = text.removesuffix(match["bold"]).rstrip()
         if found and not is_variable:
             end = max(end - 1, match.end())
-        final, problem = _variable(text) if is_variable else (Final("text", text, text), "")
+        final, problem = read_variable(text) if is_variable else (_colon_answer(text), "")
         if not text:
             final, problem = None, EMPTY.format(name=f"{_name(match)}:")
         return Tag(match.start(), end, final, problem, colon=True)
@@ -144,14 +122,14 @@ class TagReader:
         for close in self._closings(match.end(), line_end):
             tail = _TAIL.match(self._text, close + 1)
             if tail:
-                final, problem = _answer(name, self._text[match.end() : close])
+                final, problem = read_argument(name, self._text[match.end() : close])
                 return Tag(match.start(), tail.end(), final, problem)
             on_line = on_line or close < line_end
         problem = NOT_ALONE if on_line else NOT_CLOSED
         return Tag(match.start(), line_end, problem=problem.format(name=name), aside=on_line)
 
     def _closings(self, start: int, line_end: int) -> Iterator[int]:
-        """Gives the places where the argument that begins at `start` may end, the likeliest first."""
+        """Yield the places where the argument that begins at `start` may end, the likeliest first."""
         for find in (_close_of_python, _close_of_prose):
             if self._budget_chars <= 0:
                 return
@@ -166,7 +144,7 @@ class TagReader:
 
 
 def lone_tag(text: str, *, strict: bool = False) -> Tag | None:
-    """Reads a block of code that holds a well-formed final tag and nothing else; None where it does not.
+    """Read a block of code that holds a well-formed final tag and nothing else; None where it does not.
 
     In strict mode such a tag is a problem: it is in code.
     """
@@ -178,12 +156,16 @@ def lone_tag(text: str, *, strict: bool = False) -> Tag | None:
     return Tag(tag.start, tag.end, problem=NOT_STRICT, colon=tag.colon) if strict else tag
 
 
+def _colon_answer(text: str) -> Final:
+    return Final("text", text, text) if "\n" in text else read_words(text)
+
+
 def _name(match: re.Match[str]) -> str:
     return match["name"].replace("\\", "")
 
 
 def _close_of_python(text: str, start: int) -> int:
-    """Finds the parenthesis that closes an argument written as Python: those in strings do not count."""
+    """Find the parenthesis that closes an argument written as Python: those in strings do not count."""
     depth, position = 1, start
     while match := _QUOTED.search(text, position):
         position = match.end()
@@ -199,64 +181,10 @@ def _close_of_python(text: str, start: int) -> int:
 
 
 def _close_of_prose(text: str, start: int) -> int:
-    """Finds the parenthesis that closes an argument written in words, where quotes may be apostrophes."""
+    """Find the parenthesis that closes an argument written in words, where quotes may be apostrophes."""
     depth = 1
     for match in _PLAIN.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match.group(), 0)
         if depth == 0:
             return match.start()
     return -1
-
-
-def _answer(name: str, argument: str) -> tuple[Final | None, str]:
-    argument = argument.strip()
-    if argument in ("", "..."):
-        return None, EMPTY.format(name=f"{name}({argument})")
-    if name == "FINAL_VAR":
-        return _variable(argument)
-    if _F_STRING.match(argument):
-        return None, NOT_RUN
-    value = _literal(argument)
-    if value is _NOTHING:
-        return Final("text", argument, argument), ""
-    return Final("text", value, value if isinstance(value, str) else argument), ""
-
-
-def _variable(text: str) -> tuple[Final | None, str]:
-    name = text.strip().strip("`\"'").replace("\\_", "_")
-    if not name.isidentifier() or keyword.iskeyword(name):
-        return None, NOT_A_NAME
-    return Final("variable", name=name), ""
-
-
-_NOTHING = object()
-
-
-def _literal(source: str) -> object:
-    """Reads a Python or JSON literal as the JSON value it stands for; `_NOTHING` where it is not one.
-
-    `1,234` and `Paris, France` are text, although Python would read tuples.
-    """
-    if len(source) > _MAX_LITERAL_CHARS:
-        return _NOTHING
-    try:
-        with warnings.catch_warnings():  # an unknown escape such as "\d" is not our user's business
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(source)
-        if isinstance(value, tuple) and not source.startswith("("):
-            return _NOTHING
-        found: object = json.loads(json.dumps(value, allow_nan=False))
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        return _json(source)
-    return found
-
-
-def _json(source: str) -> object:
-    if not source.startswith(("{", "[")):
-        return _NOTHING
-    try:
-        value: object = json.loads(source)
-        json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        return _NOTHING
-    return value

@@ -5,12 +5,19 @@ Pure functions over text that may be hostile: nothing here raises, runs code or 
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 
-from rlmbox.reply.blocks import CELL_LANGUAGES, Block, read_blocks
-from rlmbox.reply.code import is_code, program, tidy
-from rlmbox.reply.final_tag import FINAL_NAMES, Final, Tag, lone_tag
+from rlmbox.reply.blocks import Block, read_blocks
+from rlmbox.reply.code import assigned_names, is_code, is_whole_program, program, tidy
+from rlmbox.reply.fences import CELL_LANGUAGES, plain_fences
+from rlmbox.reply.final_call import Final
+from rlmbox.reply.final_tag import FINAL_NAMES, Tag, lone_tag
+from rlmbox.reply.invented import OUTPUT_LANGUAGES, begins_invented_output
+from rlmbox.reply.thoughts import split_thought
+from rlmbox.reply.tokens import CODE_NAMES
+from rlmbox.reply.tool_calls import code_of_call, with_elements
 
 __all__ = [
     "CELL_LANGUAGES",
@@ -24,19 +31,37 @@ __all__ = [
 ]
 
 MAX_REPLY_CHARS = 1_000_000
-"""Longest reply that is read, in characters."""
+"""Longest reply that is read, in characters, without its reasoning."""
 
 MAX_REPLY_LINES = 50_000
-"""Longest reply that is read, in lines."""
+"""Longest reply that is read, in lines, without its reasoning."""
 
 _TEXT_LANGUAGES = frozenset({"text", "txt", "plaintext", "plain"})
+_CALL_LANGUAGES = frozenset({"json", "tool_call", "tool_calls", "tool", "function_call", "action"})
+_CALLED_NAMES = CODE_NAMES | frozenset(FINAL_NAMES)
 _ANSWER_NAME = re.compile(r"(?<![\w.])answer(?!\w)")
+_GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
+_CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
 
+_HOW = "Write Python in a block that begins with ```repl and ends with ```, or end with FINAL(your answer)."
+_EMPTY = f"Your reply was empty. {_HOW}"
+_ONLY_THOUGHT = f"Your whole reply was reasoning, with neither code nor an answer after it. Think less. {_HOW}"
 _TOO_LONG = "The reply has {size}; at most {limit} are read, so nothing of it was run. Send a shorter one."
 _OPEN_BLOCK = (
     "The code block that begins at line {line} is not closed, so it was not run. "
     "Send the whole block again, ending with {end} on a line of its own."
 )
+_BAD_CALL = f"There are no tools to call here, and no Python could be read from the call in your reply. {_HOW}"
+_DRAFT = (
+    "Your final answer did not count: it was written in the same reply as code, before that code had run. "
+    "Read the output, then give the answer in a reply without code, or write FINAL_VAR(name) beside the code."
+)
+_INVENTED = (
+    "Your reply went on with output that no code had printed yet; nothing after that was run. "
+    "End your reply after the code: its output is sent to you."
+)
+_RAN_BARE = "Your reply was Python without a block and was run as one. Begin code with ```repl and end it with ```."
+_RAN_CALL = "Your reply called a tool; there are none, so the code in the call was run. Write code in a ```repl block."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +70,55 @@ class ParsedReply:
 
     Attributes:
         cells: Python to run, in order.
-        final: The final answer given outside code, or None.
+        final: The final answer given outside code, or None. Beside cells it counts only once they have run.
         problems: What is wrong with the reply's form, one message for the model each.
-        thought: The prose: the reply without its cells and its final answer.
+        thought: The prose: the reply without its reasoning, its cells and its final answer.
+        reasoning: What the model thought before it replied, where that is in the text; it is never read.
+        notes: How the reply was read where its form is not the one asked for; one message for the model each.
+        draft: An answer in words that does not count, because it was written beside cells before they had run; it is
+            of use where nothing else will come, as in the last reply of a run.
     """
 
     cells: tuple[str, ...] = ()
     final: Final | None = None
     problems: tuple[str, ...] = ()
     thought: str = ""
+    reasoning: str = ""
+    notes: tuple[str, ...] = ()
+    draft: Final | None = None
 
 
 def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
-    """Reads a reply; never raises.
+    """Read a reply; never raises.
 
     Where a reply holds several final tags, the last one decides. A tag with more words after it on its line is a
-    mention and does not count. A block that is not closed is never run; the closed blocks before it are.
+    mention and does not count. A block that is not closed is never run; the closed blocks before it are. An answer
+    in words beside code does not count, because it was written before the code had run.
 
     Args:
-        text: The reply, without reasoning.
-        strict: Take only `FINAL("string literal")` and `FINAL_VAR(name)`, alone on a line, as final answers.
+        text: The reply, with or without reasoning.
+        strict: Take only `FINAL("string literal")` and `FINAL_VAR(name)`, alone on a line, as final answers, and only
+            code in blocks.
     """
-    if len(text) > MAX_REPLY_CHARS:
-        return _too_long(f"{len(text):,} characters", MAX_REPLY_CHARS)
-    source = text.replace("\r\n", "\n").replace("\r", "\n")
+    reasoning, source = split_thought(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if len(source) > MAX_REPLY_CHARS:
+        return _too_long(f"{len(source):,} characters", MAX_REPLY_CHARS)
     if source.count("\n") >= MAX_REPLY_LINES:
         return _too_long(f"{source.count(chr(10)) + 1:,} lines", MAX_REPLY_LINES)
-    reading = _Reading(strict=strict)
+    if not source.strip():
+        return ParsedReply(problems=(_ONLY_THOUGHT if reasoning else _EMPTY,), reasoning=reasoning)
+    if not strict and (bare := _bare_code(source)) is not None:
+        cell, note = bare
+        return ParsedReply((cell,), reasoning=reasoning, notes=(note,))
+    source = plain_fences(_GLUED.sub("\n", with_elements(source)))
+    reading = _Reading(source, strict=strict)
     for block in read_blocks(source, strict=strict):
         reading.take(block)
-    return reading.reply(source)
+    return reading.reply(reasoning)
 
 
 def mentions_answer_dict(code: str) -> bool:
-    """Tells whether code may use the name `answer`; cheap, so also true where the word is only in a string."""
+    """Return whether code may use the name `answer`; cheap, so also true where the word is only in a string."""
     return _ANSWER_NAME.search(code) is not None
 
 
@@ -86,66 +126,155 @@ def _too_long(size: str, limit: int) -> ParsedReply:
     return ParsedReply(problems=(_TOO_LONG.format(size=size, limit=f"{limit:,}"),))
 
 
+def _bare_code(source: str) -> tuple[str, str] | None:
+    """Read a reply that is nothing but Python, or nothing but the call of a tool; None where it is more or less."""
+    if source.lstrip().startswith(("{", "[")):
+        code = code_of_call(source)
+        return (tidy(code), _RAN_CALL) if code is not None else None
+    code = tidy(source)
+    tree = program(code)
+    if tree is None or all(map(_is_tag, tree.body)) or not is_whole_program(code):
+        return None
+    return code, _RAN_BARE
+
+
+def _is_tag(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.AnnAssign):
+        return isinstance(statement.target, ast.Name) and statement.target.id in FINAL_NAMES
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    while isinstance(call, ast.UnaryOp):  # the bullet in `- FINAL(42)`
+        call = call.operand
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in FINAL_NAMES
+
+
 class _Reading:
     """What was found so far in one reply."""
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, source: str, *, strict: bool) -> None:
+        self._lines = source.split("\n")
         self._strict = strict
         self._cells: list[str] = []
         self._tags: list[tuple[Tag, Block]] = []
+        self._drafts: list[Final] = []
         self._problems: list[str] = []
+        self._notes: list[str] = []
         self._not_prose: list[Block] = []
+        self._read_to = 0
+        self._is_invented = False
 
     def take(self, block: Block) -> None:
-        """Adds what a block gives: a cell, a final tag, a problem, or nothing."""
+        """Add what a block gives: a cell, a final tag, a problem, or nothing."""
+        self._look_for_invented(block)
         tag = block.tag if block.kind == "tag" else self._tag_in(block)
         if tag is not None:
             self._tags.append((tag, block))
+        elif not self._is_invented:
+            self._take_code(block)
+
+    def _look_for_invented(self, block: Block) -> None:
+        between, self._read_to = range(self._read_to, block.first), max(self._read_to, block.last)
+        if self._is_invented or not self._cells:
+            return
+        self._is_invented = block.language in OUTPUT_LANGUAGES or any(
+            begins_invented_output(self._lines[number]) for number in between
+        )
+        if self._is_invented:
+            self._problems.append(_INVENTED)
+
+    def _take_code(self, block: Block) -> None:
+        if block.kind == "call" or (block.kind == "code" and block.language in _CALL_LANGUAGES and block.closed):
+            self._take_call(block)
         elif block.kind != "code":
             return
         elif not block.closed:
             if block.text.strip() or block.language:
                 self._problems.append(_OPEN_BLOCK.format(line=block.first + 1, end=block.end))
-        elif block.text.strip() and (block.language in CELL_LANGUAGES or (not block.language and is_code(block.text))):
-            self._cells.append(tidy(block.text))
-            self._not_prose.append(block)
+        elif block.text.strip() and (
+            block.language in CELL_LANGUAGES or (block.language in ("", "code") and is_code(block.text))
+        ):
+            self._take_cell(block, tidy(block.text))
+
+    def _take_cell(self, block: Block, cell: str) -> None:
+        self._not_prose.append(block)
+        if self._cells and not self._strict and (answer := _lone_answer(cell)):
+            self._drafts.append(answer)
+        else:
+            self._cells.append(cell)
+
+    def _take_call(self, block: Block) -> None:
+        code = block.text
+        if block.kind == "code":
+            code = code_of_call(code, names=_CALLED_NAMES if block.language == "json" else None) or ""
+        if code and not self._strict:
+            self._notes.append(_RAN_CALL)
+            self._take_cell(block, tidy(code))
+        elif block.kind == "call" or code:
+            self._problems.append(_BAD_CALL)
 
     def _tag_in(self, block: Block) -> Tag | None:
-        """Reads a code block that holds nothing but a final tag which is not a call that Python can run."""
+        """Read a code block that holds nothing but a final tag which is not a call that Python can run."""
         if block.kind == "indented":
             return lone_tag(block.text, strict=self._strict)
-        if not block.closed or block.language not in CELL_LANGUAGES | _TEXT_LANGUAGES | {""}:
+        if block.kind != "code" or not block.closed or block.language not in CELL_LANGUAGES | _TEXT_LANGUAGES | {""}:
             return None
         tag = lone_tag(block.text, strict=self._strict)
         if tag is None or block.language in _TEXT_LANGUAGES:
             return tag
         # Python takes `FINAL: 42` for an annotation, which does nothing.
         runs = is_code(block.text) if tag.colon else program(tidy(block.text)) is not None
-        return None if runs else tag
+        # Broken code is a cell, whose error the model is told; it is never the answer.
+        return None if runs or (not tag.colon and _CODE_IN_WORDS.search(block.text.partition("(")[2])) else tag
 
-    def reply(self, source: str) -> ParsedReply:
-        """Puts together what was found."""
+    def reply(self, reasoning: str) -> ParsedReply:
+        """Put together what was found."""
+        final = self._final()
+        draft = self._drafts[-1] if self._drafts else None
+        if final is not None and final.kind == "text" and self._cells and not self._is_set_here(final):
+            final, draft = None, final
+        if draft is not None and final is None:
+            self._problems.append(_DRAFT)
+        return ParsedReply(
+            tuple(self._cells),
+            final,
+            tuple(dict.fromkeys(self._problems)),
+            self._prose(),
+            reasoning,
+            tuple(dict.fromkeys(self._notes)),
+            draft,
+        )
+
+    def _final(self) -> Final | None:
         meant = [found for found in self._tags if not found[0].aside]
-        final: Final | None = None
         if meant:
             tag, block = meant[-1]
-            final = tag.final
-            if final is None:
+            if tag.final is None:
                 self._problems.append(tag.problem)
             else:
                 self._not_prose.append(block)
-        elif self._tags and (self._strict or not self._cells):
+            return tag.final
+        if self._tags and (self._strict or not self._cells):
             self._problems.append(self._tags[-1][0].problem)
-        return ParsedReply(tuple(self._cells), final, tuple(dict.fromkeys(self._problems)), self._prose(source))
+        return None
 
-    def _prose(self, source: str) -> str:
-        if not self._not_prose:
-            return source.strip()
-        lines = source.split("\n")
+    def _is_set_here(self, final: Final) -> bool:
+        """Return whether an answer is made of names that the reply's own cells give a value to."""
+        return bool(final.names) and set(final.names) <= set().union(*map(assigned_names, self._cells))
+
+    def _prose(self) -> str:
         parts: list[str] = []
         done = 0
         for block in sorted(self._not_prose, key=lambda block: block.first):
-            parts.append("\n".join(lines[done : block.first]).strip())
+            parts.append("\n".join(self._lines[done : block.first]).strip())
             done = max(done, block.last)
-        parts.append("\n".join(lines[done:]).strip())
+        parts.append("\n".join(self._lines[done:]).strip())
         return "\n\n".join(part for part in parts if part)
+
+
+def _lone_answer(cell: str) -> Final | None:
+    """Read a cell that does nothing but give an answer which no code has a part in."""
+    tree = program(cell)
+    if tree is None or len(tree.body) != 1 or not _is_tag(tree.body[0]):
+        return None
+    tag = lone_tag(cell)
+    final = tag.final if tag else None
+    return final if final is not None and final.kind == "text" and not final.names else None

@@ -23,7 +23,7 @@ from rlmbox.types import Completion, Message, Usage
 MOST_PARTS = 3
 """Parts that a whole reply is asked for in at most."""
 
-CUT = "[SYSTEM WARNING: ModelReply cut at its longest]"
+CUT = "[SYSTEM WARNING: Reply cut at its longest]"
 """What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
 
 UNREAD = "[SYSTEM WARNING: the server read only a part of the input, some {read:,} of {sent:,} tokens]"

@@ -9,11 +9,9 @@ from types import MappingProxyType
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes.base import Host, Sandbox
-from rlmbox.sandboxes.self_check import self_check
+from rlmbox.sandboxes.proofs import recall, remember
+from rlmbox.sandboxes.registry import auto_order, backend
 from rlmbox.types import Cell, CellLimits, Execution
-
-ORDER = ("jail", "monty")
-"""What `auto` tries, the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,80 +34,96 @@ class Choice:
 
 
 async def auto_sandbox(
-    names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+    names: Sequence[str] | None = None,
+    *,
+    makers: Mapping[str, Callable[[], Sandbox]] | None = None,
+    packages: Sequence[str] = (),
+    fresh: bool = False,
 ) -> tuple[Callable[[], Sandbox], Choice]:
-    """Chooses a sandbox by its self-check, of which the results are kept for the life of this process.
+    """Choose the first sandbox that shows, on this machine, that it holds.
+
+    What one has shown is kept for this boot, kernel, interpreter and version; see `proofs`.
 
     Args:
-        names: What to try, the strongest first.
-        makers: What makes the sandboxes, by name; None knows `jail`, `monty`, `docker` and `wasm`.
+        names: What to try, the strongest first; None for what the registry names.
+        makers: The factories by name; None takes those of the registry, whose results are kept.
+        packages: Installed packages that cells may import.
+        fresh: True to check anew what has shown before that it holds.
 
     Returns:
-        What makes sandboxes of the chosen kind, and the choice.
+        The factory of the chosen kind, and the choice.
 
     Raises:
         ConfigError: A name is unknown, or is that of a sandbox without walls.
         SandboxUnavailable: None of them holds here; the message has the reason for each.
     """
     rejected: dict[str, str] = {}
-    for name in names:
+    for name in auto_order() if names is None else names:
         try:
-            maker = _maker(name, makers)
-            checked = await self_check(maker)
+            maker = _maker(name, makers, packages)
+            shown = None if fresh or makers is not None else recall(name)
+            if shown is None:
+                from rlmbox.sandboxes.self_check import self_check  # takes a while to import
+
+                checked = await self_check(maker, again=fresh)
+                if not checked.ok:
+                    rejected[name] = str(checked)
+                    continue
+                shown = str(checked)
+                if makers is None:
+                    remember(name, shown)
         except ConfigError:
             raise
         except (RLMError, ImportError) as error:
             rejected[name] = str(error)
             continue
-        if checked.ok:
-            return maker, Choice(name, str(checked), MappingProxyType(rejected))
-        rejected[name] = str(checked)
+        return maker, Choice(name, shown, MappingProxyType(rejected))
     reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
     raise SandboxUnavailable(f"no sandbox holds on this machine: {reasons or 'none was named'}")
 
 
-def _maker(name: str, makers: Mapping[str, Callable[[], Sandbox]] | None) -> Callable[[], Sandbox]:
+def _maker(
+    name: str, makers: Mapping[str, Callable[[], Sandbox]] | None, packages: Sequence[str]
+) -> Callable[[], Sandbox]:
     if name == "local":
-        raise ConfigError("auto never chooses local, which isolates nothing")
+        raise ConfigError(f"auto never chooses {name}, which isolates nothing")
     if makers is not None:
         if name not in makers:
             raise ConfigError(f"there is no sandbox {name!r} to choose")
         return makers[name]
-    if name == "jail":
-        from rlmbox.sandboxes.jail import JailSandbox
-
-        return JailSandbox
-    if name == "monty":
-        from rlmbox.sandboxes.monty import MontySandbox
-
-        return MontySandbox
-    if name == "docker":
-        from rlmbox.sandboxes.docker import DockerSandbox
-
-        return DockerSandbox
-    if name == "wasm":
-        from rlmbox.sandboxes.wasm import WasmSandbox
-
-        return WasmSandbox
-    raise ConfigError(f"there is no sandbox {name!r} to choose; there are jail, monty, docker and wasm")
+    found = backend(name)
+    if not found.is_installed:
+        raise SandboxUnavailable(f"not installed: {found.remedy}")
+    if packages and not found.takes_packages:
+        raise SandboxUnavailable("it cannot have packages")
+    why_not = found.why_not_ready()
+    if why_not:
+        raise SandboxUnavailable(why_not)
+    return found.maker(packages)
 
 
 class AutoSandbox:
     """Is the strongest sandbox that holds on this machine; which one is decided when it starts.
 
     Args:
-        names: What to try, the strongest first.
-        makers: What makes the sandboxes, by name; None knows those of rlmbox.
+        names: What to try, the strongest first; None for what the registry names.
+        makers: The factories by name; None takes those of the registry.
+        packages: Installed packages that cells may import.
 
     Attributes:
         choice: What was chosen and why; None before the start.
     """
 
     def __init__(
-        self, names: Sequence[str] = ORDER, *, makers: Mapping[str, Callable[[], Sandbox]] | None = None
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        makers: Mapping[str, Callable[[], Sandbox]] | None = None,
+        packages: Sequence[str] = (),
     ) -> None:
-        self._names = tuple(names)
+        self._names = None if names is None else tuple(names)
         self._makers = makers
+        self._packages = tuple(packages)
         self._sandbox: Sandbox | None = None
         self._closed = False
         self.choice: Choice | None = None
@@ -129,24 +143,33 @@ class AutoSandbox:
         """Why this one was chosen, and why stronger ones were not, in one line; empty before the start."""
         return str(self.choice) if self.choice is not None else ""
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
-        """Chooses a sandbox and starts it; see `Sandbox.start` and `auto_sandbox`."""
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Choose a sandbox and start it; see `Sandbox.start` and `auto_sandbox`."""
         if self._sandbox is not None or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
-        maker, self.choice = await auto_sandbox(self._names, makers=self._makers)
+        maker, self.choice = await auto_sandbox(self._names, makers=self._makers, packages=self._packages)
         self._sandbox = maker()
-        await self._sandbox.start(limits, context, host, query=query)
+        await self._sandbox.start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Runs a cell; see `Sandbox.execute`."""
+        """Run a cell; see `Sandbox.execute`."""
         return await self._started().execute(cell)
 
     async def variables(self) -> Mapping[str, str]:
-        """Lists the variables that cells have set; see `Sandbox.variables`."""
+        """Return the variables that cells have set; see `Sandbox.variables`."""
         return await self._started().variables()
 
     async def close(self) -> None:
-        """Frees everything; see `Sandbox.close`."""
+        """Free everything; see `Sandbox.close`."""
         self._closed = True
         if self._sandbox is not None:
             await self._sandbox.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from rlmbox.context import Context
@@ -10,6 +11,12 @@ from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 Host = Mapping[str, HostFunction]
 """The fixed table of host functions that code may call, by name."""
+
+MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
+"""Modules that code has without importing them."""
+
+INJECTED = frozenset({"context", "P", "query", "answer", "data", "SHOW_VARS", *MODULES})
+"""Names in the REPL that every sandbox provides, besides the host's functions."""
 
 
 class Sandbox(Protocol):
@@ -33,14 +40,26 @@ class Sandbox(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What a model should know of this backend's Python, one sentence each."""
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
-        """Makes the namespace ready.
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Make the namespace ready.
 
         Args:
             limits: What each cell may use.
             context: The text; `context` in the REPL.
             host: The functions that code may call.
             query: The question; `query` in the REPL.
+            seed: Seed of `random` and, where the backend has one, of the hash order: the same cells with the same seed
+                give the same. Clocks are real.
+            inputs: Further variables and their values, which are JSON values.
 
         Raises:
             SandboxUnavailable: The backend cannot run here.

@@ -16,6 +16,8 @@ FAILED = 3
 """The exit status when the answer is a reason instead of text."""
 
 _RECURSION_DEPTH = 4_000
+_OPEN_FILES = 64
+_PR_SET_DUMPABLE = 4
 _REASON_CHARS = 200
 _Pieces = Iterator[tuple[str, bool]]
 
@@ -56,11 +58,15 @@ def main(suffix: str, seconds: int, memory_bytes: int, output_bytes: int) -> Non
 
 
 def _limit(seconds: int, memory_bytes: int, output_bytes: int) -> None:
+    _be_unreadable()
     try:
         import resource
     except ImportError:  # no such limits on Windows; the host's clock still counts
         return
     wanted = {
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_MEMLOCK: 0,
+        getattr(resource, "RLIMIT_MSGQUEUE", resource.RLIMIT_CORE): 0,
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_FSIZE: output_bytes,
@@ -70,6 +76,14 @@ def _limit(seconds: int, memory_bytes: int, output_bytes: int) -> None:
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (most, most))
+
+
+def _be_unreadable() -> None:
+    """Keep other processes of the user, and what collects crashes, from reading this one's memory."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _joined(pieces: _Pieces) -> tuple[str, list[int]]:

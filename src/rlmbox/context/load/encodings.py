@@ -1,16 +1,17 @@
 """Bytes from outside -> UTF-8.
 
-What an encoding is: by its byte order mark; UTF-16 by its NUL bytes; UTF-8 if that is what it is; otherwise what
-`charset-normalizer` takes a sample for. What is not valid becomes U+FFFD and is counted.
+An encoding is known by its byte order mark, by its NUL bytes (UTF-16), by its escapes (ISO-2022), or because the bytes
+are valid UTF-8; otherwise it is a guess by the language (`languages`). What is invalid becomes U+FFFD and is counted.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator
 
+from rlmbox.context.load.languages import best_encoding, is_wide_text
 from rlmbox.context.storage.source import ByteSource, InMemory, pieces
 from rlmbox.context.storage.text import Utf8
 
@@ -24,14 +25,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_NEVER_GUESSED = ["utf_7", "utf_8", "utf_8_sig", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"]
-# What the languages of Western Europe write beside ASCII, with what word processors add.
-_WESTERN = frozenset(
-    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþŒœŠšŽž"
-    "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u2022€£§©®°·«»ªº¡¿\u00b4\u00a0"
+_SEVEN_BIT = (
+    (re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]"), "iso2022_jp_2004"),
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+    (re.compile(rb"~\{[!-w][!-~](?:[!-w][!-~])*~\}"), "hz"),
 )
-_MOSTLY = 0.95
-_FEW = 8
+_MIN_WIDE_CHARS = 8
 
 
 def has_byte_order_mark(head: bytes) -> bool:
@@ -44,7 +43,38 @@ def presumed(head: bytes) -> tuple[str, int]:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding, len(mark)
-    return _utf16_by_nul(head) or "utf-8", 0
+    return _utf16_by_nul(head) or _seven_bit(head) or _wide_utf16(head) or "utf-8", 0
+
+
+def _seven_bit(head: bytes) -> str | None:
+    """Return the encoding of two bytes a character whose escapes a text of seven bits has."""
+    if not head.isascii():
+        return None
+    found = (encoding for escape, encoding in _SEVEN_BIT if escape.search(head))
+    return next((encoding for encoding in found if is_wide_text(_decoded_head(head, encoding))), None)
+
+
+def _decoded_head(head: bytes, encoding: str) -> str:
+    return head.decode(encoding, "replace").rstrip(_REPLACEMENT)
+
+
+def _wide_utf16(head: bytes) -> str | None:
+    """Return the byte order of UTF-16 that is mostly Chinese, Japanese or Korean, and has few NUL bytes or none."""
+    units = len(head) // 2
+    if units < _MIN_WIDE_CHARS or (len(head) % 2 and len(head) < HEAD_BYTES) or _is_utf8(head):
+        return None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        if is_wide_text(_decoded_head(head[: 2 * units], encoding)):
+            return encoding
+    return None
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.utf_8_decode(head, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _utf16_by_nul(head: bytes) -> str | None:
@@ -143,44 +173,12 @@ def recognised(source: ByteSource, position: int) -> str:
     sample = _sample(source, position)
     damaged = joined(transcoded(InMemory(sample), "utf-8"))
     valid = sum(1 for char in damaged.data.decode() if not char.isascii()) - damaged.replaced
-    others = sum(1 for byte in sample if byte >= 0x80)
-    if valid >= damaged.replaced or (others == 1 and sample[-1] >= 0x80):
+    if valid >= damaged.replaced or _is_utf8(sample):  # the latter if only the last character is cut
         return "utf-8"
-    if others < _FEW:  # too little for statistics
-        return "cp1252" if _is_western(sample) and _in_words(sample) else "utf-8"
-    return _by_statistics(sample)
+    return best_encoding(sample) or "utf-8"
 
 
 def _sample(source: ByteSource, position: int) -> bytes:
     begin = max(HEAD_BYTES, position - HEAD_BYTES // 2)
     head = source.read(0, min(HEAD_BYTES, source.size_bytes))
     return head + (source.read(begin, min(begin + HEAD_BYTES, source.size_bytes)) if begin < source.size_bytes else b"")
-
-
-def _by_statistics(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample, cp_exclusion=_NEVER_GUESSED).best()
-    if best is None:
-        return "cp1252" if _is_western(sample) else "utf-8"
-    # Among the many encodings of Latin letters the statistics often prefer a rare one.
-    if _is_latin(sample.decode(best.encoding, "replace")) and _is_western(sample):
-        return "cp1252"
-    return codecs.lookup(best.encoding).name
-
-
-def _is_western(sample: bytes) -> bool:
-    others = [char for char in sample.decode("cp1252", "replace") if not char.isascii()]
-    return sum(char in _WESTERN for char in others) >= _MOSTLY * len(others)
-
-
-def _in_words(sample: bytes) -> bool:
-    text = f" {sample.decode('cp1252', 'replace')} "
-    places = [at for at, char in enumerate(text) if not char.isascii()]
-    return all((text[at - 1] + text[at + 1]).strip() and text[at].isalpha() for at in places)
-
-
-def _is_latin(text: str) -> bool:
-    letters = [char for char in text if not char.isascii() and char.isalpha()]
-    latin = sum(unicodedata.name(char, "").startswith("LATIN") for char in letters)
-    return 2 * latin >= len(letters)

@@ -1,22 +1,28 @@
-"""Which files of a tree git would leave out, so that a folder of sources is read without what was made from them."""
+"""The files of a tree that git would leave out, so that sources are read without what was built from them."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 _MAX_BYTES = 1024 * 1024
 _MAX_PATTERNS = 10_000
-_MAX_MEMORY_BYTES = 64 * 1024 * 1024
+_TOGETHER_CHARS = 32 * 1024
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-# What the library puts where a pattern has matched a folder, or may have.
-_DIRECTORY = "(?P<ps_d>/)"
+
+
+_Chain = tuple[tuple[str, "Rules"], ...]
 
 
 class Ignored:
-    """Says what the `.gitignore` files of a tree, at every level, and its `.git/info/exclude` leave out.
+    """The rules of a tree's `.gitignore` files, at every level, and of its `.git/info/exclude`.
 
     A deeper file counts before one above it, a later line before an earlier one, `!` takes back, and nothing inside
     of a folder that is left out comes back, as in git. Files above the root, or of the user, do not count: what a
@@ -24,53 +30,68 @@ class Ignored:
     """
 
     def __init__(self, root: Path) -> None:
-        """Begins at a root.
+        """Start at a root.
 
         Args:
             root: The tree's folder.
         """
         self._root = root
-        self._rules: dict[str, _Rules] = {}
-        self._skipped: dict[str, bool] = {"": False}
-        self._excluded = _Rules(_lines(root / ".git" / "info" / "exclude"))
+        self._skipped: dict[str, bool] = {}
+        self._chains: dict[str, _Chain] = {"": self._own_rules("")}
+        self._excluded = Rules(_lines(str(root / ".git" / "info" / "exclude")))
 
     def skips(self, relative_posix_path: str, is_dir: bool) -> bool:
-        """Says whether a path is left out, by itself or with a folder that it is in.
+        """Return whether a path is left out, by itself or with a folder that it is in.
 
         Args:
             relative_posix_path: The path below the root, with `/` between its parts.
             is_dir: Whether it is a folder.
         """
         path = relative_posix_path.strip("/")
-        if not is_dir or path not in self._skipped:
-            parent = path.rpartition("/")[0]
-            skipped = self.skips(parent, True) or self._own(path, is_dir)
-            if not is_dir:
-                return skipped
-            self._skipped[path] = skipped
-        return self._skipped[path]
+        # From the top down, because what is in a folder that is left out does not come back.
+        for end in (at for at, char in enumerate(path) if char == "/"):
+            if self._skips_folder(path[:end]):
+                return True
+        return self._skips_folder(path) if is_dir else self.skips_entry(path, False)
 
-    def _own(self, path: str, is_dir: bool) -> bool:
-        folder = path.rpartition("/")[0]
+    def skips_entry(self, path: str, is_dir: bool) -> bool:
+        """Return whether a path is left out by itself; the folders that it is in are not.
+
+        Args:
+            path: The path below the root, with `/` between its parts.
+            is_dir: Whether it is a folder.
+        """
         mark = "/" if is_dir else ""
-        while True:
-            rules = self._of(folder)
-            below = path[len(folder) + 1 :] if folder else path
-            said = rules.says(below + mark)
+        for folder, rules in self._chain(path.rpartition("/")[0]):
+            said = rules.verdict(path[len(folder) + 1 if folder else 0 :] + mark)
             if said is not None:
                 return said
-            if not folder:
-                return bool(self._excluded.says(path + mark))
+        return bool(self._excluded.verdict(path + mark))
+
+    def _skips_folder(self, path: str) -> bool:
+        if path not in self._skipped:
+            self._skipped[path] = self.skips_entry(path, True)
+        return self._skipped[path]
+
+    def _chain(self, folder: str) -> _Chain:
+        """Return the folders with rules that count in a folder, itself first, with their rules."""
+        missing = []
+        while folder not in self._chains:
+            missing.append(folder)
             folder = folder.rpartition("/")[0]
+        chain = self._chains[folder]
+        for folder in reversed(missing):
+            chain = self._chains[folder] = (*self._own_rules(folder), *chain)
+        return chain
 
-    def _of(self, folder: str) -> _Rules:
-        if folder not in self._rules:
-            self._rules[folder] = _Rules(_lines(self._root / folder / ".gitignore"))
-        return self._rules[folder]
+    def _own_rules(self, folder: str) -> _Chain:
+        path = os.path.join(self._root, folder, ".gitignore")  # noqa: PTH118 - a `Path` takes long over a deep one
+        rules = Rules(_lines(path))
+        return ((folder, rules),) if rules else ()
 
 
-def _lines(path: Path) -> list[str]:
-    """Gives the lines of a file; none if it is not there, not a regular file of its own, or too large."""
+def _lines(path: str) -> list[str]:
+    """Return the lines of a file; none if it is not there, not a regular file of its own, or too large."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError):
@@ -84,50 +105,42 @@ def _lines(path: Path) -> list[str]:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n")[:_MAX_PATTERNS]
 
 
-class _Rules:
-    """The patterns of one file, as one automaton: a hostile pattern must not take longer than another."""
+class Rules:
+    """Patterns in the syntax of `.gitignore`, matched by RE2: a hostile one must not take longer than another."""
 
-    def __init__(self, lines: list[str]) -> None:
-        self._ignores: list[bool] = []
-        self._set: Any = None
-        if any(line.strip() and not line.startswith("#") for line in lines):
-            self._compile(lines)
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Compile the patterns.
 
-    def _compile(self, lines: list[str]) -> None:
-        import re2
-        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+        Args:
+            lines: One pattern each; comments and blank lines do not count.
+        """
+        patterns = [_inside(line.removesuffix("\r")) for line in lines if line.strip() and line[0] != "#"]
+        self._specs = _specs(patterns) if patterns else []
 
-        options = re2.Options()
-        options.log_errors = False
-        options.never_capture = True
-        options.max_mem = _MAX_MEMORY_BYTES
-        patterns = re2.Set.SearchSet(options)
-        for line in lines:
-            try:
-                regex, ignores = GitIgnoreSpecPattern.pattern_to_regex(line.removesuffix("\r"))
-                if regex is None or ignores is None:
-                    continue
-                patterns.Add(_itself(regex))
-            except (ValueError, re2.error):  # git, too, leaves out a line that it cannot read
-                continue
-            self._ignores.append(ignores)
-        if self._ignores:
-            patterns.Compile()
-            self._set = patterns
+    def __bool__(self) -> bool:
+        return bool(self._specs)
 
-    def says(self, path: str) -> bool | None:
-        """Gives what the last pattern that matches says; None if there is none."""
-        if self._set is None:
-            return None
-        found = self._set.Match(path.encode("utf-8", "replace").decode())
-        return self._ignores[max(found)] if found else None
+    def verdict(self, path: str) -> bool | None:
+        """Return what the last pattern that matches means for a path: True to leave it out; None without a match."""
+        text = path.encode("utf-8", "replace").decode()
+        return next((said for spec in self._specs if (said := spec.check_file(text).include) is not None), None)
 
 
-def _itself(regex: str) -> str:
-    """Makes a pattern of the library, which also matches all that is in a folder, match a path alone.
+def _inside(pattern: str) -> str:
+    """Write `folder/**` so that it means what is in the folder: the library also lets it match the folder itself."""
+    return f"{pattern}/*" if pattern.endswith("/**") else pattern
 
-    What is in a folder that is left out is never asked for; but a `!folder/` takes back the folder, not its files.
+
+def _specs(patterns: list[str]) -> list[GitIgnoreSpec]:
+    """Compile patterns, the last ones first; more than RE2 compiles at once become several automata.
+
+    A pattern that nothing can compile is left out, as git leaves out a line that it cannot read.
     """
-    if _DIRECTORY in regex:
-        return f"(?:{regex.replace(_DIRECTORY, '/')})$"
-    return f"(?:{regex})." if regex.endswith("/") else regex
+    import re2
+    from pathspec import GitIgnoreSpec
+
+    middle = len(patterns) // 2
+    if not middle or sum(map(len, patterns)) <= _TOGETHER_CHARS:
+        with suppress(ValueError, re2.error):
+            return [GitIgnoreSpec.from_lines(patterns, backend="re2")]
+    return [*_specs(patterns[middle:]), *_specs(patterns[:middle])] if middle else []

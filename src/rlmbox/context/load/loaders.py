@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rlmbox.context.load import opening, walking
+from rlmbox.context.load import kinds, opening, walking
 from rlmbox.context.load.converting import convertible
 from rlmbox.context.load.opening import OpenedText, Opening
+from rlmbox.context.load.walking import ALL, Selection
 from rlmbox.context.storage import source
 from rlmbox.context.storage.cache import MAX_CACHE_BYTES, NewText
-from rlmbox.context.storage.documents import Joining
+from rlmbox.context.storage.documents import Joining, printable
 from rlmbox.context.storage.source import InFile
 from rlmbox.context.storage.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
@@ -26,7 +28,11 @@ MAX_BYTES = MAX_CACHE_BYTES
 MAX_DOCUMENT_BYTES = 4 * 1024**3
 """Most bytes of one file among several."""
 
+CONVERTING_S = 900.0
+"""Seconds that converting the documents among many files may take together; those that are left are counted."""
+
 STANDARD_INPUT = "-"
+_NAMED = 5
 _PIECE_BYTES = 1024 * 1024
 
 
@@ -45,6 +51,41 @@ class Single:
     page_starts: tuple[int, ...] = ()
 
 
+class LeftOut:
+    """The files and directories that were left out: how many for which reason, and the first few names of each.
+
+    Attributes:
+        counts: How many, by reason.
+        names: The first names, by reason.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.counts: dict[str, int] = {}
+        self.names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        names = self.names.setdefault(reason, [])
+        if len(names) < _NAMED:
+            names.append(printable(name))
+
+    def described(self) -> dict[str, object]:
+        """Return it as the facts of `metadata`: `skipped`, and `skipped_names` where there are any."""
+        names = {reason: list(names) for reason, names in self.names.items()}
+        return {"skipped": dict(self.counts), **({"skipped_names": names} if names else {})}
+
+    def told(self) -> str:
+        """Return it as one line for a person; the empty string where nothing was left out."""
+        parts = []
+        for reason, count in self.counts.items():
+            names = ", ".join(self.names[reason])
+            more = ", …" if count > len(self.names[reason]) else ""
+            parts.append(f"{count} {reason} ({names}{more})")
+        return f"left out: {'; '.join(parts)}" if parts else ""
+
+
 class Found:
     """What paths gave: documents, and how many files were left out for which reason."""
 
@@ -56,12 +97,9 @@ class Found:
         """
         self.label = label
         self.joining = Joining(label)
-        self.skipped: dict[str, int] = {}
+        self.left_out = LeftOut()
         self.encodings: set[str] = set()
-
-    def skip(self, reason: str) -> None:
-        """Counts a file or directory that is left out."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        self._converting_s = 0.0
 
     def take(self, name: str, path: Path) -> None:
         """Takes a file that nobody asked for by its name: one that cannot be read is counted as left out.
@@ -69,15 +107,30 @@ class Found:
         Raises:
             ContextError: There is more text than fits.
         """
-        try:
-            found = _one(path, name, sniff=True)
-        except ContextError:
-            self.skip("not converted" if convertible(path) else "unreadable")
-            return
+        found = self._converted(name, path) if convertible(path, named=False) else self._opened(name, path)
         if isinstance(found, str):
-            self.skip(found)
-            return
-        self.add(name, found)
+            self.left_out.add(found, name)
+        else:
+            self.add(name, found)
+
+    def _opened(self, name: str, path: Path) -> Single | str:
+        try:
+            return _one(path, name, sniff=True)
+        except ContextError:
+            return "unreadable"
+
+    def _converted(self, name: str, path: Path) -> Single | str:
+        """Convert one of many files, within a time for all of them together."""
+        left_s = CONVERTING_S - self._converting_s
+        if left_s < 1:
+            return "not converted"
+        began = time.monotonic()
+        try:
+            return _converted(path, name, timeout_s=left_s)
+        except ContextError:
+            return "not converted"
+        finally:
+            self._converting_s += time.monotonic() - began
 
     def add(self, name: str, single: Single) -> None:
         """Takes a document.
@@ -121,7 +174,7 @@ def kind_of(path: Path) -> str:
     raise source.special(str(path), mode)
 
 
-def open_path(given: str | os.PathLike[str]) -> Single | Found:
+def open_path(given: str | os.PathLike[str], selection: Selection = ALL) -> Single | Found:
     """Opens a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
 
     Raises:
@@ -133,14 +186,14 @@ def open_path(given: str | os.PathLike[str]) -> Single | Found:
     path = _local(name)
     if walking.is_pattern(str(path)):
         found = Found(name)
-        _discarding(found, lambda: walking.matches(str(path), found.take, found.skip))
+        _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, selection))
         return found
     if kind_of(path) == "file":
         single = _one(path, path.name)
         assert isinstance(single, Single)  # noqa: S101 - only sniffing leaves out
         return single
     found = Found(str(path))
-    _discarding(found, lambda: walking.walk(path, found.take, found.skip))
+    _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=selection))
     return found
 
 
@@ -158,7 +211,7 @@ def _discarding(found: Found, work: Callable[[], None]) -> None:
         raise
 
 
-def open_paths(paths: Sequence[str | os.PathLike[str]]) -> Found:
+def open_paths(paths: Sequence[str | os.PathLike[str]], selection: Selection = ALL) -> Found:
     """Reads several, each under its path as given.
 
     Raises:
@@ -168,21 +221,21 @@ def open_paths(paths: Sequence[str | os.PathLike[str]]) -> Found:
 
     def read() -> None:
         for given in paths:
-            _add_path(found, os.fspath(given))
+            _add_path(found, os.fspath(given), selection)
 
     _discarding(found, read)
     return found
 
 
-def _add_path(found: Found, name: str) -> None:
+def _add_path(found: Found, name: str, selection: Selection) -> None:
     path = _local(name) if name != STANDARD_INPUT else Path(name)
     if name == STANDARD_INPUT:
         found.add("standard input", read_stream(sys.stdin.buffer, "standard input"))
     elif walking.is_pattern(str(path)):
-        walking.matches(str(path), found.take, found.skip)
+        walking.matches(str(path), found.take, found.left_out.add, selection)
     elif kind_of(path) == "directory":
         prefix = path.as_posix()
-        walking.walk(path, found.take, found.skip, "" if prefix == "." else prefix.rstrip("/") + "/")
+        walking.walk(path, found.take, found.left_out.add, "" if prefix == "." else prefix.rstrip("/") + "/", selection)
     else:
         single = _one(path, path.as_posix(), empty=True)
         if isinstance(single, Single):
@@ -194,7 +247,7 @@ def _one(path: Path, name: str, *, sniff: bool = False, empty: bool = False) -> 
     if convertible(path, named=not sniff):
         return _converted(path, name)
     file = InFile(path)
-    if sniff and walking.is_binary(file):
+    if sniff and kinds.is_binary(file):
         return "binary"
     if sniff and file.size_bytes > MAX_DOCUMENT_BYTES:
         return "too large"
@@ -203,10 +256,11 @@ def _one(path: Path, name: str, *, sniff: bool = False, empty: bool = False) -> 
     return Single(name, Opening(file))
 
 
-def _converted(path: Path, name: str) -> Single:
+def _converted(path: Path, name: str, timeout_s: float | None = None) -> Single:
     from rlmbox.context.load import converting
 
-    converted = converting.convert(path)
+    limits = {} if timeout_s is None else {"timeout_s": min(converting.TIMEOUT_S, int(timeout_s))}
+    converted = converting.convert(path, **limits)
     content = encode(converted.text)
     if not content.length:
         raise opening.empty(path)

@@ -11,8 +11,10 @@ import os
 import re
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -25,7 +27,8 @@ CACHE_BYTES = 32 * 1024**3
 TIMEOUT_S = 3_600.0
 REMEDY = "pip install 'rlmbox[remote]'"
 
-_CONNECT_S, _SILENCE_S = 20.0, 60.0
+# Text packs to a tenth or a fiftieth; what unpacks to far more was made to fill a disk.
+_MAX_PACKING, _ALWAYS_UNPACKED_BYTES = 200, 16 * 1024**2
 _PIECE_BYTES = 4 * 1024 * 1024
 _NAME_CHARS = 100
 _WEB = ("http", "https")
@@ -37,6 +40,13 @@ SCHEMES = frozenset(
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SUFFIXES = {"text/html": ".html", "application/pdf": ".pdf", "application/json": ".json", "text/csv": ".csv"}
 _VERSION_KEYS = ("ETag", "etag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "updated", "sha")
+
+
+class LeadsInside(Exception):
+    """A public address leads to a private one."""
+
+    def __init__(self) -> None:
+        super().__init__("it leads into a private network; give the address there itself if that is meant")
 
 
 def is_remote(name: str) -> bool:
@@ -81,7 +91,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S)
             os.utime(target.parent.parent)
             return target
         with files.open(place, "rb", **({"block_size": 0} if scheme in _WEB else {})) as source:
-            _copy(url, source, target, max_bytes, deadline)
+            _copy(url, _decoded(url, source, max_bytes), target, max_bytes, deadline)
     _forget_others(target)
     trim(cache_folder("remote"), CACHE_BYTES, keep=target.parent.parent)
     return target
@@ -116,6 +126,8 @@ def _named_errors(url: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - each scheme's package has errors of its own
         # The package for the web calls everything "not found", and keeps what it was as the cause.
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+        if isinstance(cause, LeadsInside):
+            raise ContextError(f"{shown(url)}: {cause}") from None
         raise ContextError(f"{shown(url)}: cannot be fetched ({_reason(cause)}); {_remedy(cause)}") from None
 
 
@@ -147,12 +159,11 @@ def _file_system(scheme: str, url: str) -> Iterator[tuple[Any, str]]:
             raise ContextError(f"{shown(url)}: has `::`, which joins addresses; give one address")
         yield fsspec.core.url_to_fs(url, skip_instance_cache=True)
         return
-    import aiohttp
+    from rlmbox.context.load import web
 
-    # The usual variables for a proxy count; an answer may be slow, but not silent.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
-    options = {"timeout": timeout, "trust_env": True}
-    files = fsspec.filesystem("http", skip_instance_cache=True, use_listings_cache=False, client_kwargs=options)
+    files = fsspec.filesystem(
+        "http", skip_instance_cache=True, use_listings_cache=False, get_client=web.client, client_kwargs={"url": url}
+    )
     session = fsspec.asyn.sync(files.loop, files.set_session)
     try:
         yield files, url
@@ -175,8 +186,39 @@ def _target(url: str, info: Mapping[str, Any]) -> Path:
     return folder / hashlib.sha256(version.encode("utf-8", "replace")).hexdigest()[:16] / name
 
 
-def _copy(url: str, source: IO[bytes], target: Path, max_bytes: int, deadline: float) -> None:
-    target.parent.mkdir(0o700, parents=True, exist_ok=True)
+def _decoded(url: str, source: IO[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Return the content in pieces, unpacked where a server packed it although it was asked not to."""
+    pieces = iter(partial(source.read, _PIECE_BYTES), b"")
+    answer = getattr(source, "r", None)
+    packing = answer.headers.get("Content-Encoding", "identity").strip().lower() if answer is not None else "identity"
+    if packing in ("", "identity"):
+        return pieces
+    if packing not in ("gzip", "x-gzip", "deflate"):
+        raise ContextError(f"{shown(url)}: is packed in a way that is not known here; fetch it yourself")
+    return _unpacked(url, pieces, max_bytes)
+
+
+def _unpacked(url: str, pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    packed = unpacked = 0
+    for piece in pieces:
+        packed += len(piece)
+        while piece:
+            out = unpacking.decompress(piece, _PIECE_BYTES)
+            piece = unpacking.unconsumed_tail
+            unpacked += len(out)
+            if unpacked > max(_ALWAYS_UNPACKED_BYTES, _MAX_PACKING * packed):
+                raise ContextError(
+                    f"{shown(url)}: unpacks to more than {_MAX_PACKING} times its size; fetch it yourself"
+                )
+            if out:
+                yield out
+    yield unpacking.flush()
+
+
+def _copy(url: str, source: Iterator[bytes], target: Path, max_bytes: int, deadline: float) -> None:
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(0o700, exist_ok=True)
     descriptor, part = tempfile.mkstemp(prefix=".part-", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -187,9 +229,9 @@ def _copy(url: str, source: IO[bytes], target: Path, max_bytes: int, deadline: f
         raise
 
 
-def _pieces(url: str, source: IO[bytes], max_bytes: int, deadline: float) -> Iterator[bytes]:
+def _pieces(url: str, source: Iterator[bytes], max_bytes: int, deadline: float) -> Iterator[bytes]:
     size = 0
-    while piece := source.read(_PIECE_BYTES):
+    for piece in source:
         size += len(piece)
         if size > max_bytes:
             raise _too_long(url, max_bytes)

@@ -1,76 +1,246 @@
-"""The text files below a directory."""
+"""The files below a directory, or of a pattern: one walk, which judges every file by where it really is.
+
+Links are never followed into directories. A link to a file is judged twice, by its own name and by the name of what
+it leads to, and what is read is that target: nothing that a folder would leave out comes in under another name.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from rlmbox.context.load.converting import convertible
-from rlmbox.context.load.encodings import has_byte_order_mark
-from rlmbox.context.load.ignoring import Ignored
-from rlmbox.context.storage.source import InFile, unreadable
+from rlmbox.context.load.ignoring import Ignored, Rules
+from rlmbox.context.load.kinds import is_called_binary
+from rlmbox.context.storage.source import unreadable
 from rlmbox.errors import ContextError
 
-_SNIFFED_BYTES = 8192
 _SKIPPED_DIRECTORIES = frozenset({"__pycache__", "node_modules"})
-_BINARY = (
-    ".7z .a .avi .bin .bmp .bz2 .class .db .dll .doc .docx .dylib .eot .exe .flac .gif .gz .ico .jar .jpeg .jpg .lib"
-    " .mkv .mo .mov .mp3 .mp4 .npy .npz .o .obj .odt .ogg .otf .parquet .pdf .pickle .pkl .png .ppt .pptx .pyc .pyd"
-    " .pyo .rar .so .sqlite .sqlite3 .tar .tgz .tif .tiff .ttf .wasm .wav .webm .webp .whl .woff .woff2 .xls .xlsx"
-    " .xz .zip .zst"
-)
-_BINARY_SUFFIXES = frozenset(_BINARY.split())
+_MAGIC = re.compile(r"[*?\[]")
+_ANY_DEPTH = "**"
+_Pattern = tuple[str, ...]
+_EVERYTHING: _Pattern = ("",)  # of every name at every depth, hidden ones too, so that what is left out is counted
 
 Take = Callable[[str, Path], None]
-"""Takes a file's name and path."""
-Skip = Callable[[str], None]
-"""Takes the reason for which a file or directory is left out."""
+"""Takes a file's name and its resolved path."""
+Skip = Callable[[str, str], None]
+"""Takes the reason for which a file or directory is left out, and its name."""
 
 
-def walk(root: Path, take: Take, skip: Skip, prefix: str = "") -> None:
-    """Finds every text file below a directory, in the order of their names.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The files of a tree that are wanted, as patterns in the syntax of `.gitignore`.
 
-    Left out, with a reason: `hidden` names, what git would leave out (`ignored`), `cache` directories, `binary` and
-    `special` files, `symlink`s to directories and to what is outside of the root, and what is `unreadable`.
+    Attributes:
+        include: Only files that one of these matches; empty for all.
+        exclude: Files and directories to leave out.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+ALL = Selection()
+
+
+def walk(root: Path, take: Take, skip: Skip, prefix: str = "", selection: Selection = ALL) -> None:
+    """Find every text file below a directory, in the order of their names.
+
+    Left out, each with a reason: `hidden` names, what git would leave out (`ignored`), `cache` directories, `binary`
+    and `special` files, `symlink`s to directories and to what is outside of the root, what `exclude` names or
+    `include` does not (`excluded`), and what is `unreadable`.
 
     Args:
         root: The directory.
         take: Takes the files.
         skip: Takes the reasons.
         prefix: Goes before each name.
+        selection: The files that are wanted.
 
     Raises:
         ContextError: The directory itself cannot be read.
     """
-    try:
-        stack = [_entries(root)]
-    except OSError as error:
-        raise unreadable(str(root), error) from None
-    base = Path(os.path.realpath(root))
-    ignored, start = Ignored(root), os.path.join(root, "")  # noqa: PTH118 - as `scandir` begins its paths
-    while stack:
-        entry = next(stack[-1], None)
-        if entry is None:
-            stack.pop()
-            continue
-        name = entry.path[len(start) :].replace(os.sep, "/")
+    _Walk(root, take, skip, prefix, selection).run([_EVERYTHING])
+
+
+def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) -> None:
+    """Find the files that a pattern such as `logs/**/*.txt` names, in order; see `walk` for what is left out.
+
+    `*`, `?` and `[…]` match within a name, and none that begins with a dot; `**` matches directories of any depth.
+
+    Raises:
+        ContextError: It names nothing, or the directory where it begins cannot be read.
+    """
+    parts = pattern.replace(os.sep, "/").split("/")
+    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+    prefix = "".join(f"{part}/" for part in parts[:first])
+    root = Path(prefix or ".")
+    seen = _Seen(take, skip)
+    if root.is_dir():
+        wanted = tuple(part for part in parts[first:] if part)
+        _Walk(root, seen.take, seen.skip, prefix, selection).run([wanted])
+    if not seen.any:
+        raise ContextError(f"{pattern}: no file has such a name; check the pattern")
+
+
+def is_pattern(name: str) -> bool:
+    """Return whether a name is a pattern rather than the name of something that is there."""
+    return _MAGIC.search(name) is not None and not os.path.lexists(name)
+
+
+class _Seen:
+    def __init__(self, take: Take, skip: Skip) -> None:
+        self._take, self._skip = take, skip
+        self.any = False
+
+    def take(self, name: str, path: Path) -> None:
+        self.any = True
+        self._take(name, path)
+
+    def skip(self, reason: str, name: str) -> None:
+        self.any = True
+        self._skip(reason, name)
+
+
+class _Walk:
+    """One walk below a root."""
+
+    def __init__(self, root: Path, take: Take, skip: Skip, prefix: str, selection: Selection) -> None:
+        self._root, self._prefix = root, prefix
+        self._take, self._skip = take, skip
+        self._base = os.path.realpath(root)
+        self._ignored = Ignored(root)
+        self._hides = True
+        self._include, self._exclude = Rules(selection.include), Rules(selection.exclude)
+
+    def run(self, patterns: Sequence[_Pattern]) -> None:
+        """Walk, taking the files whose names below the root one of the patterns matches."""
+        self._hides = patterns[0] is _EVERYTHING  # a pattern has hidden names only where it names them
+        try:
+            stack = [self._entries("", patterns)]
+        except OSError as error:
+            raise unreadable(str(self._root), error) from None
+        while stack:
+            found = next(stack[-1], None)
+            if found is None:
+                stack.pop()
+                continue
+            entry, name, left = found
+            deeper = self._visit(entry, name, left)
+            if deeper is not None:
+                stack.append(deeper)
+
+    def _entries(self, below: str, patterns: Sequence[_Pattern]) -> Iterator[_Found]:
+        """Return the entries of a directory that a pattern may match, each with what is left of the patterns."""
+        with os.scandir(os.path.join(self._root, below)) as entries:  # noqa: PTH118 - a `Path` would take it all apart
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        return ((entry, f"{below}{entry.name}", left) for entry in ordered if (left := _after(patterns, entry.name)))
+
+    def _visit(self, entry: os.DirEntry[str], name: str, left: Sequence[_Pattern]) -> Iterator[_Found] | None:
+        is_match, deeper = () in left, [pattern for pattern in left if pattern]
         is_directory = _is_directory(entry)
-        reason = _reason_to_skip(entry, base) or ("ignored" if ignored.skips(name, is_directory) else None)
+        if not (is_match or is_directory) or (is_directory and not deeper):
+            return None
+        # No directory on the way is a link, because none is followed.
+        target = os.path.realpath(entry.path) if _is_link(entry) else os.path.join(self._base, name)  # noqa: PTH118
+        reason = self._reason(entry, name, target, is_directory)
         if reason:
-            skip(reason)
-        elif is_directory:
-            try:
-                stack.append(_entries(entry.path))
-            except OSError:
-                skip("unreadable")
+            self._skip(reason, self._prefix + name)
+        elif not is_directory:
+            self._take(self._prefix + name, Path(target))
         else:
-            take(prefix + name, Path(entry.path))
+            try:
+                return self._entries(f"{name}/", deeper)
+            except OSError:
+                self._skip("unreadable", self._prefix + name)
+        return None
+
+    def _reason(self, entry: os.DirEntry[str], name: str, target: str, is_directory: bool) -> str | None:
+        """Return why an entry is left out, by its own name and by that of its target; None if it is not."""
+        if self._hides and entry.name.startswith("."):
+            return "hidden"
+        if own := self._reason_of(entry.name, name, is_directory):
+            return own
+        try:
+            if entry.is_symlink():
+                return self._reason_of_target(target)
+            if not is_directory and not entry.is_file(follow_symlinks=False):
+                return "special"
+        except OSError:
+            return "unreadable"
+        return "binary" if not is_directory and is_called_binary(entry.name) else None
+
+    def _reason_of(self, own_name: str, name: str, is_directory: bool) -> str | None:
+        if is_directory and own_name in _SKIPPED_DIRECTORIES:
+            return "cache"
+        if self._ignored.skips_entry(name, is_directory):
+            return "ignored"
+        if self._exclude.verdict(f"{name}/" if is_directory else name):
+            return "excluded"
+        return "excluded" if not is_directory and self._include and not self._include.verdict(name) else None
+
+    def _reason_of_target(self, target: str) -> str | None:
+        below = target[len(self._base) :].lstrip(os.sep)
+        if not os.path.isfile(target) or os.path.join(self._base, below) != target:  # noqa: PTH113, PTH118
+            return "symlink"
+        parts = Path(below).parts
+        if any(part.startswith(".") for part in parts):
+            return "hidden"
+        if not _SKIPPED_DIRECTORIES.isdisjoint(parts[:-1]):
+            return "cache"
+        name = "/".join(parts)
+        if self._ignored.skips(name, False):
+            return "ignored"
+        if self._exclude.verdict(name):
+            return "excluded"
+        return "binary" if is_called_binary(parts[-1]) else None
 
 
-def _entries(directory: str | Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        return iter(sorted(entries, key=lambda entry: entry.name))
+_Found = tuple[os.DirEntry[str], str, Sequence[_Pattern]]
+
+
+def _after(patterns: Sequence[_Pattern], name: str) -> list[_Pattern]:
+    """Return what is left of the patterns that a name may begin, each once; an empty one is matched."""
+    left: dict[_Pattern, None] = {}
+    for pattern in patterns:
+        if pattern is _EVERYTHING:
+            return [(), _EVERYTHING]
+        for head, tail in _starts(pattern):
+            if _matches("*" if head == _ANY_DEPTH else head, name):
+                left[tail] = None
+    return list(left)
+
+
+def _starts(pattern: _Pattern) -> Iterator[tuple[str, _Pattern]]:
+    """Return the parts that may match the next name, with what is left after each."""
+    for number, part in enumerate(pattern):
+        if part != _ANY_DEPTH:
+            yield part, pattern[number + 1 :]
+            return
+        yield part, pattern[number:]
+    yield "*", ()  # `**` at the end takes files of any depth
+
+
+def _matches(part: str, name: str) -> bool:
+    if name.startswith(".") and not part.startswith("."):
+        return False
+    return _compiled(part)(name) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(part: str) -> Callable[[str], object]:
+    return re.compile(fnmatch.translate(part)).match
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink()
+    except OSError:
+        return False
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
@@ -78,76 +248,3 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
         return False
-
-
-def _reason_to_skip(entry: os.DirEntry[str], base: Path) -> str | None:
-    if entry.name.startswith("."):
-        return "hidden"
-    try:
-        if entry.is_symlink():
-            return _reason_to_skip_link(entry, base)
-        if entry.is_dir(follow_symlinks=False):
-            return "cache" if entry.name in _SKIPPED_DIRECTORIES else None
-        if not entry.is_file(follow_symlinks=False):
-            return "special"
-    except OSError:
-        return "unreadable"
-    return "binary" if is_called_binary(Path(entry.name)) else None
-
-
-def _reason_to_skip_link(entry: os.DirEntry[str], base: Path) -> str | None:
-    # A link may name a file of the same tree; one that leads out would show what nobody asked to show.
-    target = Path(os.path.realpath(entry.path))  # `Path.resolve` fails on a link to itself
-    if target.is_file() and target.is_relative_to(base):
-        return "binary" if is_called_binary(target) else None
-    return "symlink"
-
-
-def is_called_binary(path: Path) -> bool:
-    """Whether a file's ending is one of files that are not text and cannot be converted."""
-    return path.suffix.lower() in _BINARY_SUFFIXES and not convertible(path)
-
-
-def is_binary(file: InFile) -> bool:
-    """Whether a file begins like one that is not text."""
-    head = file.read(0, min(_SNIFFED_BYTES, file.size_bytes))
-    return b"\0" in head and not has_byte_order_mark(head)
-
-
-def matches(pattern: str, take: Take, skip: Skip) -> None:
-    """Finds the files that a pattern such as `logs/**/*.txt` names, in order; see `walk` for what is left out.
-
-    Raises:
-        ContextError: It names nothing.
-    """
-    import glob
-
-    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - `Path.glob` cannot begin anywhere
-    if not found:
-        raise ContextError(f"{pattern}: no file has such a name; check the pattern")
-    fixed = Path(pattern)
-    while glob.has_magic(str(fixed)):
-        fixed = fixed.parent
-    ignored = Ignored(fixed)
-    for name in found:
-        path = Path(name)
-        inside = os.path.relpath(path, fixed).replace(os.sep, "/")
-        if path.is_dir():
-            continue
-        if not path.is_file():
-            skip("special")
-        elif not _SKIPPED_DIRECTORIES.isdisjoint(Path(inside).parts):
-            skip("cache")
-        elif ignored.skips(inside, False):
-            skip("ignored")
-        elif is_called_binary(path):
-            skip("binary")
-        else:
-            take(path.as_posix(), path)
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern rather than the name of something that is there."""
-    import glob
-
-    return glob.has_magic(name) and not os.path.lexists(name)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rlmbox.context.rank.engine import RankedText, RankIndex
-from rlmbox.context.storage.caching import cache_folder, remove, trim
+from rlmbox.context.storage.caching import cache_folder, remove, trim, write_private
 
 CACHE_BYTES = 8 * 1024**3
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, sqlite3.Error)
@@ -79,8 +79,10 @@ def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array
     part = Path(tempfile.mkdtemp(prefix=_PART, dir=folder.parent))
     try:
         index.build(part, passages)
-        (part / _BOUNDS).write_bytes(bounds.tobytes())
-        (part / _ABOUT).write_text(json.dumps(_about(part, index.name)), encoding="utf-8")
+        write_private(part / _BOUNDS, bounds.tobytes())
+        for path in part.iterdir():
+            path.chmod(0o600)
+        write_private(part / _ABOUT, json.dumps(_about(part, index.name)).encode())
         try:
             part.rename(folder)
         except OSError:  # another process was faster: its index is as good, if it is whole

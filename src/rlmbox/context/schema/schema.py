@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from rlmbox.context.schema.json_shape import JsonShape, NotJson
+from rlmbox.context.schema.json_shape import JsonShape, NotJson, parsed, values
 from rlmbox.context.schema.lines import (
     LANGUAGES,
     SAMPLE_CHARS,
@@ -29,6 +29,8 @@ _MAX_NAME_CHARS = 100
 _MAX_SUFFIXES = 50
 _HEAD_CHARS = 4096
 _PIECE_CHARS = 256 * 1024
+# Parsing so much takes a tenth of a second or two, and 100 MB of memory.
+_JSON_CHARS = 8 * 1024 * 1024
 _MAX_ROWS = 5_000
 _TIMEOUT_S = 3.0
 _TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
@@ -192,27 +194,52 @@ def _is_object(line: str) -> bool:
 
 
 def _json_schema(store: TextStore) -> dict[str, object]:
-    shape = JsonShape(timeout_s=_TIMEOUT_S)
+    head, is_cut = store.slice(0, _JSON_CHARS), store.length > _JSON_CHARS
+    shape, count = JsonShape(timeout_s=_TIMEOUT_S), 1
     try:
-        shape.read(_pieces(store))
+        shape.add(parsed(head, is_cut=is_cut))
     except NotJson as error:
-        return {"note": f"it does not parse as JSON: {error}"}
+        found = [] if is_cut else _several_values(head)
+        if not found:
+            return {"note": f"it does not parse as JSON: {error}"}
+        count = len(found)
+        for value in found:
+            shape.add(value)
     told: dict[str, object] = {"value": shape.shape.described()}
-    if shape.values > 1:
-        told["values"] = shape.values
-    if not shape.complete:
+    if count > 1:
+        told["values"] = count
+    if is_cut or not shape.complete:
         told["note"] = "only the beginning was read, because it is long: there may be more keys, and lengths are larger"
     return told
 
 
-def _json_lines_schema(store: TextStore) -> dict[str, object]:
-    shape = JsonShape(timeout_s=_TIMEOUT_S, max_values=_MAX_ROWS)
-    told: dict[str, object] = {"rows": store.line_count}
+def _several_values(text: str) -> list[object]:
     try:
-        shape.read(_pieces(store))
-    except NotJson as error:
-        told["note"] = f"row {shape.values + 1} does not parse as JSON: {error}"
-    return {**told, "row": shape.shape.described(), "sampled_rows": shape.values}
+        return values(text)
+    except NotJson:
+        return []
+
+
+def _json_lines_schema(store: TextStore) -> dict[str, object]:
+    head = store.slice(0, _JSON_CHARS)
+    lines = whole_lines(head, len(head) == store.length)
+    filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    shape, sampled, broken = JsonShape(timeout_s=_TIMEOUT_S), 0, []
+    for number, line in filled[:_MAX_ROWS]:
+        try:
+            shape.add(parsed(line))
+        except NotJson as error:
+            broken.append(f"line {number} does not parse as JSON ({error})")
+        else:
+            sampled += 1
+        if not shape.complete:
+            break
+    exact = len(head) == store.length
+    told: dict[str, object] = {"rows": len(filled) if exact else store.line_count, "rows_exact": exact}
+    if broken:
+        more = f", and {len(broken) - 1} more lines do not" if len(broken) > 1 else ""
+        told |= {"broken_rows": len(broken), "note": f"{broken[0]}{more}; the other lines are read without them"}
+    return {**told, "row": shape.shape.described(), "sampled_rows": sampled}
 
 
 def _xml_schema(store: TextStore) -> dict[str, object]:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlmbox.context.storage.caching import cache_folder, trim
+from rlmbox.context.storage.caching import cache_folder, trim, write_private
 from rlmbox.context.storage.index import BLOCK_BYTES, Counts
 from rlmbox.context.storage.source import InFile
 from rlmbox.errors import ContextError
@@ -170,7 +170,7 @@ def save(key: str, facts: Facts) -> None:
     payload = json.dumps({**small, "arrays": [len(data) for data in arrays]}).encode() + b"\n" + b"".join(arrays)
     part = directory / f"{key}.{secrets.token_hex(4)}.part"
     try:
-        part.write_bytes(hashlib.blake2b(payload, digest_size=20).digest() + payload)
+        write_private(part, hashlib.blake2b(payload, digest_size=20).digest() + payload)
         part.replace(kept := directory / f"{key}.facts")
         trim(directory, MAX_CACHE_BYTES, keep=kept)
     except OSError:

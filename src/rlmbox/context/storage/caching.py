@@ -1,9 +1,10 @@
-"""Where copies and indexes are kept between runs, and how much of them."""
+"""The folders where copies, indexes and compiled code are kept between runs, and how much of them is kept."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,37 +12,73 @@ from pathlib import Path
 from rlmbox.errors import ContextError
 
 
-def cache_folder(name: str) -> Path:
-    """Makes, if need be, and gives a folder of this user's cache, which nobody else can read.
+def cache_path(name: str) -> Path:
+    """Return where a folder of this user's cache is; it need not exist.
+
+    This is the one reading of the environment: `$XDG_CACHE_HOME/rlmbox/NAME` where that is an absolute path, else
+    `~/.cache/rlmbox/NAME` (`~/Library/Caches/rlmbox/NAME` on macOS).
 
     Args:
-        name: What is kept there.
+        name: The folder's name, such as `texts`.
 
     Raises:
-        ContextError: There is no place for it, or others could write there.
+        ContextError: There is no home directory.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
+    base = os.environ.get("XDG_CACHE_HOME", "").strip()
     if not Path(base).is_absolute():
         try:
             base = str(Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"))
         except RuntimeError:
             raise ContextError("there is no home directory for a cache; set XDG_CACHE_HOME") from None
-    folder = Path(base) / "rlmbox" / name
+    return Path(base) / "rlmbox" / name
+
+
+def cache_folder(name: str) -> Path:
+    """Return a folder of this user's cache that nobody else can enter; make it if it is not there.
+
+    Args:
+        name: The folder's name; see `cache_path`.
+
+    Raises:
+        ContextError: There is no place for it, it is a link, or it belongs to others or others could write there.
+    """
+    folder = cache_path(name)
     try:
+        folder.parent.parent.mkdir(0o700, parents=True, exist_ok=True)
         for part in (folder.parent, folder):
-            part.mkdir(0o700, parents=True, exist_ok=True)
-            status = part.lstat()
-            # What is kept here is believed later, so that only its owner may have written it.
-            if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-                raise ContextError(f"{part}: others can write there; chmod 700 it, or set XDG_CACHE_HOME")
+            part.mkdir(0o700, exist_ok=True)
+            _make_private(part)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ContextError(f"{folder}: the cache cannot be used ({why}); set XDG_CACHE_HOME") from None
     return folder
 
 
+def _make_private(folder: Path) -> None:
+    """Check that only this user can have written to a folder, and close it to all others."""
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise ContextError(f"{folder}: is a link, which the cache does not follow; remove it, or set XDG_CACHE_HOME")
+    # The content of the cache is believed later, so that only its owner may have written it.
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        raise ContextError(f"{folder}: others can write there; chmod 700 it, or set XDG_CACHE_HOME")
+    if status.st_mode & 0o077 and hasattr(os, "geteuid"):
+        folder.chmod(0o700)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read; neither an existing file nor a link is written to.
+
+    Raises:
+        OSError: It exists, or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(data)
+
+
 def trim(folder: Path, most_bytes: int, *, keep: Path) -> None:
-    """Removes the entries of a folder that were not used for longest until the rest fits.
+    """Remove the entries of a folder that were not used for longest until the rest fits.
 
     Called after something was added, so that of several who add at once the last one sees it all.
 
@@ -75,7 +112,7 @@ def _size_bytes(folder: str) -> int:
 
 
 def remove(entry: Path) -> None:
-    """Removes a file or a folder with all that is in it, if it is there."""
+    """Remove a file or a folder with all that is in it, if it is there."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry, ignore_errors=True)
     else:

@@ -54,7 +54,7 @@ class ContainerPlan:
         uid: User and group in the container.
         memory_bytes: See `container_memory_bytes`.
         processes: Processes and threads, as the host's kernel counts them.
-        mounts: Files of the engine's machine to show, by where: `CONTEXT_PATH`, `WIRE_PATH`.
+        mounts: Files of the engine's machine to show, by where: `CONTEXT_PATH`.
         seccomp: The list of system calls, or its path; see `seccomp_profile`.
         labels: By which the container is found again.
         is_podman: Whether Podman is asked, which cannot bound a tmpfs's files and hides paths by another option.

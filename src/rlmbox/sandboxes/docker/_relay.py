@@ -1,21 +1,17 @@
 """Process 1 of a container: `python -I -S -X utf8 -c THIS_FILE SOURCE_OF_THE_WORKER`.
 
-Standard library only, Python 3.11 and later. It starts the worker as its child, on a socket and two pipes that the
-host hands to it where the container can reach the host's socket. What it has to say goes to the container's output as
-frames: a byte of kind, three zeros, four bytes of big-endian length. First which way it goes, at last how the worker
-ended.
-
-Where the host cannot be reached, all that comes from the worker is carried as such frames too, in one stream, because
-an engine does not keep the order of two: what a cell printed must arrive before its result. The host's frames then go
-to the worker directly, by the container's standard input. When that is closed, either way, because the host is gone or
-has had enough, this process ends, and the kernel ends all others of the container with it.
+Standard library only, Python 3.11 and later. It starts the worker as its child and carries what comes from it to the
+container's output: the wire and both printed streams in one, because an engine does not keep the order of two, and what
+a cell printed must arrive before its result. A frame is a byte of kind, three zeros, four bytes of big-endian length;
+the last one says how the worker ended. The host's frames go to the worker directly, by the container's standard input.
+When that is closed, because the host is gone or has had enough, this process ends, and the kernel ends all others of
+the container with it.
 
 Like the worker it belongs to the cell once one has run; the host believes nothing of it.
 """
 
 from __future__ import annotations
 
-import _socket  # the module around it takes longer to import than the rest of this
 import os
 import select
 import signal
@@ -24,21 +20,18 @@ import sys
 import types
 from contextlib import suppress
 
-WIRE, STDOUT, STDERR, END, WAY = 1, 2, 3, 4, 5
-DIRECT, RELAYED = b"direct", b"relayed"
-KILLED = b"killed"
-PF_EXITING = 4  # among the flags in /proc/PID/stat: the process is past everything that could still change its status
-WIRE_PATH = "/wire"
-ANSWER_TIMEOUT_S = 10.0  # the host sends at once or closes
+WIRE, STDOUT, STDERR, END = 1, 2, 3, 4
 PIECE_BYTES = 1 << 16  # what a pipe holds, so that one read empties it
 LEFT_PIECES = 16  # of what a dead worker's children go on writing
 CLEAN = "clean"
+HASH_SEED = "1"  # as in `_worker.py`
 
 
 def main() -> None:
     source = sys.argv[1]
     if sys.argv[2:] != [CLEAN]:  # engines and images set variables; what `/proc/1/environ` shows is from the start
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:], CLEAN], {})  # noqa: S606 - our own interpreter
+        options = [word for given in sys.orig_argv[1:] for word in (("-s", "-P") if given == "-I" else (given,))]
+        os.execve(sys.executable, [sys.executable, *options, CLEAN], {"PYTHONHASHSEED": HASH_SEED})  # noqa: S606
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_dumpable(0)
     killed_before = oom_kills()
@@ -47,39 +40,22 @@ def main() -> None:
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(to_wake, warn_on_full_buffer=False)
-    given = from_host()
-    forward(WAY, DIRECT if given else RELAYED)
-    pipes = [] if given else [os.pipe() for _ in range(3)]
-    out, err, wire = given or (write for _, write in pipes)
+    pipes = [os.pipe() for _ in range(3)]
+    out, err, wire = (write for _, write in pipes)
     pid = os.fork()
     if pid == 0:
-        become_worker(source, wire if given else os.dup(0), wire, out, err)
+        become_worker(source, os.dup(0), wire, out, err)
     for fd in (out, err, wire):
         os.close(fd)
-    carried = dict(zip((STDOUT, STDERR, WIRE), (read for read, _ in pipes), strict=False))
-    with suppress(BrokenPipeError, BlockingIOError):
+    carried = dict(zip((STDOUT, STDERR, WIRE), (read for read, _ in pipes), strict=True))
+    status = None
+    with suppress(BrokenPipeError):
         status = carry(pid, carried, wake)
-        if status is None:
-            status = stop(pid)
-        else:
+        if status is not None:
             for kind, fd in carried.items():
                 carry_rest(kind, fd)
-        forward(END, words(status, oom_kills() > killed_before))
-        os._exit(0 if status is None else 128 - status if status < 0 else status)
-    os._exit(0)
-
-
-def from_host() -> list[int]:
-    """Takes pipes for the worker's descriptors 1 and 2, and its wire; nothing where the host cannot be reached."""
-    fds: list[int] = []
-    door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    with suppress(OSError):
-        door.settimeout(ANSWER_TIMEOUT_S)
-        door.connect(WIRE_PATH)
-        for _, _, data in door.recvmsg(1, _socket.CMSG_SPACE(3 * 4))[1]:
-            fds += struct.unpack(f"={len(data) // 4}i", data)
-    door.close()
-    return fds if len(fds) == 3 else []
+            forward(END, words(status, oom_kills() > killed_before))
+    os._exit(0 if status is None else 128 - status if status < 0 else status)
 
 
 def set_dumpable(flag: int) -> None:
@@ -121,7 +97,7 @@ def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
     for fd in reversed(carried.values()):  # the wire first, so that what was printed before a frame is seen with it
         poll.register(fd, select.POLLIN)
     poll.register(wake, select.POLLIN)
-    poll.register(0, 0)  # for its end only; the worker reads there, if anybody
+    poll.register(0, 0)  # for its end only; the worker reads there
     while True:
         ready = {fd for fd, _ in poll.poll()}
         if 0 in ready:
@@ -149,24 +125,8 @@ def ended(worker: int, wake: int) -> int | None:
     return found
 
 
-def stop(worker: int) -> int | None:
-    """Kills the worker; gives its status if it was ending by itself.
-
-    It may have been: on a wire of its own the host sees its end before this process does, and closes the input.
-    """
-    os.set_blocking(1, False)  # the host may not be listening any more, and this process has to end
-    by_itself = False
-    with suppress(OSError, ValueError, IndexError), open(f"/proc/{worker}/stat", "rb") as file:  # noqa: PTH123 - slow
-        by_itself = bool(int(file.read().rpartition(b")")[2].split()[6]) & PF_EXITING)
-    os.kill(worker, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])  # what ends by itself keeps the status that it had
-    return status if by_itself else None
-
-
-def words(status: int | None, has_run_out: bool) -> bytes:
-    """Says how the worker ended, and whether memory ran out."""
-    if status is None:
-        return KILLED
+def words(status: int, has_run_out: bool) -> bytes:
+    """Return how the worker ended, and whether memory ran out."""
     return (f"signal {-status}" if status < 0 else f"exit status {status}").encode() + b" oom" * has_run_out
 
 

@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 import stat
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,10 +29,9 @@ from rlmbox.sandboxes.docker._config import (
     seccomp_profile,
 )
 from rlmbox.sandboxes.docker._engine import DEFAULT_IMAGE
-from rlmbox.sandboxes.docker._relay import KILLED, WIRE_PATH
+from rlmbox.sandboxes.docker._folder import private_folder, sweep
 from rlmbox.sandboxes.docker._stream import AttachedSocket
-from rlmbox.sandboxes.docker._wire import Door, Ends, agreed, private_folder, sweep
-from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 _FIRST_UID, _UIDS = 10_001, 50_000
@@ -47,8 +45,7 @@ class DockerSandbox(WorkerSandbox):
     nobody's, no capabilities, no way to gain any, at least 512 MB of memory and no swap, 50 processes and one
     CPU. Its kernel is gVisor's where the engine has `runsc`, and the host's behind a list of the system calls
     that Python needs otherwise, which `warning` then says. The context is mounted read-only; for an engine on another
-    machine it is sent. What the worker and the host say to each other does not pass the engine where the container can
-    reach a socket of ours.
+    machine it is sent.
 
     Args:
         image: An image with Python 3.11 or later as `python3`; nothing of rlmbox need be in it.
@@ -83,16 +80,20 @@ class DockerSandbox(WorkerSandbox):
         """The engine's runtime that was used, once started, such as `runsc`; '' before."""
         return self._containers.runtime
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether the worker that runs has a wire of its own, past the engine, which is quicker."""
-        return self._containers.is_direct
-
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = NO_INPUTS,
+    ) -> None:
         """Starts a container and binds the context in it; see `Sandbox.start`."""
         self._containers.memory_bytes = limits.memory_bytes
         self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
-        await super().start(limits, context, host, query=query)
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
         """Runs a cell; see `Sandbox.execute`."""
@@ -134,11 +135,6 @@ class _ContainerWall:
         self.runtime = ""
 
     @property
-    def is_direct(self) -> bool:
-        """Whether the last container's wire does not pass the engine."""
-        return self._container is not None and self._container.is_direct
-
-    @property
     def ran_out_of_memory(self) -> bool:
         """Whether the last container ended for that."""
         return self._container is not None and self._container.ran_out_of_memory
@@ -162,43 +158,22 @@ class _ContainerWall:
             seccomp="",
             labels=engine.labels(),
         )
-        with ExitStack() as undo, ExitStack() as failing:
+        with ExitStack() as undo:
             client = undo.enter_context(engine.connect(self._choice.engine_url))
             plan = self._fitted(plan, client)
             files: dict[str, str] = {}
-            door = self._door(failing)
-            if door is not None:
-                files[WIRE_PATH] = door.path
             copy = undo.enter_context(ExitStack())
             if context_fd is not None and CONTEXT_PATH not in self._refused:
                 files[CONTEXT_PATH] = copy.enter_context(_shared(context_fd))
             number, stream = self._running(client, plan, files, undo)
-            failing.callback(stream.discard)
-            ends = None if door is None else self._ends(stream, door)
             if CONTEXT_PATH in self._refused:
                 copy.close()
-            context = self._place(context_fd)
-            failing.pop_all()
-            return _Container(client, number, stream, ends, context, undo.pop_all())
-
-    def _door(self, failing: ExitStack) -> Door | None:
-        """Opens a door for the container's first process, where that may be able to reach it."""
-        if sys.platform != "linux" or self.runtime == engine.STRONG_RUNTIME or WIRE_PATH in self._refused:
-            return None
-        try:
-            door = Door()
-        except OSError:  # no place for it; the engine can carry everything
-            return None
-        failing.callback(door.close)
-        return door
-
-    def _ends(self, stream: AttachedSocket, door: Door) -> Ends | None:
-        """Gives our ends of a wire past the engine, if the container could come for the others; closes the door."""
-        if WIRE_PATH in self._refused:
-            door.close()
-            return None
-        with engine.explained("the container's wire cannot be made"):
-            return agreed(stream, door)
+            try:
+                context = self._place(context_fd)
+            except BaseException:
+                stream.discard()
+                raise
+            return _Container(client, number, stream, context, undo.pop_all())
 
     def _place(self, context_fd: int | None) -> Mapping[str, Any]:
         """Tells where the context is; without a file, one that is no `str` is read from the host, part by part."""
@@ -250,8 +225,7 @@ class _Container:
     Args:
         client: The engine's.
         number: The container's.
-        stream: The connection to it through the engine.
-        ends: Our ends of a wire and pipes that do not pass the engine; None where the stream carries everything.
+        stream: The connection to it through the engine, which is the wire.
         context: Where the worker finds the context.
         undo: What frees everything.
     """
@@ -263,14 +237,11 @@ class _Container:
         client: Any,
         number: str,
         stream: AttachedSocket,
-        ends: Ends | None,
         context: Mapping[str, Any],
         undo: ExitStack,
     ) -> None:
         self._client, self._number = client, number
-        self._stream, self.is_direct = stream, ends is not None
-        self.wire: socket.socket = stream if ends is None else ends.wire
-        self.outputs = stream.outputs if ends is None else ends.outputs
+        self.wire, self.outputs = stream, stream.outputs
         self.context = context
         self._undo = undo
         self.ran_out_of_memory = False
@@ -278,10 +249,14 @@ class _Container:
     def ease(self) -> None:
         """Does nothing: nobody here may change the limits of a container's process."""
 
+    def interrupt(self) -> bool:
+        """Return False: a signal to the worker would have to go through the engine."""
+        return False
+
     def kill(self) -> None:
         """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
         with suppress(OSError):
-            self._stream.shutdown(socket.SHUT_WR if self.is_direct else socket.SHUT_RDWR)
+            self.wire.shutdown(socket.SHUT_RDWR)
 
     async def reap(self) -> str:
         """Removes the container and frees what it had; see `WorkerProcess.reap`."""
@@ -289,14 +264,11 @@ class _Container:
 
     def _reap(self) -> str:
         with self._undo:
-            if self.is_direct:
-                self._undo.callback(self._stream.close)
-                self._stream.hear_out()
-            if self._stream.problem:
-                return f"it broke the protocol: {self._stream.problem}"
-            if not self._stream.has_ended or self._stream.last_words == KILLED.decode():
+            if self.wire.problem:
+                return f"it broke the protocol: {self.wire.problem}"
+            if not self.wire.has_ended:
                 return "it was killed"
-            ending = engine.ContainerExit.of(self._stream.last_words, engine.end_state(self._client, self._number))
+            ending = engine.ContainerExit.of(self.wire.last_words, engine.end_state(self._client, self._number))
             self.ran_out_of_memory = ending.for_memory
             return ending.how
 

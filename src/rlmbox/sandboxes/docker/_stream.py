@@ -1,4 +1,4 @@
-"""The host's end of a container's attach stream: what its relay says, and where it carries the worker's wire, that too.
+"""The host's end of a container's attach stream, in which its relay carries the worker's wire and what is printed.
 
 Two layers of frames with the same eight-byte header come in. The outer ones are the engine's: which of the
 container's two outputs. The inner ones are `_relay.py`'s and so hostile: lengths are never allocated, kinds
@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import socket
 import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from rlmbox.sandboxes.docker._relay import DIRECT, END, KILLED, RELAYED, STDERR, STDOUT, WAY, WIRE
+from rlmbox.sandboxes.docker._relay import END, STDERR, STDOUT, WIRE
 
 _HEADER_BYTES = 8
 _ENGINE_STDOUT, _ENGINE_STDERR = 1, 2
 _FRAMES_PER_S = 250_000
 _SMALL_PIPE_BYTES = 4096
 _WORDS_BYTES = 64
-_END = re.compile(rf"(signal|exit status) \d{{1,3}}( oom)?|{KILLED.decode()}")
-_FAREWELL_BYTES = 1 << 20
-_FAREWELL_S = 5.0
+_END = re.compile(r"(signal|exit status) \d{1,3}( oom)?")
 
 
 class BrokenStream(ConnectionAbortedError):
@@ -81,10 +78,10 @@ class Frames:
 
 
 class AttachedSocket(socket.socket):
-    """A container's attach connection; where the relay carries the wire, as if it were a socket to the worker alone.
+    """A container's attach connection, as if it were a socket to the worker alone.
 
-    What the worker's process wrote to its descriptors then goes into two pipes, and before a frame of the wire is
-    given, all that was printed before it is in them.
+    What the worker's process wrote to its descriptors goes into two pipes, and before a frame of the wire is given,
+    all that was printed before it is in them.
 
     Args:
         fd: The connection, which is this object's from now on.
@@ -93,9 +90,9 @@ class AttachedSocket(socket.socket):
     def __init__(self, fd: int) -> None:
         super().__init__(fileno=fd)
         self._engine = Frames((_ENGINE_STDOUT, _ENGINE_STDERR))
-        self._relay = Frames((WIRE, STDOUT, STDERR, END, WAY))
+        self._relay = Frames((WIRE, STDOUT, STDERR, END))
         self._pipes: dict[int, tuple[int, int]] = {}
-        self._words = {WAY: b"", END: b""}
+        self._words = b""
         self._full = False
         self.has_ended = False
         self.problem = ""
@@ -115,17 +112,9 @@ class AttachedSocket(socket.socket):
         return self._pipes[STDOUT][0], self._pipes[STDERR][0]
 
     @property
-    def way(self) -> bytes:
-        """Whether the worker has a wire of its own, `DIRECT` or `RELAYED`; b"" where the relay has not said yet."""
-        return self._words[WAY] if self._words[WAY] in (DIRECT, RELAYED) else b""
-
-    @property
     def last_words(self) -> str:
-        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown.
-
-        `killed` means that it did not before it was told to.
-        """
-        text = self._words[END].decode("ascii", "replace")
+        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown."""
+        text = self._words.decode("ascii", "replace")
         return text if _END.fullmatch(text) else ""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -152,39 +141,9 @@ class AttachedSocket(socket.socket):
             raise BlockingIOError
         return wire
 
-    def hear(self) -> int:
-        """Takes in some of the stream while nobody speaks to the worker; gives how many bytes, 0 at the end.
-
-        What is printed is lost where the pipes are full, and so is what comes for the wire: nothing was asked for.
-        """
-        data = b""
-        with suppress(ConnectionError):
-            data = super().recv(self._piece_bytes)
-        self.has_ended = not data
-        try:
-            with suppress(BlockingIOError):
-                self._sorted(data)
-        except BrokenStream as error:
-            self.problem = str(error)
-        return len(data)
-
-    def hear_out(self) -> None:
-        """Hears the relay's last words, within bounds: the connection's end, 1 MiB and 5 seconds."""
-        poll = select.poll()
-        poll.register(self, select.POLLIN)
-        deadline, left = time.monotonic() + _FAREWELL_S, _FAREWELL_BYTES
-        while left > 0 and not (self.has_ended or self.problem or self.last_words == KILLED.decode()):
-            if not poll.poll(1000 * max(deadline - time.monotonic(), 0)):
-                break
-            left -= self.hear()
-
     def discard(self) -> None:
         """Closes everything, where nobody has taken the outputs."""
         super().close()
-        self.close_pipes()
-
-    def close_pipes(self) -> None:
-        """Closes both ends of the pipes: the worker has its own."""
         for read, write in self._pipes.values():
             os.close(read)
             os.close(write)
@@ -205,8 +164,8 @@ class AttachedSocket(socket.socket):
                 parts[STDERR].append(payload)
                 continue
             for kind, piece in self._relay.feed(payload):
-                if kind in self._words:
-                    self._words[kind] = (self._words[kind] + piece)[:_WORDS_BYTES]
+                if kind == END:
+                    self._words = (self._words + piece)[:_WORDS_BYTES]
                 else:
                     parts[kind].append(piece)
         for kind, (_, write) in self._pipes.items():

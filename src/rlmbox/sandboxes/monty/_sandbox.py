@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -105,7 +106,16 @@ class MontySandbox:
         self._awaited: dict[str, frozenset[int]] = {}
         self._printed = Printed(self._limits)
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         """Takes a worker from the pool and binds the context in it; see `Sandbox.start`."""
         self._limits = limits
         self._host = {**host, **{function.name: function for function in HOST_FUNCTIONS}}

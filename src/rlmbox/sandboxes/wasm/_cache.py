@@ -157,3 +157,13 @@ def _check(path: Path, *, is_folder: bool) -> None:
     kind = stat.S_ISDIR if is_folder else stat.S_ISREG
     if not kind(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
         raise PermissionError(f"{path} is not a {'directory' if is_folder else 'file'} that only this user can change")
+
+
+def why_not_ready() -> str:
+    """Return why no guest can be started at once, or an empty string; it is compiled once on each machine."""
+    try:
+        if prepared(artifacts()) is not None:
+            return ""
+    except SandboxUnavailable as error:
+        return str(error)
+    return "not compiled yet, which takes a minute or two: rlmbox doctor --sandbox wasm does it"

@@ -5,6 +5,7 @@ read-only directory with its own standard library, its output pipes, and one doo
 
     R                waits for a frame of the host
     C frame          sends a frame, a host call, and waits for one; meanwhile the alarm stands still
+    F frame          the same for a call that costs nothing; the time of these is bounded in each cell
     D frame          sends a frame, the end of a cell, and waits for one; the alarm is off
     T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
     S                asks for the size of the context in bytes
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 WASM_STACK_BYTES = 8 << 20
 THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
-FRAME_BYTES = 64 << 20
+FRAME_BYTES = 68 << 20  # as in `_worker.py`
 OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
+FREE_CALLS_S = 30.0  # as in `_worker.py`
 CHUNK_BYTES = 16 << 20
 LIBRARY = "/usr/local/lib"
 NOBODY = 65534
@@ -114,7 +116,7 @@ class Machine:
         self._door = door
         self._store = wasmtime.Store(module_engine := module[0])
         wasi = wasmtime.WasiConfig()
-        wasi.argv, wasi.env = ["python"], []
+        wasi.argv, wasi.env = ["python"], [("PYTHONHASHSEED", "1")]  # as in `_worker.py`
         wasi.inherit_stdout()
         wasi.inherit_stderr()
         wasi.preopen_dir(library, LIBRARY, False)
@@ -192,6 +194,7 @@ class Host:
         self.alarm: Alarm
         self.memory_bytes = 0
         self._started = False
+        self._free_left_s = FREE_CALLS_S
 
     def answer(self, said: bytes, _: int) -> bytes:
         try:
@@ -202,7 +205,7 @@ class Host:
             os._exit(71)
 
     def _answer(self, kind: bytes, said: bytes) -> bytes:
-        if kind in b"RCD":
+        if kind in b"RCDF":
             return self._exchange(kind, memoryview(said)[1:])
         if kind == b"T":
             after_s, every_s = (float(word) for word in said[1:].split())
@@ -224,9 +227,14 @@ class Host:
             else:
                 self._wire.sendall(head)
                 self._wire.sendall(frame)
+        since = time.monotonic()
         body = self._receive()
-        if kind == b"C" and left_s:
-            self.alarm.set(left_s, every_s)
+        if kind == b"F":
+            self._free_left_s -= time.monotonic() - since
+        elif kind == b"D":
+            self._free_left_s = FREE_CALLS_S
+        if kind in b"CF" and left_s:
+            self.alarm.set(1e-6 if kind == b"F" and self._free_left_s < 0 else left_s, every_s)
         return body
 
     def _receive(self) -> bytes:

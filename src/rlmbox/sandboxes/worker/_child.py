@@ -13,11 +13,13 @@ from typing import Any
 
 import anyio.to_thread
 
+from rlmbox.sandboxes.worker._worker import HASH_SEED
+
 _REAP_S = 10.0
 
 
 class Child:
-    """A worker in a child process, which leads a process group and has an empty environment.
+    """A worker in a child process, which leads a process group; its environment is the worker's own.
 
     Args:
         command: Gives the command for the descriptors of the wire and of the lifeline, a pipe whose other end is
@@ -26,6 +28,7 @@ class Child:
         context_fd: A file that it inherits under the same number; None for none.
         context: Where the worker finds the context; see `WorkerProcess.context`.
         free: What to do when it has ended, or could not be launched.
+        takes_interrupts: Whether the process is the worker itself, which takes SIGINT as the end of its cell.
 
     Raises:
         OSError: It cannot be launched.
@@ -41,12 +44,14 @@ class Child:
         context_fd: int | None,
         context: Mapping[str, Any],
         free: Callable[[], object] = lambda: None,
+        takes_interrupts: bool = False,
     ) -> None:
         self.context = context
         self.wire, theirs = socket.socketpair()
         (out, to_out), (err, to_err), (held, lifeline) = os.pipe(), os.pipe(), os.pipe()
         self.outputs = (out, err)
         self._lifeline, self._free = lifeline, free
+        self._takes_interrupts = takes_interrupts
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 command(theirs.fileno(), held),
@@ -54,7 +59,7 @@ class Child:
                 stdout=to_out,
                 stderr=to_err,
                 pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
-                env={},
+                env={"PYTHONHASHSEED": HASH_SEED},
                 cwd=folder,
                 start_new_session=True,
             )
@@ -76,6 +81,14 @@ class Child:
 
             _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_AS)
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (hard, hard))
+
+    def interrupt(self) -> bool:
+        """Interrupt the cell that runs; see `WorkerProcess.interrupt`."""
+        if self._takes_interrupts and self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, signal.SIGINT)
+                return True
+        return False
 
     def kill(self) -> None:
         """Ends the process group; see `WorkerProcess.kill`."""

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -24,9 +24,20 @@ import anyio.to_thread
 
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker._frames import Done, FrameLimits, HostCall, Inbox, Ready, Violation, encode
+from rlmbox.sandboxes.worker._frames import (
+    Done,
+    FrameLimits,
+    HostCall,
+    Inbox,
+    Ready,
+    Reply,
+    Violation,
+    encode,
+    read_message,
+)
 from rlmbox.sandboxes.worker._wire import OutputFlood, WorkerPipes
-from rlmbox.types import CellLimits, HostFunction, Outcome
+from rlmbox.sandboxes.worker._worker import FREE_CALLS_S
+from rlmbox.types import CellError, CellLimits, HostFunction, Outcome
 
 GRACE_S = 0.8
 """Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
@@ -34,6 +45,9 @@ GRACE_S = 0.8
 PARALLEL_CALLS = 16
 """Host calls of one cell that may be under way at once; further threads of the cell wait."""
 
+_LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
+_TICK_S = 0.001
+_PASSAGE_S = 0.001  # of a call and its answer, on a busy machine
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -76,18 +90,31 @@ class _Clock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float, ring: Callable[[], None]) -> None:
         self._loop, self._left_s, self._ring = loop, timeout_s, ring
+        self._due_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.resume()
 
     def resume(self) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(self._left_s, self._ring)
+            self._due_s = self._loop.time() + self._left_s
+            self._timer = self._loop.call_later(self._left_s, self._wake)
 
     def pause(self) -> None:
         if self._timer is not None:
-            self._left_s = self._timer.when() - self._loop.time()
+            self._left_s = self._due_s - self._loop.time()
             self._timer.cancel()
             self._timer = None
+
+    def add(self, seconds: float) -> None:
+        self._left_s += seconds
+        self._due_s += seconds  # the timer looks for itself, when it comes
+
+    def _wake(self) -> None:
+        self._timer, self._left_s = None, self._due_s - self._loop.time()
+        if self._left_s > _TICK_S:
+            self.resume()
+        else:
+            self._ring()
 
 
 class Link:
@@ -100,6 +127,7 @@ class Link:
         host: What the worker may call.
         frame_limits: What the worker may send.
         ease: What may help a worker that does not heed its interrupt, before it is killed; see `WorkerProcess.ease`.
+        interrupt: Ends the cell that runs, if it can; see `WorkerProcess.interrupt`.
     """
 
     def __init__(
@@ -110,15 +138,17 @@ class Link:
         host: Host,
         frame_limits: FrameLimits | None = None,
         ease: Callable[[], object] = lambda: None,
+        interrupt: Callable[[], bool] = lambda: False,
     ) -> None:
         self._limits = limits
         self._host = host
-        self._ease = ease
+        self._ease, self._interrupt = ease, interrupt
         self._inbox = Inbox(frame_limits or FrameLimits())
-        self._wire = WorkerPipes(wire, outputs, limits, self._inbox)
+        self._wire = WorkerPipes(wire, outputs, limits, self._inbox, self._flooded)
         self._quick: dict[str, float] = {}
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
+        self._free_left_s = 0.0
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
         self._aborted = False
@@ -170,6 +200,7 @@ class Link:
         if gone is not None:
             return gone
         starting = message["type"] == "start"
+        self._free_left_s = FREE_CALLS_S
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
             got = await self._converse(starting=starting, frame=encode(message))
@@ -192,6 +223,14 @@ class Link:
             self._ease()
         self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._late, 0.0))
 
+    def _flooded(self) -> None:
+        """Have the cell end that prints too much; its worker is killed where that cannot be done, or does not help."""
+        if not self._interrupt():
+            self._wire.fail(OutputFlood())
+            return
+        self._clock.pause()
+        self._clock = _Clock(asyncio.get_running_loop(), GRACE_S, lambda: self._wire.fail(OutputFlood()))
+
     def _stale(self) -> Lost | None:
         """Looks for what the worker sent without being asked, and for its end, since the last request."""
         self._inbox.begin()
@@ -213,7 +252,8 @@ class Link:
             if frame:
                 self._wire.send(frame)
             while True:
-                while (message := self._inbox.take()) is not None:
+                while (body := self._inbox.take()) is not None:
+                    message = await self._read(body)
                     if not isinstance(message, HostCall):
                         return self._accepted(message, starting=starting)
                     self._check_call(message, starting=starting)
@@ -225,23 +265,35 @@ class Link:
         except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
             return self._lost(error)
 
+    async def _read(self, body: bytes) -> Reply:
+        if len(body) < _LONG_FRAME_BYTES:
+            return read_message(body, self._inbox.limits)
+        return await anyio.to_thread.run_sync(
+            read_message, body, self._inbox.limits, abandon_on_cancel=True, limiter=self._threads
+        )
+
     def _lost(self, error: Exception) -> Lost:
         if isinstance(error, Violation):
             return Lost("crashed", f"the worker broke the protocol: {error}")
         if isinstance(error, OutputFlood):
-            limit = self._limits.output_flood_bytes
-            return Lost("output", f"the cell's process wrote more than {limit:,} bytes of output")
+            return Lost("output", self._too_much().message)
         if isinstance(error, _Expired):
             return Lost("timeout", "it did not end when it was interrupted, so its process was killed")
         if isinstance(error, _Aborted):
             return _CLOSED
         return Lost("crashed", "the worker ended", ended=True)
 
+    def _too_much(self) -> CellError:
+        message = f"the cell's process wrote more than {self._limits.output_flood_bytes:,} bytes of output"
+        return CellError("OutputExceeded", message, f"OutputExceeded: {message}")
+
     def _accepted(self, message: Done | Ready, *, starting: bool) -> Done | Ready:
         if starting != isinstance(message, Ready):
             raise Violation("it sent a reply to something else")
         if isinstance(message, Done) and message.id != self._request_id:
             raise Violation("it sent a reply to another request")
+        if isinstance(message, Done) and self._wire.is_flooded:
+            message = replace(message, outcome="output", value=None, value_repr=None, error=self._too_much())
         if self._pending:
             raise Violation("it ended a cell while it waited for a host call")
         if not self._inbox.is_empty:
@@ -261,15 +313,19 @@ class Link:
 
     def _begin_call(self, call: HostCall) -> None:
         self._pending.add(call.id)
-        self._clock.pause()
+        if not self._host[call.name].pure or self._free_left_s > 0:
+            self._clock.pause()
         self._tasks.start_soon(self._answer, self._host[call.name], call)
 
     async def _answer(self, function: HostFunction, call: HostCall) -> None:
+        began = time.monotonic()
         try:
             frame = _result(call, await self._result_of(function, call))
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
         self._pending.discard(call.id)
+        if function.pure:
+            self._free_left_s -= time.monotonic() - began
         if not self._pending:
             self._clock.resume()
         with suppress(OSError):  # the reading side sees the end of the worker too
@@ -314,8 +370,13 @@ class Link:
             frame = _result(call, self._host[call.name].call(*call.args, **call.kwargs))
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
-        if time.perf_counter() - began > _SLOW_S:
+        took_s = time.perf_counter() - began
+        if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
+        # The worker's own clock stands still until the answer has come; this one must not be before it.
+        if self._free_left_s > 0:
+            self._free_left_s -= took_s + _PASSAGE_S
+            self._clock.add(took_s + _PASSAGE_S)
         self._wire.send(frame)
         return True
 

@@ -44,7 +44,7 @@ class _Pipe:
         self.begin()
 
     def begin(self) -> None:
-        self.is_used = False
+        self.is_used = self.is_flooded = False
         self.text = BoundedText(self._limits.output_chars)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._size_bytes = 0
@@ -58,9 +58,12 @@ class _Pipe:
         except OSError:
             return 0
         self.is_used = True
+        if self.is_flooded:
+            return len(data)
         self._size_bytes += len(data)
         self.text.write(self._decoder.decode(data))
-        if self._size_bytes > self._limits.output_flood_bytes:
+        self.is_flooded = self._size_bytes > self._limits.output_flood_bytes
+        if self.is_flooded:
             raise OutputFlood
         return len(data)
 
@@ -73,15 +76,23 @@ class WorkerPipes:
         outputs: Our ends of the pipes at the worker's descriptors 1 and 2; made non-blocking.
         limits: For the bounds of what is printed.
         inbox: Where the bytes of frames go.
+        flooded: What to do, once in a request, when too much was printed; that pipe is not read until its end then.
     """
 
-    def __init__(self, wire: socket.socket, outputs: Sequence[int], limits: CellLimits, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        wire: socket.socket,
+        outputs: Sequence[int],
+        limits: CellLimits,
+        inbox: Inbox,
+        flooded: Callable[[], object],
+    ) -> None:
         wire.setblocking(False)
         with suppress(OSError):  # or an urgent byte would wake us and never be counted
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._wire = wire
         self._fd = wire.fileno()
-        self._inbox = inbox
+        self._inbox, self._flooded = inbox, flooded
         self._outbox: deque[memoryview] = deque()
         self._pipes = [_Pipe(fd, limits) for fd in outputs]
         self._poll = select.poll()
@@ -95,6 +106,11 @@ class WorkerPipes:
         self._room = _SHORT_BYTES
         self._news: asyncio.Future[None] | None = None
         self._broken: BaseException | None = None
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether too much was printed during the last request."""
+        return any(pipe.is_flooded for pipe in self._pipes)
 
     @property
     def backlog(self) -> int:
@@ -136,7 +152,6 @@ class WorkerPipes:
         Raises:
             OSError: The worker is gone.
             Violation: It sent too much.
-            OutputFlood: Its process printed too much.
             BaseException: What `fail` was given.
         """
         if self._broken is not None:
@@ -215,8 +230,9 @@ class WorkerPipes:
             if pipe.read() == 0:
                 self._leave(pipe.fd)
                 del self._readers[pipe.fd]
-        except OutputFlood as error:
-            self.fail(error)
+        except OutputFlood:
+            self._leave(pipe.fd)
+            self._flooded()
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():

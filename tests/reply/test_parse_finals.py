@@ -1,5 +1,7 @@
 """What of a model's reply counts as its answer, for each way a model gives it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,7 +126,7 @@ FINALS = {
 @pytest.mark.parametrize(("reply", "final"), cases(FINALS))
 def test_the_final_answer_is_found(reply: str, final: Final | None) -> None:
     found = parse_reply(reply).final
-    assert found == final
+    assert (found and replace(found, names=())) == final
     assert type(found and found.value) is type(final and final.value)
 
 

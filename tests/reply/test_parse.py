@@ -30,7 +30,6 @@ PROBLEMS = {
     "a FINAL_VAR of an expression": ("FINAL_VAR(x[0])", "the name of one variable"),
     "a FINAL_VAR of words": ("FINAL_VAR: the result", "the name of one variable"),
     "a FINAL_VAR of a keyword": ("FINAL_VAR(class)", "the name of one variable"),
-    "a FINAL of an f-string": ('FINAL(f"The total is {total}")', "f-string is not run"),
     "a FINAL with words after it": ("FINAL(42) because I say so", "nothing after it on its line"),
 }
 
@@ -55,8 +54,12 @@ def test_plain_prose_gives_a_thought_and_nothing_else() -> None:
     assert parse_reply("  I think so.\n\nYes. ") == ParsedReply(thought="I think so.\n\nYes.")
 
 
-def test_an_empty_reply_gives_nothing() -> None:
-    assert parse_reply("") == parse_reply(" \n\t\n") == ParsedReply()
+@pytest.mark.parametrize("reply", ["", " \n\t\n", "<|im_end|>", "<think>\n\n</think>\n\n"])
+def test_an_empty_reply_is_called_empty(reply: str) -> None:
+    found = parse_reply(reply)
+    assert (found.cells, found.final, found.thought) == ((), None, "")
+    assert len(found.problems) == 1
+    assert "Your reply was empty." in found.problems[0]
 
 
 def test_the_thought_is_the_prose_around_the_cells() -> None:

@@ -1,0 +1,56 @@
+"""The paths that a context was made of, so that it can be opened again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rlmbox.context.load import loaders, remote, walking
+from rlmbox.context.load.walking import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The paths and options that a context was made with.
+
+    Attributes:
+        paths: The path, or the paths; a single one is absolute.
+        selection: The files that were wanted.
+        parts: The parts of parts that were taken of it, from the outside in, each from a position to another.
+    """
+
+    paths: str | tuple[str, ...]
+    selection: Selection
+    parts: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, paths: str | Sequence[str], selection: Selection) -> Origin:
+        """Return the origin of paths as they were given.
+
+        A single path becomes absolute, so that it can be opened from another folder; several, and patterns, stay as
+        they are, because documents are called by them.
+
+        Args:
+            paths: The path, or the paths.
+            selection: The files that are wanted.
+        """
+        if not isinstance(paths, str):
+            return cls(tuple(paths), selection)
+        stays = paths == loaders.STANDARD_INPUT or remote.is_remote(paths) or walking.is_pattern(paths)
+        return cls(paths if stays else os.path.abspath(paths), selection)  # noqa: PTH100 - links stay as they are
+
+    @property
+    def can_reopen(self) -> bool:
+        """Whether the same paths give the same text again, which standard input does not."""
+        paths = (self.paths,) if isinstance(self.paths, str) else self.paths
+        return loaders.STANDARD_INPUT not in paths
+
+    @property
+    def label(self) -> str:
+        """The paths, for errors."""
+        return self.paths if isinstance(self.paths, str) else ", ".join(self.paths)[:200]
+
+    def part(self, first: int, last: int) -> Origin:
+        """Return the origin of a part of the text."""
+        return replace(self, parts=(*self.parts, (first, last)))

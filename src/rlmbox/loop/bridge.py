@@ -1,0 +1,182 @@
+"""The one door out of the sandbox: every host function that code may call passes here.
+
+A call goes through a chain of middleware, in the manner of starlette: each takes the call and what comes after it,
+and may look at the arguments, at the result, or not let it through. Nothing that is added to the table later can pass
+by the chain. Only what merely reads the context is called directly: it takes nothing out, and a cell makes thousands.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlmbox import errors
+from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError
+from rlmbox.events import EffectEnded, Ended, HostCallFinished, HostCallStarted
+from rlmbox.loop.scope import Scope
+from rlmbox.record.journal import Effect
+from rlmbox.record.keys import CallKeys
+from rlmbox.sandboxes.base import INJECTED, Host
+from rlmbox.types import HostFunction
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """A call of a host function by code in the sandbox.
+
+    Attributes:
+        function: The function.
+        arguments: By position, as the cell sent them.
+        keywords: By name, as the cell sent them.
+        key: Its place in the run.
+    """
+
+    function: HostFunction
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    key: str
+
+
+Next = Callable[[HostCall], Awaitable[Any]]
+Middleware = Callable[[HostCall, Next], Awaitable[Any]]
+"""Takes a call and what comes after it, and returns the call's result."""
+
+_current: ContextVar[HostCall] = ContextVar("host_call")
+
+
+def current_call() -> HostCall:
+    """Return the host call that the running code answers."""
+    return _current.get()
+
+
+class Bridge:
+    """What the sandbox of one session may call.
+
+    Args:
+        scope: The session.
+        middleware: What each call passes, the outermost first; the journal stands before all of it, so that what is
+            recorded is what the cell was told.
+    """
+
+    def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
+        self._scope = scope
+        chain: Next = _call
+        for each in reversed(middleware):
+            chain = _around(chain, each)
+        self._chain = chain
+        self._keys = CallKeys(scope.session_id)
+
+    def enter(self, cell: str) -> None:
+        """Say which cell runs from now on; its calls have their keys below it.
+
+        Args:
+            cell: The cell's path.
+        """
+        self._keys = CallKeys(cell)
+
+    def table(self, functions: Iterable[HostFunction]) -> Host:
+        """Return the table that a sandbox is started with.
+
+        Args:
+            functions: The functions.
+
+        Raises:
+            ConfigError: Two have the same name, or one has a name that means something else in the REPL.
+        """
+        table: dict[str, HostFunction] = {}
+        objects = {function.name.partition(".")[0] for function in functions if "." in function.name}
+        for function in functions:
+            if function.name in table or function.name in objects:
+                raise ConfigError(f"there are two functions named {function.name!r} for the REPL; rename yours")
+            if function.name.partition(".")[0] in INJECTED:
+                raise ConfigError(f"{function.name!r} means something else in the REPL; rename your function")
+            table[function.name] = function if function.pure else replace(function, call=self._wrapped(function))
+        return table
+
+    def _wrapped(self, function: HostFunction) -> Callable[..., Any]:
+        @functools.wraps(function.call)
+        async def call(*arguments: Any, **keywords: Any) -> Any:
+            key = self._keys.next(function.name, arguments, keywords)
+            return await self._through(HostCall(function, arguments, keywords, key))
+
+        return call
+
+    async def _through(self, call: HostCall) -> Any:
+        token = _current.set(call)
+        try:
+            if call.function.is_answer:  # it only says how the turn ends, which a cell that runs again must say again
+                return await self._chain(call)
+            return await self._scope.run.journal.once(self._effect(call), lambda: self._chain(call))
+        finally:
+            _current.reset(token)
+
+    def _effect(self, call: HostCall) -> Effect[Any]:
+        def event(kind: Callable[..., Any], **fields: Any) -> Any:
+            return self._scope.event(kind, "ACTION", key=call.key, function=call.function.name, **fields)
+
+        def failed(error: BaseException, ended: Ended) -> EffectEnded:
+            ending: EffectEnded = event(HostCallFinished, **ended_with(error, ended))
+            return ending
+
+        return Effect(
+            began=event(HostCallStarted, arguments=call.arguments, keywords=call.keywords),
+            done=lambda value: event(HostCallFinished, value=value),
+            failed=failed,
+            load=_loaded,
+        )
+
+
+def ended_with(error: BaseException, ended: Ended) -> dict[str, Any]:
+    """Return the fields of an `EffectEnded` that say how an effect failed.
+
+    Args:
+        error: What it ended with.
+        ended: Whether it failed or was cancelled.
+    """
+    data = {name: value for name, value in vars(error).items() if name in _ERROR_DATA} if _has_data(error) else {}
+    return {"ended": ended, "error_type": type(error).__name__, "error": str(error), "error_data": data}
+
+
+def recorded_error(event: EffectEnded) -> Exception:
+    """Return the error that a recorded effect ended with, as the cell was told it.
+
+    Args:
+        event: The recorded end.
+    """
+    kind = getattr(errors, event.error_type or "", None) or _BUILTIN.get(event.error_type or "", RLMError)
+    message = event.error or ""
+    try:
+        error: Exception = kind(message, **event.error_data)
+    except TypeError:
+        error = RLMError(f"{event.error_type}: {message}")
+    return error
+
+
+_ERROR_DATA = frozenset({"limit", "used", "depth", "retryable", "status", "possibly_billed", "retry_after_s"})
+_BUILTIN = {"ValueError": ValueError, "TypeError": TypeError, "KeyError": KeyError, "IndexError": IndexError}
+
+
+def _has_data(error: BaseException) -> bool:
+    return isinstance(error, LimitExceeded | ModelError)
+
+
+def _loaded(event: EffectEnded) -> Any:
+    if event.ended != "done":
+        raise recorded_error(event)
+    return event.value if isinstance(event, HostCallFinished) else None
+
+
+def _around(then: Next, middleware: Middleware) -> Next:
+    async def call(call: HostCall) -> Any:
+        return await middleware(call, then)
+
+    return call
+
+
+async def _call(call: HostCall) -> Any:
+    """Call the function itself: the end of the chain."""
+    result = call.function.call(*call.arguments, **call.keywords)
+    return await result if isinstance(result, Awaitable) else result

@@ -1,0 +1,77 @@
+"""Values checked against a JSON Schema that may come from a cell, and is therefore hostile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_REFUSED = ("patternProperties", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
+_MESSAGE_CHARS = 500
+
+
+def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any]:
+    """Return a function that passes on a value which fits a JSON Schema, and raises `ValueError` for any other.
+
+    Patterns are matched by RE2, in linear time; nothing is fetched for a `$ref`.
+
+    Args:
+        schema: The schema; None lets every value pass.
+
+    Raises:
+        ValueError: The schema itself is wrong, or has a keyword that is not read here.
+    """
+    if schema is None:
+        return lambda value: value
+    from jsonschema import exceptions, validators  # takes 60 ms, and few cells need it
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    unread = next((key for key in _keys(schema) if key in _REFUSED), None)
+    if unread is not None:
+        raise ValueError(f"the schema has {unread!r}, which is not read here")
+    kind = validators.validator_for(schema)
+    try:
+        kind.check_schema(schema)
+    except exceptions.SchemaError as error:
+        raise ValueError(f"that is not a JSON Schema: {error.message[:_MESSAGE_CHARS]}") from None
+    validator = validators.extend(kind, {"pattern": _pattern})(schema, registry=Registry())
+
+    def check(value: Any) -> Any:
+        try:
+            error = exceptions.best_match(validator.iter_errors(value))
+        except Unresolvable as problem:
+            raise ValueError(f"the schema refers to what is not in it: {problem}") from None
+        except RecursionError:
+            raise ValueError("the schema, or the value, is nested too deeply") from None
+        if error is not None:
+            raise ValueError(f"it does not fit the schema at {error.json_path}: {error.message[:_MESSAGE_CHARS]}")
+        return value
+
+    return check
+
+
+def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    """Check the keyword `pattern` in linear time: Python's own engine can be made to hang."""
+    import re2
+    from jsonschema.exceptions import ValidationError
+
+    if not isinstance(instance, str):
+        return
+    try:
+        found = re2.search(pattern, instance)
+    except (re2.error, TypeError):
+        raise ValueError(f"the pattern {pattern!r} of the schema cannot be read by RE2") from None
+    if found is None:
+        yield ValidationError(f"{instance[:200]!r} does not match {pattern!r}")
+
+
+def _keys(schema: Any) -> Iterator[str]:
+    """Return the keys of all objects in a schema; without recursion, since it may be nested without end."""
+    todo = [schema]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Mapping):
+            yield from part
+            todo += part.values()
+        elif isinstance(part, list | tuple):
+            todo += part

@@ -1,0 +1,128 @@
+"""One question put to a session: its turns, its limits and what came of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.ledger import Account
+from rlmbox.budget.limits import Limits
+from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
+from rlmbox.reply.parse import ParsedReply
+from rlmbox.types import Answer, Cell, Completion, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the model would do next; nothing of it has run.
+
+    Attributes:
+        turn: The turn, from 1.
+        completion: The model's reply.
+        reply: The reply as it was read.
+        cells: The code that would run, in order.
+    """
+
+    turn: int
+    completion: Completion
+    reply: ParsedReply
+    cells: tuple[Cell, ...]
+
+    @property
+    def has_code(self) -> bool:
+        """True if there is code to run."""
+        return bool(self.cells)
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A question at work.
+
+    Attributes:
+        question: What is asked.
+        number: From 1 within the session.
+        limits: What it may use: the session's limits, and narrower ones of its own.
+        account: Where its requests are entered in the ledger.
+        max_turns: Turns that it may take.
+        end_s: When its time is over, on the monotonic clock.
+        turns: The turns that were taken.
+        proposal: What the last turn did or is doing; None before the first.
+        answer: The answer, once there is one.
+        error: What ended it without an answer.
+        last_failure: The code and the error of the last turn's failed cell, or None.
+    """
+
+    question: str
+    number: int
+    limits: Limits
+    account: Account
+    max_turns: int
+    end_s: float = math.inf
+    turns: list[Turn] = field(default_factory=list)
+    proposal: Proposal | None = None
+    answer: Answer | None = None
+    error: BaseException | None = None
+    last_failure: tuple[str, str] | None = None
+    began_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls, question: str, number: int, budget: Budget, account: Account, *, max_turns: int, limits: Limits | None
+    ) -> Task:
+        """Return the task of a question.
+
+        Args:
+            question: What is asked.
+            number: From 1 within the session.
+            budget: The run's ledger.
+            account: The session's account.
+            max_turns: Turns that the session may take for a question.
+            limits: Limits of its own; where they are wider than the run's, the run's hold. None for none.
+        """
+        if limits is None:
+            end_s, began_s = budget.end_s, budget.began_s
+            return cls(question, number, budget.limits, account, max_turns, end_s, began_s=began_s)
+        narrowed, run = budget.limits.narrowed(limits), budget.limits
+        own = account.for_question(
+            cost_limit_usd=narrowed.money if narrowed.money != run.money else None,
+            max_tokens=narrowed.max_tokens if narrowed.max_tokens != run.max_tokens else None,
+            max_subcalls=narrowed.max_subcalls if narrowed.max_subcalls != run.max_subcalls else None,
+        )
+        own_s = narrowed.max_seconds if narrowed.max_seconds != run.max_seconds else None
+        end_s = min(budget.end_s, time.monotonic() + (own_s or math.inf))
+        return cls(question, number, narrowed, own, min(max_turns, narrowed.max_turns), end_s)
+
+    @property
+    def is_finished(self) -> bool:
+        """True if it has an answer or has failed."""
+        return self.answer is not None or self.error is not None
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until work has to end so that there is time for a last answer."""
+        return self.end_s - self.limits.last_answer_s - time.monotonic()
+
+    def check_turn(self) -> None:
+        """Check that it may take another turn.
+
+        Raises:
+            MaxTurnsExceeded: It took `max_turns` already.
+        """
+        if len(self.turns) >= self.max_turns:
+            raise MaxTurnsExceeded(
+                f"no final answer after {self.max_turns} turn{'' if self.max_turns == 1 else 's'} (max_turns)",
+                limit=self.max_turns,
+                used=len(self.turns) + 1,
+                depth=self.account.depth,
+            )
+
+    def time_is_up(self) -> RLMError:
+        """Return the error of a question whose time is used up."""
+        limit = self.limits.max_seconds or 0.0
+        return TimeLimitExceeded(
+            f"the time is used up (max_seconds={limit:g})",
+            limit=limit,
+            used=time.monotonic() - self.began_s,
+        )

@@ -1,0 +1,61 @@
+"""Keys of effects: paths that say where in a run something belongs, never in which order it came.
+
+`session/question/turn/request` is a request to the session's model, `session/question/turn/cell/function/digest/
+occurrence` a call of a host function, and below that `/item/request` a request that it makes. A child session's name
+is the key of the call that opened it. Two calls with the same function and arguments in one cell differ by their
+occurrence; which of them is which does not matter, since they asked the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+_DIGEST_CHARS = 12
+
+
+def key_of(*parts: object) -> str:
+    """Return the path of its parts.
+
+    Args:
+        parts: What it goes through, from the session down.
+    """
+    return "/".join(str(part) for part in parts)
+
+
+def digest(arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
+    """Return a short digest of the arguments of a call, as the cell sent them.
+
+    Args:
+        arguments: By position, as JSON values.
+        keywords: By name, as JSON values.
+    """
+    text = json.dumps([list(arguments), dict(keywords)], sort_keys=True, ensure_ascii=False, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
+
+
+class CallKeys:
+    """The keys of the host calls of one cell.
+
+    Args:
+        cell: The cell's path.
+    """
+
+    def __init__(self, cell: str) -> None:
+        self._cell = cell
+        self._seen: Counter[tuple[str, str]] = Counter()
+
+    def next(self, function: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
+        """Return the key of a call.
+
+        Args:
+            function: The function's name.
+            arguments: Its arguments by position.
+            keywords: Its arguments by name.
+        """
+        called = (function, digest(arguments, keywords))
+        occurrence = self._seen[called]
+        self._seen[called] += 1
+        return key_of(self._cell, *called, occurrence)

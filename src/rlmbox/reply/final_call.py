@@ -1,0 +1,228 @@
+"""The argument of a final tag: words, a literal, fields, or an expression over the names in the REPL."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import keyword
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+from rlmbox.reply.code import repaired
+
+EMPTY = "{name} has no answer in it. Write FINAL(your answer), or FINAL_VAR(name) for a variable."
+NOT_A_NAME = "FINAL_VAR takes the name of one variable, as in FINAL_VAR(result)."
+
+_MAX_LITERAL_CHARS = 1_000_000
+_MAX_EXPRESSION_CHARS = 20_000
+_BUILTINS = frozenset(dir(builtins))
+_ANSWER_KEYS = ("answer", "value", "final_answer")
+_CERTAIN = (ast.JoinedStr, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.Await)
+_NOTHING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A final answer in the text of a reply.
+
+    Attributes:
+        kind: `text` for an answer in words, as a literal or in fields; `variable` for the name of a variable that holds
+            it; `expression` for Python whose value it is.
+        value: The JSON value of a literal such as `FINAL([1, 2])`, the fields of `SUBMIT(total=3, name="x")` as a
+            dict, otherwise the text; None for a variable and for an expression.
+        text: The answer in words; the source of an expression; empty for a variable.
+        name: The variable's name; empty otherwise.
+        sources: What a literal `sources=[...]` beside the answer names; not checked.
+        names: The names that an expression, or a text that could be one, takes from the REPL. A text with names is
+            ambiguous: `FINAL(result)` means the variable where there is one, and the word where there is none.
+    """
+
+    kind: Literal["text", "variable", "expression"]
+    value: object = None
+    text: str = ""
+    name: str = ""
+    sources: tuple[object, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
+    """Read what a tag was given; the answer, or else what to tell the model.
+
+    Args:
+        name: The tag's name.
+        argument: What stands between its parentheses.
+    """
+    argument = argument.strip()
+    if argument in ("", "..."):
+        return None, EMPTY.format(name=f"{name}({argument})")
+    if name == "FINAL_VAR":
+        return _read_variable(argument)
+    for source in dict.fromkeys((argument, repaired(argument))):
+        value = read_literal(source)
+        if value is not _NOTHING:
+            return Final("text", value, value if isinstance(value, str) else argument), ""
+    call = _parsed_call(argument)
+    if call is not None and (call.keywords or len(call.args) > 1):
+        return _read_call(name, argument, call)
+    return read_words(argument), ""
+
+
+def read_variable(text: str) -> tuple[Final | None, str]:
+    """Read the name of a variable; the answer, or else what to tell the model."""
+    name = text.strip().strip("`\"'").replace("\\_", "_")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        return None, NOT_A_NAME
+    return Final("variable", name=name), ""
+
+
+def read_words(text: str) -> Final:
+    """Read an answer that is no literal: words, or an expression over the REPL's names."""
+    source = repaired(text)
+    tree = _expression(source)
+    if tree is None:
+        return Final("text", text, text)
+    names = _free_names(tree)
+    if _is_certain(tree):
+        return Final("expression", text=source, names=names)
+    return Final("text", text, text, names=names)
+
+
+def read_literal(source: str) -> object:
+    """Read a Python or JSON literal as the JSON value it stands for; a value of its own where it is not one.
+
+    `1,234` and `Paris, France` are text, although Python would read tuples.
+    """
+    if len(source) > _MAX_LITERAL_CHARS:
+        return _NOTHING
+    try:
+        with warnings.catch_warnings():  # an unknown escape such as "\d" is not our user's business
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(source)
+        if isinstance(value, tuple) and not source.startswith("("):
+            return _NOTHING
+        found: object = json.loads(json.dumps(value, allow_nan=False))
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return _json(source)
+    return found
+
+
+def _json(source: str) -> object:
+    if not source.startswith(("{", "[")):
+        return _NOTHING
+    try:
+        value: object = json.loads(source)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return _NOTHING
+    return value
+
+
+def _read_variable(argument: str) -> tuple[Final | None, str]:
+    final, problem = read_variable(argument)
+    call = None if final else _parsed_call(argument)
+    if call is None or not call.args or len(call.args) + len(call.keywords) > 2:
+        return final, problem
+    sources = _sources(call)
+    first = call.args[0]
+    named = first.id if isinstance(first, ast.Name) else first.value if isinstance(first, ast.Constant) else None
+    if not isinstance(named, str) or not (sources or call.keywords) or not named.isidentifier():
+        return None, NOT_A_NAME
+    return Final("variable", name=named, sources=sources), ""
+
+
+def _read_call(name: str, argument: str, call: ast.Call) -> tuple[Final | None, str]:
+    """Read a call with more than one argument, as `FINAL("alpha", sources=[(0, 5)])`."""
+    words = Final("text", argument, argument)
+    if any(field.arg is None for field in call.keywords) and not call.args:
+        return Final("expression", text=f"dict({argument})", names=_free_names(call)), ""
+    fields = {field.arg or "": field.value for field in call.keywords if field.arg != "sources"}
+    if len(call.args) > 1 + (not call.keywords and _is_sources(call.args[-1])) or (call.args and fields):
+        return words, ""  # `Paris, France`
+    if name == "FINAL" and _is_equation(fields):
+        return words, ""
+    sources = _sources(call)
+    if call.args:
+        answer: ast.expr = call.args[0]
+    elif len(fields) == 1 and next(iter(fields)) in _ANSWER_KEYS:
+        answer = next(iter(fields.values()))
+    elif fields:
+        answer = ast.Dict([ast.Constant(key) for key in fields], list(fields.values()))
+    else:
+        return None, EMPTY.format(name=f"{name}({argument})")
+    source = ast.unparse(answer)
+    value = read_literal(source)
+    if value is _NOTHING:
+        return Final("expression", text=source, sources=sources, names=_free_names(answer)), ""
+    if value == "" and not isinstance(answer, ast.Constant):
+        return None, EMPTY.format(name=f"{name}({argument})")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return Final("text", value, text, sources=sources), ""
+
+
+def _is_equation(fields: dict[str, ast.expr]) -> bool:
+    """Return whether what parses as fields may be words: `x = 5, y = 6` is a fine answer to a sum."""
+    return bool(fields) and not any(
+        name in _ANSWER_KEYS or _is_text(value) or _is_certain(value) for name, value in fields.items()
+    )
+
+
+def _sources(call: ast.Call) -> tuple[object, ...]:
+    given = [field.value for field in call.keywords if field.arg == "sources"] or call.args[1:2]
+    value = read_literal(ast.unparse(given[0])) if given else None
+    return tuple(value) if isinstance(value, list) else ()
+
+
+def _is_sources(node: ast.expr) -> bool:
+    return isinstance(node, ast.List | ast.Tuple) and all(isinstance(item, ast.List | ast.Tuple) for item in node.elts)
+
+
+def _parsed_call(argument: str) -> ast.Call | None:
+    """Parse an argument as those of a call; None where it is not Python."""
+    tree = _expression(f"_({argument}\n)") or _expression(repaired(f"_({argument}\n)"))
+    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "_"
+    return tree if is_call and isinstance(tree, ast.Call) else None
+
+
+def _expression(source: str) -> ast.expr | None:
+    if len(source) > _MAX_EXPRESSION_CHARS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def _is_certain(tree: ast.expr) -> bool:
+    """Return whether an expression can only be code, and not words that happen to be Python, as `O(n)` or `A / B`."""
+    return any(_is_certain_node(node) for node in ast.walk(tree))
+
+
+def _is_certain_node(node: ast.AST) -> bool:
+    if isinstance(node, _CERTAIN):
+        return True
+    if isinstance(node, ast.Call):
+        called = node.func
+        return isinstance(called, ast.Attribute) or (isinstance(called, ast.Name) and called.id in _BUILTINS)
+    if isinstance(node, ast.Subscript):
+        index = node.slice
+        return isinstance(index, ast.Slice | ast.UnaryOp | ast.Name) or _is_text(index)
+    if isinstance(node, ast.BinOp):
+        return _is_text(node.left) or _is_text(node.right)
+    return False
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _free_names(tree: ast.expr) -> tuple[str, ...]:
+    """Return the names that an expression takes from where it is evaluated, in the order of their first use."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+    bound |= {argument.arg for argument in ast.walk(tree) if isinstance(argument, ast.arg)}
+    used = (node.id for node in nodes if node.id not in bound and node.id not in _BUILTINS)
+    return tuple(dict.fromkeys(used))

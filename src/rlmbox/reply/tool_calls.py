@@ -1,0 +1,176 @@
+"""Calls of a tool that a model wrote into its text, read as the Python that they stand for.
+
+Models that were trained to call tools do so although none was offered: as JSON, as XML, or between special tokens.
+A call of something that runs Python is its code; any other is a call of the function of that name in the REPL.
+"""
+
+# ruff: noqa: RUF001 - the look-alikes are what this file is about
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from typing import Any
+
+from rlmbox.reply.code import is_code
+from rlmbox.reply.tokens import CODE_NAMES
+
+_NAME_KEYS = ("name", "tool_name", "tool", "action", "recipient_name")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "kwargs")
+_CODE_KEYS = ("code", "python", "python_code", "source", "script", "program", "cell", "input", "command", "query")
+
+_FUNCTION = re.compile(r"<function=[\"']?(?P<name>[\w.]{1,100})[\"']?>(?P<body>.*?)(?:</function>|\Z)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=[\"']?(\w{1,100})[\"']?>(.*?)</parameter>", re.DOTALL)
+_INVOKE = re.compile(r"<invoke name=\"(?P<name>[\w.]{1,100})\"[^>\n]*>(?P<body>.*?)(?:</invoke>|\Z)", re.DOTALL)
+_NAMED = re.compile(r"<parameter name=\"(\w{1,100})\"[^>\n]*>(.*?)</parameter>", re.DOTALL)
+_KEYED = re.compile(r"<arg_key>\s*(\w{1,100})\s*</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_LINE_NAME = re.compile(r"\s*(?P<name>[\w.]{1,100})\s*(?P<body><arg_key>.*)\Z", re.DOTALL)
+_DIALECTS = ((_FUNCTION, _PARAMETER), (_INVOKE, _NAMED), (_LINE_NAME, _KEYED))
+
+_FENCED = re.compile(r"\s*```\w*\n(.*?)\n?```\s*\Z", re.DOTALL)
+_KIMI = re.compile(r"\s*(?:functions\.)?([\w.]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*)\Z", re.DOTALL)
+_DEEPSEEK = re.compile(r"\s*(?:function<｜tool▁sep｜>)?\s*([\w.]+)\s*(?:<｜tool▁sep｜>|\n)(.*)\Z", re.DOTALL)
+_MISTRAL = re.compile(r"\s*([\w.]+)\s*(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?\s*(\{.*)\Z", re.DOTALL)
+_PLAIN = re.compile(r"()(.*)\Z", re.DOTALL)
+_SPELLINGS = (
+    ("<|tool_call_begin|>", "<|tool_call_end|>", _KIMI),  # Kimi K2
+    ("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", _DEEPSEEK),  # DeepSeek R1, V3
+    ("[TOOL_CALLS]", "", _MISTRAL),  # Mistral
+    ("<|START_ACTION|>", "<|END_ACTION|>", _PLAIN),  # Command A, Command R7B
+    ("<|python_tag|>", "", _PLAIN),  # Llama 3
+    ("<|tool_call|>", "", _PLAIN),  # Granite
+)
+_SECTIONS = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls▁(?:begin|end)｜>")
+
+
+def with_elements(text: str) -> str:
+    """Return a reply in which calls between special tokens are fences of code or `<tool_call>` elements."""
+    for opening, closing, pattern in _SPELLINGS:
+        if opening in text:
+            text = _respelled(text, opening, closing, pattern)
+    return text
+
+
+def call_element(name: str, body: str) -> str:
+    """Write a call as the reader of blocks knows it: a fence for code, a `<tool_call>` element else.
+
+    Args:
+        name: The tool's name; empty where the body names it.
+        body: Its arguments, in JSON, or code.
+    """
+    name, body = name.removeprefix("functions."), body.strip()
+    if fenced := _FENCED.match(body):
+        body = fenced[1]
+    if name in CODE_NAMES and not body.startswith(("{", '"')):
+        return _fenced(body)
+    if not name:
+        code = code_of_call(body)
+        return _fenced(body if code is None else code)
+    arguments = _json(body)
+    call = json.dumps({"name": name, "arguments": body if arguments is None else arguments})
+    return "<tool_call>\n" + call.replace("</", "\\u003c/") + "\n</tool_call>"
+
+
+def code_of_call(body: str, *, names: frozenset[str] | None = None) -> str | None:
+    """Return the Python that a call stands for; None where the text is not a call.
+
+    Args:
+        body: What is in a `<tool_call>` element, or a whole reply.
+        names: The tools whose calls count; None for any.
+    """
+    for call_pattern, parameter_pattern in _DIALECTS:
+        calls = [
+            (match["name"], {key: value.strip("\n") for key, value in parameter_pattern.findall(match["body"])})
+            for match in call_pattern.finditer(body)
+        ]
+        if calls:
+            return _program([_code(name, arguments, names) for name, arguments in calls])
+    value = _json(body)
+    if value is None:
+        return None
+    return _program([_code_of_json(item, names) for item in (value if isinstance(value, list) else [value])])
+
+
+def _program(cells: list[str | None]) -> str | None:
+    found = [cell for cell in cells if cell is not None and cell.strip()]
+    return "\n".join(found) if found and len(found) == len(cells) else None
+
+
+def _code_of_json(call: Any, names: frozenset[str] | None) -> str | None:
+    if not isinstance(call, dict):
+        return None
+    inner = call.get("function")
+    if isinstance(inner, dict):
+        call = inner
+    elif isinstance(inner, str):
+        call = {"name": inner, **call}
+    name = next((call[key] for key in _NAME_KEYS if isinstance(call.get(key), str)), None)
+    arguments = next((call[key] for key in _ARGUMENT_KEYS if key in call), None)
+    if name is not None and arguments is not None:
+        return _code(name, arguments, names)
+    # The structured output of code-writing agents: {"thought": …, "code": …}.
+    code = call.get("code")
+    return code if isinstance(code, str) and is_code(code) and len(call) <= 3 else None
+
+
+def _code(name: str, arguments: Any, names: frozenset[str] | None) -> str | None:
+    name = name.removeprefix("functions.")
+    if names is not None and name not in names:
+        return None
+    parsed = _json(arguments) if isinstance(arguments, str) else arguments
+    if name.lower() in CODE_NAMES:
+        return _code_argument(arguments if parsed is None else parsed)
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+        return None
+    if isinstance(parsed, dict):
+        if not all(isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key) for key in parsed):
+            return None
+        return f"{name}({', '.join(f'{key}={value!r}' for key, value in parsed.items())})"
+    if isinstance(parsed, list):
+        return f"{name}({', '.join(map(repr, parsed))})"
+    return f"{name}({(arguments if parsed is None else parsed)!r})"
+
+
+def _code_argument(arguments: Any) -> str | None:
+    if isinstance(arguments, str):
+        return arguments
+    if not isinstance(arguments, dict):
+        return None
+    named = [arguments[key] for key in _CODE_KEYS if isinstance(arguments.get(key), str)]
+    texts = [value for value in arguments.values() if isinstance(value, str)]
+    return named[0] if named else texts[0] if len(texts) == 1 else None
+
+
+def _json(text: str) -> Any:
+    text = text.strip()
+    if not text.startswith(("{", "[", '"')):
+        return None
+    try:
+        return json.loads(text, strict=False)  # code in JSON often has its line ends unescaped
+    except (ValueError, RecursionError):
+        return None
+
+
+def _respelled(text: str, opening: str, closing: str, pattern: re.Pattern[str]) -> str:
+    parts: list[str] = []
+    position = 0
+    while (start := text.find(opening, position)) >= 0:
+        if text[max(0, start - 1) : start] in ("'", '"', "`", "\\") and not text.endswith("```", 0, start):
+            parts.append(text[position : start + len(opening)])
+            position = start + len(opening)
+            continue
+        end = text.find(closing, start) if closing else -1
+        body = text[start + len(opening) : end if end >= 0 else len(text)]
+        found = pattern.match(body) or _PLAIN.match(body)
+        element = call_element(found[1], found[2]) if found and found[2].strip() else ""
+        before = _SECTIONS.sub("", text[position:start]).rstrip(" \t")
+        parts.append(f"{before}{'' if before.endswith(chr(10)) or not (before or parts) else chr(10)}{element}\n")
+        position = end + len(closing) if end >= 0 else len(text)
+    return "".join([*parts, _SECTIONS.sub("", text[position:])])
+
+
+def _fenced(code: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", code)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks}python\n{code}\n{marks}"

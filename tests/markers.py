@@ -1,0 +1,98 @@
+"""Which tests have which marker, and which run one after another.
+
+Markers are given by place, so that one file says all that `make test-fast` leaves out. A pattern is matched against a
+test's id from `tests/` on, such as `cli/test_exec.py::test_name[parameter]`; `*` stands for anything, and `[[]` for an
+opening bracket. `test_contributing.py` fails for a pattern whose file or test is gone.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+MARKERS: Mapping[str, str] = MappingProxyType(
+    {
+        "slow": "takes long, or starts a program of its own each time",
+        "attack": "runs hostile code in a real sandbox and watches the host",
+        "engine": "needs a container engine",
+        "browser": "needs a browser",
+    }
+)
+"""Every marker of our own, and what a test that has it does."""
+
+PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "attack": ("attacks/test_attacks.py::*",),
+        "engine": (
+            "attacks/test_attacks.py::test_the_attack_ends_as_it_should[[]docker-*",
+            "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]docker-*",
+            "sandboxes/test_docker.py::*",
+            "sandboxes/test_docker_engine.py::test_a_container_that_ends_at_once_is_no_long_wait",
+            "sandboxes/test_docker_engine.py::test_a_missing_*",
+            "sandboxes/test_docker_engine.py::test_an_image_is_built_from_the_dockerfile_and_from_a_root",
+            "sandboxes/test_docker_engine.py::test_the_image_of_a_root_file_system_runs",
+            "sandboxes/test_docker_ways.py::*",
+        ),
+        "browser": (),
+        "slow": (
+            "cli/test_command.py::*",
+            "cli/test_doctor.py::test_an_unknown_sandbox_is_one_line",
+            "cli/test_doctor.py::test_attacks_are_counted_and_judged",
+            "cli/test_doctor.py::test_nothing_is_tried_against_a_sandbox_without_walls",
+            "cli/test_doctor.py::test_the_commands_are_in_the_help",
+            "cli/test_doctor.py::test_the_table_*",
+            "cli/test_doctor.py::test_without_a_safe_sandbox_the_exit_code_is_4",
+            "cli/test_exec.py::*",
+            "context/test_converting.py::*",
+            "context/test_large_search.py::test_a_pattern_matches_where_re_does*",
+            "context/test_search.py::test_a_regular_expression_matches_where_re_does*",
+            "context/test_files_in_place.py::test_a_position_in_a_file_of_many_blocks_is_that_of_the_str",
+            "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]local-*",
+            "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]monty-an_output_flood_ends_the_cell]",
+            "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]wasm-*",
+            "models/test_provider_faults.py::test_a_hanging_provider_is_given_up_and_may_have_charged*",
+            "models/test_provider_faults.py::test_every_fault_is_one_attempt_and_one_clear_line_*",
+            "models/test_providers.py::test_200_requests_at_once_share_one_client*",
+            "models/test_tokens_and_window.py::test_a_prompt_keeps_its_head",
+            "sandboxes/test_context_text.py::test_a_pattern_that_may_reach_over_everything_*",
+            "sandboxes/test_large_text.py::test_a_long_text_answers_as_the_real_one_would*",
+            "sandboxes/test_local.py::test_fifty_sessions_leave_nothing",
+            "sandboxes/test_monty_large.py::test_rewritten_cells_keep_the_contract*",
+            "sandboxes/test_wasm*.py::*",
+            "sandboxes/test_worker.py::test_every_way_to_wait_for_ever_is_ended*",
+            "sandboxes/test_worker.py::test_memory_full_of_small_objects_is_told_and_the_session_goes_on*",
+            "test_docs_models.py::*",
+            "test_docs_spend.py::*",
+            "test_faults.py::test_each_fault_is_survived_and_charged_as_its_rule_says*",
+            "test_faults.py::test_1000_sub_calls_with_a_fifth_of_faults_*",
+            "test_parse.py::test_a_long_repetition_of_marks_is_read_in_good_time*",
+            "test_readme.py::test_every_command_of_the_readme_answers*",
+            "test_readme.py::test_the_example_of_a_limit_runs",
+            "test_readme.py::test_the_first_example_of_the_library_runs",
+            "test_setup.py::test_a_newer_release_changes_nothing_of_what_a_lock_installs",
+        ),
+    }
+)
+
+ONE_AFTER_ANOTHER: tuple[tuple[str, str], ...] = tuple(
+    (f"attacks-{backend}", f"attacks/test_attacks.py::test_the_attack_ends_as_it_should[[]{backend}-*")
+    for backend in ("docker-runc", "docker-runsc", "wasm", "jail", "monty", "local")
+)
+"""Groups of tests, each by its name and place, that one process runs in order; they come last, in this order.
+
+An attack may take processors and memory for a while, which no test beside it should have to bear. Attacks on different
+backends bear each other. The longest groups come first, so that the processes end together.
+"""
+
+
+def markers_of(place: str) -> list[str]:
+    """List the markers of a test.
+
+    Args:
+        place: The test's id from `tests/` on.
+    """
+    return [name for name, patterns in PLACES.items() if any(fnmatchcase(place, pattern) for pattern in patterns)]
+
+
+def group_of(place: str) -> int | None:
+    """Return the index in `ONE_AFTER_ANOTHER` of a test's group, or None where it has none."""
+    return next((n for n, (_, pattern) in enumerate(ONE_AFTER_ANOTHER) if fnmatchcase(place, pattern)), None)

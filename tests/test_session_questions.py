@@ -1,0 +1,238 @@
+"""A session as it is driven: questions one after another, step by step, under limits, blocking, in a forked child."""
+
+import asyncio
+import copy
+import os
+import pickle
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+import anyio
+import pytest
+
+from rlmbox import RLM, Limits, Session
+from rlmbox.errors import (
+    BudgetExceeded,
+    ConfigError,
+    MaxTurnsExceeded,
+    ModelError,
+    RLMError,
+    SubcallLimitExceeded,
+    TimeLimitExceeded,
+)
+from rlmbox.events import Event, SessionFailed, SessionStarted
+from rlmbox.testing import ScriptedModel
+from runs import PENNY, TEXT, repl, rlm, said_to
+
+
+async def test_a_session_is_asked_again_and_keeps_its_variables() -> None:
+    asked = rlm(repl("a = 20\nFINAL(a)"), repl("FINAL(a + 1 if query == 'And then?' else query)"))
+    async with asked.session(TEXT) as session:
+        first, second = await session.ask("How many?"), await session.ask("And then?")
+    assert (first.value, second.value) == (20, 21)
+    assert (first.turns, second.turns) == (1, 1)
+    told = said_to(asked.model)
+    assert "And then?" in told
+    assert "still there" in told
+
+
+async def test_a_session_goes_on_after_a_question_that_failed() -> None:
+    asked = rlm("hm", "FINAL(May)")
+    async with asked.session(TEXT, limits=Limits(max_turns=1, last_answer=False)) as session:
+        with pytest.raises(MaxTurnsExceeded):
+            await session.ask("When?")
+        assert (await session.ask("When, then?")).text == "May"
+    roles = [message.role for message in asked.model.requests[-1]]  # type: ignore[attr-defined]
+    assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+
+
+async def test_a_second_question_waits_for_the_first() -> None:
+    async with rlm("hm", "FINAL(May)").session(TEXT, question="When?") as session:
+        await session.step()
+        with pytest.raises(ConfigError, match="at work"):
+            await session.ask("And then?")
+        assert (await session.run()).text == "May"
+
+
+async def test_a_session_without_a_question_says_so() -> None:
+    async with rlm("FINAL(May)").session(TEXT) as session:
+        with pytest.raises(ConfigError, match="has no question"):
+            await session.step()
+
+
+async def test_nothing_is_asked_or_paid_for_after_an_answer() -> None:
+    asked = rlm("FINAL(May)", "FINAL(June)")
+    async with asked.session(TEXT, question="When?") as session:
+        assert (await session.run()).text == (await session.run()).text == "May"
+        again = await session.step()
+    assert (again.status, again.content, again.cost_usd) == ("finished", "May", Decimal(0))
+    assert len(asked.model.requests) == 1  # type: ignore[attr-defined]
+
+
+async def stepped(session: Session, times: int) -> None:
+    for _ in range(times):
+        await session.step()
+
+
+async def test_steps_keep_the_deadline() -> None:
+    model = ScriptedModel([repl("x = 1")] * 1_000, delay_s=0.05)
+    async with RLM(model, limits=Limits(max_seconds=0.5)).session(TEXT, question="When?") as session:
+        with pytest.raises(TimeLimitExceeded, match="max_seconds") as raised:
+            await stepped(session, 1_000)
+        asked = len(model.requests)
+        with pytest.raises(TimeLimitExceeded):
+            await session.step()
+    assert raised.value.partial is not None
+    assert raised.value.partial.turns > 0
+    assert len(model.requests) == asked
+
+
+async def test_an_error_of_a_step_has_what_there_was_and_is_an_event() -> None:
+    seen: list[Event] = []
+    asked = rlm("It may be May.", ModelError("401: the key is wrong", status=401), hooks=[seen.append])
+    async with asked.session(TEXT, question="When?") as session:
+        await session.step()
+        with pytest.raises(ModelError, match="401") as raised:
+            await session.step()
+    assert raised.value.partial is not None
+    assert raised.value.partial.text == "It may be May."
+    assert isinstance(seen[-1], SessionFailed)
+
+
+async def test_a_cancelled_question_leaves_what_there_was_and_the_end_of_its_trace() -> None:
+    seen: list[Event] = []
+    slow = ScriptedModel([repl("llm_query('x')")], name="slow")
+    sub = ScriptedModel(["late"], delay_s=30, name="sub")
+    session = RLM(slow, sub_model=sub, hooks=[seen.append]).session(TEXT, question="When?")
+
+    async def whole() -> None:
+        async with session:
+            await session.run()
+
+    task = asyncio.create_task(whole())
+    while not sub.requests:  # noqa: ASYNC110 - the model has no event of its own
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    kinds = [event.kind for event in seen]
+    assert kinds[-1] == "session_failed"
+    assert kinds.count("subcall_finished") == kinds.count("host_call_finished") == 1
+    assert session.task is not None
+    assert session.task.error is not None
+
+
+# Limits of one question.
+async def test_a_question_may_have_limits_of_its_own() -> None:
+    with pytest.raises(MaxTurnsExceeded, match="1 turn"):
+        await rlm("hm", "FINAL(ok)").aask("?", TEXT, limits=Limits(max_turns=1))
+
+
+async def test_a_question_of_a_session_can_only_be_narrower() -> None:
+    asked = rlm(*["hm"] * 9)
+    async with asked.session(TEXT, limits=Limits(max_turns=2, last_answer=False)) as session:
+        with pytest.raises(MaxTurnsExceeded, match="after 2 turns"):
+            await session.ask("?", limits=Limits(max_turns=9))
+        with pytest.raises(MaxTurnsExceeded, match="after 1 turn "):
+            await session.ask("?", limits=Limits(max_turns=1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "error"),
+    [
+        (Limits(max_subcalls=1, last_answer=False), SubcallLimitExceeded),
+        (Limits(cost_limit_usd="60", last_answer=False), BudgetExceeded),
+        (Limits(max_seconds=0.3, last_answer=False), TimeLimitExceeded),
+    ],
+)
+async def test_each_limit_of_a_question_ends_the_question_and_not_the_session(
+    limits: Limits, error: type[RLMError]
+) -> None:
+    sub = ScriptedModel(["x" * 40] * 1_000, name="sub", price=PENNY, delay_s=0.02)
+    cut = repl("while True:\n    llm_query('ab' * 10)")
+    root = ScriptedModel([repl("kept = 7"), "FINAL(ok)", cut, "FINAL_VAR(kept)"])
+    asked = RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="1000000", max_subcalls=10_000))
+    async with asked.session(TEXT) as session:
+        await session.ask("?")
+        with pytest.raises(error), anyio.fail_after(20):
+            await session.ask("?", limits=limits)
+        assert (await session.ask("?")).value == 7
+
+
+async def test_events_say_which_limits_are_in_force() -> None:
+    seen: list[Event] = []
+    await rlm("FINAL(ok)", hooks=[seen.append]).aask("?", TEXT, limits=Limits(max_turns=7))
+    started = next(event for event in seen if isinstance(event, SessionStarted))
+    assert started.limits["max_turns"] == 7
+
+
+# From code without `await`.
+def test_a_session_can_be_used_without_await() -> None:
+    with rlm(repl("a = 1\nFINAL(a)"), "hm", repl("FINAL(a + 1)")).session(TEXT) as session:
+        assert session.ask("?").value == 1
+        session.begin("And?")
+        assert session.step().status == "continue"
+        assert session.run().value == 2
+        assert session.answer is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("sandbox", ["monty", "local"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_can_ask_after_its_parent_has(sandbox: str) -> None:
+    from rlmbox.sandboxes.local import LocalSandbox
+
+    where: str | Callable[[], LocalSandbox] = (
+        "monty" if sandbox == "monty" else lambda: LocalSandbox(unsafe_no_isolation=True)
+    )
+    assert rlm(repl("FINAL(1)"), sandbox=where).ask("?", TEXT).value == 1
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if rlm(repl("FINAL(2)"), sandbox=where).ask("?", TEXT).value == 2 else 2
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.02)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")
+
+
+def test_under_trio_the_error_says_what_to_do() -> None:
+    trio = pytest.importorskip("trio")
+    del trio
+
+    async def ask() -> None:
+        await rlm("FINAL(ok)").aask("?", TEXT)
+
+    with pytest.raises(ConfigError, match="asyncio"):
+        anyio.run(ask, backend="trio")
+
+
+@pytest.mark.parametrize("question", ["", "  ", 5, None])
+def test_what_is_no_question_is_refused_before_anything_is_opened(question: object) -> None:
+    with pytest.raises(ConfigError, match="question"):
+        rlm("FINAL(ok)").ask(question, TEXT)  # type: ignore[arg-type]
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a model is a name"):
+        RLM(5)  # type: ignore[arg-type]
+
+
+async def test_answers_can_be_pickled_and_copied() -> None:
+    sub = ScriptedModel(["b"], name="sub", price=PENNY)
+    root = ScriptedModel([repl("FINAL(llm_query('a'))")], name="root")
+    answer = await RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="1000000")).aask("?", TEXT)
+    for again in (pickle.loads(pickle.dumps(answer)), copy.deepcopy(answer)):
+        assert again == answer
+        assert again.cost.by_model == answer.cost.by_model
+        assert again.cost_usd > Decimal(0)
