@@ -60,6 +60,11 @@ async def test_a_reply_without_counts_is_charged_the_most_that_its_prompt_and_it
     assert asking.budget.cost.uncertain_usd == most
 
 
+async def test_a_reply_without_counts_and_without_a_text_is_charged_its_worst_case() -> None:
+    asking = Asking(used("", 1, 1, counted=False))
+    assert (await asking.ask()).cost_usd == asking.worst
+
+
 async def test_of_two_counts_that_contradict_each_other_the_larger_is_charged() -> None:
     asking = Asking(used("ok", 15, 200, counted=False))
     assert (await asking.ask()).cost_usd == worst_input_tokens(ASK) + 3 * 200

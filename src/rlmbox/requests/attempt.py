@@ -340,6 +340,8 @@ class Attempts:
     ) -> Usage:
         """Return the most that a reply can have used that is here, and whose tokens the provider did not count."""
         doubt, said = self._in_doubt(shared, state, reservation), completion.usage
+        if not completion.text.strip():
+            return doubt  # whatever was made is not here to be measured
         most_output = max(len(completion.text.encode("utf-8", "replace")), _BYTES_PER_TOKEN * said.output_tokens)
         return replace(
             doubt,
