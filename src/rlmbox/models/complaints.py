@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 _DETAIL_CHARS = 2_000
@@ -64,8 +65,8 @@ _OUTPUT_CAP = tuple(
         rf"valid range of max_(?:completion_)?tokens is \[\d+,{_N}\]",
         rf"range of max_(?:completion_|output_)?tokens should be \[\d+,{_N}\]",
         (
-            rf"max_(?:completion_|output_)?tokens\D{{1,80}}"
-            rf"(?:at most|maximum of|not exceed|no more than|cannot exceed|up to){_N}"
+            rf"max_(?:completion_|output_)?tokens.{{1,80}}?"
+            rf"(?:at most|maximum of|not exceed|no more than|cannot exceed|up to|less than or equal to){_N}"
         ),
         rf"maximum (?:number of )?(?:output|completion) tokens\D{{0,30}}{_N}",
     )
@@ -91,7 +92,7 @@ _NAMED = tuple(
 _NO_SYSTEM = re.compile(
     r"system (?:role|message|prompt|instruction)s?\b.{0,40}\b(?:not|n't|un)\W?(?:supported|enabled|allowed)"
     r"|developer instruction is not enabled|does not support (?:the )?'?system"
-    r"|role.{0,10}system.{0,20}(?:not supported|unsupported)",
+    r"|role.{0,10}system.{0,20}(?:not supported|unsupported)|only user and assistant roles are supported",
     re.IGNORECASE,
 )
 _ALTERNATE = re.compile(
@@ -138,9 +139,8 @@ class Complaint:
     """
 
     def __init__(self, body: bytes) -> None:
-        error = _error(body)
+        error, self.codes = _error(body)
         self.message = _words(error)[:_DETAIL_CHARS]
-        self.codes = {str(error[key]) for key in ("code", "type", "status") if error.get(key) is not None}
         self.param = str(error.get("param") or "")
         self._window_field = error.get("n_ctx")
         details = error.get("details")
@@ -153,10 +153,15 @@ class Complaint:
         return next((status for status in found if 400 <= status <= 599), None)
 
     @property
+    def names_length(self) -> bool:
+        """Whether a code says that the request is too long, whatever the status is."""
+        return bool(self.codes & _TOO_LONG_CODES)
+
+    @property
     def too_long(self) -> bool:
         """Whether the request is longer than the window."""
         return (
-            bool(self.codes & _TOO_LONG_CODES)
+            self.names_length
             or _TOO_LONG.search(self.message) is not None
             or (self.window_tokens is not None and self.output_cap_tokens is None)
         )
@@ -264,18 +269,26 @@ def _int(digits: str) -> int:
     return int(re.sub(r"\D", "", digits))
 
 
-def _error(body: bytes) -> Mapping[str, Any]:
-    """Return the innermost object that says what went wrong."""
+def _error(body: bytes) -> tuple[Mapping[str, Any], set[str]]:
+    """Return the innermost object that says what went wrong, and the codes of all around it."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        return {"message": _plain(body[: 4 * _DETAIL_CHARS].decode("utf-8", "replace"))}
+        return {"message": _plain(body[: 4 * _DETAIL_CHARS].decode("utf-8", "replace"))}, set()
+    codes: set[str] = set()
     for _ in range(4):  # errors are wrapped in errors by every gateway on the way
+        codes |= _codes(found)
         inner = next(_inner(found), None)
         if inner is None:
             break
         found = inner
-    return found if isinstance(found, dict) else {"message": str(found)}
+    return (found, codes | _codes(found)) if isinstance(found, dict) else ({"message": str(found)}, codes)
+
+
+def _codes(found: object) -> set[str]:
+    if not isinstance(found, dict):
+        return set()
+    return {str(found[key]) for key in ("code", "type", "status") if found.get(key) is not None}
 
 
 def _inner(found: object) -> Iterator[object]:
@@ -293,12 +306,15 @@ def _inner(found: object) -> Iterator[object]:
         try:
             yield json.loads(raw)
         except (ValueError, RecursionError):
-            yield {**{key: found[key] for key in ("code", "type") if key in found}, "message": raw}
+            yield {"message": raw}
 
 
 def _words(error: Mapping[str, Any]) -> str:
     for key in ("message", "detail", "error_description", "msg"):
         value = error.get(key)
+        if isinstance(value, str) and value.lstrip().startswith("{"):  # Mistral: JSON within the words
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value)
         if isinstance(value, str) and value.strip():
             return value
         if isinstance(value, dict) and value:

@@ -98,7 +98,7 @@ def refused(error: Refused, target: Target) -> ModelError:
         return _model_error(target, text, status=status)
     if said.exceeds_rate and status in (400, 413, 429):
         return _too_large_for_rate(target, status, said, detail)
-    if said.too_long and status < 500:
+    if said.too_long and (status < 500 or said.names_length):
         text = (
             f"the request is longer than the model's window (HTTP {status}{detail}); "
             "send less text, or name a model with a larger window"
