@@ -109,7 +109,8 @@ class Adaptations:
             return True
         if complaint.wants_alternate_roles and not (self.alternate and self.no_system):
             # Templates that want strict turns mostly have no place for a system message either; that is tried second.
-            self.no_system, self.alternate = self.alternate, True
+            self.no_system = self.no_system or self.alternate
+            self.alternate = True
             return True
         return False
 

@@ -39,7 +39,7 @@ ASSUMED_WINDOW_TOKENS = 128_000
 DEFAULT_TIMEOUT_S = 120.0
 """Seconds without a byte after which a request is given up, unless the request says otherwise."""
 
-_MOST_ADAPTATIONS = 5
+_MOST_ADAPTATIONS = 6
 _MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
 
 

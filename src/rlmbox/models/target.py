@@ -24,6 +24,7 @@ _FORMS = (
     "or openai:NAME with base_url for any server that speaks OpenAI's protocol"
 )
 _NO_KEY = "no-key-was-set"
+_SHORTEST_SECRET = 6  # to take a shorter key out of a text would leave no word of it whole
 _BARE_NAMES = (("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("claude", "anthropic"), ("gemini", "google"))
 
 
@@ -86,7 +87,7 @@ class Target:
         Args:
             text: A text that a server may have written.
         """
-        return text.replace(self.key, "<key>") if self.key_from else text
+        return text.replace(self.key, "<key>") if self.key_from and len(self.key) >= _SHORTEST_SECRET else text
 
 
 @dataclass(frozen=True, slots=True)

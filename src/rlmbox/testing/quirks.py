@@ -206,8 +206,8 @@ QUIRKS: Mapping[str, tuple[Quirk, ...]] = MappingProxyType(
                     4_096,
                     lambda tokens: RawReply(
                         {
-                            "error": f"Trying to keep the first {tokens} tokens when context the overflows. However, the "
-                            "model is loaded with context length of only 4096 tokens, which is not enough."
+                            "error": f"Trying to keep the first {tokens} tokens when context the overflows. However, "
+                            "the model is loaded with context length of only 4096 tokens, which is not enough."
                         },
                         400,
                     ),
