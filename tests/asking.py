@@ -1,7 +1,9 @@
 """A run's calls over a script, as tests make them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from rlmbox.budget.budget import Budget, worst_input_tokens
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import ModelError
+from rlmbox.events import AttemptFinished, AttemptStarted, RequestEvent
 from rlmbox.models.prices import FlatPrice
-from rlmbox.requests.client import Calls, ModelReply, Notice
+from rlmbox.requests.client import Calls, ModelReply
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 from rlmbox.testing.scripted import Scripted
@@ -18,6 +21,9 @@ from rlmbox.types import Completion, Message, Usage
 
 DOLLAR_A_TOKEN = FlatPrice(Decimal(1_000_000), Decimal(1_000_000), origin="test")
 ASK = [Message("user", "hello")]
+ANYWHERE: Mapping[str, Any] = {
+    "run_id": "run", "session_id": "run", "parent_id": None, "depth": 0, "state": "THOUGHT"
+}  # fmt: skip
 QUICK = RetryPolicy(base_delay_s=0.001, max_delay_s=0.002, max_retry_after_s=0.01, open_s=0.02)
 
 
@@ -33,8 +39,16 @@ def used(text: str, input_tokens: int, output_tokens: int, **fields: object) -> 
     return Completion(text, Usage(input_tokens, 0, output_tokens, 0, 1), "scripted", **fields)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event of a request as it is told: its class and its own fields."""
+
+    kind: type[RequestEvent]
+    fields: Mapping[str, Any]
+
+
 class Asking:
-    """A run's calls over a script, with what was noticed."""
+    """A run's calls over a script, with the events that were told on the way."""
 
     def __init__(self, *script: Scripted, model: ScriptedModel | None = None, **options: object) -> None:
         limits = {"cost_limit_usd": "1000000", "max_output_tokens": 1_000}
@@ -42,7 +56,7 @@ class Asking:
         limits |= {name: value for name, value in options.items() if name in names}
         self.model = model or ScriptedModel(list(script), price=DOLLAR_A_TOKEN)
         self.budget = Budget(Limits(**limits))  # type: ignore[arg-type]
-        self.notices: list[Notice] = []
+        self.told: list[Told] = []
         rest = {"retries": QUICK, **{name: value for name, value in options.items() if name not in names}}
         self.calls = Calls(self.budget, **rest)  # type: ignore[arg-type]
 
@@ -52,9 +66,22 @@ class Asking:
             self.model,
             messages,
             account=account,
-            notice=self.notices.append,
+            tell=self._tell,
             **options,  # type: ignore[arg-type]
         )
+
+    def _tell(self, kind: type[RequestEvent], **fields: object) -> None:
+        kind(**ANYWHERE, model="", **fields)  # the fields are those of the event
+        self.told.append(Told(kind, fields))
+
+    def of(self, kind: type[RequestEvent]) -> list[dict[str, Any]]:
+        """The fields of the events of one class, in order."""
+        return [dict(told.fields) for told in self.told if told.kind is kind]
+
+    @property
+    def remarks(self) -> list[Told]:
+        """What was told besides the start and the end of each attempt."""
+        return [told for told in self.told if told.kind not in (AttemptStarted, AttemptFinished)]
 
     async def fail(self, messages: Sequence[Message] = ASK, **options: object) -> ModelError:
         with pytest.raises(ModelError) as raised:

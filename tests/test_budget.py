@@ -1,5 +1,6 @@
 """The ledger: what a run may spend is never exceeded, and what it spent is never lost."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -362,3 +363,83 @@ async def test_a_limit_that_is_overshot_is_said_and_one_that_is_met_is_not(used:
         return
     with pytest.raises(TokenLimitExceeded, match="501 tokens are used, more than max_tokens=500"):
         budget.check(budget.root)
+
+
+GPT_5 = FlatPrice(Decimal("1.25"), Decimal(10), origin="test")
+
+
+async def test_the_worst_case_is_never_more_than_the_window_holds() -> None:
+    model = ScriptedModel([], price=GPT_5, window_tokens=400_000)
+    budget = Budget(Limits(cost_limit_usd="1"))
+    reservation = await budget.reserve(model, 1_000_000, 16_384, account=budget.root, window_tokens=400_000)
+    assert reservation.worst.total_tokens == 400_000
+    assert reservation.max_output_tokens == 16_384
+    assert reservation.worst_usd < Decimal("0.65")
+
+
+async def test_where_output_is_the_cheaper_the_window_bounds_nothing() -> None:
+    price = FlatPrice(Decimal(10), Decimal(1), origin="test")
+    budget = Budget(Limits(cost_limit_usd="100"))
+    model = ScriptedModel([], price=price)
+    reservation = await budget.reserve(model, 1_000_000, 100, account=budget.root, window_tokens=400_000)
+    assert reservation.worst.input_tokens == 1_000_000
+
+
+async def test_a_request_that_is_too_dear_says_what_would_fit_and_ends_nothing() -> None:
+    budget = Budget(Limits(cost_limit_usd="0.10", last_answer=False))
+    model = ScriptedModel([], price=GPT_5)
+    with pytest.raises(BudgetExceeded) as caught:
+        await budget.reserve(model, 200_000, 16_384, account=budget.root)
+    assert not caught.value.is_final
+    fits = re.search(r"a prompt of up to some ([\d,]+) characters fits", str(caught.value))
+    assert fits is not None
+    chars = int(fits[1].replace(",", ""))
+    assert 75_000 < chars < 80_000
+    budget.release(await budget.reserve(model, chars, 16_384, account=budget.root))
+
+
+async def test_a_run_that_can_pay_for_nothing_useful_any_more_is_over() -> None:
+    budget = Budget(Limits(cost_limit_usd="0.10", last_answer=False))
+    model = ScriptedModel([], price=GPT_5)
+    budget.settle(await budget.reserve(model, 70_000, 1_000, account=budget.root), Usage(70_000, 0, 1_000, 0, 1))
+    with pytest.raises(BudgetExceeded) as caught:
+        await budget.reserve(model, 2_000, 1_000, account=budget.root)
+    assert caught.value.is_final
+    tokens = Budget(Limits(max_tokens=2_000))
+    with pytest.raises(TokenLimitExceeded) as caught_tokens:
+        await tokens.reserve(model, 5_000, 1_000, account=tokens.root)
+    assert not caught_tokens.value.is_final
+
+
+async def test_what_a_provider_is_likely_to_count_is_reserved_where_its_bound_does_not_fit() -> None:
+    budget = Budget(Limits(cost_limit_usd="0.10", last_answer=False))
+    model = ScriptedModel([], price=GPT_5)
+    with pytest.raises(BudgetExceeded):
+        await budget.reserve(model, 100_000, 16_384, account=budget.root)
+    reservation = await budget.reserve(model, 100_000, 16_384, account=budget.root, likely_input_tokens=28_000)
+    assert reservation.worst.input_tokens == 28_000
+    assert 6_000 < reservation.max_output_tokens < 6_600
+    budget.release(reservation)
+    # Where the bound fits, it is the bound that is reserved.
+    reservation = await budget.reserve(model, 50_000, 1_000, account=budget.root, likely_input_tokens=14_000)
+    assert reservation.worst.input_tokens == 50_000
+
+
+async def test_a_doubtful_request_is_charged_no_more_than_was_reserved_for_it() -> None:
+    budget = Budget(Limits(cost_limit_usd="1"))
+    model = ScriptedModel([], price=GPT_5)
+    reservation = await budget.reserve(model, 1_000, 1_000, account=budget.root)
+    assert budget.abandon(reservation, Usage(500, 0, 100, 0, 1)) == GPT_5.cost_usd(Usage(500, 0, 100))
+    assert budget.cost.uncertain_usd == budget.cost.total_usd == GPT_5.cost_usd(Usage(500, 0, 100))
+    reservation = await budget.reserve(model, 1_000, 1_000, account=budget.root)
+    assert budget.abandon(reservation, Usage(10**6, 0, 10**6, 0, 1)) == reservation.worst_usd
+
+
+async def test_a_request_is_settled_at_the_price_that_it_was_reserved_at() -> None:
+    class Volatile(ScriptedModel):
+        price = GPT_5  # type: ignore[assignment]
+
+    model, budget = Volatile([]), Budget(Limits(cost_limit_usd="1"))
+    reservation = await budget.reserve(model, 1_000, 1_000, account=budget.root)
+    Volatile.price = FlatPrice(Decimal(1_000), Decimal(1_000), origin="an hour later")  # type: ignore[assignment]
+    assert budget.settle(reservation, Usage(1_000, 0, 1_000, 0, 1)) == reservation.worst_usd

@@ -11,13 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used
-from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
+from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget, worst_input_tokens
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ContextLimitExceeded, ModelError
+from rlmbox.events import (
+    AttemptFinished,
+    AttemptStarted,
+    InputTruncated,
+    ModelFellBack,
+    ReplyContinued,
+    ReplyFromCache,
+)
+from rlmbox.models.pace import UNPACED
 from rlmbox.requests.cache import ReplyCache
-from rlmbox.requests.client import CUT, Calls, Continued, FellBack, FromCache
+from rlmbox.requests.client import CUT, Calls
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.requests.state import request_state_of
+from rlmbox.requests.state import model_state_of
 from rlmbox.testing import ScriptedModel
 from rlmbox.testing.scripted import Scripted
 from rlmbox.types import Completion, Message, Usage
@@ -29,13 +38,36 @@ async def test_a_reply_is_charged_what_it_used() -> None:
     assert (reply.completion.text, reply.cost_usd, reply.model_name) == ("hi", Decimal(15), "scripted")
     assert (reply.attempts, reply.from_cache) == (1, False)
     assert asking.budget.cost.total_usd == 15
-    assert asking.notices == []
+    assert asking.remarks == []
 
 
-async def test_a_reply_without_counts_is_charged_its_worst_case() -> None:
-    asking = Asking(used("ok", 1, 1, counted=False))
+async def test_every_attempt_says_what_it_reserved_and_what_it_came_to() -> None:
+    asking = Asking(broke_off(), busy(), used("hi", 5, 10))
+    await asking.ask()
+    began, ended = asking.of(AttemptStarted), asking.of(AttemptFinished)
+    assert [fields["attempt"] for fields in began] == [fields["attempt"] for fields in ended] == [1, 2, 3]
+    assert {fields["reserved_usd"] for fields in began} == {asking.worst}
+    assert [fields["outcome"] for fields in ended] == ["uncertain", "released", "settled"]
+    assert sum(fields["cost_usd"] for fields in ended) == asking.budget.cost.total_usd
+    assert ended[1]["error"] == "ModelError: HTTP 500"
+
+
+async def test_a_reply_without_counts_is_charged_the_most_that_its_prompt_and_its_text_can_have_had() -> None:
+    text = "a reply of so many bytes"
+    asking = Asking(used(text, 1, 1, counted=False))
+    most = worst_input_tokens(ASK) + len(text)
+    assert (await asking.ask()).cost_usd == most
+    assert asking.budget.cost.uncertain_usd == most
+
+
+async def test_a_reply_without_counts_and_without_a_text_is_charged_its_worst_case() -> None:
+    asking = Asking(used("", 1, 1, counted=False))
     assert (await asking.ask()).cost_usd == asking.worst
-    assert asking.budget.cost.uncertain_usd == asking.worst
+
+
+async def test_of_two_counts_that_contradict_each_other_the_larger_is_charged() -> None:
+    asking = Asking(used("ok", 15, 200, counted=False))
+    assert (await asking.ask()).cost_usd == worst_input_tokens(ASK) + 3 * 200
 
 
 async def test_a_content_filters_refusal_is_an_error_that_was_paid_for() -> None:
@@ -59,7 +91,7 @@ async def test_a_whole_reply_is_continued_where_it_was_cut() -> None:
     assert (reply.completion.text, reply.completion.stop_reason) == ("one two", "stop")
     assert (reply.cost_usd, reply.attempts) == (Decimal(33), 2)
     assert reply.completion.usage == Usage(20, 0, 13, 0, 2)
-    assert asking.notices == [Continued(2)]
+    assert asking.of(ReplyContinued) == [{"part": 2}]
     *first, so_far, go_on = asking.model.requests[1]
     assert first == ASK
     assert so_far == Message("assistant", "one ")
@@ -79,10 +111,166 @@ async def test_a_reply_that_is_as_long_as_was_asked_for_is_not_continued() -> No
     assert (await asking.ask(whole=True, max_output_tokens=10)).completion.text == "one "
 
 
-async def test_a_reply_that_was_all_reasoning_has_nothing_to_go_on_from() -> None:
+async def test_a_reply_that_was_all_reasoning_is_no_answer() -> None:
     asking = Asking(used("", 5, 10, stop_reason="length"))
-    assert (await asking.ask(whole=True)).completion.text == f"\n\n{CUT}"
+    assert "its 1,000 tokens went into reasoning" in str(await asking.fail(whole=True))
     assert len(asking.model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("completion", "words"),
+    [
+        (used("", 5, 10), "the reply is empty"),
+        (used(" \n", 5, 10), "the reply is empty"),
+        (used("", 5, 10, stop_reason="tool_calls"), "a call of a tool and no text"),
+    ],
+)
+async def test_a_reply_without_a_text_is_no_answer_and_is_not_kept(
+    completion: Completion, words: str, tmp_path: object
+) -> None:
+    cache = ReplyCache(str(tmp_path))
+    asking = Asking(completion, used("now", 5, 10), cache=cache)
+    error = await asking.fail(whole=True)
+    assert words in str(error)
+    assert not error.retryable
+    assert asking.budget.cost.total_usd == 15
+    assert (await asking.ask(whole=True)).completion.text == "now"
+    cache.close()
+
+
+async def test_a_turn_without_a_text_is_for_the_session_to_judge() -> None:
+    asking = Asking(used("", 5, 10, stop_reason="tool_calls"))
+    assert (await asking.ask()).completion.stop_reason == "tool_calls"
+
+
+async def test_a_refusal_is_an_error_in_the_models_words() -> None:
+    error = await Asking(used("I will not do that.", 5, 10, stop_reason="refusal")).fail(whole=True)
+    assert str(error) == 'scripted: the model refused ("I will not do that."); ask in other words'
+
+
+class Broken(ScriptedModel):
+    """A user's own model with a bug."""
+
+    def __init__(self, outcome: object) -> None:
+        super().__init__([], price=DOLLAR_A_TOKEN)
+        self.outcome = outcome
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (TypeError("'NoneType' object is not subscriptable"), "raised TypeError: 'NoneType' object"),
+        (KeyError("choices"), "raised KeyError: 'choices'"),
+        (AssertionError(), "raised AssertionError"),
+        (None, "complete() returned NoneType, not a Completion"),
+        ("a text", "complete() returned str, not a Completion"),
+        (Completion(None, Usage(), "x"), "not a Completion with a text"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_bug_in_a_users_own_model_is_an_error_and_never_an_answer(outcome: object, words: str) -> None:
+    asking = Asking(model=Broken(outcome))
+    error = await asking.fail()
+    assert words in str(error)
+    assert str(error).startswith("scripted: ")
+    assert not error.retryable
+    assert asking.budget.cost.uncertain_usd == asking.worst
+
+
+async def test_counts_below_zero_of_a_users_own_model_lower_no_bill() -> None:
+    asking = Asking(used("ok", -5_000, 10))
+    assert (await asking.ask()).cost_usd > 0
+
+
+async def test_a_server_that_read_only_a_part_of_the_input_is_noticed_and_told() -> None:
+    asking = Asking(used("It is about foxes.", 100, 7), used("yes", 1_900, 7))
+    text = "The quick brown fox jumps over the lazy dog. " * 190
+    reply = await asking.ask([Message("user", text)], whole=True)
+    assert "[SYSTEM WARNING: the server read only a part of the input, some 100 of" in reply.completion.text
+    (told,) = asking.of(InputTruncated)
+    assert told["after_tokens"] == 100
+    # A count that may be true is not doubted.
+    assert (await asking.ask([Message("user", text)], whole=True)).completion.text == "yes"
+    assert len(asking.of(InputTruncated)) == 1
+
+
+class Tuned(ScriptedModel):
+    """A model that can be asked at a temperature, and says at which it was."""
+
+    def __init__(self, temperature: float | None = None) -> None:
+        super().__init__(lambda_replies(f"at {temperature}"), name="tuned")
+        self.temperature = temperature
+        self.endpoint, self.pace = "http://tuned", UNPACED
+        self.settings = f'{{"temperature": {temperature}}}'
+
+    def with_temperature(self, temperature: float) -> "Tuned":
+        return Tuned(temperature)
+
+
+def lambda_replies(text: str) -> list[Scripted]:
+    return [text] * 9
+
+
+async def test_a_temperature_belongs_to_a_request_and_to_the_caches_key(tmp_path: object) -> None:
+    cache = ReplyCache(str(tmp_path))
+    asking = Asking(model=Tuned(), cache=cache)
+    texts = [(await asking.ask(temperature=t)).completion.text for t in (None, 0.0, 0.7, 0.7, None)]
+    assert texts == ["at None", "at 0.0", "at 0.7", "at 0.7", "at None"]
+    assert len(asking.of(ReplyFromCache)) == 2
+    cache.close()
+
+
+async def test_a_model_that_takes_no_temperature_says_so_before_anything_is_spent() -> None:
+    asking = Asking("never")
+    with pytest.raises(ConfigError, match="takes no temperature"):
+        await asking.ask(temperature=0.5)
+    assert asking.model.requests == []
+
+
+async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
+    second = ScriptedModel(["a real answer"], name="second")
+    asking = Asking(
+        used("I don't know", 5, 10), used("I know", 5, 10),
+        fallback=second, fallback_when=lambda completion: "don't know" in completion.text,
+    )  # fmt: skip
+    reply = await asking.ask()
+    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("a real answer", "second", 15)
+    (told,) = asking.of(ModelFellBack)
+    assert told["reason"] == "fallback_when asked for another model"
+    assert (await asking.ask()).model_name == "scripted"
+
+
+async def test_a_users_check_with_a_bug_is_an_error_of_the_program() -> None:
+    asking = Asking("fine", fallback=ScriptedModel([]), fallback_when=lambda _: 1 / 0)
+    with pytest.raises(ConfigError, match="fallback_when raised ZeroDivisionError"):
+        await asking.ask()
+
+
+async def test_sub_calls_are_asked_for_as_long_as_replies_have_been_and_again_where_that_was_too_short() -> None:
+    def answer(messages: Sequence[Message]) -> Completion:
+        cut = model.max_output_tokens[-1] < 3_000 and messages[-1].content == "much"
+        return used("half" if cut else "whole", 5, model.max_output_tokens[-1] if cut else 50,
+                    stop_reason="length" if cut else "stop")  # fmt: skip
+
+    model = ScriptedModel([answer] * 99, price=DOLLAR_A_TOKEN)
+    asking = Asking(model=model, max_output_tokens=16_384)
+    for _ in range(30):
+        await asking.ask(whole=True)
+    assert model.max_output_tokens[0] == 4_096  # little was known
+    assert model.max_output_tokens[-1] == 128
+    reply = await asking.ask([Message("user", "much")], whole=True)
+    assert (reply.completion.text, reply.attempts) == ("whole", 2)
+    assert model.max_output_tokens[-2:] == [128, 16_384]
+    assert reply.cost_usd == 5 + 128 + 5 + 50
+    await asking.ask(whole=True)
+    assert model.max_output_tokens[-1] == 512  # the next ones are asked for longer
+    assert asking.budget.cost.uncertain_usd == 0
 
 
 async def test_another_model_is_asked_where_the_first_is_not_available() -> None:
@@ -90,7 +278,9 @@ async def test_another_model_is_asked_where_the_first_is_not_available() -> None
     asking = Asking(*[busy()] * 9, fallback=second)
     reply = await asking.ask()
     assert (reply.completion.text, reply.model_name) == ("from the second", "second")
-    assert asking.notices[-1] == FellBack("scripted", "second", "HTTP 500 (after 4 attempts)")
+    assert asking.of(ModelFellBack) == [
+        {"from_model": "scripted", "to_model": "second", "reason": "HTTP 500 (after 4 attempts)"}
+    ]
 
 
 async def test_another_model_is_asked_at_once_where_the_credit_is_used_up() -> None:
@@ -127,7 +317,7 @@ async def test_a_setting_that_is_wrong_costs_nothing() -> None:
 async def test_what_was_refused_is_not_asked_of_another_model(refusal: Scripted) -> None:
     asking = Asking(*[refusal] * 5, fallback=ScriptedModel(["never"], name="second"))
     await asking.fail()
-    assert not any(isinstance(notice, FellBack) for notice in asking.notices)
+    assert asking.of(ModelFellBack) == []
 
 
 async def test_a_fallback_gets_as_much_time_as_the_first_model_had() -> None:
@@ -143,7 +333,7 @@ async def test_a_reply_from_the_cache_costs_nothing_and_is_marked(tmp_path: obje
     reply = await second.ask()
     assert (reply.completion.text, reply.cost_usd, reply.attempts, reply.from_cache) == ("kept", Decimal(0), 0, True)
     assert reply.completion.usage == Usage()
-    assert second.notices == [FromCache(Decimal(15))]
+    assert [(told.kind, told.fields) for told in second.told] == [(ReplyFromCache, {"saved_usd": Decimal(15)})]
     assert second.budget.cost.total_usd == 0
     cache.close()
 
@@ -175,7 +365,7 @@ async def test_a_growing_conversation_is_bounded_by_what_the_provider_counted() 
 async def test_what_a_provider_adds_to_a_request_is_reserved_for_from_then_on() -> None:
     asking = Asking(*[used("ok", 5_000, 10)] * 2)
     await asking.ask()
-    assert request_state_of(asking.model).tokens.most(5, 1) >= 5_000
+    assert model_state_of(asking.model).tokens.most(5, 1) >= 5_000
 
 
 OUTCOMES = ("good", "short", "cut", "filter", "refused", "broken", "crash", "uncounted")

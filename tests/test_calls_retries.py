@@ -8,7 +8,7 @@ import pytest
 from asking import ASK, Asking, Stubborn, broke_off, busy, used
 from rlmbox.budget.budget import worst_input_tokens
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
-from rlmbox.requests.client import Retried
+from rlmbox.events import CallRetried
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ScriptedModel
 
@@ -20,7 +20,7 @@ async def test_a_passing_fault_is_tried_again_and_costs_nothing(status: int | No
     reply = await asking.ask()
     assert (reply.completion.text, reply.attempts, reply.cost_usd) == ("at last", 3, Decimal(15))
     assert asking.budget.cost.uncertain_usd == 0
-    assert [(notice.attempt, notice.reason) for notice in asking.notices if isinstance(notice, Retried)] == [
+    assert [(told["attempt"], told["reason"]) for told in asking.of(CallRetried)] == [
         (2, "away"),
         (3, "away"),
     ]
@@ -79,7 +79,7 @@ async def test_what_a_provider_asks_to_wait_comes_before_backoff_and_is_clamped(
     slow = RetryPolicy(base_delay_s=3600, max_delay_s=3600, max_retry_after_s=0.01)
     asking = Asking(busy(503, retry_after_s=0.0), busy(429, retry_after_s=86_400.0), used("soon", 5, 10), retries=slow)
     assert (await asking.ask()).completion.text == "soon"
-    waits = [notice.wait_s for notice in asking.notices if isinstance(notice, Retried)]
+    waits = [told["wait_s"] for told in asking.of(CallRetried)]
     assert waits[0] == 0
     assert 0.01 <= waits[1] <= 0.011
 
@@ -101,8 +101,8 @@ def test_a_retry_policy_that_makes_no_sense_is_refused(fields: dict[str, float])
         RetryPolicy(**fields)  # type: ignore[arg-type]
 
 
-async def test_a_provider_gets_a_fifth_of_its_requests_again_and_a_few_besides() -> None:
-    policy = RetryPolicy(base_delay_s=0, max_delay_s=0, spare=3, failures_to_open=0)
+async def test_a_provider_gets_a_share_of_its_requests_again_and_a_few_besides() -> None:
+    policy = RetryPolicy(base_delay_s=0, max_delay_s=0, extra_share=0.2, spare=3, failures_to_open=0)
     asking = Asking(model=ScriptedModel([busy()] * 1_000), retries=policy)
     for _ in range(20):
         error = await asking.fail()

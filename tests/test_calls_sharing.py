@@ -5,7 +5,7 @@ import anyio
 from asking import Asking, Stubborn, busy
 from rlmbox.models.pace import Pace
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.requests.state import request_state_of
+from rlmbox.requests.state import model_state_of
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Message
 
@@ -20,7 +20,7 @@ async def test_cancelling_frees_the_slot_at_once_and_charges_the_worst_case() ->
 
 
 async def test_one_run_does_not_hold_up_another() -> None:
-    model = ScriptedModel(["ok"] * 200, delay_s=0.01)
+    model = Paced(Pace(max_concurrency=5), delay_s=0.01)
     large, small = Asking(model=model, concurrency=5), Asking(model=model, concurrency=5)
     done: list[str] = []
 
@@ -39,6 +39,17 @@ async def test_one_run_does_not_hold_up_another() -> None:
     assert model.max_concurrency == 5
 
 
+async def test_without_a_pace_each_run_keeps_its_own_limit_and_waits_for_no_other() -> None:
+    model = ScriptedModel(["ok"] * 1_000, delay_s=0.05)
+    runs = [Asking(model=model, concurrency=2) for _ in range(30)]
+    async with anyio.create_task_group() as tasks:
+        for run in runs:
+            for _ in range(4):
+                tasks.start_soon(run.ask)
+    assert model.max_concurrency == 60
+    assert len(model.requests) == 120
+
+
 async def test_all_runs_of_a_process_share_a_models_limit() -> None:
     model = Paced(Pace(max_concurrency=3))
     runs = [Asking(model=model, concurrency=10) for _ in range(4)]
@@ -55,8 +66,8 @@ class Paced(ScriptedModel):
 
     settings = "{}"
 
-    def __init__(self, pace: Pace) -> None:
-        super().__init__(["ok"] * 1_000, delay_s=0.002)
+    def __init__(self, pace: Pace, delay_s: float = 0.002) -> None:
+        super().__init__(["ok"] * 1_000, delay_s=delay_s)
         self.pace = pace
         self.endpoint = f"http://test/{id(self)}"
 
@@ -100,7 +111,7 @@ async def test_a_session_that_is_over_leaves_nothing_behind() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
                 tasks.start_soon(asking.ask)
-    gate = request_state_of(model).gate
-    assert gate.active == 0
-    assert gate._queues == {}
-    assert not gate._turns
+    limiter = model_state_of(model).rate_limiter
+    assert limiter.active == 0
+    assert limiter._queues == {}
+    assert not limiter._turns

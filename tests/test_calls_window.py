@@ -6,7 +6,7 @@ import pytest
 
 from asking import DOLLAR_A_TOKEN, Asking
 from rlmbox.errors import ContextLimitExceeded
-from rlmbox.requests.client import Truncated
+from rlmbox.events import InputTruncated
 from rlmbox.requests.window import WARNING
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message
@@ -19,9 +19,8 @@ async def test_an_input_that_is_too_long_keeps_its_head_and_the_model_is_told() 
     (sent,) = model.requests[0]
     assert sent.content.startswith("the head xxx")
     assert sent.content.endswith(WARNING)
-    (notice,) = asking.notices
-    assert isinstance(notice, Truncated)
-    assert notice.before_tokens > 2_000 > notice.after_tokens + model.max_output_tokens[0]
+    (told,) = asking.of(InputTruncated)
+    assert told["before_tokens"] > 2_000 > told["after_tokens"] + model.max_output_tokens[0]
 
 
 async def test_of_a_long_session_the_beginning_and_the_newest_messages_stay() -> None:
@@ -77,7 +76,7 @@ async def test_what_may_fit_is_sent_whole_and_cut_only_where_it_is_refused() -> 
     text = "word " * 2_000  # 2,000 tokens for this model, 3,000 or more by the estimate
     await asking.ask([Message("user", text)])
     assert fits.requests[0][0].content == text
-    assert asking.notices == []
+    assert asking.remarks == []
 
     refuses = Narrow(1_500, "too long")
     refuses._window_tokens = 4_000
@@ -100,5 +99,5 @@ async def test_a_reply_is_shortened_before_anything_is_cut() -> None:
     model = ScriptedModel(["ok"], window_tokens=1_200)
     asking = Asking(model=model)
     await asking.ask([Message("user", "word " * 400)])
-    assert asking.notices == []
+    assert asking.remarks == []
     assert 300 <= model.max_output_tokens[0] < 1_000

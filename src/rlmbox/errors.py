@@ -85,7 +85,15 @@ class ModelError(RLMError):
 
 
 class ContextLimitExceeded(ModelError):
-    """A request is longer than the model's window."""
+    """A request is longer than the model's window.
+
+    Attributes:
+        window_tokens: The window, where the provider names it; None where it does not.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, window_tokens: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.window_tokens = window_tokens
 
 
 class SandboxError(RLMError):
@@ -132,13 +140,24 @@ class LimitExceeded(RLMError):
         used: What was used or would have been.
         depth: The depth of the session whose limit it was; 0 for the run's. A limit of a child's own ends the
             child and not the session that opened it.
+        is_final: Whether nothing useful fits under the limit any more. False where this one request was too dear: a
+            smaller one still fits, so the run can go on, and the message says how large it may be.
     """
 
-    def __init__(self, message: str, *, limit: Decimal | float, used: Decimal | float, depth: int = 0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: Decimal | float,
+        used: Decimal | float,
+        depth: int = 0,
+        is_final: bool = True,
+    ) -> None:
         super().__init__(message)
         self.limit = limit
         self.used = used
         self.depth = depth
+        self.is_final = is_final
 
 
 class BudgetExceeded(LimitExceeded):

@@ -21,7 +21,7 @@ from rlmbox.usage import SpendShare as SpendShare
 from rlmbox.usage import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]
-StopReason = Literal["stop", "length", "content_filter"]
+StopReason = Literal["stop", "length", "content_filter", "refusal", "tool_calls"]
 Outcome = Literal["ok", "error", "timeout", "memory", "stack", "output", "crashed"]
 Namespace = Literal["kept", "rebuilt", "lost"]
 
@@ -42,7 +42,9 @@ class Completion:
         text: The reply, without reasoning.
         usage: What the provider says it used.
         model: The model's name as rlmbox was given it, such as `openai:gpt-5`.
-        stop_reason: Why the reply ended; `length` means that it was cut at the output limit.
+        stop_reason: Why the reply ended: `length` where it was cut at the output limit, `content_filter` where the
+            provider's filter stopped it, `refusal` where the model declined and `text` has its words, and `tool_calls`
+            where it called a tool instead of writing a text.
         counted: Whether `usage` is the provider's own; False for an estimate, which is not what a run is charged.
     """
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlmbox.errors import ConfigError
-from rlmbox.models.pace import Pace, RateLimiter
+from rlmbox.models.pace import Pace
+from rlmbox.requests.rate import RateLimiter
 
 
 class Clock:
@@ -31,13 +32,13 @@ class Clock:
 def test_however_runs_and_cancellations_fall_the_limits_hold_and_nothing_is_left(
     most: int, runs: list[tuple[int, int, int]]
 ) -> None:
-    gate = RateLimiter(Pace(max_concurrency=most))
+    limiter = RateLimiter(Pace(max_concurrency=most))
     active: dict[int, int] = dict.fromkeys(range(len(runs)), 0)
     served = 0
 
     async def one(run: int, at_most: int, steps: int) -> None:
         nonlocal served
-        async with gate.slot(run, at_most=at_most):
+        async with limiter.slot(run, at_most=at_most):
             active[run] += 1
             assert active[run] <= at_most
             assert sum(active.values()) <= most
@@ -63,18 +64,18 @@ def test_however_runs_and_cancellations_fall_the_limits_hold_and_nothing_is_left
         assert served + cancelled == len(tasks)
 
     asyncio.run(main())
-    assert gate.active == 0
-    assert gate._queues == {}
-    assert not gate._turns
+    assert limiter.active == 0
+    assert limiter._queues == {}
+    assert not limiter._turns
 
 
 def test_several_event_loops_share_one_limit() -> None:
-    gate, lock = RateLimiter(Pace(max_concurrency=3)), threading.Lock()
+    limiter, lock = RateLimiter(Pace(max_concurrency=3)), threading.Lock()
     active = most = served = 0
 
     async def one(run: int) -> None:
         nonlocal active, most, served
-        async with gate.slot(run, at_most=10):
+        async with limiter.slot(run, at_most=10):
             with lock:
                 active += 1
                 most = max(most, active)
@@ -92,35 +93,35 @@ def test_several_event_loops_share_one_limit() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (served, most, gate.active) == (200, 3, 0)
+    assert (served, most, limiter.active) == (200, 3, 0)
 
 
 def test_a_loop_that_ended_with_requests_waiting_does_not_hold_up_the_others() -> None:
-    gate = RateLimiter(Pace(max_concurrency=1))
+    limiter = RateLimiter(Pace(max_concurrency=1))
     loop = asyncio.new_event_loop()
 
     async def wait_for_ever() -> None:
-        async with gate.slot("abandoned", at_most=1):
+        async with limiter.slot("abandoned", at_most=1):
             pass
 
     async def main() -> None:
-        async with gate.slot("here", at_most=1):
+        async with limiter.slot("here", at_most=1):
             task = loop.create_task(wait_for_ever())
             await asyncio.to_thread(loop.run_until_complete, asyncio.sleep(0))
             assert not task.done()
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             loop.close()
-        async with asyncio.timeout(5), gate.slot("here", at_most=1):
+        async with asyncio.timeout(5), limiter.slot("here", at_most=1):
             pass
 
     asyncio.run(main())
 
 
 async def test_runs_take_turns() -> None:
-    gate, order = RateLimiter(Pace(max_concurrency=1)), []
+    limiter, order = RateLimiter(Pace(max_concurrency=1)), []
 
     async def one(run: str) -> None:
-        async with gate.slot(run, at_most=5):
+        async with limiter.slot(run, at_most=5):
             order.append(run)
             await anyio.lowlevel.checkpoint()
 
@@ -132,10 +133,10 @@ async def test_runs_take_turns() -> None:
 
 
 async def test_what_is_tried_again_goes_before_the_rest_of_its_run() -> None:
-    gate, order = RateLimiter(Pace(max_concurrency=1)), []
+    limiter, order = RateLimiter(Pace(max_concurrency=1)), []
 
     async def one(name: str, *, first: bool) -> None:
-        async with gate.slot("run", at_most=5, first=first):
+        async with limiter.slot("run", at_most=5, first=first):
             order.append(name)
             await anyio.sleep(0.01)
 
@@ -150,12 +151,12 @@ async def test_what_is_tried_again_goes_before_the_rest_of_its_run() -> None:
 @given(st.integers(1, 5_000), st.lists(st.floats(0, 5), max_size=300))
 def test_no_minute_has_more_requests_than_are_allowed(per_minute: int, gaps_s: list[float]) -> None:
     clock = Clock()
-    gate = RateLimiter(Pace(requests_per_minute=per_minute), clock)
+    limiter = RateLimiter(Pace(requests_per_minute=per_minute), clock)
     sent: list[float] = []
     for gap_s in gaps_s:
         clock.now_s += gap_s
-        while gate._wait_s(0) <= 0:
-            gate._charge(0)
+        while limiter._wait_s(0) <= 0:
+            limiter._charge(0)
             sent.append(clock.now_s)
     for start in sent[:: max(len(sent) // 50, 1)]:
         within = sum(start <= moment < start + 60 for moment in sent)
@@ -163,11 +164,11 @@ def test_no_minute_has_more_requests_than_are_allowed(per_minute: int, gaps_s: l
 
 
 async def test_a_request_larger_than_a_minutes_tokens_goes_when_nothing_else_was_sent() -> None:
-    gate = RateLimiter(Pace(tokens_per_minute=100))
+    limiter = RateLimiter(Pace(tokens_per_minute=100))
     with anyio.fail_after(60):
-        async with gate.slot("run", at_most=1, tokens=1_000_000):
+        async with limiter.slot("run", at_most=1, tokens=1_000_000):
             pass
-    assert gate._wait_s(1) > 60
+    assert limiter._wait_s(1) > 60
 
 
 @pytest.mark.parametrize("make", [lambda: Pace(max_concurrency=0), lambda: Pace(tokens_per_minute=-1)])

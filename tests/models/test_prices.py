@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlmbox.errors import ConfigError
-from rlmbox.models.prices import FREE, FlatPrice, catalogue_price, catalogue_window_tokens, load_overrides, price_for
+from rlmbox.models.prices import FREE, FlatPrice, catalogue_price, load_overrides, price_for
 from rlmbox.types import Usage
 
 counts = st.integers(0, 10**9)
@@ -52,12 +52,6 @@ def test_an_unknown_price_is_none_and_not_zero(provider: str, model: str) -> Non
 
 def test_gemini_and_google_name_the_same_provider() -> None:
     assert catalogue_price("gemini", "gemini-2.5-pro") == catalogue_price("google", "gemini-2.5-pro")
-
-
-def test_the_catalogue_knows_windows() -> None:
-    assert catalogue_window_tokens("openai", "gpt-5") == 400_000
-    assert catalogue_window_tokens("openai", "gpt-of-the-next-century") is None
-    assert catalogue_window_tokens("nobody", "gpt-5") is None
 
 
 def test_overrides_come_before_the_catalogue() -> None:

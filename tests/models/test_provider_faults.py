@@ -61,7 +61,7 @@ def failure(result: str | ModelError) -> ModelError:
         (ProviderFault("reset"), "broke before the reply was complete", None, True, True),
         (ProviderFault("hang_up"), "broke before the reply was complete", None, True, True),
         (ProviderFault("truncated"), "cannot be read", None, True, True),
-        (ProviderFault("not_json"), "cannot be read", None, True, True),
+        (ProviderFault("not_json"), "sent a web page and not a reply", None, False, False),
         (ProviderFault("bomb"), "longer than 16 MB", None, True, True),
         (ProviderFault("huge"), "longer than 16 MB", None, True, True),
     ],
@@ -186,6 +186,18 @@ async def test_what_a_server_says_cannot_break_the_line_or_the_terminal(text: st
     result, _ = await ask(http_fault(400, message=text))
     assert str(result).isprintable()
     assert KEY[:8] not in str(result)
+
+
+@every_provider
+async def test_a_web_page_from_an_address_that_has_answered_is_a_broken_reply(name: str) -> None:
+    async with ProviderServer(["fine", ProviderFault("not_json")]) as server:
+        url = server.openai_url if name.startswith("openai") else server.url
+        model = provider_model(name, base_url=url, api_key=KEY)
+        await model.complete(ASK, max_output_tokens=50)
+        with pytest.raises(ModelError, match="cannot be read") as caught:
+            await model.complete(ASK, max_output_tokens=50)
+        await model.aclose()
+    assert (caught.value.retryable, caught.value.possibly_billed) == (True, True)
 
 
 @every_provider

@@ -83,7 +83,7 @@ async def test_a_request_to_openai_itself_has_openais_form() -> None:
     async with ProviderServer("ok") as server:
         model = model_at(server)
         # The server stands in for the provider's own address.
-        model._target = replace(model._target, official=True)
+        model._target = model._connections.target = replace(model._target, official=True)
         assert (await model.complete(ASK, max_output_tokens=5)).text == "ok"
         await model.aclose()
     assert server.requests[0].body["max_completion_tokens"] == 5

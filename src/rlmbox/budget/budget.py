@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import anyio
@@ -36,6 +36,36 @@ MIN_OUTPUT_TOKENS = 256
 """Shortest reply that is worth paying for: below it a run ends instead of asking for less."""
 
 _PROBE_TOKENS = 1_000
+
+
+SMALLEST_INPUT_TOKENS = 1_000
+"""Shortest prompt that is of any use: where not even that fits, a run is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What room is wanted for."""
+
+    model: Model
+    price: Price | None
+    input_tokens: int
+    max_output_tokens: int
+    window_tokens: int | None
+    likely_input_tokens: int | None
+
+    def worst(self, output_tokens: int) -> Usage:
+        """Return the most that it can use with a reply of that length: never more than the window holds."""
+        sent = self.input_tokens
+        if self.window_tokens is not None:
+            # What the reply takes of the window the input cannot have, and it is the dearer of the two.
+            sent = min(sent, max(self.window_tokens - output_tokens, 1))
+        return Usage(sent, 0, output_tokens, 0, 1)
+
+    @property
+    def as_likely(self) -> _Asked | None:
+        """The same with what the provider will likely count; None where that is not known or no less."""
+        likely = self.likely_input_tokens
+        return replace(self, input_tokens=likely) if likely is not None and likely < self.input_tokens else None
 
 
 class Budget:
@@ -61,6 +91,7 @@ class Budget:
         self._books = Ledger()
         self._unknown = False
         self._dearer_written: dict[str, bool] = {}
+        self._dearer_output: dict[str, bool] = {}
         self._waiting: anyio.Event | None = None
 
     @property
@@ -98,7 +129,7 @@ class Budget:
         return self.limits.cost_limit_usd is not None and not self._unknown
 
     def admit(self, model: Model) -> None:
-        """Checks before anything is spent that the limits can be kept with a model.
+        """Check before anything is spent that the limits can be kept with a model.
 
         Raises:
             PriceUnknown: A cost limit was set and the model's price is not known.
@@ -136,7 +167,7 @@ class Budget:
             return self.root.pools[0].subcalls
 
     def check_depth(self, depth: int) -> None:
-        """Checks that a session at `depth` may open.
+        """Check that a session at `depth` may open.
 
         Raises:
             RecursionDepthExceeded: It is deeper than `max_depth`.
@@ -150,7 +181,7 @@ class Budget:
             )
 
     def left(self, account: Account) -> tuple[Left, ...]:
-        """Says what is left of each limit that an account has, the run's first; requests under way are not counted.
+        """Return what is left of each limit that an account has, the run's first; requests under way are not counted.
 
         Args:
             account: Whose.
@@ -164,28 +195,43 @@ class Budget:
         return tuple(found)
 
     async def reserve(
-        self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account
+        self,
+        model: Model,
+        input_tokens: int,
+        max_output_tokens: int,
+        *,
+        account: Account,
+        window_tokens: int | None = None,
+        likely_input_tokens: int | None = None,
     ) -> Reservation:
-        """Takes room for the worst case of a request, waiting for others to settle where that may help.
+        """Take room for the worst case of a request, waiting for others to settle where that may help.
 
         The reply that is reserved for is shortened, down to `MIN_OUTPUT_TOKENS`, when what is left cannot pay for a
-        full one.
+        full one. Where not even that fits, and the provider has counted the tokens of other requests, the worst case of
+        the input is what it is likely to count for this one.
 
         Args:
             model: The model to ask.
             input_tokens: Most tokens that the request can have.
             max_output_tokens: Longest reply wanted.
             account: Who asks. Room that was set aside on it is given back for this request to take.
+            window_tokens: Most tokens that the request and its reply can have together; None where that is not known.
+            likely_input_tokens: Tokens that the provider will likely count, on the high side; None where that is not
+                known.
 
         Raises:
-            BudgetExceeded: Not even the shortest reply can be paid for.
+            BudgetExceeded: Not even the shortest reply can be paid for. `is_final` says whether a smaller request can.
             TokenLimitExceeded: The same for tokens.
         """
+        price = model.price
+        if window_tokens is not None and not self._is_output_dearer(model, price):
+            window_tokens = None
+        asked = _Asked(model, price, input_tokens, max_output_tokens, window_tokens, likely_input_tokens)
         while True:
             with self._lock:
                 if account.hold is not None:
                     self._give_back(account)
-                reservation = self._take(model, input_tokens, max_output_tokens, account)
+                reservation = self._take(asked, account)
                 if reservation is not None:
                     return reservation
                 if self._waiting is None:
@@ -194,23 +240,30 @@ class Budget:
             await changed.wait()
 
     def settle(self, reservation: Reservation, usage: Usage) -> Decimal:
-        """Replaces a reservation by what was really used, in full even where that is more; gives its cost."""
-        price = reservation.model.price
-        cost = price.cost_usd(usage) if price else NOTHING
+        """Replace a reservation by what was really used, in full even where that is more, and return its cost."""
+        cost = reservation.price.cost_usd(usage) if reservation.price else NOTHING
         self._charge(reservation, usage, cost, uncertain=False)
         return cost
 
-    def abandon(self, reservation: Reservation) -> None:
-        """Charges a reservation's worst case: its request may have been billed and nobody knows how much."""
-        self._charge(reservation, reservation.worst, reservation.worst_usd, uncertain=True)
+    def abandon(self, reservation: Reservation, usage: Usage | None = None) -> Decimal:
+        """Charge a request that may have been billed, and nobody knows how much; return what it is charged.
+
+        Args:
+            reservation: The request's.
+            usage: The most that it can have used; None for the reservation's worst case.
+        """
+        usage = usage or reservation.worst
+        usd = min(self._worst_usd(reservation.model, reservation.price, usage), reservation.worst_usd)
+        self._charge(reservation, usage, usd, uncertain=True)
+        return usd
 
     def release(self, reservation: Reservation) -> None:
-        """Gives a reservation back; does nothing when it was settled or abandoned."""
+        """Give a reservation back; does nothing when it was settled or abandoned."""
         with self._lock:
             self._close(reservation)
 
     def check(self, account: Account) -> None:
-        """Checks after a reply that no limit is overshot: a provider may use more than it was asked for.
+        """Check after a reply that no limit is overshot: a provider may use more than it was asked for.
 
         Args:
             account: Whose limits.
@@ -225,7 +278,7 @@ class Budget:
                     raise pool.refusal()
 
     def time_is_up(self) -> TimeLimitExceeded:
-        """Gives the error of a run whose time is used up."""
+        """Return the error of a run whose time is used up."""
         limit = self.limits.max_seconds or 0.0
         return TimeLimitExceeded(
             f"the run's time is used up (max_seconds={limit:g})", limit=limit, used=time.monotonic() - self.began_s
@@ -249,19 +302,39 @@ class Budget:
             return all(pool.fits(tokens, usd) for pool in account.pools)
 
     def worst_usd(self, model: Model, input_tokens: int, max_output_tokens: int) -> Decimal:
-        """Gives the most that a request can cost, in US dollars; 0 where the model's price is not known.
+        """Return the most that a request can cost, in US dollars; 0 where the model's price is not known.
 
         Args:
             model: The model.
             input_tokens: Most tokens that the request can have.
             max_output_tokens: Longest reply.
         """
-        return self._worst_usd(model, Usage(input_tokens, 0, max_output_tokens, 0, 1))
+        return self._worst_usd(model, model.price, Usage(input_tokens, 0, max_output_tokens, 0, 1))
+
+    def affordable_output_tokens(self, model: Model, share: float, *, account: Account) -> float:
+        """Return the length of a reply that costs a share of what is left, in tokens; infinity where nothing limits it.
+
+        Args:
+            model: The model.
+            share: From 0 to 1.
+            account: Who asks.
+        """
+        price = model.price
+        usd = price.cost_usd(Usage(0, 0, _PROBE_TOKENS, 0, 1)) / _PROBE_TOKENS if price else NOTHING
+        found = math.inf
+        with self._lock:
+            for pool in account.pools:
+                if pool.max_tokens is not None:
+                    found = min(found, share * (pool.max_tokens - pool.spent_tokens - pool.held_tokens))
+                if pool.cost_limit_usd is not None and usd:
+                    left = pool.cost_limit_usd - pool.spent_usd - pool.held_usd
+                    found = min(found, share * float(left / usd))
+        return found
 
     def hold(
         self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account, most_share: float
     ) -> Account | None:
-        """Sets room aside for one request to come.
+        """Set room aside for one request to come.
 
         Args:
             model: The model that will be asked.
@@ -286,7 +359,7 @@ class Budget:
         return replace(account, hold=Hold(tokens, usd))
 
     def give_back(self, account: Account) -> None:
-        """Frees what was set aside on an account, where it was not used."""
+        """Free what was set aside on an account, where it was not used."""
         with self._lock:
             self._give_back(account)
 
@@ -311,55 +384,95 @@ class Budget:
                 pool.spent_usd += cost
             self._books.enter(account.depth, reservation.model.name, usage, cost, uncertain=uncertain)
 
-    def _take(self, model: Model, input_tokens: int, max_output_tokens: int, account: Account) -> Reservation | None:
-        """Takes room, of a shorter reply where nothing else would help; None where waiting may.
+    def _take(self, asked: _Asked, account: Account) -> Reservation | None:
+        """Take room, of a shorter reply where nothing else would help; None where waiting may.
 
         Raises:
             LimitExceeded: Not even the shortest reply will ever fit.
         """
-        worst = Usage(input_tokens, 0, max_output_tokens, 0, 1)
-        worst_usd = self._worst_usd(model, worst)
-        tokens = input_tokens + max_output_tokens
+        worst = asked.worst(asked.max_output_tokens)
+        worst_usd = self._cost(asked, worst)
+        tokens = worst.input_tokens + worst.output_tokens
         if not all([pool.fits(tokens, worst_usd) for pool in account.pools]):  # noqa: C419 - a list is quicker
-            shorter = self._shorter(model, worst, worst_usd, account)
+            shorter = self._shorter(asked, account)
             if shorter is None:
                 return None
             worst, tokens = shorter, shorter.total_tokens
-            worst_usd = self._worst_usd(model, worst)
+            worst_usd = self._cost(asked, worst)
         for pool in account.pools:
             pool.reserved_tokens += tokens
             pool.reserved_usd += worst_usd
             pool.requests += 1
-        return Reservation(model, account, worst.output_tokens, worst, worst_usd)
+        return Reservation(asked.model, account, worst.output_tokens, worst, worst_usd, asked.price)
 
-    def _shorter(self, model: Model, worst: Usage, worst_usd: Decimal, account: Account) -> Usage | None:
-        """Gives the worst case of a request with a shorter reply that fits; None where waiting may help instead.
+    def _shorter(self, asked: _Asked, account: Account) -> Usage | None:
+        """Return the worst case of a request with a shorter reply that fits; None where waiting may help instead.
 
         Raises:
             LimitExceeded: Not even the shortest reply will ever fit.
         """
-        refusing = [pool for pool in account.pools if not pool.fits(worst.total_tokens, worst_usd)]
-        least = replace(worst, output_tokens=min(MIN_OUTPUT_TOKENS, worst.output_tokens))
-        least_usd = self._worst_usd(model, least)
-        for pool in refusing:
-            if not pool.could_fit(least.total_tokens, least_usd):
-                raise pool.refusal(least.total_tokens, least_usd, model.name)
-        if any(pool.requests for pool in refusing):
-            return None
-        return self._affordable(model, least, worst, account)
+        for each in (asked, asked.as_likely):
+            if each is None:
+                break
+            least = each.worst(min(MIN_OUTPUT_TOKENS, each.max_output_tokens))
+            least_usd = self._cost(each, least)
+            if not all(pool.could_fit(least.total_tokens, least_usd) for pool in account.pools):
+                continue
+            # A full reply is waited for; one to a prompt of likely length takes what there is.
+            wanted = each.worst(each.max_output_tokens) if each is asked else least
+            usd = self._cost(each, wanted)
+            if any(pool.requests for pool in account.pools if not pool.fits(wanted.total_tokens, usd)):
+                return None
+            return self._affordable(each, account)
+        self._refuse(asked, account)
+        return None
 
-    def _affordable(self, model: Model, least: Usage, wanted: Usage, account: Account) -> Usage:
-        """Finds by bisection the longest reply that fits what is left, given that the shortest one does."""
-        low, high = least.output_tokens, wanted.output_tokens
+    def _refuse(self, asked: _Asked, account: Account) -> None:
+        """Raise why a request will never fit, and say what would.
+
+        Raises:
+            LimitExceeded: Always.
+        """
+        cheapest = asked.as_likely or asked
+        least = cheapest.worst(min(MIN_OUTPUT_TOKENS, asked.max_output_tokens))
+        least_usd = self._cost(asked, least)
+        pool = next(pool for pool in account.pools if not pool.could_fit(least.total_tokens, least_usd))
+        room = self._largest_input(asked, account)
+        is_final = room < SMALLEST_INPUT_TOKENS
+        advice = ""
+        if not is_final:
+            chars = int(room * asked.input_tokens / max(least.input_tokens, 1))
+            advice = f"; a prompt of up to some {chars:,} characters fits"
+        raise pool.refusal(least.total_tokens, least_usd, asked.model.name, is_final=is_final, advice=advice)
+
+    def _largest_input(self, asked: _Asked, account: Account) -> int:
+        """Return by bisection the longest input that could fit with the shortest reply, in tokens; 0 for none."""
+        low, high = 0, asked.input_tokens
         while low < high:
             middle = (low + high + 1) // 2
-            usage = replace(wanted, output_tokens=middle)
-            usd = self._worst_usd(model, usage)
+            usage = Usage(middle, 0, min(MIN_OUTPUT_TOKENS, asked.max_output_tokens), 0, 1)
+            usd = self._cost(asked, usage)
+            if all(pool.could_fit(usage.total_tokens, usd) for pool in account.pools):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _affordable(self, asked: _Asked, account: Account) -> Usage:
+        """Return by bisection the longest reply that fits what is left, given that the shortest one does."""
+        low, high = min(MIN_OUTPUT_TOKENS, asked.max_output_tokens), asked.max_output_tokens
+        while low < high:
+            middle = (low + high + 1) // 2
+            usage = asked.worst(middle)
+            usd = self._cost(asked, usage)
             if all(pool.fits(usage.total_tokens, usd) for pool in account.pools):
                 low = middle
             else:
                 high = middle - 1
-        return replace(wanted, output_tokens=low)
+        return asked.worst(low)
+
+    def _cost(self, asked: _Asked, usage: Usage) -> Decimal:
+        return self._worst_usd(asked.model, asked.price, usage)
 
     def _close(self, reservation: Reservation) -> None:
         if reservation.open:
@@ -378,9 +491,8 @@ class Budget:
             self._waiting.set()
             self._waiting = None
 
-    def _worst_usd(self, model: Model, worst: Usage) -> Decimal:
-        """Gives the most that a request can cost: all of its input is new, or all is written to the cache."""
-        price = model.price
+    def _worst_usd(self, model: Model, price: Price | None, worst: Usage) -> Decimal:
+        """Return the most that a request can cost: all of its input is new, or all is written to the cache."""
         if price is None:
             return NOTHING
         dearer = self._dearer_written.get(model.name)
@@ -388,9 +500,17 @@ class Budget:
             dearer = self._dearer_written[model.name] = _is_dearer_written(price)
         return price.cost_usd(replace(worst, cache_write_tokens=worst.input_tokens) if dearer else worst)
 
+    def _is_output_dearer(self, model: Model, price: Price | None) -> bool:
+        dearer = self._dearer_output.get(model.name)
+        if dearer is None:
+            sent, received = Usage(_PROBE_TOKENS, 0, 0, 0, 1), Usage(0, 0, _PROBE_TOKENS, 0, 1)
+            dearer = price is None or price.cost_usd(received) >= self._worst_usd(model, price, sent)
+            self._dearer_output[model.name] = dearer
+        return dearer
+
 
 def worst_input_tokens(messages: Sequence[Message]) -> int:
-    """Gives a number of tokens that a request cannot exceed: one per byte of UTF-8, plus the messages' frames.
+    """Return a number of tokens that a request cannot exceed: one per byte of UTF-8, plus the messages' frames.
 
     Byte-level vocabularies, which all large providers use, have no token shorter than a byte.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rlmbox.errors import BudgetExceeded, LimitExceeded, TokenLimitExceeded
-from rlmbox.models.base import Model
+from rlmbox.models.base import Model, Price
 from rlmbox.types import Spend, Usage
 
 NOTHING = Decimal(0)
@@ -89,7 +89,7 @@ class Pool:
         return self.cost_limit_usd is not None and self.spent_usd > self.cost_limit_usd
 
     def left(self) -> Iterator[Left]:
-        """Gives what is left of its limits; requests under way are not counted."""
+        """Yield what is left of its limits; requests under way are not counted."""
         if self.cost_limit_usd is not None:
             usd = self.cost_limit_usd - self.held_usd
             yield Left("usd", usd, max(usd - self.spent_usd, NOTHING))
@@ -99,30 +99,42 @@ class Pool:
         if self.max_subcalls is not None:
             yield Left("subcalls", self.max_subcalls, max(self.max_subcalls - self.subcalls, 0))
 
-    def refusal(self, tokens: int = 0, usd: Decimal = NOTHING, model: str | None = None) -> LimitExceeded:
-        """Says why a request does not fit, or that the pool is overshot where no model is given.
+    def refusal(
+        self,
+        tokens: int = 0,
+        usd: Decimal = NOTHING,
+        model: str | None = None,
+        *,
+        is_final: bool = True,
+        advice: str = "",
+    ) -> LimitExceeded:
+        """Return why a request does not fit, or that the pool is overshot where no model is given.
 
         Args:
             tokens: The request's worst case.
             usd: The most that it can cost.
             model: The model that would be asked.
+            is_final: Whether a smaller request would not fit either.
+            advice: What would fit, to be appended.
         """
         whose = " of this session" if self.depth else ""
         limit, money = self.max_tokens, self.cost_limit_usd or NOTHING
         if limit is not None and self.spent_tokens + self.held_tokens + tokens > limit:
             then = f" and the next request may need {tokens:,}" if model else ""
             return TokenLimitExceeded(
-                f"{self.spent_tokens:,} tokens are used{then}, more than max_tokens={limit:,}{whose} allows",
+                f"{self.spent_tokens:,} tokens are used{then}, more than max_tokens={limit:,}{whose} allows{advice}",
                 limit=limit,
                 used=self.spent_tokens + tokens,
                 depth=self.depth,
+                is_final=is_final,
             )
         then = f" and the next request to {model} may cost ${usd:.4f}" if model else ""
         return BudgetExceeded(
-            f"${self.spent_usd:.4f} is spent{then}, more than cost_limit_usd={money}{whose} allows",
+            f"${self.spent_usd:.4f} is spent{then}, more than cost_limit_usd={money}{whose} allows{advice}",
             limit=money,
             used=self.spent_usd + usd,
             depth=self.depth,
+            is_final=is_final,
         )
 
 
@@ -156,7 +168,7 @@ class Account:
     hold: Hold | None = None
 
     def below(self, *, cost_limit_usd: Decimal | None = None, max_tokens: int | None = None) -> Account:
-        """Gives the account of what this one's session opens or asks.
+        """Return the account of what this one's session opens or asks.
 
         Args:
             cost_limit_usd: A share in US dollars which it may not exceed; None for none of its own.
@@ -191,6 +203,7 @@ class Reservation:
         max_output_tokens: Longest reply that was reserved for.
         worst: The most that the request can use.
         worst_usd: The most that it can cost.
+        price: The price when it was reserved, by which it is settled as well; None where it is not known.
         open: Whether it is still reserved.
     """
 
@@ -199,6 +212,7 @@ class Reservation:
     max_output_tokens: int
     worst: Usage
     worst_usd: Decimal
+    price: Price | None = None
     open: bool = True
 
 
@@ -236,7 +250,7 @@ class Ledger:
         self._tallies: dict[tuple[int, str], Tally] = {}
 
     def enter(self, depth: int, model: str, usage: Usage, cost_usd: Decimal, *, uncertain: bool) -> None:
-        """Enters one request that was charged for.
+        """Enter one request that was charged for.
 
         Args:
             depth: Its account's depth.
@@ -261,6 +275,6 @@ class Ledger:
         tally.calls += 1
 
     def spends(self) -> Iterator[Spend]:
-        """Gives what each model was asked at each depth, by depth and name."""
+        """Yield what each model was asked at each depth, by depth and name."""
         for (depth, model), tally in sorted(self._tallies.items()):
             yield Spend(depth, model, tally.usage, tally.cost_usd, tally.uncertain_usd, tally.calls)

@@ -64,12 +64,12 @@ _kept_measure = lru_cache(maxsize=_KEPT_TEXTS)(_measure)
 
 
 def least_tokens(messages: Sequence[Message]) -> int:
-    """Estimates the tokens of a conversation on the low side: what is too long by this is too long."""
+    """Estimate the tokens of a conversation on the low side: what is too long by this is too long."""
     return int(sum(_measured(message.content).least for message in messages))
 
 
 def size_bytes(messages: Sequence[Message]) -> int:
-    """Gives the length of a conversation in bytes of UTF-8."""
+    """Return the length of a conversation in bytes of UTF-8."""
     return sum(_measured(message.content).size_bytes for message in messages)
 
 
@@ -85,18 +85,37 @@ class TokenScale:
         self._factor = _FAMILIES.get(name.partition(":")[0], _UNKNOWN_FAMILY)
         self._hidden = 0
         self._per_byte = 1.0
+        self._counted_share: float | None = None  # most tokens that were counted for each that was estimated
 
     def likely(self, messages: Sequence[Message]) -> int:
-        """Estimates the tokens of a conversation, on the high side."""
+        """Estimate the tokens of a conversation, on the high side."""
         raw = sum(_measured(message.content).likely for message in messages)
         return math.ceil(raw * self._factor) + 4 * len(messages)
 
+    def calibrated(self, messages: Sequence[Message], margin: float = 1.25) -> int | None:
+        """Estimate the tokens of a conversation by the most that the provider has counted of others.
+
+        Unlike `most` it is no bound: a text of another kind may have more.
+
+        Args:
+            messages: The conversation.
+            margin: By which it is on the high side.
+
+        Returns:
+            The tokens, or None where the provider has not counted enough.
+        """
+        share = self._counted_share
+        if share is None:
+            return None
+        raw = sum(_measured(message.content).likely for message in messages)
+        return math.ceil(raw * share * margin) + 4 * len(messages)
+
     def likely_text(self, text: str) -> int:
-        """Estimates the tokens of a text, on the high side."""
+        """Estimate the tokens of a text, on the high side."""
         return math.ceil(_measured(text).likely * self._factor)
 
     def most(self, count: int, messages: int) -> int:
-        """Gives a number of tokens that so many bytes in so many messages cannot exceed.
+        """Return a number of tokens that so many bytes in so many messages cannot exceed.
 
         Byte-level vocabularies, which all large providers use, have no token shorter than a byte. What a provider adds
         and counts itself is learned from the first request that shows it.
@@ -109,7 +128,7 @@ class TokenScale:
         return max(bound + self._hidden, math.ceil(bound * self._per_byte))
 
     def learn(self, messages: Sequence[Message], reported: int) -> None:
-        """Corrects the estimate, and the bound if it must be, by what a provider counted; only ever upwards.
+        """Correct the estimates, and the bound if it must be, by what a provider counted; only ever upwards.
 
         Args:
             messages: What was sent.
@@ -120,6 +139,9 @@ class TokenScale:
         if reported > bound + _MOST_HIDDEN:
             return  # one absurd report would keep this model from every later run of the process
         with self._lock:
+            raw = sum(_measured(message.content).likely for message in messages)
+            if count >= _LONG_ENOUGH and raw:
+                self._counted_share = max(self._counted_share or 0.0, reported / raw)
             if reported > likely and count >= _LONG_ENOUGH:
                 self._factor *= 1.02 * reported / likely
             if reported > bound:
@@ -129,7 +151,7 @@ class TokenScale:
 
 
 class Conversations:
-    """Bounds the tokens of conversations that grow: what a provider has counted once, it will count the same again.
+    """Bound the tokens of conversations that grow: what a provider has counted once, it will count the same again.
 
     Messages are encoded apart from each other, so a request that begins with all the messages of an earlier one has
     as many tokens as that had, and at most one per byte of the rest.
@@ -139,7 +161,7 @@ class Conversations:
         self._counted: OrderedDict[int, int] = OrderedDict()
 
     def most(self, scale: TokenScale, name: str, messages: Sequence[Message]) -> int:
-        """Gives a number of tokens that a request cannot exceed.
+        """Return a number of tokens that a request cannot exceed.
 
         Args:
             scale: What is known of the model's tokens.
@@ -158,7 +180,7 @@ class Conversations:
         return whole
 
     def learn(self, name: str, messages: Sequence[Message], reported: int) -> None:
-        """Notes what a provider counted.
+        """Note what a provider counted.
 
         Args:
             name: The model's full name.
@@ -175,7 +197,7 @@ class Conversations:
 
 
 def _marks(name: str, messages: Sequence[Message]) -> list[int]:
-    """Gives a mark of each beginning of a conversation: Python's own hash, whose key no model knows."""
+    """Return a mark of each beginning of a conversation: Python's own hash, whose key no model knows."""
     mark, marks = hash(name), []
     for message in messages:
         mark = hash((mark, message.role, message.content))

@@ -1,10 +1,16 @@
-"""The seam between the loop and a language model."""
+"""The seam between the loop and a language model.
+
+A model is one verb, `complete`, and what it is called, holds and costs. The other protocols of this module are
+optional: what implements them as well shares retries with its neighbours, takes a temperature, or can be closed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from rlmbox.models.pace import Pace
 from rlmbox.types import Completion, Message, Usage
@@ -18,14 +24,18 @@ class Price(Protocol):
         """Where the price comes from and of which day it is, such as `genai-prices 0.2.3`."""
 
     def cost_usd(self, usage: Usage) -> Decimal:
-        """Gives the cost of some usage in US dollars."""
+        """Return the cost of some usage in US dollars."""
+
+
+PriceSource = Callable[[str], "Price | None"]
+"""Looks up the price of a model by its full name, such as `openai:gpt-5`; None where it does not know it."""
 
 
 class Model(Protocol):
     """A language model.
 
     Implementations make one attempt and say with `ModelError` what went wrong and whether it may have been billed;
-    `rlmbox.requests.client` decides what is tried again.
+    `rlmbox.requests` decides what is tried again. Any other exception is taken for a `ModelError` that is not retried.
     """
 
     @property
@@ -43,7 +53,7 @@ class Model(Protocol):
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Answers a conversation.
+        """Answer a conversation.
 
         Args:
             messages: The conversation; the system message, if any, comes first.
@@ -57,11 +67,11 @@ class Model(Protocol):
 
 @runtime_checkable
 class Hosted(Protocol):
-    """What a `Model` may have besides, where it stands for something outside the process."""
+    """A `Model` that stands for something outside the process."""
 
     @property
     def endpoint(self) -> str:
-        """The provider's address; models there share retries, and those of one name also their turns."""
+        """The provider's address; models there share retries, and those of one name also their pace."""
 
     @property
     def pace(self) -> Pace:
@@ -70,3 +80,81 @@ class Hosted(Protocol):
     @property
     def settings(self) -> str:
         """Whatever decides a reply besides the messages, such as the temperature, as JSON."""
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A `Model` that can be asked at a temperature."""
+
+    def with_temperature(self, temperature: float) -> Model:
+        """Return the same model at another sampling temperature.
+
+        Args:
+            temperature: From 0, which is the most predictable.
+        """
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A `Model` that may know less, or more, of its limits than `window_tokens` says."""
+
+    @property
+    def window_is_known(self) -> bool:
+        """Whether `window_tokens` is the model's own, and not what is assumed where nobody knows."""
+
+    @property
+    def output_cap_tokens(self) -> int | None:
+        """Longest reply that the provider accepts to be asked for; None where that is not known."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A `Model` that reports on `current_exchange`, and takes `timeout_s` for the wait for the next bytes."""
+
+    @property
+    def reports_exchange(self) -> bool:
+        """Whether it does."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A `Model` that holds connections."""
+
+    async def aclose(self) -> None:
+        """Close the connections, each on the event loop it belongs to. A later request opens new ones."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What became of one request on its way to the provider.
+
+    Whoever asks a model may set one as `current_exchange` and read afterwards, also where the request was cancelled,
+    how far it came.
+
+    Attributes:
+        tracked: Whether the model reports here at all.
+        sent: Whether the provider may have seen the whole request.
+        refused: Whether the provider answered with an error, for which nobody charges.
+        timed_out: Whether the request was given up because nothing came.
+        received_bytes: Bytes of the reply's body that arrived.
+    """
+
+    tracked: bool = False
+    sent: bool = False
+    refused: bool = False
+    timed_out: bool = False
+    received_bytes: int = 0
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider may charge for the request; True where nothing is known."""
+        return not self.tracked or (self.sent and not self.refused)
+
+    def begin(self) -> Self:
+        """Start reporting, from nothing sent."""
+        self.tracked, self.sent, self.refused, self.timed_out, self.received_bytes = True, False, False, False, 0
+        return self
+
+
+current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)
+"""The exchange of the request that the running task makes, or None."""

@@ -5,74 +5,56 @@ Imports httpx2, so it is itself imported late, by `providers`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
+from rlmbox.models.complaints import Complaint, duration_s
+from rlmbox.models.replies import UnreadableReply
 from rlmbox.models.target import Target
-from rlmbox.models.transport import Exchange, Refused, ReplyTooLarge
+from rlmbox.models.transport import Call, Refused, ReplyTooLarge
 
 _DETAIL_CHARS = 300
-_TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "request_too_large"})
-# How those word it that send no code for it: Anthropic, Google, vLLM, Groq, llama.cpp and others.
-_TOO_LONG = re.compile(
-    r"maximum context length|reduce the length of the messages|prompt is too long|input is too long"
-    r"|exceeds? the (?:maximum number of tokens|available context size|context window|context length)"
-    r"|exceed context limit",
-    re.IGNORECASE,
-)
-_QUOTA_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "credit_balance_exhausted",
-        "spend_limit_exceeded",
-        "billing_error",
-        "exceeded_current_quota_error",
-    }
-)
-_QUOTA = re.compile(r"credit balance is too low|insufficient (?:balance|credits)|enable billing", re.IGNORECASE)
-_DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
+_MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
+_PASSING = re.compile(r"bad gateway|gateway time-?out|temporarily|service unavailable|try again", re.IGNORECASE)
 
 
-def explain(error: Exception, target: Target, call: Exchange) -> ModelError:
-    """Gives the `ModelError` for whatever a request raised.
+def explain(error: Exception, target: Target, call: Call, *, timeout_s: float, has_answered: bool) -> ModelError:
+    """Return the `ModelError` for whatever a request raised.
 
     Args:
         error: What was raised.
         target: The model that was asked.
         call: What the transport saw.
+        timeout_s: The wait for the next bytes that was allowed, in seconds.
+        has_answered: Whether the address has given a good reply before.
     """
     if call.refused is not None:
-        return _refused(call.refused, target)
+        return refused(call.refused, target)
+    if isinstance(error, UnreadableReply) and call.body is not None:
+        return _unreadable(error, target, call.body, call.headers, has_answered=has_answered)
     causes = list(_causes(error))
+    sent = call.exchange.sent
     if any(isinstance(cause, ReplyTooLarge) for cause in causes):
-        return _model_error(
-            target, "the reply is longer than 16 MB; ask for less", retryable=True, possibly_billed=True
-        )
+        text = "the reply is longer than 16 MB; ask for less"
+        return _model_error(target, text, retryable=True, possibly_billed=True)
+    if any(isinstance(cause, httpx2.ReadTimeout | httpx2.WriteTimeout) for cause in causes):
+        return timed_out(target, call, timeout_s)
     if not any(isinstance(cause, httpx2.TransportError) for cause in causes):
-        # The provider answered with status 200, and the answer makes no sense.
-        return _model_error(
-            target,
-            f"{target.shown_url} sent a reply that cannot be read ({_one_line(error, target)}); "
-            "try again, and check that the base URL is the API's",
-            retryable=True,
-            possibly_billed=call.sent,
-        )
-    if not call.sent:
-        return _model_error(
-            target,
+        text = f"the request to {target.shown_url} could not be made ({_root_cause(causes, target)})"
+        return _model_error(target, text, retryable=False, possibly_billed=sent)
+    if not sent:
+        text = (
             f"no connection to {target.shown_url} ({_root_cause(causes, target)}); "
-            "check the address and that the server runs",
-            retryable=True,
+            f"check the address and that the server runs{target.start_hint}"
         )
+        return _model_error(target, text, retryable=True)
     return _model_error(
         target,
         f"the connection to {target.shown_url} broke before the reply was complete ({_root_cause(causes, target)}); "
@@ -82,41 +64,50 @@ def explain(error: Exception, target: Target, call: Exchange) -> ModelError:
     )
 
 
-def timed_out(target: Target, call: Exchange, timeout_s: float) -> ModelError:
-    """Gives the error for a request that was given up.
+def timed_out(target: Target, call: Call, timeout_s: float) -> ModelError:
+    """Return the error for a request that was given up.
 
     Args:
         target: The model that was asked.
         call: What the transport saw.
         timeout_s: The limit, in seconds.
     """
+    call.exchange.timed_out = True
     return _model_error(
         target,
         f"no reply from {target.shown_url} within {timeout_s:g} s; try again or allow a longer timeout",
         retryable=True,
-        possibly_billed=call.sent,
+        possibly_billed=call.exchange.sent,
     )
 
 
-def _refused(error: Refused, target: Target) -> ModelError:
-    status, said = error.status, _Complaint(error.body)
+def refused(error: Refused, target: Target) -> ModelError:
+    """Return the error for a refusal.
+
+    Args:
+        error: The refusal, as it came over the wire.
+        target: The model that was asked.
+    """
+    status, said = error.status, Complaint(error.body)
     detail = f', "{_one_line(said.message, target)}"' if said.message.strip() else ""
-    if status in (401, 403):
+    if status == 401 or (status == 403 and not said.message.strip()):
         # What the server says is left out: it may repeat a part of the key.
         return _model_error(target, f"the key was refused (HTTP {status}); {_check_key(target)}", status=status)
-    if said.too_long:
-        return ContextLimitExceeded(
-            f"{target.name}: the request is longer than the model's window (HTTP {status}{detail}); "
-            "send less text, or name a model with a larger window",
-            status=status,
+    if status == 403:
+        text = f"the key was refused, or what it asks for (HTTP {status}{detail}); {_check_key(target)} and its rights"
+        return _model_error(target, text, status=status)
+    if said.exceeds_rate and status in (400, 413, 429):
+        return _too_large_for_rate(target, status, said, detail)
+    if said.too_long and (status < 500 or said.names_length):
+        text = (
+            f"the request is longer than the model's window (HTTP {status}{detail}); "
+            "send less text, or name a model with a larger window"
         )
-    if status == 402 or said.out_of_credit:
-        return _model_error(
-            target,
-            f"the account's quota or credit is used up (HTTP {status}{detail}); check its billing",
-            status=402,
-        )
-    if status == 429 or status >= 500 or status in (408, 409):
+        return ContextLimitExceeded(f"{target.name}: {text}", status=status, window_tokens=said.window_tokens)
+    if status == 402 or (said.out_of_credit and status < 500):
+        text = f"the account's quota or credit is used up (HTTP {status}{detail}); check its billing"
+        return _model_error(target, text, status=402)
+    if status == 429 or status >= 500 or status in (408, 409, 425):
         what = "too many requests" if status == 429 else "the provider failed"
         remedy = "try again later or lower the concurrency" if status == 429 else "try again later"
         return _model_error(
@@ -129,56 +120,61 @@ def _refused(error: Refused, target: Target) -> ModelError:
     return _model_error(target, _rejected(target, status, said, detail), status=status)
 
 
-def _rejected(target: Target, status: int, said: _Complaint, detail: str) -> str:
-    """Says why a request was refused that will be refused again."""
+def _too_large_for_rate(target: Target, status: int, said: Complaint, detail: str) -> ModelError:
+    """Return the error for a request that is larger than all that the account may use in a minute.
+
+    Waiting does not help, and sending less does, so it is the same as a small window.
+    """
+    text = (
+        f"the request is larger than the account may use in a minute (HTTP {status}{detail}); "
+        "send less text, lower max_output_tokens, or raise the account's limit"
+    )
+    return ContextLimitExceeded(f"{target.name}: {text}", status=status, window_tokens=said.rate_tokens)
+
+
+def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
+    """Return why a request was refused that will be refused again."""
     if status == 404:
         return (
             f"{target.shown_url} knows no model {target.model!r} (HTTP {status}{detail}); "
-            "check the model's name and the base URL"
+            f"check the model's name and the base URL{target.missing_hint}"
         )
     if "content_filter" in said.codes:
         return f"the provider's content filter refused the request (HTTP {status}{detail}); ask in other words"
     if 300 <= status < 400:
         return f"{target.shown_url} sends elsewhere (HTTP {status}); check the base URL"
-    return f"the request was refused (HTTP {status}{detail}); check the model's name"
+    if status == 413:
+        return f"the request is larger than the server or a proxy takes (HTTP {status}{detail}); send less text"
+    remedy = "" if detail else f"; {target.shown_url} does not say why"
+    return f"the request was refused (HTTP {status}{detail}){remedy}"
 
 
-class _Complaint:
-    """What a provider says in the body of an error: its words, and the codes beside them."""
-
-    def __init__(self, body: bytes) -> None:
-        error = _error(body)
-        message = error.get("message") or error.get("detail")
-        self.message = message if isinstance(message, str) else ""
-        self.codes = {str(error[key]) for key in ("code", "type", "status") if error.get(key) is not None}
-        details = error.get("details")
-        self.details = [part for part in details if isinstance(part, dict)] if isinstance(details, list) else []
-
-    @property
-    def too_long(self) -> bool:
-        return bool(self.codes & _TOO_LONG_CODES) or _TOO_LONG.search(self.message) is not None
-
-    @property
-    def out_of_credit(self) -> bool:
-        # Google's daily quota comes back at midnight, which is nothing to wait for.
-        daily = "PerDay" in json.dumps(self.details)
-        return bool(self.codes & _QUOTA_CODES) or daily or _QUOTA.search(self.message) is not None
-
-
-def _error(body: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {"message": body[: 4 * _DETAIL_CHARS].decode("utf-8", "replace")}
-    if isinstance(found, list) and found:
-        found = found[0]
-    if isinstance(found, dict) and "error" in found:
-        found = found["error"]
-    return found if isinstance(found, dict) else {"message": str(found)}
+def _unreadable(
+    error: UnreadableReply, target: Target, body: bytes, headers: httpx2.Headers | None, *, has_answered: bool
+) -> ModelError:
+    """Return the error for a reply with status 200 that is none."""
+    said = Complaint(body)
+    if error.is_error:
+        status = said.status or (429 if "rate" in said.message.lower() and "limit" in said.message.lower() else 400)
+        return refused(Refused(status, headers or httpx2.Headers(), body), target)
+    words = _one_line(said.message or str(error), target)
+    if error.is_page and not has_answered:
+        # Where an API has never answered, something else lives at that address.
+        passing = _PASSING.search(words) is not None
+        text = f'{target.shown_url} sent a web page and not a reply ("{words}"); check that the base URL is the API\'s'
+        return _model_error(target, text, retryable=passing)
+    shown = f'"{words}"' if error.is_page else str(error)
+    return _model_error(
+        target,
+        f"{target.shown_url} sent a reply that cannot be read ({_one_line(shown, target)}); "
+        "try again, and check that the base URL is the API's",
+        retryable=True,
+        possibly_billed=True,
+    )
 
 
-def _retry_after_s(headers: httpx2.Headers, said: _Complaint) -> float | None:
-    """Reads how long to wait from the headers, in milliseconds, seconds or as a date, or from Google's details."""
+def _retry_after_s(headers: httpx2.Headers, said: Complaint) -> float | None:
+    """Return how long to wait: by the headers for it, by the provider's words, or until a limit is reset."""
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = _number(headers.get(name, ""))
         if value is not None:
@@ -187,11 +183,36 @@ def _retry_after_s(headers: httpx2.Headers, said: _Complaint) -> float | None:
         return max(parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time(), 0.0)
     except (KeyError, ValueError, OverflowError):
         pass
-    for detail in said.details:
-        delay = _DELAY.fullmatch(str(detail.get("retryDelay", "")))
-        if delay:
-            return float(delay[1])
-    return None
+    return said.wait_s if said.wait_s is not None else _reset_s(headers)
+
+
+def _reset_s(headers: httpx2.Headers) -> float | None:
+    """Return the seconds until the limits that are used up are reset; None where no header says."""
+    waits = []
+    for name, value in headers.items():
+        lowered = name.lower()
+        if "ratelimit" not in lowered or "reset" not in lowered:
+            continue
+        left = headers.get(lowered.replace("reset", "remaining"))
+        if left is not None and (_number(left) or 0) > 0:
+            continue
+        wait_s = _until_s(value)
+        if wait_s is not None:
+            waits.append(wait_s)
+    return max(waits, default=None)
+
+
+def _until_s(value: str) -> float | None:
+    """Read a reset: seconds, a duration, a date, or a moment in seconds or milliseconds since the epoch."""
+    number = _number(value)
+    if number is not None:
+        if number > 1e11:
+            return max(number / 1000 - time.time(), 0.0)
+        return max(number - time.time(), 0.0) if number > 1e8 else number
+    try:
+        return max(datetime.fromisoformat(value).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return duration_s(value)
 
 
 def _number(text: str) -> float | None:
@@ -240,7 +261,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _one_line(said: object, target: Target) -> str:
-    # The key goes before the cut, so that no half of it is left.
-    line = " ".join(target.hide_key(str(said)).split())
+    # The key goes before the cut, so that no half of it is left; a key that the server has masked goes as well.
+    line = _MASKED_KEY.sub("<key>", " ".join(target.hide_key(str(said)).split()))
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line if len(line) <= _DETAIL_CHARS else f"{line[:_DETAIL_CHARS]}…"

@@ -20,9 +20,18 @@ from rlmbox.models.base import Price
 from rlmbox.types import Usage
 
 _PER_MILLION = Decimal(1_000_000)
-_CATALOGUE_PROVIDERS = MappingProxyType(
-    {"openai": "openai", "anthropic": "anthropic", "google": "google", "gemini": "google", "azure": "azure"}
+CATALOGUE_PROVIDERS = MappingProxyType(
+    {
+        **{
+            name: name
+            for name in ("openai", "anthropic", "google", "azure", "openrouter", "groq", "deepseek", "mistral")
+        },
+        "gemini": "google",
+        "xai": "x-ai",
+    }
 )
+"""The providers whose prices the catalogue has, by their name in rlmbox."""
+
 _REQUIRED = ("input_usd_per_mtok", "output_usd_per_mtok")
 _OPTIONAL = ("cached_input_usd_per_mtok", "cache_write_usd_per_mtok")
 _EXAMPLE = '["openai:gpt-5"] with input_usd_per_mtok = "1.25" and output_usd_per_mtok = "10"'
@@ -62,7 +71,7 @@ class FlatPrice:
                 raise ConfigError(f"a price per million tokens must be a number from 0 up, not {figure}")
 
     def cost_usd(self, usage: Usage) -> Decimal:
-        """Gives the cost of some usage in US dollars."""
+        """Return the cost of some usage in US dollars."""
         total = self.input_usd_per_mtok * usage.input_tokens + self.output_usd_per_mtok * usage.output_tokens
         cached = min(usage.cached_input_tokens, usage.input_tokens)
         written = min(usage.cache_write_tokens, usage.input_tokens - cached)
@@ -92,7 +101,7 @@ class CataloguePrice:
     origin: str
 
     def cost_usd(self, usage: Usage) -> Decimal:
-        """Gives the cost of some usage in US dollars.
+        """Return the cost of some usage in US dollars.
 
         Tiers ("over 200,000 input tokens, all of them cost more") are decided by `usage.input_tokens`, so give the
         usage of one request and add costs, rather than the other way round.
@@ -111,18 +120,18 @@ class CataloguePrice:
 
 
 def catalogue_price(provider: str, model: str) -> Price | None:
-    """Looks a model's price up in genai-prices.
+    """Return a model's price in genai-prices.
 
     The first call imports the catalogue, which takes some 0.5 s.
 
     Args:
-        provider: `openai`, `anthropic`, `google` (or `gemini`) or `azure`.
+        provider: A name of `CATALOGUE_PROVIDERS`.
         model: The model's name at the provider.
 
     Returns:
         The price, or None where the catalogue has no price per token for that model.
     """
-    catalogue_id = _CATALOGUE_PROVIDERS.get(provider)
+    catalogue_id = CATALOGUE_PROVIDERS.get(provider)
     if catalogue_id is None:
         return None
     import genai_prices
@@ -137,31 +146,19 @@ def catalogue_price(provider: str, model: str) -> Price | None:
     return price if getattr(found, "input_mtok", None) is not None else None
 
 
-def catalogue_window_tokens(provider: str, model: str) -> int | None:
-    """Looks up how many tokens a model's window has in genai-prices; None where that is not known.
-
-    Args:
-        provider: `openai`, `anthropic`, `google` (or `gemini`) or `azure`.
-        model: The model's name at the provider.
-    """
-    catalogue_id = _CATALOGUE_PROVIDERS.get(provider)
-    if catalogue_id is None:
-        return None
-    from genai_prices.data_snapshot import get_snapshot
-
-    try:
-        _, info = get_snapshot().find_provider_model(model, None, catalogue_id, None)
-    except LookupError:
-        return None
-    return info.context_window
-
-
-def price_for(name: str, overrides: Mapping[str, FlatPrice] | None = None, *, catalogue: bool = True) -> Price | None:
-    """Finds the price of a model: the user's own figure first, then the catalogue's.
+def price_for(
+    name: str,
+    overrides: Mapping[str, FlatPrice] | None = None,
+    *,
+    preset: str | None = None,
+    catalogue: bool = True,
+) -> Price | None:
+    """Return the price of a model: the user's own figure first, then the catalogue's.
 
     Args:
         name: The full name, such as `openai:gpt-5`.
         overrides: The user's figures by full name; `gemini:` and `google:` name the same provider.
+        preset: The provider, where the name has another name for it, such as `grok:`.
         catalogue: Whether the catalogue may be asked; not so for a server that only speaks a provider's protocol.
 
     Returns:
@@ -174,11 +171,11 @@ def price_for(name: str, overrides: Mapping[str, FlatPrice] | None = None, *, ca
     for candidate in names:
         if overrides and candidate in overrides:
             return overrides[candidate]
-    return catalogue_price(provider, model) if catalogue else None
+    return catalogue_price(preset or provider, model) if catalogue else None
 
 
 def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
-    """Reads a user's prices from a TOML file, or a JSON file if its name ends in `.json`.
+    """Read a user's prices from a TOML file, or a JSON file if its name ends in `.json`.
 
     Each table is named after a model, such as `["openai:gpt-5"]`, and has `input_usd_per_mtok`, `output_usd_per_mtok`
     and, where they differ, `cached_input_usd_per_mtok` and `cache_write_usd_per_mtok`: US dollars per million tokens,

@@ -1,7 +1,8 @@
 """Models at OpenAI, Anthropic, Google, Azure and any server that speaks OpenAI's protocol.
 
-The provider's SDK is reached through pydantic-ai's direct API, behind `ProviderModel`. Those libraries take seconds
-to import, so nothing here imports them until a request is made or `ProviderModel.warm` is called.
+A request goes from here to `wire`, where the provider's library writes it and its reply is read, and from there to
+`transport`, which sends it. The libraries take seconds to import, so nothing here imports them until a request is made
+or `ProviderModel.warm` is called.
 """
 
 from __future__ import annotations
@@ -12,23 +13,34 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import anyio
 
 from rlmbox.errors import ConfigError, ModelError
-from rlmbox.models.base import Price
+from rlmbox.models.adapting import adaptations_of
+from rlmbox.models.base import Exchange, Price, PriceSource, current_exchange
+from rlmbox.models.complaints import Complaint
 from rlmbox.models.pace import UNPACED, Pace
-from rlmbox.models.prices import FlatPrice, catalogue_window_tokens, price_for
+from rlmbox.models.prices import FREE, FlatPrice, price_for
 from rlmbox.models.target import Target, resolve
+from rlmbox.models.windows import window_for
 from rlmbox.types import Completion, Message
 
 if TYPE_CHECKING:
+    from rlmbox.models.transport import Call
     from rlmbox.models.wire import Connection
 
-DEFAULT_WINDOW_TOKENS = 128_000
-DEFAULT_TIMEOUT_S = 600.0
+ASSUMED_WINDOW_TOKENS = 128_000
+"""The window of a model of which nobody knows it. It is learned from the first refusal that names it."""
+
+DEFAULT_TIMEOUT_S = 120.0
+"""Seconds without a byte after which a request is given up, unless the request says otherwise."""
+
+_MOST_ADAPTATIONS = 6
+_MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
 
 
 def provider_model(
@@ -36,27 +48,27 @@ def provider_model(
     *,
     base_url: str | None = None,
     api_key: str | None = None,
-    prices: Mapping[str, FlatPrice] | None = None,
+    prices: Mapping[str, FlatPrice] | PriceSource | None = None,
     temperature: float | None = None,
     window_tokens: int | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     pace: Pace = UNPACED,
 ) -> ProviderModel:
-    """Makes a model from its name; nothing is sent and nothing heavy is imported.
+    """Return the model of a name; nothing is sent and nothing heavy is imported.
 
     Args:
-        name: `provider:model` with the provider `openai`, `anthropic`, `google` (or `gemini`) or `azure`.
-        base_url: Where the model is. By default OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL or
-            AZURE_OPENAI_ENDPOINT where it is set, else the provider itself. With `openai:`, any server that speaks
-            OpenAI's Chat Completions protocol.
-        api_key: The key; by default OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or GEMINI_API_KEY, or
-            AZURE_OPENAI_API_KEY. A server other than the provider's own may need none.
-        prices: The user's own prices by full name, which come before the catalogue's.
-        temperature: The sampling temperature; None leaves it to the provider. OpenAI's reasoning models refuse one, so
-            it is not sent to them.
-        window_tokens: Most tokens that a request and its reply may have; None takes it from the catalogue, else
-            128,000.
-        timeout_s: Seconds after which a request is given up, unless the request says otherwise.
+        name: `provider:model` with the provider `openai`, `anthropic`, `google` (or `gemini`), `azure`, `openrouter`,
+            `groq`, `xai`, `deepseek`, `mistral`, or a server of your own: `ollama`, `vllm`, `llamacpp`, `lmstudio`.
+        base_url: Where the model is. By default PROVIDER_BASE_URL (GOOGLE_GEMINI_BASE_URL, AZURE_OPENAI_ENDPOINT)
+            where it is set, else the provider itself. With `openai:`, any server that speaks OpenAI's Chat Completions
+            protocol.
+        api_key: The key; by default PROVIDER_API_KEY (GOOGLE_API_KEY or GEMINI_API_KEY, AZURE_OPENAI_API_KEY). A server
+            other than the provider's own may need none.
+        prices: The user's own prices, which come before the catalogue's: by full name, or a function from the full name
+            to a price, which is called again for each request.
+        temperature: The sampling temperature; None leaves it to the provider. Models that refuse one are asked without.
+        window_tokens: Most tokens that a request and its reply may have; None takes it from the catalogue.
+        timeout_s: Seconds without a byte after which a request is given up, unless the request says otherwise.
         pace: What the model may be asked at once and in a minute; by default nothing but the runs' own limits.
 
     Raises:
@@ -66,34 +78,37 @@ def provider_model(
         raise ConfigError(f"{name}: timeout_s must be more than 0, not {timeout_s:g}")
     if window_tokens is not None and window_tokens < 1:
         raise ConfigError(f"{name}: window_tokens must be at least 1, not {window_tokens}")
+    target = resolve(name, base_url, api_key)
     return ProviderModel(
-        resolve(name, base_url, api_key),
-        prices=prices or {},
+        target,
+        prices=prices if prices is not None else {},
         temperature=temperature,
         window_tokens=window_tokens,
         timeout_s=timeout_s,
         pace=pace,
+        connections=_Connections(target, timeout_s),
     )
 
 
 class ProviderModel:
     """A model at a provider; made by `provider_model`.
 
-    It makes one attempt. It may be used from several event loops: each has its own HTTP client, which is closed with
-    its loop or by `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since
-    it was paid for. Tokens that the provider does not count are estimated from bytes, never taken as zero, and the
-    `Completion` says so.
+    It makes one attempt; a refusal that names what the provider wants is no attempt, and is followed by another with
+    that. It may be used from several event loops: each has its own connections, which are closed with the loop or by
+    `aclose`. A content filter's refusal is a `Completion` with the stop reason `content_filter`, since it was paid for.
+    Tokens that the provider does not count are estimated, never taken as zero, and the `Completion` says so.
     """
 
     def __init__(
         self,
         target: Target,
         *,
-        prices: Mapping[str, FlatPrice],
+        prices: Mapping[str, FlatPrice] | PriceSource,
         temperature: float | None,
         window_tokens: int | None,
         timeout_s: float,
         pace: Pace,
+        connections: _Connections,
     ) -> None:
         self._target = target
         self._prices = prices
@@ -101,8 +116,8 @@ class ProviderModel:
         self._given_window_tokens = window_tokens
         self._timeout_s = timeout_s
         self._pace = pace
-        self._lock = threading.Lock()
-        self._connections: dict[asyncio.AbstractEventLoop, Future[Connection]] = {}
+        self._connections = connections
+        self._adaptations = adaptations_of(target.shown_url, target.model)
 
     def __repr__(self) -> str:
         return f"ProviderModel({self._target.name!r}, base_url={self._target.shown_url!r})"
@@ -118,144 +133,225 @@ class ProviderModel:
         return self._target.shown_url
 
     @property
+    def target(self) -> Target:
+        """What the name stands for."""
+        return self._target
+
+    @property
     def pace(self) -> Pace:
         """What it may be asked at once and in a minute."""
         return self._pace
+
+    @property
+    def temperature(self) -> float | None:
+        """The sampling temperature; None where it is left to the provider."""
+        return self._temperature
 
     @property
     def settings(self) -> str:
         """The temperature, as JSON."""
         return json.dumps({"temperature": self._temperature})
 
-    @cached_property
+    @property
     def window_tokens(self) -> int:
-        """Most tokens that a request and its reply may have together; 128,000 where that is not known."""
-        if self._given_window_tokens is not None:
-            return self._given_window_tokens
-        return catalogue_window_tokens(self._target.provider, self._target.model) or DEFAULT_WINDOW_TOKENS
+        """Most tokens that a request and its reply may have together; `ASSUMED_WINDOW_TOKENS` where nobody knows."""
+        return self._known_window_tokens or ASSUMED_WINDOW_TOKENS
+
+    @property
+    def window_is_known(self) -> bool:
+        """Whether `window_tokens` was given or is in the catalogue."""
+        return self._known_window_tokens is not None
+
+    @property
+    def reports_exchange(self) -> bool:
+        """True: it says on `current_exchange` how far a request came."""
+        return True
+
+    @property
+    def output_cap_tokens(self) -> int | None:
+        """Longest reply that the provider accepts to be asked for, where it has said so."""
+        return self._adaptations.output_cap_tokens
 
     @cached_property
+    def _known_window_tokens(self) -> int | None:
+        target = self._target
+        given = self._given_window_tokens
+        return given if given is not None else window_for(target.preset, target.model, official=target.official)
+
+    @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known, as for a server of the user's own."""
-        return price_for(self.name, self._prices, catalogue=self._target.official)
+        """What it costs; None where that is not known, as for a gateway. A server on this machine costs nothing."""
+        return self._prices(self.name) if callable(self._prices) else self._listed_price
+
+    @cached_property
+    def _listed_price(self) -> Price | None:
+        overrides = {} if callable(self._prices) else self._prices
+        price = price_for(self.name, overrides, preset=self._target.preset, catalogue=self._target.official)
+        return FREE if price is None and self._target.is_local else price
+
+    def with_temperature(self, temperature: float) -> ProviderModel:
+        """Return the same model at another sampling temperature, over the same connections.
+
+        Args:
+            temperature: From 0, which is the most predictable.
+        """
+        return ProviderModel(
+            self._target,
+            prices=self._prices,
+            temperature=temperature,
+            window_tokens=self._given_window_tokens,
+            timeout_s=self._timeout_s,
+            pace=self._pace,
+            connections=self._connections,
+        )
 
     def warm(self) -> None:
-        """Starts the slow imports in a thread, so that they overlap with other work; returns at once."""
+        """Start the slow imports in a thread, so that they overlap with other work; returns at once."""
         threading.Thread(target=self._import_ahead, name="rlmbox-model-import", daemon=True).start()
 
     async def ready(self) -> None:
-        """Waits until the provider's library is imported and a client is open; nothing is sent."""
-        await self._connection()
+        """Wait until the provider's library is imported and a client is open; nothing is sent."""
+        await self._connections.get()
 
     def _import_ahead(self) -> None:
         # What fails here fails again, with its error, where somebody waits for it.
         with suppress(Exception):
-            self._import()
-
-    def _import(self) -> None:
-        import importlib
-
-        for module in ("wire", "failures"):
-            importlib.import_module(f"rlmbox.models.{module}")
-        sdk = {"openai": "openai", "azure": "openai"}.get(self._target.provider, self._target.provider)
-        importlib.import_module(f"pydantic_ai.models.{sdk}")
-        _ = self.price, self.window_tokens
+            self._connections.import_library()
+            _ = self.price, self.window_tokens
 
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Answers a conversation.
+        """Answer a conversation.
 
         Args:
             messages: The conversation; the system message, if any, comes first. Empty messages are left out.
             max_output_tokens: Longest reply, reasoning included.
-            timeout_s: Seconds after which the request is given up; None takes the model's own.
+            timeout_s: Seconds without a byte after which the request is given up; None takes the model's own.
 
         Raises:
             ContextLimitExceeded: The request is longer than the model's window.
             ModelError: The provider refused or failed, or did not answer in time.
         """
+        exchange = (current_exchange.get() or Exchange()).begin()
+        # The import of the libraries is not the provider's time.
+        connection = await self._connections.get()
         limit_s = self._timeout_s if timeout_s is None else timeout_s
-        outcome = await self._attempt(messages, max_output_tokens, limit_s)
+        outcome = await self._attempt(connection, messages, exchange, max_output_tokens, limit_s)
         # Raised here, outside any `except`: the provider's own exception holds requests with their keys.
         if isinstance(outcome, ModelError):
             raise outcome
         return outcome
 
     async def _attempt(
-        self, messages: Sequence[Message], max_output_tokens: int, limit_s: float
+        self,
+        connection: Connection,
+        messages: Sequence[Message],
+        exchange: Exchange,
+        max_output_tokens: int,
+        limit_s: float,
     ) -> Completion | ModelError:
-        # The import of the libraries is not the provider's time.
-        connection = await self._connection()
-        from rlmbox.models.transport import Exchange, current_call
+        """Send the request, again where a refusal names what it should be like."""
+        from rlmbox.models.transport import Call
+
+        for _ in range(_MOST_ADAPTATIONS):
+            call = Call(self._target.provider, exchange.begin(), self._adaptations)
+            outcome = await self._send(connection, messages, call, max_output_tokens, limit_s)
+            if call.refused is None or not self._adaptations.learn(Complaint(call.refused.body), call.content):
+                return outcome
+        return outcome
+
+    async def _send(
+        self, connection: Connection, messages: Sequence[Message], call: Call, max_output_tokens: int, limit_s: float
+    ) -> Completion | ModelError:
+        from rlmbox.models import failures
         from rlmbox.models.wire import request
 
-        call = Exchange()
-        token = current_call.set(call)
         try:
-            with anyio.fail_after(limit_s):
-                return await request(
+            with anyio.fail_after(limit_s * _MOST_WAITS):
+                completion = await request(
                     connection,
                     self._target,
                     messages,
+                    call,
                     max_output_tokens=max_output_tokens,
                     timeout_s=limit_s,
                     temperature=self._temperature,
                 )
         except TimeoutError:
-            from rlmbox.models.failures import timed_out
+            return failures.timed_out(self._target, call, limit_s * _MOST_WAITS)
+        except Exception as error:  # noqa: BLE001 - SDKs raise anything
+            has_answered = self._adaptations.has_answered
+            return failures.explain(error, self._target, call, timeout_s=limit_s, has_answered=has_answered)
+        self._adaptations.has_answered = True
+        return completion
 
-            return timed_out(self._target, call, limit_s)
-        except Exception as error:  # noqa: BLE001 - SDKs raise anything on a reply that makes no sense
-            from rlmbox.models.failures import explain
+    async def aclose(self) -> None:
+        """Close the connections, each on the event loop it belongs to; a later request opens new ones."""
+        await self._connections.aclose()
 
-            return explain(error, self._target, call)
-        finally:
-            current_call.reset(token)
 
-    async def _connection(self) -> Connection:
-        """Gives the running loop's connection; the first call opens it in a thread, since that takes time."""
+@dataclass(eq=False)
+class _Connections:
+    """The connections of one model, by event loop."""
+
+    target: Target
+    timeout_s: float
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _by_loop: dict[asyncio.AbstractEventLoop, Future[Connection]] = field(default_factory=dict)
+
+    def import_library(self) -> None:
+        """Import what a request needs, which takes seconds the first time."""
+        import importlib
+
+        for module in ("wire", "failures"):
+            importlib.import_module(f"rlmbox.models.{module}")
+        sdk = {"azure": "openai"}.get(self.target.provider, self.target.provider)
+        importlib.import_module(f"pydantic_ai.models.{sdk}")
+
+    async def get(self) -> Connection:
+        """Return the running loop's connection; the first call opens it in a thread, since that takes time."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            for dead in [known for known in self._connections if known.is_closed()]:
-                del self._connections[dead]
-            opening = self._connections.get(loop)
+            for dead in [known for known in self._by_loop if known.is_closed()]:
+                del self._by_loop[dead]
+            opening = self._by_loop.get(loop)
             if opening is None:
-                opening = self._connections[loop] = Future()
+                opening = self._by_loop[loop] = Future()
                 opening.set_running_or_notify_cancel()
                 threading.Thread(target=self._open, args=(loop, opening), daemon=True).start()
-        connection = await asyncio.wrap_future(opening)
-        await connection.hold()
+        connection = opening.result() if opening.done() else await asyncio.wrap_future(opening)
+        await connection.pool.hold()
         return connection
 
     def _open(self, loop: asyncio.AbstractEventLoop, opening: Future[Connection]) -> None:
         try:
-            self._import()
+            self.import_library()
+            from rlmbox.models.transport import pool_of
             from rlmbox.models.wire import connect
 
-            connection = connect(self._target, self._timeout_s)
+            connection = connect(self.target, pool_of(loop, self.target.base_url, self), self.timeout_s)
         except BaseException as error:  # noqa: BLE001 - it is raised where the connection is awaited
             with self._lock:
-                self._connections.pop(loop, None)
+                self._by_loop.pop(loop, None)
             if isinstance(error, ImportError):
-                error = ConfigError(f'{self.name}: {error}; run: pip install "rlmbox[models]"')
+                error = ConfigError(f'{self.target.name}: {error}; run: pip install "rlmbox[models]"')
             opening.set_exception(error)
         else:
             opening.set_result(connection)
 
     async def aclose(self) -> None:
-        """Closes the HTTP clients; a later request opens a new one."""
+        """Close the connections that no other model uses, each on its own event loop, and wait for that."""
         here = asyncio.get_running_loop()
         with self._lock:
-            openings, self._connections = self._connections, {}
+            openings, self._by_loop = self._by_loop, {}
         for loop, opening in openings.items():
-            if loop.is_closed():
-                continue
             if loop is here:
                 await asyncio.wait([asyncio.wrap_future(opening)])
             if not opening.done() or opening.exception() is not None:
                 continue
+            pool = opening.result().pool
             if loop is here:
-                await opening.result().close()
-            else:
-                asyncio.run_coroutine_threadsafe(opening.result().close(), loop)
+                await pool.release(self)
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pool.release(self), loop))

@@ -1,9 +1,13 @@
-"""What a model's name stands for: the provider, where it is, and the key for it."""
+"""What a model's name stands for: the provider, where it is, and the key for it.
+
+A provider is one row of `_KNOWN`. Most of them speak OpenAI's protocol and differ in their address and their key.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +20,11 @@ from rlmbox.errors import ConfigError
 Provider = Literal["openai", "anthropic", "google", "azure"]
 
 _FORMS = (
-    "openai:gpt-5, anthropic:claude-sonnet-5-5, google:gemini-3.5-flash, azure:DEPLOYMENT, "
+    "openai:gpt-5, anthropic:claude-sonnet-5-5, google:gemini-3.5-flash, azure:DEPLOYMENT, ollama:qwen3, "
     "or openai:NAME with base_url for any server that speaks OpenAI's protocol"
 )
 _NO_KEY = "no-key-was-set"
+_SHORTEST_SECRET = 6  # to take a shorter key out of a text would leave no word of it whole
 _BARE_NAMES = (("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("claude", "anthropic"), ("gemini", "google"))
 
 
@@ -33,6 +38,8 @@ class Target:
         model: The model's name at the provider.
         base_url: Where requests go.
         official: Whether that is the provider itself, so that its prices apply.
+        preset: The provider by its own name, such as `groq` where `provider` is `openai`.
+        is_local: Whether it is a server on this machine or in its network, of a kind that charges nothing.
         key: The key; never shown.
         key_from: Where the key came from, for messages; empty where there is none.
         key_variables: The environment variables that can hold the key.
@@ -48,6 +55,25 @@ class Target:
     key_from: str
     key_variables: tuple[str, ...]
     api_version: str | None = None
+    preset: str = ""
+    is_local: bool = False
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI itself, and not another that speaks its protocol."""
+        return self.official and self.preset == "openai"
+
+    @property
+    def start_hint(self) -> str:
+        """What starts the server, to be appended to an error; empty where that is not known."""
+        known = _KNOWN.get(self.preset)
+        return f", such as with `{known.start.format(model=self.model)}`" if known and known.start else ""
+
+    @property
+    def missing_hint(self) -> str:
+        """What makes the model known to its server, to be appended to an error; empty where nothing does."""
+        known = _KNOWN.get(self.preset)
+        return f", or run `{known.fetch.format(model=self.model)}`" if known and known.fetch else ""
 
     @property
     def shown_url(self) -> str:
@@ -56,35 +82,65 @@ class Target:
         return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
     def hide_key(self, text: str) -> str:
-        """Replaces the key in a text.
+        """Return a text without the key.
 
         Args:
             text: A text that a server may have written.
         """
-        return text.replace(self.key, "<key>") if self.key_from else text
+        return text.replace(self.key, "<key>") if self.key_from and len(self.key) >= _SHORTEST_SECRET else text
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """A provider.
+
+    Attributes:
+        key_variables: Environment variables that can hold the key.
+        url_variable: The environment variable that can hold the address.
+        url: The address, where none is given.
+        host: The provider's own host, or the end of it; empty for a server that people run themselves.
+        protocol: The protocol that it speaks.
+        modules: Python modules that are needed.
+        extra: The extra of rlmbox that installs them.
+        dropped_path: An end of the address that the library adds by itself.
+        added_path: An end of the address that it needs, where the given one has no path.
+        start: The command that starts the server.
+        fetch: The command that makes a model known to the server.
+    """
+
     key_variables: tuple[str, ...]
     url_variable: str
     url: str
     host: str
-    modules: tuple[str, ...]
-    extra: str
+    protocol: Provider = "openai"
+    modules: tuple[str, ...] = ("openai",)
+    extra: str = "openai"
     dropped_path: str = ""
+    added_path: str = ""
+    start: str = ""
+    fetch: str = ""
 
 
-_KNOWN: Mapping[Provider, _Known] = MappingProxyType(
+def _served(name: str, port: int, start: str, fetch: str = "") -> _Known:
+    """Return a server that people run themselves."""
+    key, url = (f"{name}_API_KEY",), f"{name}_BASE_URL"
+    return _Known(key, url, f"http://127.0.0.1:{port}/v1", "", added_path="/v1", start=start, fetch=fetch)
+
+
+def _compatible(name: str, url: str) -> _Known:
+    """Return a provider that speaks OpenAI's protocol at an address of its own."""
+    return _Known((f"{name}_API_KEY",), f"{name}_BASE_URL", url, urlsplit(url).hostname or "")
+
+
+_KNOWN: Mapping[str, _Known] = MappingProxyType(
     {
-        "openai": _Known(
-            ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "https://api.openai.com/v1", "api.openai.com", ("openai",), "openai"
-        ),
+        "openai": _Known(("OPENAI_API_KEY",), "OPENAI_BASE_URL", "https://api.openai.com/v1", "api.openai.com"),
         "anthropic": _Known(
             ("ANTHROPIC_API_KEY",),
             "ANTHROPIC_BASE_URL",
             "https://api.anthropic.com",
             "api.anthropic.com",
+            "anthropic",
             ("anthropic",),
             "anthropic",
             # The SDK adds the version itself.
@@ -95,20 +151,35 @@ _KNOWN: Mapping[Provider, _Known] = MappingProxyType(
             "GOOGLE_GEMINI_BASE_URL",
             "https://generativelanguage.googleapis.com",
             "generativelanguage.googleapis.com",
+            "google",
             ("google.genai",),
             "google",
             dropped_path="/v1beta",
         ),
-        "azure": _Known(("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT", "", ".azure.com", ("openai",), "openai"),
+        "azure": _Known(("AZURE_OPENAI_API_KEY",), "AZURE_OPENAI_ENDPOINT", "", ".azure.com", "azure"),
+        "openrouter": _compatible("OPENROUTER", "https://openrouter.ai/api/v1"),
+        "groq": _compatible("GROQ", "https://api.groq.com/openai/v1"),
+        "xai": _compatible("XAI", "https://api.x.ai/v1"),
+        "deepseek": _compatible("DEEPSEEK", "https://api.deepseek.com/v1"),
+        "mistral": _compatible("MISTRAL", "https://api.mistral.ai/v1"),
+        "ollama": _served("OLLAMA", 11434, "ollama serve", "ollama pull {model}"),
+        "vllm": _served("VLLM", 8000, "vllm serve {model}"),
+        "llamacpp": _served("LLAMACPP", 8080, "llama-server -m MODEL.gguf"),
+        "lmstudio": _served("LMSTUDIO", 1234, "lms server start", "lms load {model}"),
     }
 )
-_NAMES: Mapping[str, Provider] = MappingProxyType(
-    {"openai": "openai", "anthropic": "anthropic", "google": "google", "gemini": "google", "azure": "azure"}
+_OTHER_NAMES = MappingProxyType(
+    {"gemini": "google", "grok": "xai", "x-ai": "xai", "llama.cpp": "llamacpp", "lm-studio": "lmstudio"}
 )
+
+
+def providers() -> tuple[str, ...]:
+    """Return the names that can stand before the colon of a model's name."""
+    return (*_KNOWN, *_OTHER_NAMES)
 
 
 def resolve(name: str, base_url: str | None, api_key: str | None) -> Target:
-    """Finds out what a name stands for, from the arguments and the environment.
+    """Return what a name stands for, from the arguments and the environment.
 
     Args:
         name: `provider:model`.
@@ -118,36 +189,77 @@ def resolve(name: str, base_url: str | None, api_key: str | None) -> Target:
     Raises:
         ConfigError: The name, the URL or the key is missing or wrong, or the provider's library is not installed.
     """
-    provider, model = _parse(name)
-    known = _KNOWN[provider]
+    preset, model = _parse(name)
+    known = _KNOWN[preset]
     _check_installed(name, known)
-    given_url = base_url or os.environ.get(known.url_variable, "").strip() or known.url
+    given_url = base_url or _url_of_environment(preset, known) or known.url
     if not given_url:
         raise ConfigError(
             f"{name}: set {known.url_variable} to the resource's address, such as https://NAME.openai.azure.com, "
             "or pass base_url"
         )
     url = _check_url(name, given_url)
-    official = url.scheme == "https" and f".{url.hostname}".endswith(f".{known.host.lstrip('.')}")
+    at_home = bool(known.host) and f".{url.hostname}".endswith(f".{known.host.lstrip('.')}")
+    official = url.scheme == "https" and at_home
     key, key_from = _key(name, known, api_key, needed=official)
     api_version = None
     cleaned = given_url.rstrip("/").removesuffix(known.dropped_path)
-    if provider == "azure":
+    if known.added_path and not url.path.strip("/"):
+        cleaned += known.added_path
+    if preset == "azure":
         cleaned, api_version = _azure_address(cleaned)
-    return Target(name, provider, model, cleaned, official, key, key_from, known.key_variables, api_version)
+    return Target(
+        name,
+        known.protocol,
+        model,
+        cleaned,
+        official,
+        key,
+        key_from,
+        known.key_variables,
+        api_version,
+        preset,
+        is_local=not known.host and bool(known.start) and _is_near(url.hostname or ""),
+    )
 
 
-def _parse(name: str) -> tuple[Provider, str]:
+def _url_of_environment(preset: str, known: _Known) -> str:
+    """Return the address that the environment names, also where it is Ollama's own variable for it."""
+    url = os.environ.get(known.url_variable, "").strip()
+    host = os.environ.get("OLLAMA_HOST", "").strip() if preset == "ollama" and not url else ""
+    if not host:
+        return url
+    parts = urlsplit(host if "://" in host else f"http://{host}")
+    # Where a server listens on all addresses, this machine reaches it at its own.
+    name = "127.0.0.1" if parts.hostname in ("0.0.0.0", "::", None) else parts.hostname  # noqa: S104
+    return f"{parts.scheme}://{f'[{name}]' if ':' in str(name) else name}:{parts.port or 11434}"
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is this machine or a private address."""
+    if (
+        host == "localhost"
+        or host.endswith((".localhost", ".local", ".internal"))
+        or ("." not in host and ":" not in host)
+    ):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def _parse(name: str) -> tuple[str, str]:
     prefix, colon, model = name.partition(":")
     if not colon or not model.strip() or not prefix.strip() or any(c.isspace() for c in name):
         guess = next((f"; did you mean {p}:{name}?" for start, p in _BARE_NAMES if name.startswith(start)), "")
         raise ConfigError(f"{name!r} does not name a model{guess or '; write provider:model'}, such as {_FORMS}")
-    provider = _NAMES.get(prefix.lower())
-    if provider is None:
-        close = difflib.get_close_matches(prefix.lower(), _NAMES, n=1)
+    preset = _OTHER_NAMES.get(prefix.lower(), prefix.lower())
+    if preset not in _KNOWN:
+        close = difflib.get_close_matches(prefix.lower(), providers(), n=1)
         guess = f"did you mean {close[0]}:{model}? " if close else ""
         raise ConfigError(f"{name!r} names an unknown provider {prefix!r}; {guess}the forms are {_FORMS}")
-    return provider, model
+    return preset, model
 
 
 def _check_installed(name: str, known: _Known) -> None:
@@ -192,7 +304,7 @@ def _check_key(name: str, key: str, origin: str) -> str:
 
 
 def _azure_address(url: str) -> tuple[str, str | None]:
-    """Gives the endpoint and version: without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`."""
+    """Return the endpoint and version: without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`."""
     if url.endswith("/v1"):
         return url, None
     version = os.environ.get("OPENAI_API_VERSION", "").strip()

@@ -1,21 +1,50 @@
 """The HTTP client under every provider: one attempt, bounded replies, proxies from the environment.
 
+The connections of one event loop are shared by all models of the process, so that a model made for one question leaves
+nothing behind, and they are closed on the loop they belong to: with the last model that uses them, or with the loop.
+Nothing is left to the garbage collector, which would close a file number that another connection has got by then.
+
 Imports httpx2 and pydantic-ai, so it is itself imported late, by `providers`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
+from collections.abc import AsyncGenerator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
+from rlmbox.models.adapting import Adaptations
+from rlmbox.models.base import Exchange
+from rlmbox.models.replies import Protocol
+
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
 CONNECT_TIMEOUT_S = 10.0
+_DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+# What a provider's library is given in place of each good reply: it has nothing to do but to be content.
+_PLACEHOLDERS: Mapping[Protocol, bytes] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("openai", "azure"),
+            b'{"id":"0","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"finish_reason":"stop",'
+            b'"message":{"role":"assistant","content":"."}}]}',
+        ),
+        "anthropic": b'{"id":"0","type":"message","role":"assistant","model":"m","stop_reason":"end_turn",'
+        b'"content":[{"type":"text","text":"."}],"usage":{"input_tokens":0,"output_tokens":0}}',
+        "google": b'{"candidates":[{"content":{"role":"model","parts":[{"text":"."}]},"finishReason":"STOP"}]}',
+    }
+)
 
 
 class ReplyTooLarge(httpx2.TransportError):
@@ -38,82 +67,166 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Exchange:
-    """What the transport has seen of one request.
+class Call:
+    """One request and its reply, as they go over the wire.
 
     Attributes:
-        sent: Whether it got as far as sending, so that it may have been charged for.
+        protocol: The protocol that the provider speaks.
+        exchange: Where to report how far the request came.
+        adaptations: How the request is changed before it is sent.
+        content: The request's body as it was sent.
         refused: The error that it was answered with; None where there was none.
+        body: The body of a good reply; None where there was none.
+        headers: The headers of a good reply.
     """
 
-    sent: bool = False
+    protocol: Protocol
+    exchange: Exchange
+    adaptations: Adaptations
+    content: bytes = b"{}"
     refused: Refused | None = None
+    body: bytes | None = None
+    headers: httpx2.Headers | None = None
 
     async def trace(self, event: str, _info: object) -> None:
-        """Takes an event of the HTTP connection."""
-        if event.endswith("send_request_headers.started"):
-            self.sent = True
+        """Take an event of the HTTP connection: from here on the server may have the whole request."""
+        if event.endswith("send_request_body.started"):
+            self.exchange.sent = True
 
 
-current_call: ContextVar[Exchange] = ContextVar("current_call")
-"""The request that the running task is making."""
+current_call: ContextVar[Call] = ContextVar("current_call")
+"""The call that the running task is making."""
 
 
-def open_client(base_url: str, timeout_s: float) -> httpx2.AsyncClient:
-    """Makes a client; the caller closes it.
+def open_client(pool: Pool, timeout_s: float) -> httpx2.AsyncClient:
+    """Return a client over shared connections; closing it closes none of them.
 
     Args:
-        base_url: Where requests will go, which decides the proxy.
+        pool: The connections.
         timeout_s: Longest wait for the next bytes, in seconds.
     """
-    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
-    wire = httpx2.AsyncHTTPTransport(limits=limits, proxy=_proxy(base_url))
     timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-    return create_async_httpx2_client(timeout=timeout, limits=limits, transport=_WholeReplies(wire))
+    return create_async_httpx2_client(timeout=timeout, transport=_WholeReplies(pool.transport))
 
 
 class _WholeReplies(httpx2.AsyncBaseTransport):
-    """Reads each reply to its end, within `MAX_REPLY_BYTES`, and notes what was sent and how it was answered.
+    """Sends what the provider is known to want, and reads each reply to its end, within `MAX_REPLY_BYTES`.
 
     The bound counts decoded bytes: a small compressed body can become any size.
     """
 
-    def __init__(self, wrapped: httpx2.AsyncBaseTransport) -> None:
-        self._wrapped = wrapped
+    def __init__(self, wire: httpx2.AsyncBaseTransport) -> None:
+        self._wire = wire
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        call = current_call.get(None) or Exchange()
+        call = current_call.get()
+        request = _adapted(request, call)
         request.extensions = {**request.extensions, "trace": call.trace}
-        response = await self._wrapped.handle_async_request(request)
+        response = await self._wire.handle_async_request(request)
         response.request = request
         try:
-            body = await _read(response)
+            body = await _read(response, call.exchange)
         finally:
             await response.aclose()
-        if not response.is_success:
-            call.refused = Refused(response.status_code, response.headers, body)
-        headers = [
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
-        ]
-        return httpx2.Response(
-            response.status_code, headers=headers, content=body, request=request, extensions=response.extensions
-        )
-
-    async def aclose(self) -> None:
-        await self._wrapped.aclose()
+        if response.is_success:
+            call.body, call.headers = body, response.headers
+            placeholder, kind = _PLACEHOLDERS[call.protocol], {"content-type": "application/json"}
+            return httpx2.Response(200, headers=kind, content=placeholder, request=request)
+        call.refused = Refused(response.status_code, response.headers, body)
+        call.exchange.refused = True
+        headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
+        return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
 
 
-async def _read(response: httpx2.Response) -> bytes:
+def _adapted(request: httpx2.Request, call: Call) -> httpx2.Request:
+    """Return the request with what was learned of its provider."""
+    call.content = request.content
+    if not call.adaptations:
+        return request
+    call.content = json.dumps(call.adaptations.apply(json.loads(request.content))).encode()
+    headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
+    return httpx2.Request(
+        request.method, request.url, headers=headers, content=call.content, extensions=request.extensions
+    )
+
+
+async def _read(response: httpx2.Response, exchange: Exchange) -> bytes:
     parts: list[bytes] = []
-    size = 0
     async for part in response.aiter_bytes():
-        size += len(part)
-        if size > MAX_REPLY_BYTES:
+        exchange.received_bytes += len(part)
+        if exchange.received_bytes > MAX_REPLY_BYTES:
             raise ReplyTooLarge(f"the reply is longer than {MAX_REPLY_BYTES // (1024 * 1024)} MB")
         parts.append(part)
     return b"".join(parts)
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Pool:
+    """The connections of one event loop that go through one proxy, or through none.
+
+    Attributes:
+        loop: The event loop.
+        transport: The connections.
+        users: Who needs them open.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: httpx2.AsyncHTTPTransport
+    users: WeakSet[object] = field(default_factory=WeakSet)
+    _lease: AsyncGenerator[None, None] | None = None
+
+    async def hold(self) -> None:
+        """Tie the connections to the running event loop, once, so that they are closed before it ends."""
+        if self._lease is None:
+            # Event loops close their open generators before they end, also where nobody calls `aclose`.
+            self._lease = _lease(self)
+            await anext(self._lease)
+
+    async def release(self, user: object) -> None:
+        """Close the connections where nobody else needs them; on the event loop that they belong to."""
+        self.users.discard(user)
+        if not self.users:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with _lock:
+            for key in [key for key, pool in _pools.items() if pool is self]:
+                del _pools[key]
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await lease.aclose()
+
+
+async def _lease(pool: Pool) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await pool.transport.aclose()
+
+
+_lock = threading.Lock()
+_pools: dict[tuple[asyncio.AbstractEventLoop, str | None], Pool] = {}
+
+
+def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Pool:
+    """Return the connections of an event loop.
+
+    Args:
+        loop: The event loop.
+        base_url: Where requests will go, which decides the proxy.
+        user: Who needs them; they stay open until all users have released them.
+    """
+    proxy = _proxy(base_url)
+    with _lock:
+        for key in [key for key in _pools if key[0].is_closed()]:
+            del _pools[key]
+        pool = _pools.get((loop, proxy))
+        if pool is None:
+            limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
+            pool = _pools[loop, proxy] = Pool(loop, httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy))
+        pool.users.add(user)
+        return pool
 
 
 def _proxy(base_url: str) -> str | None:

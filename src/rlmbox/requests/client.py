@@ -1,19 +1,20 @@
 """The one way in which a run asks a model: the cache first, then the model, then the one that stands in for it.
 
-How one request is sent until it is answered is in `attempts`.
+A request can be followed to the socket through five files: this one, `attempt` (its turn, its reservation and its
+attempts), `models/providers`, `models/wire` (what is written and read) and `models/transport` (what is sent).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
-from rlmbox.errors import ModelError
-from rlmbox.events import ModelFellBack, ReplyContinued, ReplyFromCache
-from rlmbox.models.base import Model
+from rlmbox.errors import ConfigError, ModelError
+from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromCache
+from rlmbox.models.base import Model, Tunable
 from rlmbox.requests.attempt import Answered, Attempts, Request, Tell, tell_nobody
 from rlmbox.requests.cache import Question, ReplyCache
 from rlmbox.requests.retries import RetryPolicy
@@ -25,8 +26,14 @@ MOST_PARTS = 3
 CUT = "[SYSTEM WARNING: Reply cut at its longest]"
 """What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
 
+UNREAD = "[SYSTEM WARNING: the server read only a part of the input, some {read:,} of {sent:,} tokens]"
+"""What stands at the end of a reply whose server cut the input without a word."""
+
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."
 _OUT_OF_CREDIT = (402, 429)
+
+FallbackWhen = Callable[[Completion], bool]
+"""Whether a reply is one for which another model should be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Calls:
         retries: When a request is sent again; by default four attempts.
         cache: Where replies are kept from run to run; None for nowhere.
         fallback: The model that is asked where another is not available; None for none.
+        fallback_when: Looks at each reply, and returns True where the fallback model should be asked as well, because
+            this one will not do; None for never.
     """
 
     def __init__(
@@ -65,11 +74,14 @@ class Calls:
         retries: RetryPolicy | None = None,
         cache: ReplyCache | None = None,
         fallback: Model | None = None,
+        fallback_when: FallbackWhen | None = None,
     ) -> None:
         self._budget = budget
         self._cache = cache
         self._fallback = fallback
+        self._fallback_when = fallback_when
         self._attempts = Attempts(budget, retries or RetryPolicy())
+        self._tuned: dict[tuple[int, float], tuple[Model, Model]] = {}
 
     async def complete(
         self,
@@ -78,84 +90,164 @@ class Calls:
         *,
         account: Account,
         max_output_tokens: int | None = None,
+        temperature: float | None = None,
         timeout_s: float | None = None,
         tell: Tell = tell_nobody,
         whole: bool = False,
         reuse: bool = True,
     ) -> ModelReply:
-        """Asks a model.
+        """Ask a model.
 
         Args:
             model: The model to ask.
             messages: The conversation.
             account: Who asks.
             max_output_tokens: Longest reply, reasoning included; None for the run's.
+            temperature: The sampling temperature; None leaves it to the model. It is not asked of the fallback model
+                where that takes none.
             timeout_s: Seconds from the first turn to the reply, waits and further attempts included; waiting for the
                 first turn and for the budget does not count. A fallback model gets as many of its own.
-            tell: Is called with the class of each event on the way to the reply, and its fields.
-            whole: Whether a reply that is cut at the run's longest is continued, up to `MOST_PARTS`, and marked where
-                it is cut even then. One that is cut at `max_output_tokens` is as long as was asked for.
+            tell: Called with the class of each event on the way to the reply, and its fields.
+            whole: Whether the reply has to be an answer, and whole. One without a text is an error then; one that is
+                cut at the run's longest is continued, up to `MOST_PARTS`, and marked where it is cut even then. One
+                that is cut at `max_output_tokens` is as long as was asked for.
             reuse: Whether a reply from the cache will do, and this one may be kept there.
 
         Raises:
             BudgetExceeded: Not even a reply of `MIN_OUTPUT_TOKENS` can be paid for.
             TokenLimitExceeded: The same for tokens.
             ContextLimitExceeded: The request is longer than the model's window, and `truncate_input` is off.
-            ModelError: The provider failed or refused.
+            ConfigError: The model takes no temperature.
+            ModelError: The provider failed or refused, or there is no answer in its reply.
         """
-        wanted = min(max_output_tokens or self._budget.limits.max_output_tokens, self._budget.limits.max_output_tokens)
-        request = Request(model, tuple(messages), account, wanted, timeout_s, tell)
-        whole = whole and max_output_tokens is None
+        model = self._at_temperature(model, temperature)
+        longest = self._budget.limits.max_output_tokens
+        request = Request(model, tuple(messages), account, min(max_output_tokens or longest, longest), timeout_s, tell)
+        may_go_on = whole and max_output_tokens is None
         if self._cache is None or not reuse:
-            return await self._ask(request, whole=whole)
-        question = Question.of(model, messages, wanted, whole=whole)
+            return await self._ask(request, temperature, whole=whole, may_go_on=may_go_on)
+        question = Question.of(model, messages, request.max_output_tokens, whole=may_go_on)
         kept = await self._cache.get(question)
         if kept is not None:
             tell(ReplyFromCache, saved_usd=kept.cost_usd)
             return ModelReply(kept.completion(model.name), Decimal(0), model.name, attempts=0, from_cache=True)
-        reply = await self._ask(request, whole=whole)
-        if reply.completion.stop_reason == "stop" and reply.model_name == model.name:
+        reply = await self._ask(request, temperature, whole=whole, may_go_on=may_go_on)
+        if _may_be_kept(reply, model):
             await self._cache.put(question, reply.completion, reply.cost_usd)
         return reply
 
-    async def _ask(self, request: Request, *, whole: bool) -> ModelReply:
-        """Asks the model, and where it is not available the one that stands in for it."""
+    def _at_temperature(self, model: Model, temperature: float | None) -> Model:
+        """Return the model at a temperature; always the same object, because what is learned of it is kept by that."""
+        if temperature is None:
+            return model
+        if not isinstance(model, Tunable):
+            raise ConfigError(f"{model.name} takes no temperature; leave it out, or give the model with_temperature()")
+        key = (id(model), temperature)
+        if key not in self._tuned:
+            self._tuned[key] = (model, model.with_temperature(temperature))
+        return self._tuned[key][1]
+
+    async def _ask(self, request: Request, temperature: float | None, *, whole: bool, may_go_on: bool) -> ModelReply:
+        """Ask the model, and where it is not available or will not do the one that stands in for it."""
         fallback = self._fallback
         if fallback is None or fallback is request.model:
-            return await self._parts(request, whole=whole)
+            return await self._parts(request, whole=whole, may_go_on=may_go_on)
         try:
-            return await self._parts(replace(request, patient=False), whole=whole)
+            reply = await self._parts(replace(request, patient=False), whole=whole, may_go_on=may_go_on)
         except ModelError as error:
             if not _unavailable(error):
                 raise
-            request.tell(ModelFellBack, from_model=request.model.name, to_model=fallback.name, reason=str(error))
-        return await self._parts(replace(request, model=fallback), whole=whole)
+            spent, reason = Decimal(0), str(error)
+        else:
+            if not self._wants_another(reply):
+                return reply
+            spent, reason = reply.cost_usd, "fallback_when asked for another model"
+        request.tell(ModelFellBack, from_model=request.model.name, to_model=fallback.name, reason=reason)
+        if temperature is not None and isinstance(fallback, Tunable):
+            fallback = self._at_temperature(fallback, temperature)
+        reply = await self._parts(replace(request, model=fallback), whole=whole, may_go_on=may_go_on)
+        return replace(reply, cost_usd=reply.cost_usd + spent)
 
-    async def _parts(self, request: Request, *, whole: bool) -> ModelReply:
-        """Asks for a reply, in several parts where it is too long for one."""
-        answered = [await self._attempts.answer(request)]
-        while whole and _goes_on(answered) and len(answered) < MOST_PARTS:
+    def _wants_another(self, reply: ModelReply) -> bool:
+        """Return the verdict of the user's check.
+
+        Raises:
+            ConfigError: The check raised; it is a part of the program and not of the run.
+        """
+        if self._fallback_when is None:
+            return False
+        try:
+            return bool(self._fallback_when(reply.completion))
+        except Exception as error:
+            raise ConfigError(f"fallback_when raised {type(error).__name__}: {error}") from error
+
+    async def _parts(self, request: Request, *, whole: bool, may_go_on: bool) -> ModelReply:
+        """Ask for a reply, in several parts where it is too long for one."""
+        first, spent, attempts = await self._first(request, may_go_on=may_go_on)
+        answered = [first]
+        while may_go_on and _goes_on(answered) and len(answered) < MOST_PARTS:
             request.tell(ReplyContinued, part=len(answered) + 1)
             so_far = "".join(part.completion.text for part in answered)
             messages = (*request.messages[:], Message("assistant", so_far), Message("user", _GO_ON))
             answered.append(await self._attempts.answer(replace(request, messages=messages)))
         last = answered[-1].completion
         text = "".join(part.completion.text for part in answered)
-        if whole and last.stop_reason == "length":
+        if whole and not text.strip():
+            raise ModelError(f"{request.model.name}: {_why_empty(last, request.max_output_tokens)}")
+        if may_go_on and last.stop_reason == "length":
             text = f"{text}\n\n{CUT}"
+        if whole and first.unread_tokens:
+            read = first.completion.usage.input_tokens
+            text = f"{text}\n\n{UNREAD.format(read=read, sent=read + first.unread_tokens)}"
         usage = sum((part.completion.usage for part in answered), Usage())
         return ModelReply(
             replace(last, text=text, usage=usage, counted=all(part.completion.counted for part in answered)),
-            sum((part.cost_usd for part in answered), Decimal(0)),
+            sum((part.cost_usd for part in answered), spent),
             request.model.name,
-            sum(part.attempts for part in answered),
+            sum((part.attempts for part in answered), attempts),
         )
+
+    async def _first(self, request: Request, *, may_go_on: bool) -> tuple[Answered, Decimal, int]:
+        """Ask for the first part: as long as replies have been, and at full length where that was too short.
+
+        Returns:
+            The part, and the cost and the attempts of one that was too short.
+        """
+        answered = await self._attempts.answer(replace(request, as_usual=may_go_on))
+        if answered.short_tokens is None:
+            return answered, Decimal(0), 0
+        reason = (
+            f"the reply was cut at {answered.short_tokens:,} tokens and is asked for at up to "
+            f"{request.max_output_tokens:,}"
+        )
+        request.tell(CallRetried, attempt=answered.attempts + 1, wait_s=0.0, reason=reason)
+        return await self._attempts.answer(request), answered.cost_usd, answered.attempts
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:
     """Whether a reply was cut and there is something to go on from: reasoning alone may have taken all its length."""
     last = answered[-1].completion
     return last.stop_reason == "length" and bool(last.text.strip())
+
+
+def _why_empty(completion: Completion, longest_tokens: int) -> str:
+    """Return what a reply without a text was, for an error."""
+    if completion.stop_reason == "tool_calls":
+        return "the reply is a call of a tool and no text; ask for an answer in words"
+    if completion.stop_reason == "length":
+        return (
+            f"the reply has no text: its {longest_tokens:,} tokens went into reasoning; "
+            "ask for something simpler, or allow a longer reply"
+        )
+    return "the reply is empty; ask again or in other words"
+
+
+def _may_be_kept(reply: ModelReply, model: Model) -> bool:
+    """Whether a reply may answer the same question in a later run."""
+    completion = reply.completion
+    marked = completion.text.endswith(CUT) or "[SYSTEM WARNING: the server read only" in completion.text[-120:]
+    whole = completion.stop_reason == "stop" and bool(completion.text.strip()) and not marked
+    return whole and reply.model_name == model.name
 
 
 def _unavailable(error: ModelError) -> bool:

@@ -26,21 +26,24 @@ class RetryPolicy:
     """When a request is sent again.
 
     Tried again is what may succeed later: a refusal with status 429, 5xx, 408 or 409, a connection that could not be
-    made or broke, a reply that cannot be read, and an attempt that hangs. What may have been billed stays charged with
-    its worst case. The wait is what the provider asks for, else exponential with full jitter (Brooker, "Exponential
-    Backoff And Jitter", AWS 2015).
+    made or broke, a reply that cannot be read, and an attempt that hangs. What may have been billed stays charged. The
+    wait is what the provider asks for, else exponential with full jitter (Brooker, "Exponential Backoff And Jitter",
+    AWS 2015).
+
+    The turns of a run with `max_seconds` outlast an outage of their provider: what is refused or finds nobody there,
+    and so costs nothing, is tried again until the time is over.
 
     Attributes:
         attempts: Most times that a request is sent, from 1.
         base_delay_s: Longest wait before the second attempt, in seconds; doubled before each further one.
         max_delay_s: Longest of these waits, in seconds.
         max_retry_after_s: Longest wait that a provider can ask for, in seconds.
-        extra_share: Retries that each request to a provider makes room for: 0.2 allows 20 % more requests.
+        extra_share: Retries that each request to a provider makes room for: 0.5 allows 50 % more requests.
         spare: Retries that a provider gets besides, so that a lone request may be tried again.
         failures_to_open: Failures in a row after which a provider is left alone; 0 for never.
         open_s: Seconds for which it is, doubled up to 60 while it goes on failing.
-        attempt_timeout_s: Seconds after which one attempt is taken for hung; None takes five times the slowest of
-            the model's last replies, and at least 20.
+        attempt_timeout_s: Seconds without a byte after which one attempt is taken for hung; None takes 120 at first,
+            later five times the slowest of the model's last replies, and at least 20.
 
     Raises:
         ConfigError: There is no attempt, or a number is negative.
@@ -50,7 +53,7 @@ class RetryPolicy:
     base_delay_s: float = 0.5
     max_delay_s: float = 8.0
     max_retry_after_s: float = 30.0
-    extra_share: float = 0.2
+    extra_share: float = 0.5
     spare: int = 10
     failures_to_open: int = 10
     open_s: float = 5.0
@@ -65,12 +68,12 @@ class RetryPolicy:
             raise ConfigError(f"attempt_timeout_s is more than 0, not {self.attempt_timeout_s:g}")
 
     def wait_s(self, attempt: int, asked_s: float | None, draw: Callable[[], float] = random.random) -> float:
-        """Gives the wait after a failed attempt.
+        """Return the wait after a failed attempt, in seconds.
 
         Args:
             attempt: Its number, from 1.
             asked_s: Seconds that the provider asks for; None where it does not.
-            draw: Gives a number from 0 to 1.
+            draw: Returns a number from 0 to 1.
         """
         if asked_s is not None and math.isfinite(asked_s):
             # A tenth more, so that those who were told the same do not come back in the same instant.
@@ -79,10 +82,10 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """The extra requests that a provider gets: a token bucket that each request fills a little.
+    """A retry budget: the extra requests that a provider gets, a token bucket that each request fills a little.
 
     Args:
-        clock: Gives seconds.
+        clock: Returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -93,12 +96,12 @@ class RetryBudget:
         self._spared_at_s = clock()
 
     def note_request(self, policy: RetryPolicy) -> None:
-        """Takes note of a request, the first for an answer or a further one."""
+        """Take note of a request, the first for an answer or a further one."""
         with self._lock:
             self._saved = min(self._saved + policy.extra_share, _MOST_SAVED)
 
     def take(self, policy: RetryPolicy) -> bool:
-        """Takes one retry; False where there is none left."""
+        """Take one retry; False where there is none left."""
         with self._lock:
             if self._saved >= 1:
                 self._saved -= 1
@@ -119,7 +122,7 @@ class CircuitBreaker:
     The pattern is Nygard's ("Release It!", 2007): closed, open, and half-open while one request probes.
 
     Args:
-        clock: Gives seconds.
+        clock: Returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -136,7 +139,7 @@ class CircuitBreaker:
         return self._failures
 
     def wait_s(self) -> float:
-        """Gives the seconds until a request may be sent; 0 lets the caller send one, whose end it must then tell."""
+        """Return the seconds until a request may be sent; after 0 the caller sends one, and must tell how it ended."""
         with self._lock:
             if self._until_s is None:
                 return 0.0
@@ -149,13 +152,13 @@ class CircuitBreaker:
             return left_s
 
     def succeed(self) -> None:
-        """Takes note that the provider answered, even if it refused what was asked."""
+        """Take note that the provider answered, even if it refused what was asked."""
         with self._lock:
             self._failures = self._openings = 0
             self._until_s, self._probing = None, False
 
     def fail(self, policy: RetryPolicy) -> None:
-        """Takes note that the provider was not there or broke down."""
+        """Take note that the provider was not there or broke down."""
         with self._lock:
             self._failures += 1
             probed, self._probing = self._probing, False
@@ -166,6 +169,6 @@ class CircuitBreaker:
                 self._openings += 1
 
     def forget(self) -> None:
-        """Takes note that a request ended without telling anything, so that another may probe."""
+        """Take note that a request ended without telling anything, so that another may probe."""
         with self._lock:
             self._probing = False

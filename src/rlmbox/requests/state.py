@@ -1,4 +1,4 @@
-"""What all runs of a process share about a model and its provider: retries, breaker, pace, and what was learned."""
+"""What all runs of a process share about a model and its provider: retries, circuit breaker, pace, what was learned."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections import deque
 from weakref import WeakKeyDictionary
 
 from rlmbox.budget.tokens import TokenScale
-from rlmbox.models.base import Hosted, Model
-from rlmbox.models.pace import UNPACED, Pace, RateLimiter
+from rlmbox.models.base import Bounded, Hosted, Model
+from rlmbox.models.pace import UNPACED, Pace
+from rlmbox.requests.rate import RateLimiter
 from rlmbox.requests.retries import CircuitBreaker, RetryBudget, RetryPolicy
+
+FIRST_TIMEOUT_S = 120.0
+"""Seconds after which an attempt is taken for hung while little is known of how long replies take."""
 
 _REMEMBERED_REPLIES = 100
 _ENOUGH_REPLIES = 20
@@ -21,16 +25,18 @@ class ProviderState:
     """What is known of one address.
 
     Attributes:
-        allowance: Its extra requests.
-        breaker: Whether it is left alone.
+        retry_budget: Its extra requests.
+        circuit_breaker: Whether it is left alone.
+        has_answered: Whether it has given a reply in this process.
     """
 
     def __init__(self) -> None:
-        self.allowance = RetryBudget()
-        self.breaker = CircuitBreaker()
+        self.retry_budget = RetryBudget()
+        self.circuit_breaker = CircuitBreaker()
+        self.has_answered = False
 
 
-class RequestState:
+class ModelState:
     """What is known of one model at one address.
 
     Args:
@@ -40,41 +46,58 @@ class RequestState:
 
     Attributes:
         provider: What is known of the address.
-        gate: Where its requests wait for their turn.
+        rate_limiter: Where its requests wait for their turn.
         tokens: How long its tokens are.
-        window_tokens: The window that the provider named in a refusal, or None.
+        learned_window_tokens: The window that the provider named in a refusal, or None.
         refused_tokens: The likely length of the shortest request that it found too long, or None.
     """
 
     def __init__(self, name: str, provider: ProviderState, pace: Pace = UNPACED) -> None:
         self.provider = provider
-        self.gate = RateLimiter(pace)
+        self.rate_limiter = RateLimiter(pace)
         self.tokens = TokenScale(name)
-        self.window_tokens: int | None = None
+        self.learned_window_tokens: int | None = None
         self.refused_tokens: int | None = None
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED_REPLIES)
 
+    def window_tokens(self, model: Model) -> int:
+        """Return the window to write requests for: the model's own, or the narrower one that a refusal named."""
+        learned = self.learned_window_tokens
+        return model.window_tokens if learned is None else min(learned, model.window_tokens)
+
+    def bound_tokens(self, model: Model) -> int | None:
+        """Return the tokens that no request can have more of, with its reply; None where the window is assumed."""
+        known = not isinstance(model, Bounded) or model.window_is_known
+        return self.window_tokens(model) if known or self.learned_window_tokens is not None else None
+
     def note_duration(self, duration_s: float) -> None:
-        """Takes note of how long a reply took, in seconds."""
+        """Take note of how long a reply took, in seconds."""
         self._durations_s.append(duration_s)
 
-    def attempt_timeout_s(self, policy: RetryPolicy) -> float | None:
-        """Gives the seconds after which an attempt is taken for hung; None where too little is known to say."""
+    def attempt_timeout_s(self, policy: RetryPolicy, timeouts: int = 0) -> float:
+        """Return the seconds after which an attempt is taken for hung.
+
+        Args:
+            policy: What the run has set.
+            timeouts: Attempts at the same request that were given up, each of which doubles the time: a provider that
+                is slow and not hung is not paid again and again for a reply that nobody waits for.
+        """
         if policy.attempt_timeout_s is not None:
             return policy.attempt_timeout_s
-        if len(self._durations_s) < _ENOUGH_REPLIES:
-            return None
-        return max(_HUNG_AT_LEAST_S, _HUNG_FACTOR * max(tuple(self._durations_s)))
+        first_s = FIRST_TIMEOUT_S
+        if len(self._durations_s) >= _ENOUGH_REPLIES:
+            first_s = max(_HUNG_AT_LEAST_S, _HUNG_FACTOR * max(tuple(self._durations_s)))
+        return float(first_s * 2**timeouts)
 
 
 _lock = threading.Lock()
 _providers: dict[str, ProviderState] = {}
-_hosted: dict[tuple[str, str, Pace], RequestState] = {}
-_alone: WeakKeyDictionary[Model, RequestState] = WeakKeyDictionary()
+_hosted: dict[tuple[str, str, Pace], ModelState] = {}
+_alone: WeakKeyDictionary[Model, ModelState] = WeakKeyDictionary()
 
 
-def request_state_of(model: Model) -> RequestState:
-    """Gives what is shared about a model: by address and name where it has an address, else by the object itself.
+def model_state_of(model: Model) -> ModelState:
+    """Return what is shared about a model: by address and name where it has an address, else by the object itself.
 
     Args:
         model: The model.
@@ -84,11 +107,11 @@ def request_state_of(model: Model) -> RequestState:
             provider = _providers.setdefault(model.endpoint, ProviderState())
             key = (model.endpoint, model.name, model.pace)
             if key not in _hosted:
-                _hosted[key] = RequestState(model.name, provider, model.pace)
+                _hosted[key] = ModelState(model.name, provider, model.pace)
             return _hosted[key]
         try:
             if model not in _alone:
-                _alone[model] = RequestState(model.name, ProviderState())
+                _alone[model] = ModelState(model.name, ProviderState())
             return _alone[model]
         except TypeError:  # it cannot be hashed or referred to, so it shares nothing
-            return RequestState(model.name, ProviderState())
+            return ModelState(model.name, ProviderState())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from rlmbox.budget.tokens import TOKENS_PER_MESSAGE
@@ -12,26 +11,10 @@ WARNING = "[SYSTEM WARNING: Input truncated due to context limits]"
 """What a model is told where something was cut."""
 
 _SMALLEST_TOKENS = 16
-_NARROWEST_TOKENS = 500  # a window below it is a misunderstanding
-_NAMED_LIMIT = re.compile(
-    r"(?:maximum context length (?:is|of)|maximum number of tokens allowed|tokens >|context (?:size|window)( is| of)?)"
-    r"\s*\(?(?P<tokens>[\d,]{3,12})"
-)
-
-
-def named_window_tokens(message: str) -> int | None:
-    """Reads how large the window is out of a provider's refusal; None where it does not say.
-
-    Args:
-        message: What the provider said.
-    """
-    found = _NAMED_LIMIT.search(message)
-    tokens = int(found["tokens"].replace(",", "")) if found else 0
-    return tokens if tokens >= _NARROWEST_TOKENS else None
 
 
 def fit(messages: Sequence[Message], room_tokens: int, count: Callable[[str], int]) -> tuple[Message, ...]:
-    """Cuts a conversation so that it has at most `room_tokens`, by `count`.
+    """Cut a conversation so that it has at most `room_tokens`, by `count`.
 
     A single prompt keeps its head. Of a longer conversation the system message and the first message after it stay,
     and as many of the newest as there is room for; where messages are left out, or the end of one, stands `WARNING`.
@@ -39,7 +22,7 @@ def fit(messages: Sequence[Message], room_tokens: int, count: Callable[[str], in
     Args:
         messages: The conversation.
         room_tokens: Most tokens.
-        count: Gives the tokens of a text.
+        count: Returns the tokens of a text.
     """
     sizes = [count(message.content) + TOKENS_PER_MESSAGE for message in messages]
     if sum(sizes) <= room_tokens:
@@ -70,7 +53,7 @@ def _cut_if_longer(message: Message, room_tokens: int, count: Callable[[str], in
 
 
 def _cut(message: Message, room_tokens: int, count: Callable[[str], int]) -> Message:
-    """Keeps the head of a message, a few tokens at least."""
+    """Keep the head of a message, a few tokens at least."""
     text, room = message.content, max(room_tokens, _SMALLEST_TOKENS)
     while text and (tokens := count(text)) > room:
         text = text[: min(len(text) - 1, int(len(text) * room / tokens * 0.98))]

@@ -3,16 +3,21 @@
 from rlmbox.testing.check_model import check_model
 from rlmbox.testing.check_sandbox import check_sandbox
 from rlmbox.testing.fault_server import FaultServer
-from rlmbox.testing.provider_server import ProviderFault, ProviderServer, http_fault
+from rlmbox.testing.provider_server import ProviderFault, ProviderServer, RawReply, http_fault
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
+from rlmbox.testing.quirks import QUIRKS, Quirk, QuirkServer
 from rlmbox.testing.scripted import ScriptedModel, ScriptMiss
 
 __all__ = [
+    "QUIRKS",
     "FaultServer",
     "ProviderFault",
     "ProviderReply",
     "ProviderRequest",
     "ProviderServer",
+    "Quirk",
+    "QuirkServer",
+    "RawReply",
     "ScriptMiss",
     "ScriptedModel",
     "check_model",

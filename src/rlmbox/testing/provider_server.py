@@ -66,7 +66,7 @@ class ProviderFault:
 def http_fault(
     status: int, *, retry_after: str | None = None, message: str = "", code: str | None = None
 ) -> ProviderFault:
-    """Gives an HTTP error.
+    """Return an HTTP error.
 
     Args:
         status: The status.
@@ -78,7 +78,24 @@ def http_fault(
     return ProviderFault("status", status, message, code, MappingProxyType(headers))
 
 
-Answer = str | ProviderReply | ProviderFault
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """A reply byte for byte, for what no provider should send and some do.
+
+    Attributes:
+        body: The body: bytes or a text as they are, anything else as JSON.
+        status: The HTTP status.
+        headers: Further headers.
+        delay_s: Seconds before it is sent.
+    """
+
+    body: object
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    delay_s: float = 0.0
+
+
+Answer = str | ProviderReply | ProviderFault | RawReply
 Entry = Answer | Callable[[ProviderRequest], Answer]
 Script = Entry | Iterable[Entry]
 
@@ -112,7 +129,7 @@ class ProviderServer:
         self.max_concurrency = 0
         self.left = 0
         self.port = 0
-        one = isinstance(script, str | ProviderReply | ProviderFault) or callable(script)
+        one = isinstance(script, str | ProviderReply | ProviderFault | RawReply) or callable(script)
         self._entries: Iterator[Entry] = repeat(script) if one else iter(script)  # type: ignore[arg-type]
         self._under_way = 0
         self._ready = threading.Event()
@@ -227,7 +244,11 @@ class ProviderServer:
         return _response(request, answer)
 
 
-def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault) -> _Response | None:
+def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault | RawReply) -> _Response | None:
+    if isinstance(answer, RawReply):
+        text = answer.body if isinstance(answer.body, str | bytes) else json.dumps(answer.body)
+        raw = text if isinstance(text, bytes) else text.encode()
+        return _Response(answer.status, raw, {"Content-Type": "application/json", **answer.headers})
     if isinstance(answer, ProviderReply):
         return _json(200, reply_body(request, answer))
     if answer.kind == "status":
@@ -242,7 +263,7 @@ def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault) -
 
 
 def _broken(request: ProviderRequest, kind: FaultKind) -> _Response | None:
-    """Gives a reply with status 200 of which nothing can be made; None for none at all."""
+    """Return a reply with status 200 of which nothing can be made; None for none at all."""
     whole = _json(200, reply_body(request, ProviderReply("a reply that is never read whole")))
     if kind == "reset":
         return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)
@@ -272,7 +293,7 @@ def _error(protocol: Protocol, status: int, message: str, code: str | None = Non
 
 
 async def _send(writer: asyncio.StreamWriter, response: _Response) -> bool:
-    """Writes a response; says whether the connection can go on."""
+    """Write a response; returns whether the connection can go on."""
     head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body) * response.copies}"]
     head += [f"{name}: {value}" for name, value in response.headers.items()]
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))

@@ -1,0 +1,37 @@
+"""How near the ledger is to what a provider bills by its own account, over faults of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from figures import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from adversary import many_sub_calls, random_run
+
+RUNS = 200
+
+
+async def measure() -> list[Figure]:
+    outcomes = [await random_run(seed) for seed in range(RUNS)]
+    lawless = sum(not outcome.keeps_the_law for outcome in outcomes)
+    overshoots = sum(outcome.billed_usd > outcome.limit_usd for outcome in outcomes)
+    many = await many_sub_calls(2_000)
+    return [
+        Figure(f"{RUNS} random trees: runs over their limit by the provider's account", overshoots, 0, "runs"),
+        Figure(f"{RUNS} random trees: runs whose bill is not between certain and total", lawless, 0, "runs"),
+        Figure("2,000 sub-calls, 25 % faults, $5: answered", many.answered, None, ""),
+        Figure("of them charged, for each dollar billed", float(many.total_usd / many.billed_usd), 1.5, "$"),
+        Figure("of them billed", float(many.billed_usd), 5, "$"),
+    ]
+
+
+def figures() -> list[Figure]:
+    """Measures all."""
+    return asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    print("\n".join(figure.row for figure in figures()))

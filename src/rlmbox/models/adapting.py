@@ -1,0 +1,183 @@
+"""What a provider was found to want, told by its refusals, and how a request is changed for it.
+
+A refusal costs nothing and mostly names what is wrong. It is learned from once, and every later request of the process
+to the same model at the same address is written accordingly.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from rlmbox.models.complaints import Complaint
+
+Body = dict[str, Any]
+
+_OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens")
+_NEVER_DROPPED = frozenset({"model", "messages", "contents", "input", *_OUTPUT_FIELDS})
+_SMALLEST_CAP_TOKENS = 16
+
+
+class Adaptations:
+    """How requests to one model at one address are changed. May be used from several threads.
+
+    Attributes:
+        output_field: `max_tokens` or `max_completion_tokens`, where the provider wants that one.
+        output_cap_tokens: Longest reply that may be asked for, or None.
+        no_system: Whether the system message is put in front of the first user message.
+        alternate: Whether messages of one role in a row become one.
+        dropped: Parameters that are left out.
+        has_answered: Whether a good reply has come from there.
+    """
+
+    def __init__(self) -> None:
+        self.output_field: str | None = None
+        self.output_cap_tokens: int | None = None
+        self.no_system = False
+        self.alternate = False
+        self.dropped: frozenset[str] = frozenset()
+        self.has_answered = False
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self.output_field or self.output_cap_tokens or self.no_system or self.alternate or self.dropped)
+
+    def learn(self, complaint: Complaint, content: bytes) -> bool:
+        """Take note of what a refusal asks for.
+
+        Args:
+            complaint: The refusal.
+            content: The request's body as it was sent.
+
+        Returns:
+            Whether something new was learned, so that the request is worth sending again.
+        """
+        body = json.loads(content)
+        with self._lock:
+            return (
+                self._learn_output_field(complaint, body)
+                or self._learn_cap(complaint, body)
+                or self._learn_roles(complaint)
+                or self._learn_dropped(complaint, body)
+            )
+
+    def apply(self, body: Body) -> Body:
+        """Return a request body with everything that was learned.
+
+        Args:
+            body: The body as the provider's library wrote it.
+        """
+        body = {name: value for name, value in body.items() if name not in self.dropped}
+        if self.output_field is not None:
+            for name in _OUTPUT_FIELDS:
+                if name in body and name != self.output_field:
+                    body[self.output_field] = body.pop(name)
+        if self.output_cap_tokens is not None:
+            _cap(body, self.output_cap_tokens)
+        if self.no_system:
+            _fold_system(body)
+        if self.alternate and isinstance(body.get("messages"), list):
+            body["messages"] = _merged(body["messages"])
+        return body
+
+    def _learn_output_field(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        sent = next((name for name in _OUTPUT_FIELDS if name in body), None)
+        if sent is None or self.output_field is not None:
+            return False
+        other = _OUTPUT_FIELDS[1 - _OUTPUT_FIELDS.index(sent)]
+        named = complaint.named_parameters
+        if sent not in named and f"use '{other}'" not in complaint.message.lower():
+            return False
+        if complaint.output_cap_tokens is not None or complaint.too_long:
+            return False
+        self.output_field = other
+        return True
+
+    def _learn_cap(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        cap = complaint.output_cap_tokens
+        sent = _asked_output(body)
+        if cap is None or sent is None or not _SMALLEST_CAP_TOKENS <= cap < sent:
+            return False
+        self.output_cap_tokens = cap
+        return True
+
+    def _learn_roles(self, complaint: Complaint) -> bool:
+        if complaint.wants_no_system and not self.no_system:
+            self.no_system = True
+            return True
+        if complaint.wants_alternate_roles and not (self.alternate and self.no_system):
+            # Templates that want strict turns mostly have no place for a system message either; that is tried second.
+            self.no_system = self.no_system or self.alternate
+            self.alternate = True
+            return True
+        return False
+
+    def _learn_dropped(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        for name in complaint.named_parameters:
+            if name in body and name not in _NEVER_DROPPED and name not in self.dropped:
+                self.dropped |= {name}
+                return True
+        return False
+
+
+def _asked_output(body: Mapping[str, Any]) -> int | None:
+    config = body.get("generationConfig")
+    asked = config.get("maxOutputTokens") if isinstance(config, dict) else None
+    asked = next((body[name] for name in _OUTPUT_FIELDS if name in body), asked)
+    return asked if isinstance(asked, int) else None
+
+
+def _cap(body: Body, cap_tokens: int) -> None:
+    for name in _OUTPUT_FIELDS:
+        if isinstance(body.get(name), int):
+            body[name] = min(body[name], cap_tokens)
+    config = body.get("generationConfig")
+    if isinstance(config, dict) and isinstance(config.get("maxOutputTokens"), int):
+        body["generationConfig"] = {**config, "maxOutputTokens": min(config["maxOutputTokens"], cap_tokens)}
+
+
+def _fold_system(body: Body) -> None:
+    """Put the system message in front of the first user message, in OpenAI's and in Google's form."""
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        system = [m for m in messages if m.get("role") in ("system", "developer")]
+        rest = [dict(m) for m in messages if m.get("role") not in ("system", "developer")]
+        texts = [m["content"] for m in system if isinstance(m.get("content"), str)]
+        first = next((m for m in rest if m.get("role") == "user" and isinstance(m.get("content"), str)), None)
+        if texts and first is not None:
+            first["content"] = "\n\n".join([*texts, first["content"]])
+            body["messages"] = rest
+    instruction, contents = body.get("systemInstruction"), body.get("contents")
+    if isinstance(instruction, dict) and isinstance(contents, list) and contents:
+        parts = [*instruction.get("parts", []), *contents[0].get("parts", [])]
+        body["contents"] = [{**contents[0], "parts": parts}, *contents[1:]]
+        del body["systemInstruction"]
+
+
+def _merged(messages: list[Body]) -> list[Body]:
+    merged: list[Body] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        texts = [m.get("content") for m in (last, message) if m is not None]
+        if last is not None and last.get("role") == message.get("role") and all(isinstance(t, str) for t in texts):
+            merged[-1] = {**last, "content": "\n\n".join(str(text) for text in texts)}
+        else:
+            merged.append(message)
+    return merged
+
+
+_lock = threading.Lock()
+_known: dict[tuple[str, str], Adaptations] = {}
+
+
+def adaptations_of(endpoint: str, model: str) -> Adaptations:
+    """Return what this process has learned of a model at an address.
+
+    Args:
+        endpoint: The address.
+        model: The model's name there.
+    """
+    with _lock:
+        return _known.setdefault((endpoint, model), Adaptations())

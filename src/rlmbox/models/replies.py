@@ -1,0 +1,324 @@
+"""Reading a reply as it came over the wire: its text, why it ended, and what it used.
+
+Nothing else of a reply is looked at, so that a field nobody needs cannot spoil one that was paid for. Servers that
+speak one protocol borrow names from another, write numbers as text, and leave out what they do not know; all of that is
+read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from rlmbox.types import Completion, Message, StopReason, Usage
+
+Protocol = Literal["openai", "azure", "anthropic", "google"]
+
+_BYTES_PER_TOKEN = 3
+_MOST_TOKENS = 100_000_000  # a count beyond it is absurd
+_STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
+    {
+        **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+        "model_context_window_exceeded": "length",
+        **dict.fromkeys(
+            ("content_filter", "safety", "recitation", "blocklist", "prohibited_content"), "content_filter"
+        ),
+        **dict.fromkeys(("spii", "sensitive", "refusal", "guardrail_intervened", "language"), "content_filter"),
+        **dict.fromkeys(("tool_calls", "tool_use", "function_call", "malformed_function_call"), "tool_calls"),
+    }
+)
+_THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
+
+
+class UnreadableReply(Exception):
+    """A reply with status 200 that is none.
+
+    Attributes:
+        is_page: Whether it is a web page, as of a proxy or of a login.
+        is_error: Whether it is an error that was given the status of success.
+    """
+
+    def __init__(self, message: str, *, is_page: bool = False, is_error: bool = False) -> None:
+        super().__init__(message)
+        self.is_page = is_page
+        self.is_error = is_error
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a reply says: text, whether there was anything besides, why it ended, and the provider's counts."""
+
+    text: str
+    reasoning: str
+    finish: str
+    refusal: str
+    called: bool
+    counts: Mapping[str, Any]
+
+
+def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Message]) -> Completion:
+    """Read a reply.
+
+    The text is without the model's reasoning; a refusal's own words stand in where there is no text.
+
+    Args:
+        protocol: The protocol that the provider speaks.
+        body: The reply's body.
+        name: The model's full name.
+        messages: What was asked, for estimating tokens where the provider does not count them.
+
+    Raises:
+        UnreadableReply: There is no reply in it.
+    """
+    found = _decoded(body)
+    part = _READERS[protocol](found)
+    text = _whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
+    stop = _STOP_REASONS.get(part.finish.lower(), "stop")
+    if part.refusal and not text.strip():
+        text, stop = _whole_characters(part.refusal), "refusal"
+    elif part.called and not text.strip():
+        stop = "tool_calls"
+    elif stop == "tool_calls" and text.strip():
+        stop = "stop"
+    usage, counted = _usage(part, messages, text, made=bool(part.text or part.reasoning or part.called or part.refusal))
+    return Completion(text, usage, name, stop, counted)
+
+
+def _decoded(body: bytes) -> Mapping[str, Any]:
+    text = body.lstrip()
+    if text[:1] == b"<":
+        raise UnreadableReply("a web page", is_page=True)
+    if text.startswith((b"data:", b"event:", b":")):
+        return _joined(text)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReply(f"it is not whole JSON: {error}") from None
+    if isinstance(found, list) and found:
+        found = found[0]
+    if not isinstance(found, Mapping):
+        raise UnreadableReply(f"it is JSON of another kind: {str(found)[:80]}")
+    if found.get("error") and not (found.get("choices") or found.get("content") or found.get("candidates")):
+        raise UnreadableReply("an error", is_error=True)
+    return found
+
+
+def _joined(text: bytes) -> Mapping[str, Any]:
+    """Return a stream of OpenAI's protocol, which some servers send unasked, as one reply."""
+    content, reasoning, finish, seen = [], [], "", False
+    usage: Mapping[str, Any] = {}
+    for line in text.splitlines():
+        data = line.removeprefix(b"data:").strip()
+        if not line.startswith(b"data:") or data == b"[DONE]":
+            continue
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(chunk, Mapping):
+            continue
+        if chunk.get("error"):
+            raise UnreadableReply("an error", is_error=True)
+        usage = _mapping(chunk.get("usage")) or usage
+        choice = _first(chunk.get("choices"))
+        delta = _mapping(choice.get("delta")) or _mapping(choice.get("message"))
+        seen = seen or bool(choice)
+        content.append(_text(delta.get("content")))
+        reasoning.append(_reasoning(delta))
+        finish = str(choice.get("finish_reason") or finish)
+    if not seen:
+        raise UnreadableReply("a stream without a reply")
+    message = {"content": "".join(content), "reasoning": "".join(reasoning)}
+    return {"choices": [{"message": message, "finish_reason": finish}], "usage": usage}
+
+
+def _openai(found: Mapping[str, Any]) -> _Part:
+    choice = _first(found.get("choices"))
+    message = _mapping(choice.get("message"))
+    if not choice and isinstance(found.get("message"), Mapping):  # Ollama's own protocol behind a gateway
+        choice, message = found, _mapping(found["message"])
+    if not message and "text" not in choice:
+        raise UnreadableReply("it has no message")
+    content = message.get("content") if message else choice.get("text")
+    return _Part(
+        text=_text(content),
+        reasoning=_reasoning(message) + _thinking(content),
+        finish=str(choice.get("finish_reason") or choice.get("done_reason") or ""),
+        refusal=_text(message.get("refusal")),
+        called=bool(message.get("tool_calls") or message.get("function_call")),
+        counts=_mapping(found.get("usage")) or (found if "eval_count" in found else {}),
+    )
+
+
+def _anthropic(found: Mapping[str, Any]) -> _Part:
+    blocks = found.get("content")
+    if not isinstance(blocks, list):
+        raise UnreadableReply("it has no content")
+    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
+    return _Part(
+        text=_text(blocks),
+        reasoning=_thinking(blocks),
+        finish=str(found.get("stop_reason") or ""),
+        refusal="",
+        called="tool_use" in kinds,
+        counts=_mapping(found.get("usage")),
+    )
+
+
+def _google(found: Mapping[str, Any]) -> _Part:
+    candidate = _first(found.get("candidates"))
+    parts = _mapping(candidate.get("content")).get("parts")
+    parts = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    blocked = _mapping(found.get("promptFeedback")).get("blockReason")
+    return _Part(
+        text="".join(_text(part.get("text")) for part in parts if not part.get("thought")),
+        reasoning="".join(_text(part.get("text")) for part in parts if part.get("thought")),
+        finish="content_filter" if blocked else str(candidate.get("finishReason") or ""),
+        refusal="",
+        called=any("functionCall" in part for part in parts),
+        counts=_mapping(found.get("usageMetadata")),
+    )
+
+
+_READERS: Mapping[Protocol, Callable[[Mapping[str, Any]], _Part]] = MappingProxyType(
+    {"openai": _openai, "azure": _openai, "anthropic": _anthropic, "google": _google}
+)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(value: object) -> Mapping[str, Any]:
+    return _mapping(value[0]) if isinstance(value, list) and value else {}
+
+
+def _text(content: object) -> str:
+    """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        kind = content.get("type", "text")
+        return _text(content.get("text")) if kind in ("text", "output_text") else ""
+    if isinstance(content, list):
+        return "".join(_text(part) for part in content)
+    return ""
+
+
+def _thinking(content: object) -> str:
+    if not isinstance(content, list):
+        return ""
+    return "".join(str(part.get("thinking", "")) for part in content if isinstance(part, Mapping))
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    return next((_text(message[key]) for key in ("reasoning_content", "reasoning") if message.get(key)), "")
+
+
+def _whole_characters(text: str) -> str:
+    # JSON may hold halves of characters, which nothing that encodes the text later could take.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+# The same count under the names that servers give it; the first that is there is taken.
+_SENT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count", "inputTokens", "promptTokens")
+_RECEIVED = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "eval_count",
+    "outputTokens",
+    "completionTokens",
+)
+_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_REASONING = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount")
+_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cachedContentTokenCount")
+_WRITTEN = ("cache_creation_input_tokens", "cache_write_tokens")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
+
+
+def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
+    for mapping in (counts, *(_mapping(counts.get(name)) for name in _DETAILS)):
+        for name in names:
+            number = _number(mapping.get(name))
+            if number is not None:
+                return number
+    return None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return math.ceil(number) if 0 <= number <= _MOST_TOKENS else None
+
+
+def _usage(part: _Part, messages: Sequence[Message], text: str, *, made: bool) -> tuple[Usage, bool]:
+    """Return the provider's counts and True; where they are missing or contradict each other, the more and False.
+
+    A count of zero for something that was sent, or one that leaves the reasoning out, would let a run spend past its
+    budget: input and output have to come to the total.
+    """
+    counts = part.counts
+    sent, received, total = (_count(counts, names) for names in (_SENT, _RECEIVED, _TOTAL))
+    cached, written = _count(counts, _CACHED) or 0, _count(counts, _WRITTEN) or 0
+    reasoning = _count(counts, _REASONING) or 0
+    if sent is not None and _apart(counts, cached + written, sent, received, total):
+        sent += cached + written
+    sent, received, agrees = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
+    counted = agrees and bool(sent) and received is not None and (received > 0 or not made)
+    if not sent:
+        sent = _estimate(*(message.content for message in messages)) + 4 * len(messages)
+    if received is None or (received == 0 and made):
+        received = max(_estimate(text, part.reasoning), 1)
+    cached = min(cached, sent)
+    usage = Usage(
+        input_tokens=sent,
+        cached_input_tokens=cached,
+        output_tokens=received,
+        reasoning_tokens=min(reasoning, received),
+        requests=1,
+        cache_write_tokens=min(written, sent - cached),
+    )
+    return usage, counted
+
+
+def _apart(counts: Mapping[str, Any], cached: int, sent: int, received: int | None, total: int | None) -> bool:
+    """Whether cached tokens are counted beside the input, as Anthropic does, and not within it."""
+    if not any(name in counts for name in ("cache_read_input_tokens", "cache_creation_input_tokens")):
+        return False
+    return total is None or sent + cached + (received or 0) == total
+
+
+def _reconciled(
+    sent: int | None, received: int | None, total: int | None, reasoning: int, *, google: bool
+) -> tuple[int | None, int | None, bool]:
+    """Return input, output and whether the provider's counts agree."""
+    if sent is None and total is not None and received is not None:
+        return (total - received if total > received else None), received, total > received
+    if received is None and total is not None and sent is not None:
+        return sent, max(total - sent, 0), total >= sent
+    if sent is None or received is None:
+        return sent, received, False
+    if total is None or total == 0:
+        # Where there is no total, more reasoning than output shows that the one is not part of the other.
+        outside = reasoning if google or reasoning > received else 0
+        return sent, received + outside, True
+    if sent + received == total:
+        return sent, received, True
+    if total > sent + received:
+        return sent, total - sent, sent + received + reasoning == total or google
+    return sent, received + (reasoning if reasoning > received else 0), False
+
+
+def _estimate(*texts: str) -> int:
+    return math.ceil(sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) / _BYTES_PER_TOKEN)

@@ -1,0 +1,60 @@
+"""How many tokens a model's window has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from rlmbox.models.prices import CATALOGUE_PROVIDERS
+
+# For models that the catalogue has without a window; by the beginning of their name, as their providers document it.
+_DOCUMENTED: Mapping[str, tuple[tuple[re.Pattern[str], int], ...]] = MappingProxyType(
+    {
+        "google": (
+            (re.compile(r"gemini-(?:2\.5|3(?:\.\d+)?)-(?:pro|flash)(?!.*(?:tts|image|live|audio))"), 1_048_576),
+        ),
+        "groq": ((re.compile(r"llama-3\.[123]"), 131_072), (re.compile(r"gemma2"), 8_192)),
+        "mistral": (
+            (re.compile(r"(?:mistral-(?:large|medium|small)|magistral|ministral|devstral)"), 131_072),
+            (re.compile(r"(?:open-)?mixtral-8x22b"), 65_536),
+            (re.compile(r"(?:open-)?(?:mistral-7b|mixtral-8x7b)"), 32_768),
+        ),
+    }
+)
+_OPENROUTER_VENDORS = MappingProxyType(
+    {"google": "google", "openai": "openai", "anthropic": "anthropic", "xai": "x-ai", "deepseek": "deepseek"}
+)
+
+
+def window_for(provider: str, model: str, *, official: bool = True) -> int | None:
+    """Return how many tokens a model's window has.
+
+    Args:
+        provider: The provider, such as `google`.
+        model: The model's name at the provider.
+        official: Whether the model is at the provider itself; elsewhere the same name may mean anything.
+
+    Returns:
+        The tokens, or None where that is not known.
+    """
+    if not official:
+        return None
+    found = _catalogued(CATALOGUE_PROVIDERS.get(provider), model)
+    if found is None:
+        found = next((tokens for name, tokens in _DOCUMENTED.get(provider, ()) if name.match(model)), None)
+    if found is None and provider in _OPENROUTER_VENDORS:
+        found = _catalogued("openrouter", f"{_OPENROUTER_VENDORS[provider]}/{model}")
+    return found
+
+
+def _catalogued(provider: str | None, model: str) -> int | None:
+    if provider is None:
+        return None
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        _, info = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    return info.context_window

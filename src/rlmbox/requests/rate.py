@@ -1,0 +1,239 @@
+"""Where requests to one model wait for their turn: at its pace, and at most so many of each run at once.
+
+No library does this: the limits hold over several event loops, and the runs of a process take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Hashable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from rlmbox.models.pace import Pace
+
+_BURST_SHARE = 0.1
+
+
+class _Bucket:
+    """A token bucket: a tenth of a minute's amount at once, the rest evenly, so that no 60 seconds hold more."""
+
+    def __init__(self, per_minute: int, now_s: float) -> None:
+        self._burst = max(1.0, per_minute * _BURST_SHARE)
+        self._per_second = max(per_minute - self._burst, per_minute * 0.5) / 60
+        self._level, self._at_s = self._burst, now_s
+
+    def wait_s(self, amount: float, now_s: float) -> float:
+        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_second)
+        self._at_s = now_s
+        # What is larger than the whole bucket goes when that is full, and puts it into debt.
+        return max(0.0, (min(amount, self._burst) - self._level) / self._per_second)
+
+    def take(self, amount: float) -> None:
+        self._level -= amount
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    loop: asyncio.AbstractEventLoop
+    woken: asyncio.Future[None]
+    tokens: int
+    granted: bool = False
+    gone: bool = False
+
+    def wake(self) -> bool:
+        """Let it go on; False where its event loop is no more."""
+        if self.loop is _running_loop():
+            _finish(self.woken)
+        else:
+            try:
+                self.loop.call_soon_threadsafe(_finish, self.woken)
+            except RuntimeError:
+                return False
+        self.granted = True
+        return True
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@dataclass(slots=True)
+class _Queue:
+    at_most: int
+    active: int = 0
+    waiters: deque[_Waiter] = field(default_factory=deque)
+
+
+class RateLimiter:
+    """The rate limiter of one model; may be used from several event loops at once.
+
+    Each run has at most so many requests under way as it allows itself. Where the model's pace allows fewer to all runs
+    together, they take turns, so that one with a thousand requests does not hold up one with a single request.
+
+    Args:
+        pace: What the model may be asked.
+        clock: Gives seconds.
+    """
+
+    def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queues: dict[Hashable, _Queue] = {}
+        self._turns: deque[Hashable] = deque()  # runs that wait, the next one first
+        self._active = 0
+        self._paused_until_s = 0.0
+        self._ticking: set[asyncio.AbstractEventLoop] = set()
+        now_s = clock()
+        self._requests = _Bucket(pace.requests_per_minute, now_s) if pace.requests_per_minute else None
+        self._tokens = _Bucket(pace.tokens_per_minute, now_s) if pace.tokens_per_minute else None
+
+    @property
+    def active(self) -> int:
+        """Requests under way."""
+        return self._active
+
+    @asynccontextmanager
+    async def slot(
+        self, run: Hashable, *, at_most: int, tokens: int = 0, first: bool = False
+    ) -> AsyncGenerator[None, None]:
+        """Wait for a turn, and give the slot back at the end.
+
+        Args:
+            run: Who asks; runs take turns.
+            at_most: Requests of this run under way at once.
+            tokens: Tokens that the request will likely send and receive.
+            first: Whether it goes before the other requests of its run.
+        """
+        await self._enter(run, at_most, tokens, first=first)
+        try:
+            yield
+        finally:
+            self._leave(run)
+
+    def pause(self, wait_s: float) -> None:
+        """Let no request begin for a while, because the provider asked for that.
+
+        Args:
+            wait_s: Seconds from now.
+        """
+        with self._lock:
+            self._paused_until_s = max(self._paused_until_s, self._clock() + wait_s)
+
+    def correct(self, expected_tokens: int, used_tokens: int) -> None:
+        """Replace what a request was expected to use by what it did use."""
+        if self._tokens is not None:
+            with self._lock:
+                self._tokens.take(used_tokens - expected_tokens)
+
+    async def _enter(self, run: Hashable, at_most: int, tokens: int, *, first: bool) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop, loop.create_future(), tokens)
+        with self._lock:
+            queue = self._queues.setdefault(run, _Queue(at_most))
+            queue.at_most = at_most
+            if not queue.waiters:
+                self._turns.append(run)
+            if first:
+                queue.waiters.appendleft(waiter)
+            else:
+                queue.waiters.append(waiter)
+            self._grant()
+        try:
+            await waiter.woken
+        except BaseException:
+            with self._lock:
+                waiter.gone = True
+                if waiter.granted:
+                    self._free(run)
+                self._grant()
+            raise
+
+    def _leave(self, run: Hashable) -> None:
+        with self._lock:
+            self._free(run)
+            self._grant()
+
+    def _free(self, run: Hashable) -> None:
+        self._active -= 1
+        queue = self._queues[run]
+        queue.active -= 1
+        if not queue.active and not queue.waiters:
+            del self._queues[run]
+
+    def _grant(self) -> None:
+        """Let in whoever may go now; under the lock."""
+        most = self._pace.max_concurrency
+        while self._turns and (most is None or self._active < most):
+            queue = self._next()
+            if queue is None:
+                return
+            wait_s = self._wait_s(queue.waiters[0].tokens)
+            if wait_s > 0:
+                self._come_back(wait_s)
+                return
+            waiter = queue.waiters.popleft()
+            self._turns.rotate(-1)
+            if not queue.waiters:
+                self._turns.pop()
+            if waiter.wake():
+                self._active += 1
+                queue.active += 1
+                self._charge(waiter.tokens)
+
+    def _next(self) -> _Queue | None:
+        """Return the next run's queue that may go, its first waiter still there; None where all have their fill."""
+        for _ in range(len(self._turns)):
+            run = self._turns[0]
+            queue = self._queues[run]
+            while queue.waiters and (queue.waiters[0].gone or queue.waiters[0].loop.is_closed()):
+                queue.waiters.popleft()
+            if not queue.waiters:
+                self._turns.popleft()
+                if not queue.active:
+                    del self._queues[run]
+                continue
+            if queue.active < queue.at_most:
+                return queue
+            self._turns.rotate(-1)
+        return None
+
+    def _wait_s(self, tokens: int) -> float:
+        now_s = self._clock()
+        waits = [self._paused_until_s - now_s]
+        if self._requests is not None:
+            waits.append(self._requests.wait_s(1, now_s))
+        if self._tokens is not None:
+            waits.append(self._tokens.wait_s(tokens, now_s))
+        return max(waits)
+
+    def _charge(self, tokens: int) -> None:
+        if self._requests is not None:
+            self._requests.take(1)
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+
+    def _come_back(self, wait_s: float) -> None:
+        # Each loop that has somebody waiting looks again by itself, since any of them may end before the others.
+        loops = {self._queues[run].waiters[0].loop for run in self._turns} - self._ticking
+        for loop in loops:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.call_later, wait_s, self._tick, loop)
+                self._ticking.add(loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._ticking.discard(loop)
+            self._grant()

@@ -1,0 +1,139 @@
+"""A refusal that names what the provider wants is learned from once, and costs nothing."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rlmbox.errors import ModelError
+from rlmbox.models.adapting import Adaptations
+from rlmbox.models.complaints import Complaint
+from rlmbox.models.providers import ProviderModel, provider_model
+from rlmbox.testing import ProviderRequest, ProviderServer, RawReply
+from rlmbox.types import Message
+
+TALK = (
+    Message("system", "You are terse."),
+    Message("user", "One?"),
+    Message("user", "And two?"),
+    Message("assistant", "Two."),
+    Message("user", "Three?"),
+)
+Body = dict[str, Any]
+
+
+def refusing(wants: Callable[[Body], str | None]) -> Callable[[ProviderRequest], RawReply | str]:
+    """A server that says what it wants until it gets it."""
+
+    def entry(request: ProviderRequest) -> RawReply | str:
+        said = wants(dict(request.body))
+        return RawReply({"error": {"message": said}}, 400) if said else "ok"
+
+    return entry
+
+
+def roles(body: Body) -> list[str]:
+    return [message["role"] for message in body["messages"]]
+
+
+MAX_TOKENS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+TURNS = "Conversation roles must alternate user/assistant/user/assistant/..."
+CAP = "max_tokens is too large: 16384. This model supports at most 4096 completion tokens"
+GROQ_CAP = "`max_tokens` must be less than or equal to `4096`, the maximum value for `max_tokens`"
+ANTHROPIC_CAP = "max_tokens: 16384 > 4096, which is the maximum allowed number of output tokens for claude"
+TEMPERATURE = (
+    "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) is supported."
+)
+
+WANTS: dict[str, Callable[[Body], str | None]] = {
+    "max_completion_tokens": lambda body: MAX_TOKENS if "max_tokens" in body else None,
+    "no system role": lambda body: "System role not supported" if "system" in roles(body) else None,
+    "no developer": lambda body: "Developer instruction is not enabled for m" if "system" in roles(body) else None,
+    "strict turns": lambda body: TURNS if roles(body)[1:3] == ["user"] * 2 else None,
+    "strict turns without system": lambda body: TURNS if roles(body) != ["user", "assistant", "user"] else None,
+    "a cap on the reply": lambda body: CAP if _asked(body) > 4_096 else None,
+    "a cap in Groq's words": lambda body: GROQ_CAP if _asked(body) > 4_096 else None,
+    "a cap in Anthropic's words": lambda body: ANTHROPIC_CAP if _asked(body) > 4_096 else None,
+    "no temperature": lambda body: TEMPERATURE if "temperature" in body else None,
+    "a deprecated one": lambda body: "`temperature` is deprecated for this model." if "temperature" in body else None,
+    "all of it": lambda body: next((said for want in ALL if (said := WANTS[want](body)) is not None), None),
+}
+ALL = ("max_completion_tokens", "no system role", "strict turns without system", "a cap in Groq's words")
+
+
+def _asked(body: Body) -> int:
+    return int(body.get("max_tokens") or body.get("max_completion_tokens") or 0)
+
+
+def model_at(server: ProviderServer, **options: Any) -> ProviderModel:
+    # What is learned is remembered by address and name, so each test has a name of its own.
+    return provider_model(f"openai:adapts-{server.port}", base_url=server.openai_url, api_key="k", **options)
+
+
+@pytest.mark.parametrize("want", WANTS)
+async def test_what_a_provider_names_it_gets_in_the_next_attempt_and_from_then_on(want: str) -> None:
+    async with ProviderServer(refusing(WANTS[want])) as server:
+        first = model_at(server, temperature=0.5)
+        assert (await first.complete(TALK, max_output_tokens=16_384)).text == "ok"
+        asked = len(server.requests)
+        assert 2 <= asked <= 6
+        # Another object for the same model knows it already.
+        second = model_at(server, temperature=0.5)
+        assert (await second.complete(TALK, max_output_tokens=16_384)).text == "ok"
+        assert len(server.requests) == asked + 1
+        for model in (first, second):
+            await model.aclose()
+    last = server.requests[-1].body
+    told = " ".join(message["content"] for message in last["messages"])
+    assert all(message.content in told for message in TALK)  # nothing of what was said is lost
+    if "cap" in want:
+        assert _asked(last) == 4_096
+        assert first.output_cap_tokens == 4_096
+
+
+async def test_google_is_capped_and_folded_in_its_own_form() -> None:
+    said = (
+        "Unable to submit request because it has a maxOutputTokens value of 16384 but the supported range is from 1 "
+        "(inclusive) to 8193 (exclusive)."
+    )
+
+    def entry(request: ProviderRequest) -> RawReply | str:
+        if request.body["generationConfig"]["maxOutputTokens"] > 8_192:
+            return RawReply({"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}}, 400)
+        if "systemInstruction" in request.body:
+            words = "Developer instruction is not enabled for models/gemma-3-27b-it"
+            return RawReply({"error": {"code": 400, "message": words, "status": "INVALID_ARGUMENT"}}, 400)
+        return "ok"
+
+    async with ProviderServer(entry) as server:
+        model = provider_model(f"google:gemma-{server.port}", base_url=server.url, api_key="k")
+        assert (await model.complete(TALK, max_output_tokens=16_384)).text == "ok"
+        await model.aclose()
+    body = server.requests[-1].body
+    assert body["generationConfig"]["maxOutputTokens"] == 8_192
+    assert "You are terse." in json.dumps(body["contents"][0])
+
+
+async def test_a_provider_that_is_never_content_is_not_asked_for_ever() -> None:
+    async with ProviderServer(lambda _: RawReply({"error": {"message": "System role not supported"}}, 400)) as server:
+        model = model_at(server)
+        with pytest.raises(ModelError, match="System role not supported"):
+            await model.complete(TALK, max_output_tokens=5)
+        await model.aclose()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Invalid value: 'messages'.", "Unknown parameter: 'model'.", "Unsupported parameter: 'max_tokens'", "no", ""],
+)
+def test_what_a_request_cannot_do_without_is_never_left_out(said: str) -> None:
+    learned = Adaptations()
+    body = {"model": "m", "messages": [], "max_tokens": 5, "temperature": 1}
+    learned.learn(Complaint(json.dumps({"error": {"message": said}}).encode()), json.dumps(body).encode())
+    applied = learned.apply(body)
+    assert {"model", "messages", "temperature"} <= set(applied)
+    assert applied.get("max_tokens", applied.get("max_completion_tokens")) == 5
