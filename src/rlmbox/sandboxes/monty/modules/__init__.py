@@ -12,12 +12,16 @@ from functools import cache
 from importlib.resources import files
 
 from rlmbox.errors import SandboxError
-from rlmbox.sandboxes.monty.modules._zlib import HOST_FUNCTIONS
+from rlmbox.sandboxes.monty.modules import _host, _zlib
+from rlmbox.types import HostFunction
 
-__all__ = ["HOST_FUNCTIONS", "MODULES", "NOTES", "imported", "instance_name", "module_source"]
+__all__ = ["HOST_FUNCTIONS", "MODULES", "NOTES", "imported", "instance_name", "module_source", "own_source"]
+
+HOST_FUNCTIONS: tuple[HostFunction, ...] = (*_zlib.HOST_FUNCTIONS, *_host.HOST_FUNCTIONS)
+"""What the sources here call on the host; for the sandbox's own table, not for the prompt."""
 
 MODULES: frozenset[str] = frozenset(
-    ["contextlib", "difflib", "heapq", "io", "operator", "pprint", "statistics", "string", "textwrap", "types", "zlib"]
+    ["ast", "contextlib", "difflib", "heapq", "io", "operator", "pprint", "statistics", "string", "textwrap", "types", "zlib"]
 )
 """The modules that are offered."""
 
@@ -48,6 +52,12 @@ NOTES: tuple[str, ...] = (
 def instance_name(name: str) -> str:
     """Gives the global name in the sandbox that a module is bound to once its source has run."""
     return f"_rlm_{name}"
+
+
+@cache
+def own_source(name: str) -> str:
+    """Return a source that is no module: `builtins`, `methods` or `re`."""
+    return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
 
 
 @cache

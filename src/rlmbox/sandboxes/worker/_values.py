@@ -1,0 +1,398 @@
+"""The one rule for values that leave a cell: every Python value has one JSON form, by whichever route it leaves.
+
+`FINAL`, `FINAL_VAR`, `SUBMIT`, `answer`, a bare last expression and the arguments of host calls all go through
+`to_json`, in every backend. Standard library only, Python 3.11 and later. Nothing is imported for a value: a type is
+recognised by the names in its method resolution order, so that `decimal` need not be loaded to know a `Decimal`.
+
+| value | JSON form |
+| --- | --- |
+| None, bool, str, finite float, list, dict with str keys | itself |
+| int | itself up to 4,300 digits; beyond, the text of its hexadecimal form, `"0x…"` |
+| NaN, infinities | `"nan"`, `"inf"`, `"-inf"` |
+| tuple, deque, range, dict views | list |
+| set, frozenset | list, sorted by value; where values do not compare, by their `repr` |
+| bytes, bytearray, memoryview | the text, where it is UTF-8 and its only control characters are tabs and line ends |
+| other bytes | `"base64:…"` |
+| date, datetime, time | `isoformat()` |
+| timedelta, Decimal, Fraction, UUID, Path, complex | `str()` |
+| Enum member | the form of its value |
+| dataclass instance, namedtuple | dict of its fields |
+| Counter, defaultdict, OrderedDict and other dicts | dict |
+| numpy scalars and arrays | what `tolist()` gives |
+| anything else | `repr()`, cut to 1,000 characters |
+| a value that contains itself | `"<cycle>"` |
+| a container below 200 levels | `"<deeper than 200 levels>"` |
+
+A dict's keys become text: as `json.dumps` writes int, float, bool and None; else the form of the key, where that is
+text, or the `repr` of the tuple, where it is a list. Where two keys would become equal, the dict becomes a list of
+`[key, value]` pairs. Lone surrogates are kept; they are replaced where bytes are written.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from itertools import islice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+MAX_BYTES = 64 << 20
+MAX_NODES = 2_000_000
+DENSE_NODES, DENSE_BYTES = 200_000, 10  # so many parts are free; beyond, each has to come with so many bytes
+MAX_LEVELS = 200
+LARGE_CHARS = 1 << 20
+REPR_CHARS = 1_000
+CYCLE = "<cycle>"
+TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
+
+_SAFE_BITS = 14_284  # an int of so many bits has at most 4,300 digits
+_MOST_DIGITS = 4_300
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_AS_TEXT = {
+    "datetime.timedelta",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "uuid.UUID",
+    "pathlib.PurePath",
+    "pathlib._local.PurePath",
+    "builtins.complex",
+}
+_AS_ISO = {"datetime.date", "datetime.time"}
+_VIEWS = {f"builtins.dict_{name}" for name in ("keys", "values", "items")}
+_HANDLES = {"_context_text.LargeText", "rlmbox.sandboxes.worker._context_text.LargeText"}
+_SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
+
+
+class ValueTooLarge(ValueError):
+    """A value is larger than may leave a cell; the message names the limit."""
+
+
+def to_json(value: object, *, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES) -> Any:
+    """Return the JSON form of a value.
+
+    Args:
+        value: Any value; code of its class may run, and whatever that raises leads to another form.
+        max_bytes: Most bytes of text and numbers in the result, about as many as its JSON has.
+        max_nodes: Most values and keys in the result.
+
+    Raises:
+        ValueTooLarge: The form has more than that.
+        TypeError: It is or holds what stands for a context too long to be a `str`; the message says what to take.
+        MemoryError: There is not enough for the form.
+    """
+    return Writer(max_bytes, max_nodes).write(value)
+
+
+class Writer:
+    """Converts values that leave together, such as the arguments of one call.
+
+    Args:
+        max_bytes: As for `to_json`, of all of them.
+        max_nodes: As for `to_json`, of all of them.
+        mark: With this, a long text is kept in `aside`, and this with its number stands in its place.
+
+    Attributes:
+        aside: The long texts.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES, mark: str = "") -> None:
+        self._max_bytes, self._max_nodes = max_bytes, max_nodes
+        self._bytes, self._nodes = max_bytes, max_nodes
+        self._mark = mark
+        self.aside: list[str] = []
+        self._open: set[int] = set()
+        self._kinds: dict[type, Callable[[Any, int], Any]] = {
+            type(None): self._itself,
+            bool: self._itself,
+            str: self._str,
+            int: self._int,
+            float: self._float,
+            list: self._list,
+            tuple: self._list,
+            dict: self._dict,
+        }
+
+    def write(self, value: object) -> Any:
+        """Return the form of a value; see `to_json`."""
+        form = self._form(value, 0)
+        nodes = self._max_nodes - self._nodes
+        if nodes > DENSE_NODES + (self._max_bytes - self._bytes + nodes) // DENSE_BYTES:
+            raise ValueTooLarge(f"the value has {nodes:,} parts, more than can leave a cell: send fewer, or a text")
+        return form
+
+    def _form(self, value: Any, level: int) -> Any:
+        """Return the form of a value that lies in `level` containers."""
+        kind = type(value)
+        write = self._kinds.get(kind)
+        if write is None:
+            write = self._kinds[kind] = self._writer_for(kind)
+        self._nodes -= 1
+        if self._nodes < 0:
+            raise self._too_many()
+        return write(value, level)
+
+    def _writer_for(self, kind: type) -> Callable[[Any, int], Any]:
+        names = _names(kind)
+        if "enum.Enum" in names:
+            return self._enum
+        for base, write in (
+            ("builtins.str", self._str),
+            ("builtins.int", self._int),
+            ("builtins.float", self._float),
+            ("builtins.dict", self._dict),
+            ("builtins.list", self._list),
+        ):
+            if base in names:
+                return write
+        if "builtins.tuple" in names and type(getattr(kind, "_fields", None)) is tuple:
+            return self._named_tuple
+        if names & _SEQUENCES:
+            return self._list
+        if names & {"builtins.set", "builtins.frozenset"}:
+            return self._set
+        if names & {"builtins.bytes", "builtins.bytearray", "builtins.memoryview"}:
+            return self._buffer
+        if type(getattr(kind, "__dataclass_fields__", None)) is dict:
+            return self._dataclass
+        return self._writer_by_text(names)
+
+    def _writer_by_text(self, names: set[str]) -> Callable[[Any, int], Any]:
+        if names & _AS_ISO:
+            return lambda value, level: self._text_by(lambda: value.isoformat(), value)
+        if names & _AS_TEXT:
+            return lambda value, level: self._text_by(lambda: str(value), value)
+        if names & {"numpy.generic", "numpy.ndarray"}:
+            return self._array
+        if names & _HANDLES:
+            return lambda value, level: value.refuse_to_leave()
+        return lambda value, level: self._text(_shown(value))
+
+    # Texts and numbers
+
+    def _itself(self, value: Any, level: int) -> Any:
+        return value
+
+    def _str(self, value: str, level: int) -> str:
+        text = self._text(value if type(value) is str else str.__str__(value))
+        if not self._mark or len(text) < LARGE_CHARS:
+            return text
+        self.aside.append(text)
+        return f"{self._mark}{len(self.aside) - 1}"
+
+    def _text(self, text: str) -> str:
+        self._spend(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+        return text
+
+    def _text_by(self, make: Callable[[], Any], value: Any) -> str:
+        """Return the text that a method of a cell's class may give, or the `repr` where it does not."""
+        try:
+            text = make()
+            text = str.__str__(text) if issubclass(type(text), str) else _shown(value)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the class is the cell's own
+            text = _shown(value)
+        return self._text(text)
+
+    def _int(self, value: int, level: int) -> int | str:
+        value = value if type(value) is int else int.__int__(value)
+        self._spend(value.bit_length() // 3)
+        return value if not _is_huge(value) else hex(value)
+
+    def _float(self, value: float, level: int) -> float | str:
+        value = value if type(value) is float else float.__float__(value)
+        self._spend(8)
+        return value if value - value == 0 else repr(value)
+
+    def _buffer(self, value: Any, level: int) -> str:
+        try:
+            data = bytes(value)
+        except (ValueError, BufferError):  # a memoryview that was released
+            return self._text(_shown(value))
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return self._text(_base64(data))
+        return self._text(_base64(data) if _CONTROLS.search(text) else text)
+
+    def _spend(self, size: int) -> None:
+        self._bytes -= size
+        if self._bytes < 0:
+            limit = f"{self._max_bytes:,} bytes"
+            raise ValueTooLarge(f"the value is larger than {limit}, the most that can leave a cell")
+
+    # Containers. Two frames of Python for each level, so that 200 levels fit below the recursion limit.
+
+    def _list(self, value: Any, level: int) -> Any:
+        if (instead := self._enter(value, level)) is not None:
+            return instead
+        forms = []
+        for item in _items_of(value):
+            forms.append(self._form(item, level + 1))  # noqa: PERF401 - a comprehension has a frame of its own in 3.11
+        self._open.discard(id(value))
+        return forms
+
+    def _set(self, value: Any, level: int) -> Any:
+        if (instead := self._enter(value, level)) is not None:
+            return instead
+        base = set if issubclass(type(value), set) else frozenset
+        items = list(islice(base.__iter__(value), self._nodes + 1))
+        ordered = _in_order(items)
+        forms = []
+        for item in items if ordered is None else ordered:
+            forms.append(self._form(item, level + 1))  # noqa: PERF401
+        self._open.discard(id(value))
+        return forms if ordered is not None else sorted(forms, key=repr)
+
+    def _dict(self, value: Any, level: int) -> Any:
+        return self._mapping(value, list(islice(dict.items(value), self._nodes + 1)), level)
+
+    def _named_tuple(self, value: Any, level: int) -> Any:
+        fields = [field for field in type(value)._fields if type(field) is str]
+        if len(fields) != tuple.__len__(value):
+            return self._list(value, level)
+        return self._mapping(value, list(zip(fields, tuple.__iter__(value), strict=True)), level)
+
+    def _dataclass(self, value: Any, level: int) -> Any:
+        missing = object()
+        try:
+            pairs = [(name, getattr(value, name, missing)) for name in type(value).__dataclass_fields__]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - a property of the cell's class
+            return self._text(_shown(value))
+        return self._mapping(value, [(name, item) for name, item in pairs if item is not missing], level)
+
+    def _mapping(self, value: Any, pairs: list[tuple[Any, Any]], level: int) -> Any:
+        if (instead := self._enter(value, level)) is not None:
+            return instead
+        names = [self._key(key) for key, _ in pairs]
+        result: Any
+        if len(set(names)) == len(names):
+            result = {}
+            for name, (_, item) in zip(names, pairs, strict=True):
+                result[name] = self._form(item, level + 1)
+        elif level + 1 >= MAX_LEVELS:
+            result = [TOO_DEEP] * len(pairs)
+        else:
+            result = []
+            for key, item in pairs:
+                self._nodes -= 1
+                result.append([self._form(key, level + 2), self._form(item, level + 2)])
+        self._open.discard(id(value))
+        return result
+
+    def _key(self, key: Any) -> str:
+        if type(key) is str:
+            self._nodes -= 1
+            return self._text(key)
+        if key is None or key is True or key is False:
+            return {None: "null", True: "true", False: "false"}[key]
+        if issubclass(type(key), float):
+            number = float.__float__(key)
+            special = "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+            return self._text(repr(number) if number - number == 0 else special)
+        return _key_text(self._form(key, 0))
+
+    def _enum(self, value: Any, level: int) -> Any:
+        if id(value) in self._open:
+            return CYCLE
+        self._open.add(id(value))
+        form = self._form(getattr(value, "_value_", None), level)
+        self._open.discard(id(value))
+        return form
+
+    def _array(self, value: Any, level: int) -> Any:
+        if getattr(value, "size", 1) > self._nodes:
+            raise self._too_many()
+        try:
+            plain = value.tolist()
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - some kinds of arrays refuse
+            return self._text(_shown(value))
+        return self._text(_shown(value)) if type(plain) is type(value) else self._form(plain, level)
+
+    def _enter(self, value: Any, level: int) -> str | None:
+        """Note that a container is being written; return what stands for it where it is within itself or too deep."""
+        if level >= MAX_LEVELS:
+            return TOO_DEEP
+        if id(value) in self._open:
+            return CYCLE
+        self._open.add(id(value))
+        return None
+
+    def _too_many(self) -> ValueTooLarge:
+        return ValueTooLarge(f"the value has more than {self._max_nodes:,} parts, the most that can leave a cell")
+
+
+def _names(kind: type) -> set[str]:
+    """Return the full names of a class and of its bases."""
+    try:
+        return {f"{base.__module__}.{base.__qualname__}" for base in type.__dict__["__mro__"].__get__(kind)}
+    except Exception:  # noqa: BLE001 - a metaclass of the cell's may raise anything
+        return set()
+
+
+def _items_of(value: Any) -> Iterable[Any]:
+    """Return the items of a sequence without calling what a cell's subclass of it may define."""
+    if issubclass(type(value), list):
+        return list.__iter__(value)
+    return tuple.__iter__(value) if issubclass(type(value), tuple) else iter(value)
+
+
+def _is_huge(value: int) -> bool:
+    return value.bit_length() > _SAFE_BITS and abs(value) >= 10**_MOST_DIGITS
+
+
+def _in_order(items: list[Any]) -> list[Any] | None:
+    """Return the items sorted by value, or None where they do not compare."""
+    # Sets compare by inclusion and NaN with nothing: sorting these would keep the order of their hashes.
+    if any(map(_is_partial, items)):
+        return None
+    try:
+        return sorted(items)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - a comparison may be the cell's own
+        return None
+
+
+def _is_partial(value: Any) -> bool:
+    """Tell values whose comparison is no order: sets, NaN, and tuples that may hold them."""
+    if issubclass(type(value), tuple):
+        return any(map(_is_partial, islice(tuple.__iter__(value), 100)))
+    return issubclass(type(value), set | frozenset) or (issubclass(type(value), float) and float.__ne__(value, value))
+
+
+def _key_text(form: Any) -> str:
+    if type(form) is str:
+        return form
+    if type(form) is list:
+        return repr(_as_tuple(form))
+    import json
+
+    return json.dumps(form, ensure_ascii=False)
+
+
+def _as_tuple(form: Any) -> Any:
+    return tuple(map(_as_tuple, form)) if type(form) is list else form
+
+
+def _base64(data: bytes) -> str:
+    return "base64:" + b64encode(data).decode("ascii")
+
+
+def _shown(value: object) -> str:
+    """Return the `repr` of any object, cut to 1,000 characters."""
+    try:
+        text = repr(value)
+        text = str.__str__(text)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the class is the cell's own
+        text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    return text if len(text) <= REPR_CHARS else f"{text[: REPR_CHARS - 1]}…"
