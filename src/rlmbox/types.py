@@ -95,11 +95,14 @@ class Execution:
         stderr: The same for the error stream.
         dropped_chars: Characters of stdout and stderr that the bound left out.
         error: Set exactly when `outcome` is not `ok`.
-        value: The value of a last bare expression where it is JSON, its `repr` otherwise; None without one.
+        value: The JSON form of the value of a last bare expression; None without one. See
+            `rlmbox.sandboxes.worker._values` for the form of each kind of value.
         value_repr: The `repr` of that value, bounded; None without one or when it is None.
         duration_s: Wall time from request to result.
         namespace: Whether the variables are the same afterwards, were rebuilt by running the earlier cells
             again, or are lost.
+        reads_clock: Whether the cell names something that reads a clock, so that running it again may do otherwise.
+        restored: Names of the REPL, such as `context`, that the cell had overwritten and that are there again.
     """
 
     outcome: Outcome = "ok"
@@ -111,6 +114,8 @@ class Execution:
     value_repr: str | None = None
     duration_s: float = 0.0
     namespace: Namespace = "kept"
+    reads_clock: bool = False
+    restored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def _two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_sound_sandbox_passes() -> None:
     report = await suite.check_sandbox(lambda: LocalSandbox(unsafe_no_isolation=True))
-    assert report == suite.Report(passed=(WORKS, BROKEN))
+    assert report == suite.CheckReport(passed=(WORKS, BROKEN))
     assert report.ok
     assert str(report) == "2 passed, 0 declared gaps, 0 failed"
 

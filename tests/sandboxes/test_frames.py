@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes.worker._frames import Done, FrameLimits, Inbox, Violation, encode
+from rlmbox.sandboxes.worker._frames import Done, FrameLimits, Inbox, Reply, Violation, encode, read_message
+from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from sandboxes.wire import DONE, ECHO, Attacker, call, frame, lost, meet, raw
 
+NINES = b"9" * 4300 + b"}"
 HOSTILE = {
     "a length of four gigabytes": (b"\xff\xff\xff\xff", "announced a frame of 4,294,967,295 bytes"),
-    "a length just over the cap": ((64 * 1024 * 1024 + 1).to_bytes(4, "big"), "announced a frame"),
+    "a length just over the cap": ((FRAME_BYTES + 1).to_bytes(4, "big"), "announced a frame"),
     "an empty frame": (raw(b""), "not JSON"),
     "bytes that are not UTF-8": (raw(b'{"type": "\xff\xfe"}'), "not JSON"),
     "text that is not JSON": (raw(b"import os"), "not JSON"),
@@ -24,8 +26,29 @@ HOSTILE = {
     "a hundred thousand open brackets": (raw(b"[" * 100_000), "nested deeper"),
     "deep objects": (raw(b'{"a":' * 1000 + b"1" + b"}" * 1000), "nested deeper"),
     "a million empty lists": (raw(b"[" + b"[]," * 1_000_000 + b"[]]"), "more than 500,000 values"),
-    "a million texts": (raw(b"[" + b'"",' * 1_000_000 + b'""]'), "more than 500,000 values"),
-    "texts without commas between": (raw(b"[" * 65 + b'""' * 1_000_000), "more than 500,000 values"),
+    "a million texts": (raw(b"[" + b'"",' * 1_000_000 + b'""]'), "more than 500,001 texts"),
+    "texts without commas between": (raw(b"[" * 250 + b'""' * 1_000_000), "more than 400,026 texts"),
+    "closed brackets": (raw(b"[]" * 250 + b"]" * 1_000_000), "brackets do not match"),
+    "brackets in turn": (raw(b"[" * 211 + b"]" * 211 + b"[" * 230 + b"]" * 230), "nested deeper"),
+    "an integer too long for a float": (raw(b'{"value": ' + b"9" * 400 + b'.0, "type": "done"}'), "not JSON"),
+    "a count of 4,300 digits": (raw(b'{"type": "done", "id": 1, "outcome": "ok", "dropped": ' + NINES), "out of range"),
+    "a count below zero": (frame({**DONE, "dropped": -1}), "'dropped' is out of range"),
+    "a request of 4,300 digits": (raw(b'{"type": "done", "outcome": "ok", "id": ' + NINES), "out of range"),
+    "a call of 4,300 digits": (
+        raw(b'{"type": "call", "name": "echo", "args": [], "kwargs": {}, "id": ' + NINES),
+        "out of range",
+    ),
+    "a line of 4,300 digits": (
+        raw(
+            b'{"type": "done", "id": 1, "outcome": "error", "error": {"type": "E", "message": "", "line": '
+            + NINES
+            + b"}"
+        ),
+        "out of range",
+    ),
+    "restored names that are numbers": (frame({**DONE, "restored": [1]}), "names that are none"),
+    "a million restored names": (frame({**DONE, "restored": ["x"] * 100_000}), "names that are none"),
+    "a clock that is a number": (frame({**DONE, "reads_clock": 1}), "'reads_clock' is a int"),
     "an unknown type": (frame({"type": "exec", "code": "1"}), "unknown type 'exec'"),
     "a type that is a list": (frame({"type": ["done"]}), "unknown type"),
     "no type": (frame({}), "unknown type"),
@@ -91,6 +114,11 @@ async def test_long_texts_of_an_error_are_cut() -> None:
     assert len(reply.error.type) + len(reply.error.message) + len(reply.error.traceback) < 150_000
 
 
+def taken(inbox: Inbox) -> Reply | None:
+    body = inbox.take()
+    return None if body is None else read_message(body, inbox.limits)
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -115,9 +143,9 @@ def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, depth: int) 
     inbox.feed(encode({**DONE, "value": value}))
     if 1 + _depth(value) > depth:
         with pytest.raises(Violation, match="nested deeper"):
-            inbox.take()
+            taken(inbox)
     else:
-        message = inbox.take()
+        message = taken(inbox)
         assert isinstance(message, Done)
         assert message.value == value
         assert inbox.is_empty
@@ -128,7 +156,7 @@ def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, depth: int) 
 def test_brackets_and_commas_in_texts_do_not_count(text: str) -> None:
     inbox = Inbox(FrameLimits(depth=2, nodes=40))
     inbox.feed(encode({**DONE, "value": [text]}))
-    message = inbox.take()
+    message = taken(inbox)
     assert isinstance(message, Done)
     assert message.value == [text]
 
@@ -139,7 +167,7 @@ def test_any_bytes_are_a_message_or_a_violation(data: bytes) -> None:
     inbox = Inbox(FrameLimits(frame_bytes=250))
     inbox.feed(raw(data))
     with pytest.raises(Violation):
-        inbox.take()
+        taken(inbox)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20))
@@ -152,15 +180,28 @@ def test_messages_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> Non
         size = cuts[len(found) % len(cuts)]
         inbox.feed(data[:size])
         data = data[size:]
-        while (message := inbox.take()) is not None:
+        while (message := taken(inbox)) is not None:
             found.append(message)
     assert [(message.id, message.value) for message in found] == [(n, "é" * n) for n in range(5)]
+
+
+@given(
+    st.lists(st.sampled_from(["\\", '"', "x", ",", "é", "[" * 7, "\\" * 9]), min_size=1, max_size=12), st.integers(0, 1)
+)
+@settings(max_examples=60, deadline=None)
+def test_a_text_longer_than_a_piece_does_not_count_however_it_is_cut(parts: list[str], shift: int) -> None:
+    inbox = Inbox(FrameLimits(depth=2, nodes=20))
+    text = "a" * shift + "".join(parts) * (2_400_000 // len("".join(parts)))
+    inbox.feed(encode({**DONE, "value": [text]}))
+    message = taken(inbox)
+    assert isinstance(message, Done)
+    assert message.value == [text]
 
 
 def test_a_large_frame_of_brackets_in_text_is_checked_in_pieces() -> None:
     inbox = Inbox(FrameLimits())
     text = '[{"\\,:' * 1_000_000
     inbox.feed(encode({**DONE, "value": [text]}))
-    message = inbox.take()
+    message = taken(inbox)
     assert isinstance(message, Done)
     assert message.value == [text]

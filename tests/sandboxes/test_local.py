@@ -119,7 +119,8 @@ async def test_a_directory_that_a_cell_locked_is_removed() -> None:
 
 async def test_the_environment_and_the_arguments_are_empty() -> None:
     async with local() as repl:
-        assert await repl.value("import os, sys\n[dict(os.environ), sys.argv, sys.flags.isolated]") == [{}, [""], 1]
+        code = "import os, sys\n[dict(os.environ), sys.argv, sys.flags.no_user_site, sys.flags.safe_path]"
+        assert await repl.value(code) == [{}, [""], 1, True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc to look into")

@@ -8,8 +8,12 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError
+from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.types import HostFunction
 from sandboxes.local_repl import FULL_FAR_DOWN, LIMITS, local
+from sandboxes.repl import Repl
 
 ENDS = {
     "os._exit": ("import os; os._exit(3)", "exit status 3"),
@@ -218,26 +222,31 @@ async def test_help_shows_what_a_host_function_is_for() -> None:
     assert "ask(prompt)" in stdout
 
 
-async def test_arguments_that_cannot_be_sent_are_named() -> None:
-    async with local(HostFunction("ask", lambda prompt, model=None: prompt, "asks")) as repl:
-        for code, words in {
-            "ask({1})": "ask(): argument prompt is or holds a set",
-            "ask('x', model=[b''])": "ask(): argument model is or holds a bytes",
-            "ask(float('nan'))": "ask(): argument prompt is or holds the number nan",
-            "ask('x', {1: 2})": "ask(): argument model is or holds a dict",
-            "ask(10 ** 5000)": "ask(): argument prompt is or holds a int",
+async def test_arguments_of_any_kind_are_sent_in_their_json_form() -> None:
+    async with local(HostFunction("ask", lambda prompt, model=None: [prompt, model], "asks")) as repl:
+        for code, form in {
+            "ask({1})": [[1], None],
+            "ask('x', model=[b''])": ["x", [""]],
+            "ask(float('nan'))": ["nan", None],
+            "ask('x', {1: 2})": ["x", {"1": 2}],
+            "ask(2 ** 15000)": [hex(2**15000), None],
         }.items():
-            error = (await repl.run(code)).error
-            assert error is not None
-            assert error.type == "TypeError"
-            assert error.message.startswith(words)
+            assert await repl.value(code) == form
+
+
+async def test_an_argument_that_is_too_large_is_named() -> None:
+    async with local(HostFunction("ask", lambda prompt, model=None: prompt, "asks")) as repl:
+        error = (await repl.run("ask('x', model=range(10**9))")).error
+        assert error is not None
+        assert error.type == "ValueError"
+        assert error.message.startswith("ask(): argument model: the value has more than 2,000,000 parts")
 
 
 async def test_an_awaited_function_of_the_cells_own_is_not_taken_for_the_hosts() -> None:
     async with local(HostFunction("ask", lambda prompt: "host", "asks")) as repl:
         code = "import asyncio\nasync def ask(prompt):\n    await asyncio.sleep(0)\n    return 'cell'\nawait ask('x')"
         assert await repl.value(code) == "cell"
-        assert await repl.value("await ask('y')") == "cell"
+        assert await repl.value("await ask('y')") == "host"  # the host's name is there again
 
 
 async def test_awaiting_a_plain_value_gives_the_value() -> None:
@@ -247,3 +256,161 @@ async def test_awaiting_a_plain_value_gives_the_value() -> None:
             "import asyncio\ntask = asyncio.create_task(ask('y'))\n[await task, *await asyncio.gather(ask('z'), task)]"
         )
         assert await repl.value(code) == ["y", "z", "y"]
+
+
+async def test_names_of_the_host_are_there_again_after_a_cell_overwrote_them() -> None:
+    functions = [HostFunction(name, lambda: 1, "one") for name in ("ask", "ctx.search", "FINAL")]
+    async with local(*functions, text="abc") as repl:
+        execution = await repl.run(
+            "context = context[:1]\nask = None\ndel FINAL\nctx.search = 5\nquery = 'mine'\nx = 1"
+        )
+        assert set(execution.restored) == {"context", "ask", "FINAL", "ctx.search", "query"}
+        assert await repl.value("[context, ask(), FINAL(), ctx.search(), query, x]") == ["abc", 1, 1, 1, "why?", 1]
+        assert (await repl.run("y = 2")).restored == ()
+
+
+async def test_names_are_there_again_after_a_cell_that_failed() -> None:
+    async with local(text="abc") as repl:
+        failed = await repl.run("context = None\n1/0")
+        assert failed.outcome == "error"
+        assert failed.restored == ("context",)
+        assert await repl.value("context") == "abc"
+
+
+async def test_modules_and_what_is_assigned_to_answer_are_the_cells_own() -> None:
+    async with local() as repl:
+        assert (await repl.run("json = {'a': 1}\nanswer = 'mine'")).restored == ()
+        assert await repl.value("[json, answer]") == [{"a": 1}, "mine"]
+        assert (await repl.run("del answer")).restored == ("answer",)
+        assert await repl.value("answer") == {"content": "", "ready": False}
+
+
+ROUTES = ("{0}", "send({0})", "send(value={0})", "v = {0}\nv", "answer['content'] = {0}\nanswer['content']")
+KINDS = {
+    "(1, 2)": [1, 2],
+    "{3, 1, 2}": [1, 2, 3],
+    "frozenset('ba')": ["a", "b"],
+    "{2020: 5}": {"2020": 5},
+    "{(1, 2): 3}": {"(1, 2)": 3},
+    "{1: 'a', '1': 'b'}": [[1, "a"], ["1", "b"]],
+    "b'ab'": "ab",
+    "b'\\xff'": "base64:/w==",
+    "float('nan')": "nan",
+    "float('-inf')": "-inf",
+    "10**5000": hex(10**5000),
+    "__import__('datetime').date(2026, 1, 2)": "2026-01-02",
+    "__import__('decimal').Decimal('1.10')": "1.10",
+    "__import__('collections').Counter('aab')": {"a": 2, "b": 1},
+    "__import__('collections').deque([1])": [1],
+    "Point(1, {2})": {"x": 1, "y": [2]},
+    "Person('Ada')": {"name": "Ada"},
+    "Colour.RED": "red",
+    "{'a': 1}.keys()": ["a"],
+    "range(3)": [0, 1, 2],
+    "re.compile('x')": "re.compile('x')",
+    "1 + 2j": "(1+2j)",
+}
+CLASSES = """
+import collections, dataclasses, enum
+Point = collections.namedtuple("Point", "x y")
+@dataclasses.dataclass
+class Person:
+    name: str
+class Colour(enum.Enum):
+    RED = "red"
+"""
+
+
+async def test_a_value_has_the_same_form_by_every_route() -> None:
+    async with local(HostFunction("send", lambda value: value, "gives its argument back")) as repl:
+        await repl.run(CLASSES)
+        for code, form in KINDS.items():
+            assert [await repl.value(route.format(code)) for route in ROUTES] == [form] * len(ROUTES), code
+
+
+async def test_a_value_of_megabytes_arrives_whole_and_its_repr_is_bounded() -> None:
+    async with local(HostFunction("send", len, "measures")) as repl:
+        await repl.run(
+            "text = 'line \\u00e9 \"quoted\"\\n' * 300_000\nrows = [{'n': n, 'text': 'x' * 40} for n in range(50_000)]"
+        )
+        execution = await repl.run("text")
+        assert execution.value == 'line é "quoted"\n' * 300_000
+        assert execution.value_repr is not None
+        assert len(execution.value_repr) < 30_000
+        assert await repl.value("rows") == [{"n": n, "text": "x" * 40} for n in range(50_000)]
+        assert await repl.value("[text, {'again': text}]") == [execution.value, {"again": execution.value}]
+        assert await repl.value("send(text)") == len(str(execution.value))
+
+
+async def test_a_text_of_60_mb_arrives_whole_beside_a_memory_limit_of_128() -> None:
+    async with local() as repl:
+        await repl.run("text = 'x' * 60_000_000")
+        assert await repl.value("text") == "x" * 60_000_000
+
+
+async def test_a_value_beyond_64_mb_is_an_error_that_names_the_limit() -> None:
+    async with local(limits=replace(LIMITS, memory_bytes=512 << 20)) as repl:
+        await repl.run("text = 'x' * 70_000_000\nquotes = '\"' * 50_000_000")
+        for code in ("text", "quotes"):
+            error = (await repl.run(code)).error
+            assert error is not None
+            assert "larger than 67,108,864 bytes" in error.message
+        assert (await repl.run("1\ntext")).outcome == "ok"  # of a cell that did more, the value is the repr
+        assert await repl.value("len(text)") == 70_000_000
+
+
+async def test_a_session_twice_has_the_same_random_numbers_and_order_of_sets() -> None:
+    async def session(seed: int) -> object:
+        sandbox = LocalSandbox(unsafe_no_isolation=True)
+        try:
+            await sandbox.start(LIMITS, Context.from_text("text"), {}, seed=seed)
+            repl = Repl(sandbox)
+            return await repl.value("import random\n[random.random(), ' '.join({str(n) for n in range(50)})]")
+        finally:
+            await sandbox.close()
+
+    first, again, other = await session(7), await session(7), await session(8)
+    assert first == again
+    assert isinstance(first, list)
+    assert isinstance(other, list)
+    assert first[0] != other[0]
+    assert first[1] == other[1]  # the order of sets is the same in all sessions
+
+
+async def test_inputs_are_variables_from_the_first_cell_on() -> None:
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    try:
+        await sandbox.start(LIMITS, Context.from_text("text"), {}, inputs={"prices": {"a": [1, 2.5]}, "data": None})
+        repl = Repl(sandbox)
+        assert await repl.value("[prices['a'], data]") == [[1, 2.5], None]
+        assert set(await sandbox.variables()) == {"prices", "data"}
+        await repl.run("prices = 3")
+        assert await repl.value("prices") == 3
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.parametrize("name", ["context", "ask", "not a name", "class", "_own", "ctx"])
+async def test_an_input_with_a_name_that_is_taken_or_none_is_refused(name: str) -> None:
+    host = {f: HostFunction(f, len, "") for f in ("ask", "ctx.search")}
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    with pytest.raises(ConfigError, match=name):
+        await sandbox.start(LIMITS, Context.from_text("text"), host, inputs={name: 1})
+    await sandbox.close()
+
+
+@pytest.mark.parametrize(
+    ("cells", "marks"),
+    [
+        (["import time\ntime.time()"], [True]),
+        (["import time"], [False]),
+        (["from time import perf_counter as pc", "pc()"], [True, True]),
+        (["from datetime import datetime\ndatetime.now()"], [True]),
+        (["import datetime\nd = datetime.datetime(2026, 1, 1)\nd.time()"], [False]),
+        (["def stamp():\n    import time\n    return time.monotonic()", "stamp()", "x = 1"], [True, True, False]),
+        (["'time and now'", "text = 'today'"], [False, False]),
+    ],
+)
+async def test_a_cell_that_reads_a_clock_is_marked(cells: list[str], marks: list[bool]) -> None:
+    async with local() as repl:
+        assert [(await repl.run(cell)).reads_clock for cell in cells] == marks

@@ -33,12 +33,14 @@ ANSWER_TIMEOUT_S = 10.0  # the host sends at once or closes
 PIECE_BYTES = 1 << 16  # what a pipe holds, so that one read empties it
 LEFT_PIECES = 16  # of what a dead worker's children go on writing
 CLEAN = "clean"
+HASH_SEED = "1"  # as in `_worker.py`
 
 
 def main() -> None:
     source = sys.argv[1]
     if sys.argv[2:] != [CLEAN]:  # engines and images set variables; what `/proc/1/environ` shows is from the start
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:], CLEAN], {})  # noqa: S606 - our own interpreter
+        options = [word for given in sys.orig_argv[1:] for word in (("-s", "-P") if given == "-I" else (given,))]
+        os.execve(sys.executable, [sys.executable, *options, CLEAN], {"PYTHONHASHSEED": HASH_SEED})  # noqa: S606 - our own interpreter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_dumpable(0)
     killed_before = oom_kills()

@@ -33,7 +33,7 @@ from rlmbox.sandboxes.docker._engine import DEFAULT_IMAGE
 from rlmbox.sandboxes.docker._relay import KILLED, WIRE_PATH
 from rlmbox.sandboxes.docker._stream import AttachedSocket
 from rlmbox.sandboxes.docker._wire import Door, Ends, agreed, private_folder, sweep
-from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 _FIRST_UID, _UIDS = 10_001, 50_000
@@ -88,11 +88,20 @@ class DockerSandbox(WorkerSandbox):
         """Whether the worker that runs has a wire of its own, past the engine, which is quicker."""
         return self._containers.is_direct
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = NO_INPUTS,
+    ) -> None:
         """Starts a container and binds the context in it; see `Sandbox.start`."""
         self._containers.memory_bytes = limits.memory_bytes
         self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
-        await super().start(limits, context, host, query=query)
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
         """Runs a cell; see `Sandbox.execute`."""

@@ -22,7 +22,7 @@ from rlmbox.sandboxes.worker import _worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import CodeType
     from typing import Any, NoReturn
 
@@ -74,14 +74,14 @@ class JailMemory(_worker.Memory):
         self.bind(resource, mapped + memory_bytes)
 
 
-def build(gate_fd: int, session_fds: Sequence[int], language: CodeType) -> NoReturn:
+def build(gate_fd: int, session_fds: Sequence[int], language: Mapping[str, CodeType]) -> NoReturn:
     """Builds a jail, waits at the gate for a session, and works for it.
 
     Args:
         gate_fd: To the fork server: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
             the host that has it then, `go` with a file that holds the context, or without.
         session_fds: The wire and where to print, for a session that is not known yet.
-        language: What the language side compiles to.
+        language: What the modules of the language side compile to, by name.
     """
     gate = None
     try:
@@ -183,11 +183,12 @@ def _await_session(gate: _socket.socket) -> None:
         os.close(context[0])
 
 
-def _worker_for(language: CodeType) -> _worker.Worker:
+def _worker_for(language: Mapping[str, CodeType]) -> _worker.Worker:
     """Makes the worker ready but for what a session brings."""
-    ready = sys.modules["_rlm_repl"] = type(sys)("_rlm_repl")
-    exec(language, vars(ready))  # noqa: S102 - the host's own code
-    _rehearse(ready)
+    for name, code in language.items():
+        module = sys.modules[f"_rlm{name}"] = type(sys)(f"_rlm{name}")
+        exec(code, vars(module))  # noqa: S102 - the host's own code
+    _rehearse(sys.modules["_rlm_repl"])
     setattr(_worker, "Memory", JailMemory)  # noqa: B010
     sys.argv[:] = [""]
     os.environ.clear()
@@ -201,13 +202,20 @@ def _rehearse(ready: Any) -> None:
     counts from its start on: it is better done now, for a first frame like most.
     """
     entry = {"name": "ctx.nothing", "parameters": ["start", "end"], "signature": "-" * 80, "summary": "-" * 100}
-    frame = {"functions": [entry] * _REHEARSED, "context": {"text": ""}, "query": "", "path": []}
+    frame = {
+        "functions": [entry] * _REHEARSED,
+        "context": {"text": ""},
+        "query": "",
+        "path": [],
+        "seed": 0,
+        "inputs": {},
+    }
     file = os.memfd_create("frame")  # no pipe: where its user has very many, it holds less than this
     os.write(file, json.dumps(frame).encode())
     os.lseek(file, 0, os.SEEK_SET)
     received = bytearray() + os.read(file, 1 << 15)
     os.close(file)
-    ready.Repl(json.loads(received[:].decode("utf-8", "surrogatepass")), _worker.Wire.call).run("1")
+    ready.Repl(json.loads(received[:].decode("utf-8", "surrogatepass")), _worker.Wire).run("1")
 
 
 def _serve(worker: _worker.Worker) -> NoReturn:

@@ -82,13 +82,13 @@ def main() -> NoReturn:
     sys.path[:] = [path for path in sys.path if path]
     for name in _NEEDED:
         __import__(name)
-    with open(f"{CODE_FOLDER}/_repl.code", "rb") as file:  # noqa: PTH123
-        code = marshal.load(file)  # noqa: S302 - written by the host
+    with open(f"{CODE_FOLDER}/_language.code", "rb") as file:  # noqa: PTH123
+        language = marshal.load(file)  # noqa: S302 - written by the host
     try:
         _ForkServer(_socket.socket(fileno=control), spares).serve()
     except _Born as born:
         gate, session = born.gate, born.session
-    _child.build(gate, session, code)
+    _child.build(gate, session, language)
 
 
 class _ForkServer:

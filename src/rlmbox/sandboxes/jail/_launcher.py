@@ -13,6 +13,8 @@ import sys
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER, INSIDE_ID, PROC_FD, bootstrap
 from rlmbox.sandboxes.kernel import _calls as kernel
 
+HASH_SEED = "1"  # as in `worker/_worker.py`, which takes milliseconds to import
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -62,7 +64,9 @@ def _enter(control: int, plan_fd: int) -> None:
     python = plan["interpreter"]
     code = bootstrap(CODE_FOLDER, "_fork_server")
     os.execve(  # noqa: S606 - there is no shell inside
-        python, [python, "-I", "-S", "-X", "utf8", "-c", code, str(control), str(plan["spares"])], {}
+        python,
+        [python, "-s", "-P", "-S", "-X", "utf8", "-c", code, str(control), str(plan["spares"])],
+        {"PYTHONHASHSEED": HASH_SEED},
     )
 
 

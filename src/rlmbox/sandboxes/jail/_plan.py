@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER
 from rlmbox.sandboxes.jail._elf import libraries, read_elf
+from rlmbox.sandboxes.worker._language import LANGUAGE
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -45,7 +46,6 @@ _OWN_MODULES = (
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
-_HEADER_BYTES = 16
 _ZONES = Path("/usr/share/zoneinfo")
 
 
@@ -132,7 +132,8 @@ def _own_files() -> tuple[tuple[str, bytes, int], ...]:
         files.append((f"{CODE_FOLDER}/{name}.py", source.read_bytes(), 0))
         place = Path(cache_from_source(f"{CODE_FOLDER}/{name}.py", optimization=""))
         files.append((str(place), _compiled(source, f"{CODE_FOLDER}/{name}.py"), 0))
-    files.append((f"{CODE_FOLDER}/_repl.code", _compiled(here / "worker/_repl.py", "_repl.py")[_HEADER_BYTES:], 0))
+    codes = {name: _code(here / f"worker/{name}.py", f"{name}.py") for name in LANGUAGE}
+    files.append((f"{CODE_FOLDER}/_language.code", marshal.dumps(codes), 0))
     return tuple(files)
 
 
@@ -143,8 +144,11 @@ def _compiled(source: Path, name: str) -> bytes:
         source: Its file here.
         name: Its file inside.
     """
-    code = SourceFileLoader(source.stem, str(source)).get_code(source.stem)
-    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(_renamed(code, name))
+    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(_code(source, name))
+
+
+def _code(source: Path, name: str) -> Any:
+    return _renamed(SourceFileLoader(source.stem, str(source)).get_code(source.stem), name)
 
 
 def _renamed(code: Any, name: str) -> Any:

@@ -19,7 +19,7 @@ from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
-from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import CellLimits
 
 if TYPE_CHECKING:
@@ -59,11 +59,20 @@ class JailSandbox(WorkerSandbox):
         if packages:
             self.notes = (*self.notes, f"These packages can be imported: {', '.join(packages)}.")
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = NO_INPUTS,
+    ) -> None:
         """Launches a worker and binds the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
         self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
-        await super().start(limits, context, host, query=query)
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     @staticmethod
     def walls() -> tuple[str, ...]:

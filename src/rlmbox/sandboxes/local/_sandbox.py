@@ -67,7 +67,7 @@ def _launched(context_fd: int | None) -> Child:
     folder = tempfile.mkdtemp(prefix="rlmbox-local-")
 
     def command(wire: int, lifeline: int) -> list[str]:
-        return [sys.executable, "-I", "-S", "-X", "utf8", _worker.__file__, str(wire), str(wire), str(lifeline)]
+        return [sys.executable, "-s", "-P", "-S", "-X", "utf8", _worker.__file__, str(wire), str(wire), str(lifeline)]
 
     context = {} if context_fd is None else {"fd": context_fd}
     return Child(command, folder=folder, context_fd=context_fd, context=context, free=partial(_remove, folder))

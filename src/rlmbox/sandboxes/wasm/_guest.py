@@ -69,15 +69,10 @@ class GuestWire(_worker.Wire):
 
     _frame = b""
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Sends a frame at the next `receive`, which always follows; raises ValueError for what cannot be one."""
-        try:
-            body = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
-        except UnicodeEncodeError:
-            body = json.dumps(message, allow_nan=False).encode()
-        if len(body) > _worker.FRAME_BYTES:
-            raise ValueError(f"{len(body):,} bytes are more than the {_worker.FRAME_BYTES:,} of a frame")
-        self._frame = (b"C" if message["type"] == "call" else b"D") + body
+    def send(self, message: dict[str, Any], aside: list[str] | None = None) -> None:
+        """Send a frame at the next `receive`, which always follows; see `Wire.send`."""
+        _, parts = self.frame(message, aside)
+        self._frame = b"".join((b"C" if message["type"] == "call" else b"D", *parts))
 
     def receive(self) -> Any:
         """Waits for a frame."""
@@ -106,10 +101,6 @@ class Guest(_worker.Worker):
     def begin(self) -> None:
         """Builds the namespace."""
         frame = self._wire.receive()
-        repl = types.ModuleType("_rlm_repl")
-        exec(compile(frame["repl"], "_repl.py", "exec"), vars(repl))  # noqa: S102 - the host's own source
-        sys.modules["_rlm_repl"] = repl
-        frame["repl"] = "import sys\nglobals().update(vars(sys.modules.pop('_rlm_repl')))"
         frame["context"] = opened(frame["context"])
         self._start(frame)
 
@@ -118,7 +109,7 @@ class Guest(_worker.Worker):
         while True:
             frame = self._wire.receive()
             reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
-            self._wire.send({**reply, "type": "done", "id": frame["id"]})
+            self.finish(frame["id"], reply)
 
 
 def opened(source: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WASM_STACK_BYTES = 8 << 20
 THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
-FRAME_BYTES = 64 << 20
+FRAME_BYTES = 68 << 20  # as in `_worker.py`
 OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
 CHUNK_BYTES = 16 << 20
@@ -114,7 +114,7 @@ class Machine:
         self._door = door
         self._store = wasmtime.Store(module_engine := module[0])
         wasi = wasmtime.WasiConfig()
-        wasi.argv, wasi.env = ["python"], []
+        wasi.argv, wasi.env = ["python"], [("PYTHONHASHSEED", "1")]  # as in `_worker.py`
         wasi.inherit_stdout()
         wasi.inherit_stderr()
         wasi.preopen_dir(library, LIBRARY, False)

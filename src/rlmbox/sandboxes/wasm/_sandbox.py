@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -16,7 +17,7 @@ from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.wasm._cache import Prepared, artifacts, preparation, prepared
 from rlmbox.sandboxes.worker._child import Child
-from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import CellLimits
 
 # Programs of their own, which are never imported here.
@@ -47,10 +48,19 @@ class WasmSandbox(WorkerSandbox):
         self._machine = _Wasm()
         super().__init__(self._machine)
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = NO_INPUTS,
+    ) -> None:
         """Launches a guest and binds the context in it; see `Sandbox.start`."""
         self._machine.prepared = await prepare()
-        await super().start(limits, context, host, query=query)
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
 
 async def prepare() -> Prepared:

@@ -13,11 +13,13 @@ from typing import Any
 
 import anyio.to_thread
 
+from rlmbox.sandboxes.worker._worker import HASH_SEED
+
 _REAP_S = 10.0
 
 
 class Child:
-    """A worker in a child process, which leads a process group and has an empty environment.
+    """A worker in a child process, which leads a process group; its environment is the worker's own.
 
     Args:
         command: Gives the command for the descriptors of the wire and of the lifeline, a pipe whose other end is
@@ -54,7 +56,7 @@ class Child:
                 stdout=to_out,
                 stderr=to_err,
                 pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
-                env={},
+                env={"PYTHONHASHSEED": HASH_SEED},
                 cwd=folder,
                 start_new_session=True,
             )

@@ -245,6 +245,10 @@ class LargeText:
         """Gives a part in pieces of about so many characters."""
         return self._reader.pieces(start, end, chars)
 
+    def refuse_to_leave(self) -> NoReturn:
+        """Raise the error of the whole text as an argument of a host call or as an answer; see `_values.py`."""
+        raise refusal("the whole text as one value", self)
+
     def __reversed__(self) -> NoReturn:
         raise refusal("the whole text in reverse", self, HINTS["in reverse"])
 

@@ -1,8 +1,9 @@
 """Frames from a worker, read as what they are: bytes from an attacker.
 
 A frame is four bytes of big-endian length and that many bytes of UTF-8 JSON. Nothing is allocated for a length
-that is too large, nothing is decoded that has too many nodes or is nested too deeply, and what was decoded is
-one of three messages with fields of the right type, or a `Violation`.
+that is too large, nothing is decoded that has too many nodes for its size or is nested too deeply, and what was decoded
+is one of three messages with fields of the right type and numbers in their ranges, or a `Violation`. Every step takes
+time in proportion to the frame's size, whatever is in it; a long frame is read in a thread (see `_link.py`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,25 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
 
+from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_LEVELS
+from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from rlmbox.types import CellError, Outcome
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRUCTURAL = b",:[{"
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_COLLAPSES = 8
+_FEW_BRACKETS = 50_000
 _OUTCOMES: frozenset[Outcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# A number that may be infinite as a float has three digits of exponent, or 309 of mantissa.
+_DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
+_LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 309
 _PIECE_BYTES = 1 << 20
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
+_MAX_INT = 2**53
+_MAX_RESTORED = 100
 
 
 class Violation(Exception):
@@ -37,16 +48,16 @@ class FrameLimits:
 
     Attributes:
         frame_bytes: Longest frame.
-        nodes: Values and keys in a frame.
+        nodes: Values and keys in a frame, besides one more for each so many bytes of it (`DENSE_BYTES`).
         depth: Nesting of lists and objects in a frame.
         cell_bytes: Bytes of all frames of a cell.
         burst_frames: Frames of a cell that may come at once.
         frames_per_s: Frames per second of a cell beyond the burst.
     """
 
-    frame_bytes: int = 64 * 1024 * 1024
-    nodes: int = 500_000
-    depth: int = 64
+    frame_bytes: int = FRAME_BYTES
+    nodes: int = DENSE_NODES
+    depth: int = MAX_LEVELS + 10
     cell_bytes: int = 256 * 1024 * 1024
     burst_frames: int = 10_000
     frames_per_s: int = 100_000
@@ -79,6 +90,8 @@ class Done:
     error: CellError | None
     value: Any
     value_repr: str | None
+    restored: tuple[str, ...] = ()
+    reads_clock: bool = False
 
 
 Reply = Ready | HostCall | Done
@@ -106,7 +119,7 @@ class Inbox:
     """
 
     def __init__(self, limits: FrameLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._buffer = bytearray()
         self.begin()
 
@@ -123,76 +136,113 @@ class Inbox:
     def feed(self, data: bytes) -> None:
         """Takes bytes as they come; all messages must be taken out in between."""
         self._bytes += len(data)
-        if self._bytes > self._limits.cell_bytes:
-            raise Violation(f"it sent more than {self._limits.cell_bytes:,} bytes for one cell")
+        if self._bytes > self.limits.cell_bytes:
+            raise Violation(f"it sent more than {self.limits.cell_bytes:,} bytes for one cell")
         self._buffer += data
 
-    def take(self) -> Reply | None:
-        """Gives the next message, or None when more bytes are needed.
+    def take(self) -> bytes | None:
+        """Return the body of the next frame, for `read_message`; None when more bytes are needed.
 
         Raises:
-            Violation: The bytes are not an acceptable message.
+            Violation: The frame is too long, or there are too many.
         """
         if len(self._buffer) < 4:
             return None
         size = int.from_bytes(self._buffer[:4], "big")
-        if size > self._limits.frame_bytes:
+        if size > self.limits.frame_bytes:
             raise Violation(f"it announced a frame of {size:,} bytes")
         if len(self._buffer) < 4 + size:
             return None
         body = bytes(memoryview(self._buffer)[4 : 4 + size])
         del self._buffer[: 4 + size]
         self._count_frame()
-        return _message(_decoded(body, self._limits))
+        return body
 
     def _count_frame(self) -> None:
         self._frames += 1
-        burst, rate = self._limits.burst_frames, self._limits.frames_per_s
+        burst, rate = self.limits.burst_frames, self.limits.frames_per_s
         if self._frames > burst and self._frames > burst + rate * (time.monotonic() - self._began):
             raise Violation(f"it sent more than {rate:,} frames per second")
 
 
+def read_message(body: bytes, limits: FrameLimits) -> Reply:
+    """Read the body of a frame.
+
+    Raises:
+        Violation: The bytes are not an acceptable message.
+    """
+    return _message(_decoded(body, limits))
+
+
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
     _check_size(body, limits)
+    digits = body.translate(_DIGITS, b"+")
+    decoder = _CAREFUL if _LONG_EXPONENT in digits or _LONG_MANTISSA in digits else _DECODER
+    del digits
     try:
-        value = _DECODER.decode(body.decode())
+        value = decoder.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
     # Only an escape can bring a lone surrogate, which no file and no request to a model can hold.
-    return _without_surrogates(value) if b"\\u" in body else value
+    return _without_surrogates(value) if b"\\ud" in body or b"\\uD" in body else value
 
 
 def _check_size(body: bytes, limits: FrameLimits) -> None:
-    """Bounds the nodes and the depth of JSON text without decoding it."""
-    if _structural(body) <= limits.nodes and body.count(b"[") + body.count(b"{") <= limits.depth:
+    """Bound the nodes and the depth of JSON text without decoding it."""
+    most = limits.nodes + len(body) // DENSE_BYTES
+    # Inside its texts there may be anything; often there is little enough even so.
+    if _count(body, _STRUCTURAL) <= most and _count(body, b"[{") <= limits.depth:
         return
     nodes, depth = 0, 0
-    for part, texts in _outside_texts(body):
-        nodes += _structural(part) + texts
-        if nodes > limits.nodes:
-            raise Violation(f"it sent a frame with more than {limits.nodes:,} values")
-        levels = list(accumulate(map(_STEPS.__getitem__, part.translate(None, _NOT_BRACKETS)), initial=depth))
-        depth = levels[-1]
-        if max(levels) > limits.depth:
-            raise Violation(f"it sent a frame nested deeper than {limits.depth} levels")
+    for part in _outside_texts(body, 2 * most + 2):
+        nodes += _count(part, _STRUCTURAL)
+        if nodes > most:
+            raise Violation(f"it sent a frame with more than {most:,} values")
+        depth = _depth_after(part.translate(None, _NOT_BRACKETS), depth, limits.depth)
 
 
-def _outside_texts(body: bytes) -> Iterator[tuple[bytes, int]]:
-    """Gives JSON text without its strings, and how many strings there were, in pieces of bounded size."""
-    at, inside = 0, 0
+def _depth_after(brackets: bytes, depth: int, most: int) -> int:
+    """Return the depth at the end of some brackets that begin at a depth."""
+    after = depth + 2 * _count(brackets, b"[{") - len(brackets)
+    if after < 0:
+        raise Violation("it sent a frame that is not JSON: brackets do not match")
+    # Where there are very many, flat lists of flat lists vanish first, as most are. What vanishes was so many levels
+    # deeper than what is left, at most: the bound is that much less sharp.
+    vanished = 0
+    while len(brackets) > _FEW_BRACKETS and vanished < _COLLAPSES:
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        vanished += 1
+    deepest = max(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+    if deepest > most + bool(vanished) * _COLLAPSES - vanished:
+        raise Violation(f"it sent a frame nested deeper than {most} levels")
+    return after
+
+
+def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
+    """Return JSON text without its strings, in pieces of bounded size."""
+    at, inside, quotes = 0, 0, 0
     while at < len(body):
         end = min(at + _PIECE_BYTES, len(body))
-        while end < len(body) and body[end - 1] == ord("\\"):
-            end += 1
-        # Backslashes pair up from the left; what is left of a run escapes a quote that ends nothing.
-        parts = body[at:end].replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
-        yield b"".join(parts[inside::2]), len(parts) // 2
-        inside ^= (len(parts) - 1) & 1
+        piece = body[at:end]
         at = end
+        if piece.endswith(b"\\"):  # not between a backslash and what it escapes
+            run = len(piece) - len(piece.rstrip(b"\\"))
+            if run % 2 and at < len(body) and run < len(piece):
+                piece += body[at : at + 1]
+                at += 1
+        # Backslashes pair up from the left; what is left of a run escapes a quote that ends nothing.
+        if b"\\" in piece:
+            piece = piece.replace(b"\\" * 8, b"").replace(b"\\\\", b"").replace(b'\\"', b"")
+        quotes += _count(piece, b'"')
+        if quotes > most_quotes:
+            raise Violation(f"it sent a frame with more than {most_quotes // 2:,} texts")
+        parts = piece.split(b'"')
+        yield b"".join(parts[inside::2])
+        inside ^= (len(parts) - 1) & 1
 
 
-def _structural(body: bytes) -> int:
-    return sum(map(body.count, (b",", b":", b"[", b"{")))
+def _count(data: bytes, characters: bytes) -> int:
+    return len(data) - len(data.translate(None, characters))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -208,16 +258,16 @@ def _finite(text: str) -> float:
 
 # Made once: `json.dumps` and `json.loads` would make them anew for each frame, which takes longer than a short frame.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_CAREFUL = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    text = _ENCODER.encode(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _DECODER.decode(_LONE_SURROGATE.sub("\ufffd", text))
     return value
 
 
@@ -229,7 +279,7 @@ def _message(frame: Any) -> Reply:
         return Ready()
     if kind == "call":
         return HostCall(
-            _field(frame, "id", int),
+            _number(frame, "id"),
             _field(frame, "name", str),
             _field(frame, "args", list),
             _field(frame, "kwargs", dict),
@@ -247,15 +297,24 @@ def _done(frame: dict[str, Any]) -> Done:
     if (error is None) != (outcome == "ok"):
         raise Violation(f"it sent the outcome {outcome!r} {'without' if error is None else 'with'} an error")
     return Done(
-        id=_field(frame, "id", int),
+        id=_number(frame, "id"),
         outcome=outcome,
         stdout=_field(frame, "stdout", str, optional=True) or "",
         stderr=_field(frame, "stderr", str, optional=True) or "",
-        dropped_chars=max(0, _field(frame, "dropped", int, optional=True) or 0),
+        dropped_chars=_number(frame, "dropped", optional=True) or 0,
         error=None if error is None else _cell_error(error),
         value=frame.get("value") if error is None else None,
         value_repr=_field(frame, "value_repr", str, optional=True) if error is None else None,
+        restored=_names(frame),
+        reads_clock=_field(frame, "reads_clock", bool, optional=True) or False,
     )
+
+
+def _names(frame: dict[str, Any]) -> tuple[str, ...]:
+    names = _field(frame, "restored", list, optional=True) or []
+    if len(names) > _MAX_RESTORED or not all(type(name) is str and len(name) <= _NAME_CHARS for name in names):
+        raise Violation("it sent names that are none")
+    return tuple(names)
 
 
 def _cell_error(error: dict[str, Any]) -> CellError:
@@ -263,8 +322,15 @@ def _cell_error(error: dict[str, Any]) -> CellError:
         type=_field(error, "type", str)[:_NAME_CHARS],
         message=_field(error, "message", str)[:_TEXT_CHARS],
         traceback=(_field(error, "traceback", str, optional=True) or "")[:_TEXT_CHARS],
-        line=_field(error, "line", int, optional=True),
+        line=_number(error, "line", optional=True),
     )
+
+
+def _number(frame: Mapping[str, Any], name: str, *, optional: bool = False) -> Any:
+    value = _field(frame, name, int, optional=optional)
+    if value is not None and not 0 <= value <= _MAX_INT:
+        raise Violation(f"it sent a frame whose {name!r} is out of range")
+    return value
 
 
 def _field(frame: Mapping[str, Any], name: str, kind: type, *, optional: bool = False) -> Any:

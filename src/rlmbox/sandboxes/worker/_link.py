@@ -24,7 +24,17 @@ import anyio.to_thread
 
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker._frames import Done, FrameLimits, HostCall, Inbox, Ready, Violation, encode
+from rlmbox.sandboxes.worker._frames import (
+    Done,
+    FrameLimits,
+    HostCall,
+    Inbox,
+    Ready,
+    Reply,
+    Violation,
+    encode,
+    read_message,
+)
 from rlmbox.sandboxes.worker._wire import OutputFlood, WorkerPipes
 from rlmbox.types import CellLimits, HostFunction, Outcome
 
@@ -34,6 +44,13 @@ GRACE_S = 0.8
 PARALLEL_CALLS = 16
 """Host calls of one cell that may be under way at once; further threads of the cell wait."""
 
+FREE_CALLS_S = 30.0
+"""Seconds that a cell may wait for calls which cost nothing, besides its running time; beyond, they count as that."""
+
+SHORT_CALL_S = 0.05
+"""A call that is answered within so many seconds counts as running time, or a loop of such calls would have no end."""
+
+_LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -213,7 +230,8 @@ class Link:
             if frame:
                 self._wire.send(frame)
             while True:
-                while (message := self._inbox.take()) is not None:
+                while (body := self._inbox.take()) is not None:
+                    message = await self._read(body)
                     if not isinstance(message, HostCall):
                         return self._accepted(message, starting=starting)
                     self._check_call(message, starting=starting)
@@ -224,6 +242,13 @@ class Link:
                 await self._wire.wait()
         except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
             return self._lost(error)
+
+    async def _read(self, body: bytes) -> Reply:
+        if len(body) < _LONG_FRAME_BYTES:
+            return read_message(body, self._inbox.limits)
+        return await anyio.to_thread.run_sync(
+            read_message, body, self._inbox.limits, abandon_on_cancel=True, limiter=self._threads
+        )
 
     def _lost(self, error: Exception) -> Lost:
         if isinstance(error, Violation):

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from rlmbox.sandboxes.worker import _clocks, _values
+else:
+    _clocks, _values = sys.modules["_rlm_clocks"], sys.modules["_rlm_values"]
+
 FILE = "<rlm_session>"
-OWN_FILES = ("_repl.py", "_context_text.py", "_context_regex.py")
+OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
-VALUE_CHARS = 4_000_000
-NODES = 200_000
 MAX_VARIABLES = 1000
 PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 AWAITABLE_ARGUMENTS = ("gather", "create_task", "ensure_future", "wait_for")
@@ -48,12 +50,14 @@ class Repl:
 
     Args:
         frame: The start frame.
-        call: Calls a host function by name.
+        wire: Calls host functions by name, and has the mark of long texts.
     """
 
-    def __init__(self, frame: dict[str, Any], call: Callable[..., Any]) -> None:
-        self._own_files = {__name__, *OWN_FILES, call.__code__.co_filename}
+    def __init__(self, frame: dict[str, Any], wire: Any) -> None:
+        self._own_files = {__name__, *OWN_FILES, wire.call.__code__.co_filename}
+        self._wire = wire
         self._cells = 0
+        self._clocks = _clocks.ClockReaders()
         self._file = FILE
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main  # dataclasses and pickle look a class's module up there
@@ -63,7 +67,7 @@ class Repl:
         for entry in frame["functions"]:
             parent, _, name = entry["name"].rpartition(".")
             place = vars(injected.setdefault(parent, HostObject())) if parent else injected
-            place[name] = host_function(entry, call)
+            place[name] = host_function(entry, wire)
         self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]}
         context, self._on_large = open_context(frame["context"], injected.pop("_rlm_text", None))
         injected["_rlm_on_large"] = self._on_large
@@ -73,14 +77,37 @@ class Repl:
         injected |= {"answer": {"content": "", "ready": False}, "_rlm_settled": settled}
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
+        self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, "answer"}}
+        self._methods = {name: dict(vars(value)) for name, value in injected.items() if type(value) is HostObject}
         self._names.update(injected)
+        self._names.update(frame["inputs"])
+        import random
+
+        random.seed(frame["seed"])
+
+    def _restore(self) -> list[str]:
+        """Put back the reserved names that a cell has overwritten or deleted; return which they were.
+
+        `answer` is put back only where it is gone: what a cell assigns to it is the cell's own, a dictionary that the
+        loop reads or any other value. Names of modules are a cell's to bind, as in any Python.
+        """
+        restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
+        self._names.update(self._reserved)
+        if "answer" not in self._names:
+            self._names["answer"] = {"content": "", "ready": False}
+            restored.append("answer")
+        for parent, methods in self._methods.items():
+            own = vars(self._reserved[parent])
+            restored += [f"{parent}.{name}" for name, value in methods.items() if own.get(name, self) is not value]
+            own.update(methods)
+        return [name for name in restored if not name.startswith("_")]
 
     def _show_vars(self) -> dict[str, str]:
         """Lists the variables that cells have set, with a short description of each."""
         return self.variables()
 
     def listing(self, _: str = "") -> dict[str, Any]:
-        """Gives the variables in the form of a cell's result."""
+        """Return the variables in the form of a cell's result."""
         return {"value": self.variables(), "value_repr": None}
 
     def variables(self) -> dict[str, str]:
@@ -89,7 +116,7 @@ class Repl:
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
     def run(self, code: str) -> dict[str, Any]:
-        """Runs a cell in the session's namespace and echoes a last bare expression."""
+        """Run a cell in the session's namespace and echo a last bare expression."""
         self._cells += 1
         # Each cell has a file name of its own, so that a function of an earlier cell keeps its source lines;
         # `report` writes them all as `<rlm_session>`.
@@ -97,7 +124,7 @@ class Repl:
         import linecache
 
         linecache.cache[self._file] = (len(code), None, code.splitlines(keepends=True), self._file)
-        program = self._compiled(code)
+        program, is_expression = self._compiled(code)
         # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
         # needs an int for the place of the instruction and begins anew when it gets none.
         self._names.pop("_rlm_value", None)
@@ -106,13 +133,46 @@ class Repl:
             import asyncio
 
             asyncio.run(result)
-        return echo(self._names.pop("_rlm_value", None))
+        return self._echo(self._names.pop("_rlm_value", None), must_leave=is_expression)
 
-    def _compiled(self, code: str) -> types.CodeType:
+    def after_cell(self) -> dict[str, Any]:
+        """Put the namespace in order after a cell, however it ended; return what the host is told of that."""
+        self._names.pop("_rlm_value", None)
+        return {"restored": self._restore(), "reads_clock": self._clocks.seen}
+
+    def _echo(self, value: Any, *, must_leave: bool) -> dict[str, Any]:
+        """Return a value in its JSON form and its bounded `repr`.
+
+        Args:
+            value: The value of a last bare expression.
+            must_leave: Whether that is all of the cell, which then fails where the value is too large to leave; any
+                other cell has done its work, and its value is the `repr`.
+        """
+        if value is None:
+            return {"value": None, "value_repr": None}
+        writer = _values.Writer(mark=self._wire.mark)
+        try:
+            form = writer.write(value)
+        except _values.ValueTooLarge as error:
+            if must_leave:
+                raise ValueError(str(error)) from None
+            form = None
+        except TypeError:  # what stands for a context that is no `str`
+            form = None
+        try:
+            text = shown(value)
+        except Exception:  # noqa: BLE001 - a `__repr__` of the cell's, or an int of more digits than Python writes
+            text = shown(form)
+        return {"value": text if form is None else form, "value_repr": text, "aside": writer.aside}
+
+    def _compiled(self, code: str) -> tuple[types.CodeType, bool]:
+        """Compile a cell; tell too whether it is one expression."""
+        self._clocks.seen = False
         try:
             tree = ast.parse(code, self._file)
         except MemoryError:
             raise RecursionError("the code is too deeply nested") from None
+        self._clocks.look(code, tree)
         if "await" in code:
             bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
             bound |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -120,12 +180,13 @@ class Repl:
             tree = Awaits(own).visit(tree)
         if self._on_large is not None:
             tree = OnLarge().visit(tree)
+        is_expression = len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr)
         if tree.body and isinstance(last := tree.body[-1], ast.Expr):
             target = ast.copy_location(ast.Name("_rlm_value", ast.Store()), last)
             tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         program: types.CodeType = compile(tree, self._file, "exec", flags, dont_inherit=True)
-        return program
+        return program, is_expression
 
     def report(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
         """Describes what ended a cell; `kind` and `message` are given for a limit."""
@@ -169,15 +230,15 @@ def helped(*things: Any) -> None:
     pydoc.help(*things)
 
 
-def host_function(entry: dict[str, Any], call: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes the function by which cells call one of the host's."""
+def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
+    """Make the function by which cells call one of the host's."""
     name, parameters = entry["name"], entry["parameters"]
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        budget = [NODES, sys.maxsize]
+        writer = _values.Writer(mark=wire.mark)
         names = [*parameters, *(f"number {n + 1}" for n in range(len(parameters), len(args)))]
-        sent = [plain(a, f"{name}(): argument {n}", budget) for a, n in zip(args, names, strict=False)]
-        answer = call(name, sent, {k: plain(v, f"{name}(): argument {k}", budget) for k, v in kwargs.items()})
+        sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
+        answer = wire.call(name, sent, {k: argument(writer, v, name, k) for k, v in kwargs.items()}, writer.aside)
         error = answer.get("error")
         if error is None:
             return answer["value"]
@@ -189,49 +250,23 @@ def host_function(entry: dict[str, Any], call: Callable[..., Any]) -> Callable[.
     return function
 
 
-def plain(value: Any, where: str, budget: list[int], depth: int = 0) -> Any:
-    """Gives a value as JSON has it; raises TypeError that says where the value stood.
-
-    Args:
-        value: Anything.
-        where: For the message.
-        budget: Nodes and characters that may still come; counted down.
-        depth: How deep the value is nested.
-    """
-    budget[0] -= 1
-    if is_str := issubclass(type(value), str):  # the handle of a long text only says that it is one
-        budget[1] -= len(value)
-    if budget[0] < 0 or budget[1] < 0 or depth > 40:
-        raise TypeError(f"{where} is too large or too deeply nested")
-    if value is None or is_str or isinstance(value, bool):
+def argument(writer: Any, value: Any, function: str, name: str) -> Any:
+    """Return an argument of a host call in its JSON form."""
+    if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
         return value
-    if isinstance(value, int) and value.bit_length() < 10_000:
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(item, where, budget, depth + 1) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: plain(item, where, budget, depth + 1) for key, item in value.items()}
-    what = f"the number {value}" if isinstance(value, float) else f"a {type(value).__name__}"
-    if type(value).__name__ == "LargeText":
-        what = "the whole context; pass context[a:b] or ctx.slice(start, end)"
-    raise TypeError(f"{where} is or holds {what}: None, bool, int, float, str, list and dict with str keys can be sent")
-
-
-def echo(value: Any) -> dict[str, Any]:
-    """Gives a value as JSON where it is, as its bounded `repr` otherwise."""
-    if value is None:
-        return {"value": None, "value_repr": None}
-    half = TEXT_CHARS // 2
-    if type(value) is str and len(value) > 2 * TEXT_CHARS:  # no copy of a large context only to cut it
-        text = f"{value[:half]!r} ... [{len(value) - 2 * half:,} characters dropped] ... {value[-half:]!r}"
-    else:
-        text = bounded(repr(value))
     try:
-        return {"value": plain(value, "", [NODES, VALUE_CHARS]), "value_repr": text}
-    except TypeError:
-        return {"value": text, "value_repr": text}
+        return writer.write(value)
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{function}(): argument {name}: {error}") from None
+
+
+def shown(value: Any) -> str:
+    """Return the bounded `repr` of a value."""
+    half = TEXT_CHARS // 2
+    if type(value) is str and len(value) > 2 * TEXT_CHARS:  # no copy of a large text only to cut it
+        return f"{value[:half]!r} ... [{len(value) - 2 * half:,} characters dropped] ... {value[-half:]!r}"
+    return bounded(repr(value))
 
 
 def bounded(text: str) -> str:
@@ -334,7 +369,7 @@ def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any
     if source["kind"] == "str":
         with open(fd, "rb") as file:
             return file.read().decode("utf-8", "surrogatepass"), None
-    text, regex = (loaded(name, code) for name, code in source["modules"].items())
+    text, regex = (load(name, code) for name, code in source["modules"].items())
     fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
     context = text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"]))
     text.refuse_json(context)
@@ -345,7 +380,7 @@ def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any
     return context, on_large
 
 
-def loaded(name: str, code: str) -> types.ModuleType:
+def load(name: str, code: str) -> types.ModuleType:
     """Makes a module of source that the start frame carries."""
     module = types.ModuleType(name)
     exec(compile(code, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source

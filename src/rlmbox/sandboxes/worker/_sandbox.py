@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import keyword
 import os
 import socket
 import tempfile
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -22,8 +23,9 @@ from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker import _context_regex, _context_text, _repl, _worker
+from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._frames import Done
+from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
 from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
 
@@ -35,6 +37,12 @@ NOTES = (
 """What a model should know of a worker's Python."""
 
 _LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
+NO_INPUTS: Mapping[str, object] = MappingProxyType({})
+"""No named variables."""
+
+RESERVED = ("context", "P", "query", "answer", "SHOW_VARS")
+"""Names in the REPL that are not of host functions."""
+
 _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
 _TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
@@ -114,20 +122,29 @@ class WorkerSandbox:
         self._host: Host = {}
         self._context: Context
         self._query = ""
+        self._seed = 0
+        self._inputs: Mapping[str, object] = {}
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
         self._lock: anyio.Lock
         self._started = self._closed = self._large = False
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
-        """Launches a worker and binds the context in it; see `Sandbox.start`."""
-        for name in host:
-            if not all(part.isidentifier() for part in name.split(".")) or name.count(".") > 1:
-                raise ConfigError(f"{name!r} cannot be the name of a host function; use `name` or `object.name`")
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = NO_INPUTS,
+    ) -> None:
+        """Launch a worker and bind the context in it; see `Sandbox.start`."""
+        _check_names(host, inputs)
         if self._started or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
         self._limits, self._context, self._query = limits, context, query
-        self._host = host
+        self._host, self._seed, self._inputs = host, seed, inputs
         self._large = await is_large(context, limits)
         if self._large:
             self._host = {**host, **text_functions(context)}
@@ -149,7 +166,18 @@ class WorkerSandbox:
             kind = _TYPES[reply.outcome]
             error = CellError(kind, reply.message, f"{kind}: {reply.message}")
             return Execution(reply.outcome, stdout, stderr, dropped, error, duration_s=duration_s, namespace="lost")
-        return Execution(reply.outcome, stdout, stderr, dropped, reply.error, reply.value, reply.value_repr, duration_s)
+        return Execution(
+            reply.outcome,
+            stdout,
+            stderr,
+            dropped,
+            reply.error,
+            reply.value,
+            reply.value_repr,
+            duration_s,
+            restored=reply.restored,
+            reads_clock=reply.reads_clock,
+        )
 
     async def variables(self) -> Mapping[str, str]:
         """Lists the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
@@ -220,7 +248,7 @@ class WorkerSandbox:
             if fd is not None:
                 os.close(fd)
         self._link = Link(process.wire, process.outputs, self._limits, self._host, ease=process.ease)
-        language = "" if process.has_language else _repl_source()
+        language = {} if process.has_language else language_sources()
         frame = self._start_frame({**source, **process.context}, language)
         lost = await self._link.open(frame, _START_TIMEOUT_S)
         if lost is not None:
@@ -241,10 +269,10 @@ class WorkerSandbox:
             link.close()
         return how
 
-    def _start_frame(self, context: Mapping[str, Any], language: str) -> dict[str, Any]:
+    def _start_frame(self, context: Mapping[str, Any], language: Mapping[str, str]) -> dict[str, Any]:
         limits = self._limits
         return {
-            "repl": language,
+            "language": language,
             "limits": {
                 "cell_timeout_s": limits.cell_timeout_s,
                 "memory_bytes": limits.memory_bytes,
@@ -257,6 +285,8 @@ class WorkerSandbox:
             "functions": [_described(function) for function in self._host.values()],
             "context": context,
             "query": self._query,
+            "seed": self._seed,
+            "inputs": dict(self._inputs),
         }
 
     def _merged(self, reply: Done | Lost, output: Sequence[BoundedText]) -> tuple[str, str, int]:
@@ -276,9 +306,26 @@ class WorkerSandbox:
         return merged[0], merged[1], dropped
 
 
+def _check_names(host: Host, inputs: Mapping[str, object]) -> None:
+    for name in host:
+        if not all(part.isidentifier() for part in name.split(".")) or name.count(".") > 1:
+            raise ConfigError(f"{name!r} cannot be the name of a host function; use `name` or `object.name`")
+    taken = {*RESERVED, *(name.partition(".")[0] for name in host)}
+    for name in inputs:
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+            raise ConfigError(f"{name!r} cannot be the name of an input; use a plain Python name")
+        if name in taken:
+            raise ConfigError(f"the input {name!r} has the name of something else in the REPL; use another")
+
+
 @cache
-def _repl_source() -> str:
-    return inspect.getsource(_repl)  # takes a millisecond or two
+def language_sources() -> dict[str, str]:
+    """Return the sources of the language side of the worker by module, in the order in which they are loaded."""
+    return {name: _source(name) for name in LANGUAGE}
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
 
 
 def _described(function: HostFunction) -> dict[str, Any]:
@@ -291,7 +338,7 @@ def _described(function: HostFunction) -> dict[str, Any]:
 
 @cache
 def _text_sources() -> dict[str, str]:
-    return {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in (_context_text, _context_regex)}
+    return {name: _source(name) for name in ("_context_text", "_context_regex")}
 
 
 def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:

@@ -1,9 +1,10 @@
-"""The process in which cells run: `python -I -S -X utf8 _worker.py READ_FD WRITE_FD [LIFELINE_FD]`.
+"""The process in which cells run: `python -s -P -S -X utf8 _worker.py READ_FD WRITE_FD [LIFELINE_FD]`.
 
-One file, standard library only, Python 3.11 and later; it is started where nothing of rlmbox is installed,
-with an empty environment, and holds no secret. It speaks JSON frames (four bytes of big-endian length, then
-UTF-8) over the two descriptors, which may be the same one. The language side of it, `_repl.py`, arrives as
-source in the first frame, so that a container's image need not know the version of rlmbox.
+One file, standard library only, Python 3.11 and later; it is started where nothing of rlmbox is installed, and
+holds no secret. Its environment has one variable, PYTHONHASHSEED, which is the same for all sessions, so that sets
+have the same order in each; `-I` would ignore it. It speaks JSON frames (four bytes of big-endian length, then
+UTF-8) over the two descriptors, which may be the same one. The language side of it, `_repl.py` and its like, arrives
+as source in the first frame, so that a container's image need not know the version of rlmbox.
 
 Once a cell has run, this process belongs to whoever wrote the cell: what is kept in order here serves cells
 that mean well, and the host believes nothing of it.
@@ -23,12 +24,15 @@ from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 MAIN = threading.get_ident()
 START_THREAD = threading.Thread.start
-FRAME_BYTES = 64 << 20
+HASH_SEED = "1"
+VALUE_BYTES = 64 << 20
+FRAME_BYTES = VALUE_BYTES + (4 << 20)  # with what was printed, names and the like
+PIECE_CHARS = 1 << 20
 SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
 MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
@@ -154,7 +158,13 @@ class Clock:
 
 
 class Wire:
-    """Frames to and from the host; any number of threads may call the host at once."""
+    """Frames to and from the host; any number of threads may call the host at once.
+
+    Attributes:
+        mark: What stands, with a number, for a long text that is sent piece by piece.
+    """
+
+    mark = ""
 
     def __init__(self, read_fd: int, write_fd: int, clock: Clock) -> None:
         self._read_fd, self._write_fd, self._clock = read_fd, write_fd, clock
@@ -164,26 +174,55 @@ class Wire:
         self._pending: set[int] = set()
         self._reading = self.open = self.forked = False
         self._read, self._last_id = bytearray(), 0
+        self.mark = f"\0{os.urandom(16).hex()}:"
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._in_child)
 
     def widen(self, parallel_calls: int) -> None:
         self._slots = threading.BoundedSemaphore(parallel_calls)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Sends a frame; raises ValueError for what cannot be one."""
+    def send(self, message: dict[str, Any], aside: list[str] | None = None) -> None:
+        """Send a frame.
+
+        Args:
+            message: What it says.
+            aside: Long texts of the message, which has marks in their places; see `_values.Writer`.
+
+        Raises:
+            ValueError: It is too long, or nothing that JSON can hold.
+        """
+        size, parts = self.frame(message, aside)
+        try:
+            for part in (size.to_bytes(4, "big"), *parts):
+                left = memoryview(part)
+                while left:
+                    left = left[os.write(self._write_fd, left) :]
+        except OSError:
+            os._exit(1)  # without the wire there is nobody to work for
+
+    def frame(self, message: dict[str, Any], aside: list[str] | None) -> tuple[int, Iterable[bytes]]:
+        """Return the size of a frame's body, and its parts, which are made as they are asked for.
+
+        A text as long as the memory that a cell may use can be sent so: it is never copied as a whole.
+        """
         try:
             body = ENCODE(message).encode()
         except UnicodeEncodeError:  # lone surrogates; as escapes they pass, and the host replaces them
             body = json.dumps(message, allow_nan=False).encode()
-        if len(body) > FRAME_BYTES:
-            raise ValueError(f"{len(body):,} bytes are more than the {FRAME_BYTES:,} of a frame")
-        left = memoryview(len(body).to_bytes(4, "big") + body)
-        try:
-            while left:
-                left = left[os.write(self._write_fd, left) :]
-        except OSError:
-            os._exit(1)  # without the wire there is nobody to work for
+        plain, texts = [body], list[str]()  # in turn: a part of the JSON, a text, a part of the JSON …
+        for number, text in enumerate(aside or ()):
+            mark = ENCODE(f"{self.mark}{number}").encode()
+            at = next((n for n, part in enumerate(plain) if mark in part), -1)
+            if at >= 0:
+                before, _, after = plain[at].partition(mark)
+                plain[at : at + 1] = [before, after]
+                texts.insert(at, text)
+        size = sum(map(len, plain))
+        for text in texts:
+            size += sum(map(len, escaped(text)))
+        if size > FRAME_BYTES:
+            raise ValueError(f"the value is larger than {VALUE_BYTES:,} bytes as JSON, the most that can leave a cell")
+        return size, interleaved(plain, texts)
 
     def receive(self) -> Any:
         body = self._exactly(int.from_bytes(self._exactly(4), "big"))
@@ -200,12 +239,12 @@ class Wire:
         taken, self._read = self._read[:size], self._read[size:]
         return taken
 
-    def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Asks the host and waits for its answer, which has a `value` or an `error`."""
+    def call(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str]) -> dict[str, Any]:
+        """Ask the host and wait for its answer, which has a `value` or an `error`."""
         with self._clock, self._slots:
-            return self._await(self._ask(name, args, kwargs))
+            return self._await(self._ask(name, args, kwargs, aside))
 
-    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> int:
+    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str]) -> int:
         if self.forked:
             raise RuntimeError(f"{name}() cannot be called in a forked process")
         with self._turn:
@@ -213,9 +252,9 @@ class Wire:
                 raise RuntimeError(f"{name}() can be called only while a cell runs")
             call_id = self._last_id + 1
             try:
-                self.send({"type": "call", "id": call_id, "name": name, "args": args, "kwargs": kwargs})
-            except ValueError as error:  # too long, or an integer of thousands of digits
-                raise TypeError(f"{name}(): the arguments cannot be sent: {error}") from None
+                self.send({"type": "call", "id": call_id, "name": name, "args": args, "kwargs": kwargs}, aside)
+            except ValueError as error:  # too long
+                raise ValueError(f"{name}(): {error}") from None
             self._last_id = call_id
             self._pending.add(call_id)
             self._clock.wait(+1)
@@ -250,6 +289,26 @@ class Wire:
         for fd in {self._read_fd, self._write_fd}:
             with suppress(OSError):
                 os.close(fd)
+
+
+def interleaved(plain: list[bytes], texts: list[str]) -> Iterator[bytes]:
+    """Return the parts of a frame that has long texts between parts of its JSON."""
+    yield plain[0]
+    for text, part in zip(texts, plain[1:], strict=True):
+        yield from escaped(text)
+        yield part
+
+
+def escaped(text: str) -> Iterator[bytes]:
+    """Return a text as a JSON string, in pieces."""
+    yield b'"'
+    for at in range(0, len(text), PIECE_CHARS):
+        piece = text[at : at + PIECE_CHARS]
+        try:
+            yield ENCODE(piece)[1:-1].encode()
+        except UnicodeEncodeError:  # lone surrogates
+            yield json.dumps(piece)[1:-1].encode()
+    yield b'"'
 
 
 class Memory:
@@ -292,7 +351,19 @@ class Worker:
             reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
             if self._wire.forked:
                 os._exit(0)  # a child that a cell forked, and that ran on to the end of the cell
-            self._wire.send({**reply, "type": "done", "id": frame["id"]})
+            self.finish(frame["id"], reply)
+
+    def finish(self, request_id: int, reply: dict[str, Any]) -> None:
+        """Send what came of a request, without the value where that cannot be sent."""
+        aside = reply.pop("aside", None)
+        done = {"type": "done", "id": request_id}
+        try:
+            self._wire.send({**reply, **done}, aside)
+        except (ValueError, MemoryError) as error:
+            outcome, kind = ("memory", "MemoryExceeded") if isinstance(error, MemoryError) else ("error", "ValueError")
+            message = str(error) or "there was not enough memory to send the value"
+            told = {"type": kind, "message": message, "traceback": f"{kind}: {message}"}
+            self._wire.send({**reply, **done, "value": None, "value_repr": None, "outcome": outcome, "error": told})
 
     def _start(self, frame: dict[str, Any]) -> None:
         self._limits = limits = frame["limits"]
@@ -301,10 +372,8 @@ class Worker:
         setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
         sys.setrecursionlimit(max(limits["recursion_depth"], MIN_RECURSION) + 50)
         sys.path.extend(frame["path"])
-        module: Any = sys.modules.get("_rlm_repl") or types.ModuleType("_rlm_repl")
-        if not hasattr(module, "Repl"):  # a wall may have made it ahead of time
-            exec(compile(frame["repl"], "_repl.py", "exec"), vars(module))  # noqa: S102 - the host's own source
-        self._repl = module.Repl(frame, self._wire.call)
+        language = load_language(frame["language"])
+        self._repl = language.Repl(frame, self._wire)
         self._memory = Memory(limits["memory_bytes"])
         self._wire.send({"type": "ready"})
 
@@ -329,7 +398,7 @@ class Worker:
             error = raised
         self._wire.settle()
         try:
-            return {**reply, **self._printed(), **self._ended(error)}
+            return {**reply, **self._printed(), **self._ended(error), **self._repl.after_cell()}
         except MemoryError as full:  # there is none left to say it well with, and the host must still hear
             return {"outcome": "memory", "error": {"type": "MemoryExceeded", "message": type(full).__name__}}
 
@@ -363,6 +432,17 @@ class Worker:
         else:
             outcome, kind, message = "error", None, None
         return {"outcome": outcome, "error": self._repl.report(error, kind, message)}
+
+
+def load_language(sources: dict[str, str]) -> Any:
+    """Return `_repl.py` as a module, made of source unless a wall has made it ahead of time."""
+    for name, source in sources.items():
+        module = sys.modules[f"_rlm{name}"] = types.ModuleType(f"_rlm{name}")
+        exec(compile(source, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
+    language = sys.modules["_rlm_repl"]
+    for name in [name for name in sys.modules if name.startswith("_rlm_")]:  # cells have no use for them
+        del sys.modules[name]
+    return language
 
 
 def start_first_thread(thread: threading.Thread) -> None:

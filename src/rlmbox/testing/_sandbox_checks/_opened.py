@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from rlmbox.context import Context
@@ -91,12 +92,14 @@ async def opened(
     text: str = "the context",
     query: str = "the question",
     limits: CellLimits = LIMITS,
+    seed: int = 0,
+    inputs: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Opened]:
-    """Starts a sandbox for a check and closes it afterwards, whatever the check does."""
+    """Start a sandbox for a check and close it afterwards, whatever the check does."""
     sandbox = make_sandbox()
     try:
         table = {function.name: function for function in host}
-        await sandbox.start(limits, Context.from_text(text), table, query=query)
+        await sandbox.start(limits, Context.from_text(text), table, query=query, seed=seed, inputs=inputs)
         yield Opened(sandbox)
     finally:
         await sandbox.close()

@@ -195,3 +195,33 @@ async def check_names_outside_ascii_work(make_sandbox: MakeSandbox) -> None:
     """Source may have any letters in names and any characters in texts."""
     async with opened(make_sandbox) as repl:
         expect_equal(await repl.value("größe = '🎉 日本語'\ngröße"), "🎉 日本語", "the value")
+
+
+async def check_names_of_the_repl_are_there_again(make_sandbox: MakeSandbox) -> None:
+    """A cell that overwrites `context`, `query` or a host function does so for itself; the execution names them."""
+    ask = HostFunction("ask", lambda prompt: f"answer to {prompt}", "asks")
+    async with opened(make_sandbox, [ask], text="abc", query="why?") as repl:
+        execution = await repl.ok("context = context[:1]\nask = None\nquery = 5\nmine = context")
+        expect_equal(sorted(execution.restored), ["ask", "context", "query"], "the names that were restored")
+        got = await repl.value("[context, ask('x'), query, mine]")
+        expect_equal(got, ["abc", "answer to x", "why?", "a"], "the names in the next cell")
+
+
+async def check_the_same_seed_gives_the_same_session(make_sandbox: MakeSandbox) -> None:
+    """Two sessions of one seed draw the same random numbers and go through a set in the same order."""
+    code = "import random\n[random.random(), random.choice(range(1000)), ' '.join({str(n) for n in range(50)})]"
+    drawn = []
+    for seed in (7, 7, 8):
+        async with opened(make_sandbox, seed=seed) as repl:
+            drawn.append(await repl.value(code))
+    expect_equal(drawn[0], drawn[1], "what a second session of the same seed draws")
+    expect(drawn[0][:2] != drawn[2][:2], "another seed gives other numbers")
+
+
+async def check_inputs_are_variables(make_sandbox: MakeSandbox) -> None:
+    """Inputs are there in the first cell, under their names, and are a cell's to change."""
+    inputs = {"prices": {"a": [1, 2.5, None]}, "contract": "text é"}
+    async with opened(make_sandbox, inputs=inputs) as repl:
+        expect_equal(await repl.value("[prices, contract]"), list(inputs.values()), "the inputs")
+        await repl.ok("prices['b'] = contract")
+        expect_equal(await repl.value("sorted(prices)"), ["a", "b"], "the input in the next cell")

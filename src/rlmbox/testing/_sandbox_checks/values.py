@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rlmbox.testing._sandbox_checks._opened import LIMITS, MakeSandbox, expect, expect_equal, opened
+from rlmbox.types import HostFunction
 
 KEPT_CHARS = 10_000
+
+KINDS: Mapping[str, object] = {
+    "(1, (2,))": [1, [2]],
+    "{3, 1, 2}": [1, 2, 3],
+    "frozenset(['b', 'a'])": ["a", "b"],
+    "{2020: 5}": {"2020": 5},
+    "{1.5: 0, True: 1, None: 2}": {"1.5": 0, "true": 1, "null": 2},
+    "{(1, 2): 3}": {"(1, 2)": 3},
+    "{1: 'a', '1': 'b'}": [[1, "a"], ["1", "b"]],
+    "b'ab'": "ab",
+    "b'\\xff'": "base64:/w==",
+    "float('nan')": "nan",
+    "[float('inf'), -float('inf')]": ["inf", "-inf"],
+    "2 ** 20000": hex(2**20000),
+    "{'a': 1}.keys()": ["a"],
+    "range(3)": [0, 1, 2],
+}
+"""Values of a cell, and the JSON that they arrive as."""
 
 
 async def check_a_last_expression_is_the_value(make_sandbox: MakeSandbox) -> None:
@@ -37,13 +57,13 @@ async def check_json_values_keep_their_types(make_sandbox: MakeSandbox) -> None:
         )
 
 
-async def check_other_values_are_their_repr(make_sandbox: MakeSandbox) -> None:
-    """What is not JSON arrives as text."""
-    async with opened(make_sandbox) as repl:
-        for code, wanted in (("{3}", "{3}"), ("b'ab'", "b'ab'"), ("float('inf')", "inf")):
-            execution = await repl.ok(code)
-            expect_equal(execution.value, wanted, f"the value of {code}")
-            expect_equal(execution.value_repr, wanted, f"the repr of {code}")
+async def check_every_kind_of_value_has_its_json_form(make_sandbox: MakeSandbox) -> None:
+    """What is not JSON arrives in the form that `rlmbox.sandboxes.worker._values` lists, also as an argument."""
+    function = HostFunction("send", lambda value: value, "gives its argument back")
+    async with opened(make_sandbox, [function]) as repl:
+        for code, wanted in KINDS.items():
+            expect_equal(await repl.value(code), wanted, f"the value of {code}")
+            expect_equal(await repl.value(f"v = {code}\nsend(v)"), wanted, f"{code} as an argument of a host call")
 
 
 async def check_values_can_be_written_as_json(make_sandbox: MakeSandbox) -> None:
@@ -60,6 +80,15 @@ async def check_values_can_be_written_as_json(make_sandbox: MakeSandbox) -> None
             execution = await repl.ok(code)
             json.dumps(execution.value, allow_nan=False)
             expect(execution.value_repr, f"{code!r} has a repr")
+
+
+async def check_a_value_of_megabytes_arrives_whole(make_sandbox: MakeSandbox) -> None:
+    """A variable of 5 MB is the value of a cell that names it, while its `repr` is bounded."""
+    async with opened(make_sandbox) as repl:
+        await repl.ok("text = 'line é\\n' * 700_000")
+        execution = await repl.ok("text")
+        expect(execution.value == "line é\n" * 700_000, "the value is whole")
+        expect(execution.value_repr and len(execution.value_repr) < 200_000, "its repr is bounded")
 
 
 async def check_a_large_value_is_bounded(make_sandbox: MakeSandbox) -> None:

@@ -1,0 +1,65 @@
+"""Which cells read a clock, as far as their source shows it.
+
+A clock is real in every backend, so a cell that reads one may do something else when it is run again. It is marked by
+what it names: `time.time()`, `datetime.now()`, `perf_counter`. A function that names one marks the cells that name the
+function. What a library reads for itself (`logging`, `uuid1`) or a cell hides (`getattr(time, "ti" + "me")`) is not
+seen, and a method of the same name marks a cell for nothing: a mark is a hint to whoever replays a run, no wall.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+CLOCKS = frozenset(
+    "perf_counter perf_counter_ns monotonic monotonic_ns time_ns process_time process_time_ns thread_time "  # noqa: SIM905
+    "thread_time_ns clock_gettime clock_gettime_ns utcnow localtime gmtime ctime asctime getrusage "
+    "default_timer".split()
+)
+METHODS = frozenset(("now", "today"))
+_WORDS = re.compile(rf"\b(?:time|{'|'.join(sorted(CLOCKS | METHODS))})\b")
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+class ClockReaders:
+    """The names of a session by which a clock is read.
+
+    Attributes:
+        seen: Whether the cell that was looked at last reads one.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._names: set[str] = set()
+
+    def look(self, code: str, tree: ast.Module) -> None:
+        """Look at a cell, and keep the names of functions in it that read a clock."""
+        if not _WORDS.search(code) and not any(name in code for name in self._names):
+            return
+        for statement in tree.body:
+            if not self._reads(statement):
+                continue
+            self.seen = True
+            if isinstance(statement, _DEFINITIONS):
+                self._names.add(statement.name)
+            elif isinstance(statement, ast.ImportFrom):
+                self._names |= {alias.asname or alias.name for alias in statement.names if self._is_clock(alias)}
+            elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Lambda):
+                self._names |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
+
+    @staticmethod
+    def _is_clock(alias: ast.alias) -> bool:
+        return alias.name in CLOCKS or alias.name == "time"
+
+    def _reads(self, statement: ast.stmt) -> bool:
+        if isinstance(statement, ast.ImportFrom):
+            return statement.module in ("time", "timeit", "os") and any(map(self._is_clock, statement.names))
+        return any(map(self._names_clock, ast.walk(statement)))
+
+    def _names_clock(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Name):
+            return node.id in CLOCKS or node.id in self._names
+        if not isinstance(node, ast.Attribute):
+            return False
+        owner = node.value.id if isinstance(node.value, ast.Name) else ""
+        return node.attr in CLOCKS or node.attr in METHODS or (node.attr == "time" and owner in ("time", "_time"))
