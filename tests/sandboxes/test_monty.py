@@ -126,11 +126,11 @@ async def test_a_limit_rebuilds_the_session_without_asking_again(models: Models,
     await run(sandbox, "a = llm_query('paid')\nb = note('noted')\nc = await llm_query('awaited')")
     await run(sandbox, "items = [a]\nraise ValueError('an exception is part of the history')")
     await run(sandbox, "items.append(ctx.slice(0, 3))\nimport heapq\nheapq.heapify(items)")
-    execution = await run(sandbox, f"lost = 1\n{code}")
+    execution = await run(sandbox, f"kept = 1\n{code}")
     assert (execution.outcome, execution.namespace) == (outcome, "rebuilt")
     assert (await run(sandbox, "[a, b, c, items]")).value == ["PAID", 2, "AWAITED", ["PAID", "one"]]
     assert models.asked == ["paid", "noted", "awaited"]
-    assert "lost" not in await sandbox.variables()
+    assert (await run(sandbox, "kept")).value == 1
     await sandbox.close()
 
 
@@ -159,8 +159,7 @@ async def test_cancelling_a_cell_ends_its_worker_at_once() -> None:
     with anyio.move_on_after(0.2):
         await run(sandbox, "while True: pass")
     assert time.monotonic() - began < 5
-    with pytest.raises(SandboxError, match="closed"):
-        await run(sandbox, "1")
+    assert (await run(sandbox, "1")).value == 1
     await sandbox.close()
 
 
@@ -248,7 +247,6 @@ async def checked(models: Models) -> AsyncIterator[MontySandbox]:
         ("ctx.serch('a')", "has no attribute `serch`"),
         ("ctx.search('a', max_match=1)", "`max_match`"),
         ("import numpy", "numpy"),
-        ("x = (", "parsing"),
     ],
 )
 async def test_a_checked_cell_that_cannot_be_right_is_not_run(

@@ -1,7 +1,8 @@
 """Cells that are rewritten for a long context do what they did."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import anyio
 import anyio.lowlevel
@@ -29,8 +30,18 @@ WANTS_A_STR = {
 class LargeMonty(MontySandbox):
     """A session in which every context is too long to be a `str`, so that every cell is rewritten."""
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "") -> None:
-        await super().start(replace(limits, inline_limit_chars=0), context, host, query=query)
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        limits = replace(limits, inline_limit_chars=0)
+        await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
 
 class Lined(str):

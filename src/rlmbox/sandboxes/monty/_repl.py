@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -290,9 +290,9 @@ class Repl:
             show_names: The variables that `SHOW_VARS` describes.
             known: Names that cells have bound.
         """
+        feed = self._feed = _Feed(run, printed, _Clock(self.setting.limits.cell_timeout_s))
         self.is_overdue, self.refusal, self._known = False, None, known
         source = run.source
-        feed = self._feed = _Feed(run, printed, _Clock(self.setting.limits.cell_timeout_s))
         self._load_for(source)
         if show_names:
             self._run_own(show_vars_source(show_names))
@@ -413,9 +413,10 @@ class Repl:
                 stubs = {name: MODULE_STUB for name in snapshot.args[0] if name in MODULES}
                 snapshot = snapshot.resume({"return_value": stubs})
         except MontyTypingError as error:
-            found = list(findings(error.display(), [*self._known, *source.names], self.setting.host))
-            if found:
-                raise CheckFailed(found) from error
+            found = findings(error.display(), [*self._known, *source.names], self.setting.host)
+            problems = [replace(one, line=source.line(one.line)[0]) for one in found]
+            if problems:
+                raise CheckFailed(problems) from error
             return self._fed_cell(source, checked=True)
         return snapshot
 
@@ -426,9 +427,9 @@ class Repl:
             self._worker.kill()  # Monty would go on to its timeout
 
     def _advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
-        feed = self._current
         try:
             snapshot = step()
+            feed = self._current
             while not isinstance(snapshot, MontyComplete):
                 if isinstance(snapshot, FutureSnapshot):
                     self._snapshot = snapshot
@@ -444,7 +445,7 @@ class Repl:
                 snapshot = snapshot.resume(answer)
             self._snapshot = snapshot
         finally:
-            feed.clock.stop()
+            self._current.clock.stop()
         return None
 
     def _answered(self, snapshot: Any, feed: _Feed) -> dict[str, Any] | Callable[[], Awaitable[Any]]:

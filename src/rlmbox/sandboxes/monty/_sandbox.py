@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -70,7 +71,7 @@ class MontySandbox:
         *,
         query: str = "",
         seed: int = 0,
-        inputs: Mapping[str, object] | None = None,
+        inputs: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Start a worker and bind the context in it; see `Sandbox.start`."""
         self._limits = limits
@@ -78,7 +79,7 @@ class MontySandbox:
         is_large = await _large_text.is_large(context, shortest)
         if is_large:
             self.notes = (*NOTES, _LARGE_NOTE)
-        self._setting = Setting(limits, context, host, query, seed, dict(inputs or {}), is_large, self._type_check)
+        self._setting = Setting(limits, context, host, query, seed, dict(inputs), is_large, self._type_check)
         await self._open()
 
     async def execute(self, cell: Cell) -> Execution:
@@ -227,10 +228,14 @@ class MontySandbox:
             if outcome != "error" or not isinstance(execution.error, CellRefused):
                 self._history.append(run)
                 self._names.update(dict.fromkeys(run.source.names))
-            restored = await repl.restore(run.source.names)
-            return replace(execution, restored=restored) if restored else execution
-        at = await repl.statement_when_stopped(run)
-        cut = run.cut(at, drop_last=True)
+            return replace(execution, restored=await repl.restore(run.source.names))
+        cut = run.cut(await repl.statement_when_stopped(run), drop_last=True)
+        if repl.is_overdue and not repl.is_lost:
+            # It was stopped by an exception at a call, so that the heap is whole.
+            if cut is not None:
+                self._history.append(cut)
+            self._names.update(dict.fromkeys(run.source.names))
+            return replace(execution, restored=await repl.restore(run.source.names))
         rebuilt = await self._rebuild([cut] if cut is not None else [])
         return replace(execution, namespace="rebuilt" if rebuilt else "lost")
 
