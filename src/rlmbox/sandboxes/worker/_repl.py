@@ -24,6 +24,7 @@ else:
 
 FILE = "<rlm_session>"
 OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
+FREE = ("answer", "query")
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 MAX_VARIABLES = 1000
@@ -77,7 +78,7 @@ class Repl:
         injected |= {"answer": {"content": "", "ready": False}, "_rlm_settled": settled}
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
-        self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, "answer"}}
+        self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, *FREE}}
         self._methods = {name: dict(vars(value)) for name, value in injected.items() if type(value) is HostObject}
         self._names.update(injected)
         self._names.update(frame["inputs"])
@@ -89,7 +90,7 @@ class Repl:
         """Put back the reserved names that a cell has overwritten or deleted; return which they were.
 
         `answer` is put back only where it is gone: what a cell assigns to it is the cell's own, a dictionary that the
-        loop reads or any other value. Names of modules are a cell's to bind, as in any Python.
+        loop reads or any other value. `query` and the names of modules are a cell's to bind, as in any Python.
         """
         restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
         self._names.update(self._reserved)

@@ -198,13 +198,13 @@ async def check_names_outside_ascii_work(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_names_of_the_repl_are_there_again(make_sandbox: MakeSandbox) -> None:
-    """A cell that overwrites `context`, `query` or a host function does so for itself; the execution names them."""
+    """A cell that overwrites `context` or a host function does so for itself; the execution names them."""
     ask = HostFunction("ask", lambda prompt: f"answer to {prompt}", "asks")
-    async with opened(make_sandbox, [ask], text="abc", query="why?") as repl:
-        execution = await repl.ok("context = context[:1]\nask = None\nquery = 5\nmine = context")
-        expect_equal(sorted(execution.restored), ["ask", "context", "query"], "the names that were restored")
-        got = await repl.value("[context, ask('x'), query, mine]")
-        expect_equal(got, ["abc", "answer to x", "why?", "a"], "the names in the next cell")
+    async with opened(make_sandbox, [ask], text="abc") as repl:
+        execution = await repl.ok("context = context[:1]\nask = None\nmine = context")
+        expect_equal(sorted(execution.restored), ["ask", "context"], "the names that were restored")
+        got = await repl.value("[context, ask('x'), mine]")
+        expect_equal(got, ["abc", "answer to x", "a"], "the names in the next cell")
 
 
 async def check_the_same_seed_gives_the_same_session(make_sandbox: MakeSandbox) -> None:
