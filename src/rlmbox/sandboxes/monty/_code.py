@@ -16,9 +16,10 @@ from rlmbox.sandboxes.monty import _large
 from rlmbox.sandboxes.monty._refusals import CellRefused, check
 from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty.modules import imported
+from rlmbox.sandboxes.worker._values import MAX_NODES
 
-VALUE_LIMIT_CHARS = 4_000_000
-"""Longest `repr` of a value that crosses to the host as a value, where the cell only ends with it."""
+VALUE_LIMIT_CHARS = 64 * 1024 * 1024
+"""Longest `repr` of a value that crosses to the host as a value."""
 
 AT_NAME = "_rlm_at"
 """The variable that holds the number of the statement that runs."""
@@ -26,33 +27,51 @@ AT_NAME = "_rlm_at"
 PRELUDE = f"""\
 import json, math, base64, binascii
 answer = {{'content': '', 'ready': False}}
-_rlm_missing, _rlm_own = NameError, (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance)
+_rlm_missing, _rlm_own = NameError, (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
 {AT_NAME} = 0
 """
 """Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
 
 VALUE_SOURCE = f"""\
 def _rlm_value(value, own=_rlm_own):
-    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance = own
-    try:
-        text = repr(value)
-    except ValueError:
-        value = _rlm_digits(value, own)
-        text = repr(value)
+    repr, len, str = own[:3]
+    value = _rlm_leaving(value, own)
+    text = repr(value)
     if len(text) <= {VALUE_LIMIT_CHARS}:
         return [True, value]
     return [False, text[:10000] + ' ... [' + str(len(text) - 20000) + ' characters dropped] ... ' + text[-10000:]]
-def _rlm_digits(value, own):
-    # An int of more than 4,300 digits cannot cross as one.
-    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance = own
+def _rlm_leaving(value, own=_rlm_own):
+    # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles.
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
     kind = type(value)
+    if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes'):
+        return value
+    if kind in (list, tuple, set) and len(value) > {MAX_NODES}:
+        raise ValueError('a value that leaves the REPL may have at most {MAX_NODES:,} parts')
+    try:
+        text = repr(value)
+    except ValueError:
+        return _rlm_plain(value, own, [])
+    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<')]):
+        return _rlm_plain(value, own, [])
+    return value
+def _rlm_plain(value, own, around):
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
+    kind = type(value)
+    name = kind.__name__
     if kind is int:
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
-    if kind in (list, tuple, set):
-        return kind([_rlm_digits(item, own) for item in value])
+    if name not in ('list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'):
+        return value
+    if any([value is one for one in around]):
+        return '<cycle>'
+    if len(around) > 60:
+        return value
+    around = around + [value]
     if isinstance(value, dict):
-        return {{_rlm_digits(key, own): _rlm_digits(item, own) for key, item in value.items()}}
-    return value
+        return {{_rlm_plain(key, own, around): _rlm_plain(item, own, around) for key, item in value.items()}}
+    items = [_rlm_plain(item, own, around) for item in value]
+    return kind(items) if kind in (tuple, set) else items
 """
 """Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
 
@@ -113,12 +132,15 @@ class CellSource:
         return next((number for number, end in enumerate(self.ends) if line < end), 0)
 
 
-def read_cell(code: str, *, known: Collection[str] = (), is_large: bool = False) -> CellSource:
+def read_cell(
+    code: str, *, known: Collection[str] = (), host_names: Collection[str] = (), is_large: bool = False
+) -> CellSource:
     """Prepare a cell.
 
     Args:
         code: The cell.
         known: Names that earlier cells have bound.
+        host_names: Names of the host's functions, and of the objects that have some.
         is_large: Whether the context is too long to be a `str`.
 
     Raises:
@@ -132,7 +154,7 @@ def read_cell(code: str, *, known: Collection[str] = (), is_large: bool = False)
     check(tree, bound)
     try:
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
-        rewrite(tree, bound)
+        rewrite(tree, bound, host_names)
         if is_large:
             tree = _large.rewritten(tree, bound)
         return replace(_written(tree, has_value=has_value), lines=lines, names=names, modules=imported(code))
@@ -150,7 +172,7 @@ def read_expression(code: str, *, known: Collection[str] = ()) -> str:
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise CellRefused("eval() takes one expression", 1, "SyntaxError")
     check(tree, known)
-    rewrite(tree, known)
+    rewrite(tree, known, ())
     if len(tree.body) != 1:
         raise CellRefused("eval() of a generator expression is not in this REPL: write it in the cell", 1)
     return ast.unparse(tree.body[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlmbox.sandboxes.monty._code import CellSource
+from rlmbox.sandboxes.worker._values import to_json
 
 STOP: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "this call was not recorded"}
 """The answer that stops a cell which runs again and calls what it did not call before."""
@@ -62,4 +63,4 @@ class Run:
 
 def call_key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Return what a recorded answer is bound to."""
-    return json.dumps([name, args, kwargs], sort_keys=True, default=repr)
+    return json.dumps(to_json([name, args, kwargs]), sort_keys=True)

@@ -28,8 +28,8 @@ _PREFIX = "_rlm_large_"
 _TAKERS = frozenset("all any enumerate filter frozenset list map max min set sorted sum tuple zip".split())  # noqa: SIM905
 _ORDINARY_CALLS = _TAKERS | {"range", "reversed", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
-# Methods of patterns, and of `re` and `json`, that need all of a text at once.
-_WHOLE_TAKERS = frozenset({"search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn", "dumps"})
+# Methods of patterns, and of `re` and `json`, that need all of a text at once; `re` itself knows the handle in others.
+_WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
 
 
 @cache
@@ -37,14 +37,20 @@ def _source() -> str:
     return files("rlmbox.sandboxes.monty.modules").joinpath("large_text.monty").read_text(encoding="utf-8")
 
 
-def prelude(context: Context) -> str:
-    """Gives what is run at the start of a session: the functions, and `context`.
+WHOLE_LIMIT_CHARS = 32_000_000
+"""Longest text that `context.split()`, `lower()` and their like take whole."""
+
+
+def prelude(context: Context, inline_limit_chars: int) -> str:
+    """Return what is run at the start of a session: the functions, and `context`.
 
     Args:
         context: The text.
+        inline_limit_chars: Longest text that is to be had whole.
     """
     is_ascii = context.size_bytes == context.length
-    return f"{_source()}\ncontext = P = _rlm_LargeText(_rlm_large_scans, {context.length}, {is_ascii})\n"
+    whole = context.length <= min(WHOLE_LIMIT_CHARS, inline_limit_chars)
+    return f"{_source()}\ncontext = P = _rlm_LargeText(_rlm_large_scans, {context.length}, {is_ascii}, {whole})\n"
 
 
 def rewritten(tree: ast.Module, rebound: Collection[str]) -> ast.Module:
@@ -114,6 +120,9 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         """`x[k]`, where it is read."""
         self.generic_visit(node)
+        made = node.value
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == f"{_PREFIX}str":
+            made.func.id = f"{_PREFIX}readable"
         if not isinstance(node.ctx, ast.Load) or isinstance(node.value, ast.Constant | ast.List | ast.Dict):
             return node
         key = node.slice
@@ -142,6 +151,8 @@ class _Rewriter(ast.NodeTransformer):
         name = self._builtin(node)
         if name in ("len", "isinstance") and not node.keywords and len(node.args) == (1 if name == "len" else 2):
             return _call(name, *node.args, at=node)
+        if name == "str" and len(node.args) == 1 and not node.keywords:
+            return _call("str", *node.args, at=node)
         if name in _TAKERS:
             node.args = [self._given("lines_of", argument) for argument in node.args]
         elif isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS:

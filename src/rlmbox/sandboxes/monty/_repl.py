@@ -180,6 +180,8 @@ class Repl:
     def _open(self) -> None:
         setting, limits = self.setting, self.setting.limits
         memory_bytes = limits.memory_bytes
+        if setting.context.size_bytes <= _large.WHOLE_LIMIT_CHARS:
+            memory_bytes += setting.context.size_bytes
         prelude = PRELUDE
         ctx = MontyObject("ctx").exposed(setting.host)
         self._objects[ctx.id] = "ctx"
@@ -191,10 +193,9 @@ class Repl:
             scans = MontyObject(_large_text.OBJECT).exposed(self._host)
             self._objects[scans.id] = _large_text.OBJECT
             started[_LARGE_OBJECT] = scans
-            prelude += VALUE_SOURCE + _large.prelude(setting.context) + "_rlm_context = context\n"
+            prelude += VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
             self._fed.add(VALUE_SOURCE)
         else:
-            memory_bytes += setting.context.size_bytes
             started["_rlm_context"] = setting.context.text()
             prelude += "context = P = _rlm_context\n"
         self._worker = take_worker()
@@ -281,7 +282,7 @@ class Repl:
 
     # Cells
 
-    def begin(self, run: Run, printed: Printed, show_names: Iterable[str], known: Collection[str]) -> Any:
+    def begin(self, run: Run, printed: Printed, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
         """Feed a cell; the first step of its way.
 
         Args:
@@ -294,7 +295,7 @@ class Repl:
         self.is_overdue, self.refusal, self._known = False, None, known
         source = run.source
         self._load_for(source)
-        if show_names:
+        if show_names is not None:
             self._run_own(show_vars_source(show_names))
         feed.file_name = f"<python-input-{self._feed_count}>"
         self._feed_count += 1
@@ -344,7 +345,7 @@ class Repl:
 
     async def restore(self, names: Collection[str]) -> tuple[str, ...]:
         """Give reserved names their meaning back where a cell took it; return those."""
-        reserved = {"context", "P", "query", "SHOW_VARS", *self.setting.function_names, *self._inputs}
+        reserved = {"context", "P", *self.setting.function_names}
         taken = tuple(name for name in dict.fromkeys([*names, *self._at_risk]) if name in reserved)
         if taken:
             await self._in_thread(partial(self._restore, taken))
@@ -356,10 +357,10 @@ class Repl:
         for name in names:
             if name in ("context", "P"):
                 code += f"{name} = _rlm_context\n"
-            elif name in self._inputs:
-                inputs[name] = self._inputs[name]
             elif name in self._host:
                 inputs[name] = _reference(name)
+            elif name in self._inputs:
+                inputs[name] = self._inputs[name]
         self._run_own(code, inputs)
 
     def note_risks(self, names: Iterable[str]) -> None:
@@ -379,10 +380,10 @@ class Repl:
     def _load_for(self, source: CellSource) -> None:
         for name in sorted(source.modules):
             self._load_module(name)
-        if source.has_value:
-            self._feed_once(VALUE_SOURCE)
         own = own_names(source.code)
-        if own - {"value", "at", "module_re"} or any(name.startswith(("large_", "each")) for name in own):
+        if source.has_value or "leaving" in own:
+            self._feed_once(VALUE_SOURCE)
+        if own - {"value", "at", "leaving", "module_re"} or any(name.startswith(("large_", "each")) for name in own):
             self._feed_once(own_source("methods") + own_source("builtins"))
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
@@ -479,7 +480,10 @@ class Repl:
         run = feed.run
         if function.pure and not function.is_async:
             return call(function, args, kwargs)
-        key = call_key(function.name, args, kwargs)
+        try:
+            key = call_key(function.name, args, kwargs)
+        except ValueError as error:  # it is too large to leave
+            return {"exc_type": "ValueError", "message": str(error)}
         make = partial(call_async, function, args, kwargs)
         if snapshot.position.start in self._awaited.get(snapshot.position.filename, ()):
             feed.waiting[snapshot.call_id] = (key, make)

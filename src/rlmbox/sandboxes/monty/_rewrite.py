@@ -48,17 +48,18 @@ _EXCEPTIONS = frozenset(
 )
 
 
-def rewrite(tree: ast.Module, bound: Collection[str]) -> None:
+def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str]) -> None:
     """Change a cell's tree.
 
     Args:
         tree: The cell; it is changed in place.
         bound: Names that this cell or an earlier one gives a value, so that they are not builtins.
+        host_names: Names of the host's functions, and of the objects that have some.
 
     Raises:
         CellRefused: Something in it cannot be made equal.
     """
-    rewriter = Rewriter(bound)
+    rewriter = Rewriter(bound, host_names)
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
 
@@ -83,10 +84,12 @@ class Rewriter:
 
     Args:
         bound: Names that are not builtins.
+        host_names: Names of the host's functions, and of the objects that have some.
     """
 
-    def __init__(self, bound: Collection[str]) -> None:
+    def __init__(self, bound: Collection[str], host_names: Collection[str]) -> None:
         self._bound = frozenset(bound)
+        self._host_names = frozenset(host_names) - self._bound
         self._count = 0
         self._hoisted: list[ast.stmt] = []
         self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
@@ -248,6 +251,8 @@ class Rewriter:
     def _Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in SHIMMED_BUILTINS and node.id not in self._bound:
             return load(own_name(node.id))
+        if isinstance(node.ctx, ast.Load) and node.id in OWN_MODULES and node.id not in self._bound:
+            return load(own_name(f"module_{node.id}"))  # there without import
         return node
 
     def _Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -342,7 +347,19 @@ class Rewriter:
         else:
             node.func = self.expression(function)
         self._arguments(node, consumed=isinstance(function, ast.Name) and function.id in CONSUMERS)
+        if isinstance(function, ast.Name) and function.id in self._host_names:
+            self._leave(node)
         return node
+
+    @staticmethod
+    def _leave(node: ast.Call) -> None:
+        """Have the arguments of a host call take a form that can leave the worker."""
+        for at, one in enumerate(node.args):
+            if not isinstance(one, ast.Constant | ast.JoinedStr | ast.Starred):
+                node.args[at] = call("leaving", one)
+        for keyword in node.keywords:
+            if keyword.arg is not None and not isinstance(keyword.value, ast.Constant | ast.JoinedStr):
+                keyword.value = call("leaving", keyword.value)
 
     def _arguments(self, node: ast.Call, *, consumed: bool = False) -> None:
         change = self._consumed if consumed else self.expression

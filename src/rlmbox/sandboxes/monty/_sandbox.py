@@ -7,6 +7,7 @@ trusted, or no process at all, so the session is made again in a fresh worker: s
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from pydantic_monty import MontyError
 
 from rlmbox.context import Context
@@ -28,14 +30,25 @@ from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._repl import Repl, Setting
 from rlmbox.sandboxes.monty._result import Printed, cell_error, outcome_of, refusal_error, value_of
 from rlmbox.sandboxes.monty.modules import NOTES
+from rlmbox.sandboxes.worker._clocks import ClockReaders
 from rlmbox.types import Cell, CellLimits, Execution, Outcome
 
 _LARGE_NOTE = _large_text.NOTE.format(patterns="; re.search, finditer, findall and split take it whole")
 _WITH_A_WHOLE_HEAP: tuple[Outcome, ...] = ("ok", "error", "stack")
 
 INLINE_LIMIT_CHARS = 1_000_000
-"""Longest context that is a real `str` here. Monty finds the n-th character of a text that is not ASCII by counting,
-so that going through 16 MB in chunks takes minutes; a handle that asks the host does it in a fraction of a second."""
+"""Longest ASCII context that is a real `str` here; above it `find(sub, p + 1)` in a loop costs more than a handle."""
+INLINE_LIMIT_WIDE_CHARS = 200_000
+"""The same for a text that is not ASCII: Monty finds its n-th character by counting, so that going through 16 MB in
+chunks takes minutes. A handle that asks the host does it in a fraction of a second; `docs/monty.md` has the figures."""
+
+
+def _is_large(context: Context, limit_chars: int) -> bool:
+    """Whether a context is too long to be a `str` here; its characters may have to be counted."""
+    if context.size_bytes <= min(limit_chars, INLINE_LIMIT_WIDE_CHARS):
+        return False
+    is_ascii = context.length == context.size_bytes
+    return context.length > min(limit_chars, INLINE_LIMIT_CHARS if is_ascii else INLINE_LIMIT_WIDE_CHARS)
 
 
 class MontySandbox:
@@ -62,6 +75,7 @@ class MontySandbox:
         self._history: list[Run] = []
         self._names: dict[str, None] = {}
         self._stopping: anyio.CancelScope | None = None
+        self._clocks = ClockReaders()
 
     async def start(
         self,
@@ -75,8 +89,7 @@ class MontySandbox:
     ) -> None:
         """Start a worker and bind the context in it; see `Sandbox.start`."""
         self._limits = limits
-        shortest = replace(limits, inline_limit_chars=min(limits.inline_limit_chars, INLINE_LIMIT_CHARS))
-        is_large = await _large_text.is_large(context, shortest)
+        is_large = await anyio.to_thread.run_sync(_is_large, context, limits.inline_limit_chars)
         if is_large:
             self.notes = (*NOTES, _LARGE_NOTE)
         self._setting = Setting(limits, context, host, query, seed, dict(inputs), is_large, self._type_check)
@@ -90,7 +103,12 @@ class MontySandbox:
         repl = await self._ready()
         printed = Printed(self._limits)
         try:
-            source = read_cell(cell.code, known=self._names, is_large=repl.setting.is_large)
+            source = read_cell(
+                cell.code,
+                known=self._names,
+                host_names=repl.setting.function_names,
+                is_large=repl.setting.is_large,
+            )
         except CellRefused as refusal:
             lines = cell.code.splitlines()
             return Execution("error", error=refusal_error(refusal, lines), duration_s=time.perf_counter() - began)
@@ -117,7 +135,7 @@ class MontySandbox:
             value_repr if outcome == "ok" else None,
         )
         execution = await self._settled(repl, run, execution)
-        return replace(execution, duration_s=time.perf_counter() - began)
+        return replace(execution, duration_s=time.perf_counter() - began, reads_clock=self._reads_clock(cell))
 
     async def variables(self) -> Mapping[str, str]:
         """List the variables that cells have set; see `Sandbox.variables`."""
@@ -181,7 +199,7 @@ class MontySandbox:
     async def _driven(self, repl: Repl, run: Run, printed: Printed, *, shows_variables: bool) -> Any:
         """Run a cell to its end, answering what it asks; return the value of its last expression."""
         source = run.source
-        names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else []
+        names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
         step: Callable[[], Any] = partial(repl.begin, run, printed, names, self._names)
         try:
             while True:
@@ -205,6 +223,11 @@ class MontySandbox:
                 self._history.append(cut)
                 self._names.update(dict.fromkeys(run.source.names))
         repl.is_lost = True
+
+    def _reads_clock(self, cell: Cell) -> bool:
+        self._clocks.seen = False
+        self._clocks.look(cell.code, ast.parse(cell.code))
+        return self._clocks.seen
 
     def _outcome(self, repl: Repl, printed: Printed, error: Exception | None) -> Outcome:
         if printed.flooded:

@@ -53,7 +53,8 @@ def described(pattern: str, flags: int) -> dict[str, Any]:
     Returns:
         `sources`: the pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one, (2) not ASCII
         without and (3) with one; `flags`, `groups` and `names` as `re` has them, `closing` the groups as they end; `empty`: 0 where no match is empty, 1
-        where one may be, 2 where after an empty one another may begin at the same place. `error` or `refused` where it
+        where one may be, 2 where after an empty one another may begin at the same place; `behind` how many characters before a match it looks
+        at. `error` or `refused` where it
         is no pattern, or one that the engine cannot do.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
@@ -84,6 +85,7 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
         "names": dict(state.groupdict),
         "closing": [*_closing(tree)],
         "empty": _emptiness(tree),
+        "behind": _behind(tree),
     }
 
 
@@ -123,6 +125,21 @@ def _prefers_less(tree: Any) -> bool:
         elif op is _constants.GROUPREF_EXISTS:
             return True
     return False
+
+
+def _behind(tree: Any) -> int:
+    """Return how many characters before its place a pattern may look at."""
+    most = 0
+    for op, value in tree:
+        if op is _constants.AT:
+            most = max(most, 1)
+        if op in (_constants.ASSERT, _constants.ASSERT_NOT) and value[0] < 0:
+            most = max(most, int(value[1].getwidth()[1]) + 1)
+        for part in value if isinstance(value, tuple | list) else (value,):
+            for inner in part if isinstance(part, list) else (part,):
+                if isinstance(inner, _parser.SubPattern):
+                    most = max(most, _behind(inner))
+    return most
 
 
 class _Writer:
