@@ -17,7 +17,7 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 HERE = Path(__file__).parent
-SESSION_CELLS = 25
+SESSION_CELLS = 60
 """Cells that share a session, so that a thousand of them do not need a thousand sessions."""
 
 REFUSAL = "NotImplementedError"

@@ -9,12 +9,17 @@ import contextlib
 import io
 import json
 import sys
+from types import CodeType
 from typing import Any
 
 from rlmbox.sandboxes.worker._values import to_json
 
 CONTEXT = "one two three\nfour five six\nseven é eight\n"
 QUERY = "what?"
+
+
+class _Stopped(Exception):
+    """A cell ended with StopIteration."""
 
 
 class Session:
@@ -27,6 +32,7 @@ class Session:
             self.names[name] = __import__(name)
         self.names["llm_query"] = self.llm_query
         self.names["P"] = CONTEXT
+        self.names["answer"] = {"content": "", "ready": False}
 
     def llm_query(self, prompt: str) -> str:
         self.calls.append(["llm_query", to_json(prompt)])
@@ -37,23 +43,32 @@ class Session:
         printed, value, error = io.StringIO(), None, None
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
             try:
-                value = to_json(await self._value(code))
+                value = to_json((await self._value(code))[0])
+            except _Stopped:
+                error = "StopIteration"
             except BaseException as raised:  # noqa: BLE001 - whatever it is, it is what the cell gives
                 error = type(raised).__name__
         return {"error": error, "stdout": printed.getvalue(), "value": value, "calls": [*self.calls]}
 
-    async def _value(self, code: str) -> object:
+    async def _value(self, code: str) -> tuple[object]:
         tree = ast.parse(code)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         made = compile(tree, "<cell>", "exec", flags)
-        found = eval(made, self.names)  # noqa: S307 - the tests' own cells
+        found = _evaluated(made, self.names)
         if asyncio.iscoroutine(found):
             await found
         if last is None:
-            return None
-        found = eval(compile(ast.Expression(last.value), "<cell>", "eval", flags), self.names)  # noqa: S307
-        return await found if asyncio.iscoroutine(found) else found
+            return (None,)
+        found = _evaluated(compile(ast.Expression(last.value), "<cell>", "eval", flags), self.names)
+        return (await found,) if asyncio.iscoroutine(found) else (found,)
+
+
+def _evaluated(made: CodeType, names: dict[str, Any]) -> object:
+    try:
+        return eval(made, names)  # noqa: S307 - the tests' own cells
+    except StopIteration as stopped:  # which no coroutine may raise
+        raise _Stopped from stopped
 
 
 def reply(prompt: str) -> str:

@@ -21,7 +21,7 @@ OWN_PREFIX = "_rlm_"
 """Names of the REPL's own begin with it; a cell may not."""
 
 SHIMMED_BUILTINS = frozenset(
-    "all any ascii callable enumerate eval exec filter getattr hasattr issubclass map max min next reversed round "  # noqa: SIM905
+    "all any ascii bytes callable enumerate eval exec filter getattr hasattr issubclass map max min next pow reversed round "  # noqa: SIM905
     "sorted zip".split()
 )
 """Builtins that are ours, because Monty's are missing or differ."""
@@ -96,6 +96,9 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
     return CellRefused(f"{what} is not in this REPL's Python{use}", getattr(node, "lineno", None))
 
 
+_JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
+
+
 def check(tree: ast.Module, bound: Collection[str]) -> None:
     """Look for what a cell may not do.
 
@@ -107,10 +110,14 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
         CellRefused: There is something.
     """
     modules = _imported_names(tree)
+    _check_returns(tree)
     for node in ast.walk(tree):
         _check_own_names(node)
         _check_statement(node)
         _check_class(node)
+        _check_keys(node)
+        if isinstance(node, ast.Call):
+            _check_call(node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
             _check_builtin(node)
         elif isinstance(node, ast.Attribute):
@@ -149,6 +156,40 @@ def _check_statement(node: ast.AST) -> None:
         raise lacking("an async comprehension", "await asyncio.gather(*[...])", node.target)
     if sys.version_info >= (3, 12) and isinstance(node, ast.TypeAlias):
         raise lacking("a type statement", "no annotation", node)
+
+
+def _check_returns(tree: ast.Module) -> None:
+    """`return` outside a function, which Monty lets pass."""
+    queue: list[ast.AST] = [tree]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Return):
+            raise CellRefused("'return' outside function", node.lineno, "SyntaxError")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.expr):
+            queue.extend(ast.iter_child_nodes(node))
+
+
+def _check_keys(node: ast.AST) -> None:
+    """Keys that are equal and of different types: CPython keeps the first of them, Monty the last."""
+    keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else []
+    seen: dict[object, type] = {}
+    for key in keys:
+        if isinstance(key, ast.Constant) and isinstance(key.value, int | float):
+            if seen.setdefault(key.value, type(key.value)) is not type(key.value):
+                raise lacking(f"a dict or set in which {key.value!r} equals another key", "one type of key", key)
+
+
+def _check_call(node: ast.Call) -> None:
+    function = node.func
+    if not isinstance(function, ast.Attribute):
+        return
+    if function.attr in ("loads", "load") and ast.unparse(function.value) == "json":
+        for keyword in node.keywords:
+            if keyword.arg in _JSON_HOOKS:
+                raise lacking(f"json.{function.attr}({keyword.arg}=...)", "a loop over what json.loads gives", node)
+    first = node.args[0] if node.args else None
+    if function.attr in ("find", "index", "rfind", "rindex") and isinstance(first, ast.Constant) and first.value == "":
+        raise lacking(f".{function.attr}('')", "a text that is not empty", node)
 
 
 def _check_class(node: ast.AST) -> None:

@@ -158,13 +158,24 @@ def in_words(name: str, message: str) -> tuple[str, str]:
         )
     if "not yet supported" in message or "does not yet support" in message or message.startswith("Internal error in monty"):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
+    if _VIEWS.search(message):
+        return "NotImplementedError", f"{message}: make sets or dicts of the views"
+    if name == "ValueError" and _STATISTICS.match(message):
+        return "StatisticsError", message
     missing = _NO_ATTRIBUTE.match(message)
+    if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
+        return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
+    if name == "AttributeError" and missing and missing[1].endswith("Error") and missing[2] in _OF_ERRORS:
+        return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use str(error)"
     if name == "AttributeError" and missing and _python_has(missing[1], missing[2]):
         return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use other methods"
     return name, message
 
 
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
+_VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
+_STATISTICS = re.compile(r"\w+ requires at least|no (mode|median) for empty data")
+_OF_ERRORS = frozenset({"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"})
 _NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has no attribute '(\w+)'")
 
 

@@ -15,6 +15,7 @@ Statements that are added have the line of the statement they serve, so that tra
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Collection, Iterator
 from typing import TypeVar, cast
 
@@ -35,7 +36,7 @@ _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
 # Methods of builtin types that Monty lacks or has in part; calls go through ours.
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
-    "difference encode decode bit_length bit_count is_integer as_integer_ratio to_bytes".split()
+    "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes".split()
 )
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
@@ -46,6 +47,9 @@ _EXCEPTIONS = frozenset(
     "ArithmeticError ZeroDivisionError OverflowError AssertionError NotImplementedError StopIteration OSError "
     "FileNotFoundError PermissionError TimeoutError MemoryError ImportError BaseException".split()
 )
+
+
+_KNOWN = frozenset(dir(builtins))
 
 
 def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str]) -> None:
@@ -249,6 +253,8 @@ class Rewriter:
         return node
 
     def _Name(self, node: ast.Name) -> ast.expr:
+        if node.id == "bytes":
+            return node  # it is a type too, and ours only where it is called
         if isinstance(node.ctx, ast.Load) and node.id in SHIMMED_BUILTINS and node.id not in self._bound:
             return load(own_name(node.id))
         if isinstance(node.ctx, ast.Load) and node.id in OWN_MODULES and node.id not in self._bound:
@@ -336,6 +342,9 @@ class Rewriter:
 
     def _Call(self, node: ast.Call) -> ast.expr:
         function = node.func
+        if isinstance(function, ast.Name) and function.id == "timedelta":
+            self._arguments(node)
+            return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
         if isinstance(function, ast.Name) and function.id not in self._bound:
             changed = self._builtin_call(node, function.id)
             if changed is not None:
@@ -383,8 +392,15 @@ class Rewriter:
             return node
         if name in _EXCEPTIONS and plain and node.args:
             return self._exception(name, node)
-        if name == "isinstance" and plain and len(node.args) == 2:
-            return None
+        if name == "bytes" and node.args:
+            self._arguments(node)
+            node.func = load(own_name("bytes"))
+            return node
+        if name not in _KNOWN and name not in self._host_names:
+            # Monty evaluates the arguments first, and a host call among them would be paid.
+            self._arguments(node)
+            node.func = call("named", load(name))
+            return node
         return None
 
     def _exception(self, name: str, node: ast.Call) -> ast.expr:
@@ -414,6 +430,9 @@ class Rewriter:
         if name == "write" and ast.unparse(owner) in ("sys.stdout", "sys.stderr"):
             self._arguments(node)
             return call("write", ast.Constant(ast.unparse(owner)), *node.args)
+        if name == "timedelta" and ast.unparse(owner) == "datetime":
+            self._arguments(node)
+            return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
         if name == "sort" and any(one.arg == "key" for one in node.keywords):
             return self._sort(node, function)
         if name == "dumps" and any(one.arg in ("default", "cls") for one in node.keywords):
@@ -423,14 +442,25 @@ class Rewriter:
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
+        asks = self._asks(node)
         function.value = self.expression(owner)
+        if asks:
+            function.value = call("having", function.value, ast.Constant(name))
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
         return node
 
+    def _asks(self, node: ast.Call) -> bool:
+        """Whether an argument of a call is a call of the host."""
+        return any(
+            isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
+        )
+
     @staticmethod
     def _needs_shim(name: str, node: ast.Call) -> bool:
-        if name in ("union", "intersection", "difference"):
-            return len(node.args) != 1 or isinstance(node.args[0], ast.Starred)
+        if name == "strptime":
+            return len(node.args) == 2
+        if name in ("union", "intersection", "difference", "update"):
+            return len(node.args) > 1 or (len(node.args) == 1 and isinstance(node.args[0], ast.Starred))
         if name in ("encode", "decode"):
             first = node.args[0] if node.args else None
             return bool(node.args or node.keywords) and not (

@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from pydantic_monty import MontyError
+from pydantic_monty import MontyError, MontySyntaxError
 
 from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxCrashed, SandboxError, SandboxUnavailable
@@ -28,7 +28,7 @@ from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import Run
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._repl import Repl, Setting
-from rlmbox.sandboxes.monty._result import Printed, cell_error, outcome_of, refusal_error, value_of
+from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
 from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
 from rlmbox.types import Cell, CellLimits, Execution, Outcome
@@ -134,7 +134,7 @@ class MontySandbox:
             value if outcome == "ok" else None,
             value_repr if outcome == "ok" else None,
         )
-        execution = await self._settled(repl, run, execution)
+        execution = await self._settled(repl, run, execution, error)
         return replace(execution, duration_s=time.perf_counter() - began, reads_clock=self._reads_clock(cell))
 
     async def variables(self) -> Mapping[str, str]:
@@ -243,12 +243,12 @@ class MontySandbox:
             return refusal_error(CellRefused(repl.refusal), cell.code.splitlines())
         return cell_error(error, outcome, repl.feeds, self._limits, repl.setting.function_names)
 
-    async def _settled(self, repl: Repl, run: Run, execution: Execution) -> Execution:
+    async def _settled(self, repl: Repl, run: Run, execution: Execution, error: Exception | None) -> Execution:
         """Keep the cell's part in the history, and make the namespace good again."""
         outcome = execution.outcome
         self._check_open()
         if outcome in _WITH_A_WHOLE_HEAP and not repl.is_lost:
-            if outcome != "error" or not isinstance(execution.error, CellRefused):
+            if not isinstance(error, MontySyntaxError | CheckFailed):  # then nothing of it ran
                 self._history.append(run)
                 self._names.update(dict.fromkeys(run.source.names))
             return replace(execution, restored=await repl.restore(run.source.names))

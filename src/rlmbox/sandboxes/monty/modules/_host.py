@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import codecs
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from rlmbox.sandboxes.monty.modules._regex import described
@@ -50,7 +51,17 @@ def literal(text: str) -> Any:
         raise ValueError("the literal is too large") from None
 
 
+def strptime(text: str, form: str) -> list[Any]:
+    """Return the parts that `datetime.strptime` reads, with the seconds and the name of a time zone or None."""
+    found = datetime.strptime(text, form)  # noqa: DTZ007 - as the cell says
+    offset = found.utcoffset()
+    parts = [found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond]
+    name = found.tzname() if found.tzinfo is not None and found.tzinfo != timezone(offset or timedelta(0)) else None
+    return [parts, offset.total_seconds() if offset is not None else None, name]
+
+
 HOST_FUNCTIONS = (
+    HostFunction("_rlm_strptime", strptime, "", pure=True),
     HostFunction("_rlm_encode", encode, "", pure=True),
     HostFunction("_rlm_decode", decode, "", pure=True),
     HostFunction("_rlm_literal", literal, "", pure=True),
