@@ -75,7 +75,7 @@ def expected() -> dict[str, list[Result]]:
     """What CPython gives for every cell of every group; hashes are fixed, so that sets have one order."""
     names = [*groups()]
     sessions = [cells for name in names for cells in _sessions(groups()[name])]
-    done = subprocess.run(  # noqa: S603 - this interpreter and our own program
+    done = subprocess.run(
         [sys.executable, "-m", "parity.plain"],
         input=json.dumps(sessions),
         capture_output=True,
@@ -86,9 +86,7 @@ def expected() -> dict[str, list[Result]]:
         env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"},
     )
     results = iter(json.loads(done.stdout))
-    return {
-        name: [Result(**one) for _ in _sessions(groups()[name]) for one in next(results)] for name in names
-    }
+    return {name: [Result(**one) for _ in _sessions(groups()[name]) for one in next(results)] for name in names}
 
 
 def _sessions(cells: list[str]) -> list[list[str]]:

@@ -31,7 +31,9 @@ LEAST_EQUAL = 0.85
 
 def _cases() -> list[object]:
     return [
-        pytest.param(backend, group, id=f"{backend}-{group}", marks=[pytest.mark.skip(ABSENT[backend])] * bool(ABSENT[backend]))
+        pytest.param(
+            backend, group, id=f"{backend}-{group}", marks=[pytest.mark.skip(ABSENT[backend])] * bool(ABSENT[backend])
+        )
         for backend in BACKENDS
         for group in groups()
     ]

@@ -24,10 +24,13 @@ VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 AT_NAME = "_rlm_at"
 """The variable that holds the number of the statement that runs."""
 
+_KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
+
 PRELUDE = f"""\
 import json, math, base64, binascii
 answer = {{'content': '', 'ready': False}}
-_rlm_missing, _rlm_own = NameError, (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
+_rlm_missing = NameError
+_rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
 {AT_NAME} = 0
 """
 """Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
@@ -61,7 +64,7 @@ def _rlm_plain(value, own, around):
     name = kind.__name__
     if kind is int:
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
-    if name not in ('list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'):
+    if name not in ({_KINDS}):
         return value
     if any([value is one for one in around]):
         return '<cycle>'

@@ -73,7 +73,9 @@ class _Finder:
     def _spans(self, pattern: str, flags: int) -> Iterator[tuple[int, int]]:
         known = described(pattern, flags)
         if known.get("empty"):
-            raise ValueError("a pattern that may match nothing cannot go over the whole context: take a part, context[a:b]")
+            raise ValueError(
+                "a pattern that may match nothing cannot go over the whole context: take a part, context[a:b]"
+            )
         if flags & re.VERBOSE:
             raise ValueError("re.VERBOSE cannot go over the whole context: write the pattern without spaces")
         letters = "".join(letter for flag, letter in _FLAGS.items() if flags & flag)

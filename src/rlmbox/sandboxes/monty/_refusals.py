@@ -21,8 +21,29 @@ OWN_PREFIX = "_rlm_"
 """Names of the REPL's own begin with it; a cell may not."""
 
 SHIMMED_BUILTINS = frozenset(
-    "all any ascii bytes callable enumerate eval exec filter getattr hasattr issubclass map max min next pow reversed round "  # noqa: SIM905
-    "sorted zip".split()
+    [
+        "all",
+        "any",
+        "ascii",
+        "bytes",
+        "callable",
+        "enumerate",
+        "eval",
+        "exec",
+        "filter",
+        "getattr",
+        "hasattr",
+        "issubclass",
+        "map",
+        "max",
+        "min",
+        "next",
+        "pow",
+        "reversed",
+        "round",
+        "sorted",
+        "zip",
+    ]
 )
 """Builtins that are ours, because Monty's are missing or differ."""
 
@@ -174,9 +195,10 @@ def _check_keys(node: ast.AST) -> None:
     keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else []
     seen: dict[object, type] = {}
     for key in keys:
-        if isinstance(key, ast.Constant) and isinstance(key.value, int | float):
-            if seen.setdefault(key.value, type(key.value)) is not type(key.value):
-                raise lacking(f"a dict or set in which {key.value!r} equals another key", "one type of key", key)
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, int | float):
+            continue
+        if seen.setdefault(key.value, type(key.value)) is not type(key.value):
+            raise lacking(f"a dict or set in which {key.value!r} equals another key", "one type of key", key)
 
 
 def _check_call(node: ast.Call) -> None:
@@ -258,7 +280,9 @@ def _check_module(name: str, node: ast.AST) -> None:
     if name in native_modules() or name in MODULES:
         return
     if name.partition(".")[0] in sys.stdlib_module_names:
-        raise lacking(f"the module {name}", _MODULE_WAYS.get(name, "plain Python, or one of the modules in the notes"), node)
+        raise lacking(
+            f"the module {name}", _MODULE_WAYS.get(name, "plain Python, or one of the modules in the notes"), node
+        )
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:

@@ -31,7 +31,7 @@ from rlmbox.sandboxes.monty._code import (
     read_expression,
     show_vars_source,
 )
-from rlmbox.sandboxes.monty._history import STOP, Run, call_key
+from rlmbox.sandboxes.monty._history import Run, call_key
 from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
 from rlmbox.sandboxes.monty._large_regex import regex_function
 from rlmbox.sandboxes.monty._pool import Worker, take_worker
@@ -193,7 +193,9 @@ class Repl:
             scans = MontyObject(_large_text.OBJECT).exposed(self._host)
             self._objects[scans.id] = _large_text.OBJECT
             started[_LARGE_OBJECT] = scans
-            prelude += VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
+            prelude += (
+                VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
+            )
             self._fed.add(VALUE_SOURCE)
         else:
             started["_rlm_context"] = setting.context.text()
@@ -254,7 +256,8 @@ class Repl:
                 if isinstance(snapshot, MontyComplete):
                     return True
                 if isinstance(snapshot, FutureSnapshot):
-                    snapshot = snapshot.resume({number: _INTERRUPT for number in snapshot.pending_call_ids})
+                    answers: dict[int, Any] = dict.fromkeys(snapshot.pending_call_ids, _INTERRUPT)
+                    snapshot = snapshot.resume(answers)
                 elif isinstance(snapshot, NameLookupSnapshot):
                     snapshot = snapshot.resume()
                 else:
@@ -277,7 +280,6 @@ class Repl:
             return await anyio.to_thread.run_sync(tracked, abandon_on_cancel=True, limiter=self._limiter)
         except anyio.get_cancelled_exc_class():
             self.kill()
-            self._idle.set() if self._limiter.borrowed_tokens == 0 else None
             raise
 
     # Cells
@@ -372,10 +374,8 @@ class Repl:
     def _run_own(self, code: str, inputs: dict[str, Any] | None = None) -> Any:
         """Run our own code, which calls no host function."""
         self._feed_count += 1
-        return self._session.feed_run(
-            code, inputs=inputs, print_callback=_print_nothing, skip_type_check=bool(inputs) and self.setting.is_large
-            or "_rlm_" in code or "SHOW_VARS" in code
-        )
+        unchecked = not inputs or self.setting.is_large or "_rlm_" in code
+        return self._session.feed_run(code, inputs=inputs, print_callback=_print_nothing, skip_type_check=unchecked)
 
     def _load_for(self, source: CellSource) -> None:
         for name in sorted(source.modules):
@@ -523,9 +523,7 @@ class Repl:
         self.refusal = str(args[0])
         return _INTERRUPT
 
-    async def _recorded(
-        self, run: Run, key: str, make: Callable[[], Awaitable[dict[str, Any]]]
-    ) -> dict[str, Any]:
+    async def _recorded(self, run: Run, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         return run.record(key, await make())
 
     async def _settle(

@@ -153,10 +153,10 @@ def in_words(name: str, message: str) -> tuple[str, str]:
     """
     if _CANNOT_SUSPEND.search(message):
         return "NotImplementedError", (
-            "a builtin, an operator or an iterator cannot call a function of the host in this REPL's Python: call it in "
+            "a builtin, an operator or an iterator cannot call a function of the host in this REPL: call it in "
             "a list comprehension, such as [llm_query(x) for x in xs], and go on with the list"
         )
-    if "not yet supported" in message or "does not yet support" in message or message.startswith("Internal error in monty"):
+    if _NOT_YET.search(message):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
     if _VIEWS.search(message):
         return "NotImplementedError", f"{message}: make sets or dicts of the views"
@@ -173,9 +173,13 @@ def in_words(name: str, message: str) -> tuple[str, str]:
 
 
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
+_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
+_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
 _VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
 _STATISTICS = re.compile(r"\w+ requires at least|no (mode|median) for empty data")
-_OF_ERRORS = frozenset({"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"})
+_OF_ERRORS = frozenset(
+    {"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"}
+)
 _NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has no attribute '(\w+)'")
 
 

@@ -19,15 +19,47 @@ import builtins
 from collections.abc import Collection, Iterator
 from typing import TypeVar, cast
 
+from rlmbox.sandboxes.monty._nodes import (
+    all_of,
+    call,
+    changes_what_it_reads,
+    has_calls,
+    is_async,
+    is_quick_key,
+    is_text,
+    load,
+    own_name,
+    parameters,
+    placed,
+    targets,
+)
 from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 
-CONSUMERS = frozenset("list tuple set frozenset sum sorted min max dict Counter deque fsum prod mean fmean median".split())  # noqa: SIM905
+CONSUMERS = frozenset(
+    [
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "sum",
+        "sorted",
+        "min",
+        "max",
+        "dict",
+        "Counter",
+        "deque",
+        "fsum",
+        "prod",
+        "mean",
+        "fmean",
+        "median",
+    ]
+)
 """Functions that go through all that they are given, at once."""
 _CONSUMING_METHODS = frozenset({"join", "extend", "update", "union", "intersection", "difference", "writelines"})
 _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
-_CHANGES = frozenset({"append", "add", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "sort"})
 
 _UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "float", "frozenset"})
 _CLASS_METHODS = frozenset({"fromkeys"})
@@ -68,21 +100,6 @@ def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str
     ast.fix_missing_locations(tree)
 
 
-def own_name(name: str) -> str:
-    """Return the name of one of our functions in the REPL."""
-    return f"_rlm_{name}"
-
-
-def load(name: str) -> ast.Name:
-    """Return the node that reads a name."""
-    return ast.Name(name, ast.Load())
-
-
-def call(name: str, *arguments: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
-    """Return the node that calls one of our functions."""
-    return ast.Call(load(own_name(name)), list(arguments), keywords or [])
-
-
 class Rewriter:
     """Changes statements and expressions; see `rewrite`.
 
@@ -108,14 +125,15 @@ class Rewriter:
         for statement in statements:
             kept, self._hoisted = self._hoisted, []
             changed = self._statement(statement)
-            for added in self._hoisted:
-                done.append(_at(added, statement))
+            done.extend(placed(added, statement) for added in self._hoisted)
             self._hoisted = kept
             done.extend(changed)
         return done
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.FunctionDef):
+            return [self._function(node)]
+        if isinstance(node, ast.AsyncFunctionDef):
             return [self._function(node)]
         if isinstance(node, ast.ClassDef):
             return [self._class(node)]
@@ -124,13 +142,11 @@ class Rewriter:
         if isinstance(node, ast.Delete):
             return self._delete(node)
         if isinstance(node, ast.AnnAssign):
-            node.target = cast(ast.Name, self.expression(node.target))
+            node.target = cast("ast.Name", self.expression(node.target))
             node.value = self.expression(node.value) if node.value else None
             return [node]
         if isinstance(node, ast.Import | ast.ImportFrom):
             return _imports(node)
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name) and node.exc.id in self._bound:
-            return [node]
         if isinstance(node, ast.Match):
             return [self._match(node)]
         for field, value in ast.iter_fields(node):
@@ -145,7 +161,7 @@ class Rewriter:
         if field in ("body", "orelse", "finalbody"):
             return self.body(value)
         for item in value:
-            if isinstance(item, ast.excepthandler):
+            if isinstance(item, ast.ExceptHandler):
                 item.body = self.body(item.body)
                 item.type = self.expression(item.type) if item.type else None
             elif isinstance(item, ast.withitem):
@@ -162,7 +178,7 @@ class Rewriter:
         for name in self._needs.pop():
             # A name that only a walrus in a hoisted function binds must be this function's.
             never = ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
-            node.body.insert(0, _at(never, node))
+            node.body.insert(0, placed(never, node))
         self._inner_names = outer
         self._scopes.pop()
         return node
@@ -194,14 +210,14 @@ class Rewriter:
             if isinstance(key, ast.Slice):
                 parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
                 key = ast.Call(load("slice"), [*parts], [])
-            deleted.append(_at(ast.Expr(call("delete", self.expression(target.value), self.expression(key))), node))
+            deleted.append(placed(ast.Expr(call("delete", self.expression(target.value), self.expression(key))), node))
         return deleted
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
         source = self._as_generator(node.iter)
         if isinstance(source, ast.GeneratorExp) and self._can_inline(source):
             return self._inlined(node, source)
-        if isinstance(node.iter, ast.Call) and self._is_builtin(node.iter, _LAZY) and not _changes_what_it_reads(node):
+        if isinstance(node.iter, ast.Call) and self._is_builtin(node.iter, _LAZY) and not changes_what_it_reads(node):
             # Nothing else reads it, and nothing changes what it reads: Monty's own does.
             node.iter.args = [self._consumed(one) for one in node.iter.args]
             node.iter.keywords = [ast.keyword(one.arg, self.expression(one.value)) for one in node.iter.keywords]
@@ -215,7 +231,7 @@ class Rewriter:
 
     @staticmethod
     def _can_inline(source: ast.GeneratorExp) -> bool:
-        names = _targets(source.generators[0].target)
+        names = targets(source.generators[0].target)
         return len(source.generators) == 1 and not any(
             isinstance(inner, ast.arg) and inner.arg in names for inner in ast.walk(source)
         )
@@ -224,23 +240,23 @@ class Rewriter:
         """`for x in (f(c) for c in xs if p(c))` is a loop over xs."""
         generator = source.generators[0]
         self._count += 1
-        names = {name: own_name(f"each{self._count}_{name}") for name in _targets(generator.target)}
+        names = {name: own_name(f"each{self._count}_{name}") for name in targets(generator.target)}
         for part in (generator.target, source.elt, *generator.ifs):
             for inner in ast.walk(part):
                 if isinstance(inner, ast.Name) and inner.id in names:
                     inner.id = names[inner.id]
-        body: list[ast.stmt] = [_at(ast.Assign([node.target], source.elt), node), *node.body]
+        body: list[ast.stmt] = [placed(ast.Assign([node.target], source.elt), node), *node.body]
         if generator.ifs:
-            body = [_at(ast.If(_all_of(generator.ifs), body, []), node)]
-        return self._for(_at(ast.For(generator.target, generator.iter, body, node.orelse), node))
+            body = [placed(ast.If(all_of(generator.ifs), body, []), node)]
+        return self._for(placed(ast.For(generator.target, generator.iter, body, node.orelse), node))
 
     # Expressions
 
     def expression(self, node: ast.expr) -> ast.expr:
         """Change an expression."""
-        method = getattr(self, f"_{type(node).__name__}", None)
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
         changed = method(node) if method is not None else self._children(node)
-        return cast(ast.expr, ast.copy_location(changed, node))
+        return cast("ast.expr", ast.copy_location(changed, node))
 
     def _children(self, node: ast.expr) -> ast.expr:
         for field, value in ast.iter_fields(node):
@@ -252,7 +268,7 @@ class Rewriter:
                 value.value = self.expression(value.value)
         return node
 
-    def _Name(self, node: ast.Name) -> ast.expr:
+    def _name(self, node: ast.Name) -> ast.expr:
         if node.id == "bytes":
             return node  # it is a type too, and ours only where it is called
         if isinstance(node.ctx, ast.Load) and node.id in SHIMMED_BUILTINS and node.id not in self._bound:
@@ -261,7 +277,7 @@ class Rewriter:
             return load(own_name(f"module_{node.id}"))  # there without import
         return node
 
-    def _Attribute(self, node: ast.Attribute) -> ast.expr:
+    def _attribute(self, node: ast.Attribute) -> ast.expr:
         """An attribute that is not called: it may be a method of a builtin, for which Monty has no value."""
         if isinstance(node.ctx, ast.Load):
             if node.attr == "__class__":
@@ -280,20 +296,20 @@ class Rewriter:
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
 
-    def _Lambda(self, node: ast.Lambda) -> ast.expr:
+    def _lambda(self, node: ast.Lambda) -> ast.expr:
         self._defaults(node.args)
         self._inner_names.append(frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)))
         node.body = self.expression(node.body)
         self._inner_names.pop()
         return node
 
-    def _ListComp(self, node: ast.ListComp) -> ast.expr:
+    def _listcomp(self, node: ast.ListComp) -> ast.expr:
         return self._comprehension(node)
 
-    def _SetComp(self, node: ast.SetComp) -> ast.expr:
+    def _setcomp(self, node: ast.SetComp) -> ast.expr:
         return self._comprehension(node)
 
-    def _DictComp(self, node: ast.DictComp) -> ast.expr:
+    def _dictcomp(self, node: ast.DictComp) -> ast.expr:
         return self._comprehension(node)
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp) -> ast.expr:
@@ -304,7 +320,7 @@ class Rewriter:
             generator.iter = self._consumed(generator.iter)
             if at:
                 self._inner_names.pop()
-            names |= _targets(generator.target)
+            names |= targets(generator.target)
             self._inner_names.append(frozenset(names))
             generator.ifs = [self.expression(one) for one in generator.ifs]
             self._inner_names.pop()
@@ -316,31 +332,28 @@ class Rewriter:
         self._inner_names.pop()
         return node
 
-    def _GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+    def _generatorexp(self, node: ast.GeneratorExp) -> ast.expr:
         """Where it is not known what reads it: an iterator that computes an item when it is asked for one."""
         first = node.generators[0]
         source = self.expression(first.iter)
         inner: ast.expr = node.elt
         if len(node.generators) > 1:
-            if _has_calls(node.elt) or any(_has_calls(one) for rest in node.generators[1:] for one in (rest.iter, *rest.ifs)):
-                inner = ast.ListComp(node.elt, node.generators[1:])
-            else:
-                inner = ast.ListComp(node.elt, node.generators[1:])
-            yields = call("flat", inner)
+            inner = ast.ListComp(node.elt, node.generators[1:])
+            yields: ast.expr = call("flat", inner)
         else:
             yields = ast.Tuple([inner], ast.Load())
         found: ast.stmt = ast.Return(yields)
         if first.ifs:
-            found = ast.If(_all_of(first.ifs), [found], [])
-        body = [ast.For(first.target, load(own_name("items")), [found], [])]
+            found = ast.If(all_of(first.ifs), [found], [])
+        body: list[ast.stmt] = [ast.For(first.target, load(own_name("items")), [found], [])]
         name, extra = self._hoist(body, node)
         step: ast.expr = load(name)
         if extra:
-            arguments = [load(own_name("items")), *(load(one) for one in extra)]
-            step = ast.Lambda(_parameters([own_name("items")]), ast.Call(load(name), arguments, []))
+            arguments: list[ast.expr] = [load(own_name("items")), *(load(one) for one in extra)]
+            step = ast.Lambda(parameters([own_name("items")]), ast.Call(load(name), arguments, []))
         return call("flattened" if len(node.generators) > 1 else "generator", source, step)
 
-    def _Call(self, node: ast.Call) -> ast.expr:
+    def _call(self, node: ast.Call) -> ast.expr:
         function = node.func
         if isinstance(function, ast.Name) and function.id == "timedelta":
             self._arguments(node)
@@ -406,7 +419,7 @@ class Rewriter:
     def _exception(self, name: str, node: ast.Call) -> ast.expr:
         """Monty's exceptions take one text at most."""
         self._arguments(node)
-        if len(node.args) == 1 and _is_text(node.args[0]):
+        if len(node.args) == 1 and is_text(node.args[0]):
             return node
         if len(node.args) > 1 or isinstance(node.args[0], ast.Constant):
             raise lacking(f"{name} with {ast.unparse(node)[len(name) :]}", f"one text: {name}(str(...))", node)
@@ -415,7 +428,7 @@ class Rewriter:
     def _with_key(self, name: str, node: ast.Call) -> ast.expr:
         key = next(one.value for one in node.keywords if one.arg == "key")
         self._arguments(node, consumed=len(node.args) == 1)
-        if _is_quick_key(key, self._bound):
+        if is_quick_key(key, self._bound):
             return node
         node.func = load(own_name(name))
         return node
@@ -470,7 +483,7 @@ class Rewriter:
 
     def _sort(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
         key = next(one.value for one in node.keywords if one.arg == "key")
-        if _is_quick_key(key, self._bound):
+        if is_quick_key(key, self._bound):
             function.value = self.expression(function.value)
             self._arguments(node)
             return node
@@ -491,13 +504,13 @@ class Rewriter:
         name = own_name(f"item{self._count}")
         if isinstance(function, ast.Lambda):
             return self._of_lambda(node, function, items)
-        if not isinstance(function, ast.Name | ast.Attribute) or _has_calls(function):
+        if not isinstance(function, ast.Name | ast.Attribute) or has_calls(function):
             return node
         called: ast.expr = ast.Call(function, [load(name)], [])
         target = ast.Name(name, ast.Store())
         if self._is_builtin(node, {"map"}):
-            return _at(ast.GeneratorExp(called, [ast.comprehension(target, items, [], 0)]), node)
-        return _at(ast.GeneratorExp(load(name), [ast.comprehension(target, items, [called], 0)]), node)
+            return placed(ast.GeneratorExp(called, [ast.comprehension(target, items, [], 0)]), node)
+        return placed(ast.GeneratorExp(load(name), [ast.comprehension(target, items, [called], 0)]), node)
 
     def _of_lambda(self, node: ast.Call, function: ast.Lambda, items: ast.expr) -> ast.expr:
         parameters = function.args
@@ -508,8 +521,8 @@ class Rewriter:
             return node
         target = ast.Name(only, ast.Store())
         if self._is_builtin(node, {"map"}):
-            return _at(ast.GeneratorExp(function.body, [ast.comprehension(target, items, [], 0)]), node)
-        return _at(ast.GeneratorExp(load(only), [ast.comprehension(target, items, [function.body], 0)]), node)
+            return placed(ast.GeneratorExp(function.body, [ast.comprehension(target, items, [], 0)]), node)
+        return placed(ast.GeneratorExp(load(only), [ast.comprehension(target, items, [function.body], 0)]), node)
 
     def _consumed(self, node: ast.expr) -> ast.expr:
         """Change an expression that is gone through whole, at once."""
@@ -524,13 +537,13 @@ class Rewriter:
             return node
         return self.expression(node)
 
-    def _Starred(self, node: ast.Starred) -> ast.expr:
+    def _starred(self, node: ast.Starred) -> ast.expr:
         node.value = self._consumed(node.value) if isinstance(node.ctx, ast.Load) else self.expression(node.value)
         return node
 
     def _short_circuit(self, name: str, argument: ast.expr) -> ast.expr:
         source = self._as_generator(argument)
-        if not isinstance(source, ast.GeneratorExp) or _is_async(source):
+        if not isinstance(source, ast.GeneratorExp) or is_async(source):
             return call(name, self.expression(argument))
         test = source.elt if name == "any" else ast.UnaryOp(ast.Not(), source.elt)
         found = ast.If(test, [ast.Return(ast.Constant(name == "any"))], [])
@@ -538,7 +551,7 @@ class Rewriter:
 
     def _next(self, node: ast.Call) -> ast.expr:
         source = self._as_generator(node.args[0])
-        if not isinstance(source, ast.GeneratorExp) or _is_async(source):
+        if not isinstance(source, ast.GeneratorExp) or is_async(source):
             return call("next", *(self.expression(one) for one in node.args))
         if len(node.args) == 1:
             return self._search(source, ast.Return(source.elt), ast.Raise(load("StopIteration"), None))
@@ -557,7 +570,7 @@ class Rewriter:
         inner = [found]
         for at, generator in reversed([*enumerate(source.generators)]):
             if generator.ifs:
-                inner = [ast.If(_all_of(generator.ifs), inner, [])]
+                inner = [ast.If(all_of(generator.ifs), inner, [])]
             over = load(own_name("items")) if at == 0 else generator.iter
             inner = [ast.For(generator.target, over, inner, [])]
         name, extra = self._hoist([*inner, otherwise], source)
@@ -571,7 +584,9 @@ class Rewriter:
         read = {inner.id for one in body for inner in ast.walk(one) if isinstance(inner, ast.Name)}
         extra = sorted(read & frozenset().union(*self._inner_names)) if self._inner_names else []
         if self._scopes[-1] == "class":
-            raise lacking("a generator expression in the body of a class", "a list comprehension, before the class", source)
+            raise lacking(
+                "a generator expression in the body of a class", "a list comprehension, before the class", source
+            )
         self._count += 1
         name = own_name(f"genexpr{self._count}")
         walrus = sorted({n.target.id for one in body for n in ast.walk(one) if isinstance(n, ast.NamedExpr)})
@@ -582,7 +597,7 @@ class Rewriter:
         self._scopes.append("generator")
         self._needs.append([])
         for one in body:
-            _at(one, source)
+            placed(one, source)
         changed = self.body(body)
         inner_needs = self._needs.pop()
         self._scopes.pop()
@@ -592,97 +607,26 @@ class Rewriter:
             changed.insert(0, ast.Global(walrus) if scope == "module" else ast.Nonlocal(walrus))
             if scope != "module" and self._needs:
                 self._needs[-1].extend(one for one in walrus if one not in self._needs[-1])
-        function = ast.FunctionDef(name, _parameters([own_name("items"), *extra]), changed, [], None)
-        if hasattr(ast, "TypeVar"):
-            function.type_params = []
-        self._hoisted.append(_at(function, source))
+        function = ast.FunctionDef(name, parameters([own_name("items"), *extra]), changed, [], None)
+        if hasattr(ast, "TypeVar"):  # from Python 3.12 on
+            setattr(function, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
+        self._hoisted.append(placed(function, source))
         return name, extra
-
-
-def _parameters(names: list[str]) -> ast.arguments:
-    return ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
-
-
-def _all_of(conditions: list[ast.expr]) -> ast.expr:
-    return conditions[0] if len(conditions) == 1 else ast.BoolOp(ast.And(), conditions)
-
-
-_Node = TypeVar("_Node", bound=ast.AST)
-
-
-def _at(node: _Node, place: ast.AST) -> _Node:
-    """Give a node, and what in it has none, the place of another."""
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.expr | ast.stmt | ast.arg | ast.keyword | ast.excepthandler) and not hasattr(inner, "lineno"):
-            ast.copy_location(inner, place)
-    return node
-
-
-def _targets(node: ast.expr) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)}
-
-
-def _is_async(node: ast.GeneratorExp) -> bool:
-    return any(isinstance(inner, ast.Await) for inner in ast.walk(node))
-
-
-def _has_calls(node: ast.AST) -> bool:
-    return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
-
-
-def _is_quick_key(key: ast.expr, bound: Collection[str]) -> bool:
-    """Whether a key function calls nothing that may be the host's: then Monty's own sorting may call it."""
-    if isinstance(key, ast.Name):
-        return key.id in ("len", "str", "int", "float", "abs", "repr", "ord") and key.id not in bound
-    if isinstance(key, ast.Constant):
-        return True
-    if not isinstance(key, ast.Lambda):
-        return False
-    quick = ("len", "str", "int", "float", "abs", "repr", "ord", "tuple", "bool")
-    for inner in ast.walk(key.body):
-        if isinstance(inner, ast.Call):
-            name = inner.func.id if isinstance(inner.func, ast.Name) else ""
-            method = inner.func.attr if isinstance(inner.func, ast.Attribute) else ""
-            if not (name in quick and name not in bound) and method not in ("lower", "upper", "get", "strip", "count", "find"):
-                return False
-    return True
-
-
-def _changes_what_it_reads(node: ast.For) -> bool:
-    """Whether the body of a loop may change the list that the loop goes through by `enumerate` or its like."""
-    read = {inner.id for inner in ast.walk(node.iter) if isinstance(inner, ast.Name)}
-    for statement in node.body:
-        for inner in ast.walk(statement):
-            if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _CHANGES:
-                if read & {one.id for one in ast.walk(inner.func.value) if isinstance(one, ast.Name)}:
-                    return True
-            if isinstance(inner, ast.Subscript) and not isinstance(inner.ctx, ast.Load):
-                if read & {one.id for one in ast.walk(inner.value) if isinstance(one, ast.Name)}:
-                    return True
-            if isinstance(inner, ast.AugAssign) and isinstance(inner.target, ast.Name) and inner.target.id in read:
-                return True
-            if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "next":
-                return True
-    return False
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
     """`import re` gives ours; everything else is imported as it is."""
     if isinstance(node, ast.ImportFrom):
         if node.module == "__future__":
-            return [_at(ast.Pass(), node)]
-        return [_at(one, node) for one in _from_own(node)]
+            return [placed(ast.Pass(), node)]
+        return [placed(one, node) for one in _from_own(node)]
     done: list[ast.stmt] = []
     for alias in node.names:
         if alias.name in OWN_MODULES:
             target = ast.Name(alias.asname or alias.name, ast.Store())
-            done.append(_at(ast.Assign([target], load(own_name(f"module_{alias.name}"))), node))
+            done.append(placed(ast.Assign([target], load(own_name(f"module_{alias.name}"))), node))
         else:
-            done.append(_at(ast.Import([alias]), node))
+            done.append(placed(ast.Import([alias]), node))
     return done
 
 

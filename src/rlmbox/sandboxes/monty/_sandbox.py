@@ -286,9 +286,7 @@ class MontySandbox:
             again = run.repeated()
             error: Exception | None = None
             try:
-                await self._driven(
-                    repl, again, Printed(self._limits), shows_variables="SHOW_VARS" in run.source.code
-                )
+                await self._driven(repl, again, Printed(self._limits), shows_variables="SHOW_VARS" in run.source.code)
             except RLMError:
                 raise
             except Exception as raised:  # noqa: BLE001 - as in the cell itself

@@ -21,7 +21,20 @@ HOST_FUNCTIONS: tuple[HostFunction, ...] = (*_zlib.HOST_FUNCTIONS, *_host.HOST_F
 """What the sources here call on the host; for the sandbox's own table, not for the prompt."""
 
 MODULES: frozenset[str] = frozenset(
-    ["ast", "contextlib", "difflib", "heapq", "io", "operator", "pprint", "statistics", "string", "textwrap", "types", "zlib"]
+    [
+        "ast",
+        "contextlib",
+        "difflib",
+        "heapq",
+        "io",
+        "operator",
+        "pprint",
+        "statistics",
+        "string",
+        "textwrap",
+        "types",
+        "zlib",
+    ]
 )
 """The modules that are offered."""
 

@@ -15,7 +15,18 @@ from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
 _MAX_LITERAL_CHARS = 1_000_000
-_ERRORS = frozenset({"strict", "ignore", "replace", "backslashreplace", "xmlcharrefreplace", "namereplace", "surrogateescape", "surrogatepass"})
+_ERRORS = frozenset(
+    {
+        "strict",
+        "ignore",
+        "replace",
+        "backslashreplace",
+        "xmlcharrefreplace",
+        "namereplace",
+        "surrogateescape",
+        "surrogatepass",
+    }
+)
 
 
 def _codec(encoding: str, errors: str, size: int) -> codecs.CodecInfo:
@@ -24,7 +35,7 @@ def _codec(encoding: str, errors: str, size: int) -> codecs.CodecInfo:
     if errors not in _ERRORS:
         raise LookupError(f"unknown error handler name '{errors}'")
     found = codecs.lookup(encoding)
-    if not found._is_text_encoding:  # type: ignore[attr-defined]  # noqa: SLF001 - as `str.encode` asks
+    if not found._is_text_encoding:  # noqa: SLF001 - as `str.encode` asks
         raise LookupError(f"'{encoding}' is not a text encoding; use codecs.encode() to handle arbitrary codecs")
     return found
 
@@ -53,7 +64,7 @@ def literal(text: str) -> Any:
 
 def strptime(text: str, form: str) -> list[Any]:
     """Return the parts that `datetime.strptime` reads, with the seconds and the name of a time zone or None."""
-    found = datetime.strptime(text, form)  # noqa: DTZ007 - as the cell says
+    found = datetime.strptime(text, form)
     offset = found.utcoffset()
     parts = [found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond]
     name = found.tzname() if found.tzinfo is not None and found.tzinfo != timezone(offset or timedelta(0)) else None

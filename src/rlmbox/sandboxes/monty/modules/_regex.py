@@ -52,10 +52,10 @@ def described(pattern: str, flags: int) -> dict[str, Any]:
 
     Returns:
         `sources`: the pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one, (2) not ASCII
-        without and (3) with one; `flags`, `groups` and `names` as `re` has them, `closing` the groups as they end; `empty`: 0 where no match is empty, 1
-        where one may be, 2 where after an empty one another may begin at the same place; `behind` how many characters before a match it looks
-        at. `error` or `refused` where it
-        is no pattern, or one that the engine cannot do.
+        without and (3) with one; `flags`, `groups` and `names` as `re` has them; `closing`: the groups as they end;
+        `empty`: 0 where no match is empty, 1 where one may be, 2 where after an empty one another may begin at the
+        same place; `behind`: how many characters before a match it looks at. `error` or `refused` where it is no
+        pattern, or one that the engine cannot do.
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         return {"refused": f"a pattern of more than {MAX_PATTERN_CHARS:,} characters"}
@@ -77,9 +77,9 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         tree = _parser.parse(pattern, flags)
     state = tree.state
-    plain = [_Writer(ascii_text, newline).sequence(tree, state.flags) for ascii_text in (True, False) for newline in (False, True)]
+    kinds = [(ascii_text, newline) for ascii_text in (True, False) for newline in (False, True)]
     return {
-        "sources": plain,
+        "sources": [_Writer(*kind).sequence(tree, state.flags) for kind in kinds],
         "flags": int(state.flags),
         "groups": state.groups - 1,
         "names": dict(state.groupdict),
@@ -108,23 +108,17 @@ def _emptiness(tree: Any) -> int:
 
 def _prefers_less(tree: Any) -> bool:
     """Whether a pattern may match nothing where it could match something."""
-    for op, value in tree:
-        if op is _constants.MIN_REPEAT:
-            return True
-        if op is _constants.BRANCH:
-            if any(branch.getwidth()[0] == 0 for branch in value[1][:-1]):
-                return True
-            if any(_prefers_less(branch) for branch in value[1]):
-                return True
-        elif op is _constants.SUBPATTERN:
-            if _prefers_less(value[-1]):
-                return True
-        elif op in _REPEATS:
-            if _prefers_less(value[2]):
-                return True
-        elif op is _constants.GROUPREF_EXISTS:
-            return True
-    return False
+    return any(_part_prefers_less(op, value) for op, value in tree)
+
+
+def _part_prefers_less(op: Any, value: Any) -> bool:
+    if op is _constants.MIN_REPEAT or op is _constants.GROUPREF_EXISTS:
+        return True
+    if op is _constants.BRANCH:
+        return any(branch.getwidth()[0] == 0 for branch in value[1][:-1]) or any(map(_prefers_less, value[1]))
+    if op is _constants.SUBPATTERN:
+        return _prefers_less(value[-1])
+    return op in _REPEATS and _prefers_less(value[2])
 
 
 def _behind(tree: Any) -> int:
@@ -197,10 +191,13 @@ class _Writer:
         if least > MAX_REPEAT or (not endless and most > MAX_REPEAT):
             raise UnsupportedPattern(f"a repetition of more than {MAX_REPEAT:,} in a pattern")
         inner = self.sequence(body, flags)
-        if any(one[0] in (_constants.ASSERT, _constants.ASSERT_NOT, _constants.AT) for one in body) and body.getwidth()[1] == 0:
+        if (
+            any(one[0] in (_constants.ASSERT, _constants.ASSERT_NOT, _constants.AT) for one in body)
+            and body.getwidth()[1] == 0
+        ):
             # What has no width is there or not; engines differ in how often they look.
             return f"(?:{inner})" if least else f"(?:{inner})?" if most else ""
-        count = "{%d}" % least if least == most else "{%d,%s}" % (least, "" if endless else int(most))
+        count = f"{{{least}}}" if least == most else f"{{{least},{'' if endless else int(most)}}}"
         count = {"{0,}": "*", "{1,}": "+", "{0,1}": "?"}.get(count, count)
         return f"(?:{inner}){count}{_REPEATS[op]}"
 
