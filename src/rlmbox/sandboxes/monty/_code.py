@@ -21,17 +21,16 @@ from rlmbox.sandboxes.worker._values import MAX_NODES
 VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 """Longest `repr` of a value that crosses to the host as a value."""
 
-AT_NAME = "_rlm_at"
-"""The variable that holds the number of the statement that runs."""
+MARK = "_rlm_mark"
+"""The function that tells the host which statement comes next."""
 
 _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
-PRELUDE = f"""\
+PRELUDE = """\
 import json, math, base64, binascii
-answer = {{'content': '', 'ready': False}}
+answer = {'content': '', 'ready': False}
 _rlm_missing = NameError
 _rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
-{AT_NAME} = 0
 """
 """Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
 
@@ -81,7 +80,7 @@ def _rlm_plain(value, own, around):
 _DESCRIBE_SOURCE = """\
 def _rlm_describe(value, own=_rlm_own):
     repr, len, str, type, TypeError = own[:5]
-    kind = type(value).__name__
+    kind = type(value).__name__.replace('_rlm_', '')
     try:
         size = len(value)
     except TypeError:
@@ -128,11 +127,6 @@ class CellSource:
         code = "\n".join(self.code.split("\n")[:end])
         size = len(code.encode())
         return replace(self, code=code, awaited=frozenset(at for at in self.awaited if at < size), has_value=False)
-
-    def statement_at(self, offset: int) -> int:
-        """Return the number of the statement that stands at a UTF-8 offset of `code`."""
-        line = self.code.encode()[:offset].count(b"\n")
-        return next((number for number, end in enumerate(self.ends) if line < end), 0)
 
 
 def read_cell(
@@ -218,13 +212,21 @@ def _numbered(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[int]]:
     ends: list[int] = []
     for at, statement in enumerate(body):
         is_ours = isinstance(statement, ast.FunctionDef) and statement.name.startswith("_rlm_")
-        if at and not is_ours:
-            mark = ast.Assign([ast.Name(AT_NAME, ast.Store())], ast.Constant(len(ends)))
-            done.append(ast.copy_location(mark, statement))
+        if at and not is_ours and _may_take_long(statement):
+            mark = ast.Call(ast.Name(MARK, ast.Load()), [ast.Constant(len(ends))], [])
+            done.append(ast.copy_location(ast.Expr(mark), statement))
         done.append(statement)
         if not is_ours:
             ends.append(len(done) - 1)
     return done, ends
+
+
+def _may_take_long(statement: ast.stmt) -> bool:
+    """Whether a statement may run into a limit: a mark costs as much as a call of the host."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+        return False
+    looping = (ast.Call, ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BinOp)
+    return any(isinstance(node, looping) for node in ast.walk(statement))
 
 
 def _unparsed(tree: ast.Module) -> str:

@@ -23,7 +23,7 @@ from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import _large
 from rlmbox.sandboxes.monty._code import (
-    AT_NAME,
+    MARK,
     PRELUDE,
     VALUE_SOURCE,
     CellSource,
@@ -41,7 +41,7 @@ from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, instance_name, module_source, own_source
 from rlmbox.types import CellLimits, HostFunction
 
-_SUSPENSIONS_BESIDE = 1_000_000  # names, imports and functions of ours; what cells call is counted by us
+_MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
 _CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
@@ -117,7 +117,7 @@ class _Feed:
         file_name: Monty's name for it.
         clock: Its time.
         waiting: Calls that it awaits, by Monty's number.
-        last_offset: Where in its code the last call stands.
+        statement: The number of the statement that it has come to.
         calls_overdue: How often it called after its time was up.
     """
 
@@ -126,7 +126,7 @@ class _Feed:
     clock: _Clock
     file_name: str = ""
     waiting: dict[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = field(default_factory=dict)
-    last_offset: int = 0
+    statement: int = 0
     calls_overdue: int = 0
 
 
@@ -186,7 +186,7 @@ class Repl:
         ctx = MontyObject("ctx").exposed(setting.host)
         self._objects[ctx.id] = "ctx"
         self._inputs = {**setting.inputs, "query": setting.query, "ctx": ctx}
-        started: dict[str, Any] = {**self._inputs}
+        started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
         if setting.is_large:
             functions = {**_large_text.text_functions(setting.context), **regex_function(setting.context)}
             self._host |= functions
@@ -207,7 +207,7 @@ class Repl:
                 "max_feed_duration_secs": limits.cell_timeout_s,
                 "max_memory": memory_bytes,
                 "max_recursion_depth": limits.recursion_depth + _RECURSION_BESIDE,
-                "max_suspensions": limits.host_calls + _SUSPENSIONS_BESIDE,
+                "max_suspensions": _MAX_SUSPENSIONS,
             },
             os_policy={"sleep": "zero", "random_start": {"seed": setting.seed}},
             type_check=setting.type_check,
@@ -330,20 +330,10 @@ class Repl:
         assert self._feed is not None  # noqa: S101 - `begin` comes first
         return self._feed
 
-    def statement_of(self, run: Run) -> int:
-        """Return the number of the statement in which a cell last called something."""
-        return run.source.statement_at(self._feed.last_offset) if self._feed is not None else 0
-
-    async def statement_when_stopped(self, run: Run) -> int:
-        """Return the number of the statement in which a cell reached a limit, as far as it is known."""
-        least = self.statement_of(run)
-        if self.is_lost or self._session is None:
-            return least
-        try:
-            found = await self._in_thread(partial(self._run_own, AT_NAME))
-        except Exception:  # noqa: BLE001 - the worker is gone
-            return least
-        return max(least, found) if type(found) is int else least
+    @property
+    def statement(self) -> int:
+        """The number of the statement that the last cell had come to."""
+        return self._feed.statement if self._feed is not None else 0
 
     async def restore(self, names: Collection[str]) -> tuple[str, ...]:
         """Give reserved names their meaning back where a cell took it; return those."""
@@ -383,7 +373,7 @@ class Repl:
         own = own_names(source.code)
         if source.has_value or "leaving" in own:
             self._feed_once(VALUE_SOURCE)
-        if own - {"value", "at", "leaving", "module_re"} or any(name.startswith(("large_", "each")) for name in own):
+        if own - {"value", "mark", "leaving", "module_re"} or any(name.startswith(("large_", "each")) for name in own):
             self._feed_once(own_source("methods") + own_source("builtins"))
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
@@ -451,8 +441,9 @@ class Repl:
 
     def _answered(self, snapshot: Any, feed: _Feed) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
         """Return the answer to a call, or what is to be awaited for it."""
-        if snapshot.position.filename == feed.file_name:
-            feed.last_offset = snapshot.position.start
+        if snapshot.function_name == MARK:
+            feed.statement = snapshot.args[0]
+            return {"return_value": None}
         if feed.clock.is_over:
             return self._overdue(feed)
         if snapshot.is_os_function:

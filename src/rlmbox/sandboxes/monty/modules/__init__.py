@@ -40,23 +40,22 @@ MODULES: frozenset[str] = frozenset(
 
 NOTES: tuple[str, ...] = (
     (
-        "Python here is Monty, a subset: no class inheritance, `yield`, `del`, `import *`, `property`, `classmethod`, "
-        "`staticmethod`, `globals()`, `callable()`, `issubclass()`, `vars()`, `dir()` or `bytearray`; "
-        "an exception takes one string at most."
+        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base, `yield`, `del` of "
+        "a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, `dir()` or "
+        "`bytearray`; an exception takes one text at most."
     ),
     (
-        "A builtin's method cannot be passed on: write `key=lambda s: s.lower()`, not `key=str.lower`, and "
-        "`key=lambda k: d[k]`, not `key=d.get`. `re.sub` takes a string as its replacement, not a function. There is "
-        "no `re.VERBOSE`, `str.translate` or `collections.OrderedDict` (a dict keeps its order). In your own classes "
-        "`__len__`, `__bool__` and `__lt__` have no effect."
+        "Call functions of the host in plain code, loops and list comprehensions, such as [llm_query(x) for x in xs]; "
+        "an iterator of your own class, an operator or a key of `functools.lru_cache` cannot. Sets keep the order in "
+        "which they were filled. In your own classes `__len__`, `__bool__` and `__lt__` are refused."
     ),
     (
-        "Modules: asyncio, base64, binascii, bisect, collections, copy, csv, dataclasses, datetime, decimal, "
-        "functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, and the "
-        "main parts of contextlib (suppress, closing, nullcontext), difflib (SequenceMatcher, get_close_matches, "
-        "unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot write to them), operator, pprint, "
-        "statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no packages such as numpy or pandas, "
-        "no files, no network."
+        "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, datetime, "
+        "decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, "
+        "and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
+        "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot "
+        "write to them), operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
+        "packages such as numpy or pandas, no files, no network."
     ),
 )
 """What a model should know of Monty's Python, in sentences for its prompt."""
