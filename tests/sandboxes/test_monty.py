@@ -136,7 +136,13 @@ async def test_a_limit_rebuilds_the_session_without_asking_again(models: Models,
 
 @pytest.mark.parametrize(
     ("argument", "sent"),
-    [("{2, 1}", [1, 2]), ("b'bytes'", "bytes"), ("[(1, {2})]", [[1, [2]]]), ("{1: 'a'}", {"1": "a"}), ("2**20000", hex(2**20000))],
+    [
+        ("{2, 1}", [1, 2]),
+        ("b'bytes'", "bytes"),
+        ("[(1, {2})]", [[1, [2]]]),
+        ("{1: 'a'}", {"1": "a"}),
+        ("2**20000", hex(2**20000)),
+    ],
 )
 async def test_an_argument_that_is_not_json_arrives_in_its_json_form(argument: str, sent: object) -> None:
     got: list[object] = []

@@ -21,6 +21,9 @@ from rlmbox.sandboxes.worker._values import MAX_NODES
 VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 """Longest `repr` of a value that crosses to the host as a value."""
 
+REPR_CHARS = 20_000
+"""Longest `repr` that is shown whole."""
+
 MARK = "_rlm_mark"
 """The function that tells the host which statement comes next."""
 
@@ -37,13 +40,21 @@ _rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set,
 VALUE_SOURCE = f"""\
 def _rlm_value(value, own=_rlm_own):
     repr, len, str = own[:3]
-    value = _rlm_leaving(value, own)
-    text = repr(value)
-    if len(text) <= {VALUE_LIMIT_CHARS}:
-        return [True, value]
-    return [False, text[:10000] + ' ... [' + str(len(text) - 20000) + ' characters dropped] ... ' + text[-10000:]]
+    try:
+        text = repr(value)
+    except own[5]:
+        text = repr(_rlm_plain(value, own, []))
+    if len(text) > {REPR_CHARS}:
+        dropped = '{{:,}}'.format(len(text) - {REPR_CHARS})
+        half = {REPR_CHARS} // 2
+        shown = text[:half] + ' ... [' + dropped + ' characters dropped] ... ' + text[-half:]
+    else:
+        shown = text
+    if len(text) > {VALUE_LIMIT_CHARS}:
+        return [False, None, shown]
+    return [True, _rlm_leaving(value, own), shown]
 def _rlm_leaving(value, own=_rlm_own):
-    # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles.
+    # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
     kind = type(value)
     if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes'):
@@ -63,6 +74,8 @@ def _rlm_plain(value, own, around):
     name = kind.__name__
     if kind is int:
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
+    if name in ('generator', 'function', 'type') or name.startswith('_rlm_'):
+        return repr(value)
     if name not in ({_KINDS}):
         return value
     if any([value is one for one in around]):

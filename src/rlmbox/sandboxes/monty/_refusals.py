@@ -31,6 +31,7 @@ SHIMMED_BUILTINS = frozenset(
         "eval",
         "exec",
         "filter",
+        "format",
         "getattr",
         "hasattr",
         "issubclass",

@@ -8,16 +8,23 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
+from pydantic_monty import (
+    MontyClassProxy,
+    MontyCrashedError,
+    MontyError,
+    MontyRuntimeError,
+    MontyStdTypeProxy,
+    MontySyntaxError,
+)
 
 from rlmbox.sandboxes._capture import BoundedText
-from rlmbox.sandboxes.monty._code import CellSource
+from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import CellError, CellLimits, Outcome
 
-_REPR_CHARS = 20_000
+_OBJECT_CHARS = 1_000
 _LIMIT_NAMES: dict[Outcome, str] = {
     "timeout": "ExecutionTimeout",
     "memory": "MemoryExceeded",
@@ -61,20 +68,38 @@ class Printed:
 
 
 def value_of(result: Any) -> tuple[object, str | None]:
-    """Splits what `rlm_value_` gave into the JSON value and its bounded `repr`; None and None for None."""
-    crossed, value = result
+    """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None."""
+    crossed, value, shown = result
+    if not crossed:
+        return shown, shown
     if value is None:
         return None, None
-    text = repr(value) if crossed else value
-    return to_json(value), _bounded(text)
+    if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
+        return shown[:_OBJECT_CHARS], shown
+    return to_json(_without_proxies(value)), shown
+
+
+def _without_proxies(value: Any, depth: int = 0) -> Any:
+    """Give instances of classes of the REPL a form: a dataclass as its fields, all else as its `repr`."""
+    if isinstance(value, MontyClassProxy):
+        if value.is_dataclass:
+            return {name: _without_proxies(item, depth + 1) for name, item in value.attributes.items()}
+        return f"<{value.name} object>"
+    if depth > 60:
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_without_proxies(item, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: _without_proxies(item, depth + 1) for key, item in value.items()}
+    return value
 
 
 def _bounded(text: str) -> str:
     """Keeps the head and the tail of a long text."""
-    if len(text) <= _REPR_CHARS:
+    if len(text) <= REPR_CHARS:
         return text
-    half = _REPR_CHARS // 2
-    return f"{text[:half]} ... [{len(text) - _REPR_CHARS:,} characters dropped] ... {text[-half:]}"
+    half = REPR_CHARS // 2
+    return f"{text[:half]} ... [{len(text) - REPR_CHARS:,} characters dropped] ... {text[-half:]}"
 
 
 def outcome_of(error: Exception) -> Outcome:

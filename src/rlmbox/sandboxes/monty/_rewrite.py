@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Collection, Iterator
+from string import Formatter
 from typing import TypeVar, cast
 
 from rlmbox.sandboxes.monty._nodes import (
@@ -296,6 +297,15 @@ class Rewriter:
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
 
+    def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
+        """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
+        node.value = self.expression(node.value)
+        if node.format_spec is not None:
+            node.format_spec = self.expression(node.format_spec)
+            if node.conversion < 0 and not is_text(node.value):
+                node.value = call("spec", node.value)
+        return node
+
     def _lambda(self, node: ast.Lambda) -> ast.expr:
         self._defaults(node.args)
         self._inner_names.append(frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)))
@@ -455,12 +465,31 @@ class Rewriter:
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
+        if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
+            self._with_specs(node, owner.value)
         asks = self._asks(node)
         function.value = self.expression(owner)
         if asks:
             function.value = call("having", function.value, ast.Constant(name))
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
         return node
+
+    @staticmethod
+    def _with_specs(node: ast.Call, form: str) -> None:
+        """Have what `'{:>10}'.format(value)` gives a width to checked, as in an f-string."""
+        try:
+            fields = [field for field in Formatter().parse(form) if field[1] is not None]
+        except ValueError:
+            return
+        for number, (_, name, spec, conversion) in enumerate(fields):
+            if not spec or conversion:
+                continue
+            at = number if name == "" else int(name or "") if (name or "").isdecimal() else len(node.args)
+            if at < len(node.args) and not any(isinstance(one, ast.Starred) for one in node.args[: at + 1]):
+                node.args[at] = call("spec", node.args[at])
+            for keyword in node.keywords:
+                if keyword.arg == name:
+                    keyword.value = call("spec", keyword.value)
 
     def _asks(self, node: ast.Call) -> bool:
         """Whether an argument of a call is a call of the host."""

@@ -40,8 +40,8 @@ MODULES: frozenset[str] = frozenset(
 
 NOTES: tuple[str, ...] = (
     (
-        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base, `yield`, `del` of "
-        "a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, `dir()` or "
+        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base, `yield`, `del` "
+        "of a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, `dir()` or "
         "`bytearray`; an exception takes one text at most."
     ),
     (
@@ -50,8 +50,8 @@ NOTES: tuple[str, ...] = (
         "which they were filled. In your own classes `__len__`, `__bool__` and `__lt__` are refused."
     ),
     (
-        "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, datetime, "
-        "decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, "
+        "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, "
+        "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, "
         "and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
         "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot "
         "write to them), operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "

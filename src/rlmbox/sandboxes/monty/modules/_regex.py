@@ -52,7 +52,8 @@ def described(pattern: str, flags: int) -> dict[str, Any]:
 
     Returns:
         `sources`: the pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one, (2) not ASCII
-        without and (3) with one; `flags`, `groups` and `names` as `re` has them; `closing`: the groups as they end;
+        without and (3) with one; `places`: the same, to find the match at every place; `flags`, `groups` and `names`
+        as `re` has them; `closing`: the groups as they end;
         `empty`: 0 where no match is empty, 1 where one may be, 2 where after an empty one another may begin at the
         same place; `behind`: how many characters before a match it looks at. `error` or `refused` where it is no
         pattern, or one that the engine cannot do.
@@ -80,6 +81,7 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
     kinds = [(ascii_text, newline) for ascii_text in (True, False) for newline in (False, True)]
     return {
         "sources": [_Writer(*kind).sequence(tree, state.flags) for kind in kinds],
+        "places": [f"(?=({_Writer(*kind, before=1).sequence(tree, state.flags)}))" for kind in kinds],
         "flags": int(state.flags),
         "groups": state.groups - 1,
         "names": dict(state.groupdict),
@@ -142,11 +144,13 @@ class _Writer:
     Args:
         ascii_text: Whether the text is ASCII.
         newline: Whether it ends with a newline.
+        before: Groups that stand before those of the pattern.
     """
 
-    def __init__(self, ascii_text: bool, newline: bool) -> None:
+    def __init__(self, ascii_text: bool, newline: bool, before: int = 0) -> None:
         self._ascii_text = ascii_text
         self._newline = newline
+        self._before = before
 
     def sequence(self, tree: Any, flags: int) -> str:
         return "".join(self._node(op, value, flags) for op, value in tree)
@@ -178,7 +182,7 @@ class _Writer:
             sign = "=" if op is _constants.ASSERT else "!"
             return f"(?{'<' if direction < 0 else ''}{sign}{self.sequence(body, flags)})"
         if op is _constants.GROUPREF and not flags & re.IGNORECASE:
-            return f"(?:\\{value})"
+            return f"(?:\\{value + self._before})"
         if op is getattr(_constants, "ATOMIC_GROUP", None):
             return f"(?>{self.sequence(value, flags)})"
         if op is getattr(_constants, "FAILURE", None):
