@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_monty import Monty, MontyError
 
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes.monty._walls import launcher
+from rlmbox.sandboxes.monty import _walls
 
 SPARES = 1
 """Processes that are kept ready."""
@@ -37,14 +37,22 @@ class Worker:
         self._session: Any = None
         self._was_killed = False
         self.pid: int | None = None
-        try:
-            self._pool = Monty(binary_path=launcher(), min_processes=1, max_processes=1).__enter__()
-        except (OSError, RuntimeError, MontyError) as error:
-            raise SandboxUnavailable(f"monty cannot start: {error}; try `pip install pydantic-monty`") from error
+        self._pool = _started(_walls.launcher())
 
     def open(self, **options: Any) -> Any:
-        """Begin the session and return it; the options are those of `Monty.checkout`."""
-        self._session = self._pool.checkout(**options).__enter__()
+        """Begin the session and return it; the options are those of `Monty.checkout`.
+
+        Raises:
+            SandboxUnavailable: The process does not run here.
+        """
+        try:
+            self._session = self._pool.checkout(**options).__enter__()
+        except (OSError, RuntimeError, MontyError) as error:
+            if not _walls.give_up():
+                raise SandboxUnavailable(f"monty's worker does not start: {error}") from error
+            self._pool = _started(None)
+            return self.open(**options)
+        _walls.prove()
         self.pid = self._session.worker_pid
         return self._session
 
@@ -66,6 +74,15 @@ class Worker:
                 session.__exit__(None, None, None)
         with suppress(MontyError, RuntimeError):
             self._pool.__exit__(None, None, None)
+
+
+def _started(program: str | None) -> Monty:
+    try:
+        return Monty(binary_path=program, min_processes=1, max_processes=1).__enter__()
+    except (OSError, RuntimeError, MontyError) as error:
+        if program is not None and _walls.give_up():
+            return _started(None)
+        raise SandboxUnavailable(f"monty cannot start: {error}; try `pip install pydantic-monty`") from error
 
 
 def take_worker() -> Worker:

@@ -38,7 +38,14 @@ from rlmbox.sandboxes.monty._pool import Worker, take_worker
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
-from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, instance_name, module_source, own_source
+from rlmbox.sandboxes.monty.modules import (
+    HOST_FUNCTIONS,
+    MODULES,
+    instance_name,
+    module_source,
+    own_exports,
+    own_source,
+)
 from rlmbox.types import CellLimits, HostFunction
 
 _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
@@ -373,8 +380,10 @@ class Repl:
         own = own_names(source.code)
         if source.has_value or "leaving" in own:
             self._feed_once(VALUE_SOURCE)
-        if own - {"value", "mark", "leaving", "module_re"} or any(name.startswith(("large_", "each")) for name in own):
+        if own & own_exports("builtins"):
             self._feed_once(own_source("methods") + own_source("builtins"))
+        elif own & own_exports("methods"):
+            self._feed_once(own_source("methods"))
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
             if self.setting.is_large:

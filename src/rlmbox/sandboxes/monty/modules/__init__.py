@@ -8,6 +8,7 @@ Monty has it, which is data for Monty and is not meant to be imported, linted or
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -15,7 +16,16 @@ from rlmbox.errors import SandboxError
 from rlmbox.sandboxes.monty.modules import _host, _zlib
 from rlmbox.types import HostFunction
 
-__all__ = ["HOST_FUNCTIONS", "MODULES", "NOTES", "imported", "instance_name", "module_source", "own_source"]
+__all__ = [
+    "HOST_FUNCTIONS",
+    "MODULES",
+    "NOTES",
+    "imported",
+    "instance_name",
+    "module_source",
+    "own_exports",
+    "own_source",
+]
 
 HOST_FUNCTIONS: tuple[HostFunction, ...] = (*_zlib.HOST_FUNCTIONS, *_host.HOST_FUNCTIONS)
 """What the sources here call on the host; for the sandbox's own table, not for the prompt."""
@@ -51,8 +61,8 @@ NOTES: tuple[str, ...] = (
     ),
     (
         "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, "
-        "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, "
-        "and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
+        "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, "
+        "unicodedata, and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
         "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot "
         "write to them), operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
         "packages such as numpy or pandas, no files, no network."
@@ -70,6 +80,14 @@ def instance_name(name: str) -> str:
 def own_source(name: str) -> str:
     """Return a source that is no module: `builtins`, `methods` or `re`."""
     return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
+
+
+@cache
+def own_exports(name: str) -> frozenset[str]:
+    """Return the names that such a source binds for cells, without their prefix."""
+    return frozenset(re.findall(r"^_rlm_(\w+)(?: = |, _rlm_)", own_source(name), re.MULTILINE)) | frozenset(
+        re.findall(r"^_rlm_\w+, _rlm_(\w+) = ", own_source(name), re.MULTILINE)
+    )
 
 
 @cache
