@@ -115,6 +115,7 @@ class CellSource:
         has_value: Whether its last statement is an expression.
         numbers: For each line of `code` that of the cell.
         ends: For each statement of the cell, the line of `code` after it.
+        globals: Names that its functions declare global.
     """
 
     code: str
@@ -125,6 +126,7 @@ class CellSource:
     has_value: bool = False
     numbers: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
+    globals: frozenset[str] = frozenset()
 
     def line(self, number: int) -> tuple[int, str]:
         """Return the cell's own line, and its number, for a line of `code`; '' for one that there is not."""
@@ -167,7 +169,9 @@ def read_cell(
         rewrite(tree, bound, host_names)
         if is_large:
             tree = _large.rewritten(tree, bound)
-        return replace(_written(tree, has_value=has_value), lines=lines, names=names, modules=imported(code))
+        declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
+        written = _written(tree, has_value=has_value)
+        return replace(written, lines=lines, names=names, modules=imported(code), globals=declared)
     except RecursionError:
         raise CellRefused("the cell is nested too deeply: split it", 1, "RecursionError") from None
 

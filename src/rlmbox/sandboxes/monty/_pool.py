@@ -6,6 +6,7 @@ the next session. A new one starts in about two milliseconds, so none is used tw
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -23,7 +24,8 @@ SPARES = 1
 
 _lock = threading.Lock()
 _spare: list[Worker] = []
-_is_filling = False
+_filling: threading.Thread | None = None
+_is_over = False
 
 
 class Worker:
@@ -99,33 +101,40 @@ def take_worker() -> Worker:
 
 def _fill() -> None:
     """Start a thread that makes the spare processes."""
-    global _is_filling
+    global _filling
     with _lock:
-        if _is_filling:
+        if _is_over or (_filling is not None and _filling.is_alive()):
             return
-        _is_filling = True
-    threading.Thread(target=_make_spares, name="rlmbox-monty-spare", daemon=True).start()
+        if _filling is None:
+            _walls.launcher()
+            atexit.register(_end_spares)  # after the launcher's own clean-up was registered, so that it comes first
+        _filling = threading.Thread(target=_make_spares, name="rlmbox-monty-spare", daemon=True)
+        _filling.start()
 
 
 def _make_spares() -> None:
-    global _is_filling
-    try:
-        while len(_spare) < SPARES:
+    with suppress(SandboxUnavailable):  # the next session is told
+        while len(_spare) < SPARES and not _is_over:
             time.sleep(0.005)  # the session that took the last one comes first
             worker = Worker()
             with _lock:
                 _spare.append(worker)
-    except SandboxUnavailable:
-        pass  # the next session is told
-    finally:
-        with _lock:
-            _is_filling = False
+
+
+def _end_spares() -> None:
+    """End the spare processes with this one, before what they start from is removed."""
+    global _is_over
+    _is_over = True
+    if _filling is not None:
+        _filling.join(timeout=5)
+    while _spare:
+        _spare.pop().end()
 
 
 def _forget_spares() -> None:
     """Leave the spare processes to the parent, in a process that was forked from it."""
-    global _lock, _is_filling
-    _lock, _is_filling = threading.Lock(), False
+    global _lock, _filling
+    _lock, _filling = threading.Lock(), None
     _spare.clear()
 
 

@@ -342,8 +342,13 @@ class Repl:
         """The number of the statement that the last cell had come to."""
         return self._feed.statement if self._feed is not None else 0
 
-    async def restore(self, names: Collection[str]) -> tuple[str, ...]:
-        """Give reserved names their meaning back where a cell took it; return those."""
+    async def restore(self, source: CellSource) -> tuple[str, ...]:
+        """Give reserved names their meaning back where a cell took it; return those.
+
+        A function that declares one global may take it in any later cell.
+        """
+        names = source.names
+        self._at_risk |= source.globals
         reserved = {"context", "P", *self.setting.function_names}
         taken = tuple(name for name in dict.fromkeys([*names, *self._at_risk]) if name in reserved)
         if taken:
@@ -361,10 +366,6 @@ class Repl:
             elif name in self._inputs:
                 inputs[name] = self._inputs[name]
         self._run_own(code, inputs)
-
-    def note_risks(self, names: Iterable[str]) -> None:
-        """Note names that functions of cells declare global."""
-        self._at_risk |= frozenset(names)
 
     # In the thread
 

@@ -251,14 +251,14 @@ class MontySandbox:
             if not isinstance(error, MontySyntaxError | CheckFailed):  # then nothing of it ran
                 self._history.append(run)
                 self._names.update(dict.fromkeys(run.source.names))
-            return replace(execution, restored=await repl.restore(run.source.names))
+            return replace(execution, restored=await repl.restore(run.source))
         cut = run.cut(repl.statement, drop_last=True)
         if repl.is_overdue and not repl.is_lost:
             # It was stopped by an exception at a call, so that the heap is whole.
             if cut is not None:
                 self._history.append(cut)
             self._names.update(dict.fromkeys(run.source.names))
-            return replace(execution, restored=await repl.restore(run.source.names))
+            return replace(execution, restored=await repl.restore(run.source))
         rebuilt = await self._rebuild([cut] if cut is not None else [])
         return replace(execution, namespace="rebuilt" if rebuilt else "lost")
 
@@ -294,5 +294,5 @@ class MontySandbox:
             self._names.update(dict.fromkeys(run.source.names))
             if error is not None and (repl.is_overdue or repl.is_lost or outcome_of(error) not in _WITH_A_WHOLE_HEAP):
                 return False
-            await repl.restore(run.source.names)
+            await repl.restore(run.source)
         return True
