@@ -21,8 +21,6 @@ GAPS: dict[str, dict[str, str]] = {
         "check_a_class_can_inherit": _NO_INHERITANCE,
         "check_an_exception_of_a_cells_own_class_keeps_its_name": _NO_INHERITANCE,
         "check_generators_work": "Monty has no yield",
-        "check_a_long_context_is_matched_by_patterns": "Monty's re takes a real str; ctx.search does this",
-        "check_builtins_can_call_host_functions": "Monty cannot suspend inside a built-in function",
         "check_calls_from_threads_run_at_once": _NO_THREADS,
         "check_a_thread_that_outlives_its_cell_does_no_harm": _NO_THREADS,
     },
