@@ -275,9 +275,9 @@ def test_any_words_between_the_tags_are_the_thought(words: str) -> None:
 
 
 DRAFT_PIECES = [
-    "```", "```repl\n", "```python\n", "~~~\n", "\n", "    ", "> ", "- ", "`", "FINAL(", "FINAL_VAR(x)", "SUBMIT(1)", ")",
-    '"', "'",
-    "x = 1", "print(x)", Q, "<code>", "</code>", "<tool_call>", "<!--", "[", "](", "Output:", "{", "}", "\\",
+    "```", "```repl\n", "```python\n", "~~~\n", "\n", "    ", "> ", "- ", "`", "FINAL(", "FINAL_VAR(x)", "SUBMIT(1)",
+    ")", '"', "'", "x = 1", "print(x)", Q, "<code>", "</code>", "<tool_call>", "<!--", "[", "](", "Output:", "{", "}",
+    "\\",
     "<|im_end|>", "<|im_start|>user", "words", "<reflection>", "[TOOL_CALLS]", "<|python_tag|>",
 ]  # fmt: skip
 drafts = st.lists(st.sampled_from(DRAFT_PIECES), max_size=25).map("".join)

@@ -41,6 +41,7 @@ _SPELLINGS = (
     ("<|python_tag|>", "", _PLAIN),  # Llama 3
     ("<|tool_call|>", "", _PLAIN),  # Granite
 )
+_CODE_LLAMA = re.compile(r"^[ \t]*\[(/?)PYTHON\][ \t]*$", re.MULTILINE)
 _SECTIONS = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls▁(?:begin|end)｜>")
 
 
@@ -49,7 +50,7 @@ def with_elements(text: str) -> str:
     for opening, closing, pattern in _SPELLINGS:
         if opening in text:
             text = _respelled(text, opening, closing, pattern)
-    return text
+    return _CODE_LLAMA.sub(r"<\1python>", text) if "[/PYTHON]" in text else text
 
 
 def call_element(name: str, body: str) -> str:
