@@ -29,7 +29,8 @@ UNITS = [
     "```repl\nx=1\n```\nOutput:\n", "“", "“a", "‘a ", "x = “a”\n", "f (x);", "f(", "x=[", "{", "[", "[x", "[1,",
     '{"a":',
     '{"', "{'", "{}", "[1] ", "[1 x", '["a" x] ', "'", '"', '"""', '\\"', "x,  ", " ", "\n", "<", "<|", "<answer>",
-    "```python x```\n", "'''python\n", "'''python\nx\n'''\n", "[PYTHON]\n[/PYTHON]\n", "Here is my thought process:", "\u00a0",
+    "```python x```\n", "'''python\n", "'''python\nx\n'''\n", "[PYTHON]\n[/PYTHON]\n",
+    "Here is my thought process:", "\u00a0",
     "x\u200b",
 ]  # fmt: skip
 
