@@ -43,8 +43,8 @@ _FINISH = """\
 - `answer`: a dictionary; the session ends when `answer["ready"]` is true, with `answer["content"]`.
 
 To finish, when you are sure
-- call `FINAL(...)` in code, or write, outside code and at the start of a line, `FINAL(your answer)` or
-  `FINAL_VAR(name)`, which answers with the value of a variable. Code in the same reply runs first."""
+- call `FINAL(...)` in code, or write, at the start of a line in a reply without code, `FINAL(your answer)`.
+  `FINAL_VAR(name)` answers with the value of a variable; code in the same reply runs first."""
 
 _FINISH_STRICT = """\
 
