@@ -13,8 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from rlmbox.sandboxes.subset.errors import SubsetError
 from rlmbox.sandboxes.subset.evaluate import Session

@@ -43,7 +43,9 @@ def test_the_commands_give_the_answers_that_the_page_shows() -> None:
 
 
 def test_the_limits_are_those_of_the_page() -> None:
-    assert Limits() == Limits(steps=50_000, memory_bytes=64 * 2**20, call_depth=100, code_chars=20_000, output_chars=2_000)
+    assert Limits() == Limits(
+        steps=50_000, memory_bytes=64 * 2**20, call_depth=100, code_chars=20_000, output_chars=2_000
+    )
     assert CellLimits().recursion_depth == 100
     assert (default_limits("strict").pattern_chars, default_limits("wide").pattern_chars) == (1_000, 10_000)
     assert len(str(2**INT_BITS)) == 4_300

@@ -422,7 +422,7 @@ class Engine:
         chosen = compiled.program(subject).translation.groups[1:] or (0,)
         found: list[Any] = []
         self._meter.held.append(found)
-        source = subject.data if subject.wide else subject.text
+        source: Any = subject.data if subject.wide else subject.text
         size = 0
         if len(chosen) == 1 and not subject.wide:
             self._find_one_group(compiled, subject, start, chosen[0], found)
