@@ -160,6 +160,7 @@ def main(count: int, seed: int) -> None:
     places, expressions = taken_apart(corpus)
     ends: Counter[str] = Counter()
     slowest, began = (0.0, ""), time.monotonic()
+    highest = 80.0
     for number in range(count):
         code = crossed(chance, places, expressions) if chance.random() < 0.7 else mutated(chance, corpus)
         written: list[int] = []
@@ -180,6 +181,10 @@ def main(count: int, seed: int) -> None:
             snapshot(session)
         took = time.process_time() - at
         slowest = max(slowest, (took, code))
+        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if now > highest + 20:
+            print(f"grew to {now:.0f} MiB: {code[:400]!r}", flush=True)
+            highest = now
         if not number % 10_000:
             print(number, f"{time.monotonic() - began:.0f} s", dict(ends.most_common(4)), flush=True)
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

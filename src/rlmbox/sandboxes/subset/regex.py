@@ -189,7 +189,7 @@ class _Program:
         translation, data, match = self.translation, subject.data, self._regexp.Match
         size = len(data)
         if not translation.starts and not translation.ends:
-            return lambda position: match(_UNANCHORED, data, position, size)  # type: ignore[no-any-return]
+            return lambda position: match(_UNANCHORED, data, position, size)
         return lambda position: self.search(subject, position) or [_NONE]
 
     def matches_more(self, subject: Subject, position: int) -> bool:
