@@ -13,15 +13,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "subset"))
+
+from bombs import ZLIB_BOMB, bombs
+from cpython import CONTEXT, QUERY, cells
 
 from rlmbox.sandboxes.subset.errors import SubsetError
 from rlmbox.sandboxes.subset.evaluate import Session
 from rlmbox.sandboxes.subset.grammar import table
 from rlmbox.sandboxes.subset.meter import Limits
 from rlmbox.sandboxes.subset.snapshot import snapshot
-from subset.bombs import ZLIB_BOMB, bombs
-from subset.cpython import CONTEXT, QUERY, cells
 
 LIMITS = Limits(steps=1_500, memory_bytes=4 * 2**20)
 WORDS = [
