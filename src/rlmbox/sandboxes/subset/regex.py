@@ -27,7 +27,7 @@ _TAKEN_TOGETHER = 64
 _SHORT_CHARS = 64
 _TAKEN_BYTES = 1 << 16
 _KEPT_CHARS = 10_000
-_MEMORY_BYTES = 4 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
+_MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
 _UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public name for one match at a position
 _ANCHORED = re2._Anchor.ANCHOR_START  # noqa: SLF001
 _NONE = (-1, -1)
@@ -163,7 +163,9 @@ class _Program:
 
     def __init__(self, translation: Translation, is_bytes: bool) -> None:
         self.translation = translation
-        self._pattern: str | bytes = translation.text.encode("latin-1") if is_bytes else translation.text
+        self._pattern: str | bytes = translation.text
+        if is_bytes:  # there is no character beyond 255
+            self._pattern = translation.text.replace(r"\x{10ffff}", r"\x{ff}").encode("latin-1")
         self._regexp = _compiled(self._pattern, longest=False)
         self._first = _compiled(translation.first, longest=False) if translation.first else None
         self._longest: Any = None
@@ -284,7 +286,7 @@ class Pattern:
 Pattern.__name__ = Pattern.__qualname__ = "Pattern"
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _pattern_of(pattern: str | bytes, flags: int, _: type) -> Pattern:
     return Pattern(pattern, flags)
 
