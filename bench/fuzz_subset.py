@@ -13,16 +13,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "subset"))
+
+from bombs import ZLIB_BOMB, bombs
+from cpython import CONTEXT, QUERY, cells
 
 from rlmbox.sandboxes.subset.errors import SubsetError
 from rlmbox.sandboxes.subset.evaluate import Session
 from rlmbox.sandboxes.subset.grammar import table
 from rlmbox.sandboxes.subset.meter import Limits
 from rlmbox.sandboxes.subset.snapshot import snapshot
-from subset.bombs import ZLIB_BOMB, bombs
-from subset.cpython import CONTEXT, QUERY, cells
 
 LIMITS = Limits(steps=1_500, memory_bytes=4 * 2**20)
 WORDS = [
@@ -161,6 +161,7 @@ def main(count: int, seed: int) -> None:
     places, expressions = taken_apart(corpus)
     ends: Counter[str] = Counter()
     slowest, began = (0.0, ""), time.monotonic()
+    highest = 80.0
     for number in range(count):
         code = crossed(chance, places, expressions) if chance.random() < 0.7 else mutated(chance, corpus)
         written: list[int] = []
@@ -181,6 +182,10 @@ def main(count: int, seed: int) -> None:
             snapshot(session)
         took = time.process_time() - at
         slowest = max(slowest, (took, code))
+        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if now > highest + 20:
+            print(f"grew to {now:.0f} MiB: {code[:400]!r}", flush=True)
+            highest = now
         if not number % 10_000:
             print(number, f"{time.monotonic() - began:.0f} s", dict(ends.most_common(4)), flush=True)
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

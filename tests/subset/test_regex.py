@@ -64,7 +64,7 @@ TEXTS = (
     "a@b.com, ééa@x.com",
     "É été foo.bar été\n",
     "abc\nabd\n",
-    "STRASSE straße ſ K ı İ i",
+    "STRASSE straße ſ K ı İ i",  # noqa: RUF001
     "2024-05-06 x",
     "The Man of the House. the é.",
     "aaa baac",
@@ -72,7 +72,7 @@ TEXTS = (
     "\n",
     "é",
     "foo\n\n",
-    "x\x1cy\u2003z١٢",
+    "x\x1cy\u2003z١٢",  # noqa: RUF001
     "-a é-é",
     "user.name+tag@exa-mple.org é",
 )
@@ -101,8 +101,8 @@ def same(pattern: str, text: str, *, may_refuse: bool) -> None:
         if len(text) > 2:
             assert told(ours.search(pattern, text, 0, 2)) == told(python.search(text, 2))
     except Uncatchable as error:
-        assert may_refuse, error
-        assert error.hint
+        assert may_refuse, error  # noqa: PT017
+        assert error.hint  # noqa: PT017
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -18,6 +18,44 @@ from rlmbox.types import Cell, CellLimits, HostFunction
 LIMITS = CellLimits()
 
 
+PARKED = (
+    """
+import math
+from collections import Counter, defaultdict
+root, n, nan = math.sqrt, 2**70, float('nan')
+data = {'k': [1, (2, {3}), b'x', None, 1.5]}
+data['me'] = data
+alias = data['k']
+c, dd = Counter('aab'), defaultdict(list, {1: [2]})
+p = re.compile('a+')
+m = p.search('xaa')
+text, f, kind, flag, r = context, echo, str, re.I, range(3)
+err, up, fs = ValueError('v', 1), 'abc'.upper, frozenset({1})
+""",
+    """
+def make(k, extra=[1]):
+    total = {'n': k}
+    def add(by=2):
+        total['n'] += by
+        return total['n']
+    return add, lambda: total['n'], extra
+add, get, extra = make(5)
+def fact(n):
+    return 1 if n < 2 else n * fact(n - 1)
+""",
+)
+CHECKED = """
+add()
+alias.append('z')
+extra.append(2)
+[
+    get(), add(1), data['me'] is data, data['k'], root(16), n, nan != nan, c.most_common(1), dd[1], dd[9],
+    p.findall('baa'), m.span(), text == context, f([1]), str(err), err.args, up(), fs, flag | re.M, list(r), kind(5),
+    fact(5), answer, make(1)[2],
+]
+"""
+
+
 @asynccontextmanager
 async def opened(
     *, text: str = "the context", host: tuple[HostFunction, ...] = (), limits: CellLimits = LIMITS, **settings: Any
@@ -84,20 +122,8 @@ async def test_cancelling_ends_the_thread_and_a_new_cell_can_run() -> None:
 
 async def test_a_session_is_parked_and_resumed() -> None:
     echo = HostFunction("echo", lambda value: value, "echoes")
-    cells = (
-        "import math\nfrom collections import Counter, defaultdict\nroot = math.sqrt\nn = 2**70\nnan = float('nan')\n"
-        "data = {'k': [1, (2, {3}), b'x', None, 1.5]}\ndata['me'] = data\nalias = data['k']\nc = Counter('aab')\n"
-        "dd = defaultdict(list, {1: [2]})\np = re.compile('a+')\nm = p.search('xaa')\ntext = context\nf = echo\n"
-        "err = ValueError('v', 1)\nup = 'abc'.upper\nfs = frozenset({1})\nflag = re.I\nr = range(3)\nkind = str",
-        "def make(k, extra=[1]):\n    total = {'n': k}\n    def add(by=2):\n        total['n'] += by\n        return total['n']\n"
-        "    return add, lambda: total['n'], extra\nadd, get, extra = make(5)\ndef fact(n):\n    return 1 if n < 2 else n * fact(n - 1)",
-    )
-    check = (
-        "add()\nalias.append('z')\nextra.append(2)\n"
-        "[get(), add(1), data['me'] is data, data['k'], root(16), n, nan != nan, c.most_common(1), dd[1], dd[9], p.findall('baa'), "
-        "m.span(), text == context, f([1]), str(err), err.args, up(), fs, flag | re.M, list(r), kind(5), fact(5), answer, "
-        "make(1)[2]]"
-    )
+    cells = PARKED
+    check = CHECKED
     text = "the context " * 20
     async with opened(text=text, host=(echo,)) as one, opened(text=text, host=(echo,)) as two:
         for code in cells:

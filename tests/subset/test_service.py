@@ -64,13 +64,11 @@ def test_output_is_cut_with_a_note() -> None:
         "5",
         '{"code": 5}',
         '{"code": "1", "max_output_chars": -1}',
+        '{"code": "1", "max_output_chars": true}',
         '{"code": "1", "no": 1}',
-        "[" * 100_000,
-    ]
-    + [
         '{"code": "1", "state": {"version": 9}}',
         '{"code": "1", "state": 7}',
-        '{"code": "1", "max_output_chars": true}',
+        "[" * 100_000,
     ],
 )
 def test_a_wrong_request_has_an_answer_too(line: str) -> None:
@@ -109,7 +107,7 @@ def test_the_same_cells_are_the_same_with_every_hash_seed(tmp_path: Any) -> None
     script.write_text(
         "import hashlib, sys\nsys.path.insert(0, 'tests')\nfrom subset.cpython import cells, run\n"
         "found = [(name, run(code)) for name, code in cells().items()]\n"
-        "found.append(run(\"s = set('hello world') | {'x', 1, (2, 3)}\\nprint(s, frozenset(s), list(s), {**dict.fromkeys(s)})\"))\n"
+        "found.append(run(\"s = set('hello world') | {'x', 1, (2, 3)}\\nprint(s, frozenset(s), list(s))\"))\n"
         "print(hashlib.sha256(repr(found).encode()).hexdigest())\n"
     )
     seen = set()

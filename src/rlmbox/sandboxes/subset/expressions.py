@@ -465,6 +465,8 @@ class Expressions:
         meter, profile, held = self.meter, self.profile, self.meter.held
         simple = all(isinstance(argument, _SIMPLE) for argument in node.args) and not node.keywords
 
+        nothing: dict[str, Any] = {}
+
         def attribute_of(value: Any) -> Any:
             try:
                 return attribute(meter, profile, value, name)
@@ -477,7 +479,7 @@ class Expressions:
             do = method(meter, profile, value, name)
             callee = attribute_of(value) if do is None else None
             if simple:
-                args, kwargs = arguments(frame), {}
+                args, kwargs = arguments(frame), nothing
             else:
                 held.append(value)
                 args = arguments(frame)

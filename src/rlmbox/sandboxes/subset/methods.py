@@ -170,6 +170,7 @@ def _join(meter: Meter, value: Any, /, *args: Any) -> Any:
     _check_args("join", args)
     parts = args[0] if args[0].__class__ is list or args[0].__class__ is tuple else collect(meter, args[0])
     meter.go_through(len(parts))
+    meter.check_room(len(value) * (len(parts) - 1))
     kind = value.__class__
     if not set(map(type, parts)) <= {kind}:
         raise _no_part(kind, parts)

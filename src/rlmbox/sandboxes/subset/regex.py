@@ -23,8 +23,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_BRACKETS = 100
 _POSITIONS_PER_WEIGHT = 500
 _MATCH_BYTES = 250
+_TAKEN_TOGETHER = 64
+_SHORT_CHARS = 64
+_TAKEN_BYTES = 1 << 16
 _KEPT_CHARS = 10_000
-_MEMORY_BYTES = 4 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
+_MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
 _UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public name for one match at a position
 _ANCHORED = re2._Anchor.ANCHOR_START  # noqa: SLF001
 _NONE = (-1, -1)
@@ -160,7 +163,9 @@ class _Program:
 
     def __init__(self, translation: Translation, is_bytes: bool) -> None:
         self.translation = translation
-        self._pattern: str | bytes = translation.text.encode("latin-1") if is_bytes else translation.text
+        self._pattern: str | bytes = translation.text
+        if is_bytes:  # there is no character beyond 255
+            self._pattern = translation.text.replace(r"\x{10ffff}", r"\x{ff}").encode("latin-1")
         self._regexp = _compiled(self._pattern, longest=False)
         self._first = _compiled(translation.first, longest=False) if translation.first else None
         self._longest: Any = None
@@ -180,6 +185,14 @@ class _Program:
         if not translation.starts and not translation.ends:
             return found  # type: ignore[no-any-return]
         return _clipped(found, translation)
+
+    def searcher(self, subject: Subject) -> Callable[[int], Found]:
+        """Return what searches a text from a byte on; without a match the first span is negative."""
+        translation, data, match = self.translation, subject.data, self._regexp.Match
+        size = len(data)
+        if not translation.starts and not translation.ends:
+            return lambda position: match(_UNANCHORED, data, position, size)
+        return lambda position: self.search(subject, position) or [_NONE]
 
     def matches_more(self, subject: Subject, position: int) -> bool:
         """Return whether anything but nothing can be matched at a position."""
@@ -273,7 +286,7 @@ class Pattern:
 Pattern.__name__ = Pattern.__qualname__ = "Pattern"
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _pattern_of(pattern: str | bytes, flags: int, _: type) -> Pattern:
     return Pattern(pattern, flags)
 
@@ -382,15 +395,18 @@ class Engine:
     def _all(self, pattern: Pattern, subject: Subject, position: int = 0) -> Iterator[Found]:
         """Go through the matches as `re` does: one that is empty may follow one that is not, but not at its place."""
         program, end = pattern.program(subject), len(subject.data)
-        meter, search = self._meter, program.search
+        meter, search = self._meter, program.searcher(subject)
         while position <= end:
-            found = search(subject, position)
-            if found is None:
+            found = search(position)
+            first, last = found[0]
+            if first < 0:
                 return
-            meter.spend(1)
+            meter.steps = steps = meter.steps + 1
+            if steps > meter.stop_at:
+                meter.overdrawn()
             yield found
-            position = found[0][1]
-            if found[0][0] == position:
+            position = last
+            if first == last:
                 if program.matches_more(subject, position):
                     raise unsupported("a part that may match nothing where it could match something", _EMPTY_HINT)
                 position = subject.after(position)
@@ -405,23 +421,55 @@ class Engine:
         """Return the texts that match, or their groups."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
-        numbers = compiled.program(subject).translation.groups
-        chosen = numbers[1:] or (0,)
+        chosen = compiled.program(subject).translation.groups[1:] or (0,)
         found: list[Any] = []
         self._meter.held.append(found)
-        take, data, is_text = self._meter.take, subject.data, subject.text.__class__ is str
+        source: Any = subject.data if subject.wide else subject.text
+        size = 0
+        if len(chosen) == 1 and not subject.wide:
+            self._find_one_group(compiled, subject, start, chosen[0], found)
+            self._meter.held.pop()
+            return found
         for spans in self._all(compiled, subject, start):
-            size = 0
-            parts = []
-            for number in chosen:
-                first, last = spans[number]
+            if len(chosen) == 1:
+                first, last = spans[chosen[0]]
+                part = source[first:last] if last > 0 else source[:0]
                 size += last - first
-                part = data[first:last] if last > 0 else b""
-                parts.append(part.decode() if is_text else part)
-            take(72 * len(parts) + size)
-            found.append(parts[0] if len(parts) == 1 else tuple(parts))
+                found.append(part.decode() if subject.wide else part)
+            else:
+                parts = [
+                    source[first:last] if last > 0 else source[:0] for first, last in map(spans.__getitem__, chosen)
+                ]
+                size += 72 * len(parts) + sum(map(len, parts))
+                found.append(tuple([part.decode() for part in parts] if subject.wide else parts))
+            if not len(found) % _TAKEN_TOGETHER or size > _TAKEN_BYTES:
+                self._meter.take(size + 72 * _TAKEN_TOGETHER)
+                size = 0
+        self._meter.take(size)
         self._meter.held.pop()
         return found
+
+    def _find_one_group(self, pattern: Pattern, subject: Subject, position: int, group: int, found: list[Any]) -> None:
+        """Find texts of one group: what is asked for most, without what costs time for each match."""
+        program, meter, source = pattern.program(subject), self._meter, subject.text
+        search, add, end = program.searcher(subject), found.append, len(subject.data)
+        while position <= end:
+            spans = search(position)
+            first, last = spans[0]
+            if first < 0:
+                return
+            meter.steps = steps = meter.steps + 1
+            if steps > meter.stop_at:
+                meter.overdrawn()
+            low, high = spans[group]
+            add(source[low:high] if high > 0 else source[:0])
+            if high - low > _SHORT_CHARS or not steps % _TAKEN_TOGETHER:
+                meter.take(high - low + (_SHORT_CHARS + 72) * _TAKEN_TOGETHER)
+            position = last
+            if first == last:
+                if program.matches_more(subject, position):
+                    raise unsupported("a part that may match nothing where it could match something", _EMPTY_HINT)
+                position = subject.after(position)
 
     def split(self, pattern: Any, string: Any, maxsplit: Any = 0, flags: Any = 0) -> list[Any]:
         """Return the parts between the matches."""

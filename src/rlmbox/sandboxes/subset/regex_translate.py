@@ -105,13 +105,13 @@ def translate(
         nodes.append((sre.AT, sre.AT_END_STRING))
     unicode = wide and not flags & re.ASCII
     hollow = empty and sys.version_info < (3, 14)
-    writer = _Writer(unicode, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII, hollow)
+    writer = _Writer(unicode, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII, wide, hollow)
     text = writer.sequence(nodes, flags, "edge", "edge")
     first = ""
     if writer.starts:
         if not _all_lead(nodes):
             raise unsupported(r"a \b in only some of the alternatives", _BOUNDARY_HINT)
-        again = _Writer(True, writer.final_newline, [0] * (groups + 1), 0, hollow, at_start=True)
+        again = _Writer(True, writer.final_newline, [0] * (groups + 1), 0, wide, hollow, at_start=True)
         first = again.sequence(nodes, flags, "edge", "edge")
     return Translation(text, tuple(writer.groups), tuple(writer.starts), tuple(writer.ends), first)
 
@@ -140,6 +140,7 @@ class _Writer:
     final_newline: bool
     groups: list[int]
     ascii_only: int
+    wide: bool
     hollow: bool = False
     at_start: bool = False
     starts: list[int] = field(default_factory=list)
@@ -218,6 +219,8 @@ class _Writer:
         if value is sre.AT_END_STRING:
             return r"\z"
         if value in (sre.AT_BOUNDARY, sre.AT_NON_BOUNDARY):
+            if value is sre.AT_NON_BOUNDARY and self.ascii_only and self.wide:  # RE2 looks within characters too
+                raise unsupported(r"a \B with re.ASCII in a text beyond ASCII", "leave re.ASCII out")
             # Before Python 3.14 an empty text has no place that is not the boundary of a word.
             return r"\b" if value is sre.AT_BOUNDARY else _NEVER if self.hollow else r"\B"
         if flags & re.MULTILINE:

@@ -7,6 +7,7 @@ in: `BREAK`, `CONTINUE`, or a `Returned`.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -161,7 +162,7 @@ class Statements(Functions):
                 )
                 (variables if depth is None else frame)[target] = found
             except BaseException as error:
-                note(error)
+                note(_of_assignment(error))
                 raise
 
         return run
@@ -181,7 +182,7 @@ class Statements(Functions):
                 set_item(meter, owner, place, augmented(meter, operator, before, by))
                 del held[-2:]
             except BaseException as error:
-                note(error)
+                note(_of_assignment(error))
                 raise
 
         return run
@@ -467,6 +468,16 @@ class Statements(Functions):
     def text_of(self, value: Any) -> str:
         """Return the `str` of a value."""
         return text(self.meter, value)
+
+
+def _of_assignment(error: BaseException) -> BaseException:
+    """Have a TypeError name the operator with its equals sign, as Python does."""
+    if error.__class__ is TypeError and error.args and error.args[0].__class__ is str:
+        error.args = (_OPERANDS.sub(r"\1\2=: ", error.args[0]), *error.args[1:])
+    return error
+
+
+_OPERANDS = re.compile(r"^(unsupported operand type\(s\) for )(\S+?)(?: or pow\(\))?: ")
 
 
 def _as_exception(value: Any) -> BaseException:

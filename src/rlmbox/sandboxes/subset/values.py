@@ -285,7 +285,7 @@ def _weigh_tree(meter: Meter, value: Any, as_text: bool) -> int:
     visited = 0
     while True:
         top = stack[-1]
-        inner = _next_container(top, as_text)
+        inner = _next_container(meter, top, as_text)
         if inner is not None:
             key = id(inner)
             if key in path:
@@ -313,7 +313,7 @@ def _weigh_tree(meter: Meter, value: Any, as_text: bool) -> int:
     return top.chars + 30
 
 
-def _next_container(top: _Weight, as_text: bool) -> Any:
+def _next_container(meter: Meter, top: _Weight, as_text: bool) -> Any:
     """Go on through a container to the next one in it; None at the end."""
     items = chars = work = 0
     found = None
@@ -324,6 +324,9 @@ def _next_container(top: _Weight, as_text: bool) -> Any:
             break
         items += 1
         if as_text:
+            if kind is str and len(item) >= TEXT_PER_STEP:
+                meter.scan(len(item) * 4)  # it is looked through here and once more when it is shown
+                meter.check_room(chars)
             chars += _text_of(item) + 2
         elif kind is str or kind is bytes:
             work += len(item)
