@@ -38,6 +38,8 @@ _CHUNK_BYTES = 512
 _WINDOW_BYTES = 2048
 _WINDOW_OVERLAP = 4
 _SAMPLE_BYTES = 16 * 1024
+_SAMPLED_ANCHORS = 40
+_TOLERANCE = 2.5
 _MAX_SEPARATORS = 24
 _MAX_CANDIDATES = 3
 _POSITION_BITS = 36
@@ -102,6 +104,7 @@ class CopyIndex:
         self._store = store
         self._segments: list[array[int]] = []
         self._separators: list[bytes] = []
+        self._last = b""
         self._pending: list[int] = []
         self._filter = bytearray(_filter_size(store.size_bytes))
         spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
@@ -129,9 +132,8 @@ class CopyIndex:
         return sum(map(len, self._segments))
 
     def _add(self, block: bytes, at: int, spacing: int) -> None:
-        separator = self._separator(block, spacing)
         size = self._key_bytes
-        parts = block[:_BLOCK_BYTES].split(separator)[:-1]
+        separator, parts = self._parts(block[:_BLOCK_BYTES], spacing)
         starts = accumulate(len(part) + len(separator) for part in parts)
         self._pending += [
             (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
@@ -149,20 +151,29 @@ class CopyIndex:
             self._segments.append(array("Q", sorted(self._pending)))
             self._pending = []
 
-    def _separator(self, block: bytes, spacing: int) -> bytes:
-        """Return the separator for a block: one in use if it fits, else the one that fits best."""
-        sample = block[:_SAMPLE_BYTES]
+    def _parts(self, block: bytes, spacing: int) -> tuple[bytes, list[bytes]]:
+        """Return the separator for a block and what stands between: the one last used, if it still fits."""
+        wanted = len(block) / spacing
+        if self._separators:
+            parts = block.split(self._last)[:-1]
+            if wanted / _TOLERANCE <= len(parts) <= wanted * _TOLERANCE:
+                return self._last, parts
+        self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
+        return self._last, block.split(self._last)[:-1]
+
+    def _separator(self, sample: bytes, spacing: int) -> bytes:
+        """Return the separator for a sample: one in use if it fits, else the one that fits best."""
         wanted = max(1.0, len(sample) / spacing)
-        for known in self._separators[-4:]:
-            if wanted / 2 <= sample.count(known) <= wanted * 2:
+        counts = {known: sample.count(known) for known in self._separators}
+        for known, times in counts.items():
+            if wanted / 2 <= times <= wanted * 2:
                 return known
-        chosen = _best_separator(sample, wanted)
-        if chosen in self._separators:
+        if len(counts) < _MAX_SEPARATORS:
+            chosen = _best_separator(sample, wanted)
+            if chosen not in counts:
+                self._separators.append(chosen)
             return chosen
-        if len(self._separators) < _MAX_SEPARATORS:
-            self._separators.append(chosen)
-            return chosen
-        return min(self._separators, key=lambda known: abs(sample.count(known) - wanted))
+        return min(counts, key=lambda known: abs(counts[known] - wanted))
 
     def copies(self, text: str) -> list[Copy]:
         """Return the stretches of a text that are in the context, in order and without overlaps.
