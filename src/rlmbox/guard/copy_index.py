@@ -225,13 +225,14 @@ class CopyIndex:
             after, context_end = self._forwards(folded, position, place)
             before, context_start = self._backwards(folded, position, place, reached)
             if before + after > best[1] - best[0]:
-                best = position - before, position + after, context_start, context_end
+                best = _whole_characters(folded, (position - before, position + after, context_start, context_end))
         return best if _chars(folded[best[0] : best[1]]) >= MIN_COPY_CHARS else None
 
     def _forwards(self, folded: bytes, position: int, place: int) -> tuple[int, int]:
         """Return how much is the same after an anchor, folded, and where it ends in the context."""
         matched, size = 0, _COMPARED_BYTES
         while True:
+            size = min(size, 2 * (len(folded) - position - matched) + _COMPARED_BYTES)
             raw = (
                 self._store.read(place, min(place + size, self._store.size_bytes))
                 if place < self._store.size_bytes
@@ -261,6 +262,16 @@ class CopyIndex:
                 return matched, place - raw_length(raw[::-1], same)
             place = begin
             size = min(size * 8, _BLOCK_BYTES)
+
+
+def _whole_characters(folded: bytes, found: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return a stretch without the parts of characters at its ends, which two may have in common by chance."""
+    start, end, context_start, context_end = found
+    while start < end and folded[start] in _CONTINUATION:
+        start, context_start = start + 1, context_start + 1
+    while start < end < len(folded) and folded[end] in _CONTINUATION:
+        end, context_end = end - 1, context_end - 1
+    return start, end, context_start, context_end
 
 
 class _Folded:

@@ -71,7 +71,7 @@ class Checked:
     Attributes:
         text: The text to send on.
         findings: What was found, with positions in the text that was checked; never the values.
-        copied_chars: Positions of the context that it shows.
+        copied_chars: Different positions of the context that it shows.
         hidden_chars: Characters that were left out for length.
         cut_message: What the model is told, and `text` ends with, where it was cut for copying; empty otherwise.
         is_changed: Whether `text` differs from what was checked.
