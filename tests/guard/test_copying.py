@@ -190,6 +190,12 @@ def test_copies_are_found_wherever_they_come_from(text: str, context: Context, s
     assert found >= least * size * len(parts)
 
 
+def test_a_context_in_capitals_is_known_in_small_letters(text: str) -> None:
+    index = CopyIndex.of(Context.from_text(text[:100_000].upper()))
+    (copy,) = index.copies(text[20_000:23_000])
+    assert copy.context_end - copy.context_start == pytest.approx(3_000, abs=3)
+
+
 SCRIPTS = {
     "de": "Der Käufer prüft die Ware unverzüglich und rügt Mängel schriftlich. ",
     "zh": "买方应在收到货物后三十日内付款。卖方负责保修。",

@@ -71,6 +71,9 @@ _FOLDED = _fold_table()
 _KEPT = bytes(chr(code).isalnum() if code < 128 else True for code in range(256))
 
 
+_CHANGED = bytes(code for code in range(256) if _FOLDED[code] != code)
+
+
 def fold(data: bytes) -> bytes:
     """Return UTF-8 without case, ASCII punctuation and white space."""
     return data.translate(_FOLDED, _DROPPED)
@@ -112,8 +115,9 @@ class CopyIndex:
         self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
         for at in range(0, store.size_bytes, _BLOCK_BYTES):
             # Overlapping a little, so that no anchor is cut from what follows it.
-            block = store.read(at, min(at + _BLOCK_BYTES + _RAW_KEY_BYTES, store.size_bytes)).translate(_FOLDED)
-            self._add(block, at, spacing)
+            block = store.read(at, min(at + _BLOCK_BYTES + _RAW_KEY_BYTES, store.size_bytes))
+            # Separators are bytes that folding leaves alone, so folding all is worth it only where they are few.
+            self._add(block if _is_mostly_folded(block[:_SAMPLE_BYTES]) else block.translate(_FOLDED), at, spacing)
         self._flush()
 
     @classmethod
@@ -138,7 +142,7 @@ class CopyIndex:
         self._pending += [
             (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
             for start in starts
-            if len(key := block[start : start + _RAW_KEY_BYTES].translate(None, _DROPPED)[:size]) == size
+            if len(key := block[start : start + _RAW_KEY_BYTES].translate(_FOLDED, _DROPPED)[:size]) == size
         ]
         if len(self._pending) >= _SEGMENT_ANCHORS:
             self._flush()
@@ -302,6 +306,12 @@ class _Folded:
         return chunk * _CHUNK_BYTES + raw_length(raw, position - before + 1) - 1
 
 
+def _is_mostly_folded(sample: bytes) -> bool:
+    """Return whether folding leaves most of what it keeps as it is."""
+    kept = len(sample.translate(None, _DROPPED))
+    return 2 * len(sample.translate(None, _DROPPED + _CHANGED)) > kept
+
+
 def _max_anchors(size_bytes: int) -> int:
     """Return how many anchors a text may have; less where going through it takes long in itself."""
     return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
@@ -315,11 +325,13 @@ def _filter_size(size_bytes: int) -> int:
 
 def _best_separator(sample: bytes, wanted: float) -> bytes:
     """Return the byte or pair of bytes that a sample has about so often, spread as evenly as may be."""
-    singles = Counter(sample.translate(None, _DROPPED))
+    singles = Counter(sample.translate(None, _DROPPED + _CHANGED))
     pairs = Counter(pairwise(sample))
     candidates = [(bytes([byte]), times) for byte, times in singles.items()]
     candidates += [
-        (bytes(pair), times) for pair, times in pairs.items() if pair[0] != pair[1] and all(_KEPT[b] for b in pair)
+        (bytes(pair), times)
+        for pair, times in pairs.items()
+        if pair[0] != pair[1] and all(_KEPT[b] and _FOLDED[b] == b for b in pair)
     ]
     if not candidates:
         return b"e"
