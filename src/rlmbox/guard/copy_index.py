@@ -6,8 +6,8 @@ An anchor is kept as a hash of the characters after it and its position, eight b
 tens of megabytes. The same separators give the anchors of an output; each is looked up and then compared with the
 context itself, forwards and backwards, so what is reported is never a guess.
 
-Stretches shorter than the distance of two anchors may be missed: a dozen characters in texts of megabytes, hundreds
-in gigabytes, where the allowance is in millions.
+Stretches shorter than the distance of two anchors may be missed: a few dozen characters in texts of megabytes, one or
+two thousand in gigabytes, where the allowance is in millions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MIN_COPY_CHARS = 24
 """Shorter stretches are no copy: words that any text has."""
 
 _BLOCK_BYTES = 256 * 1024
+_SMALL_TEXT_BYTES, _SMALL_BLOCK_BYTES = 4 * 1024 * 1024, 32 * 1024  # of which each may be in another script
 _SEGMENT_ANCHORS = 1_000_000
 _MAX_ANCHORS = 2_500_000
 _LARGE_BYTES = 512 * 1024 * 1024
@@ -113,9 +114,10 @@ class CopyIndex:
         spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
         # A long key meets fewer stretches that are the same by chance; a short one finds short copies.
         self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
-        for at in range(0, store.size_bytes, _BLOCK_BYTES):
+        self._block_bytes = _BLOCK_BYTES if store.size_bytes > _SMALL_TEXT_BYTES else _SMALL_BLOCK_BYTES
+        for at in range(0, store.size_bytes, self._block_bytes):
             # Overlapping a little, so that no anchor is cut from what follows it.
-            block = store.read(at, min(at + _BLOCK_BYTES + _RAW_KEY_BYTES, store.size_bytes))
+            block = store.read(at, min(at + self._block_bytes + _RAW_KEY_BYTES, store.size_bytes))
             # Separators are bytes that folding leaves alone, so folding all is worth it only where they are few.
             self._add(block if _is_mostly_folded(block[:_SAMPLE_BYTES]) else block.translate(_FOLDED), at, spacing)
         self._flush()
@@ -137,7 +139,7 @@ class CopyIndex:
 
     def _add(self, block: bytes, at: int, spacing: int) -> None:
         size = self._key_bytes
-        separator, parts = self._parts(block[:_BLOCK_BYTES], spacing)
+        separator, parts = self._parts(block[: self._block_bytes], spacing)
         starts = accumulate(len(part) + len(separator) for part in parts)
         self._pending += [
             (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
