@@ -33,6 +33,10 @@ from rlmbox.guard.visible import make_visible
 Policy = Literal["off", "redact", "strict"]
 GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "approval", "export"]
 
+_OF_EACH_KIND = (
+    "a@b.de 529.982.247-25 11.222.333/0001-81 DE89370400440532013000 4111111111111111 +55 11 91234-5678 "
+    "password=hunter2x q7Rk2mVx9Lt4Zw8Np3Yb6Hc1"
+)
 _MARGIN_CHARS = 8_192
 """Looked at beyond what is shown, so that a secret is whole where the output is cut."""
 
@@ -198,6 +202,11 @@ class Guard:
         ]
         return without_overlaps(found)
 
+    def warm(self) -> None:
+        """Compile and import what is compiled and imported at the first use."""
+        for detector in self._detectors(self.policy):
+            _run(detector, _OF_EACH_KIND)
+
     def _detectors(self, policy: Policy) -> Sequence[Detector]:
         rare = self._rare_and_digests if policy == "strict" else self._rare
         return (self._secrets, assigned_secrets, personal_data, rare)
@@ -233,8 +242,11 @@ class RunGuard:
         self._totals: Counter[str] = Counter()
 
     def prepare(self) -> None:
-        """Begin to build the index of the context in a thread, so that the first output waits less for it."""
-        if self._copying is not None and self.guard.policy != "off":
+        """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
+        if self.guard.policy == "off":
+            return
+        threading.Thread(target=self.guard.warm, name="rlmbox-guard", daemon=True).start()
+        if self._copying is not None:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
     def check(
