@@ -46,6 +46,7 @@ _OWN_MODULES = (
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
+_LOADED_BYTES = 128 << 20
 _ZONES = Path("/usr/share/zoneinfo")
 
 
@@ -98,6 +99,23 @@ def plan_for(packages: Sequence[str]) -> Plan:
     if _ZONES.is_dir():
         binds.append((str(_ZONES), str(_ZONES)))
     return Plan(tuple(binds), _own_files(), tuple(_masks(stdlib)))
+
+
+@cache
+def code_bytes(packages: tuple[str, ...]) -> int:
+    """Return the address space that compiled code of distributions may take once it is imported.
+
+    Args:
+        packages: Names of distributions; what they require counts too.
+
+    Raises:
+        ConfigError: As `plan_for`.
+    """
+    extensions = [path for folder, _ in _package_files(packages) for path in _extensions(folder)]
+    extensions += [path for path, _ in _package_files(packages) if path.is_file() and ".so" in path.suffixes]
+    size_bytes = sum(path.stat().st_size for path in extensions)
+    # What is mapped, its relocated copy, and what libraries such as BLAS take when they are loaded.
+    return 2 * size_bytes + (_LOADED_BYTES if extensions else 0)
 
 
 @cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,12 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
-from rlmbox.types import CellLimits
+from rlmbox.types import Cell, CellLimits, Execution
 
 if TYPE_CHECKING:
     from rlmbox.sandboxes.jail._host import Ticket
 
+_MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
 _REAP_S = 10.0
 _SETTLE_S = 0.002  # a session that begins has both cores to itself
 _PACKAGES = "/usr/lib/packages"
@@ -42,7 +45,8 @@ class JailSandbox(WorkerSandbox):
 
     Args:
         packages: Names of distributions installed in this environment, such as `numpy`, that cells may import;
-            what they require comes along. None unless given. Their code counts as memory: pandas needs 512 MiB.
+            what they require comes along. None unless given. The memory that their code takes to be imported is
+            added to the limit.
         control_group: Whether to limit each jail's memory and tasks by a control group too. What can grow is
             limited without; it costs up to 15 ms for each start and needs a cgroup that this process may divide.
     """
@@ -72,7 +76,23 @@ class JailSandbox(WorkerSandbox):
         """Launches a worker and binds the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
         self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
+        # The address space that their code takes counts as memory, before a cell has done anything with them.
+        room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
+        limits = replace(limits, memory_bytes=limits.memory_bytes + room)
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Run a cell; see `Sandbox.execute`. An import of what is installed, but not named, says so."""
+        execution = await super().execute(cell)
+        error = execution.error
+        if error is None or error.type != "ModuleNotFoundError" or not (missing := _MISSING.fullmatch(error.message)):
+            return execution
+        name = await anyio.to_thread.run_sync(_installed, missing[1])
+        if not name:
+            return execution
+        message = f"{error.message}; {name} is installed; allow it with --package {name}, or packages=[{name!r}]"
+        traceback = error.traceback.removesuffix(error.message) + message
+        return replace(execution, error=replace(error, message=message, traceback=traceback))
 
     @staticmethod
     def walls() -> tuple[str, ...]:
@@ -92,7 +112,7 @@ class _JailWall:
     """
 
     def __init__(self, packages: tuple[str, ...], *, control_group: bool) -> None:
-        self._packages = packages
+        self.packages = packages
         self._control_group = control_group
         self.group_bytes = 0
 
@@ -115,17 +135,23 @@ class _JailWall:
         except OSError as error:
             raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
 
+    def code_bytes(self) -> int:
+        """Return the address space that the packages' compiled code may take."""
+        from rlmbox.sandboxes.jail._plan import code_bytes
+
+        return code_bytes(self.packages)
+
     def _ready(self, context_fd: int | None) -> Ticket | None:
         from rlmbox.sandboxes.jail._host import take
 
         with _read_only(context_fd) as shown:
-            return take(self._packages, shown)
+            return take(self.packages, shown)
 
     def _launch(self, context_fd: int | None) -> _Jailed:
         from rlmbox.sandboxes.jail._host import admit
 
         with _read_only(context_fd) as shown:
-            jailed = _Jailed(admit(self._packages, shown), context_fd)
+            jailed = _Jailed(admit(self.packages, shown), context_fd)
         if self._control_group:
             jailed.join_group(self.group_bytes)
         return jailed
@@ -198,6 +224,17 @@ class _Jailed:
         how = how_it_ended(self._ticket, _REAP_S)
         _cgroups.release(self._groups)
         return how
+
+
+@cache
+def _installed(module: str) -> str:
+    """Return the name of the distribution installed here that has a module, or ''."""
+    from importlib import metadata, util
+
+    if util.find_spec(module) is None:
+        return ""
+    names = metadata.packages_distributions().get(module, [])
+    return names[0] if names else ""
 
 
 @contextmanager

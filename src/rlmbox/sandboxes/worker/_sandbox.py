@@ -21,9 +21,8 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
-from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
+from rlmbox.sandboxes._large_text import is_large, text_functions
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
@@ -32,11 +31,17 @@ from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, O
 NOTES = (
     "This is CPython with its whole standard library.",
     "The functions of the host, such as llm_query, are ordinary functions: call them without await.",
-    f"Recursion is limited to {_worker.MIN_RECURSION:,} nested calls, or to recursion_depth where that is more.",
+    f"Recursion is limited to {CellLimits().recursion_depth:,} nested calls unless recursion_depth says otherwise.",
 )
 """What a model should know of a worker's Python."""
 
-_LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
+_LARGE_NOTE = (
+    "`context` is too long to be a real str here, but acts like one: len, context[a:b], in, ==, find and its kin, "
+    "count, str(context)[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
+    "give for one (patterns without look-around and back-references). split and splitlines give parts one by one, and "
+    "so does `for line in context:`. What needs all of it at once (replace, re.sub, +, a prompt) raises an error: take "
+    "a part first."
+)
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 """No named variables."""
 

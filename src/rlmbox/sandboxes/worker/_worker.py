@@ -35,7 +35,8 @@ VALUE_BYTES = 64 << 20
 FRAME_BYTES = VALUE_BYTES + (4 << 20)  # with what was printed, names and the like
 PIECE_CHARS = 1 << 20
 SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
-MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
+OWN_FRAMES = 50  # of the worker below a cell, and of a host call above it
+LOWEST_PRIORITY = 19
 FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
@@ -398,7 +399,7 @@ class Worker:
         self._wire.widen(limits["parallel_calls"])
         threading.stack_size(1 << 20)  # counted as memory in full; the default is 8 MiB each
         setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
-        sys.setrecursionlimit(max(limits["recursion_depth"], MIN_RECURSION) + 50)
+        sys.setrecursionlimit(limits["recursion_depth"] + OWN_FRAMES)
         sys.path.extend(frame["path"])
         language = load_language(frame["language"])
         self._repl = language.Repl(frame, self._wire)
@@ -425,6 +426,7 @@ class Worker:
             self._clock.stop()
             error = raised
         self._wire.settle()
+        yield_to_others()
         try:
             return {**reply, **self._printed(), **self._ended(error), **self._repl.after_cell()}
         except MemoryError as full:  # there is none left to say it well with, and the host must still hear
@@ -453,8 +455,13 @@ class Worker:
             outcome, kind = "memory", "MemoryExceeded"
             message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
         elif isinstance(error, RecursionError):
-            depth = max(limits["recursion_depth"], MIN_RECURSION)
+            depth = limits["recursion_depth"]
             outcome, kind, message = "stack", "StackOverflow", f"the cell recursed deeper than {depth:,} calls"
+        elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+            outcome, kind = "memory", "MemoryExceeded"
+            message = (
+                f"this import needs more than {limits['memory_bytes']:,} bytes of memory; allow more: --memory 512"
+            )
         elif error is None:
             return {"outcome": "ok", "error": None}
         else:
@@ -471,6 +478,14 @@ def load_language(sources: dict[str, str]) -> Any:
     for name in [name for name in sys.modules if name.startswith("_rlm_")]:  # cells have no use for them
         del sys.modules[name]
     return language
+
+
+def yield_to_others() -> None:
+    """Give threads that a cell has left behind the lowest priority: the next cell, and the host, come first."""
+    for thread in threading.enumerate() if threading.active_count() > 1 else ():
+        if thread.native_id is not None and thread.ident != MAIN:
+            with suppress(OSError, AttributeError):
+                os.setpriority(os.PRIO_PROCESS, thread.native_id, LOWEST_PRIORITY)
 
 
 def start_first_thread(thread: threading.Thread) -> None:
