@@ -73,7 +73,7 @@ class JailSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Launches a worker and binds the context in it; see `Sandbox.start`."""
+        """Launch a worker and binds the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
         self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
         # The address space that their code takes counts as memory, before a cell has done anything with them.
@@ -96,7 +96,7 @@ class JailSandbox(WorkerSandbox):
 
     @staticmethod
     def walls() -> tuple[str, ...]:
-        """Describes what a jail is made of on this machine, in a few words each."""
+        """Describe what a jail is made of on this machine, in a few words each."""
         return _walls()
 
 
@@ -117,7 +117,7 @@ class _JailWall:
         self.group_bytes = 0
 
     async def launch(self, context_fd: int | None) -> _Jailed:
-        """Launches a worker; see `Wall.launch`."""
+        """Launch a worker; see `Wall.launch`."""
         if sys.platform != "linux":
             raise SandboxUnavailable("a jail needs Linux; use `monty`")
         machine = os.uname().machine
@@ -177,7 +177,7 @@ class _Jailed:
         self._groups: list[Path] = []
 
     def join_group(self, group_bytes: int) -> None:
-        """Limits it by a control group too, to so many bytes."""
+        """Limit it by a control group too, to so many bytes."""
         try:
             self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
         except OSError:
@@ -194,7 +194,7 @@ class _Jailed:
         return self._ticket.pid
 
     def ease(self) -> None:
-        """Has the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        """Have the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
         self._ticket.fork_server.ease(self._ticket.pid)
 
     def interrupt(self) -> bool:
@@ -208,13 +208,13 @@ class _Jailed:
         return True
 
     def kill(self) -> None:
-        """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
+        """End the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
         if not self._ended:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGKILL)
 
     async def reap(self) -> str:
-        """Waits for the end of all its processes; see `WorkerProcess.reap`."""
+        """Wait for the end of all its processes; see `WorkerProcess.reap`."""
         self._ended = True
         return await anyio.to_thread.run_sync(self._reap)
 
@@ -239,7 +239,7 @@ def _installed(module: str) -> str:
 
 @contextmanager
 def _read_only(fd: int | None) -> Iterator[int | None]:
-    """Opens a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
+    """Open a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
     if fd is None:
         yield None
         return

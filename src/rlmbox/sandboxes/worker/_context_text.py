@@ -1,4 +1,4 @@
-"""What `context` is inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
+"""The object `context` inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
 
 Runs inside the sandbox, from source that the start frame carries beside that of `_repl.py`: standard library only,
 Python 3.11 and later, nothing of rlmbox. An operation gives what the real `str` would give: a part is a `str`, a longer
@@ -652,7 +652,7 @@ def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
 
 
 class WholeText(str):  # noqa: SLOT000 - it holds the handle
-    """What `str(context)` is: a `str` by its class, the handle by what it does.
+    """The result of `str(context)`: a `str` by its class, the handle by what it does.
 
     Where C code of Python takes the characters that are really in it, such as to join an f-string or to print it, there
     are the first ones of the text and a word on the rest. That word does not leave the sandbox; see `_values.py`.

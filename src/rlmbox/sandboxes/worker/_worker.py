@@ -52,7 +52,7 @@ class CellFlooded(BaseException):
 
 
 class Output(io.RawIOBase):
-    """What stands under a text stream: keeps the head and the tail of the bytes and counts the rest."""
+    """The raw stream below a text stream: keeps the head and the tail of the bytes and counts the rest."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -82,7 +82,7 @@ class Output(io.RawIOBase):
         return len(data)
 
     def parts(self) -> tuple[str, int]:
-        """Gives what is kept and how many characters are not."""
+        """Return what is kept and how many characters are not."""
         whole = (self._head + self._tail).decode("utf-8", "replace")
         dropped = self._chars - self._head_chars - self._tail_chars
         if dropped <= 0:
@@ -285,7 +285,7 @@ class Wire:
             return call_id
 
     def _await(self, call_id: int) -> dict[str, Any]:
-        """Reads frames until the answer is there; one of the waiting threads reads for all."""
+        """Read frames until the answer is there; one of the waiting threads reads for all."""
         while True:
             with self._turn:
                 while self._reading and call_id not in self._answers:
@@ -302,7 +302,7 @@ class Wire:
                 self._turn.notify_all()
 
     def settle(self) -> None:
-        """Refuses further calls and waits for those of other threads, so that none outlives its cell."""
+        """Refuse further calls and wait for those of other threads, so that none outlives its cell."""
         with self._turn:
             self.open = False
             while self._pending:
@@ -354,7 +354,7 @@ class Memory:
                 self.bind(resource, int(file.read().split()[0]) * resource.getpagesize() + memory_bytes)
 
     def bind(self, resource: Any, cell: int) -> None:
-        """Makes both calls ready: where a cell has filled the memory, there is none left to make them with."""
+        """Make both calls ready: where a cell has filled the memory, there is none left to make them with."""
         relax = partial(resource.setrlimit, resource.RLIMIT_AS, (cell + SPARE_BYTES, cell + SPARE_BYTES))
         relax()
         self._tighten = partial(resource.setrlimit, resource.RLIMIT_AS, (cell, cell + SPARE_BYTES))
@@ -407,7 +407,7 @@ class Worker:
         self._wire.send({"type": "ready"})
 
     def _guarded(self, work: Callable[[str], dict[str, Any]], code: str) -> dict[str, Any]:
-        """Does what may run a cell's code, under the cell's limits; gives what came of it."""
+        """Do what may run a cell's code, under the cell's limits; return what came of it."""
         error, reply = None, {"value": None, "value_repr": None}
         for output in self._outputs:
             output.begin(self._limits["output_chars"], self._limits["output_flood_bytes"])
@@ -443,7 +443,7 @@ class Worker:
         return {"stdout": stdout, "stderr": stderr, "dropped": hidden + hidden_too}
 
     def _ended(self, error: BaseException | None) -> dict[str, Any]:
-        """Tells an exception of the cell from a limit; a limit counts also where the cell caught it."""
+        """Tell an exception of the cell from a limit; a limit counts also where the cell caught it."""
         limits = self._limits
         if self._flooded:
             outcome, kind = "output", "OutputExceeded"
@@ -489,7 +489,7 @@ def yield_to_others() -> None:
 
 
 def start_first_thread(thread: threading.Thread) -> None:
-    """Starts a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
+    """Start a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
     setattr(threading.Thread, "start", START_THREAD)  # noqa: B010 - mypy does not let methods be assigned
     with suppress(Exception):
         import ctypes
@@ -499,7 +499,7 @@ def start_first_thread(thread: threading.Thread) -> None:
 
 
 def hold_lifeline(fd: int) -> None:
-    """Has the kernel kill this process group when the host is gone, whatever the cell is doing then."""
+    """Have the kernel kill this process group when the host is gone, whatever the cell is doing then."""
     with suppress(ImportError, OSError, AttributeError):
         import fcntl
 

@@ -1,4 +1,4 @@
-"""What attacks on rlmbox's own sandboxes are known to go wrong, and why.
+"""The attacks on rlmbox's own sandboxes that are known to go wrong, and why.
 
 A gap that closes fails its test until it is taken out.
 """
