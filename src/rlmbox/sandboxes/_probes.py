@@ -29,7 +29,7 @@ for pid in made:
 
 
 def fills(most_bytes: int) -> str:
-    """Return a cell that writes files until that fails, removes them, and has the value `{"size": bytes of the largest}`.
+    """Return a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
 
     Args:
         most_bytes: How much it writes at most in each place.
