@@ -71,7 +71,7 @@ async def test_fifty_sessions_leave_nothing() -> None:
                 await repl.run("os._exit(1)")
             if n % 3 == 2:
                 await repl.run("os.kill(os.getpid(), 9)")
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # what another test opened may be closed in the meantime
     assert not any(map(is_running, pids))
 
 
