@@ -448,3 +448,25 @@ async def test_an_input_with_a_name_that_is_taken_or_none_is_refused(name: str) 
 async def test_a_cell_that_reads_a_clock_is_marked(cells: list[str], marks: list[bool]) -> None:
     async with local() as repl:
         assert [(await repl.run(cell)).reads_clock for cell in cells] == marks
+
+
+async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
+    async with local() as repl:
+        started = anyio.Event()
+        assert repl.sandbox.interrupt()  # between two cells it does nothing
+        await repl.run("kept = 3")
+
+        async def interrupt() -> None:
+            await started.wait()
+            await anyio.sleep(0.3)
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            started.set()
+            execution = await repl.run("while True:\n    pass")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert await repl.value("kept") == 3
+    assert not repl.sandbox.interrupt()

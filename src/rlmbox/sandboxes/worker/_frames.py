@@ -32,7 +32,7 @@ _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
 _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
 # Python reads an int in time that grows with the square of its digits.
 _LONG_DIGITS = 4_000_000
-_SCANNED_BYTES = 1 << 20
+_SCANNED_BYTES = 8 << 20
 _MAX_SURROGATES = 100_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50

@@ -197,6 +197,10 @@ class WorkerSandbox:
             return {}
         return {name: str(text) for name, text in reply.value.items()}
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        return not self._closed and self._process is not None and self._process.interrupt()
+
     async def close(self) -> None:
         """Kill the worker and free what it had; see `Sandbox.close`. Cannot be interrupted."""
         if self._closed:
