@@ -93,7 +93,8 @@ class Repl:
         loop reads or any other value. `query` and the names of modules are a cell's to bind, as in any Python.
         """
         restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
-        self._names.update(self._reserved)
+        if restored:
+            self._names.update(self._reserved)
         if "answer" not in self._names:
             self._names["answer"] = {"content": "", "ready": False}
             restored.append("answer")
@@ -257,6 +258,8 @@ def argument(writer: Any, value: Any, function: str, name: str) -> Any:
     try:
         if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
             _values.check_text(value)
+            return value
+        if type(value) is int and -(2**62) < value < 2**62:
             return value
         return writer.write(value)
     except (TypeError, ValueError) as error:

@@ -217,9 +217,11 @@ class Wire:
             ValueError: It is too long, or nothing that JSON can hold.
         """
         size, parts = self.frame(message, aside)
+        begun = size.to_bytes(4, "big")
         try:
-            for part in (size.to_bytes(4, "big"), *parts):
-                left = memoryview(part)
+            for part in parts:  # a short frame is one part, and one write: its reader wakes up once
+                left = memoryview(begun + part)
+                begun = b""
                 while left:
                     left = left[os.write(self._write_fd, left) :]
         except OSError:
