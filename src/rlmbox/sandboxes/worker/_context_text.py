@@ -95,11 +95,11 @@ class Reader:
 
     def _anchor(self, number: int) -> int:
         """Return the position in bytes of every so many-th character."""
-        block, at = divmod(number, BLOCK_ANCHORS)
+        block = max(number - 1, 0) // BLOCK_ANCHORS  # each has the end of its last part too
         anchors = self._anchors.get(block)
         if anchors is None:
             anchors = self._anchors[block] = self.scans.anchors(block)
-        return anchors[at]
+        return anchors[number - block * BLOCK_ANCHORS]
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
         """Return the same in pieces of so many characters, read one after the other."""
