@@ -101,7 +101,12 @@ async def opened(
         table = {function.name: function for function in host}
         # Where a backend does not know one of these yet, only the checks of it fail.
         more: dict[str, Any] = {**({"seed": seed} if seed else {}), **({"inputs": inputs} if inputs else {})}
-        await sandbox.start(limits, Context.from_text(text), table, query=query, **more)
+        try:
+            await sandbox.start(limits, Context.from_text(text), table, query=query, **more)
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise AssertionError(f"start() takes seed and inputs: {error}") from None
         yield Opened(sandbox)
     finally:
         await sandbox.close()
