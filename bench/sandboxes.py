@@ -33,6 +33,7 @@ from rlmbox.sandboxes.jail import _host
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty._pool import new_session
 from rlmbox.sandboxes.registry import sandbox_from
+from rlmbox.sandboxes.worker._frames import FrameLimits, Violation, read_message
 from rlmbox.types import Cell, CellLimits
 
 Make = Callable[[], Sandbox]
@@ -386,16 +387,45 @@ async def sandbox_figures(sessions: int = 10_000) -> list[Figure]:
     return figures
 
 
+FRAMES = {
+    "a text": b'"' + b"a" * (48 * MIB) + b'"',
+    "backslashes and commas": b'"' + b"\\\\" * (24 * MIB) + b",,," * 200_000 + b'"',
+    "commas in a text": b'"' + b"," * (48 * MIB) + b'"',
+    "brackets": b"[]" * 300 + b"]" * (48 * MIB),
+    "numbers": b"[" + b"1234567," * 200_000 + b"1]",
+    "floats": b"[" + b"1.5e100," * 200_000 + b"1]",
+    "lists": b"[" + (b"[" * 20 + b"]" * 20 + b",") * 10_000 + b"1]",
+    "long numbers": b"[" + (b"9" * 4299 + b",") * 10_000 + b"1]",
+    "surrogates": b'"' + b"\\ud800" * (8 * MIB) + b'"',
+}
+
+
+def frame_figures() -> list[Figure]:
+    """Measure the processor time of reading hostile frames, beside 20 ms and 5 ms for each MiB."""
+    found = []
+    for name, value in FRAMES.items():
+        body = b'{"type": "done", "id": 1, "outcome": "ok", "value": ' + value + b"}"
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            with suppress(Violation):
+                read_message(body, FrameLimits())
+            times.append((time.process_time() - began) * 1_000)
+        size_mib = len(body) / MIB
+        found.append(Figure(f"a frame of {size_mib:.1f} MiB, {name}: processor time", min(times), 20 + 5 * size_mib))
+    return found
+
+
 def figures() -> list[Figure]:
-    """Measures all."""
-    return asyncio.run(sandbox_figures())
+    """Measure all."""
+    return [*asyncio.run(sandbox_figures()), *frame_figures()]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=10_000, help="sessions that are opened one after another")
     began = time.perf_counter()
-    for figure in asyncio.run(sandbox_figures(parser.parse_args().sessions)):
+    for figure in [*asyncio.run(sandbox_figures(parser.parse_args().sessions)), *frame_figures()]:
         print(figure.row)
     print(f"in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return 0

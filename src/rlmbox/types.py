@@ -128,9 +128,10 @@ class CellLimits:
     """What one cell may use; the same meaning in every sandbox.
 
     Attributes:
-        cell_timeout_s: Seconds of running time of a cell. Time spent waiting for a host call is not counted.
+        cell_timeout_s: Seconds of running time of a cell. Time spent waiting for a host call is not counted, but for
+            calls that only read the context (`HostFunction.pure`) beyond the first 30 s of them.
         memory_bytes: Memory beyond the context itself, in bytes.
-        recursion_depth: Depth of nested Python calls.
+        recursion_depth: Depth of nested Python calls; imports and `re` need a few hundred now and then.
         output_chars: Characters of printed output that are kept; beyond it the middle is dropped.
         output_flood_bytes: Bytes of printed output at which the cell is ended with `OutputExceeded`.
         code_bytes: Longest cell that is accepted.
@@ -140,7 +141,7 @@ class CellLimits:
 
     cell_timeout_s: float = 5.0
     memory_bytes: int = 128 * 1024 * 1024
-    recursion_depth: int = 100
+    recursion_depth: int = 1000
     output_chars: int = 200_000
     output_flood_bytes: int = 64 * 1024 * 1024
     code_bytes: int = 1024 * 1024

@@ -106,9 +106,20 @@ async def test_a_package_that_is_named_can_be_imported_and_others_cannot() -> No
         assert await value(sandbox, "import markdown_it\nmarkdown_it.MarkdownIt().render('*x*')") == (
             "<p><em>x</em></p>\n"
         )
-        assert (await run(sandbox, "import anyio")).error.type == "ModuleNotFoundError"
+        missing = (await run(sandbox, "import anyio.abc")).error
+        assert missing.type == "ModuleNotFoundError"
+        assert missing.message.endswith("anyio is installed; allow it with --package anyio, or packages=['anyio']")
+        assert missing.traceback.endswith(missing.message)
+        assert (await run(sandbox, "import no_such_thing")).error.message == "No module named 'no_such_thing'"
         assert (await run(sandbox, "open('/usr/lib/packages/re2/x', 'w')")).error.type in ("OSError", "PermissionError")
         assert "google-re2" in sandbox.notes[-1]
+    _host.close_fork_servers()
+
+
+async def test_memory_is_enough_to_import_a_package_that_is_named() -> None:
+    tight = replace(LIMITS, memory_bytes=16 << 20)
+    async with jail(tight, sandbox=JailSandbox(packages=["google-re2"])) as sandbox:
+        assert await value(sandbox, "import re2\nre2.search('a+', 'baa').group()") == "aa"
     _host.close_fork_servers()
 
 

@@ -354,3 +354,31 @@ got
 """
     async with jail() as sandbox:
         assert await value(sandbox, code) == [0, 1, "nobody", "nobody", "nobody"]
+
+
+async def test_a_database_of_its_own_works_without_locks_on_files() -> None:
+    async with jail() as sandbox:
+        code = """
+import sqlite3
+for _ in range(3):
+    with sqlite3.connect("/tmp/own.db") as database:
+        database.execute("create table if not exists t (n)")
+        database.execute("insert into t values (5)")
+    database.close()
+sqlite3.connect("/tmp/own.db").execute("select sum(n) from t").fetchone()[0]
+"""
+        assert await value(sandbox, code) == 15
+
+
+async def test_copies_and_disk_usage_do_without_what_reaches_the_hosts_files() -> None:
+    async with jail() as sandbox:
+        code = "import os, shutil\nshutil.copyfile(os.__file__, '/tmp/copy')\n"
+        assert await value(sandbox, f"{code}open('/tmp/copy').read() == open(os.__file__).read()") is True
+        for call in ("os.statvfs('/')", "fcntl.flock(open(os.__file__), fcntl.LOCK_SH)", "os.sendfile(1, 0, 0, 1)"):
+            assert (await run(sandbox, f"import fcntl, os\n{call}")).error.type == "PermissionError", call
+
+
+async def test_no_core_of_a_jails_process_is_written() -> None:
+    async with jail() as sandbox:
+        code = "import ctypes\nlibc = ctypes.CDLL(None)\n[libc.prctl(3, 0, 0, 0, 0), libc.prctl(4, 1, 0, 0, 0)]"
+        assert await value(sandbox, code) == [0, -1]

@@ -22,7 +22,7 @@ async def test_the_process_around_the_guest_has_given_up_what_it_does_not_need()
         proc = Path(f"/proc/{repl.pid}")
         status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
         limits = {line[:25].strip(): line[25:].split()[:2] for line in (proc / "limits").read_text().splitlines()}
-        assert (proc / "environ").read_bytes() == b""
+        assert (proc / "environ").read_bytes() == b"PYTHONHASHSEED=1\0"
         assert limits["Max core file size"] == limits["Max file size"] == ["0", "0"]
         assert limits["Max open files"] == ["64", "64"]
         assert 0 < int(limits["Max data size"][1]) < 2 << 30

@@ -193,13 +193,47 @@ async def test_a_cell_that_memory_holds_fast_in_a_handler_is_helped_out_and_keep
         assert await repl.value("d = None\nkept") == "kept"
 
 
-async def test_recursion_is_limited_at_pythons_own_limit_at_least() -> None:
-    code = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\nf({})"
-    async with local(limits=replace(LIMITS, recursion_depth=100)) as repl:
-        assert await repl.value(code.format(900)) == 900
-        assert (await repl.run(code.format(1100))).outcome == "stack"
-    async with local(limits=replace(LIMITS, recursion_depth=3000)) as repl:
-        assert await repl.value(code.format(2900)) == 2900
+@pytest.mark.parametrize("depth", [200, LIMITS.recursion_depth, 3000])
+async def test_recursion_is_limited_where_the_limit_says(depth: int) -> None:
+    async with local(limits=replace(LIMITS, recursion_depth=depth)) as repl:
+        await repl.run("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)")
+        assert await repl.value(f"f({depth - 10})") == depth - 10
+        execution = await repl.run(f"f({depth + 100})")
+        assert execution.outcome == "stack"
+        assert execution.error is not None
+        assert execution.error.message == f"the cell recursed deeper than {depth:,} calls"
+
+
+async def test_ordinary_imports_survive_the_default_limit_of_recursion() -> None:
+    async with local() as repl:
+        for module in ("asyncio", "unittest.mock", "xml.etree.ElementTree", "email.mime.text", "concurrent.futures"):
+            assert (await repl.run(f"import {module}")).outcome == "ok", module
+        assert await repl.value("re.compile('(' * 90 + 'a' + ')' * 90).groups") == 90
+
+
+async def test_an_import_that_does_not_fit_into_memory_says_what_would_help() -> None:
+    async with local() as repl:
+        code = "raise ImportError('libx.so: failed to map segment from shared object')"
+        execution = await repl.run(code)
+        assert execution.outcome == "memory"
+        assert execution.error is not None
+        assert "allow more: --memory 512" in execution.error.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+async def test_a_thread_that_a_cell_leaves_behind_comes_last() -> None:
+    async with local() as repl:
+        await repl.run(
+            """
+            import os, threading
+            stop = threading.Event()
+            thread = threading.Thread(target=stop.wait)
+            thread.start()
+            """
+        )
+        code = "[os.getpriority(os.PRIO_PROCESS, n) for n in (thread.native_id, threading.get_native_id())]"
+        assert await repl.value(code) == [19, 0]
+        await repl.run("stop.set()")
 
 
 async def test_dataclasses_pickle_and_typing_find_the_cells_classes() -> None:
@@ -414,3 +448,25 @@ async def test_an_input_with_a_name_that_is_taken_or_none_is_refused(name: str) 
 async def test_a_cell_that_reads_a_clock_is_marked(cells: list[str], marks: list[bool]) -> None:
     async with local() as repl:
         assert [(await repl.run(cell)).reads_clock for cell in cells] == marks
+
+
+async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
+    async with local() as repl:
+        started = anyio.Event()
+        assert repl.sandbox.interrupt()  # between two cells it does nothing
+        await repl.run("kept = 3")
+
+        async def interrupt() -> None:
+            await started.wait()
+            await anyio.sleep(0.3)
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            started.set()
+            execution = await repl.run("while True:\n    pass")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert await repl.value("kept") == 3
+    assert not repl.sandbox.interrupt()

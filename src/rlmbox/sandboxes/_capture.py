@@ -24,7 +24,7 @@ class BoundedText:
         self.size_bytes = 0
 
     def write(self, text: str) -> None:
-        """Adds text at the end."""
+        """Add text at the end."""
         self.total_chars += len(text)
         self.size_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         if self._head_room:
@@ -44,7 +44,7 @@ class BoundedText:
         return self.total_chars - sum(map(len, self._head)) - min(self._tail_chars, self._tail_room)
 
     def text(self) -> str:
-        """Gives what is held, with one line in the place of what is not."""
+        """Return what is held, with one line in the place of what is not."""
         tail = "".join(self._tail)[-self._tail_room :] if self._tail_room else ""
         dropped = self.dropped_chars
         middle = f"\n... [{dropped:,} characters dropped] ...\n" if dropped else ""

@@ -1,4 +1,4 @@
-"""What is found out of a cell before it is run, in any sandbox."""
+"""Checks of a cell before it is run, in any sandbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 
 def refused(cell: Cell, limits: CellLimits) -> Execution | None:
-    """Gives the execution of a cell that is too long to be run; None where it is not.
+    """Return the execution of a cell that is too long to be run; None where it is not.
 
     Args:
         cell: The cell.

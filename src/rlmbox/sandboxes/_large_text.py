@@ -32,7 +32,7 @@ NOTE = (
     "one by one, without holding the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
     "raises a TypeError: take a part first."
 )
-"""What a model should know of such a context; `{patterns}` says what `re` does with it."""
+"""A note for a model on such a context; `{patterns}` is for a word on `re`."""
 
 SLICE_CHARS = 1 << 20
 """Characters of a slice at most."""
@@ -53,7 +53,7 @@ _WIDE_LINE_ENDS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode())
 
 
 async def is_large(context: Context, limits: CellLimits) -> bool:
-    """Tells whether a context is too long to be a `str` in a sandbox.
+    """Return whether a context is too long to be a `str` in a sandbox.
 
     Args:
         context: The text.
@@ -66,7 +66,7 @@ async def is_large(context: Context, limits: CellLimits) -> bool:
 
 
 def text_functions(context: Context) -> dict[str, HostFunction]:
-    """Gives the functions on a context, by the names that a sandbox's host table has for them.
+    """Return the functions on a context, by the names that a sandbox's host table has for them.
 
     Args:
         context: The text.
@@ -104,14 +104,14 @@ class _Text:
         return first, max(first, last)
 
     def slice(self, start: int, end: int) -> str:
-        """Gives a part."""
+        """Return a part."""
         first, last = self._bounds(start, end)
         if last - first > SLICE_CHARS:
             raise ValueError(f"a slice may have at most {SLICE_CHARS:,} characters")
         return self._context.slice(first, last)
 
     def line_batch(self, start: int, newlines_only: bool) -> list[object]:
-        r"""Gives some whole lines from a position on as one text, and where the next begins.
+        r"""Return some whole lines from a position on as one text, and where the next begins.
 
         Lines end where `str.splitlines` ends them, or after each `\n` only.
         """
@@ -129,7 +129,7 @@ class _Text:
         raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with context[a:b]")
 
     def byte_range(self, start: int, end: int) -> list[int]:
-        """Gives where a part lies in the UTF-8."""
+        """Return where a part lies in the UTF-8."""
         return [self._store.byte_offset(position) for position in self._bounds(start, end)]
 
     async def anchors(self, block: int) -> list[int]:
@@ -163,7 +163,7 @@ class _Text:
         )
 
     async def find(self, sub: str, start: int, end: int) -> int:
-        """Gives the first occurrence that lies within a part, or -1."""
+        """Return the first occurrence that lies within a part, or -1."""
 
         def scan(first: int, last: int) -> int:
             part = self._store.view(first, last)
@@ -173,11 +173,11 @@ class _Text:
         return await self._scan(scan, sub, start, end)
 
     async def rfind(self, sub: str, start: int, end: int) -> int:
-        """Gives the last occurrence that lies within a part, or -1."""
+        """Return the last occurrence that lies within a part, or -1."""
         return await self._scan(lambda first, last: self._last(sub, first, last), sub, start, end)
 
     async def count(self, sub: str, start: int, end: int) -> int:
-        """Counts the occurrences that lie within a part and do not overlap."""
+        """Count the occurrences that lie within a part and do not overlap."""
 
         def scan(first: int, last: int) -> int:
             return self._store.view(first, last).count(_utf8(sub), _Deadline().check)
@@ -185,11 +185,11 @@ class _Text:
         return await self._scan(scan, sub, start, end)
 
     async def line_count(self) -> int:
-        """Counts the lines as `str.splitlines` cuts them."""
+        """Count the lines as `str.splitlines` cuts them."""
         return (await self._in_thread(self._line_index)).total
 
     async def line_span(self, first: int, last: int) -> list[int]:
-        """Gives where the lines from `first` up to `last`, counted from 0, begin and end."""
+        """Return where the lines from `first` up to `last`, counted from 0, begin and end."""
         if not type(first) is type(last) is int or not 0 <= first <= last:
             raise ValueError("lines are counted from 0")
         return await self._in_thread(lambda: [self._line_index().start_of(line) for line in (first, last)])
@@ -246,7 +246,7 @@ class _LineIndex:
         self.total = total + (f"{last[-1:]}x".splitlines()[0] != "")
 
     def _block(self, at: int) -> bytes:
-        """Gives a block, which does not end within a character, nor between the halves of an end of line."""
+        """Return a block, which does not end within a character, nor between the halves of an end of line."""
         data = self._store.read(at, min(at + _BLOCK_BYTES + _LOOK_AHEAD_BYTES, self._store.size_bytes))
         end = min(len(data), _BLOCK_BYTES)
         while end < len(data) and (data[end] & 0xC0 == 0x80 or data[end - 1 : end + 1] == b"\r\n"):
@@ -254,7 +254,7 @@ class _LineIndex:
         return data[:end]
 
     def start_of(self, line: int) -> int:
-        """Gives where a line begins; the end of the text for lines that there are not."""
+        """Return where a line begins; the end of the text for lines that there are not."""
         if line == 0 or line >= self.total:
             return self._store.length if line else 0
         block = bisect_right(self._ends, line - 1) - 1

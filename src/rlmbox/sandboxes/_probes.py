@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def forks(most: int) -> str:
-    """Gives a cell that forks until that fails, ends what it made, and gives `{"made": n}`.
+    """Return a cell that forks until that fails, ends what it made, and has the value `{"made": n}`.
 
     Args:
         most: How many processes it makes at most.
@@ -29,7 +29,7 @@ for pid in made:
 
 
 def fills(most_bytes: int) -> str:
-    """Gives a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
+    """Return a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
 
     Args:
         most_bytes: How much it writes at most in each place.

@@ -41,7 +41,7 @@ _CAPABILITIES = 64
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         name: What was checked, such as `seccomp`.
@@ -56,7 +56,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """What a sandbox showed.
+    """The results of the checks of a sandbox.
 
     Attributes:
         sandbox: Its name.
@@ -68,7 +68,7 @@ class SelfCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """Return whether everything holds."""
         return bool(self.findings) and all(finding.holds for finding in self.findings)
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ _done: dict[tuple[str, int], SelfCheck] = {}
 async def self_check(
     make_sandbox: Callable[[], Sandbox], *, battery: Battery | None = None, again: bool = False
 ) -> SelfCheck:
-    """Checks a sandbox; what was found is kept for the life of this process. Takes about a second.
+    """Check a sandbox; what was found is kept for the life of this process. Takes about a second.
 
     Args:
         make_sandbox: Makes a sandbox that has not been started.
@@ -148,12 +148,12 @@ class _Canaries:
         os.environ.pop(self.variable, None)
 
     def told(self, execution: Execution) -> list[str]:
-        """Says which secrets a cell told."""
+        """Return which secrets a cell told."""
         text = f"{execution.stdout}{execution.stderr}{execution.value}{execution.value_repr}{execution.error}"
         return [name for name, value in self._secrets.items() if value in text]
 
     def was_reached(self) -> bool:
-        """Whether someone came to the listener."""
+        """Return whether someone came to the listener."""
         try:
             self._listener.accept()[0].close()
         except BlockingIOError:
@@ -175,7 +175,7 @@ async def _open(make_sandbox: Callable[[], Sandbox], limits: CellLimits) -> Asyn
 
 
 async def _dictionary(sandbox: Sandbox, code: str) -> dict[str, Any]:
-    """Runs a cell whose last expression is a dictionary; raises ValueError where it gave something else."""
+    """Run a cell whose last expression is a dictionary; raise ValueError where it gave something else."""
     execution = await sandbox.execute(Cell(code))
     if not isinstance(execution.value, dict):
         raise ValueError(f"it gave no answer: {execution.error or execution.value_repr}")  # noqa: TRY004
@@ -196,7 +196,7 @@ known = libc.capget(head, sets)
 
 
 async def _kernel_walls(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
-    """Asks the kernel itself, since there may be no /proc to look in."""
+    """Ask the kernel itself, since there may be no /proc to look in."""
     async with _open(make_sandbox, _LIMITS) as sandbox:
         seen = await _dictionary(sandbox, _KERNEL)
     has = seen["capget"] != 0 or any(seen["capabilities"]) or seen["bounding"]

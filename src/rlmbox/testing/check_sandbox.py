@@ -42,7 +42,7 @@ CHECKS: Mapping[str, Check] = _checks_of(namespace, values, long_text, errors, h
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a run of the checks gave.
+    """The result of a run of the checks.
 
     Attributes:
         passed: Names of the checks that were met.
@@ -56,7 +56,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every check was met or is a declared gap."""
+        """Return whether every check was met or is a declared gap."""
         return not self.failed
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class CheckReport:
 async def check_sandbox(
     make_sandbox: MakeSandbox, *, known_gaps: Mapping[str, str] = MappingProxyType({})
 ) -> CheckReport:
-    """Checks that a sandbox keeps the contract of `rlmbox.sandboxes.base.Sandbox`.
+    """Check that a sandbox keeps the contract of `rlmbox.sandboxes.base.Sandbox`.
 
     Takes about half a minute. What a cell must not be able to do is checked from the host's side; exhausting
     cells are run only after their limit was seen to hold.
@@ -103,7 +103,7 @@ async def check_sandbox(
 
 
 async def _problem(check: Check, make_sandbox: MakeSandbox) -> str | None:
-    """Runs a check; gives what is wrong."""
+    """Run a check; return what is wrong."""
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
             await check(make_sandbox)

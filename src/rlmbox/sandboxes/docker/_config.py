@@ -1,4 +1,4 @@
-"""What a container of `DockerSandbox` is allowed: the body of the engine's request to create it."""
+"""The permissions of a container of `DockerSandbox`: the body of the engine's request to create it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROCESSES = 50
 """Processes and threads of a container, the two of rlmbox included."""
 
 GVISOR_THREADS = 206
-"""What gVisor's own kernel, which is a process of the container's cgroup, needs beyond those."""
+"""Threads of gVisor's own kernel, which is a process of the container's cgroup, beyond those."""
 
 _OPEN_FILES = 256
 _WORKER_BYTES = 96 * 1024 * 1024
@@ -46,7 +46,7 @@ _READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysr
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlan:
-    """What differs from container to container.
+    """The settings that differ from container to container.
 
     Attributes:
         image: The image's name.
@@ -72,7 +72,7 @@ class ContainerPlan:
 
 
 def container_memory_bytes(cell_memory_bytes: int, text_bytes: int) -> int:
-    """Gives the memory that a container needs so that a cell can have `cell_memory_bytes`.
+    """Return the memory that a container needs so that a cell can have `cell_memory_bytes`.
 
     Args:
         cell_memory_bytes: `CellLimits.memory_bytes`.
@@ -83,7 +83,7 @@ def container_memory_bytes(cell_memory_bytes: int, text_bytes: int) -> int:
 
 
 def seccomp_profile(*, as_path: bool = False, for_gvisor: bool = False) -> str:
-    """Gives the list of system calls that are let through, as the engine takes it.
+    """Return the list of system calls that are let through, as the engine takes it.
 
     Args:
         as_path: Whether it takes the path of a file, as Podman does.
@@ -103,7 +103,7 @@ def seccomp_profile(*, as_path: bool = False, for_gvisor: bool = False) -> str:
 
 
 def container_config(plan: ContainerPlan) -> dict[str, Any]:
-    """Gives the body of the request that creates a container."""
+    """Return the body of the request that creates a container."""
     relay, worker = inspect.getsource(_relay), inspect.getsource(_worker)
     return {
         "Image": plan.image,

@@ -45,7 +45,7 @@ _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What an engine has.
+    """The capabilities of an engine.
 
     Attributes:
         runtimes: Names of the runtimes that a container can ask for.
@@ -60,7 +60,7 @@ class Survey:
     is_podman: bool = False
 
     def runtime(self, wanted: str | None) -> str:
-        """Gives the name of the runtime to use; `runsc` where there is one, unless another is wanted.
+        """Return the name of the runtime to use; `runsc` where there is one, unless another is wanted.
 
         Raises:
             SandboxUnavailable: The engine does not have the one that is wanted.
@@ -73,7 +73,7 @@ class Survey:
         return chosen
 
     def warning(self, runtime: str) -> str | None:
-        """Says in what the wall is weaker than it could be; None when it is not."""
+        """Say in what the wall is weaker than it could be; None when it is not."""
         faults = [] if runtime == STRONG_RUNTIME else [_SHARED_KERNEL]
         if self.lacking:
             faults.append(f"the engine cannot limit {', '.join(self.lacking)}: its host has no such cgroup")
@@ -96,7 +96,7 @@ class ContainerExit:
 
     @classmethod
     def of(cls, words: str, state: Mapping[str, Any]) -> ContainerExit:
-        """Judges by what the relay and the engine say.
+        """Judge by what the relay and the engine say.
 
         The relay tells what became of the worker, and whether the kernel counted a kill for memory; the engine has a
         flag for that too, but not with every engine and kernel. Nothing inside can kill process 1, so where that was
@@ -115,7 +115,7 @@ class ContainerExit:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turns what the SDK raises into SandboxUnavailable, in one line that begins with `what`."""
+    """Turn what the SDK raises into SandboxUnavailable, in one line that begins with `what`."""
     from docker.errors import DockerException
 
     try:
@@ -127,7 +127,7 @@ def explained(what: str) -> Iterator[None]:
 
 @contextmanager
 def connect(url: str | None) -> Iterator[Any]:
-    """Opens a client of the engine, and closes it.
+    """Open a client of the engine, and close it.
 
     Args:
         url: The engine's address; None takes DOCKER_HOST or looks where engines listen.
@@ -155,7 +155,7 @@ def connect(url: str | None) -> Iterator[Any]:
 
 
 def _check_listens(address: str) -> None:
-    """Raises OSError where nobody listens at a unix socket; the SDK would leave one of its own open."""
+    """Raise OSError where nobody listens at a unix socket; the SDK would leave one of its own open."""
     scheme, _, path = address.partition("://")
     if scheme == "unix":
         with socket.socket(socket.AF_UNIX) as tried:
@@ -178,7 +178,7 @@ def _found() -> str:
 
 
 def survey(client: Any) -> Survey:
-    """Asks an engine what it has."""
+    """Ask an engine what it has."""
     with explained("the engine does not tell what it has"):
         info = client.info()
         podman = any("podman" in str(part.get("Name")).lower() for part in client.version().get("Components") or ())
@@ -190,12 +190,12 @@ def survey(client: Any) -> Survey:
 
 
 def labels() -> dict[str, str]:
-    """Gives the labels of a new container."""
+    """Return the labels of a new container."""
     return {LABEL: secrets.token_hex(8), OWNER_LABEL: _owner(os.getpid())}
 
 
 def create(client: Any, config: dict[str, Any]) -> str:
-    """Creates a container and gives its number.
+    """Create a container and return its number.
 
     Raises:
         SandboxUnavailable: The engine does not have the image, or does not do what is asked.
@@ -216,7 +216,7 @@ def create(client: Any, config: dict[str, Any]) -> str:
 
 
 def attach(client: Any, container: str) -> AttachedSocket:
-    """Connects to a container's input and outputs, before it is started."""
+    """Connect to a container's input and outputs, before it is started."""
     with explained("the container cannot be attached to"):
         stream = client.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         # The SDK gives a reader over the connection of an HTTP response; a descriptor of our own outlives both.
@@ -226,7 +226,7 @@ def attach(client: Any, container: str) -> AttachedSocket:
 
 
 def end_state(client: Any, container: str) -> dict[str, Any]:
-    """Waits for a container's end and gives what the engine knows of it, or nothing where it does not say."""
+    """Wait for a container's end and return what the engine knows of it, or nothing where it does not say."""
     from docker.errors import DockerException
 
     with suppress(OSError, DockerException):
@@ -237,7 +237,7 @@ def end_state(client: Any, container: str) -> dict[str, Any]:
 
 
 def remove(client: Any, container: str) -> None:
-    """Kills and removes a container, and waits until it is gone. One whose engine is gone ends by itself."""
+    """Kill and remove a container, and wait until it is gone. One whose engine is gone ends by itself."""
     from docker.errors import DockerException, NotFound
 
     deadline = time.monotonic() + _GONE_S
@@ -251,7 +251,7 @@ def remove(client: Any, container: str) -> None:
 
 
 def sweep(client: Any) -> None:
-    """Removes the ended containers of processes that are gone: one that was killed could not do it."""
+    """Remove the ended containers of processes that are gone: one that was killed could not do it."""
     from docker.errors import DockerException
 
     with suppress(OSError, DockerException):
@@ -266,7 +266,7 @@ def _owner(pid: int) -> str:
 
 
 def _is_alive(owner: str) -> bool:
-    """Tells whether a container's process lives; True where that cannot be known from here."""
+    """Return whether a container's process lives; True where that cannot be known from here."""
     machine, _, process = owner.partition(":")
     pid, _, started = process.partition(":")
     return machine != _machine() or not pid.isdecimal() or _started(int(pid)) == started
@@ -279,7 +279,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Gives when a process started, in the kernel's ticks; '' when there is none."""
+    """Return when a process started, in the kernel's ticks; '' when there is none."""
     if Path("/proc/self/stat").exists():
         with suppress(OSError, IndexError):
             return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]

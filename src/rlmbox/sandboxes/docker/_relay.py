@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def set_dumpable(flag: int) -> None:
-    """Lets processes of the same user look into this one's memory, or not."""
+    """Let processes of the same user look into this one's memory, or not."""
     with suppress(Exception):
         import ctypes
 
@@ -67,7 +67,7 @@ def set_dumpable(flag: int) -> None:
 
 
 def become_worker(source: str, from_host: int, wire: int, out: int, err: int) -> None:
-    """Makes this process the worker: the wire at descriptors of its own, pipes at 1 and 2, nothing at 0."""
+    """Make this process the worker: the wire at descriptors of its own, pipes at 1 and 2, nothing at 0."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,7 +92,7 @@ def become_worker(source: str, from_host: int, wire: int, out: int, err: int) ->
 
 
 def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
-    """Carries frames until the worker ends; gives its status as `ended` does, None when the input has ended first."""
+    """Carry frames until the worker ends; return its status as `ended` does, None when the input has ended first."""
     poll = select.poll()
     for fd in reversed(carried.values()):  # the wire first, so that what was printed before a frame is seen with it
         poll.register(fd, select.POLLIN)
@@ -114,7 +114,7 @@ def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
 
 
 def ended(worker: int, wake: int) -> int | None:
-    """Reaps whatever has ended; where the worker was among that, gives its exit status, or its signal's negative."""
+    """Reap whatever has ended; where the worker was among that, return its exit status, or its signal's negative."""
     with suppress(BlockingIOError):
         os.read(wake, 4096)
     found = None
@@ -131,7 +131,7 @@ def words(status: int, has_run_out: bool) -> bytes:
 
 
 def carry_rest(kind: int, fd: int) -> None:
-    """Carries what is still in a pipe."""
+    """Carry what is still in a pipe."""
     os.set_blocking(fd, False)
     with suppress(BlockingIOError):
         for _ in range(LEFT_PIECES):
@@ -142,14 +142,14 @@ def carry_rest(kind: int, fd: int) -> None:
 
 
 def forward(kind: int, data: bytes) -> None:
-    """Writes a frame."""
+    """Write a frame."""
     left = memoryview(struct.pack(">BxxxI", kind, len(data)) + data)
     while left:
         left = left[os.write(1, left) :]
 
 
 def oom_kills() -> int:
-    """Counts the processes of this container that the kernel has killed for their memory."""
+    """Count the processes of this container that the kernel has killed for their memory."""
     for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow
             for line in file:

@@ -90,13 +90,13 @@ class DockerSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Starts a container and binds the context in it; see `Sandbox.start`."""
+        """Start a container and binds the context in it; see `Sandbox.start`."""
         self._containers.memory_bytes = limits.memory_bytes
         self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Runs a cell; see `Sandbox.execute`."""
+        """Run a cell; see `Sandbox.execute`."""
         execution = await super().execute(cell)
         if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
             return execution
@@ -110,7 +110,7 @@ _NONE = CellError("SandboxCrashed", "")
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What the user asked for; see `DockerSandbox`."""
+    """The choices of the user; see `DockerSandbox`."""
 
     image: str
     engine_url: str | None
@@ -136,11 +136,11 @@ class _ContainerWall:
 
     @property
     def ran_out_of_memory(self) -> bool:
-        """Whether the last container ended for that."""
+        """Return whether the last container ended for that."""
         return self._container is not None and self._container.ran_out_of_memory
 
     async def launch(self, context_fd: int | None) -> _Container:
-        """Launches a worker; see `Wall.launch`."""
+        """Launch a worker; see `Wall.launch`."""
         if os.name != "posix":
             raise SandboxUnavailable("DockerSandbox needs Linux or macOS; use `monty`")
         self._container = await anyio.to_thread.run_sync(self._launch, context_fd)
@@ -176,7 +176,7 @@ class _ContainerWall:
             return _Container(client, number, stream, context, undo.pop_all())
 
     def _place(self, context_fd: int | None) -> Mapping[str, Any]:
-        """Tells where the context is; without a file, one that is no `str` is read from the host, part by part."""
+        """Return where the context is; without a file, one that is no `str` is read from the host, part by part."""
         if context_fd is None:
             return {}
         if CONTEXT_PATH not in self._refused:
@@ -186,7 +186,7 @@ class _ContainerWall:
     def _running(
         self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack
     ) -> tuple[str, AttachedSocket]:
-        """Starts a container with these files mounted, but for those that the engine refuses: it may not see them."""
+        """Start a container with these files mounted, but for those that the engine refuses: it may not see them."""
         while True:
             shown = {target: source for target, source in files.items() if target not in self._refused}
             with ExitStack() as attempt:
@@ -202,7 +202,7 @@ class _ContainerWall:
                     return number, stream
 
     def _fitted(self, plan: ContainerPlan, client: Any) -> ContainerPlan:
-        """Gives the plan for what the engine has, and keeps what is to be known of that."""
+        """Return the plan for what the engine has, and keep what is to be known of that."""
         if self._survey is None:
             self._survey = engine.survey(client)
             engine.sweep(client)
@@ -247,19 +247,19 @@ class _Container:
         self.ran_out_of_memory = False
 
     def ease(self) -> None:
-        """Does nothing: nobody here may change the limits of a container's process."""
+        """Do nothing: nobody here may change the limits of a container's process."""
 
     def interrupt(self) -> bool:
         """Return False: a signal to the worker would have to go through the engine."""
         return False
 
     def kill(self) -> None:
-        """Closes the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
+        """Close the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
         with suppress(OSError):
             self.wire.shutdown(socket.SHUT_RDWR)
 
     async def reap(self) -> str:
-        """Removes the container and frees what it had; see `WorkerProcess.reap`."""
+        """Remove the container and free what it had; see `WorkerProcess.reap`."""
         return await anyio.to_thread.run_sync(self._reap)
 
     def _reap(self) -> str:
@@ -274,7 +274,7 @@ class _Container:
 
 
 def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, AttachedSocket]:
-    """Creates, attaches to and starts a container; gives its number and the connection."""
+    """Create, attaches to and start a container; return its number and the connection."""
     number = engine.create(client, container_config(plan))
     undo.callback(engine.remove, client, number)
     stream = engine.attach(client, number)
@@ -288,13 +288,13 @@ def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, At
 
 
 def _sent(fd: int) -> dict[str, Any]:
-    """Tells a worker the context."""
+    """Tell a worker the context."""
     return {"text": os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogatepass")}
 
 
 @contextmanager
 def _shared(fd: int) -> Iterator[str]:
-    """Gives the path of a file that any user can read where it is mounted: the file itself, or a copy.
+    """Return the path of a file that any user can read where it is mounted: the file itself, or a copy.
 
     A copy lies where no other user can reach it. The file itself is taken where its name can stand for nothing else,
     since the engine may read files that we may not.
@@ -315,7 +315,7 @@ def _shared(fd: int) -> Iterator[str]:
 
 
 def _path_of(fd: int) -> str | None:
-    """Gives the path of a file that everybody may read, if only we or root could put another in its place."""
+    """Return the path of a file that everybody may read, if only we or root could put another in its place."""
     ours = (0, os.geteuid())
     status = os.fstat(fd)
     try:

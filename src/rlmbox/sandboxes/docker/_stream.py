@@ -26,7 +26,7 @@ _END = re.compile(r"(signal|exit status) \d{1,3}( oom)?")
 
 
 class BrokenStream(ConnectionAbortedError):
-    """What came in is not what a container of ours sends; an OSError, as if the connection had ended."""
+    """The stream is not that of a container of ours; an OSError, as if the connection had ended."""
 
 
 class Frames:
@@ -44,7 +44,7 @@ class Frames:
         self._allowance, self._counted_at = 2 * frames_per_s, time.monotonic()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Gives the parts of payloads in some more of the stream, each with its kind.
+        """Return the parts of payloads in some more of the stream, each with its kind.
 
         Raises:
             BrokenStream: A header is not one, or there are too many.
@@ -118,7 +118,7 @@ class AttachedSocket(socket.socket):
         return text if _END.fullmatch(text) else ""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Gives what the worker wrote to the wire, and puts the rest where it belongs.
+        """Return what the worker wrote to the wire, and put the rest where it belongs.
 
         Raises:
             BlockingIOError: There is nothing for the wire yet, or the pipes have to be read first.
@@ -142,7 +142,7 @@ class AttachedSocket(socket.socket):
         return wire
 
     def discard(self) -> None:
-        """Closes everything, where nobody has taken the outputs."""
+        """Close everything, where nobody has taken the outputs."""
         super().close()
         for read, write in self._pipes.values():
             os.close(read)
@@ -150,7 +150,7 @@ class AttachedSocket(socket.socket):
         self._pipes = {}
 
     def close(self) -> None:
-        """Closes the connection and our ends of the pipes."""
+        """Close the connection and our ends of the pipes."""
         super().close()
         for _, write in self._pipes.values():
             with suppress(OSError):

@@ -36,7 +36,7 @@ _LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
 
 def build_image(*, base: str | None = None, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
-    """Builds the image from the Dockerfile.
+    """Build the image from the Dockerfile.
 
     Args:
         base: The image to build on; None takes the Dockerfile's, which the engine may have to pull.
@@ -58,7 +58,7 @@ def build_image(*, base: str | None = None, tag: str = DEFAULT_IMAGE, engine_url
 
 
 def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
-    """Makes the image of a root file system with a Python in it; needs no registry.
+    """Make the image of a root file system with a Python in it; needs no registry.
 
     Args:
         directory: The root, such as `debootstrap --variant=minbase --include=python3 bookworm DIRECTORY` makes.
@@ -79,7 +79,7 @@ def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: 
 
 
 def import_host(*, tag: str = DEFAULT_IMAGE, engine_url: str | None = None) -> None:
-    """Makes the image of the Python that runs this, its standard library and the libraries these need; no registry.
+    """Make the image of the Python that runs this, its standard library and the libraries these need; no registry.
 
     Installed packages are not taken along. The engine must be of the same kind of machine.
 
@@ -106,14 +106,14 @@ def _import(pack: Callable[[tarfile.TarFile], None], tag: str, engine_url: str |
 
 
 def _check_import(told: Any) -> None:
-    """Raises where the engine, which answers with success first, then told of an error."""
+    """Raise where the engine, which answers with success first, then told of an error."""
     for line in str(told).splitlines():
         if line.startswith("{") and "error" in (message := json.loads(line)):
             raise SandboxUnavailable(f"the image cannot be imported: {message['error']}")
 
 
 def _harmless(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Takes owners and setuid bits away, and leaves devices out."""
+    """Take owners and setuid bits away, and leave devices out."""
     if entry.isdev():
         return None
     entry.uid = entry.gid = 0
@@ -149,7 +149,7 @@ def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _libraries(programs: Iterable[Path]) -> list[Path]:
-    """Gives the shared libraries that programs need, the loader among them."""
+    """Return the shared libraries that programs need, the loader among them."""
     found: dict[str, Path] = {}
     for program in programs:
         # A host's own files; `ldd` of a static program or of no library fails, and then there is nothing to add.
@@ -175,7 +175,7 @@ def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, out: IO[str] | None = None) -> int:
-    """Makes the image as the command line says; gives the exit status.
+    """Make the image as the command line says; return the exit status.
 
     Args:
         arguments: Without the program's name; None takes this process's.

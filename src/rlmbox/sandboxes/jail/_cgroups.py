@@ -46,7 +46,7 @@ class CgroupPlace:
 
 
 def find_place() -> CgroupPlace:
-    """Finds out whether this process may make groups, by making one; also removes those of processes that are gone."""
+    """Find out whether this process may make groups, by making one; also removes those of processes that are gone."""
     mounts, own = _mounts(), _own_groups()
     found: dict[str, Path] = {}
     missing: list[str] = []
@@ -66,7 +66,7 @@ def find_place() -> CgroupPlace:
 
 
 def confine(place: CgroupPlace, pid: int, memory_bytes: int, tasks: int) -> list[Path]:
-    """Puts a process into groups of its own.
+    """Put a process into groups of its own.
 
     Args:
         place: From `find_place`.
@@ -99,7 +99,7 @@ def confine(place: CgroupPlace, pid: int, memory_bytes: int, tasks: int) -> list
 
 
 def release(groups: list[Path]) -> None:
-    """Removes groups whose processes have ended; waits a moment for the kernel to have noticed."""
+    """Remove groups whose processes have ended; wait a moment for the kernel to have noticed."""
     deadline = time.monotonic() + _REMOVE_TIMEOUT_S
     for group in groups:
         while group.exists():
@@ -112,7 +112,7 @@ def release(groups: list[Path]) -> None:
 
 
 def _mounts() -> dict[str, str]:
-    """Gives where the controllers' hierarchies are mounted; the name of version 2's is empty."""
+    """Return where the controllers' hierarchies are mounted; the name of version 2's is empty."""
     found: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -133,7 +133,7 @@ def _own_groups() -> dict[str, str]:
 
 
 def _enable(folder: Path) -> str:
-    """Has version 2 offer its controllers to groups below; says why it does not."""
+    """Have version 2 offer its controllers to groups below; return why it does not."""
     with suppress(OSError):
         offered = (folder / "cgroup.controllers").read_text().split()
         if missing := [name for name in _CONTROLLERS if name not in offered]:
@@ -166,7 +166,7 @@ def _why_not(folder: Path, version: int, controller: str) -> str:
 
 
 def _stale(folder: Path) -> list[Path]:
-    """Lists groups of processes that ended without removing them."""
+    """List groups of processes that ended without removing them."""
     with suppress(OSError):
         groups = [(path, path.name.removeprefix(_PREFIX).partition("-")[0]) for path in folder.glob(f"{_PREFIX}*-*")]
         return [path for path, pid in groups if pid.isdigit() and not Path("/proc", pid).exists()]

@@ -1,4 +1,4 @@
-"""What the host and the jail's processes agree on: numbers and places, how one is started, and how they talk.
+"""The protocol between the host and the jail's processes: numbers and places, how one is started, and how they talk.
 
 Standard library only, and without ctypes, since the host imports it before the first process is started.
 """
@@ -28,7 +28,7 @@ _MESSAGE_BYTES = 4096  # of the fork server's channels, where the longest says w
 
 
 def bootstrap(folder: str, module: str) -> str:
-    """Gives the program that runs the `main` of one of the jail's modules, without the rest of rlmbox.
+    """Return the program that runs the `main` of one of the jail's modules, without the rest of rlmbox.
 
     Args:
         folder: Where the folders `jail`, `kernel` and `worker` are.
@@ -45,13 +45,13 @@ def bootstrap(folder: str, module: str) -> str:
 
 
 def send(channel: _socket.socket, message: bytes, fds: Sequence[int] = ()) -> None:
-    """Sends a message, with descriptors."""
+    """Send a message, with descriptors."""
     rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"={len(fds)}i", *fds))] if fds else []
     channel.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
 
 
 def receive(channel: _socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """Receives a message and the descriptors that came with it, eight at most; an empty one is the end."""
+    """Receive a message and the descriptors that came with it, eight at most; an empty one is the end."""
     message, rights, _, _ = channel.recvmsg(_MESSAGE_BYTES, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC | flags)
     fds: list[int] = []
     for level, kind, data in rights:

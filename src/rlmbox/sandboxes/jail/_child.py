@@ -75,7 +75,7 @@ class JailMemory(_worker.Memory):
 
 
 def build(gate_fd: int, session_fds: Sequence[int], language: Mapping[str, CodeType]) -> NoReturn:
-    """Builds a jail, waits at the gate for a session, and works for it.
+    """Build a jail, wait at the gate for a session, and work for it.
 
     Args:
         gate_fd: To the fork server: `pid N`, `ready` and `armed` go there, `alone` comes from there, and at last, from
@@ -113,7 +113,7 @@ def _fail(gate: _socket.socket | None, error: BaseException) -> NoReturn:
 
 
 def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
-    """Puts the descriptors that are kept where they belong, and closes all others but /proc."""
+    """Put the descriptors that are kept where they belong, and close all others but /proc."""
     given = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, GATE_FD + 1) for fd in (gate_fd, *session_fds)]
     for fd, place in zip(given, (GATE_FD, WIRE_FD, 1, 2), strict=True):
         os.dup2(fd, place, inheritable=False)
@@ -124,7 +124,7 @@ def _arrange(gate_fd: int, session_fds: Sequence[int]) -> _socket.socket:
 
 
 def _enter_namespaces(gate: _socket.socket) -> None:
-    """Goes into namespaces of its own; returns in their first process only."""
+    """Go into namespaces of its own; return in their first process only."""
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(_ALL_NAMESPACES, "namespaces")
     kernel.map_ids(PROC_FD, INSIDE_ID, user, group)
@@ -142,7 +142,7 @@ def _close(fd: int) -> None:
 
 
 def _furnish() -> None:
-    """Does all that needs privileges, then gives them up."""
+    """Do all that needs privileges, then gives them up."""
     os.setsid()
     kernel.set_name(b"rlmbox-jail")
     kernel.set_host_name(_HOST_NAME)
@@ -168,13 +168,13 @@ def _furnish() -> None:
 
 
 def _tasks_are_counted_per_jail() -> bool:
-    """Tells whether RLIMIT_NPROC is per user namespace, since Linux 5.14; before, one jail would starve the others."""
+    """Return whether RLIMIT_NPROC is per user namespace, since Linux 5.14; before, one jail would starve the others."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int("".join(c for c in minor if c.isdigit()))) >= (5, 14)
 
 
 def _await_session(gate: _socket.socket) -> None:
-    """Waits for a session, takes its context and closes the gate, through which nothing comes any more."""
+    """Wait for a session, take its context and close the gate, through which nothing comes any more."""
     message, context = receive(gate)
     if message != b"go":
         os._exit(0)
@@ -185,7 +185,7 @@ def _await_session(gate: _socket.socket) -> None:
 
 
 def _worker_for(language: Mapping[str, CodeType]) -> _worker.Worker:
-    """Makes the worker ready but for what a session brings."""
+    """Make the worker ready but for what a session brings."""
     for name, code in language.items():
         module = sys.modules[f"_rlm{name}"] = type(sys)(f"_rlm{name}")
         exec(code, vars(module))  # noqa: S102 - the host's own code
@@ -197,7 +197,7 @@ def _worker_for(language: Mapping[str, CodeType]) -> _worker.Worker:
 
 
 def _rehearse(ready: Any) -> None:
-    """Starts a session and runs a cell for nobody.
+    """Start a session and run a cell for nobody.
 
     A page that the fork server has too is copied when it is written to, which takes 4 µs, and what a session needs
     counts from its start on: it is better done now, for a first frame like most.

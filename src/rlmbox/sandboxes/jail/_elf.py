@@ -19,7 +19,7 @@ _NEEDED, _STRING_TABLE, _STRINGS_BYTES, _RPATH, _RUNPATH = 1, 5, 10, 15, 29
 
 @dataclass(frozen=True, slots=True)
 class Elf:
-    """What a file asks of the dynamic loader.
+    """The requests of a file to the dynamic loader.
 
     Attributes:
         needed: Names of libraries, such as `libc.so.6`.
@@ -33,7 +33,7 @@ class Elf:
 
 
 def read_elf(path: Path) -> Elf | None:
-    """Reads a file's headers; None where it is no 64-bit little-endian ELF file.
+    """Read a file's headers; None where it is no 64-bit little-endian ELF file.
 
     Raises:
         OSError: The file cannot be read.
@@ -86,7 +86,7 @@ class _ElfReader:
 
 
 def libraries(files: Iterable[Path]) -> dict[str, Path]:
-    """Finds the libraries that files need, and those that these need, by the name under which they are asked for.
+    """Find the libraries that files need, and those that these need, by the name under which they are asked for.
 
     One that is not found is left out: what needs it cannot be loaded on this machine either.
     """
@@ -121,7 +121,7 @@ def _default_folders() -> tuple[str, ...]:
 
 
 def _configured(file: Path) -> Iterator[str]:
-    """Reads `ld.so.conf` and what it includes."""
+    """Read `ld.so.conf` and what it includes."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

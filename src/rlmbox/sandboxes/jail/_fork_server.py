@@ -77,7 +77,7 @@ class _Jail:
 
 
 def main() -> NoReturn:
-    """Serves the host until it is gone."""
+    """Serve the host until it is gone."""
     control, spares = (int(word) for word in sys.argv[1:])
     sys.path[:] = [path for path in sys.path if path]
     for name in _NEEDED:
@@ -112,7 +112,7 @@ class _ForkServer:
         self._has_work = True
 
     def serve(self) -> NoReturn:
-        """Answers the host; raises `_Born` in each fork."""
+        """Answer the host; raise `_Born` in each fork."""
         gc.freeze()  # so that a collection in a fork does not copy what they share
         while True:
             is_urgent = self._waiting > self._offered
@@ -147,7 +147,7 @@ class _ForkServer:
             self._waiting -= message == b"got"
 
     def _ease(self, pid: int) -> None:
-        """Lets a jail have the memory that its worker keeps for reporting."""
+        """Let a jail have the memory that its worker keeps for reporting."""
         if all(jail.pid != pid for jail in self._jails.values()):
             return  # it has ended, and the number may be another's
         try:
@@ -157,7 +157,7 @@ class _ForkServer:
             return
 
     def _work_ahead(self) -> None:
-        """Does a piece of what can wait until nobody waits for the fork server."""
+        """Do a piece of what can wait until nobody waits for the fork server."""
         if not self._settled:
             self._settled = True
             for name in _WELCOME:
@@ -169,7 +169,7 @@ class _ForkServer:
             self._has_work = False
 
     def _offer(self) -> None:
-        """Builds a jail and puts it where the host can take it, or the reason why there is none."""
+        """Build a jail and put it where the host can take it, or the reason why there is none."""
         try:
             pid, fds = self._built()
         except _Failed as error:
@@ -188,7 +188,7 @@ class _ForkServer:
             os.close(fd)
 
     def _built(self) -> tuple[int, list[int]]:
-        """Builds a jail, up to its gate.
+        """Build a jail, up to its gate.
 
         Returns:
             Its process, and what the host needs: its descriptor, where it is told how the jail ended, the gate, the
@@ -222,7 +222,7 @@ class _ForkServer:
         return pid, [jail.pidfd, its_status.detach(), *given]
 
     def _bury(self, jail: _Jail) -> None:
-        """Takes note of the end of a jail, which is the end of all that was in it."""
+        """Take note of the end of a jail, which is the end of all that was in it."""
         self._poll.unregister(jail.pidfd)
         del self._jails[jail.pidfd]
         _, status = os.waitpid(jail.pid, 0)
@@ -235,7 +235,7 @@ class _ForkServer:
 
 
 def _awaited(gate: _socket.socket, first: int) -> int:
-    """Waits until a jail stands; gives its process's number.
+    """Wait until a jail stands; return its process's number.
 
     Raises:
         _Failed: It does not stand; nothing of it is left.

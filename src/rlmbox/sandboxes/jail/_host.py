@@ -57,7 +57,7 @@ class Ticket:
     fork_server: ForkServer
 
     def open_gate(self, context_fd: int | None) -> bool:
-        """Lets a session begin, with a file to show it; tells whether the jail was still there."""
+        """Let a session begin, with a file to show it; return whether the jail was still there."""
         with self.gate:
             try:
                 send(self.gate, b"go", [] if context_fd is None else [context_fd])
@@ -67,7 +67,7 @@ class Ticket:
         return True
 
     def drop(self) -> None:
-        """Lets go of a jail that is not used."""
+        """Let go of a jail that is not used."""
         for channel in (self.status, self.gate, self.wire):
             channel.close()
         for fd in (self.pidfd, *self.outputs):
@@ -119,7 +119,7 @@ class ForkServer:
             raise
 
     def take(self, context_fd: int | None) -> Ticket | None:
-        """Takes a jail that is ready and lets a session begin in it; None where none is ready.
+        """Take a jail that is ready and let a session begin in it; None where none is ready.
 
         Args:
             context_fd: A file for the worker.
@@ -144,7 +144,7 @@ class ForkServer:
                 send(self._control, self._owed.popleft())
 
     def admit(self, context_fd: int | None) -> Ticket:
-        """Waits until a jail is ready, and lets a session begin in it.
+        """Wait until a jail is ready, and let a session begin in it.
 
         Args:
             context_fd: A file for the worker.
@@ -173,7 +173,7 @@ class ForkServer:
                 return ticket
 
     def _received(self, answer: bytes) -> Ticket:
-        """Takes what is in the channel, without waiting; the fork server is owed the answer, whatever it was.
+        """Take what is in the channel, without waiting; the fork server is owed the answer, whatever it was.
 
         Raises:
             BlockingIOError: There is nothing.
@@ -198,7 +198,7 @@ class ForkServer:
         return Ticket(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
 
     def ease(self, pid: int) -> None:
-        """Raises a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
+        """Raise a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
 
         Raises:
             OSError: The fork server is gone.
@@ -206,7 +206,7 @@ class ForkServer:
         send(self._control, b"ease %d" % pid)
 
     def close(self) -> str:
-        """Ends the process and all its jails; gives what it complained of."""
+        """End the process and all its jails; return what it complained of."""
         self._control.close()
         try:
             self._process.wait(_END_TIMEOUT_S)
@@ -221,7 +221,7 @@ class ForkServer:
         return said.decode(errors="replace").strip()
 
     def abandon(self) -> None:
-        """Lets go of a fork server that belongs to the process this one was forked from."""
+        """Let go of a fork server that belongs to the process this one was forked from."""
         self._control.close()
         os.close(self._errors)
         self._process.returncode = 0  # not ours to wait for
@@ -233,7 +233,7 @@ _owner = 0
 
 
 def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
-    """Takes a jail that is ready, without waiting for anything; None where there is none.
+    """Take a jail that is ready, without waiting for anything; None where there is none.
 
     Args:
         packages: Names of distributions.
@@ -249,7 +249,7 @@ def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
 
 
 def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
-    """Asks the fork server for these packages for a jail; starts it where there is none.
+    """Ask the fork server for these packages for a jail; start it where there is none.
 
     Args:
         packages: Names of distributions.
@@ -273,7 +273,7 @@ def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
 
 
 def close_fork_servers() -> None:
-    """Ends the processes that make jails, and all jails; the next session starts them anew."""
+    """End the processes that make jails, and all jails; the next session starts them anew."""
     with _lock:
         fork_servers = list(_fork_servers.values())
         _fork_servers.clear()
@@ -311,7 +311,7 @@ def _discard(packages: tuple[str, ...], fork_server: ForkServer) -> str:
 
 
 def how_it_ended(ticket: Ticket, timeout_s: float) -> str:
-    """Waits until nothing of a jail is left, and says how its first process ended.
+    """Wait until nothing of a jail is left, and return how its first process ended.
 
     Args:
         ticket: The jail; its descriptors are closed.
@@ -335,7 +335,7 @@ def how_it_ended(ticket: Ticket, timeout_s: float) -> str:
 
 
 def _with_remedy(said: str) -> str:
-    """Says what would help."""
+    """Return what would help."""
     line = said.splitlines()[-1] if said else "it gave no reason"
     remedy = "allow unprivileged user namespaces, or use `monty`"
     if "No space left" in line:

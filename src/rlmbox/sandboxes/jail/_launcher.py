@@ -26,7 +26,7 @@ _TRIES = ("/tmp", "/mnt", "/var")  # noqa: S108 - only as a place to mount somet
 
 
 def main() -> NoReturn:
-    """Enters namespaces, reads the plan from a descriptor, builds the root and goes in."""
+    """Enter namespaces, read the plan from a descriptor, build the root and go in."""
     control, plan_fd = (int(word) for word in sys.argv[1:])
     try:
         _enter(control, plan_fd)
@@ -71,7 +71,7 @@ def _enter(control: int, plan_fd: int) -> None:
 
 
 def _try_unshare() -> bool:
-    """Enters a mount namespace with the power of root, which in some containers is not enough."""
+    """Enter a mount namespace with the power of root, which in some containers is not enough."""
     try:
         kernel.unshare(kernel.NEW_MOUNTS, "a mount namespace")
     except OSError:
@@ -80,7 +80,7 @@ def _try_unshare() -> bool:
 
 
 def _drop_user() -> None:
-    """Stops being root, for a user that owns nothing on this machine."""
+    """Stop being root, for a user that owns nothing on this machine."""
     os.setgroups([])
     for number in (_UNUSED_USER + os.getpid() % 10_000, _LAST_USER):
         try:
@@ -93,7 +93,7 @@ def _drop_user() -> None:
 
 
 def _build(plan: dict[str, Any]) -> None:
-    """Makes the root out of what the plan lists, and goes there."""
+    """Make the root out of what the plan lists, and go there."""
     # Opened before the new root covers one of them.
     sources = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source, _ in plan["binds"]]
     root = next((folder for folder in _TRIES if os.path.isdir(folder)), "/")  # noqa: PTH112 - pathlib costs 5 ms
@@ -120,7 +120,7 @@ def _is_folder(fd: int) -> bool:
 
 
 def _prepare(path: str, *, folder: bool) -> None:
-    """Makes the place that something is mounted on."""
+    """Make the place that something is mounted on."""
     parent = path if folder else path.rpartition("/")[0]
     os.makedirs(parent, exist_ok=True)  # noqa: PTH103
     if not folder:
@@ -135,7 +135,7 @@ def _write(path: str, content: bytes, modified_s: int) -> None:
 
 
 def _mask(root: str, number: int, place: str, content: bytes | None) -> None:
-    """Covers a folder with an empty one, a file with another text."""
+    """Cover a folder with an empty one, a file with another text."""
     cover = f"{root}/usr/lib/.cover{number}"
     if content is None:
         os.mkdir(cover, 0o555)  # noqa: PTH102

@@ -1,4 +1,4 @@
-"""What a jail is furnished with: an interpreter, the libraries it needs, packages by name. Nothing else is inside.
+"""The contents of a jail: an interpreter, the libraries it needs, packages by name. Nothing else is inside.
 
 Files of the host are shown read-only in neutral places, so that no path of the host is seen inside.
 """
@@ -46,12 +46,13 @@ _OWN_MODULES = (
 # What talks to terminals, displays and services that are not there would bring in a dozen libraries.
 _LEFT_OUT = ("_tkinter", "readline", "_curses", "_dbm", "_gdbm", "nis", "ossaudiodev", "spwd", "_test", "_xx", "xx")
 _LOADED_BY_NAME = ("libgcc_s.so.1",)  # what libc loads by itself when a thread ends
+_LOADED_BYTES = 128 << 20
 _ZONES = Path("/usr/share/zoneinfo")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is inside a jail.
+    """The contents of a jail.
 
     Attributes:
         binds: Files and folders of the host, with their places inside.
@@ -64,7 +65,7 @@ class Plan:
     masks: tuple[tuple[str, bytes | None], ...]
 
     def encoded(self, spares: int) -> bytes:
-        """Gives the plan in the form that `_launcher.py` reads.
+        """Return the plan in the form that `_launcher.py` reads.
 
         Args:
             spares: How many jails are kept ready.
@@ -74,7 +75,7 @@ class Plan:
 
 
 def plan_for(packages: Sequence[str]) -> Plan:
-    """Plans a jail.
+    """Plan a jail.
 
     Args:
         packages: Names of distributions that are installed where this runs; what they require comes along.
@@ -101,8 +102,25 @@ def plan_for(packages: Sequence[str]) -> Plan:
 
 
 @cache
+def code_bytes(packages: tuple[str, ...]) -> int:
+    """Return the address space that compiled code of distributions may take once it is imported.
+
+    Args:
+        packages: Names of distributions; what they require counts too.
+
+    Raises:
+        ConfigError: As `plan_for`.
+    """
+    extensions = [path for folder, _ in _package_files(packages) for path in _extensions(folder)]
+    extensions += [path for path, _ in _package_files(packages) if path.is_file() and ".so" in path.suffixes]
+    size_bytes = sum(path.stat().st_size for path in extensions)
+    # What is mapped, its relocated copy, and what libraries such as BLAS take when they are loaded.
+    return 2 * size_bytes + (_LOADED_BYTES if extensions else 0)
+
+
+@cache
 def _interpreter() -> tuple[Path, Path, dict[str, Path]]:
-    """Finds this interpreter, its standard library, and the shared libraries that both need."""
+    """Find this interpreter, its standard library, and the shared libraries that both need."""
     python, stdlib = Path(sys.executable).resolve(), Path(os.__file__).resolve().parent
     if read_elf(python) is None:
         raise SandboxUnavailable(f"a jail needs a 64-bit Linux interpreter, and {python} is none; use `monty`")
@@ -124,7 +142,7 @@ def _extensions(folder: Path) -> list[Path]:
 
 @cache
 def _own_files() -> tuple[tuple[str, bytes, int], ...]:
-    """Gives the jail's own modules, with their compiled forms where the host has them."""
+    """Return the jail's own modules, with their compiled forms where the host has them."""
     here = Path(__file__).parent.parent
     files: list[tuple[str, bytes, int]] = []
     for name in _OWN_MODULES:
@@ -138,7 +156,7 @@ def _own_files() -> tuple[tuple[str, bytes, int], ...]:
 
 
 def _compiled(source: Path, name: str) -> bytes:
-    """Compiles a module, or takes what Python keeps of it, in the form of a file that is not checked (PEP 552).
+    """Compile a module, or take what Python keeps of it, in the form of a file that is not checked (PEP 552).
 
     Args:
         source: Its file here.
@@ -152,13 +170,13 @@ def _code(source: Path, name: str) -> Any:
 
 
 def _renamed(code: Any, name: str) -> Any:
-    """Gives code with another file name, since the host's says where it is installed."""
+    """Return code with another file name, since the host's says where it is installed."""
     constants = tuple(_renamed(each, name) if isinstance(each, CodeType) else each for each in code.co_consts)
     return code.replace(co_filename=name, co_consts=constants)
 
 
 def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Covers what was installed beside the standard library, and where it says how and where it was built."""
+    """Cover what was installed beside the standard library, and where it says how and where it was built."""
     inside = f"{_LIBRARIES}/{stdlib.name}"
     for pattern in ("site-packages", "dist-packages", "config-*"):
         yield from ((f"{inside}/{path.name}", None) for path in stdlib.glob(pattern) if path.is_dir())
@@ -170,7 +188,7 @@ def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
-    """Finds the files and folders of distributions, and their places under site-packages."""
+    """Find the files and folders of distributions, and their places under site-packages."""
     from importlib import metadata  # takes 20 ms, and most jails have no packages
 
     seen: set[str] = set()
@@ -193,7 +211,7 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _tops(name: str, distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
-    """Gives the highest folders that are a distribution's alone, and its single files."""
+    """Return the highest folders that are a distribution's alone, and its single files."""
     files = [file for file in distribution.files or () if not _is_outside(file)]
     if not any(file.suffix in (".py", ".so") for file in files):
         raise ConfigError(f"the package {name!r} is not installed as files of its own here; install it in full")

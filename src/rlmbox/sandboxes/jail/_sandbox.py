@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,12 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
-from rlmbox.types import CellLimits
+from rlmbox.types import Cell, CellLimits, Execution
 
 if TYPE_CHECKING:
     from rlmbox.sandboxes.jail._host import Ticket
 
+_MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
 _REAP_S = 10.0
 _SETTLE_S = 0.002  # a session that begins has both cores to itself
 _PACKAGES = "/usr/lib/packages"
@@ -42,7 +45,8 @@ class JailSandbox(WorkerSandbox):
 
     Args:
         packages: Names of distributions installed in this environment, such as `numpy`, that cells may import;
-            what they require comes along. None unless given. Their code counts as memory: pandas needs 512 MiB.
+            what they require comes along. None unless given. The memory that their code takes to be imported is
+            added to the limit.
         control_group: Whether to limit each jail's memory and tasks by a control group too. What can grow is
             limited without; it costs up to 15 ms for each start and needs a cgroup that this process may divide.
     """
@@ -69,14 +73,30 @@ class JailSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Launches a worker and binds the context in it; see `Sandbox.start`."""
+        """Launch a worker and binds the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
         self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
+        # The address space that their code takes counts as memory, before a cell has done anything with them.
+        room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
+        limits = replace(limits, memory_bytes=limits.memory_bytes + room)
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Run a cell; see `Sandbox.execute`. An import of what is installed, but not named, says so."""
+        execution = await super().execute(cell)
+        error = execution.error
+        if error is None or error.type != "ModuleNotFoundError" or not (missing := _MISSING.fullmatch(error.message)):
+            return execution
+        name = await anyio.to_thread.run_sync(_installed, missing[1])
+        if not name:
+            return execution
+        message = f"{error.message}; {name} is installed; allow it with --package {name}, or packages=[{name!r}]"
+        traceback = error.traceback.removesuffix(error.message) + message
+        return replace(execution, error=replace(error, message=message, traceback=traceback))
 
     @staticmethod
     def walls() -> tuple[str, ...]:
-        """Describes what a jail is made of on this machine, in a few words each."""
+        """Describe what a jail is made of on this machine, in a few words each."""
         return _walls()
 
 
@@ -92,12 +112,12 @@ class _JailWall:
     """
 
     def __init__(self, packages: tuple[str, ...], *, control_group: bool) -> None:
-        self._packages = packages
+        self.packages = packages
         self._control_group = control_group
         self.group_bytes = 0
 
     async def launch(self, context_fd: int | None) -> _Jailed:
-        """Launches a worker; see `Wall.launch`."""
+        """Launch a worker; see `Wall.launch`."""
         if sys.platform != "linux":
             raise SandboxUnavailable("a jail needs Linux; use `monty`")
         machine = os.uname().machine
@@ -115,17 +135,23 @@ class _JailWall:
         except OSError as error:
             raise SandboxUnavailable(f"no jail can be built here: {error}; use `monty`") from error
 
+    def code_bytes(self) -> int:
+        """Return the address space that the packages' compiled code may take."""
+        from rlmbox.sandboxes.jail._plan import code_bytes
+
+        return code_bytes(self.packages)
+
     def _ready(self, context_fd: int | None) -> Ticket | None:
         from rlmbox.sandboxes.jail._host import take
 
         with _read_only(context_fd) as shown:
-            return take(self._packages, shown)
+            return take(self.packages, shown)
 
     def _launch(self, context_fd: int | None) -> _Jailed:
         from rlmbox.sandboxes.jail._host import admit
 
         with _read_only(context_fd) as shown:
-            jailed = _Jailed(admit(self._packages, shown), context_fd)
+            jailed = _Jailed(admit(self.packages, shown), context_fd)
         if self._control_group:
             jailed.join_group(self.group_bytes)
         return jailed
@@ -151,7 +177,7 @@ class _Jailed:
         self._groups: list[Path] = []
 
     def join_group(self, group_bytes: int) -> None:
-        """Limits it by a control group too, to so many bytes."""
+        """Limit it by a control group too, to so many bytes."""
         try:
             self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
         except OSError:
@@ -168,7 +194,7 @@ class _Jailed:
         return self._ticket.pid
 
     def ease(self) -> None:
-        """Has the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        """Have the fork server raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
         self._ticket.fork_server.ease(self._ticket.pid)
 
     def interrupt(self) -> bool:
@@ -182,13 +208,13 @@ class _Jailed:
         return True
 
     def kill(self) -> None:
-        """Ends the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
+        """End the jail's first process, and with it the kernel ends all others; see `WorkerProcess.kill`."""
         if not self._ended:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._ticket.pidfd, signal.SIGKILL)
 
     async def reap(self) -> str:
-        """Waits for the end of all its processes; see `WorkerProcess.reap`."""
+        """Wait for the end of all its processes; see `WorkerProcess.reap`."""
         self._ended = True
         return await anyio.to_thread.run_sync(self._reap)
 
@@ -200,9 +226,20 @@ class _Jailed:
         return how
 
 
+@cache
+def _installed(module: str) -> str:
+    """Return the name of the distribution installed here that has a module, or ''."""
+    from importlib import metadata, util
+
+    if util.find_spec(module) is None:
+        return ""
+    names = metadata.packages_distributions().get(module, [])
+    return names[0] if names else ""
+
+
 @contextmanager
 def _read_only(fd: int | None) -> Iterator[int | None]:
-    """Opens a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
+    """Open a file again such that it can be read and mapped, but not written, by whoever gets the descriptor."""
     if fd is None:
         yield None
         return

@@ -35,14 +35,14 @@ _loaded: list[ctypes.CDLL] = []
 
 
 def libc() -> ctypes.CDLL:
-    """Gives the C library."""
+    """Return the C library."""
     if not _loaded:
         _loaded.append(ctypes.CDLL(None, use_errno=True))
     return _loaded[0]
 
 
 def checked(result: int, what: str) -> int:
-    """Gives the result of a call.
+    """Return the result of a call.
 
     Raises:
         OSError: The call failed; the message says what it was for.
@@ -54,12 +54,12 @@ def checked(result: int, what: str) -> int:
 
 
 def unshare(flags: int, what: str) -> None:
-    """Enters new namespaces."""
+    """Enter new namespaces."""
     checked(libc().unshare(flags), what)
 
 
 def map_ids(proc_fd: int, inside_id: int, user: int, group: int) -> None:
-    """Gives this process, in a new user namespace, one user and one group: its own, under another number.
+    """Map one user and one group into the new user namespace of this process: its own, under another number.
 
     Args:
         proc_fd: The directory /proc.
@@ -76,7 +76,7 @@ def map_ids(proc_fd: int, inside_id: int, user: int, group: int) -> None:
 
 
 def write_own(proc_fd: int, name: str, text: str) -> None:
-    """Writes to a file of this process in /proc, of which `proc_fd` is the directory."""
+    """Write to a file of this process in /proc, of which `proc_fd` is the directory."""
     fd = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
     try:
         os.write(fd, text.encode())
@@ -85,32 +85,32 @@ def write_own(proc_fd: int, name: str, text: str) -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
-    """Mounts something."""
+    """Mount something."""
     words = [None if word is None else word.encode() for word in (source, target, kind, options)]
     result = libc().mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
     checked(result, f"mount of {kind or source or 'flags'} at {target}")
 
 
 def bind_read_only(source: str, target: str) -> None:
-    """Shows a file or directory in another place, where it cannot be written."""
+    """Show a file or directory in another place, where it cannot be written."""
     mount(source, target, None, BIND)
     remount_read_only(target)
 
 
 def remount_read_only(target: str) -> None:
-    """Makes a mount read-only, without devices and set-user-id programs."""
+    """Make a mount read-only, without devices and set-user-id programs."""
     now = os.statvfs(target).f_flag
     kept = sum(flag for bit, flag in _KEPT if now & bit)
     mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEV | kept)
 
 
 def make_mounts_private() -> None:
-    """Keeps what is mounted from here on from the namespace this one was copied from."""
+    """Keep what is mounted from here on from the namespace this one was copied from."""
     mount(None, "/", None, _RECURSIVE | _PRIVATE)
 
 
 def change_root(directory: str) -> None:
-    """Makes a mount the root, and lets go of everything that was mounted before."""
+    """Make a mount the root, and let go of everything that was mounted before."""
     os.chdir(directory)
     checked(libc().syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
     checked(libc().umount2(b".", _DETACH), "umount of the old root")
@@ -118,32 +118,32 @@ def change_root(directory: str) -> None:
 
 
 def set_host_name(name: str) -> None:
-    """Names the machine, in a new UTS namespace."""
+    """Name the machine, in a new UTS namespace."""
     checked(libc().sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
 
 
 def leave_keyrings() -> None:
-    """Leaves the session's keyring for an empty one; a kernel may have no keyrings at all."""
+    """Leave the session's keyring for an empty one; a kernel may have no keyrings at all."""
     libc().syscall(_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, None)
 
 
 def become_subreaper() -> None:
-    """Makes orphans among the descendants children of this process."""
+    """Make orphans among the descendants children of this process."""
     _prctl("subreaper", _SET_SUBREAPER, 1)
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Has the kernel send a signal when the parent ends."""
+    """Have the kernel send a signal when the parent ends."""
     _prctl("parent death signal", _SET_PARENT_DEATH_SIGNAL, signal_number)
 
 
 def set_name(name: bytes) -> None:
-    """Names this process for those who list processes; at most 15 bytes."""
+    """Name this process for those who list processes; at most 15 bytes."""
     _prctl("name", _SET_NAME, name)
 
 
 def drop_privileges() -> None:
-    """Gives up all capabilities, those that could come back too, and the way to get any by executing something."""
+    """Give up all capabilities, those that could come back too, and the way to get any by executing something."""
     last = 63
     for capability in range(last + 1):
         if libc().prctl(_DROP_BOUNDING, capability, 0, 0, 0) < 0:
@@ -161,12 +161,12 @@ def forbid_dumps() -> None:
 
 
 def forbid_new_privileges() -> None:
-    """Makes sure that nothing that is executed from here on gets more than this process has."""
+    """Make sure that nothing that is executed from here on gets more than this process has."""
     _prctl("no_new_privs", _SET_NO_NEW_PRIVILEGES, 1)
 
 
 def close_from(first: int, *, but: int = -1) -> None:
-    """Closes all descriptors from a number on, except one."""
+    """Close all descriptors from a number on, except one."""
     ranges = ((first, but - 1), (but + 1, _LAST_DESCRIPTOR)) if but >= first else ((first, _LAST_DESCRIPTOR),)
     for start, end in ranges:
         if start <= end and libc().syscall(_CLOSE_RANGE, start, end, 0) < 0:
@@ -174,7 +174,7 @@ def close_from(first: int, *, but: int = -1) -> None:
 
 
 def install_filter(program: bytes) -> None:
-    """Installs a seccomp filter; needs no_new_privs. There is no way back."""
+    """Install a seccomp filter; needs no_new_privs. There is no way back."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))

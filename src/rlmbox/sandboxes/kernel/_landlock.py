@@ -31,12 +31,12 @@ _TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
 
 
 def landlock_abi() -> int:
-    """Gives the version of Landlock that the kernel has; 0 for none."""
+    """Return the version of Landlock that the kernel has; 0 for none."""
     return max(0, int(libc().syscall(_CREATE_RULESET, None, 0, _GET_VERSION)))
 
 
 def restrict(paths: Mapping[str, int]) -> bool:
-    """Takes away every access to files that is not listed, and TCP; needs no_new_privs. Says whether it could.
+    """Take away every access to files that is not listed, and TCP; needs no_new_privs. Says whether it could.
 
     Args:
         paths: Directories with what is allowed below them.

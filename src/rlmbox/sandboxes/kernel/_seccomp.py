@@ -93,7 +93,7 @@ _Instruction = tuple[int, int, int, int]
 
 
 def allowed(machine: str) -> dict[str, int]:
-    """Gives the system calls that are allowed whatever their arguments, by name.
+    """Return the system calls that are allowed whatever their arguments, by name.
 
     Raises:
         KeyError: There is no filter for the machine.
@@ -104,7 +104,7 @@ def allowed(machine: str) -> dict[str, int]:
 
 
 def program(machine: str) -> bytes:
-    """Assembles the filter.
+    """Assemble the filter.
 
     Args:
         machine: One of `MACHINES`.
@@ -139,7 +139,7 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
 
 
 def _tree(leaves: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
-    """Joins blocks for ranges of numbers, each with its first, into a search by halves.
+    """Join blocks for ranges of numbers, each with its first, into a search by halves.
 
     When a filter is installed, the kernel runs it for every number that there is, to know what it always allows: one
     test after another took 0.4 ms of a jail's start.
@@ -152,7 +152,7 @@ def _tree(leaves: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Joins numbers that follow each other."""
+    """Join numbers that follow each other."""
     first = last = numbers[0]
     for number in numbers[1:]:
         if number != last + 1:
@@ -172,12 +172,12 @@ def _run(first: int, last: int) -> list[_Instruction]:
 
 
 def _only(number: int, block: list[_Instruction]) -> list[_Instruction]:
-    """Runs a block, each way through which ends with a return, for one system call."""
+    """Run a block, each way through which ends with a return, for one system call."""
     return [(_EQUAL, 0, len(block), number), *block, (_RETURN, 0, 0, _ERRNO | _EPERM)]
 
 
 def _argument(index: int) -> _Instruction:
-    """Loads the lower half of an argument; the calls that are looked at take an `int`."""
+    """Load the lower half of an argument; the calls that are looked at take an `int`."""
     return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * index)
 
 

@@ -54,7 +54,7 @@ class _NoWall:
     """Launches a worker as a child in a process group of its own."""
 
     async def launch(self, context_fd: int | None) -> Child:
-        """Launches a worker; see `Wall.launch`."""
+        """Launch a worker; see `Wall.launch`."""
         if not hasattr(os, "killpg"):
             raise SandboxUnavailable("LocalSandbox needs Linux or macOS; use `monty`")
         try:
@@ -81,7 +81,7 @@ def _launched(context_fd: int | None) -> Child:
 
 
 def _remove(directory: str) -> None:
-    """Removes a directory, also where a cell took away its own permissions."""
+    """Remove a directory, also where a cell took away its own permissions."""
     shutil.rmtree(directory, ignore_errors=True)
     if Path(directory).exists():
         for parent, _, _ in os.walk(directory):

@@ -29,7 +29,7 @@ _BINARY, _LIBRARY = "python-snapshot.wasm", "python-stdlib.zip"
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """What the installed packages bring.
+    """The files of the installed packages.
 
     Attributes:
         site: Directory from which wasmtime is imported.
@@ -63,7 +63,7 @@ class Prepared:
 
 @cache
 def artifacts() -> Artifacts:
-    """Finds the installed packages, without importing them.
+    """Find the installed packages, without importing them.
 
     Raises:
         SandboxUnavailable: They are not installed.
@@ -85,7 +85,7 @@ def artifacts() -> Artifacts:
 
 
 def cache_folder() -> Path:
-    """Gives the directory for all that is kept, of this user; it need not exist."""
+    """Return the directory for all that is kept, of this user; it need not exist."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     if Path(base).is_absolute():
         return Path(base) / "rlmbox" / "wasm"
@@ -97,7 +97,7 @@ def cache_folder() -> Path:
 
 
 def prepared(found: Artifacts) -> Prepared | None:
-    """Gives what an earlier `_prepare.py` left, if it can be trusted.
+    """Return what an earlier `_prepare.py` left, if it can be trusted.
 
     Raises:
         SandboxUnavailable: Something is there, but others could have written it.
@@ -118,7 +118,7 @@ def prepared(found: Artifacts) -> Prepared | None:
 
 
 def preparation(found: Artifacts) -> Mapping[str, Any]:
-    """Makes the directories and gives the configuration for `_prepare.py`.
+    """Make the directories and return the configuration for `_prepare.py`.
 
     Raises:
         SandboxUnavailable: They cannot be made.
@@ -152,7 +152,7 @@ def preparation(found: Artifacts) -> Mapping[str, Any]:
 
 
 def _check(path: Path, *, is_folder: bool) -> None:
-    """Raises PermissionError where somebody else could have put the file or directory there, or changed it."""
+    """Raise PermissionError where somebody else could have put the file or directory there, or changed it."""
     facts = path.lstat()
     kind = stat.S_ISDIR if is_folder else stat.S_ISREG
     if not kind(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:

@@ -1,4 +1,4 @@
-"""What makes `_worker.py` at home in CPython for WebAssembly; its source is handed to the guest, which has no files.
+"""An adapter of `_worker.py` to CPython for WebAssembly; its source is handed to the guest, which has no files.
 
 The guest has no processes, threads, signals or sockets. It has one door, `_host.call(bytes) -> bytes`, to the
 process that runs it (`_runner.py`); what is said there is listed in that file. The worker's own code stays
@@ -34,12 +34,12 @@ _sleep = time.sleep
 
 
 def setitimer(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
-    """Has SIGALRM come after some seconds, as `signal.setitimer` does where there are signals."""
+    """Have SIGALRM come after some seconds, as `signal.setitimer` does where there are signals."""
     return float(door(b"T%r %r" % (float(seconds), float(interval)))), 0.0
 
 
 def sleep(seconds: float) -> None:
-    """Sleeps, in naps."""
+    """Sleep, in naps."""
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
     until = time.monotonic() + seconds
@@ -49,7 +49,7 @@ def sleep(seconds: float) -> None:
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Refuses to start a thread."""
+    """Refuse to start a thread."""
     raise RuntimeError(NO_THREADS)
 
 
@@ -86,7 +86,7 @@ class GuestWire(_worker.Wire):
         self._frame = b"".join((self._call if message["type"] == "call" else b"D", *parts))
 
     def receive(self) -> Any:
-        """Waits for a frame."""
+        """Wait for a frame."""
         frame, self._frame = self._frame or b"R", b""
         return json.loads(door(frame).decode("utf-8", "surrogatepass"))
 
@@ -98,7 +98,7 @@ class GuestMemory:
         self._spare: bytearray | None = None
 
     def limit(self, *, cell: bool) -> None:
-        """Takes the spare memory before a cell, gives it up where the cell ran out of memory."""
+        """Take the spare memory before a cell, return it up where the cell ran out of memory."""
         if cell and self._spare is None:
             with suppress(MemoryError):
                 self._spare = bytearray(SPARE_BYTES)
@@ -110,13 +110,13 @@ class Guest(_worker.Worker):
     """The worker in its two steps: between them its process sets the memory limit."""
 
     def begin(self) -> None:
-        """Builds the namespace."""
+        """Build the namespace."""
         frame = self._wire.receive()
         frame["context"] = opened(frame["context"])
         self._start(frame)
 
     def serve(self) -> None:
-        """Runs cells until the host ends."""
+        """Run cells until the host ends."""
         while True:
             frame = self._wire.receive()
             reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
@@ -124,7 +124,7 @@ class Guest(_worker.Worker):
 
 
 def opened(source: dict[str, Any]) -> dict[str, Any]:
-    """Gives the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
+    """Return the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
     if "text" in source:
         return source
     if source["kind"] == "str":
@@ -135,7 +135,7 @@ def opened(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def fetched(start: int, end: int) -> bytearray:
-    """Gives bytes of the file with the context."""
+    """Return bytes of the file with the context."""
     data = bytearray(end - start)
     for at in range(0, len(data), CHUNK_BYTES):
         data[at : at + CHUNK_BYTES] = door(b"P%d %d" % (start + at, min(start + at + CHUNK_BYTES, end)))
@@ -146,7 +146,7 @@ class Asyncio:
     """A finder that lets asyncio be imported, with a loop that needs no socket to wake itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Takes itself out of the way at the first import of asyncio, and wraps its loader."""
+        """Take itself out of the way at the first import of asyncio, and wrap its loader."""
         if name != "asyncio":
             return None
         sys.meta_path.remove(self)
@@ -171,7 +171,7 @@ class Asyncio:
 
 
 def rewire(asyncio: Any) -> None:
-    """Gives asyncio's loop a selector that sleeps, and no pipe to itself."""
+    """Give asyncio's loop a selector that sleeps, and no pipe to itself."""
     import selectors
 
     class Sleeper(selectors.SelectSelector):
@@ -187,7 +187,7 @@ def rewire(asyncio: Any) -> None:
 
 
 def boot() -> Guest:
-    """Prepares the interpreter and makes the worker."""
+    """Prepare the interpreter and make the worker."""
     changes: list[tuple[Any, dict[str, Any]]] = [
         (signal, {"setitimer": setitimer, "ITIMER_REAL": 0}),
         (time, {"sleep": sleep}),

@@ -72,7 +72,7 @@ class Lesson:
         return b""
 
     def words(self) -> list[list[int]]:
-        """Gives the words, each with the bits to set; raises ValueError unless they are what they must be."""
+        """Return the words, each with the bits to set; raise ValueError unless they are what they must be."""
         first, second = self.rounds
         words = [[at, bits] for at, bits in first.items() if second.get(at) == bits]
         if sorted(bits for _, bits in words) != [1, 1, 2]:
@@ -81,7 +81,7 @@ class Lesson:
 
 
 def changed(before: bytes, after: bytes) -> dict[int, int]:
-    """Gives the words that differ, each with the bits that were set in it, 0 where it changed otherwise."""
+    """Return the words that differ, each with the bits that were set in it, 0 where it changed otherwise."""
     found: dict[int, int] = {}
     old, new = memoryview(before), memoryview(after)
     for page in range(0, len(old), PAGE):
@@ -93,7 +93,7 @@ def changed(before: bytes, after: bytes) -> dict[int, int]:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Compiles the guest, learns its interrupt, proves that it works, and writes all into a directory.
+    """Compile the guest, learns its interrupt, proves that it works, and write all into a directory.
 
     Nothing is done where another process was faster.
     """
@@ -143,7 +143,7 @@ def learned(wasmtime: Any, module: Any, library: str) -> list[list[int]]:
 
 
 def checked(path: str, digest: str) -> bytes:
-    """Reads a file that must have a digest, or raises ValueError."""
+    """Read a file that must have a digest, or raise ValueError."""
     with open(path, "rb") as file:  # noqa: PTH123
         data = file.read()
     if hashlib.sha256(data).hexdigest() != digest:
@@ -152,14 +152,14 @@ def checked(path: str, digest: str) -> bytes:
 
 
 def sweep(folder: str) -> None:
-    """Removes what a preparation that was killed left unfinished."""
+    """Remove what a preparation that was killed left unfinished."""
     for name in os.listdir(folder):  # noqa: PTH208
         if name.endswith(UNFINISHED):
             os.unlink(os.path.join(folder, name))  # noqa: PTH108, PTH118
 
 
 def written(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Writes a file that is there whole or not at all."""
+    """Write a file that is there whole or not at all."""
     unfinished = path + UNFINISHED
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
@@ -173,7 +173,7 @@ def written(path: str, data: bytes, mode: int = 0o600) -> None:
 
 
 def main() -> None:
-    """Does it; says in one line why it could not."""
+    """Do it; return in one line why it could not."""
     config = json.loads(sys.argv[1])
     try:
         prepare(config)

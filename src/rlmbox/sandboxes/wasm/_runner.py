@@ -54,7 +54,7 @@ def source(name: str) -> str:
 
 
 def imported(site: str) -> Any:
-    """Imports wasmtime from a directory, without what else `site` would bring."""
+    """Import wasmtime from a directory, without what else `site` would bring."""
     sys.path.append(site)
     package = __import__("wasmtime")
     sys.path.remove(site)
@@ -80,7 +80,7 @@ class Alarm:
         self.every_s = 0.0
 
     def set(self, after_s: float, every_s: float) -> float:
-        """Sets the time, 0 for never; gives the seconds that were left."""
+        """Set the time, 0 for never; return the seconds that were left."""
         now = time.monotonic()
         with self._turn:
             left = 0.0 if self._due == float("inf") else max(self._due - now, 1e-6)
@@ -141,7 +141,7 @@ class Machine:
         self._store.set_limits(memory_size=size)
 
     def turn(self, code: str) -> int:
-        """Runs code in the guest's `__main__`; gives its exit status."""
+        """Run code in the guest's `__main__`; return its exit status."""
         data = code.encode()
         at = self._allocate(self._store, len(data))
         self._memory.write(self._store, data, at)
@@ -167,7 +167,7 @@ class Machine:
 
 
 def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
-    """Gives a quick way of calling the guest's allocator; wasmtime's own takes longer than all else at the door."""
+    """Return a quick way of calling the guest's allocator; wasmtime's own takes longer than all else at the door."""
     ffi = wasmtime._ffi  # noqa: SLF001
     given, taken = (ffi.wasmtime_val_t * 1)(), (ffi.wasmtime_val_t * 1)()
     given[0].kind = ffi.WASMTIME_I32.value
@@ -185,7 +185,7 @@ def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
 
 
 class Host:
-    """What stands behind the door: the wire to the host, the context and the alarm."""
+    """The far side of the door: the wire to the host, the context and the alarm."""
 
     def __init__(self, wire_fd: int, context_fd: int | None) -> None:
         self._wire = socket.socket(fileno=wire_fd)
@@ -257,7 +257,7 @@ class Host:
 
 
 def restrict(memory_bytes: int, statm: int | None) -> None:
-    """Gives up what this process does not need, should the guest ever break out into it.
+    """Give up what this process does not need, should the guest ever break out into it.
 
     Args:
         memory_bytes: Most memory of the guest.
@@ -282,7 +282,7 @@ def restrict(memory_bytes: int, statm: int | None) -> None:
 
 
 def wall_in(library: str) -> int | None:
-    """Puts kernel walls around this thread and those that it will start; what has to be imported is imported before.
+    """Put kernel walls around this thread and those that it will start; what has to be imported is imported before.
 
     They are a user that owns nothing, no file but those of the guest's library, and the jail's list of system calls.
 
@@ -315,7 +315,7 @@ def wall_in(library: str) -> int | None:
 
 
 def walls() -> tuple[Any, Any, Any]:
-    """Imports what builds walls of the kernel, without the rest of rlmbox, which is not installed here."""
+    """Import what builds walls of the kernel, without the rest of rlmbox, which is not installed here."""
     ours = "rlmbox.sandboxes"
     for name, place in (("rlmbox", os.sep), (ours, FOLDERS), (f"{ours}.kernel", f"{FOLDERS}/kernel")):
         package: Any = types.ModuleType(name)
@@ -327,7 +327,7 @@ def walls() -> tuple[Any, Any, Any]:
 
 
 def loading(*names: str) -> str:
-    """Gives code that makes modules of our sources in the guest."""
+    """Return code that makes modules of our sources in the guest."""
     lines = ["import sys, types"]
     for name in names:
         lines.append(f"_m = sys.modules[{name!r}] = types.ModuleType({name!r})")
@@ -337,7 +337,7 @@ def loading(*names: str) -> str:
 
 
 def run(config: dict[str, Any]) -> None:
-    """Runs cells; does not return."""
+    """Run cells; do not return."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS; of this thread and those to come
     worker = types.ModuleType("_worker")
@@ -368,7 +368,7 @@ def run(config: dict[str, Any]) -> None:
 
 
 def ending(wasmtime: Any, work: Callable[[], None]) -> None:
-    """Ends the process as the guest ended."""
+    """End the process as the guest ended."""
     try:
         work()
     except wasmtime.ExitTrap as trap:
@@ -381,7 +381,7 @@ def ending(wasmtime: Any, work: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Runs a guest as the one argument says."""
+    """Run a guest as the one argument says."""
     config = json.loads(sys.argv[1])
     sys.argv[:] = [""]
     os.environ.clear()

@@ -58,13 +58,13 @@ class WasmSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Launches a guest and binds the context in it; see `Sandbox.start`."""
+        """Launch a guest and binds the context in it; see `Sandbox.start`."""
         self._machine.prepared = await prepare()
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
 
 async def prepare() -> Prepared:
-    """Compiles the guest for this machine unless that was done before.
+    """Compile the guest for this machine unless that was done before.
 
     It takes about a minute, 2.5 GB of memory and 350 MB below the user's cache directory. Start-up afterwards
     takes a fraction of a second.
@@ -96,7 +96,7 @@ class _Wasm:
     prepared: Prepared
 
     async def launch(self, context_fd: int | None) -> Child:
-        """Launches a guest; see `Wall.launch`."""
+        """Launch a guest; see `Wall.launch`."""
         try:
             return await anyio.to_thread.run_sync(_launched, self.prepared, context_fd)
         except OSError as error:

@@ -75,7 +75,7 @@ class Child:
                 os.close(fd)
 
     def ease(self) -> None:
-        """Raises its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        """Raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
         with suppress(ImportError, AttributeError):  # Linux only
             import resource
 
@@ -91,14 +91,14 @@ class Child:
         return False
 
     def kill(self) -> None:
-        """Ends the process group; see `WorkerProcess.kill`."""
+        """End the process group; see `WorkerProcess.kill`."""
         # The child is reaped after this only, so that its number cannot be another's yet.
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def reap(self) -> str:
-        """Waits for the child and frees what it had; see `WorkerProcess.reap`."""
+        """Wait for the child and free what it had; see `WorkerProcess.reap`."""
         return await anyio.to_thread.run_sync(self._reap)
 
     def _reap(self) -> str:

@@ -20,7 +20,7 @@ MORE_CHARS = 1 << 16
 
 
 class LargeMatch:
-    """What `re.Match` is, for the whole text.
+    """The equivalent of `re.Match` for the whole text.
 
     Args:
         match: The match in a part of the text.

@@ -1,4 +1,4 @@
-"""What `context` is inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
+"""The object `context` inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
 
 Runs inside the sandbox, from source that the start frame carries beside that of `_repl.py`: standard library only,
 Python 3.11 and later, nothing of rlmbox. An operation gives what the real `str` would give: a part is a `str`, a longer
@@ -95,11 +95,11 @@ class Reader:
 
     def _anchor(self, number: int) -> int:
         """Return the position in bytes of every so many-th character."""
-        block, at = divmod(number, BLOCK_ANCHORS)
+        block = max(number - 1, 0) // BLOCK_ANCHORS  # each has the end of its last part too
         anchors = self._anchors.get(block)
         if anchors is None:
             anchors = self._anchors[block] = self.scans.anchors(block)
-        return anchors[at]
+        return anchors[number - block * BLOCK_ANCHORS]
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
         """Return the same in pieces of so many characters, read one after the other."""
@@ -652,7 +652,7 @@ def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
 
 
 class WholeText(str):  # noqa: SLOT000 - it holds the handle
-    """What `str(context)` is: a `str` by its class, the handle by what it does.
+    """The result of `str(context)`: a `str` by its class, the handle by what it does.
 
     Where C code of Python takes the characters that are really in it, such as to join an f-string or to print it, there
     are the first ones of the text and a word on the rest. That word does not leave the sandbox; see `_values.py`.

@@ -32,7 +32,7 @@ _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
 _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
 # Python reads an int in time that grows with the square of its digits.
 _LONG_DIGITS = 4_000_000
-_SCANNED_BYTES = 1 << 20
+_SCANNED_BYTES = 8 << 20
 _MAX_SURROGATES = 100_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
@@ -49,7 +49,7 @@ class Violation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """What a worker may send.
+    """Bounds of the frames of a worker.
 
     Attributes:
         frame_bytes: Longest frame.
@@ -103,7 +103,7 @@ Reply = Ready | HostCall | Done
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Makes a frame.
+    """Make a frame.
 
     Args:
         message: A JSON object. Lone surrogates pass as they are.
@@ -129,17 +129,17 @@ class Inbox:
         self.begin()
 
     def begin(self) -> None:
-        """Starts counting anew, for a new cell."""
+        """Start counting anew, for a new cell."""
         self._began = time.monotonic()
         self._bytes = self._frames = 0
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was received that was not taken out."""
+        """Return whether nothing was received that was not taken out."""
         return not self._buffer
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes as they come; all messages must be taken out in between."""
+        """Take bytes as they come; all messages must be taken out in between."""
         self._bytes += len(data)
         if self._bytes > self.limits.cell_bytes:
             raise Violation(f"it sent more than {self.limits.cell_bytes:,} bytes for one cell")

@@ -158,7 +158,7 @@ class Link:
         return anyio.CapacityLimiter(PARALLEL_CALLS)  # most sessions need none
 
     async def open(self, start: Mapping[str, Any], timeout_s: float) -> Lost | None:
-        """Sends the start frame and waits until the namespace stands.
+        """Send the start frame and wait until the namespace stands.
 
         Args:
             start: See `_worker.py`.
@@ -168,7 +168,7 @@ class Link:
         return reply if isinstance(reply, Lost) else None
 
     async def request(self, message: Mapping[str, Any], timeout_s: float) -> Done | Lost:
-        """Has the worker do something, answering the host calls that come in between.
+        """Have the worker do something, answering the host calls that come in between.
 
         Args:
             message: `execute` with `code`, or `variables`.
@@ -181,16 +181,16 @@ class Link:
         return reply
 
     def printed(self) -> tuple[BoundedText, ...]:
-        """Gives what was written to the worker's descriptors during the last request, past Python's streams."""
+        """Return what was written to the worker's descriptors during the last request, past Python's streams."""
         return self._wire.printed()
 
     def abort(self) -> None:
-        """Ends a request that is under way; it gives `Lost`."""
+        """End a request that is under way; it gives `Lost`."""
         self._aborted = True
         self._wire.fail(_Aborted())
 
     def close(self) -> None:
-        """Closes the wire and the pipes; no request may be under way."""
+        """Close the wire and the pipes; no request may be under way."""
         self._wire.close()
 
     async def _exchange(
@@ -232,7 +232,7 @@ class Link:
         self._clock = _Clock(asyncio.get_running_loop(), GRACE_S, lambda: self._wire.fail(OutputFlood()))
 
     def _stale(self) -> Lost | None:
-        """Looks for what the worker sent without being asked, and for its end, since the last request."""
+        """Look for what the worker sent without being asked, and for its end, since the last request."""
         self._inbox.begin()
         self._pending.clear()
         if self._aborted:
@@ -247,7 +247,7 @@ class Link:
     async def _converse(
         self, *, starting: bool, frame: bytes = b"", calling: bool = False
     ) -> Done | Ready | HostCall | Lost:
-        """Goes on until the request is answered, or, unless `calling`, until a call has to be waited for."""
+        """Go on until the request is answered, or, unless `calling`, until a call has to be waited for."""
         try:
             if frame:
                 self._wire.send(frame)
@@ -365,7 +365,7 @@ class Link:
         return await result
 
     def _answer_at_once(self, call: HostCall) -> bool:
-        """Answers a call that needs no waiting; says whether it was one."""
+        """Answer a call that needs no waiting; return whether it was one."""
         if self._calls > self._limits.host_calls:
             limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
             self._wire.send(_failure(call, RuntimeError(limit)))

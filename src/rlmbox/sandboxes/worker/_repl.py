@@ -40,7 +40,7 @@ _UNIQUE_FILE = re.compile(r"<rlm_session:\d+>")
 
 
 class HostObject:
-    """What host functions with a dotted name are methods of, such as `ctx`."""
+    """An object whose methods are the host functions with a dotted name, such as `ctx`."""
 
     def __repr__(self) -> str:
         return f"<object with the functions {', '.join(sorted(vars(self)))}>"
@@ -93,7 +93,8 @@ class Repl:
         loop reads or any other value. `query` and the names of modules are a cell's to bind, as in any Python.
         """
         restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
-        self._names.update(self._reserved)
+        if restored:
+            self._names.update(self._reserved)
         if "answer" not in self._names:
             self._names["answer"] = {"content": "", "ready": False}
             restored.append("answer")
@@ -104,7 +105,7 @@ class Repl:
         return [name for name in restored if not name.startswith("_")]
 
     def _show_vars(self) -> dict[str, str]:
-        """Lists the variables that cells have set, with a short description of each."""
+        """List the variables that cells have set, with a short description of each."""
         return self.variables()
 
     def listing(self, _: str = "") -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Repl:
         return {"value": self.variables(), "value_repr": None}
 
     def variables(self) -> dict[str, str]:
-        """Describes the names that cells have set."""
+        """Describe the names that cells have set."""
         own = [k for k, v in self._names.items() if k[:1] != "_" and self._injected.get(k, self) is not v]
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
@@ -190,7 +191,7 @@ class Repl:
         return program, is_expression
 
     def report(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
-        """Describes what ended a cell; `kind` and `message` are given for a limit."""
+        """Describe what ended a cell; `kind` and `message` are given for a limit."""
         if error is None:
             return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
         if isinstance(error, SystemExit):
@@ -205,7 +206,7 @@ class Repl:
         return {"type": kind, "message": _UNIQUE_FILE.sub(FILE, message), "traceback": text.rstrip("\n"), "line": line}
 
     def _traceback(self, error: BaseException) -> tuple[list[str], int | None]:
-        """Formats a traceback without the worker's frames; gives the line of the cell too."""
+        """Format a traceback without the worker's frames; return the line of the cell too."""
         import traceback
 
         report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
@@ -225,7 +226,7 @@ class Repl:
 
 
 def helped(*things: Any) -> None:
-    """Prints the documentation of a thing; `site`, which brings `help`, is not loaded."""
+    """Print the documentation of a thing; `site`, which brings `help`, is not loaded."""
     import pydoc
 
     pydoc.help(*things)
@@ -258,6 +259,8 @@ def argument(writer: Any, value: Any, function: str, name: str) -> Any:
         if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
             _values.check_text(value)
             return value
+        if type(value) is int and -(2**62) < value < 2**62:
+            return value
         return writer.write(value)
     except (TypeError, ValueError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -273,7 +276,7 @@ def shown(value: Any) -> str:
 
 
 def bounded(text: str) -> str:
-    """Cuts the middle out of a long text and says how much."""
+    """Cut the middle out of a long text and return how much."""
     half = TEXT_CHARS // 2
     if len(text) <= TEXT_CHARS:
         return text
@@ -281,7 +284,7 @@ def bounded(text: str) -> str:
 
 
 def describe(value: Any) -> str:
-    """Gives a short description such as `list, 3 items`."""
+    """Return a short description such as `list, 3 items`."""
     kind = type(value).__name__[:100]
     if type(value) in (bool, int, float, types.NoneType):
         return f"{kind}, {'large' if isinstance(value, int) and value.bit_length() > 200 else repr(value)}"
@@ -303,7 +306,7 @@ class Awaits(ast.NodeTransformer):
         self._names = names
 
     def visit_Await(self, node: ast.Await) -> ast.expr:
-        """Drops the `await` of a host call; of anything else that gives a plain value, it gives the value."""
+        """Drop the `await` of a host call; of anything else that gives a plain value, it gives the value."""
         self.generic_visit(node)
         func = node.value.func if isinstance(node.value, ast.Call) else None
         root = func.value if isinstance(func, ast.Attribute) else func
@@ -313,7 +316,7 @@ class Awaits(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Lets `asyncio.gather(llm_query(a), llm_query(b))` have its values."""
+        """Let `asyncio.gather(llm_query(a), llm_query(b))` have its values."""
         self.generic_visit(node)
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name in AWAITABLE_ARGUMENTS:
@@ -329,7 +332,7 @@ class OnLarge(ast.NodeTransformer):
     """
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Wraps what has the method that is called, which is left as it is where it is no pattern."""
+        """Wrap what has the method that is called, which is left as it is where it is no pattern."""
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr in PATTERN_METHODS:
             node.func.value = _calling("_rlm_on_large", node.func.value)
@@ -349,7 +352,7 @@ def _calling(name: str, argument: ast.expr) -> ast.expr:
 
 
 def settled(value: Any) -> Any:
-    """Gives something that can be awaited: the value itself where it can."""
+    """Return something that can be awaited: the value itself where it can."""
 
     async def already() -> Any:
         return value
@@ -358,7 +361,7 @@ def settled(value: Any) -> Any:
 
 
 def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any], Any] | None]:
-    """Gives the context that the start frame describes: a `str`, or what stands for a text too long for one.
+    """Return the context that the start frame describes: a `str`, or what stands for a text too long for one.
 
     With the latter comes what makes a compiled pattern one that takes the whole text.
 
@@ -381,14 +384,14 @@ def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any
 
 
 def load(name: str, code: str) -> types.ModuleType:
-    """Makes a module of source that the start frame carries."""
+    """Make a module of source that the start frame carries."""
     module = types.ModuleType(name)
     exec(compile(code, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
     return module
 
 
 def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]:
-    """Maps a part of a file read-only and gives what reads of it; the descriptor is closed.
+    """Map a part of a file read-only and return what reads of it; the descriptor is closed.
 
     `mmap.mmap` would keep a descriptor, by which a cell could change the mode and the times of what may be a
     user's own file.

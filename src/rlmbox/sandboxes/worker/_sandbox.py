@@ -1,4 +1,4 @@
-"""What the sandboxes that run `_worker.py` have in common: everything but the wall around it."""
+"""The common part of the sandboxes that run `_worker.py`: everything but the wall around it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
-from rlmbox.sandboxes._large_text import NOTE, is_large, text_functions
+from rlmbox.sandboxes._large_text import is_large, text_functions
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
@@ -32,11 +31,17 @@ from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, O
 NOTES = (
     "This is CPython with its whole standard library.",
     "The functions of the host, such as llm_query, are ordinary functions: call them without await.",
-    f"Recursion is limited to {_worker.MIN_RECURSION:,} nested calls, or to recursion_depth where that is more.",
+    f"Recursion is limited to {CellLimits().recursion_depth:,} nested calls unless recursion_depth says otherwise.",
 )
-"""What a model should know of a worker's Python."""
+"""Notes for a model on a worker's Python."""
 
-_LARGE_NOTE = NOTE.format(patterns="; re.search, match, finditer and findall take it too, also of a compiled pattern")
+_LARGE_NOTE = (
+    "`context` is too long to be a real str here, but acts like one: len, context[a:b], in, ==, find and its kin, "
+    "count, str(context)[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
+    "give for one (patterns without look-around and back-references). split and splitlines give parts one by one, and "
+    "so does `for line in context:`. What needs all of it at once (replace, re.sub, +, a prompt) raises an error: take "
+    "a part first."
+)
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 """No named variables."""
 
@@ -71,10 +76,10 @@ class WorkerProcess(Protocol):
 
     @property
     def has_language(self) -> bool:
-        """Whether `_repl.py` is in it already and need not be sent."""
+        """Return whether `_repl.py` is in it already and need not be sent."""
 
     def ease(self) -> None:
-        """Lets the worker have the memory that is kept for its reports, if that can be done from outside.
+        """Let the worker have the memory that is kept for its reports, if that can be done from outside.
 
         A cell that has filled all other may hang, for CPython before 3.14 enters certain handlers again and again
         where there is no memory for an int; a little, and it goes on with its `MemoryError`. May raise OSError.
@@ -87,14 +92,14 @@ class WorkerProcess(Protocol):
         """End every process of it at once. May be called again."""
 
     async def reap(self) -> str:
-        """Waits for the end, frees what the process had, and says how it ended, such as `signal 9`."""
+        """Wait for the end, free what the process had, and return how it ended, such as `signal 9`."""
 
 
 class Wall(Protocol):
     """A way of launching a worker: the one thing in which these sandboxes differ."""
 
     async def launch(self, context_fd: int | None) -> WorkerProcess:
-        """Launches a worker.
+        """Launch a worker.
 
         Args:
             context_fd: A file with the context, or None where the worker is told it or reads it through the host.
@@ -157,7 +162,7 @@ class WorkerSandbox:
         await self._alone(self._launch)
 
     async def execute(self, cell: Cell) -> Execution:
-        """Runs a cell; see `Sandbox.execute`."""
+        """Run a cell; see `Sandbox.execute`."""
         self._check_open()
         began = time.perf_counter()
         if (too_long := refused(cell, self._limits)) is not None:
@@ -183,7 +188,7 @@ class WorkerSandbox:
         )
 
     async def variables(self) -> Mapping[str, str]:
-        """Lists the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
+        """List the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
         self._check_open()
         if self._link is None:
             return {}
@@ -192,8 +197,12 @@ class WorkerSandbox:
             return {}
         return {name: str(text) for name, text in reply.value.items()}
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        return not self._closed and self._process is not None and self._process.interrupt()
+
     async def close(self) -> None:
-        """Kills the worker and frees what it had; see `Sandbox.close`. Cannot be interrupted."""
+        """Kill the worker and free what it had; see `Sandbox.close`. Cannot be interrupted."""
         if self._closed:
             return
         self._closed = True
@@ -211,7 +220,7 @@ class WorkerSandbox:
             raise SandboxError("this sandbox is closed; open a new session")
 
     async def _alone(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Has the worker for itself; what interrupts that, such as cancellation, closes the sandbox."""
+        """Have the worker for itself; what interrupts that, such as cancellation, closes the sandbox."""
         async with self._lock:
             self._check_open()
             try:
@@ -268,7 +277,7 @@ class WorkerSandbox:
             raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {said}".strip())
 
     async def _bury(self) -> str:
-        """Kills and reaps the worker, if there is one, and says how it ended."""
+        """Kill and reap the worker, if there is one, and return how it ended."""
         process, link = self._process, self._link
         self._process = self._link = None
         how = ""
@@ -300,7 +309,7 @@ class WorkerSandbox:
         }
 
     def _merged(self, reply: Done | Lost, output: Sequence[BoundedText]) -> tuple[str, str, int]:
-        """Joins what Python's streams took with what went past them to the process's descriptors."""
+        """Join what Python's streams took with what went past them to the process's descriptors."""
         texts = ("", "") if isinstance(reply, Lost) else (reply.stdout, reply.stderr)
         dropped = 0 if isinstance(reply, Lost) else reply.dropped_chars
         merged = []
@@ -353,7 +362,7 @@ def _text_sources() -> dict[str, str]:
 
 
 def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:
-    """Decides how the worker gets the context; gives what to tell it and a file to hand to it."""
+    """Decide how the worker gets the context; return what to tell it and a file to hand to it."""
     if not large:
         told = context.size_bytes <= _TOLD_BYTES
         return ({"kind": "str", "text": context.text()}, None) if told else ({"kind": "str"}, _file_of(context))
@@ -370,7 +379,7 @@ def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int 
 
 
 def _file_of(context: Context) -> int:
-    """Puts the text into a file without a name, which ends with its last descriptor."""
+    """Put the text into a file without a name, which ends with its last descriptor."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:

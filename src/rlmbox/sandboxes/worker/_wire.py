@@ -30,7 +30,7 @@ class OutputFlood(Exception):
 
 
 class _Pipe:
-    """What the worker's process writes to one of its descriptors, bounded.
+    """The bounded output of the worker's process on one of its descriptors.
 
     Args:
         fd: Our end of the pipe; made non-blocking.
@@ -50,7 +50,7 @@ class _Pipe:
         self._size_bytes = 0
 
     def read(self) -> int:
-        """Takes what is there; gives how many bytes, 0 at the end, -1 for nothing yet."""
+        """Take what is there; return how many bytes, 0 at the end, -1 for nothing yet."""
         try:
             data = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
@@ -109,7 +109,7 @@ class WorkerPipes:
 
     @property
     def is_flooded(self) -> bool:
-        """Whether too much was printed during the last request."""
+        """Return whether too much was printed during the last request."""
         return any(pipe.is_flooded for pipe in self._pipes)
 
     @property
@@ -118,7 +118,7 @@ class WorkerPipes:
         return len(self._outbox)
 
     def begin(self) -> bytes | None:
-        """Makes ready for a request; gives a byte that came without being asked for, b"" where the worker is gone."""
+        """Make ready for a request; return a byte that came without being asked for, b"" where the worker is gone."""
         for pipe in self._pipes:
             if pipe.is_used:
                 pipe.begin()
@@ -137,7 +137,7 @@ class WorkerPipes:
         return None
 
     def send(self, frame: bytes) -> None:
-        """Sends a frame, as much of it at once as there is room for.
+        """Send a frame, as much of it at once as there is room for.
 
         Raises:
             OSError: The worker is gone.
@@ -147,7 +147,7 @@ class WorkerPipes:
             self._flush()
 
     async def wait(self) -> None:
-        """Waits until something was received.
+        """Wait until something was received.
 
         Raises:
             OSError: The worker is gone.
@@ -165,12 +165,12 @@ class WorkerPipes:
             self._news = None
 
     def fail(self, error: BaseException) -> None:
-        """Ends the waiting with an exception, once what was received before is used up."""
+        """End the waiting with an exception, once what was received before is used up."""
         self._broken = self._broken or error
         self._tell()
 
     def printed(self) -> tuple[BoundedText, ...]:
-        """Gives what was written to the pipes since the request began."""
+        """Return what was written to the pipes since the request began."""
         ready = self._ready() if self._pipes else ()
         for pipe in self._pipes if ready else ():
             with suppress(OutputFlood):
@@ -180,7 +180,7 @@ class WorkerPipes:
         return tuple(pipe.text for pipe in self._pipes)
 
     def close(self) -> None:
-        """Closes everything; nobody may be waiting."""
+        """Close everything; nobody may be waiting."""
         for fd in [*self._watched]:
             self._leave(fd)
         self._wire.close()
@@ -193,7 +193,7 @@ class WorkerPipes:
         return [fd for fd, _ in self._poll.poll(0)]
 
     def _watch(self) -> None:
-        """Has the event loop look at the descriptors that it does not look at yet."""
+        """Have the event loop look at the descriptors that it does not look at yet."""
         for fd in self._readers.keys() - self._watched:
             self._loop.add_reader(fd, self._readers[fd])
             self._watched.add(fd)

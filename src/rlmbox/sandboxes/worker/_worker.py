@@ -35,7 +35,8 @@ VALUE_BYTES = 64 << 20
 FRAME_BYTES = VALUE_BYTES + (4 << 20)  # with what was printed, names and the like
 PIECE_CHARS = 1 << 20
 SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
-MIN_RECURSION = 1000  # Python's own default; `import` and `re` alone need more than 100 frames now and then
+OWN_FRAMES = 50  # of the worker below a cell, and of a host call above it
+LOWEST_PRIORITY = 19
 FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
@@ -51,7 +52,7 @@ class CellFlooded(BaseException):
 
 
 class Output(io.RawIOBase):
-    """What stands under a text stream: keeps the head and the tail of the bytes and counts the rest."""
+    """The raw stream below a text stream: keeps the head and the tail of the bytes and counts the rest."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -81,7 +82,7 @@ class Output(io.RawIOBase):
         return len(data)
 
     def parts(self) -> tuple[str, int]:
-        """Gives what is kept and how many characters are not."""
+        """Return what is kept and how many characters are not."""
         whole = (self._head + self._tail).decode("utf-8", "replace")
         dropped = self._chars - self._head_chars - self._tail_chars
         if dropped <= 0:
@@ -216,9 +217,11 @@ class Wire:
             ValueError: It is too long, or nothing that JSON can hold.
         """
         size, parts = self.frame(message, aside)
+        begun = size.to_bytes(4, "big")
         try:
-            for part in (size.to_bytes(4, "big"), *parts):
-                left = memoryview(part)
+            for part in parts:  # a short frame is one part, and one write: its reader wakes up once
+                left = memoryview(begun + part)
+                begun = b""
                 while left:
                     left = left[os.write(self._write_fd, left) :]
         except OSError:
@@ -284,7 +287,7 @@ class Wire:
             return call_id
 
     def _await(self, call_id: int) -> dict[str, Any]:
-        """Reads frames until the answer is there; one of the waiting threads reads for all."""
+        """Read frames until the answer is there; one of the waiting threads reads for all."""
         while True:
             with self._turn:
                 while self._reading and call_id not in self._answers:
@@ -301,7 +304,7 @@ class Wire:
                 self._turn.notify_all()
 
     def settle(self) -> None:
-        """Refuses further calls and waits for those of other threads, so that none outlives its cell."""
+        """Refuse further calls and wait for those of other threads, so that none outlives its cell."""
         with self._turn:
             self.open = False
             while self._pending:
@@ -353,7 +356,7 @@ class Memory:
                 self.bind(resource, int(file.read().split()[0]) * resource.getpagesize() + memory_bytes)
 
     def bind(self, resource: Any, cell: int) -> None:
-        """Makes both calls ready: where a cell has filled the memory, there is none left to make them with."""
+        """Make both calls ready: where a cell has filled the memory, there is none left to make them with."""
         relax = partial(resource.setrlimit, resource.RLIMIT_AS, (cell + SPARE_BYTES, cell + SPARE_BYTES))
         relax()
         self._tighten = partial(resource.setrlimit, resource.RLIMIT_AS, (cell, cell + SPARE_BYTES))
@@ -398,7 +401,7 @@ class Worker:
         self._wire.widen(limits["parallel_calls"])
         threading.stack_size(1 << 20)  # counted as memory in full; the default is 8 MiB each
         setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
-        sys.setrecursionlimit(max(limits["recursion_depth"], MIN_RECURSION) + 50)
+        sys.setrecursionlimit(limits["recursion_depth"] + OWN_FRAMES)
         sys.path.extend(frame["path"])
         language = load_language(frame["language"])
         self._repl = language.Repl(frame, self._wire)
@@ -406,7 +409,7 @@ class Worker:
         self._wire.send({"type": "ready"})
 
     def _guarded(self, work: Callable[[str], dict[str, Any]], code: str) -> dict[str, Any]:
-        """Does what may run a cell's code, under the cell's limits; gives what came of it."""
+        """Do what may run a cell's code, under the cell's limits; return what came of it."""
         error, reply = None, {"value": None, "value_repr": None}
         for output in self._outputs:
             output.begin(self._limits["output_chars"], self._limits["output_flood_bytes"])
@@ -425,6 +428,7 @@ class Worker:
             self._clock.stop()
             error = raised
         self._wire.settle()
+        yield_to_others()
         try:
             return {**reply, **self._printed(), **self._ended(error), **self._repl.after_cell()}
         except MemoryError as full:  # there is none left to say it well with, and the host must still hear
@@ -441,7 +445,7 @@ class Worker:
         return {"stdout": stdout, "stderr": stderr, "dropped": hidden + hidden_too}
 
     def _ended(self, error: BaseException | None) -> dict[str, Any]:
-        """Tells an exception of the cell from a limit; a limit counts also where the cell caught it."""
+        """Tell an exception of the cell from a limit; a limit counts also where the cell caught it."""
         limits = self._limits
         if self._flooded:
             outcome, kind = "output", "OutputExceeded"
@@ -453,8 +457,13 @@ class Worker:
             outcome, kind = "memory", "MemoryExceeded"
             message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
         elif isinstance(error, RecursionError):
-            depth = max(limits["recursion_depth"], MIN_RECURSION)
+            depth = limits["recursion_depth"]
             outcome, kind, message = "stack", "StackOverflow", f"the cell recursed deeper than {depth:,} calls"
+        elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+            outcome, kind = "memory", "MemoryExceeded"
+            message = (
+                f"this import needs more than {limits['memory_bytes']:,} bytes of memory; allow more: --memory 512"
+            )
         elif error is None:
             return {"outcome": "ok", "error": None}
         else:
@@ -473,8 +482,16 @@ def load_language(sources: dict[str, str]) -> Any:
     return language
 
 
+def yield_to_others() -> None:
+    """Give threads that a cell has left behind the lowest priority: the next cell, and the host, come first."""
+    for thread in threading.enumerate() if threading.active_count() > 1 else ():
+        if thread.native_id is not None and thread.ident != MAIN:
+            with suppress(OSError, AttributeError):
+                os.setpriority(os.PRIO_PROCESS, thread.native_id, LOWEST_PRIORITY)
+
+
 def start_first_thread(thread: threading.Thread) -> None:
-    """Starts a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
+    """Start a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
     setattr(threading.Thread, "start", START_THREAD)  # noqa: B010 - mypy does not let methods be assigned
     with suppress(Exception):
         import ctypes
@@ -484,7 +501,7 @@ def start_first_thread(thread: threading.Thread) -> None:
 
 
 def hold_lifeline(fd: int) -> None:
-    """Has the kernel kill this process group when the host is gone, whatever the cell is doing then."""
+    """Have the kernel kill this process group when the host is gone, whatever the cell is doing then."""
     with suppress(ImportError, OSError, AttributeError):
         import fcntl
 

@@ -32,7 +32,7 @@ async def check_common_exceptions_have_their_types(make_sandbox: MakeSandbox) ->
 
 
 async def check_a_failed_cell_keeps_its_variables(make_sandbox: MakeSandbox) -> None:
-    """What a cell had set before it failed is there afterwards."""
+    """Variables that a cell had set before it failed are there afterwards."""
     async with opened(make_sandbox) as repl:
         failed = await repl.error("paid = [1, 2]\npaid.append(3)\n1 / 0\nnever = 1", "ZeroDivisionError")
         expect_equal(failed.namespace, "kept", "the namespace after an exception")

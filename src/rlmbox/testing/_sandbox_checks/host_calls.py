@@ -142,7 +142,7 @@ async def check_an_uncaught_host_error_ends_the_cell(make_sandbox: MakeSandbox) 
 
 
 async def check_results_can_be_used_in_further_calls(make_sandbox: MakeSandbox) -> None:
-    """Calls nest, and stand wherever an expression may."""
+    """Call nest, and stand wherever an expression may."""
     async with opened(make_sandbox, [ECHO, ASK]) as repl:
         code = (
             "def f(x):\n    return echo([x, ask('q')])\n"
@@ -187,7 +187,7 @@ async def check_a_method_of_an_object_is_called(make_sandbox: MakeSandbox) -> No
 
 
 async def check_an_unknown_function_is_a_name_error(make_sandbox: MakeSandbox) -> None:
-    """What is not in the table is not there."""
+    """A function that is not in the table is not there."""
     async with opened(make_sandbox, [ECHO]) as repl:
         await repl.error("no_such_function(1)", "NameError")
 
@@ -245,7 +245,7 @@ async def check_calls_have_a_limit(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_calls_from_threads_run_at_once(make_sandbox: MakeSandbox) -> None:
-    """Calls from a thread pool in the cell overlap, and each thread gets its own answer."""
+    """Call from a thread pool in the cell overlap, and each thread gets its own answer."""
     under_way = most = 0
 
     async def slow(n: int) -> int:

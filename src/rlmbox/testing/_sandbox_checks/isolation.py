@@ -12,13 +12,13 @@ from rlmbox.testing._sandbox_checks._opened import MakeSandbox, Opened, expect, 
 
 
 async def _told(repl: Opened, code: str) -> str:
-    """Runs a cell that may fail in any way and gives everything that it told the host."""
+    """Run a cell that may fail in any way and return everything that it told the host."""
     execution = await repl.run(code)
     return f"{execution.stdout}\n{execution.stderr}\n{execution.value}\n{execution.error}"
 
 
 def _written(directory: str, text: str) -> str:
-    """Writes a file on the host and gives its path."""
+    """Write a file on the host and return its path."""
     path = Path(directory, "canary.txt")
     path.write_text(text)
     return str(path)

@@ -136,6 +136,16 @@ async def check_recursion_within_the_limit_works(make_sandbox: MakeSandbox) -> N
         expect_equal(await repl.value(f"f({depth})"), depth, "the depth")
 
 
+async def check_recursion_beyond_the_limit_is_ended(make_sandbox: MakeSandbox) -> None:
+    """A hundred calls more than `recursion_depth` are too many, whatever the limit is."""
+    for depth in (300, LIMITS.recursion_depth):
+        async with opened(make_sandbox, limits=replace(LIMITS, recursion_depth=depth)) as repl:
+            await repl.ok("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)")
+            expect_equal(await repl.value(f"f({depth - 10})"), depth - 10, "the depth")
+            execution = await repl.fails(f"f({depth + 100})", "stack")
+            expect(execution.error and execution.error.type == "StackOverflow", "the error is StackOverflow")
+
+
 async def check_deeply_nested_data_does_no_harm(make_sandbox: MakeSandbox) -> None:
     """A list nested a hundred thousand times is a value like any other."""
     async with opened(make_sandbox) as repl:

@@ -104,7 +104,7 @@ async def check_windows_line_ends_are_read(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_two_sandboxes_share_nothing(make_sandbox: MakeSandbox) -> None:
-    """What one session sets, another does not see."""
+    """A session does not see what another sets."""
     async with opened(make_sandbox, text="one") as one, opened(make_sandbox, text="two") as two:
         await one.ok("secret = 1")
         await one.run("math.mark = 1")  # not every backend lets a cell change a module

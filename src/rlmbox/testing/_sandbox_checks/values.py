@@ -58,7 +58,7 @@ async def check_json_values_keep_their_types(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_every_kind_of_value_has_its_json_form(make_sandbox: MakeSandbox) -> None:
-    """What is not JSON arrives in the form that `rlmbox.sandboxes.worker._values` lists, also as an argument."""
+    """A value that is not JSON arrives in the form that `worker/_values.py` lists, also as an argument."""
     function = HostFunction("send", lambda value: value, "gives its argument back")
     async with opened(make_sandbox, [function]) as repl:
         for code, wanted in KINDS.items():
@@ -107,7 +107,7 @@ async def check_print_is_captured(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_stderr_is_apart(make_sandbox: MakeSandbox) -> None:
-    """What is printed to `sys.stderr` is not in stdout."""
+    """Output to `sys.stderr` is not in stdout."""
     async with opened(make_sandbox) as repl:
         execution = await repl.ok("import sys\nprint('out')\nprint('err', file=sys.stderr)")
         expect_equal((execution.stdout, execution.stderr), ("out\n", "err\n"), "stdout and stderr")

@@ -1,4 +1,4 @@
-"""What the host's own kernel says: processes, mounts and memory. Linux only; elsewhere there is nothing to read."""
+"""The view of the host's own kernel: processes, mounts and memory. Linux only; elsewhere there is nothing to read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlmbox.sandboxes.kernel._seccomp import GATE_FD
 _SET_SUBREAPER, _GET_SUBREAPER = 36, 37
 
 CAN_WATCH = sys.platform == "linux" and Path("/proc/self/stat").exists()
-"""Whether processes, mounts and memory can be watched here."""
+"""True where processes, mounts and memory can be watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Process:
 
 
 def descendants() -> list[Process]:
-    """Lists the living processes that descend from this one."""
+    """List the living processes that descend from this one."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir() if CAN_WATCH else ():
         if folder.name.isdigit():
@@ -84,7 +84,7 @@ def _waits_for_a_session(process: Process) -> bool:
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Gives this process's resident memory now and at its highest since `forget_peak`."""
+    """Return this process's resident memory now and at its highest since `forget_peak`."""
     found = {"VmRSS": 0, "VmHWM": 0}
     if CAN_WATCH:
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -95,13 +95,13 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def forget_peak() -> None:
-    """Has the kernel forget the highest memory of this process until now."""
+    """Have the kernel forget the highest memory of this process until now."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def mounts() -> frozenset[str]:
-    """Gives the mounts that this process sees, without those that come and go with a container engine's containers."""
+    """Return the mounts that this process sees, without those that come and go with a container engine's containers."""
     with suppress(OSError):
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         return frozenset(line for line in lines if not _is_a_containers(line))
@@ -109,13 +109,13 @@ def mounts() -> frozenset[str]:
 
 
 def _is_a_containers(line: str) -> bool:
-    """Tells whether a line of mountinfo is of a container; another user may start one at any time."""
+    """Return whether a line of mountinfo is of a container; another user may start one at any time."""
     place, _, rest = line.partition(" - ")
     return rest.split(" ", 1)[0] in ("overlay", "nsfs") or "/containers/" in place
 
 
 def become_subreaper(*, wanted: bool) -> bool:
-    """Has orphans of our descendants become our children, so that none is lost sight of; gives how it was before.
+    """Have orphans of our descendants become our children, so that none is lost sight of; return how it was before.
 
     Args:
         wanted: Whether that shall be so.

@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 NEEDS = ("walls", "time", "memory", "output", "processes", "disk")
-"""What an attack may need to be proven of a sandbox before it runs there; each is the name of a probe."""
+"""Properties that may have to be proven of a sandbox before an attack runs there; each is the name of a probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class Attack:
 
     @property
     def harmless(self) -> bool:
-        """Whether it may run where nothing is proven, not even that there is a wall."""
+        """Return whether it may run where nothing is proven, not even that there is a wall."""
         return not self.needs
 
 
 @cache
 def attacks() -> Mapping[str, Attack]:
-    """Gives the attacks by id, in their order.
+    """Return the attacks by id, in their order.
 
     Raises:
         ValueError: The data is wrong.

@@ -41,7 +41,7 @@ _REACH = (
 
 
 async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
-    """Reads, lists and writes canaries of ours, connects to a listener of ours, looks for our process."""
+    """Read, lists and write canaries of ours, connects to a listener of ours, looks for our process."""
     before = await anyio.to_thread.run_sync(watch.snapshot)
     found: list[str] = []
     async with opened(make_sandbox) as room:
@@ -60,7 +60,7 @@ async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
 async def _limited(
     name: str, make_sandbox: MakeSandbox, limits: CellLimits, code: str, ends: tuple[Outcome, ...]
 ) -> Probe:
-    """Runs a cell that goes beyond a limit."""
+    """Run a cell that goes beyond a limit."""
     async with opened(make_sandbox, limits) as room:
         execution = await room.run(code)
     return Probe(name, execution.outcome in ends, f"{_ending(execution)} after {execution.duration_s:.2f} s")
@@ -134,7 +134,7 @@ PROBES: Mapping[str, Callable[[MakeSandbox, HostWatch], Awaitable[Probe]]] = Map
 
 
 async def probe(name: str, make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
-    """Probes a wall or a limit of a sandbox.
+    """Probe a wall or a limit of a sandbox.
 
     Args:
         name: One of `PROBES`.

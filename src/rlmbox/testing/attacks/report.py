@@ -1,4 +1,4 @@
-"""What came of the attacks."""
+"""The results of attacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 Verdict = Literal["contained", "not expressible", "not applicable", "refused", "failed", "escaped"]
-"""What came of an attack.
+"""The verdict on an attack.
 
 - `contained`: it ran, did no harm on the host, and ended as it should.
 - `not expressible`: what it is made of does not exist in this sandbox's language; nothing happened on the host.
@@ -25,7 +25,7 @@ BAD: frozenset[Verdict] = frozenset({"refused", "failed", "escaped"})
 
 @dataclass(frozen=True, slots=True)
 class AttackResult:
-    """What came of one attack.
+    """The result of one attack.
 
     Attributes:
         id: The attack's name.
@@ -44,7 +44,7 @@ class AttackResult:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a wall or a limit was seen to hold.
+    """The result of a probe: a wall or a limit was seen to hold, or not.
 
     Attributes:
         name: `walls`, or the limit: `time`, `memory`, `output`, `recursion`, `processes`, `disk`.
@@ -59,7 +59,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class AttackReport:
-    """What came of a run of attacks on one sandbox.
+    """The result of a run of attacks on one sandbox.
 
     Attributes:
         sandbox: The sandbox's name.
@@ -79,7 +79,7 @@ class AttackReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every attack ended well or is a known gap."""
+        """Return whether every attack ended well or is a known gap."""
         return not self.failed
 
     @property
@@ -94,7 +94,7 @@ class AttackReport:
 
 
 def judged(result: AttackResult, known_gaps: Mapping[str, str]) -> str | None:
-    """Gives what is wrong with a result, in the light of the known gaps; None where nothing is."""
+    """Return what is wrong with a result, in the light of the known gaps; None where nothing is."""
     gap = known_gaps.get(result.id)
     if gap is None:
         return f"{result.verdict}: {result.detail}" if result.verdict in BAD else None

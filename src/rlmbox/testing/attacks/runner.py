@@ -41,7 +41,7 @@ async def run_attacks(
     watch: HostWatch | None = None,
     proven: dict[str, Probe] | None = None,
 ) -> AttackReport:
-    """Runs the attacks on a sandbox, each in a session of its own, and judges them from the host's side.
+    """Run the attacks on a sandbox, each in a session of its own, and judges them from the host's side.
 
     An attack that could exhaust or damage the host is run only after the walls and the limits that must stop it
     were seen to hold in this very sandbox; otherwise it is refused. All of them take a minute or two.
@@ -97,7 +97,7 @@ async def _run(
 async def _prove(
     needed: Collection[str], make_sandbox: MakeSandbox, watch: HostWatch, probes: dict[str, Probe]
 ) -> None:
-    """Probes what the attacks need. Without walls nothing else is tried, since nothing would make it safe to."""
+    """Probe what the attacks need. Without walls nothing else is tried, since nothing would make it safe to."""
     for need in NEEDS if needed else ():
         if need != "walls" and not probes["walls"].holds:
             probes[need] = Probe(need, holds=False, detail="not tried without walls")
@@ -106,7 +106,7 @@ async def _prove(
 
 
 async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
-    """Opens and closes as many sessions as any attack has at once, so that workers kept for later are there."""
+    """Open and close as many sessions as any attack has at once, so that workers kept for later are there."""
     async with AsyncExitStack() as stack:
         for _ in range(_MOST_SESSIONS):
             await stack.enter_async_context(opened(make_sandbox))
@@ -133,7 +133,7 @@ async def _result(
 
 
 async def _attacked(stage: Stage, bystander: Room) -> _Found:
-    """Runs an attack and then looks at the host, at another session and at a fresh one."""
+    """Run an attack and then looks at the host, at another session and at a fresh one."""
     before = await anyio.to_thread.run_sync(stage.watch.snapshot)
     verdict, detail = await _tried(stage)
     changes = await anyio.to_thread.run_sync(stage.watch.changes, before)
@@ -148,7 +148,7 @@ async def _attacked(stage: Stage, bystander: Room) -> _Found:
 
 
 async def _tried(stage: Stage) -> _Found:
-    """Runs an attack; gives what can be said of it from inside its own session."""
+    """Run an attack; return what can be said of it from inside its own session."""
     try:
         if stage.attack.scenario:
             return "contained", await _scenario(stage)
@@ -170,7 +170,7 @@ async def _scenario(stage: Stage) -> str:
 
 
 async def _cells(stage: Stage) -> _Found:
-    """Runs an attack's cells, one after the other."""
+    """Run an attack's cells, one after the other."""
     attack, done = stage.attack, list[Execution]()
     async with stage.room() as room:
         try:
@@ -193,7 +193,7 @@ async def _cells(stage: Stage) -> _Found:
 
 
 def _check_told(stage: Stage, execution: Execution) -> None:
-    """Looks at all that a cell told the host.
+    """Look at all that a cell told the host.
 
     Raises:
         Escaped: It has a secret, or says that the attack got through.
@@ -216,7 +216,7 @@ def _ending(execution: Execution) -> str:
 
 
 async def _others_are_well(stage: Stage, bystander: Room) -> None:
-    """Checks a session that was open all the while, and a fresh one.
+    """Check a session that was open all the while, and a fresh one.
 
     Raises:
         Broken: The attack reached one of them.

@@ -91,7 +91,7 @@ async def thread_outlives_its_cell(stage: Stage) -> str:
 
 
 async def sessions_share_nothing(stage: Stage) -> str:
-    """What one session plants in files, environment, modules, shared memory and keyrings, another does not find."""
+    """A session does not find what another plants in files, environment, modules, shared memory and keyrings."""
     mark = secrets.token_hex(12)
     async with stage.room() as first:
         planted = await first.run(_PLANT.replace("@MARK@", mark))

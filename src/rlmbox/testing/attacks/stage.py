@@ -60,7 +60,7 @@ class Escaped(AssertionError):
 
 
 class NotExpressible(Exception):
-    """What an attack is made of does not exist in this sandbox's language."""
+    """A part of an attack does not exist in this sandbox's language."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Room:
     calls: list[str]
 
     async def run(self, code: str) -> Execution:
-        """Runs a cell, and checks that control comes back in time.
+        """Run a cell, and check that control comes back in time.
 
         Raises:
             Broken: It did not, or what came back is not fit to be stored.
@@ -100,7 +100,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a scenario has in its hands.
+    """The means of a scenario.
 
     Attributes:
         attack: The attack.
@@ -114,7 +114,7 @@ class Stage:
 
     @asynccontextmanager
     async def room(self) -> AsyncIterator[Room]:
-        """Opens a session with the attack's time limit."""
+        """Open a session with the attack's time limit."""
         limits = replace(LIMITS, cell_timeout_s=self.attack.cell_timeout_s)
         async with opened(self.make_sandbox, limits) as room:
             yield room
@@ -122,7 +122,7 @@ class Stage:
 
 @asynccontextmanager
 async def opened(make_sandbox: MakeSandbox, limits: CellLimits = LIMITS) -> AsyncIterator[Room]:
-    """Opens a session over a small text, and checks that it closes in time.
+    """Open a session over a small text, and check that it closes in time.
 
     Raises:
         Broken: Closing took too long.
@@ -132,12 +132,12 @@ async def opened(make_sandbox: MakeSandbox, limits: CellLimits = LIMITS) -> Asyn
     calls: list[str] = []
 
     async def llm_query(prompt: str) -> str:
-        """Answers with the prompt."""
+        """Answer with the prompt."""
         calls.append("llm_query")
         return f"you said {prompt[:100]}"
 
     async def llm_query_batched(prompts: list[str]) -> list[str]:
-        """Answers with the prompts."""
+        """Answer with the prompts."""
         calls.extend(["llm_query_batched"] * len(prompts))
         return [f"you said {prompt[:100]}" for prompt in prompts]
 
@@ -159,19 +159,19 @@ async def opened(make_sandbox: MakeSandbox, limits: CellLimits = LIMITS) -> Asyn
 
 
 def told(execution: Execution) -> str:
-    """Gives everything that a cell told the host, as text."""
+    """Return everything that a cell told the host, as text."""
     error: Any = execution.error
     said = (error.type, error.message, error.traceback) if error else ()
     return "\n".join([execution.stdout, execution.stderr, repr(execution.value), execution.value_repr or "", *said])
 
 
 def is_missing(execution: Execution) -> bool:
-    """Tells whether a cell failed because something does not exist in the sandbox's language."""
+    """Return whether a cell failed because something does not exist in the sandbox's language."""
     return execution.outcome == "error" and execution.error is not None and execution.error.type in MISSING
 
 
 async def still_works(room: Room) -> str:
-    """Checks that a session goes on after an attack, or has ended with a typed error; says which.
+    """Check that a session goes on after an attack, or have ended with a typed error; return which.
 
     Raises:
         Broken: Neither; or a cell that needs next to nothing is said to have reached a limit, over and over.

@@ -25,7 +25,7 @@ from typing import Self
 from rlmbox.testing.attacks import _host
 
 HOST_MEMORY_BYTES = 48 * 2**20
-"""What an attack may add to this process's resident memory at any moment."""
+"""Most that an attack may add to this process's resident memory at any moment."""
 
 _SETTLE_S, _SETTLED, _SETTLE_TIMEOUT_S = 0.02, 3, 2.0
 _VARIABLE = "RLMBOX_ATTACK_CANARY"
@@ -112,7 +112,7 @@ class HostWatch:
         return self._folder / "writable"
 
     def filled(self, code: str) -> str:
-        """Puts what only this run knows into a cell's code."""
+        """Put what only this run knows into a cell's code."""
         words = {
             "@SECRET_FILE@": str(self.secret_file),
             "@WRITE_DIR@": str(self.write_dir),
@@ -127,17 +127,17 @@ class HostWatch:
         return code
 
     def expect_pool(self) -> None:
-        """Notes what pools keep while no session is open: an attack can shrink one, and the next refill it."""
+        """Note what pools keep while no session is open: an attack can shrink one, and the next refill it."""
         self._pooled |= _settled_processes()
 
     def snapshot(self) -> Snapshot:
-        """Notes how the host is now."""
+        """Note how the host is now."""
         _host.forget_peak()
         processes = _settled_processes() | self._pooled
         return Snapshot(self._files(), self._strewn(), _host.mounts(), processes, _host.memory_bytes()[0])
 
     def changes(self, before: Snapshot) -> list[str]:
-        """Says what of the host is not as it was before an attack; waits a moment for dying processes to be gone."""
+        """Return what of the host is not as it was before an attack; wait a moment for dying processes to be gone."""
         found = [f"{name} on the host was reached" for name, listener in self._listeners.items() if _came(listener)]
         if self._files() != before.files:
             found.append("files on the host were changed")
@@ -154,11 +154,11 @@ class HostWatch:
         return found
 
     def told(self, text: str) -> list[str]:
-        """Says which of the secrets a text holds."""
+        """Return which of the secrets a text holds."""
         return [f"the secret of the host's {name} was told" for name, value in self._secrets.items() if value in text]
 
     def host_facts(self, kinds: Iterable[str]) -> dict[str, str]:
-        """Gives facts of this host that a text may not hold.
+        """Return facts of this host that a text may not hold.
 
         Args:
             kinds: `kernel` for what tells this machine from others, `paths` for where things are on it.
@@ -179,7 +179,7 @@ class HostWatch:
 
     @staticmethod
     def _inheritable(secret: str) -> int:
-        """Opens a file with a secret that a careless launch would hand on to the worker."""
+        """Open a file with a secret that a careless launch would hand on to the worker."""
         with tempfile.TemporaryFile() as file:
             file.write(secret.encode())
             file.flush()
@@ -209,7 +209,7 @@ class HostWatch:
         return {str(path): _content(path) for path in sorted(self._folder.rglob("*"))}
 
     def _mend(self, before: Snapshot) -> None:
-        """Puts the watched folder in order for the next attack."""
+        """Put the watched folder in order for the next attack."""
         for path in self.write_dir.iterdir():
             if str(path) not in before.files:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -229,7 +229,7 @@ class HostWatch:
 
 
 def _settled_processes() -> Counter[str]:
-    """Lists our descendants, by command, once they stay the same: a pool may be replacing a worker that was taken."""
+    """List our descendants, by command, once they stay the same: a pool may be replacing a worker that was taken."""
     before = Counter[str]()
     same, deadline = 0, time.monotonic() + _SETTLE_TIMEOUT_S
     while same < _SETTLED and time.monotonic() < deadline:
@@ -241,14 +241,14 @@ def _settled_processes() -> Counter[str]:
 
 
 def _content(path: Path) -> str:
-    """Gives a hash of a file's contents; a link, which an attack may have planted, is not followed."""
+    """Return a hash of a file's contents; a link, which an attack may have planted, is not followed."""
     if path.is_symlink():
         return f"link to {path.readlink()}"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "special"
 
 
 def _came(listener: socket.socket) -> bool:
-    """Tells whether someone reached a listener, and sends them away."""
+    """Return whether someone reached a listener, and send them away."""
     came = False
     while True:
         try:
