@@ -72,6 +72,11 @@ def is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
+def is_empty(node: ast.expr) -> bool:
+    """Whether it is an empty text."""
+    return isinstance(node, ast.Constant) and node.value in ("", b"")
+
+
 def is_quick_key(key: ast.expr, bound: Collection[str]) -> bool:
     """Whether a key function calls nothing that may be the host's: then Monty's own sorting may call it."""
     if isinstance(key, ast.Name):

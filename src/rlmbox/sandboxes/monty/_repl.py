@@ -34,10 +34,10 @@ from rlmbox.sandboxes.monty._code import (
 from rlmbox.sandboxes.monty._history import Run, call_key
 from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
 from rlmbox.sandboxes.monty._large_regex import regex_function
-from rlmbox.sandboxes.monty._pool import Worker, take_worker
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
+from rlmbox.sandboxes.monty._worker import Worker
 from rlmbox.sandboxes.monty.modules import (
     HOST_FUNCTIONS,
     MODULES,
@@ -51,6 +51,7 @@ from rlmbox.types import CellLimits, HostFunction
 _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
 _CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
+_SHORT_WAIT_S = 0.05
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 _LARGE_OBJECT = "_rlm_large_scans"
 
@@ -207,7 +208,7 @@ class Repl:
         else:
             started["_rlm_context"] = setting.context.text()
             prelude += "context = P = _rlm_context\n"
-        self._worker = take_worker()
+        self._worker = Worker()
         self._session = self._worker.open(
             script_name="rlm_session",
             limits={
@@ -311,6 +312,11 @@ class Repl:
         self.feeds[feed.file_name], self._awaited[feed.file_name] = source, source.awaited
         feed.clock.start()
         return self._fed_cell(source, checked=self.setting.is_large or not source.ends or run.again)
+
+    def charge(self, duration_s: float) -> None:
+        """Count a wait for the host as running time where it was so short that a loop of such calls would not end."""
+        if duration_s < _SHORT_WAIT_S:
+            self._current.clock.spent_s += duration_s
 
     async def advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
         """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell."""

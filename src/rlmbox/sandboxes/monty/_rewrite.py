@@ -34,7 +34,7 @@ from rlmbox.sandboxes.monty._nodes import (
     placed,
     targets,
 )
-from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, lacking
+from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, is_asked_for, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -74,6 +74,7 @@ METHOD_SHIMS = frozenset(
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
 ) - {"real", "imag", "numerator", "denominator"}
+_SEARCHES = frozenset({"find", "index", "rfind", "rindex"})
 _PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
 _EXCEPTIONS = frozenset(
     "Exception ValueError KeyError TypeError RuntimeError IndexError LookupError AttributeError NameError "  # noqa: SIM905
@@ -297,6 +298,15 @@ class Rewriter:
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
 
+    def _compare(self, node: ast.Compare) -> ast.expr:
+        """`'name' in globals()` asks whether reading the name is an error."""
+        if not is_asked_for(node):
+            return self._children(node)
+        assert isinstance(node.left, ast.Constant)  # noqa: S101 - so `is_asked_for` says
+        probe = ast.Lambda(parameters([]), load(str(node.left.value)))
+        found = call("defined", probe)
+        return found if isinstance(node.ops[0], ast.In) else ast.UnaryOp(ast.Not(), found)
+
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
         """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
         node.value = self.expression(node.value)
@@ -467,6 +477,14 @@ class Rewriter:
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
         if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
             self._with_specs(node, owner.value)
+        if (
+            name in _SEARCHES
+            and len(node.args) > 1
+            and isinstance(node.args[0], ast.Constant)
+            and not node.args[0].value
+        ):
+            self._arguments(node)
+            return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
         asks = self._asks(node)
         function.value = self.expression(owner)
         if asks:
