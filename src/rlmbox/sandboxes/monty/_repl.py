@@ -33,7 +33,7 @@ from rlmbox.sandboxes.monty._code import (
 )
 from rlmbox.sandboxes.monty._history import Run, call_key
 from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
-from rlmbox.sandboxes.monty._large_regex import regex_function
+from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
@@ -196,11 +196,11 @@ class Repl:
         self._inputs = {**setting.inputs, "query": setting.query, "ctx": ctx}
         started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
         if setting.is_large:
-            functions = {**_large_text.text_functions(setting.context), **regex_function(setting.context)}
-            self._host |= functions
-            scans = MontyObject(_large_text.OBJECT).exposed(self._host)
-            self._objects[scans.id] = _large_text.OBJECT
-            started[_LARGE_OBJECT] = scans
+            functions = _large_text.text_functions(setting.context)
+            self._host |= functions | scans(setting.context) | regex_function(setting.context)
+            handle = MontyObject(_large_text.OBJECT).exposed(self._host)
+            self._objects[handle.id] = _large_text.OBJECT
+            started[_LARGE_OBJECT] = handle
             prelude += (
                 VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
             )
