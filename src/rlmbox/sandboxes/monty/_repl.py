@@ -97,15 +97,20 @@ class _Clock:
     limit_s: float
     spent_s: float = 0.0
     since: float | None = None
+    stopped: float | None = None
 
     def start(self) -> None:
-        """Go on."""
-        self.since = time.monotonic()
+        """Go on; a wait that was short counts, so that a loop of calls that cost nothing comes to its end."""
+        now = time.monotonic()
+        if self.stopped is not None and now - self.stopped < _SHORT_WAIT_S:
+            self.spent_s += now - self.stopped
+        self.since, self.stopped = now, None
 
     def stop(self) -> None:
         """Stand still, while the cell waits."""
         if self.since is not None:
-            self.spent_s += time.monotonic() - self.since
+            self.stopped = time.monotonic()
+            self.spent_s += self.stopped - self.since
             self.since = None
 
     @property
@@ -312,11 +317,6 @@ class Repl:
         self.feeds[feed.file_name], self._awaited[feed.file_name] = source, source.awaited
         feed.clock.start()
         return self._fed_cell(source, checked=self.setting.is_large or not source.ends or run.again)
-
-    def charge(self, duration_s: float) -> None:
-        """Count a wait for the host as running time where it was so short that a loop of such calls would not end."""
-        if duration_s < _SHORT_WAIT_S:
-            self._current.clock.spent_s += duration_s
 
     async def advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
         """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell."""

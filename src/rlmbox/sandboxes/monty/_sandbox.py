@@ -206,10 +206,8 @@ class MontySandbox:
                 answering = await repl.advance(step)
                 if answering is None:
                     return repl.result()
-                began = time.perf_counter()
                 with anyio.CancelScope() as self._stopping:
                     step = partial(repl.resume, await answering())
-                repl.charge(time.perf_counter() - began)
                 self._check_open()
         except anyio.get_cancelled_exc_class():
             self._note_cancelled(repl, run)
