@@ -281,9 +281,16 @@ class Repl:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """Run `work` in a thread; on cancellation the worker is killed, which ends `work` at once."""
-        self._idle.clear()
+        turn = threading.Lock()
+        began = given_up = False
 
         def tracked() -> Any:
+            nonlocal began
+            with turn:
+                if given_up:
+                    return None
+                began = True
+                self._idle.clear()
             try:
                 return work()
             finally:
@@ -292,7 +299,10 @@ class Repl:
         try:
             return await anyio.to_thread.run_sync(tracked, abandon_on_cancel=True, limiter=self._limiter)
         except anyio.get_cancelled_exc_class():
-            self.kill()
+            with turn:
+                given_up = True  # it may not have come to a thread yet
+            if began:
+                self.kill()
             raise
 
     # Cells
