@@ -72,6 +72,15 @@ def is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
+def is_number_or_list(node: ast.expr) -> bool:
+    """Whether its form shows that it is a number, a text or a list."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in ("len", "int", "float", "sum", "abs", "round", "str", "list", "sorted", "ord", "bool")
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, str)
+    return isinstance(node, ast.List | ast.ListComp | ast.BinOp | ast.UnaryOp | ast.Compare)
+
+
 def is_empty(node: ast.expr) -> bool:
     """Whether it is an empty text."""
     return isinstance(node, ast.Constant) and node.value in ("", b"")

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from string import Formatter
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
@@ -26,6 +26,7 @@ from rlmbox.sandboxes.monty._nodes import (
     changes_what_it_reads,
     has_calls,
     is_async,
+    is_number_or_list,
     is_quick_key,
     is_text,
     load,
@@ -133,27 +134,32 @@ class Rewriter:
         return done
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
-        if isinstance(node, ast.FunctionDef):
-            return [self._function(node)]
-        if isinstance(node, ast.AsyncFunctionDef):
-            return [self._function(node)]
-        if isinstance(node, ast.ClassDef):
-            return [self._class(node)]
         if isinstance(node, ast.For):
             return self._for(node)
         if isinstance(node, ast.Delete):
             return self._delete(node)
-        if isinstance(node, ast.AnnAssign):
-            node.target = cast("ast.Name", self.expression(node.target))
-            node.value = self.expression(node.value) if node.value else None
-            return [node]
         if isinstance(node, ast.Import | ast.ImportFrom):
             return _imports(node)
-        if isinstance(node, ast.Match):
-            return [self._match(node)]
+        one: dict[type[ast.stmt], Callable[[Any], ast.stmt]] = {
+            ast.FunctionDef: self._function,
+            ast.AsyncFunctionDef: self._function,
+            ast.ClassDef: self._class,
+            ast.Match: self._match,
+            ast.AugAssign: self._augmented,
+            ast.AnnAssign: self._annotated,
+        }
+        return [one.get(type(node), self._fields)(node)]
+
+    def _annotated(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        """Leave the annotation as it is."""
+        node.target = cast("ast.Name", self.expression(node.target))
+        node.value = self.expression(node.value) if node.value else None
+        return node
+
+    def _fields(self, node: ast.stmt) -> ast.stmt:
         for field, value in ast.iter_fields(node):
             setattr(node, field, self._field(field, value))
-        return [node]
+        return node
 
     def _field(self, field: str, value: object) -> object:
         if isinstance(value, ast.expr):
@@ -202,6 +208,16 @@ class Rewriter:
         for case in node.cases:
             case.guard = self.expression(case.guard) if case.guard else None
             case.body = self.body(case.body)
+        return node
+
+    def _augmented(self, node: ast.AugAssign) -> ast.AugAssign:
+        """`found += (1, 2)` of a list takes whatever can be gone through; Monty's takes a list."""
+        is_name = isinstance(node.op, ast.Add) and isinstance(node.target, ast.Name)
+        may_be_list = is_name and not is_number_or_list(node.value)
+        node.target = cast("ast.Name", self.expression(node.target))
+        node.value = self._consumed(node.value)
+        if may_be_list and isinstance(node.target, ast.Name):
+            node.value = call("added", load(node.target.id), node.value)
         return node
 
     def _delete(self, node: ast.Delete) -> list[ast.stmt]:
