@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 from collections.abc import Callable, Collection, Iterator
 from string import Formatter
 from typing import Any, TypeVar, cast
@@ -212,12 +213,13 @@ class Rewriter:
 
     def _augmented(self, node: ast.AugAssign) -> ast.AugAssign:
         """`found += (1, 2)` of a list takes whatever can be gone through; Monty's takes a list."""
-        is_name = isinstance(node.op, ast.Add) and isinstance(node.target, ast.Name)
-        may_be_list = is_name and not is_number_or_list(node.value)
+        may_be_list = isinstance(node.op, ast.Add) and not has_calls(node.target) and not is_number_or_list(node.value)
+        read = copy.deepcopy(node.target)
+        read.ctx = ast.Load()
         node.target = cast("ast.Name", self.expression(node.target))
         node.value = self._consumed(node.value)
-        if may_be_list and isinstance(node.target, ast.Name):
-            node.value = call("added", load(node.target.id), node.value)
+        if may_be_list:
+            node.value = call("added", self.expression(read), node.value)
         return node
 
     def _delete(self, node: ast.Delete) -> list[ast.stmt]:
