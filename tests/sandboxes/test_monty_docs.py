@@ -63,6 +63,7 @@ def test_the_table_of_refusals_is_read_whole() -> None:
         ("repr(x for x in [])", "<generator object <genexpr>>"),
         ("'d' in globals(), 'nothing_so' in globals()", [False, False]),
         ("round(2.675, 2)", 2.67),
+        ("sum([0.1] * 10)", 0.9999999999999999),
     ],
 )
 async def test_what_differs_and_what_is_equal_is_as_the_page_says(
