@@ -58,7 +58,7 @@ _LARGE_OBJECT = "_rlm_large_scans"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a session begins with.
+    """The things that a session begins with.
 
     Attributes:
         limits: What each cell may use.
@@ -115,14 +115,14 @@ class _Clock:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Tell whether the time is up."""
         running = time.monotonic() - self.since if self.since is not None else 0.0
         return self.spent_s + running > self.limit_s
 
 
 @dataclass(slots=True)
 class _Feed:
-    """What is known of the cell that runs.
+    """The state of the cell that runs.
 
     Attributes:
         run: The cell.
