@@ -240,7 +240,7 @@ class _Rewriter(ast.NodeTransformer):
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """Tell whether it cannot be the text, nor be compared with it."""
+    """Return whether it cannot be the text, nor be compared with it."""
     return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 

@@ -157,7 +157,7 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
 
 
 def is_asked_for(node: ast.AST) -> TypeGuard[ast.Compare]:
-    """Tell whether a node is `'name' in globals()` or its like, which asks whether there is such a variable."""
+    """Return whether a node is `'name' in globals()` or its like, which asks whether there is such a variable."""
     if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.In | ast.NotIn):
         return False
     where = node.comparators[0]
@@ -333,7 +333,7 @@ def _missing_builtins() -> frozenset[str]:
 
 
 def _has(module: str, name: str) -> bool:
-    """Tell whether CPython has something in a module, so that it is a difference that Monty has not."""
+    """Return whether CPython has something in a module, so that it is a difference that Monty has not."""
     try:
         return hasattr(importlib.import_module(module), name)
     except ImportError:

@@ -115,7 +115,7 @@ class _Clock:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the time is up."""
         running = time.monotonic() - self.since if self.since is not None else 0.0
         return self.spent_s + running > self.limit_s
 

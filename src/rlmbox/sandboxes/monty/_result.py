@@ -59,7 +59,7 @@ class Printed:
 
     @property
     def flooded(self) -> bool:
-        """Tell whether it was more than a cell may print at all."""
+        """Return whether it was more than a cell may print at all."""
         return self.stdout.size_bytes + self.stderr.size_bytes > self._flood_bytes
 
     def take(self, stream: str, text: str) -> None:
@@ -209,7 +209,7 @@ _NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has
 
 
 def _python_has(kind: str, attribute: str) -> bool:
-    """Tell whether CPython's type, or module, of a name has an attribute."""
+    """Return whether CPython's type, or module, of a name has an attribute."""
     owner = getattr(builtins, kind, None)
     for module in ("datetime", "decimal", "collections", "re", "pathlib"):
         owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)

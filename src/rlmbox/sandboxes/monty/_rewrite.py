@@ -528,7 +528,7 @@ class Rewriter:
                     keyword.value = call("spec", keyword.value)
 
     def _asks(self, node: ast.Call) -> bool:
-        """Tell whether an argument of a call is a call of the host."""
+        """Return whether an argument of a call is a call of the host."""
         return any(
             isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
         )
