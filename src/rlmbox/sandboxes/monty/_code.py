@@ -239,7 +239,7 @@ def _numbered(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[int]]:
 
 
 def _may_take_long(statement: ast.stmt) -> bool:
-    """Whether a statement may run into a limit: a mark costs as much as a call of the host."""
+    """Return whether a statement may run into a limit: a mark costs as much as a call of the host."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return False
     looping = (ast.Call, ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BinOp)

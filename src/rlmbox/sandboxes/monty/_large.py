@@ -94,21 +94,21 @@ class _Rewriter(ast.NodeTransformer):
         self._loops = 0
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
-        """Leaves annotations alone."""
+        """Leave annotations alone."""
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
-        """Leaves the annotation alone."""
+        """Leave the annotation alone."""
         node.target = self.visit(node.target)
         node.value = self.visit(node.value) if node.value else None
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        """Leaves the annotation of the result alone."""
+        """Leave the annotation of the result alone."""
         return self._function(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
-        """Leaves the annotation of the result alone."""
+        """Leave the annotation of the result alone."""
         return self._function(node)
 
     def _function(self, node: _Function) -> _Function:
@@ -171,7 +171,7 @@ class _Rewriter(ast.NodeTransformer):
         return _call(name, argument, at=argument) if may_be else argument
 
     def _goes_through(self, node: ast.expr) -> list[ast.expr] | None:
-        """Gives what a loop goes through, and where it counts from; None where it cannot be the text."""
+        """Return what a loop goes through, and where it counts from; None where it cannot be the text."""
         if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.IfExp | ast.NamedExpr):
             return None
         if not isinstance(node, ast.Call):
@@ -240,7 +240,7 @@ class _Rewriter(ast.NodeTransformer):
 
 
 def _is_plain(node: ast.expr) -> bool:
-    """Tells what cannot be the text, nor be compared with it."""
+    """Return whether it cannot be the text, nor be compared with it."""
     return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 

@@ -58,22 +58,36 @@ def targets(node: ast.expr) -> set[str]:
 
 
 def is_async(node: ast.GeneratorExp) -> bool:
-    """Whether something is awaited in it."""
+    """Return whether something is awaited in it."""
     return any(isinstance(inner, ast.Await) for inner in ast.walk(node))
 
 
 def has_calls(node: ast.AST) -> bool:
-    """Whether something is called in it."""
+    """Return whether something is called in it."""
     return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
 
 
 def is_text(node: ast.expr) -> bool:
-    """Whether its value is a text, as its form shows."""
+    """Return whether its value is a text, as its form shows."""
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
+def is_number_or_list(node: ast.expr) -> bool:
+    """Return whether its form shows that it is a number, a text or a list."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in ("len", "int", "float", "sum", "abs", "round", "str", "list", "sorted", "ord", "bool")
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, str)
+    return isinstance(node, ast.List | ast.ListComp | ast.BinOp | ast.UnaryOp | ast.Compare)
+
+
+def is_empty(node: ast.expr) -> bool:
+    """Return whether it is an empty text."""
+    return isinstance(node, ast.Constant) and node.value in ("", b"")
+
+
 def is_quick_key(key: ast.expr, bound: Collection[str]) -> bool:
-    """Whether a key function calls nothing that may be the host's: then Monty's own sorting may call it."""
+    """Return whether a key function calls nothing that may be the host's: then Monty's own sorting may call it."""
     if isinstance(key, ast.Name):
         return key.id in ("len", "str", "int", "float", "abs", "repr", "ord") and key.id not in bound
     if isinstance(key, ast.Constant):
@@ -90,7 +104,7 @@ def _is_quick(node: ast.Call, bound: Collection[str]) -> bool:
 
 
 def changes_what_it_reads(node: ast.For) -> bool:
-    """Whether the body of a loop may change the list that the loop goes through by `enumerate` or its like."""
+    """Return whether the body of a loop may change the list that the loop goes through by `enumerate` or its like."""
     read = _names_in(node.iter)
     return any(_changes(inner, read) for statement in node.body for inner in ast.walk(statement))
 

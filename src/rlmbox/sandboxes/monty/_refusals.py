@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
+import keyword
 import sys
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
+from typing import TypeGuard
 
 from rlmbox.sandboxes.monty.modules import MODULES
 
@@ -133,6 +135,7 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
     """
     modules = _imported_names(tree)
     _check_returns(tree)
+    asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         _check_own_names(node)
         _check_statement(node)
@@ -140,12 +143,35 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
         _check_keys(node)
         if isinstance(node, ast.Call):
             _check_call(node)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
+        if (
+            isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Load)
+            and node.id not in bound
+            and id(node) not in asked
+        ):
             _check_builtin(node)
         elif isinstance(node, ast.Attribute):
             _check_attribute(node, modules)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             _check_import(node)
+
+
+def is_asked_for(node: ast.AST) -> TypeGuard[ast.Compare]:
+    """Return whether a node is `'name' in globals()` or its like, which asks whether there is such a variable."""
+    if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.In | ast.NotIn):
+        return False
+    where = node.comparators[0]
+    return (
+        isinstance(node.left, ast.Constant)
+        and isinstance(node.left.value, str)
+        and node.left.value.isidentifier()
+        and not keyword.iskeyword(node.left.value)
+        and isinstance(where, ast.Call)
+        and isinstance(where.func, ast.Name)
+        and where.func.id in ("globals", "locals", "vars", "dir")
+        and not where.args
+        and not where.keywords
+    )
 
 
 def _check_own_names(node: ast.AST) -> None:
@@ -207,12 +233,9 @@ def _check_call(node: ast.Call) -> None:
     if not isinstance(function, ast.Attribute):
         return
     if function.attr in ("loads", "load") and ast.unparse(function.value) == "json":
-        for keyword in node.keywords:
-            if keyword.arg in _JSON_HOOKS:
-                raise lacking(f"json.{function.attr}({keyword.arg}=...)", "a loop over what json.loads gives", node)
-    first = node.args[0] if node.args else None
-    if function.attr in ("find", "index", "rfind", "rindex") and isinstance(first, ast.Constant) and first.value == "":
-        raise lacking(f".{function.attr}('')", "a text that is not empty", node)
+        for option in node.keywords:
+            if option.arg in _JSON_HOOKS:
+                raise lacking(f"json.{function.attr}({option.arg}=...)", "a loop over what json.loads gives", node)
 
 
 def _check_class(node: ast.AST) -> None:
@@ -310,7 +333,7 @@ def _missing_builtins() -> frozenset[str]:
 
 
 def _has(module: str, name: str) -> bool:
-    """Whether CPython has something in a module, so that it is a difference that Monty has not."""
+    """Return whether CPython has something in a module, so that it is a difference that Monty has not."""
     try:
         return hasattr(importlib.import_module(module), name)
     except ImportError:

@@ -33,11 +33,11 @@ from rlmbox.sandboxes.monty._code import (
 )
 from rlmbox.sandboxes.monty._history import Run, call_key
 from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
-from rlmbox.sandboxes.monty._large_regex import regex_function
-from rlmbox.sandboxes.monty._pool import Worker, take_worker
+from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
+from rlmbox.sandboxes.monty._worker import Worker
 from rlmbox.sandboxes.monty.modules import (
     HOST_FUNCTIONS,
     MODULES,
@@ -51,13 +51,14 @@ from rlmbox.types import CellLimits, HostFunction
 _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
 _CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
+_SHORT_WAIT_S = 0.05
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 _LARGE_OBJECT = "_rlm_large_scans"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a session begins with.
+    """The things that a session begins with.
 
     Attributes:
         limits: What each cell may use.
@@ -96,27 +97,32 @@ class _Clock:
     limit_s: float
     spent_s: float = 0.0
     since: float | None = None
+    stopped: float | None = None
 
     def start(self) -> None:
-        """Go on."""
-        self.since = time.monotonic()
+        """Go on; a wait that was short counts, so that a loop of calls that cost nothing comes to its end."""
+        now = time.monotonic()
+        if self.stopped is not None and now - self.stopped < _SHORT_WAIT_S:
+            self.spent_s += now - self.stopped
+        self.since, self.stopped = now, None
 
     def stop(self) -> None:
         """Stand still, while the cell waits."""
         if self.since is not None:
-            self.spent_s += time.monotonic() - self.since
+            self.stopped = time.monotonic()
+            self.spent_s += self.stopped - self.since
             self.since = None
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Return whether the time is up."""
         running = time.monotonic() - self.since if self.since is not None else 0.0
         return self.spent_s + running > self.limit_s
 
 
 @dataclass(slots=True)
 class _Feed:
-    """What is known of the cell that runs.
+    """The state of the cell that runs.
 
     Attributes:
         run: The cell.
@@ -195,11 +201,11 @@ class Repl:
         self._inputs = {**setting.inputs, "query": setting.query, "ctx": ctx}
         started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
         if setting.is_large:
-            functions = {**_large_text.text_functions(setting.context), **regex_function(setting.context)}
-            self._host |= functions
-            scans = MontyObject(_large_text.OBJECT).exposed(self._host)
-            self._objects[scans.id] = _large_text.OBJECT
-            started[_LARGE_OBJECT] = scans
+            functions = _large_text.text_functions(setting.context)
+            self._host |= functions | scans(setting.context) | regex_function(setting.context)
+            handle = MontyObject(_large_text.OBJECT).exposed(self._host)
+            self._objects[handle.id] = _large_text.OBJECT
+            started[_LARGE_OBJECT] = handle
             prelude += (
                 VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
             )
@@ -207,7 +213,7 @@ class Repl:
         else:
             started["_rlm_context"] = setting.context.text()
             prelude += "context = P = _rlm_context\n"
-        self._worker = take_worker()
+        self._worker = Worker()
         self._session = self._worker.open(
             script_name="rlm_session",
             limits={
@@ -275,9 +281,16 @@ class Repl:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """Run `work` in a thread; on cancellation the worker is killed, which ends `work` at once."""
-        self._idle.clear()
+        turn = threading.Lock()
+        began = given_up = False
 
         def tracked() -> Any:
+            nonlocal began
+            with turn:
+                if given_up:
+                    return None
+                began = True
+                self._idle.clear()
             try:
                 return work()
             finally:
@@ -286,7 +299,10 @@ class Repl:
         try:
             return await anyio.to_thread.run_sync(tracked, abandon_on_cancel=True, limiter=self._limiter)
         except anyio.get_cancelled_exc_class():
-            self.kill()
+            with turn:
+                given_up = True  # it may not have come to a thread yet
+            if began:
+                self.kill()
             raise
 
     # Cells

@@ -47,7 +47,7 @@ class CheckFailed(Exception):
 
 
 class Printed:
-    """What a cell prints, bounded.
+    """The output of a cell, bounded.
 
     Args:
         limits: The bounds.
@@ -59,7 +59,7 @@ class Printed:
 
     @property
     def flooded(self) -> bool:
-        """Whether it was more than a cell may print at all."""
+        """Return whether it was more than a cell may print at all."""
         return self.stdout.size_bytes + self.stderr.size_bytes > self._flood_bytes
 
     def take(self, stream: str, text: str) -> None:
@@ -95,7 +95,7 @@ def _without_proxies(value: Any, depth: int = 0) -> Any:
 
 
 def _bounded(text: str) -> str:
-    """Keeps the head and the tail of a long text."""
+    """Keep the head and the tail of a long text."""
     if len(text) <= REPR_CHARS:
         return text
     half = REPR_CHARS // 2
@@ -103,7 +103,7 @@ def _bounded(text: str) -> str:
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """Tells an exception of the cell from a limit and from the loss of the worker."""
+    """Tell an exception of the cell from a limit and from the loss of the worker."""
     text = str(error)
     if isinstance(error, MontyCrashedError):
         return "timeout" if error.timed_out or "duration" in text else "crashed"
@@ -126,7 +126,7 @@ def cell_error(
     limits: CellLimits,
     host_names: Collection[str] = (),
 ) -> CellError:
-    """Describes the end of a cell.
+    """Describe the end of a cell.
 
     Args:
         error: What Monty raised; None for a cell that reached its end and a limit at once.
@@ -209,7 +209,7 @@ _NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has
 
 
 def _python_has(kind: str, attribute: str) -> bool:
-    """Whether CPython's type, or module, of a name has an attribute."""
+    """Return whether CPython's type, or module, of a name has an attribute."""
     owner = getattr(builtins, kind, None)
     for module in ("datetime", "decimal", "collections", "re", "pathlib"):
         owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)
@@ -219,7 +219,7 @@ def _python_has(kind: str, attribute: str) -> bool:
 
 
 def _reached(outcome: Outcome, limits: CellLimits) -> str:
-    """Says which limit a cell reached; empty for an outcome that is none."""
+    """Say which limit a cell reached; empty for an outcome that is none."""
     return {
         "timeout": f"the cell ran longer than {limits.cell_timeout_s:g} s",
         "memory": f"the cell needed more than {limits.memory_bytes / 2**20:,.0f} MiB",
@@ -229,7 +229,7 @@ def _reached(outcome: Outcome, limits: CellLimits) -> str:
 
 
 def _frames(error: Exception | None, feeds: Mapping[str, CellSource]) -> list[tuple[bool, int, str]]:
-    """Gives each frame as (is it the cell's, line, text)."""
+    """Return each frame as (is it the cell's, line, text)."""
     if not isinstance(error, MontySyntaxError | MontyRuntimeError):
         return []
     found = []
@@ -245,7 +245,7 @@ def _frames(error: Exception | None, feeds: Mapping[str, CellSource]) -> list[tu
 
 
 def _folded(frames: list[tuple[bool, int, str]]) -> list[tuple[bool, int, str]]:
-    """Keeps three of a run of equal frames, as Python does."""
+    """Keep three of a run of equal frames, as Python does."""
     kept: list[tuple[bool, int, str]] = []
     repeats = 0
     for frame in [*frames, None]:

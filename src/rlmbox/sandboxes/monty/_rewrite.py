@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterator
+import copy
+from collections.abc import Callable, Collection, Iterator
 from string import Formatter
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
@@ -26,6 +27,7 @@ from rlmbox.sandboxes.monty._nodes import (
     changes_what_it_reads,
     has_calls,
     is_async,
+    is_number_or_list,
     is_quick_key,
     is_text,
     load,
@@ -34,7 +36,7 @@ from rlmbox.sandboxes.monty._nodes import (
     placed,
     targets,
 )
-from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, lacking
+from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, is_asked_for, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -74,6 +76,7 @@ METHOD_SHIMS = frozenset(
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
 ) - {"real", "imag", "numerator", "denominator"}
+_SEARCHES = frozenset({"find", "index", "rfind", "rindex"})
 _PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
 _EXCEPTIONS = frozenset(
     "Exception ValueError KeyError TypeError RuntimeError IndexError LookupError AttributeError NameError "  # noqa: SIM905
@@ -132,27 +135,32 @@ class Rewriter:
         return done
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
-        if isinstance(node, ast.FunctionDef):
-            return [self._function(node)]
-        if isinstance(node, ast.AsyncFunctionDef):
-            return [self._function(node)]
-        if isinstance(node, ast.ClassDef):
-            return [self._class(node)]
         if isinstance(node, ast.For):
             return self._for(node)
         if isinstance(node, ast.Delete):
             return self._delete(node)
-        if isinstance(node, ast.AnnAssign):
-            node.target = cast("ast.Name", self.expression(node.target))
-            node.value = self.expression(node.value) if node.value else None
-            return [node]
         if isinstance(node, ast.Import | ast.ImportFrom):
             return _imports(node)
-        if isinstance(node, ast.Match):
-            return [self._match(node)]
+        one: dict[type[ast.stmt], Callable[[Any], ast.stmt]] = {
+            ast.FunctionDef: self._function,
+            ast.AsyncFunctionDef: self._function,
+            ast.ClassDef: self._class,
+            ast.Match: self._match,
+            ast.AugAssign: self._augmented,
+            ast.AnnAssign: self._annotated,
+        }
+        return [one.get(type(node), self._fields)(node)]
+
+    def _annotated(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        """Leave the annotation as it is."""
+        node.target = cast("ast.Name", self.expression(node.target))
+        node.value = self.expression(node.value) if node.value else None
+        return node
+
+    def _fields(self, node: ast.stmt) -> ast.stmt:
         for field, value in ast.iter_fields(node):
             setattr(node, field, self._field(field, value))
-        return [node]
+        return node
 
     def _field(self, field: str, value: object) -> object:
         if isinstance(value, ast.expr):
@@ -201,6 +209,17 @@ class Rewriter:
         for case in node.cases:
             case.guard = self.expression(case.guard) if case.guard else None
             case.body = self.body(case.body)
+        return node
+
+    def _augmented(self, node: ast.AugAssign) -> ast.AugAssign:
+        """`found += (1, 2)` of a list takes whatever can be gone through; Monty's takes a list."""
+        may_be_list = isinstance(node.op, ast.Add) and not has_calls(node.target) and not is_number_or_list(node.value)
+        read = copy.deepcopy(node.target)
+        read.ctx = ast.Load()
+        node.target = cast("ast.Name", self.expression(node.target))
+        node.value = self._consumed(node.value)
+        if may_be_list:
+            node.value = call("added", self.expression(read), node.value)
         return node
 
     def _delete(self, node: ast.Delete) -> list[ast.stmt]:
@@ -296,6 +315,15 @@ class Rewriter:
         if method in _CLASS_METHODS or method == "fromhex" or method.startswith("__"):
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
+
+    def _compare(self, node: ast.Compare) -> ast.expr:
+        """`'name' in globals()` asks whether reading the name is an error."""
+        if not is_asked_for(node):
+            return self._children(node)
+        assert isinstance(node.left, ast.Constant)  # noqa: S101 - so `is_asked_for` says
+        probe = ast.Lambda(parameters([]), load(str(node.left.value)))
+        found = call("defined", probe)
+        return found if isinstance(node.ops[0], ast.In) else ast.UnaryOp(ast.Not(), found)
 
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
         """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
@@ -467,6 +495,14 @@ class Rewriter:
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
         if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
             self._with_specs(node, owner.value)
+        if (
+            name in _SEARCHES
+            and len(node.args) > 1
+            and isinstance(node.args[0], ast.Constant)
+            and not node.args[0].value
+        ):
+            self._arguments(node)
+            return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
         asks = self._asks(node)
         function.value = self.expression(owner)
         if asks:
@@ -492,7 +528,7 @@ class Rewriter:
                     keyword.value = call("spec", keyword.value)
 
     def _asks(self, node: ast.Call) -> bool:
-        """Whether an argument of a call is a call of the host."""
+        """Return whether an argument of a call is a call of the host."""
         return any(
             isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
         )

@@ -44,7 +44,7 @@ chunks takes minutes. A handle that asks the host does it in a fraction of a sec
 
 
 def _is_large(context: Context, limit_chars: int) -> bool:
-    """Whether a context is too long to be a `str` here; its characters may have to be counted."""
+    """Return whether a context is too long to be a `str` here; its characters may have to be counted."""
     if context.size_bytes <= min(limit_chars, INLINE_LIMIT_WIDE_CHARS):
         return False
     is_ascii = context.length == context.size_bytes

@@ -54,7 +54,7 @@ class TypeProblem:
 
 
 def stubs_of(host: Host) -> str:
-    """Writes the stubs of what is in the REPL.
+    """Write the stubs of what is in the REPL.
 
     Args:
         host: The functions that code may call.
@@ -75,7 +75,7 @@ def stubs_of(host: Host) -> str:
 
 
 def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypeProblem]:
-    """Picks what is certainly wrong from a checker's report.
+    """Pick what is certainly wrong from a checker's report.
 
     Args:
         report: The report, one JSON object a line.
@@ -99,7 +99,7 @@ def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypePr
 
 
 def _definition(function: HostFunction, first: str) -> str:
-    """Writes one function, with `Any` for types that the checker would not know."""
+    """Write one function, with `Any` for types that the checker would not know."""
     parameters = [first] if first else []
     try:
         signature = inspect.signature(function.call)
@@ -120,7 +120,7 @@ def _definition(function: HostFunction, first: str) -> str:
 
 
 def _type(annotation: object) -> str:
-    """Writes an annotation, `Any` where it names anything but a built-in type."""
+    """Write an annotation, `Any` where it names anything but a built-in type."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     try:
         tree = ast.parse(text, mode="eval")

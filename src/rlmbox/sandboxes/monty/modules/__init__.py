@@ -72,7 +72,7 @@ NOTES: tuple[str, ...] = (
 
 
 def instance_name(name: str) -> str:
-    """Gives the global name in the sandbox that a module is bound to once its source has run."""
+    """Return the global name in the sandbox that a module is bound to once its source has run."""
     return f"_rlm_{name}"
 
 
@@ -92,7 +92,7 @@ def own_exports(name: str) -> frozenset[str]:
 
 @cache
 def module_source(name: str) -> str:
-    """Gives the source that makes a module, to be run once in a session.
+    """Return the source that makes a module, to be run once in a session.
 
     It imports only what Monty has itself and calls no host function while it runs. It works too after a cell has
     given builtins such as `len` another meaning.
@@ -106,7 +106,7 @@ def module_source(name: str) -> str:
 
 
 def imported(code: str) -> frozenset[str]:
-    """Finds the offered modules that a cell imports anywhere; none in code that does not parse."""
+    """Find the offered modules that a cell imports anywhere; none in code that does not parse."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, MemoryError, RecursionError):

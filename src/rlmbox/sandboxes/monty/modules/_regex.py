@@ -109,7 +109,7 @@ def _emptiness(tree: Any) -> int:
 
 
 def _prefers_less(tree: Any) -> bool:
-    """Whether a pattern may match nothing where it could match something."""
+    """Return whether a pattern may match nothing where it could match something."""
     return any(_part_prefers_less(op, value) for op, value in tree)
 
 

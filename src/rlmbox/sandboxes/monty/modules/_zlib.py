@@ -29,7 +29,7 @@ def _integer(value: object) -> int:
 
 
 def decompress(data: bytes, wbits: int = 15) -> bytes:
-    """Unpacks a whole zlib, gzip or raw stream, as `zlib.decompress` does.
+    """Unpack a whole zlib, gzip or raw stream, as `zlib.decompress` does.
 
     Raises:
         ValueError: The stream is damaged, incomplete or larger than 16 MiB.
@@ -49,7 +49,7 @@ def decompress(data: bytes, wbits: int = 15) -> bytes:
 
 
 def compress(data: bytes, level: int = -1, wbits: int = 15) -> bytes:
-    """Packs up to 16 MiB, as `zlib.compress` does.
+    """Pack up to 16 MiB, as `zlib.compress` does.
 
     Raises:
         ValueError: The data is too long, or `level` or `wbits` is not one that zlib has.
@@ -64,7 +64,7 @@ def compress(data: bytes, level: int = -1, wbits: int = 15) -> bytes:
 
 
 def crc32(data: bytes, value: int = 0) -> int:
-    """Sums up to 16 MiB as `zlib.crc32` does, going on from `value`.
+    """Sum up to 16 MiB as `zlib.crc32` does, going on from `value`.
 
     Raises:
         ValueError: The data is too long.
@@ -74,7 +74,7 @@ def crc32(data: bytes, value: int = 0) -> int:
 
 
 def adler32(data: bytes, value: int = 1) -> int:
-    """Sums up to 16 MiB as `zlib.adler32` does, going on from `value`.
+    """Sum up to 16 MiB as `zlib.adler32` does, going on from `value`.
 
     Raises:
         ValueError: The data is too long.

@@ -1,13 +1,15 @@
-"""`re` over a context that is too long to be a `str`: on the host, in linear time."""
+"""What a cell asks of a context that is too long to be a `str`: `re` in linear time, and scans."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.context.search.search import TIMEOUT_S, Deadline, regex_spans
+from rlmbox.sandboxes._large_text import OBJECT, _Deadline
 from rlmbox.sandboxes.monty.modules._regex import described
 from rlmbox.types import HostFunction
 
@@ -15,6 +17,43 @@ _BATCH = 2_000
 _MAX_BATCH_CHARS = 4_000_000
 _MAX_OPEN = 16
 _FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.ASCII: "a"}
+
+
+def scans(context: Context) -> dict[str, HostFunction]:
+    """Return the scans of a long text that a cell waits for, as plain functions.
+
+    A cell of Monty has a thread of its own, so that they hold up nobody, and a call takes a tenth of the time.
+
+    Args:
+        context: The text.
+    """
+    calls = _Scans(context)
+    plain: tuple[Callable[..., object], ...] = (calls.find, calls.count)
+    named = {f"{OBJECT}.{call.__name__}": call for call in plain}
+    return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
+
+
+class _Scans:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+
+    def find(self, sub: str, start: int, end: int) -> int:
+        """Return the first occurrence that lies within a part, or -1."""
+        part = self._part(sub, start, end)
+        found = next(part.occurrences(sub.encode("utf-8", "surrogatepass"), tick=_Deadline().check), -1)
+        return start + part.char_offset(found) if found >= 0 else -1
+
+    def count(self, sub: str, start: int, end: int) -> int:
+        """Count the occurrences that lie within a part and do not overlap."""
+        return int(self._part(sub, start, end).count(sub.encode("utf-8", "surrogatepass"), _Deadline().check))
+
+    def _part(self, sub: object, start: object, end: object) -> Any:
+        if not isinstance(sub, str) or not sub:
+            raise TypeError("the text to find must be a str that is not empty")
+        if type(start) is not int or type(end) is not int or not 0 <= start <= end <= self._context.length:
+            raise ValueError("positions must lie within the text")
+        return self._store.view(start, end)
 
 
 def regex_function(context: Context) -> dict[str, HostFunction]:
@@ -41,10 +80,10 @@ class _Finder:
             pattern: As `re` takes it.
             flags: As `re` takes them.
             token: 0, or what the last call gave.
-            most: How many are wanted at most; 0 for all.
+            most: How many are wanted at most; 0 for all, -1 for the texts of all.
 
         Returns:
-            A list of the matches, each its start, end and text, and the token.
+            A list of the matches, each its start, end and text, or its text alone, and the token.
         """
         if not token:
             self._count += 1
@@ -56,16 +95,17 @@ class _Finder:
         if spans is None:
             raise ValueError("this search was given up: begin it again")
         store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
-        found: list[list[object]] = []
+        found: list[object] = []
         size = 0
-        for begin, end in islice(spans, most or _BATCH):
+        wanted = most if most > 0 else _BATCH
+        for begin, end in islice(spans, wanted):
             text = store.decode(begin, end)
-            start = store.char_offset(begin)
-            found.append([start, start + len(text), text])
+            start = store.char_offset(begin) if most >= 0 else 0
+            found.append([start, start + len(text), text] if most >= 0 else text)
             size += len(text)
             if size > _MAX_BATCH_CHARS:
                 break
-        if len(found) < (most or _BATCH) and size <= _MAX_BATCH_CHARS:
+        if len(found) < wanted and size <= _MAX_BATCH_CHARS:
             del self._open[token]
             token = -1
         return [found, token]
