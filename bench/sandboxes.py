@@ -23,6 +23,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from rlmbox.sandboxes.monty._pool import new_session
+
 from figures import REST_S, Figure, command_ms, settled_ms
 from rlmbox import Context
 from rlmbox.context.repl import repl_functions
@@ -31,7 +33,6 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.jail import _host
 from rlmbox.sandboxes.local import LocalSandbox
-from rlmbox.sandboxes.monty._pool import new_session
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sandboxes.worker._frames import FrameLimits, Violation, read_message
 from rlmbox.types import Cell, CellLimits
