@@ -68,7 +68,22 @@ class Worker:
             self._pool.__exit__(None, None, None)
 
 
+_home: list[int] = []
+"""The process in which Monty's runtime was started; its threads are not in a fork of it."""
+
+
+def _check_process() -> None:
+    if not _home:
+        _home.append(os.getpid())
+    elif _home[0] != os.getpid():
+        raise SandboxUnavailable(
+            "monty cannot start in a process that was forked from one that has used it; start the process with "
+            "multiprocessing's 'spawn' or 'forkserver', or use another sandbox"
+        )
+
+
 def _started(program: str | None) -> Monty:
+    _check_process()
     try:
         return Monty(binary_path=program, min_processes=1, max_processes=1).__enter__()
     except (OSError, RuntimeError, MontyError) as error:
