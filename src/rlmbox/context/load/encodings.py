@@ -33,6 +33,7 @@ _SEVEN_BIT = (
     (re.compile(rb"~\{[!-w][!-~](?:[!-w][!-~])*~\}"), "hz"),
 )
 _MIN_WIDE_CHARS = 8
+_FEW_BLOCKS = 4
 
 
 def has_byte_order_mark(head: bytes) -> bool:
@@ -75,7 +76,7 @@ def presumed(head: bytes) -> Presumed:
             return Presumed(encoding, len(mark))
     if known := _utf16_by_nul(head) or _seven_bit(head):
         return Presumed(known)
-    guessed = _wide_utf16(head)
+    guessed = _wide_utf16(head) or _narrow_utf16(head)
     return Presumed(guessed, is_guess=True) if guessed else Presumed("utf-8")
 
 
@@ -115,6 +116,27 @@ def _wide_utf16(head: bytes) -> str | None:
         return None
     for encoding in ("utf-16-le", "utf-16-be"):
         if is_wide_text(_decoded_head(head[: 2 * units], encoding)):
+            return encoding
+    return None
+
+
+def _narrow_utf16(head: bytes) -> str | None:
+    """Return the byte order of UTF-16 in an alphabet, such as Cyrillic, of whose bytes each second one is a control."""
+    units = len(head) // 2
+    controls = sum(head.count(bytes([code])) for code in range(1, 0x20) if code not in (9, 10, 13))
+    if units < _MIN_WIDE_CHARS or controls < 0.2 * len(head):
+        return None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = _decoded_head(head[: 2 * units], encoding)
+        blocks = {ord(char) >> 8 for char in text}
+        plain = sum(
+            1 for char in text if char.isalnum() or char.isspace() or not (char.isprintable() and ord(char) > 127)
+        )
+        if (
+            len(blocks) <= _FEW_BLOCKS
+            and all(c.isprintable() or c in "\t\r\n" for c in text)
+            and plain > 0.9 * len(text)
+        ):
             return encoding
     return None
 

@@ -94,11 +94,13 @@ def _rows(sheet: Any, formulas: Any, merges: Merges) -> Iterator[tuple[list[str]
         formulas.reset_dimensions()
     others = formulas.iter_rows() if formulas is not None else ()
     labels: dict[tuple[int, int], str] = {}
-    covering = set(merges.values())
+    covering: dict[int, set[int]] = {}
+    for row, column in merges.values():
+        covering.setdefault(row, set()).add(column)
     blank = 0
     for number, (cells, written) in enumerate(zip_longest(sheet.iter_rows(), others, fillvalue=()), 1):
         texts, missing = _texts(cells, written)
-        for column in [column for row, column in covering if row == number] if covering else ():
+        for column in covering.get(number, ()):
             labels[number, column] = texts[column - 1] if column <= len(texts) else ""
         _fill(texts, number, merges, labels)
         while texts and not texts[-1]:
