@@ -54,6 +54,11 @@ _ITEM = re.compile(r"\s*(?:[-*•+]|\(?\d{1,3}[.)]|\([a-z]\))\s+\S")
 _CODE = re.compile(
     r"\s*(?:def|class|import|from|async|function|func|fn|const|let|var|public|private|return|if|for|>>>|\$|@)\b.*"
 )
+_DEFINITION = re.compile(
+    r"\s*(?:export |public |private |static |abstract |async |pub ){0,3}"
+    r"(class|def|function|func|fn|struct|interface|enum|trait|type)\s+[\w.]+"
+)
+_DEFINING = "class declares defines definition file function implements method module source"
 _LEAD_CHARS = 30
 _ROW = re.compile(r"\s*\|.*\|\s*|.*\S {3,}\S+ {2,}\S.*")
 _NUMBER = re.compile(
@@ -187,7 +192,7 @@ def best_sentences(
     words = question_words(question)
     if not units or not words:
         return []
-    stems = [_stems(unit.text) for unit in units]
+    stems = [_stems(unit.text) | _defining(unit.text) for unit in units]
     weights = _weights(words, stems, counts, chars)
     names = {stem(word) for word in question_names(question)}
     known = frozenset().union(*stems, *(unit.around for unit in units))
@@ -208,6 +213,12 @@ def _stems(text: str) -> frozenset[str]:
     words = _WORD.findall(text)
     parts = [part for word in words if "_" in word or "." in word or "-" in word for part in re.split(r"[_.\-]+", word)]
     return frozenset(stem(word) for word in (*words, *parts) if word)
+
+
+def _defining(text: str) -> frozenset[str]:
+    """Return the stems that a line of code which defines something need not spell out."""
+    found = _DEFINITION.match(text)
+    return frozenset(map(stem, _DEFINING.split())) - {stem("class")} | {stem(found[1])} if found else frozenset()
 
 
 def _weights(
@@ -235,6 +246,7 @@ class _Judge:
         weak = {stem(word) for word in _WEAK}
         self._predicate = {word: weight for word, weight in weights.items() if word not in names and word not in weak}
         self._predicate_total = sum(self._predicate.values())
+        self._names = {word: weights[word] for word in names if word in weights}
         self._kind = _kind_of(question)
         self._asked = frozenset(weights)
         words = question.lower().rstrip("?!. ").split()
@@ -243,6 +255,9 @@ class _Judge:
             (stem(a), stem(b))
             for a, b in pairwise(question_words(question))
             if stem(a) in weights and stem(b) in weights
+        ]
+        self._named_pairs = [
+            pair.lower() for pair in question_phrases(question) if " " in pair and any(map(is_name, pair.split()))
         ]
         self._quoted = [phrase.lower() for phrase in _QUOTED.findall(question)]
         defined = re.match(r"(?:what|who)\s+(?:is|are|was|were)\s+(.+)", question.strip().rstrip("?"), re.IGNORECASE)
@@ -255,6 +270,9 @@ class _Judge:
         have = {word: 1.0 if word in own else _HALF if word in unit.around else 0.0 for word in self._weights}
         coverage = sum(self._weights[word] * share for word, share in have.items()) / self._total
         predicate = sum(weight * have[word] for word, weight in self._predicate.items())
+        named = sum(weight * have[word] for word, weight in self._names.items())
+        if self._names and named < _HALF * sum(self._names.values()):
+            return 0.0
         too_little = self._predicate and predicate < _MIN_PREDICATE * self._predicate_total
         if coverage < _MIN_COVERAGE or too_little:
             return 0.0
@@ -268,6 +286,7 @@ class _Judge:
     def _bonus(self, text: str, own: frozenset[str]) -> float:
         lowered = text.lower()
         bonus = sum(0.06 for a, b in self._pairs if a in own and b in own)
+        bonus += sum(0.3 for pair in self._named_pairs if pair in lowered)
         bonus += sum(0.5 for phrase in self._quoted if phrase in lowered)
         bonus += sum(0.1 for run in self._runs if run in lowered)
         return bonus + self._kind_bonus(text) + self._definition_bonus(text)

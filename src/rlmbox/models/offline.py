@@ -43,6 +43,11 @@ except ValueError as error:
     ranked = []
 single = ctx.num_documents() == 1
 texts = []
+for name in {names}:
+    pattern = r'(?m)^[ \\t]*(?:class|def|async def|function|func|fn|struct|interface|enum|trait|type)[ \\t]+'
+    for hit in ctx.find(pattern + re.escape(name) + r'\\b', regex=True, max_matches=10):
+        label = '' if single else '===== ' + hit['document'] + ' =====\\n'
+        texts.append(label + ctx.slice(hit['start'], hit['end'] + 300))
 for passage in ranked:
     label = '' if single else '===== ' + passage['document'] + ' =====\\n'
     texts.append(label + ctx.slice(passage['start'], passage['end']))
@@ -156,10 +161,11 @@ def _steps(question: str) -> list[tuple[str, str]]:
     steps = [("How large is it, and how often do the words stand in it?", look)]
     if (counting := _counting(question)) is not None:
         return [*steps, *[("That can be counted.", counting)] * 3]
+    names = [word for word in question_words(question) if is_name(word) and word.isidentifier()][:4]
     query = " ".join([*question_words(question), *question_phrases(question)][:40]) or question
     return [
         *steps,
-        ("Which passages fit best?", _RANK.format(query=_json(query), most=_PASSAGES)),
+        ("Which passages fit best?", _RANK.format(query=_json(query), most=_PASSAGES, names=_json(names))),
         ("What do they say?", _READ.format(prompt=_json(f"Question: {question}"))),
         ("Where does it say so?", _CONCLUDE),
     ]
