@@ -247,6 +247,8 @@ class _Judge:
         self._predicate = {word: weight for word, weight in weights.items() if word not in names and word not in weak}
         self._predicate_total = sum(self._predicate.values())
         self._names = {word: weights[word] for word in names if word in weights}
+        counted = re.search(r"\bhow many ([^\W\d_]+)", question, re.IGNORECASE)
+        self._counted = stem(counted[1]) if counted and counted[1].lower() not in _STOP_WORDS else ""
         self._kind = _kind_of(question)
         self._asked = frozenset(weights)
         words = question.lower().rstrip("?!. ").split()
@@ -271,6 +273,8 @@ class _Judge:
         coverage = sum(self._weights[word] * share for word, share in have.items()) / self._total
         predicate = sum(weight * have[word] for word, weight in self._predicate.items())
         named = sum(weight * have[word] for word, weight in self._names.items())
+        if self._counted and self._counted not in own and self._counted not in unit.around:
+            return 0.0
         if self._names and named < _HALF * sum(self._names.values()):
             return 0.0
         too_little = self._predicate and predicate < _MIN_PREDICATE * self._predicate_total
