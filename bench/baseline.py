@@ -3,8 +3,8 @@
     python bench/baseline.py            # a table of figures
     python bench/baseline.py --each     # and each question with its answer
 
-The texts are Python's license, the topics of its `help()`, and this project's decision records. Every second question was
-not looked at while the baseline was made; its figures stand beside the others.
+The texts are Python's license, the topics of its `help()`, and this project's decision records. Every second question
+was not looked at while the baseline was made; its figures stand beside the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
 from pydoc_data.topics import topics
 
 from rlmbox import RLM, Context

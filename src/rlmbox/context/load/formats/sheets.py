@@ -44,8 +44,10 @@ def _sheet_bytes(data: bytes) -> int:
 
 
 def _opened(data: bytes, *, formulas: bool = False) -> Any:
-    import openpyxl  # type: ignore[import-untyped, unused-ignore]
-
+    try:
+        import openpyxl  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:  # the values can be had without it, and a note says what is missing
+        return None
     try:
         return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=not formulas)
     except (
