@@ -299,6 +299,16 @@ def test_merged_labels_are_repeated_and_titles_are_not(tmp_path: Path):
     assert text == ("# Sheet: Sheet\nReport\n\nRegion,2025,2025,2026\n,Q1,Q2,Q1\nNorth,1,2,3\nNorth,4,5,6\n")
 
 
+def test_a_chart_beside_the_sheets_does_not_matter(tmp_path: Path):
+    def fill(sheet) -> None:
+        sheet["A1"], sheet["B1"] = 0.5, "x"
+        sheet["A1"].number_format = "0%"
+        sheet.parent.create_chartsheet("Chart")
+
+    context = _workbook(tmp_path / "a.xlsx", fill)
+    assert (context.text(), context.notes) == ("# Sheet: Sheet\n50%,x\n", ())
+
+
 def test_a_cell_at_the_far_end_is_read(tmp_path: Path):
     def fill(sheet) -> None:
         sheet["A1"] = 1

@@ -21,6 +21,9 @@ _MERGE = re.compile(rb'<(?:\w+:)?mergeCell ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
 _LOCKED = "it is locked by a password; save it without one"
 
+# What openpyxl raises for workbooks that the other library may still read.
+_UNREAD = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError)
+
 Merges = dict[tuple[int, int], tuple[int, int]]
 """For each covered cell, by row and column from 1, the cell whose label covers it."""
 
@@ -48,17 +51,15 @@ def _opened(data: bytes, *, formulas: bool = False) -> Any:
         import openpyxl  # type: ignore[import-untyped, unused-ignore]
     except ImportError:  # the values can be had without it, and a note says what is missing
         return None
+    reader = openpyxl.reader.excel.ExcelReader(
+        io.BytesIO(data), read_only=True, keep_vba=False, data_only=not formulas, keep_links=False
+    )
+    reader.read_chartsheet = lambda *_: None  # it has no cells, and one without a drawing would end the reading
     try:
-        return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=not formulas)
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OSError,
-    ):  # what the other library may still read
+        reader.read()
+    except _UNREAD:
         return None
+    return reader.wb
 
 
 def _exact(data: bytes, book: Any) -> Events:
