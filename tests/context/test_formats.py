@@ -480,6 +480,29 @@ def test_an_encoding_that_is_named_counts_for_large_files_too(tmp_path: Path, mo
     assert guessed.metadata()["encoding_is_guess"] is True
 
 
+@pytest.mark.parametrize("place", ["in memory", "in place"])
+@pytest.mark.parametrize(
+    ("named", "data"),
+    [
+        ("utf-16", "é\n".encode("utf-16")),
+        ("utf-16", b"\xfe\xff" + "é\n".encode("utf-16-be")),
+        ("utf-16-be", b"\xfe\xff" + "é\n".encode("utf-16-be")),
+        ("utf-16-le", "é\n".encode("utf-16-le")),
+        ("utf-8", "\ufeffé\n".encode()),
+        ("utf-8-sig", "\ufeffé\n".encode()),
+        ("UTF8", "é\n".encode()),
+        ("utf-32", "é\n".encode("utf-32")),
+    ],
+)
+def test_a_mark_is_no_part_of_a_text_whose_encoding_is_named(
+    tmp_path: Path, named: str, data: bytes, place: str, monkeypatch: pytest.MonkeyPatch
+):
+    if place == "in place":
+        monkeypatch.setattr("rlmbox.context.load.opening.SMALL_BYTES", 0)
+    (tmp_path / "a.txt").write_bytes(data)
+    assert Context.from_path(tmp_path / "a.txt", encoding=named).text() == "é\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"), [("a\nb\n", "lf"), ("a\r\nb\r\n", "crlf"), ("a\r\nb\n", "mixed"), ("a", "none"), ("a\rb", "cr")]
 )
