@@ -109,3 +109,17 @@ def test_the_same_name_twice_gets_a_number():
 )
 def test_what_only_looks_like_a_dump_is_one_text(text: str):
     assert Context.from_text(text).num_documents == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "=" * 100_000 + "x",
+        "== " + "a:" * 50_000,
+        "#" * 50_000 + " a.txt " + "-" * 50_000 + "!",
+        "=" * 7 + "- " * 40_000,
+    ],
+)
+def test_a_text_made_to_take_long_is_read_at_once(line: str):
+    # The test's own time limit would end it.
+    assert Context.from_text(f"{line}\n" * 3).num_documents == 1

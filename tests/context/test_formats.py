@@ -214,6 +214,8 @@ def test_text_is_text_whatever_it_is_called(tmp_path: Path, name: str, text: str
     ],
 )
 def test_nothing_that_the_program_shows_is_missing(name: str, parts: list[str]):
+    if name.endswith(".xlsx"):
+        pytest.importorskip("openpyxl")
     text = Context.from_path(FILES / name).text()
     assert [part for part in parts if part not in text] == []
 
@@ -227,6 +229,7 @@ def test_pages_without_text_are_told_with_their_numbers():
 
 
 def test_formulas_without_a_value_are_told():
+    pytest.importorskip("openpyxl")
     assert "4 formulas have no calculated value" in Context.from_path(FILES / "plan.xlsx").notes[0]
 
 
@@ -294,6 +297,16 @@ def test_merged_labels_are_repeated_and_titles_are_not(tmp_path: Path):
 
     text = _workbook(tmp_path / "a.xlsx", fill).text()
     assert text == ("# Sheet: Sheet\nReport\n\nRegion,2025,2025,2026\n,Q1,Q2,Q1\nNorth,1,2,3\nNorth,4,5,6\n")
+
+
+def test_a_chart_beside_the_sheets_does_not_matter(tmp_path: Path):
+    def fill(sheet) -> None:
+        sheet["A1"], sheet["B1"] = 0.5, "x"
+        sheet["A1"].number_format = "0%"
+        sheet.parent.create_chartsheet("Chart")
+
+    context = _workbook(tmp_path / "a.xlsx", fill)
+    assert (context.text(), context.notes) == ("# Sheet: Sheet\n50%,x\n", ())
 
 
 def test_a_cell_at_the_far_end_is_read(tmp_path: Path):
@@ -398,6 +411,7 @@ def test_a_notebook_is_words_code_and_what_it_printed(tmp_path: Path):
 
 
 def test_rich_text_is_its_words_whatever_it_is_called(tmp_path: Path):
+    pytest.importorskip("striprtf")
     rich = r"{\rtf1\ansi\ansicpg1250{\fonttbl\f0 Arial;}\f0 Smlouva kon\'e8\'ed v b\'f8eznu.\par \b Bold\b0 : \u8364?5}"
     for name in ("a.rtf", "a.doc"):
         assert opened(tmp_path, name, rich).text() == "Smlouva končí v březnu.\nBold: €5\n"
@@ -464,6 +478,29 @@ def test_an_encoding_that_is_named_counts_for_large_files_too(tmp_path: Path, mo
     guessed = Context.from_path(path)
     guessed.prepare()
     assert guessed.metadata()["encoding_is_guess"] is True
+
+
+@pytest.mark.parametrize("place", ["in memory", "in place"])
+@pytest.mark.parametrize(
+    ("named", "data"),
+    [
+        ("utf-16", "é\n".encode("utf-16")),
+        ("utf-16", b"\xfe\xff" + "é\n".encode("utf-16-be")),
+        ("utf-16-be", b"\xfe\xff" + "é\n".encode("utf-16-be")),
+        ("utf-16-le", "é\n".encode("utf-16-le")),
+        ("utf-8", "\ufeffé\n".encode()),
+        ("utf-8-sig", "\ufeffé\n".encode()),
+        ("UTF8", "é\n".encode()),
+        ("utf-32", "é\n".encode("utf-32")),
+    ],
+)
+def test_a_mark_is_no_part_of_a_text_whose_encoding_is_named(
+    tmp_path: Path, named: str, data: bytes, place: str, monkeypatch: pytest.MonkeyPatch
+):
+    if place == "in place":
+        monkeypatch.setattr("rlmbox.context.load.opening.SMALL_BYTES", 0)
+    (tmp_path / "a.txt").write_bytes(data)
+    assert Context.from_path(tmp_path / "a.txt", encoding=named).text() == "é\n"
 
 
 @pytest.mark.parametrize(

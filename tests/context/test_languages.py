@@ -3,6 +3,7 @@
 
 import pytest
 
+from rlmbox.context.load.encodings import decoded
 from rlmbox.context.load.languages import best_encoding
 
 # Article 1 of the Universal Declaration of Human Rights, which is there in all languages.
@@ -115,3 +116,56 @@ def test_most_lines_of_eight_words_are_recognised(language: str, encoding: str):
         data = line.encode(encoding)
         right += data.decode(best_encoding(data) or "utf-8", "replace") == line
     assert right >= 0.6 * len(lines), f"{right} of {len(lines)}"
+
+
+@pytest.mark.parametrize(
+    ("cell", "encoding"),
+    [
+        ("김철수", "euc_kr"),
+        ("東京都", "cp932"),
+        ("部品", "cp932"),
+        ("東京", "euc_jp"),
+        ("Иванов", "cp1251"),
+        ("Москва", "koi8-r"),
+        ("Москва", "cp866"),
+        ("北京", "gbk"),
+        ("螺丝", "gbk"),
+        ("Dvořák", "cp1250"),
+        ("Kovács Őri", "cp1250"),
+        ("Łódź", "iso8859-2"),
+        ("Müller", "cp1252"),
+        ("José", "cp1252"),
+        ("50 €", "cp1252"),
+        ("5°", "cp1252"),
+        ("Müller", "cp850"),
+        ("café", "mac-roman"),
+        ("Şahin", "cp1254"),
+        ("Αθήνα", "cp1253"),
+    ],
+)
+def test_one_cell_of_a_table_is_recognised(cell: str, encoding: str):
+    rows = [f"{number},item{number},{number * 3}" for number in range(60)]
+    data = "\n".join(["id,name,qty", *rows, f"99,{cell},5"]).encode(encoding)
+    assert data.decode(best_encoding(data) or "utf-8", "replace").endswith(f"\n99,{cell},5")
+
+
+@pytest.mark.parametrize("language", ["Russian", "Greek", "Hebrew", "Arabic", "Thai", "Japanese", "Chinese", "Korean"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_recognised(language: str, encoding: str):
+    text = (ARTICLE[language] + "\n") * 3
+    found = decoded(text.encode(encoding))
+    assert (found.content.data.decode(), found.encoding) == (text, encoding)
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"), [("Japanese", "iso2022_jp"), ("Korean", "iso2022_kr"), ("Chinese", "hz")]
+)
+def test_an_encoding_of_seven_bits_is_recognised_by_its_escapes(language: str, encoding: str):
+    text = (ARTICLE[language] + "\n") * 3
+    found = decoded(text.encode(encoding))
+    assert (found.content.data.decode(), found.is_guess) == (text, False)
+
+
+@pytest.mark.parametrize("text", ["plain ~{text~} in braces", "\x1b[31mred\x1b[0m", "a$B c", "~{abc~}"])
+def test_ascii_is_ascii(text: str):
+    assert decoded(text.encode()).encoding == "utf-8"

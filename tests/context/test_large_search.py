@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from context.matches import spans_by_re
 from rlmbox.context import Context
-from rlmbox.context.load import opening
+from rlmbox.context.load import kinds, opening
 from rlmbox.context.search import linewise, search, windows
 from rlmbox.context.search.hits import Hit
 from rlmbox.context.storage import scan
@@ -57,6 +57,7 @@ PATTERNS = [
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "SMALL_BYTES", 0)
+    monkeypatch.setattr(kinds, "_MOST_CONTROLS", 1)  # texts of many NULs are searched here, too
     monkeypatch.setattr(scan, "_FIRST_BYTES", 32)
     monkeypatch.setattr(scan, "_STEP_BYTES", 64)
     monkeypatch.setattr(scan, "_MANY", 3)

@@ -13,7 +13,7 @@ import pytest
 
 from context.ranked import FILLER, each_engine, report
 from rlmbox.context import Context
-from rlmbox.context.load import opening
+from rlmbox.context.load import dumps, opening
 from rlmbox.context.rank import ranking
 from rlmbox.context.rank.engine import RankIndex
 from rlmbox.context.rank.ranking import Ranking
@@ -61,9 +61,12 @@ def test_the_index_is_made_once_and_found_by_the_next_context(cache: Path, count
     assert len(list(cache.iterdir())) == 1
 
 
-def test_another_division_into_documents_has_an_index_of_its_own(cache: Path, counting: type[Counting]):
+def test_another_division_into_documents_has_an_index_of_its_own(
+    cache: Path, counting: type[Counting], monkeypatch: pytest.MonkeyPatch
+):
     context = report()
     kept(context, counting).rank("penalty")
+    monkeypatch.setattr(dumps, "documents_of", lambda store, name: None)
     found = kept(Context.from_text(context.text()), counting).rank("penalty")
     assert counting.built == 2
     assert found[0]["document"] == "context"

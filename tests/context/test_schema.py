@@ -217,6 +217,8 @@ def test_metadata_tells_the_facts():
         "longest_document": {"name": "a.py", "length": 8},
         "encoding": "utf-8",
         "replaced": 0,
+        "line_endings": "lf",
+        "data": {"type": "list", "length": 2},
         "schema": "tree",
         "preview": context.text()[:200],
         "skipped": {},

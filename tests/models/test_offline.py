@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlmbox import RLM, Context
-from rlmbox.models.extract import best_sentences, question_phrases, question_words
+from rlmbox.models.extract import best_sentences, question_phrases, question_words, stem
 from rlmbox.models.offline import OfflineModel
 from rlmbox.testing import check_model
 from rlmbox.types import Message
@@ -109,3 +109,56 @@ async def test_the_documents_of_a_folder_are_named(tmp_path: Path) -> None:
     answer = await RLM().aask("Where is class Counter defined?", Context.from_path(tmp_path))
     assert answer.text.startswith("class Counter(dict): ")
     assert answer.sources[0].document == "b.py"
+
+
+NOTES = Context.from_documents(
+    [
+        ("a.txt", "The term is 36 months. Mr. Roe signs, i.e. the owner. The fee is 4.5 percent, see No. 7 below.\n"),
+        (
+            "b.txt",
+            "# Terms\n\nA pump is a machine that moves water. The pump house burned in 1931 because a lamp fell.\n",
+        ),
+        ("c.py", "from x import Pump\n\n\nclass Pump(Machine):\n    size = 3\n\n\ndef run_pump(pump): ...\n"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ('How many times does "pump" occur?', '"pump" occurs 4 times, 3 of them as a whole word'),
+        ("How often is Mr. Roe mentioned?", '"Mr. Roe" occurs 1 time,'),
+        ("How many files mention Pump?", '2 of 3 documents have "Pump".'),
+        ("How many files are there?", "There are 3 documents."),
+        ("How many documents does it have?", "There are 3 documents."),
+        ("What is a pump?", "A pump is a machine that moves water. [b.txt]"),
+        ("Why did the pump house burn?", "The pump house burned in 1931 because a lamp fell. [b.txt]"),
+        ("When did the house burn?", "The pump house burned in 1931"),
+        ("Who signs?", "Mr. Roe signs, i.e. the owner. [a.txt]"),
+        ("How high is the fee?", "The fee is 4.5 percent, see No. 7 below. [a.txt]"),
+        ("Which module defines class Pump?", "class Pump(Machine): [c.py]"),
+        ("Where is run_pump defined?", "def run_pump(pump): ... [c.py]"),
+        ("Who wrote the novel Ulysses?", "The text does not say."),
+        ("How many employees does the owner have?", "The text does not say."),
+        ("What is the telephone number of Mr. Roe?", "The text does not say."),
+    ],
+)
+async def test_the_first_line_answers(question: str, expected: str) -> None:
+    answer = await RLM().aask(question, NOTES)
+    assert answer.text.split("\n")[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "question", ["?!", "?", "How many", 'How many times does "" occur?', "how many times does x" + " y" * 500]
+)
+async def test_an_odd_question_has_an_answer(question: str) -> None:
+    answer = await RLM().aask(question, NOTES)
+    assert answer.complete
+    assert "could not be searched" not in answer.text
+
+
+def test_words_have_one_stem_in_every_form() -> None:
+    for forms in (("build", "built", "builds", "building"), ("create", "created", "creates", "creating", "creation")):
+        assert len({stem(word) for word in forms}) == 1
+    assert stem("OrderedDict") == "ordereddict"
+    assert stem("class") != stem("clas")

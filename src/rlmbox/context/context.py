@@ -418,15 +418,15 @@ class Context(Searching):
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
         """Describe the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
 
-        The keys are `kind` (`csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code`, `text`) and
-        `lines`, and by kind:
+        The keys are `kind` (`csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code` or `text`)
+        and `lines`, and by kind:
 
         - tables: `delimiter`, `header`, `columns` (`name` and `type` of each), `column_count`, `sampled_rows`, `rows`,
           `rows_exact`, and where there is such `preamble_rows`, `duplicate_names`, `ragged_rows`;
         - `json`: `value` (`type`, `keys`, `items`, `length` at every level), `values` where there are several, `note`;
-        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and where lines are broken `broken_rows` and
-          `note`;
-        - `xml`: `elements` (`path`, `count`, `attributes`, `text` of each), `complete`;
+        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and where lines are broken `broken_rows`
+          and `note`;
+        - `xml`: `elements` (`path`, `count`, `attributes`, `text` of each);
         - `markdown`: `headings` (`level`, `title`, `line` of each), `more_headings`;
         - `log`: `timestamp`, `levels`, `fields`, `sampled_lines`;
         - `code`: `language`, `definitions` (`kind`, `name`, `line` of each), `more_definitions`;

@@ -1,34 +1,84 @@
 """Picking the sentences of a text that answer a question best, without any model.
 
-Sentences are ranked with BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond",
-2009) by SQLite's FTS5 over stemmed words, with a bonus for names and for words of the question that stand together.
+A sentence is as good as the share of the question's words that it has, each weighed by how rare it is in the text;
+words in the heading above, in the name of the document and in the sentence before count half. What the question asks
+for (a person, a number, a time, a reason, a definition) decides among sentences that are alike. Where too little of
+the question is in any sentence, or a name that it has is nowhere, there is no answer.
 """
 
 from __future__ import annotations
 
+import math
 import re
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 MAX_SENTENCES = 20_000
 """Sentences of a text that are ranked; what comes after them is not read."""
 
-_BONUS = 1.5  # what a name or a phrase adds, in shares of a sentence's own score
-
 _STOP_WORDS_TEXT = """
-a about all an and any are as at be been but by can could did do does each every find for from give had has have how
-i if in into is it its list me much many most name of on or our out say says shall should show so some tell than
-that the their them then there these they this those to up us was we were what when where which who whom whose why
-will with would you your
+a about according all also am an and any are as at be been being but by can could did do does each every find for from
+give had has have how i if in into is it its list me much many most of on or our out say says shall should show so some
+tell than that the their them then there these they this those to up us was we were what when where which who whom
+whose why will with would you your
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
-_WORD = re.compile(r"[^\W_]+(?:[_.\-'][^\W_]+)*|_+\w+", re.UNICODE)
+# Words that say how something is asked, rather than what: they need not be in an answer.
+_WEAK_TEXT = """
+become became call called cost costs come comes exactly first get gets give given go goes happen happened happens kind
+long mean means name named need needs not number old sort take takes time times type use used uses way work works
+"""
+_WEAK = frozenset(_WEAK_TEXT.split())
+_IRREGULAR_TEXT = """
+built=build wrote=write written=write bought=buy sold=sell began=begin begun=begin held=hold made=make said=say
+found=find ran=run sent=send kept=keep left=leave met=meet paid=pay read=read taught=teach thought=think won=win
+grew=grow grown=grow knew=know known=know drew=draw drawn=draw spoke=speak spoken=speak chose=choose chosen=choose
+children=child men=man women=woman people=person lay=lie fell=fall fallen=fall rose=rise risen=rise went=go gone=go
+became=become took=take taken=take broke=break broken=break did=do done=do saw=see seen=see
+"""
+_IRREGULAR = dict(pair.split("=") for pair in _IRREGULAR_TEXT.split())
+_WORD = re.compile(r"[^\W_]+(?:[_.\-'\u2019][^\W_]+)*|_+\w+", re.UNICODE)
 _NAME = re.compile(r"\d|_|\w[A-Z]|\w[.]\w")
-_QUOTED = re.compile(r"[\"“`']([^\"”`']{2,80})[\"”`']")
-_BREAK = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z0-9\"'(])|\n\s*\n|\n(?=[^\w\s]|\s|def |class )|(?<=[:;,{}()\]])\n")
+_QUOTED = re.compile(r"[\"\u201c`']([^\"\u201d`']{2,80})[\"\u201d`']")
 _LABEL = re.compile(r"^(?:\[([^\]\n]{1,300}, line \d+)\]|===== ([^\n]{1,300}) =====)\s*$", re.MULTILINE)
+_END = re.compile(r"[.!?][\"'\u201d\u2019)\]*_`]*\s+(?=[\"'\u201c\u2018(\[*_`]*[A-Z0-9])")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Fig|Inc|Ltd|Co|Corp|approx|pp?|vol|ed|al|resp|incl|max|min"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\b[A-Z])\.\Z"
+)
+_HEADING = re.compile(r"#{1,6}\s+\S")
+_UNDERLINE = re.compile(r"\s*([=\-*~^\"#+])\1{2,}\s*")
+_ITEM = re.compile(r"\s*(?:[-*•+]|\(?\d{1,3}[.)]|\([a-z]\))\s+\S")
+_CODE = re.compile(
+    r"\s*(?:def|class|import|from|async|function|func|fn|const|let|var|public|private|return|if|for|>>>|\$|@)\b.*"
+)
+_DEFINITION = re.compile(
+    r"\s*(?:export |public |private |static |abstract |async |pub ){0,3}"
+    r"(class|def|function|func|fn|struct|interface|enum|trait|type)\s+[\w.]+"
+)
+_DEFINING = "class declares defines definition file function implements method module source"
+_LEAD_CHARS = 30
+_ROW = re.compile(r"\s*\|.*\|\s*|.*\S {3,}\S+ {2,}\S.*")
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|half|hundred|thousand|million|no|none)\b",
+    re.IGNORECASE,
+)
+_YEAR_OR_TIME = re.compile(
+    r"\b(?:1\d|20)\d\d|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
+    r"|\b(?:day|week|month|year|hour|minute|second|before|after|when|once|until|about to)\b"
+)
+_REASON = re.compile(
+    r"\b(?:because|since|so that|reason|therefore|due to|in order|cannot|needs?)\b|\bWhy\b", re.IGNORECASE
+)
+_PROPER = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+|\b[A-Z][a-z]+ [A-Z][a-z]+")
+_DEFINES = re.compile(r"\b(?:is|are|was|were|means?|refers?|denotes?|stands? for|called|used|defines?)\b|[:=—]")
+
+_HALF = 0.5
+_MIN_COVERAGE = 0.4
+_MIN_PREDICATE = 0.34
+_NEAR = 0.7  # of the best score, which others must have to be given as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +87,8 @@ class Sentence:
 
     Attributes:
         text: The sentence, on one line.
-        label: Where the text says it comes from, or an empty string.
-        score: Higher is better; 0 when no word of the question is in it.
+        label: The place that the text says it comes from, or an empty string.
+        score: Higher is better.
     """
 
     text: str
@@ -46,10 +96,33 @@ class Sentence:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A sentence, an item of a list, or a line of code or of a table.
+
+    Attributes:
+        text: It, on one line.
+        label: The document that it is in.
+        around: The stems of its heading, of its document's name and of what stands before it.
+        named: The stems of its document's name.
+        is_heading: Whether it is a heading.
+    """
+
+    text: str
+    label: str
+    around: frozenset[str]
+    named: frozenset[str] = frozenset()
+    is_heading: bool = False
+
+
 def question_words(question: str) -> list[str]:
     """Return the words of a question that carry meaning, in order, each once."""
-    words = [word for word in _WORD.findall(question) if word.lower() not in _STOP_WORDS]
+    words = [word for word in map(_without_s, _WORD.findall(question)) if word.lower() not in _STOP_WORDS]
     return list(dict.fromkeys(words)) or list(dict.fromkeys(_WORD.findall(question)))
+
+
+def _without_s(word: str) -> str:
+    return re.sub(r"['\u2019]s\Z", "", word)
 
 
 def question_phrases(question: str) -> list[str]:
@@ -66,57 +139,257 @@ def is_name(word: str) -> bool:
     return _NAME.search(word) is not None
 
 
-def best_sentences(question: str, text: str, *, most: int = 5) -> list[Sentence]:
+def question_names(question: str) -> list[str]:
+    """Return the words of a question that an answer's text must have somewhere: names, numbers, what is quoted."""
+    quoted = {word for phrase in _QUOTED.findall(question) for word in _WORD.findall(phrase)}
+    first = next(iter(_WORD.findall(question)), "")
+    return [
+        word
+        for word in question_words(question)
+        if is_name(word) or word in quoted or (word[:1].isupper() and word != first)
+    ]
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """Return a word without its ending, so that other forms of it are the same."""
+    word = _without_s(word).lower()
+    if is_name(word) or len(word) < 4:
+        return word
+    word = _IRREGULAR.get(word, word)
+    for ending, rest in (("ies", "y"), ("sses", "ss"), ("ations", "at"), ("ation", "at"), ("ings", ""), ("ing", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return _bare(word[: -len(ending)] + rest)
+    for ending in ("edly", "ed", "es", "s", "ly", "ions", "ion", "ers", "er", "ors", "or", "ment", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
+            return _bare(word[: -len(ending)])
+    return _bare(word)
+
+
+def _bare(word: str) -> str:
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
+        word = word[:-1]
+    return word[:-1] if len(word) > 4 and word.endswith(("e", "y", "i")) else word
+
+
+def best_sentences(
+    question: str, text: str, *, counts: Mapping[str, int] | None = None, chars: int | None = None, most: int = 5
+) -> list[Sentence]:
     """Pick the sentences of a text that answer a question best.
 
     Args:
-        question: What is asked.
-        text: Where to look. A line such as `[contract.txt, line 12]` or a document's header names the place of
-            what follows it.
-        most: Most sentences to give.
+        question: The question.
+        text: The text, or passages of one. A line such as `[contract.txt, line 12]` or a document's header names the
+            place of what follows it.
+        counts: How often words of the question occur in the whole text, of which this may be a part.
+        chars: The whole text's length.
+        most: Most sentences to return.
 
     Returns:
-        The best first, and only those at least 0.7 times as good; none where no word of the question occurs.
+        The best first, and only those about as good; none where the text does not answer.
     """
-    sentences = list(_sentences(text))[:MAX_SENTENCES]
+    units = [unit for _, unit in zip(range(MAX_SENTENCES), _units(text), strict=False)]
     words = question_words(question)
-    if not sentences or not words:
+    if not units or not words:
         return []
-    scores = _bm25([sentence.text for sentence in sentences], words)
-    phrases = [
-        re.compile(r"\W+".join(map(re.escape, p.split())) + r"\b", re.IGNORECASE) for p in question_phrases(question)
-    ]
+    stems = [_stems(unit.text) | _defining(unit.text) for unit in units]
+    weights = _weights(words, stems, counts, chars)
+    names = {stem(word) for word in question_names(question)}
+    known = frozenset().union(*stems, *(unit.around for unit in units))
+    if not names <= known:
+        return []
+    judge = _Judge(question, weights, names)
     ranked: dict[str, Sentence] = {}
-    names = [re.compile(rf"\b{re.escape(word)}\b") for word in words if is_name(word)]
-    for sentence, score in zip(sentences, scores, strict=True):
-        bonus = sum(_BONUS for pattern in [*phrases, *names] if pattern.search(sentence.text))
-        if score > 0 and sentence.text not in ranked:
-            ranked[sentence.text] = Sentence(sentence.text, sentence.label, score * (1.0 + bonus))
+    for unit, own in zip(units, stems, strict=True):
+        score = judge.score(unit, own)
+        if score > 0 and (unit.text not in ranked or ranked[unit.text].score < score):
+            ranked[unit.text] = Sentence(unit.text, unit.label, round(score, 6))
     best = sorted(ranked.values(), key=lambda sentence: -sentence.score)[:most]
-    return [sentence for sentence in best if sentence.score >= 0.7 * best[0].score]
+    return [sentence for sentence in best if sentence.score >= _NEAR * best[0].score]
 
 
-def _sentences(text: str) -> Iterator[Sentence]:
-    """Split a text into sentences and lines of code, each with the label that stands above it."""
+def _stems(text: str) -> frozenset[str]:
+    """Return the stems of a text's words, and of the words that identifiers are made of."""
+    words = _WORD.findall(text)
+    parts = [part for word in words if "_" in word or "." in word or "-" in word for part in re.split(r"[_.\-]+", word)]
+    return frozenset(stem(word) for word in (*words, *parts) if word)
+
+
+def _defining(text: str) -> frozenset[str]:
+    """Return the stems that a line of code which defines something need not spell out."""
+    found = _DEFINITION.match(text)
+    return frozenset(map(stem, _DEFINING.split())) - {stem("class")} | {stem(found[1])} if found else frozenset()
+
+
+def _weights(
+    words: Sequence[str], stems: Sequence[frozenset[str]], counts: Mapping[str, int] | None, chars: int | None
+) -> dict[str, float]:
+    """Return how much each word of a question tells: the more the rarer it is; most where it is nowhere."""
+    total = max(len(stems), (chars or 0) // 100, 10)
+    weights: dict[str, float] = {}
+    for word in words:
+        own = stem(word)
+        found = sum(own in sentence for sentence in stems)
+        if counts is not None and found:
+            found = max(found, counts.get(word, 0))
+        weight = math.log(1 + total / (found + 0.5))
+        weights[own] = weight * (0.25 if word.lower() in _WEAK else 1.0)
+    return weights
+
+
+class _Judge:
+    """How well sentences answer one question."""
+
+    def __init__(self, question: str, weights: Mapping[str, float], names: set[str]) -> None:
+        self._weights = weights
+        self._total = sum(weights.values())
+        weak = {stem(word) for word in _WEAK}
+        self._predicate = {word: weight for word, weight in weights.items() if word not in names and word not in weak}
+        self._predicate_total = sum(self._predicate.values())
+        self._names = {word: weights[word] for word in names if word in weights}
+        counted = re.search(r"\bhow many ([^\W\d_]+)", question, re.IGNORECASE)
+        self._counted = stem(counted[1]) if counted and counted[1].lower() not in _STOP_WORDS else ""
+        self._kind = _kind_of(question)
+        self._asked = frozenset(weights)
+        words = question.lower().rstrip("?!. ").split()
+        self._runs = [" ".join(words[at : at + 3]) for at in range(len(words) - 2)]
+        self._pairs = [
+            (stem(a), stem(b))
+            for a, b in pairwise(question_words(question))
+            if stem(a) in weights and stem(b) in weights
+        ]
+        self._named_pairs = [
+            pair.lower() for pair in question_phrases(question) if " " in pair and any(map(is_name, pair.split()))
+        ]
+        self._quoted = [phrase.lower() for phrase in _QUOTED.findall(question)]
+        defined = re.match(r"(?:what|who)\s+(?:is|are|was|were)\s+(.+)", question.strip().rstrip("?"), re.IGNORECASE)
+        self._subject = [stem(word) for word in question_words(defined[1])] if defined else []
+
+    def score(self, unit: _Unit, own: frozenset[str]) -> float:
+        """Return how good a sentence is; 0 for one that has too little of the question."""
+        if not any(word in own for word in self._weights):
+            return 0.0
+        have = {word: 1.0 if word in own else _HALF if word in unit.around else 0.0 for word in self._weights}
+        coverage = sum(self._weights[word] * share for word, share in have.items()) / self._total
+        predicate = sum(weight * have[word] for word, weight in self._predicate.items())
+        named = sum(weight * have[word] for word, weight in self._names.items())
+        if self._counted and self._counted not in own and self._counted not in unit.around:
+            return 0.0
+        if self._names and named < _HALF * sum(self._names.values()):
+            return 0.0
+        too_little = self._predicate and predicate < _MIN_PREDICATE * self._predicate_total
+        if coverage < _MIN_COVERAGE or too_little:
+            return 0.0
+        score = coverage + self._bonus(unit.text, own)
+        if unit.named and unit.named <= self._asked:
+            score += 0.3  # the document is about what is asked
+        if unit.is_heading or "::=" in unit.text or len(unit.text) < _LEAD_CHARS / 2:
+            score *= 0.55
+        return score / (1 + max(0, len(unit.text) - 300) / 1_500)
+
+    def _bonus(self, text: str, own: frozenset[str]) -> float:
+        lowered = text.lower()
+        bonus = sum(0.06 for a, b in self._pairs if a in own and b in own)
+        bonus += sum(0.3 for pair in self._named_pairs if pair in lowered)
+        bonus += sum(0.5 for phrase in self._quoted if phrase in lowered)
+        bonus += sum(0.1 for run in self._runs if run in lowered)
+        return bonus + self._kind_bonus(text) + self._definition_bonus(text)
+
+    def _kind_bonus(self, text: str) -> float:
+        if self._kind == "number":
+            return 0.2 if _NUMBER.search(text) else -0.1
+        if self._kind == "time":
+            return 0.2 if _YEAR_OR_TIME.search(text) else -0.05
+        if self._kind == "person":
+            return 0.2 if _PROPER.search(text) else 0.0
+        return 0.15 if self._kind == "reason" and _REASON.search(text) else 0.0
+
+    def _definition_bonus(self, text: str) -> float:
+        """Return more for a sentence that begins with what is to be defined, and then says what it is."""
+        if not self._subject:
+            return 0.0
+        head = text[:120]
+        found = _DEFINES.search(head)
+        if not found:
+            return 0.0
+        before = [stem(word) for word in _WORD.findall(head[: found.start()]) if word.lower() not in _STOP_WORDS]
+        begins = before[:1] and before[0] in self._subject
+        return 0.35 if begins and set(self._subject) <= set(before) and len(before) <= len(self._subject) + 2 else 0.0
+
+
+def _kind_of(question: str) -> str:
+    lowered = question.strip().lower()
+    for start, kind in (
+        ("how many", "number"),
+        ("how much", "number"),
+        ("how long", "number"),
+        ("how old", "number"),
+        ("when", "time"),
+        ("since when", "time"),
+        ("since which", "number"),
+        ("what year", "time"),
+        ("in which year", "time"),
+        ("who", "person"),
+        ("why", "reason"),
+    ):
+        if lowered.startswith(start):
+            return kind
+    return "number" if re.search(r"\bhow (?:many|much|long)\b", lowered) else ""
+
+
+def _units(text: str) -> Iterator[_Unit]:
+    """Split a text into sentences, items of lists, and lines of code and tables, each with what stands around it."""
     pieces = _LABEL.split(text)
     labels = ["", *(place or document for place, document in zip(pieces[1::3], pieces[2::3], strict=True))]
     for label, body in zip(labels, pieces[::3], strict=True):
-        for raw in _BREAK.split(body):
-            line = " ".join(raw.split())
-            if len(line) > 2:
-                yield Sentence(line[:1_000], label, 0.0)
+        named = frozenset(map(stem, _WORD.findall(re.sub(r"[/_.\-]", " ", label))))
+        heading: frozenset[str] = frozenset()
+        before: frozenset[str] = frozenset()
+        for block in re.split(r"\n\s*\n", body):
+            lines = [line for line in block.split("\n") if line.strip()]
+            if lines and (title := _title(lines)):
+                heading = before = _stems(title)
+                lines = lines[2:] if len(lines) > 1 and _UNDERLINE.fullmatch(lines[1]) else lines[1:]
+                yield _Unit(" ".join(title.split())[:1_000], label, named, named, is_heading=True)
+            for raw in _parts(lines):
+                line = " ".join(raw.split())
+                if len(line) > 2 and not _UNDERLINE.fullmatch(line):
+                    yield _Unit(line[:1_000], label, named | heading | before, named)
+                    before = _stems(line)
 
 
-def _bm25(sentences: list[str], words: list[str]) -> list[float]:
-    """Score each sentence; 0 for one without any of the words."""
-    database = sqlite3.connect(":memory:")
-    try:
-        database.execute("CREATE VIRTUAL TABLE s USING fts5(body, tokenize = 'porter unicode61')")
-        database.executemany("INSERT INTO s(rowid, body) VALUES (?, ?)", enumerate(sentences))
-        query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
-        scores = [0.0] * len(sentences)
-        for row, score in database.execute("SELECT rowid, bm25(s) FROM s WHERE s MATCH ?", (query,)):
-            scores[row] = max(-score, 1e-9)  # FTS5 gives better matches as more negative
-        return scores
-    finally:
-        database.close()
+def _title(lines: Sequence[str]) -> str:
+    underlined = len(lines) > 1 and _UNDERLINE.fullmatch(lines[1]) and not _ROW.fullmatch(lines[0])
+    return lines[0].strip() if underlined or _HEADING.match(lines[0]) else ""
+
+
+def _parts(lines: Sequence[str]) -> Iterator[str]:
+    """Join the lines that belong together, and split what they say into sentences."""
+    held: list[str] = []
+    for line in lines:
+        alone = _CODE.fullmatch(line) and (
+            line.rstrip().endswith((":", "{", ";", ")")) or line.lstrip().startswith(">>>")
+        )
+        if alone or _ROW.fullmatch(line) or _ITEM.match(line):
+            yield from _sentences("\n".join(held))
+            held = []
+        if alone or _ROW.fullmatch(line):
+            yield line
+        else:
+            held.append(line)
+    yield from _sentences("\n".join(held))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Split prose into sentences; what is too short to be one, such as a bold word, stays with the next."""
+    start = 0
+    for found in _END.finditer(text):
+        sentence = text[start : found.end()]
+        if _ABBREVIATION.search(text[max(0, found.start() - 12) : found.start() + 1]):
+            continue
+        if len(sentence.strip()) < _LEAD_CHARS and ("*" in sentence or _ITEM.fullmatch(sentence.rstrip())):
+            continue
+        yield sentence
+        start = found.end()
+    if text[start:].strip():
+        yield text[start:]

@@ -1,8 +1,8 @@
 """`offline:extractive`: a baseline that needs no network and no weights.
 
-As a root it writes the cells that a careful reader would begin with: how large is the text, where do the words of
-the question stand, which passages hold most of them, what do those say. As a reader it picks sentences. It cannot
-conclude, count or compare: it quotes.
+As a root it writes the cells that a careful reader would begin with: how large is the text, how often do the words of
+the question stand in it, which passages fit them best, what do those say; or it counts, where that is asked. As a
+reader it picks sentences. It cannot conclude or compare: it quotes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import TypedDict
 
 import anyio.to_thread
 
@@ -28,52 +29,38 @@ _QUESTION = re.compile(r"\AQuestion:\n(.*?)\n\nAbout the text in `context`:", re
 
 _LOOK = """\
 patterns = {patterns}
-importance = {importance}
 print(ctx.metadata())
 counts = {{}}
-for name in patterns:
-    counts[name] = ctx.count(patterns[name], regex=True)
+for word in patterns:
+    counts[word] = ctx.count(word) if lenP() > 2000000 else ctx.count(patterns[word], regex=True)
 print(counts)"""
 
-_SEARCH = """\
-hits = []
-for name in sorted(patterns, key=lambda name: counts[name]):
-    if counts[name] > 0 and len(hits) < 600:
-        hits = hits + ctx.find(patterns[name], regex=True, max_matches=200)
-weights = {}
-for name in patterns:
-    if counts[name] > 0:
-        weights[name] = importance[name] / (1.0 + math.log(counts[name]))
-scored = []
-for hit in hits:
-    score = 0.0
-    for name in weights:
-        if re.search(patterns[name], hit['snippet']):
-            score = score + weights[name]
-    scored.append((-score, hit['start'], hit))
-scored = sorted(scored, key=lambda item: (item[0], item[1]))
-passages = []
-for score, start, hit in scored:
-    if len(passages) < 24 and all(abs(start - other['start']) > 200 for other in passages):
-        passages.append(hit)
-print(len(hits), 'matches;', len(passages), 'passages to read')
-for hit in passages[:5]:
-    print(hit['document'], 'line', hit['line'], ':', hit['match'][:80])"""
-
-_READ_PASSAGES = """\
-texts = ['[' + hit['document'] + ', line ' + str(hit['line']) + ']\\n' + hit['snippet'] for hit in passages]"""
-
-_READ_ALL = """\
-texts = ctx.chunk({size}, {overlap})"""
+_RANK = """\
+try:
+    ranked = ctx.rank({query}, {most})
+except ValueError as error:
+    print(error)
+    ranked = []
+single = ctx.num_documents() == 1
+texts = []
+for name in {names}:
+    pattern = r'(?m)^[ \\t]*(?:class|def|async def|function|func|fn|struct|interface|enum|trait|type)[ \\t]+'
+    for hit in ctx.find(pattern + re.escape(name) + r'\\b', regex=True, max_matches=10):
+        label = '' if single else '===== ' + hit['document'] + ' =====\\n'
+        texts.append(label + ctx.slice(hit['start'], hit['end'] + 300))
+for passage in ranked:
+    label = '' if single else '===== ' + passage['document'] + ' =====\\n'
+    texts.append(label + ctx.slice(passage['start'], passage['end']))
+print(len(texts), 'passages to read')
+for passage in ranked[:5]:
+    print(passage['document'], passage['score'], passage['snippet'][:80])"""
 
 _READ = """\
-groups = ['\\n\\n'.join(texts[i:i + {per_prompt}]) for i in range(0, len(texts), {per_prompt})]
-readings = llm_query_batched([{prompt}] * len(groups), groups) if groups else []
-found = [reading for reading in readings if reading != 'NOT FOUND' and not reading.startswith('Error:')]
-print(len(groups), 'parts read,', len(found), 'with an answer')"""
+facts = 'Counts: ' + json.dumps({{'chars': lenP(), 'counts': counts}})
+best = llm_query({prompt} + '\\n' + facts, '\\n\\n'.join(texts)) if texts else 'NOT FOUND'
+print(best[:2000])"""
 
 _CONCLUDE = """\
-best = llm_query({prompt}, '\\n\\n'.join(found)) if found else 'NOT FOUND'
 sources = []
 for line in best.split('\\n'):
     label = re.search(r' \\[([^\\]]+?)(, line \\d+)?\\]$', line)
@@ -85,8 +72,47 @@ for line in best.split('\\n'):
         sources = sources + (named or places)[:1]
 FINAL('The text does not say.' if best == 'NOT FOUND' else best, sources=sources)"""
 
-_SMALL_TEXT_CHARS = 200_000  # below it every part is read, which is surer than searching
-_PART_CHARS, _OVERLAP_CHARS = 8_000, 400
+_COUNT_TEXT = """\
+word = {word}
+pattern = re.escape(word)
+whole = r'\\b' + pattern + r'\\b'
+times = ctx.count(word)
+plural = 'time' if times == 1 else 'times'
+FINAL('"' + word + '" occurs ' + str(times) + ' ' + plural + ', '
+      + str(ctx.count(whole, regex=True)) + ' of them as a whole word and '
+      + str(ctx.count(pattern, regex=True, case_sensitive=False)) + ' in upper or lower case.')"""
+
+_COUNT_DOCUMENTS = """\
+word = {word}
+names = []
+for hit in ctx.find(word, case_sensitive=False, max_matches=10000):
+    if hit['document'] not in names:
+        names.append(hit['document'])
+total = str(ctx.num_documents())
+FINAL(str(len(names)) + ' of ' + total + ' documents have "' + word + '".\\n' + '\\n'.join(names[:20]))"""
+
+_COUNT_UNITS = """\
+facts = ctx.metadata()
+sizes = {{'document': ctx.num_documents(), 'page': ctx.num_pages(), 'line': facts['lines'], 'character': lenP(),
+         'word': ctx.count(r'\\w+', regex=True)}}
+FINAL('There are ' + str(sizes[{unit}]) + ' ' + {unit} + 's.')"""
+
+_PASSAGES = 30
+_THINGS = r"(?:files?|documents?|texts?|chapters?|records?)"
+_HAVE = r"(?:mention|contain|have|use|include|name|refer to|speak of)s?(?: the)?(?: words?| terms?| names?| texts?)?"
+_OCCUR = r"(?:occurs?|appears?|(?:is|are|was|were) (?:mentioned|used|named|found)|come up|comes up|show up|shows up)"
+_HOW_OFTEN = re.compile(
+    rf"how (?:many times|often) (?:does |do |is |are |was |were )?(?:the )?(?:word |term |name |phrase |text )?(.+?)"
+    rf" (?:{_OCCUR}|occur|appear|mentioned|used|named|found)\b",
+    re.IGNORECASE,
+)
+_HOW_MANY_HAVE = re.compile(rf"(?:in )?how many {_THINGS} (?:{_HAVE}) (.+)", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    rf"how many ({_THINGS}|pages?|lines?|characters?|words?)"
+    r"(?: (?:are there|are in|does|do|is|has|have|in)\b"
+    r"(?: (?:it|the|this|they|these|text|context|folder|have|there|in|here))*)?",
+    re.IGNORECASE,
+)
 
 
 class OfflineModel:
@@ -125,35 +151,55 @@ def _next_reply(messages: Sequence[Message]) -> str:
     turn = sum(message.role == "assistant" for message in messages)
     if "[SYSTEM EXECUTION ERROR]" in messages[-1].content or turn >= 4:
         return 'FINAL("The text could not be searched for this question.")'
-    prompt = json.dumps(f"Question: {question}", ensure_ascii=False)
-    length = re.search(r'"length": (\d+)', messages[1].content)
-    small = length is not None and int(length.group(1)) <= _SMALL_TEXT_CHARS
-    patterns = _patterns(question)
-    importance = {name: (1 + (" " in name)) * (4 if any(map(is_name, name.split())) else 1) for name in patterns}
-    cells = [
-        _LOOK.format(patterns=json.dumps(patterns, ensure_ascii=False), importance=json.dumps(importance)),
-        _READ_ALL.format(size=_PART_CHARS, overlap=_OVERLAP_CHARS) if small else _SEARCH,
-        _READ.format(prompt=prompt, per_prompt=1)
-        if small
-        else f"{_READ_PASSAGES}\n{_READ.format(prompt=prompt, per_prompt=6)}",
-        _CONCLUDE.format(prompt=prompt),
+    thought, cell = _steps(question)[turn]
+    return f"{thought}\n```repl\n{cell}\n```"
+
+
+def _steps(question: str) -> list[tuple[str, str]]:
+    """Return what the root thinks and runs, turn by turn."""
+    look = _LOOK.format(patterns=_json(_patterns(question)))
+    steps = [("How large is it, and how often do the words stand in it?", look)]
+    if (counting := _counting(question)) is not None:
+        return [*steps, *[("That can be counted.", counting)] * 3]
+    names = [word for word in question_words(question) if is_name(word) and word.isidentifier()][:4]
+    query = " ".join([*question_words(question), *question_phrases(question)][:40]) or question
+    return [
+        *steps,
+        ("Which passages fit best?", _RANK.format(query=_json(query), most=_PASSAGES, names=_json(names))),
+        ("What do they say?", _READ.format(prompt=_json(f"Question: {question}"))),
+        ("Where does it say so?", _CONCLUDE),
     ]
-    thoughts = (
-        "How large is it, and where do the words stand?",
-        "Which parts matter?",
-        "What do they say?",
-        "What is best?",
-    )
-    return f"{thoughts[turn]}\n```repl\n{cells[turn]}\n```"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _counting(question: str) -> str | None:
+    """Return the cell that answers a question by counting; None where it asks for something else."""
+    asked = " ".join(question.split()).rstrip("?!. ")
+    if found := _HOW_OFTEN.match(asked):
+        return _COUNT_TEXT.format(word=_json(_unquoted(found[1])))
+    if found := _HOW_MANY_HAVE.match(asked):
+        return _COUNT_DOCUMENTS.format(word=_json(_unquoted(found[1])))
+    if found := _HOW_MANY.fullmatch(asked):
+        unit = found[1].lower().removesuffix("s")
+        return _COUNT_UNITS.format(unit=_json(unit if unit in ("page", "line", "character", "word") else "document"))
+    return None
+
+
+def _unquoted(text: str) -> str:
+    stripped = text.strip().strip("\"'`\u201c\u201d\u2018\u2019").strip()
+    return stripped or text
 
 
 def _patterns(question: str) -> dict[str, str]:
-    """Return regular expressions for a question's words and phrases, that also find other endings of a word."""
+    """Return regular expressions for a question's words, that also find other endings of a word."""
     found = {}
-    for phrase in [*question_phrases(question), *question_words(question)][:16]:
-        words = [_stem(part, word) for word in phrase.split() for part in re.findall(r"\w+", word)]
-        if words:
-            found[phrase] = r"(?i)\b" + r"\W+".join(words)
+    for word in question_words(question)[:16]:
+        parts = [_stem(part, word) for part in re.findall(r"\w+", word)]
+        if parts:
+            found[word] = r"(?i)\b" + r"\W+".join(parts)
     return found
 
 
@@ -168,6 +214,25 @@ def _read(prompt: str) -> str:
     """Pick the sentences of a prompt's text that answer its question."""
     head, named, rest = prompt.partition("Question: ")
     question, _, text = (rest if named and len(head) < 1_000 else prompt).partition("\n\n")
-    best = best_sentences(question, text)
+    question, facts = _facts(question)
+    best = best_sentences(question, text, counts=facts.get("counts"), chars=facts.get("chars"))
     answer = "\n".join(f"{s.text} [{s.label}]" if s.label else s.text for s in best) or _NOT_FOUND
     return json.dumps(answer, ensure_ascii=False) if "Reply with one JSON value" in prompt else answer
+
+
+class _Facts(TypedDict, total=False):
+    chars: int
+    counts: dict[str, int]
+
+
+def _facts(question: str) -> tuple[str, _Facts]:
+    """Take what the root counted off a question."""
+    asked, found, counted = question.rpartition("\nCounts: ")
+    try:
+        facts = json.loads(counted) if found else None
+    except (ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict) or not isinstance(facts.get("counts"), dict) or type(facts.get("chars")) is not int:
+        return question, {}
+    counts = {word: count for word, count in facts["counts"].items() if type(count) is int}
+    return asked, {"chars": facts["chars"], "counts": counts}

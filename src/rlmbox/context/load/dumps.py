@@ -18,7 +18,7 @@ from rlmbox.context.storage.documents import Documents, printable
 from rlmbox.context.storage.text import TextStore
 
 _HEAD_CHARS = 256 * 1024
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 5.0
 _MIN_DOCUMENTS = 2
 _MAX_DOCUMENTS = 200_000
 _TAIL_CHARS = 2_000
@@ -31,6 +31,31 @@ _LABEL = r"(?:(?P<label>[^\W\d_]{2,20}(?: [^\W\d_]{2,20})?) ?[:：] ?)"
 _FILE_LABEL = (
     r"(?i:file ?(?:name|path)?|path|source|datei|fichier|archivo|fichero|arquivo|ficheiro|bestand|plik|soubor|fil|dosya"
     r"|tiedosto|fájl|файл|文件|檔案|ファイル|파일) ?[:：] ?"
+)
+_FILE_WORDS = (
+    "ile",
+    "ILE",
+    "ath",
+    "ATH",
+    "ource",
+    "atei",
+    "ichier",
+    "rchivo",
+    "ichero",
+    "rquivo",
+    "icheiro",
+    "estand",
+    "lik",
+    "oubor",
+    "osya",
+    "iedosto",
+    "ájl",
+    "айл",
+    "АЙЛ",
+    "文件",
+    "檔案",
+    "ファイル",
+    "파일",
 )
 # A path, or a name with an ending that is no number.
 _PATH = re.compile(
@@ -47,35 +72,53 @@ class _Form:
         pattern: The header, up to the end of its last line; RE2 finds it, and `re` takes the name out of it.
         closing: What stands behind a document's text and is not part of it.
         is_own: Whether the names may be any, because nothing else looks like it at the beginning of a text.
+        signs: Without two of these in a text there is no such header, and nothing need be compiled to see it.
     """
 
     pattern: str
+    signs: tuple[str, ...]
     closing: str = ""
     is_own: bool = False
 
 
+_BAR = r"(?:={8,200}|-{8,200}|#{8,200}|\*{8,200})"
+_OPENING = r"(?:={2,100}|-{2,100}|#{2,100}|\*{2,100}|~{3,100}|>{2,100}|/{2,100}|\+{3,100})"
+_CLOSING = r"(?:={2,100}|-{2,100}|#{2,100}|\*{2,100}|~{3,100}|<{2,100}|/{2,100}|\+{3,100})"
 _FORMS = (
-    _Form(rf"^===== {_NAME} =====$", is_own=True),
-    _Form(rf"^(?:={{8,}}|-{{8,}}|#{{8,}}|\*{{8,}})\r?\n{_LABEL}{_NAME}\r?\n(?:={{8,}}|-{{8,}}|#{{8,}}|\*{{8,}})\r?$"),
-    _Form(rf"^==> {_NAME} <==\r?$"),
+    _Form(rf"^===== {_NAME} =====$", is_own=True, signs=("===== ",)),
     _Form(
-        rf"^(?:={{2,}}|-{{2,}}|#{{2,}}|\*{{2,}}|~{{3,}}|>{{2,}}|/{{2,}}|\+{{3,}}) ?{_LABEL}?{_NAME} ?"
-        r"(?:={2,}|-{2,}|#{2,}|\*{2,}|~{3,}|<{2,}|/{2,}|\+{3,})\r?$"
+        rf"^{_BAR}\r?\n{_LABEL}{_NAME}\r?\n{_BAR}\r?$",
+        signs=("========", "--------", "########", "********"),
+    ),
+    _Form(rf"^==> {_NAME} <==\r?$", signs=("==> ",)),
+    _Form(
+        rf"^{_OPENING} ?{_LABEL}?{_NAME} ?{_CLOSING}\r?$",
+        signs=("==", "--", "##", "**", "~~~", ">>", "//", "+++"),
     ),
     _Form(
         r"^<(?:file|document|source_file|doc)\b[^>\n]{0,200}?\b(?:path|name|filename|src|source)="
         rf"[\"']{_NAME}[\"'][^>\n]{{0,200}}>\r?$",
         closing=r"</(?:file|document|source_file|doc)>\s*(?:</\w+>\s*)?",
+        signs=("<file", "<doc", "<source_file"),
     ),
     _Form(
         rf"^<document\b[^>\n]{{0,200}}>\r?\n<source>{_NAME}</source>\r?\n<document_contents?>\r?$",
         closing=r"</document_contents?>\s*</document>\s*",
+        signs=("<source>",),
     ),
-    _Form(rf"^#{{1,6}} {_LABEL}`?{_NAME}`?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$", closing=r"(?:```|~~~)\s*"),
-    _Form(rf"^(?:\*\*)?`{_NAME}`(?:\*\*)?:?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$", closing=r"(?:```|~~~)\s*"),
-    _Form(rf"^(?://|#|--|;|<!--|/\*) ?{_FILE_LABEL}(?P<name>[^\s]{{1,300}}) ?(?:-->|\*/)?\r?$"),
-    _Form(rf"^{_NAME}\r?\n---\r?$", closing=r"---\s*"),
-    _Form(r"^From (?P<name>\S{1,100} [^\n]{8,80}\d{4})\r?$"),
+    _Form(
+        rf"^#{{1,6}} {_LABEL}`?{_NAME}`?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$",
+        closing=r"(?:```|~~~)\s*",
+        signs=("```", "~~~"),
+    ),
+    _Form(
+        rf"^(?:\*\*)?`{_NAME}`(?:\*\*)?:?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$",
+        closing=r"(?:```|~~~)\s*",
+        signs=("```", "~~~"),
+    ),
+    _Form(rf"^(?://|#|--|;|<!--|/\*) ?{_FILE_LABEL}(?P<name>[^\s]{{1,300}}) ?(?:-->|\*/)?\r?$", signs=_FILE_WORDS),
+    _Form(rf"^{_NAME}\r?\n---\r?$", closing=r"---\s*", signs=("\n---",)),
+    _Form(r"^From (?P<name>\S{1,100} [^\n]{8,80}\d{4})\r?$", signs=("From ",)),
 )
 
 
@@ -94,19 +137,16 @@ def documents_of(store: TextStore, name: str) -> Documents | None:
         store: The text.
         name: The text's own name, for what stands before the first header.
     """
-    head = store.slice(0, _HEAD_CHARS)
+    beginning = store.view(0, _HEAD_CHARS)
+    head = beginning.slice(None, None)
     for form in _FORMS:
-        found = list(_headers_in(head, form))
+        if sum(head.count(sign) for sign in form.signs) < _MIN_DOCUMENTS:
+            continue
+        found = list(_headers(beginning, form))
         if _are_files(found, form):
             headers = list(_headers(store, form)) if store.length > len(head) else found
             return _documents(store, headers, form, name)
     return None
-
-
-def _headers_in(text: str, form: _Form) -> Iterator[_Header]:
-    for found in re.finditer(f"(?m){form.pattern}", text):
-        is_apart = text[max(0, found.start() - 2) : found.start()] == "\n\n"
-        yield _Header(found.start(), found.end(), found["name"], is_apart)
 
 
 def _are_files(headers: list[_Header], form: _Form) -> bool:
@@ -121,12 +161,14 @@ def _are_files(headers: list[_Header], form: _Form) -> bool:
 
 
 def _headers(store: TextStore, form: _Form) -> Iterator[_Header]:
+    """Find the headers of a form; RE2 does, because the text may be made to take Python's `re` for ever."""
     try:
         for begin, end in regex_spans(store, f"(?m){form.pattern}", deadline=Deadline(_TIMEOUT_S)):
             text = store.decode(begin, end)
             found = re.fullmatch(form.pattern, text)
             if found:
-                yield _Header(store.char_offset(begin), store.char_offset(end), found["name"])
+                is_apart = store.before(begin, 2) == "\n\n"
+                yield _Header(store.char_offset(begin), store.char_offset(end), found["name"], is_apart)
     except ValueError:  # out of time: what was found until then is still right
         return
 

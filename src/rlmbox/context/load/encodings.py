@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ _SEVEN_BIT = (
     (re.compile(rb"~\{[!-w][!-~](?:[!-w][!-~])*~\}"), "hz"),
 )
 _MIN_WIDE_CHARS = 8
+_FEW_BLOCKS = 4
 
 
 def has_byte_order_mark(head: bytes) -> bool:
@@ -75,7 +77,7 @@ def presumed(head: bytes) -> Presumed:
             return Presumed(encoding, len(mark))
     if known := _utf16_by_nul(head) or _seven_bit(head):
         return Presumed(known)
-    guessed = _wide_utf16(head)
+    guessed = _wide_utf16(head) or _narrow_utf16(head)
     return Presumed(guessed, is_guess=True) if guessed else Presumed("utf-8")
 
 
@@ -87,7 +89,7 @@ def known_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        b"a".decode(found.name)
+        b"".decode(found.name)
         codecs.getincrementaldecoder(found.name)("replace").decode(b"a", True)
     except Exception:  # noqa: BLE001 - some codecs are no encodings of text, and each fails in a way of its own
         raise ContextError(
@@ -115,6 +117,25 @@ def _wide_utf16(head: bytes) -> str | None:
         return None
     for encoding in ("utf-16-le", "utf-16-be"):
         if is_wide_text(_decoded_head(head[: 2 * units], encoding)):
+            return encoding
+    return None
+
+
+def _narrow_utf16(head: bytes) -> str | None:
+    """Return the byte order of UTF-16 in an alphabet, such as Cyrillic, of whose bytes each second one is a control."""
+    units = len(head) // 2
+    controls = sum(head.count(bytes([code])) for code in range(1, 0x20) if code not in (9, 10, 13))
+    if units < _MIN_WIDE_CHARS or controls < 0.2 * len(head):
+        return None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = _decoded_head(head[: 2 * units], encoding)
+        blocks = {ord(char) >> 8 for char in text}
+        plain = sum(1 for char in text if char.isascii() or unicodedata.category(char)[0] in "LMNPZ")
+        if (
+            len(blocks) <= _FEW_BLOCKS
+            and all(c.isprintable() or c in "\t\r\n" for c in text)
+            and plain > 0.9 * len(text)
+        ):
             return encoding
     return None
 
@@ -153,7 +174,7 @@ def decoded(data: bytes, encoding: str | None = None) -> Decoded:
         data: The bytes.
         encoding: The encoding that they are in; None to find out.
     """
-    found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, _mark_bytes(data, encoding))
+    found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, mark_bytes(data, encoding))
     source = InMemory(data[found.mark_bytes :])
     if found.encoding == "utf-8" and encoding is None:
         try:
@@ -164,9 +185,16 @@ def decoded(data: bytes, encoding: str | None = None) -> Decoded:
     return Decoded(joined(transcoded(source, found.encoding)), found.encoding, found.is_guess)
 
 
-def _mark_bytes(data: bytes, encoding: str) -> int:
-    """Return the bytes of a byte order mark, where it is one of the encoding that was named."""
-    marks = (mark for mark, name in _BYTE_ORDER_MARKS if name == encoding or name.startswith(f"{encoding}-"))
+def mark_bytes(data: bytes, encoding: str) -> int:
+    """Return the bytes of the byte order mark that a text of an encoding begins with.
+
+    An encoding whose own decoder looks at the mark, such as `utf-16`, has none here.
+
+    Args:
+        data: The text's beginning.
+        encoding: The encoding, as Python names it.
+    """
+    marks = (mark for mark, name in _BYTE_ORDER_MARKS if name == encoding)
     return next((len(mark) for mark in marks if data.startswith(mark)), 0)
 
 

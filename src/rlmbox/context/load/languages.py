@@ -25,7 +25,7 @@ _CONTROL = -14.0
 _MISPLACED = -4.0
 # In the west of Europe two letters that ASCII lacks seldom stand side by side.
 _BESIDE, _TOGETHER = -2.5, re.compile(r"[^\W\x00-\x7f](?=[^\W\x00-\x7f])")
-_CAPITAL = 0.08
+_CAPITAL = 0.25
 _TYPOGRAPHY = {
     **dict.fromkeys("\u2019\u201c\u201d\u201e\u2013\u00a0", -4.5),
     **dict.fromkeys("\u2018\u201a\u2014\u2026\u2022\u2122\u20ac£§©®°·«»ªº¡¿\u00ad±²³½¼×№", -6.0),
@@ -100,7 +100,17 @@ _OTHER = {
     " ض7 إ8 ذ6 ث6 غ5 ز6 ء3 ظ2 ئ3 ؤ1 آ2",
     "Thai": "".join(f" {chr(code)}10" for code in range(0x0E01, 0x0E4E)),
 }
+# Languages of few writers, of whose letters less is thought than of those of others.
+_RARE = {"Icelandic": 0.7, "Catalan": 0.3}
+_COMMON_JAPANESE = (
+    "東京都大阪市区町村県名古屋株式会社年月日本人田中山川上下一二三十百千万円金国学校電話番号部品工場契約住所氏姓様"
+)
+_COMMON_KOREAN = (
+    "이다는가의에을를은도고지하기한사나리자로라인대어서시아있그정일부전수스해과상제보들만주장원국성공조동소세구연음"
+    "안선경관영유내무오우산신진화비거것니여당요모문업방용당실김박최민현준철호재미중등김회"
+)
 _COMMON_CHINESE = (
+    "北京上海广州深圳台湾台灣公里元份号號市区區路街号省县縣"
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分"
     "還這個們來為國說時會對於著過發後裡經麼學現當沒動面起看定天分月日合同款項約定金額公司"
 )
@@ -132,7 +142,7 @@ _ENCODINGS = (
     _Encoding("iso8859-2", _EAST, 0.05),
     _Encoding("iso8859-16", ("Romanian",), 0.2),
     _Encoding("cp1254", ("Turkish",), 0.02),
-    _Encoding("cp1257", ("Lithuanian", "Latvian", "Estonian", "Polish"), 0.1),
+    _Encoding("cp1257", ("Lithuanian", "Latvian", "Estonian", "Polish"), 0.6),
     _Encoding("cp1251", _CYRILLIC),
     _Encoding("koi8-r", ("Russian", "Bulgarian"), 0.1),
     _Encoding("koi8-u", ("Ukrainian",), 0.12),
@@ -144,10 +154,10 @@ _ENCODINGS = (
     _Encoding("cp1255", ("Hebrew",)),
     _Encoding("cp1256", ("Arabic",)),
     _Encoding("cp874", ("Thai",)),
-    _Encoding("cp850", (*_WEST, "Turkish"), 1.0),
-    _Encoding("cp852", _EAST, 1.0),
-    _Encoding("mac-roman", _WEST, 1.0),
-    _Encoding("mac-latin2", _EAST, 1.1),
+    _Encoding("cp850", (*_WEST, "Turkish"), 1.5),
+    _Encoding("cp852", _EAST, 1.5),
+    _Encoding("mac-roman", _WEST, 1.5),
+    _Encoding("mac-latin2", _EAST, 2.0),
     _Encoding("cp932", ("Japanese",)),
     _Encoding("euc_jp", ("Japanese",), 0.05),
     _Encoding("gb18030", ("Chinese",)),
@@ -173,12 +183,16 @@ def best_encoding(data: bytes) -> str | None:
 
 
 def _in_words(text: str) -> bool:
-    """Return whether all that ASCII lacks is letters, and no capital stands alone."""
+    """Return whether all that ASCII lacks is letters, of which no capital stands alone, or signs outside of words."""
     padded = f" {text} "
     places = [at for at, char in enumerate(padded) if not char.isascii()]
-    return all(
-        padded[at].isalpha() and (padded[at].islower() or (padded[at - 1] + padded[at + 1]).strip()) for at in places
-    )
+    return all(_fits(padded[at - 1], padded[at], padded[at + 1]) for at in places)
+
+
+def _fits(before: str, char: str, after: str) -> bool:
+    if char.isalpha():
+        return char.islower() or bool((before + after).strip())
+    return char in _TYPOGRAPHY and not (before.isalpha() and after.isalpha())
 
 
 def _telling(data: bytes) -> bytes:
@@ -209,7 +223,7 @@ def _likelihood(text: str, counts: Mapping[str, int], language: str) -> float:
     if isinstance(model, _WideScript):
         return sum(count * model.weight(char) for char, count in counts.items())
     total = sum(count * _weight(char, model) for char, count in counts.items())
-    total += _words_bonus(text, language)
+    total += _words_bonus(text, language) - _RARE.get(language, 0.0) * min(sum(counts.values()), _HANDICAPPED)
     return total + _BESIDE * len(_TOGETHER.findall(text)) if language in _WEST else total
 
 
@@ -240,7 +254,7 @@ class _Classes(dict[int, str]):
     def __missing__(self, code: int) -> str:
         char = chr(code)
         if char.isascii():
-            found = ("A" if char.isupper() else "a") if char.isalpha() else " "
+            found = ("A" if char.isupper() else "a") if char.isalpha() else "1" if char in _STRANGE else " "
         elif char.isalpha() or "\u0e31" <= char <= "\u0e4e":  # Thai has vowels and tones above and below its letters
             found = ("L" if char.isupper() else "l") if char < "\u0250" else "X" if char.isupper() else "x"
         else:
@@ -250,9 +264,10 @@ class _Classes(dict[int, str]):
 
 
 _CLASSES = _Classes()
-_CAPITAL_INSIDE = re.compile("[alx](?=[LX])|[lx](?=A)")
+_STRANGE = frozenset("0123456789_[]{}^|~@`\\")  # of ASCII, what seldom stands beside a letter that ASCII lacks
+_CAPITAL_INSIDE = re.compile("[alx](?=[LX])|[lx](?=A)|(?<![aAlLxX])[LX](?![aAlLxX])")
 _OTHER_ALPHABET = re.compile("[aAlL](?=[xX])|[xX](?=[aAlL])")
-_SIGN_INSIDE = re.compile("[aAlLxX](?=s)|s(?=[aAlLxX])|[st](?=[st])")
+_SIGN_INSIDE = re.compile("[aAlLxX](?=s)|s(?=[aAlLxX])|[st](?=[st])|[lLxX](?=1)|1(?=[lLxX])")
 
 
 def _misplaced(text: str) -> int:
@@ -272,9 +287,11 @@ class _WideScript:
             return -5.0
         kana = "\u3041" <= char <= "\u30fe"
         if self._language == "Japanese":
-            return -5.0 if kana else self._by_rows(char, "euc_jp", 0xD0)
+            return -5.0 if kana else -7.0 if char in _COMMON_JAPANESE else self._by_rows(char, "euc_jp", 0xD0)
         if self._language == "Korean":
-            return -7.5 if "\uac00" <= char <= "\ud7a3" and _rows(char, "euc_kr") else -13.0
+            if char in _COMMON_KOREAN:
+                return -5.5
+            return -9.0 if "\uac00" <= char <= "\ud7a3" and _rows(char, "euc_kr") else -13.0
         if char in _COMMON_CHINESE:
             return -6.0
         codec, level = ("gb2312", 0xD8) if self._language == "Chinese" else ("big5", 0xC7)

@@ -355,7 +355,9 @@ def _one(
     """
     file = InFile(path)
     kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
-    if kind.name == "html" and not convertible(path, named=named):
+    is_source = kind.name == "html" and not convertible(path, named=named)
+    # Whoever names the encoding of a file says that it is text.
+    if is_source or (kind == kinds.Kind(kinds.BINARY) and named and options.encoding):
         kind = kinds.Kind(kinds.TEXT)
     if not named and (kind.name in kinds.ARCHIVES or kind.name == kinds.BINARY):
         return "archive" if kind.name in kinds.ARCHIVES else "binary"

@@ -11,7 +11,16 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rlmbox.context.load.encodings import HEAD_BYTES, Presumed, decoded, joined, presumed, recognised, transcoded
+from rlmbox.context.load.encodings import (
+    HEAD_BYTES,
+    Presumed,
+    decoded,
+    joined,
+    mark_bytes,
+    presumed,
+    recognised,
+    transcoded,
+)
 from rlmbox.context.storage import cache
 from rlmbox.context.storage.index import Index, InvalidUtf8, count_chars
 from rlmbox.context.storage.source import InFile, InMemory
@@ -64,9 +73,9 @@ class Opening:
         if not head:
             raise empty(file.label)
         found = presumed(head[:HEAD_BYTES])
-        mark = found.mark_bytes
         if encoding is not None:
-            found = Presumed(encoding, mark := mark if encoding.startswith(found.encoding[:6]) else 0)
+            found = Presumed(encoding, mark_bytes(head, encoding))
+        mark = found.mark_bytes
         self.encoding = found.encoding
         # Cut where a character may be cut; what that makes of its last bytes is beyond what anybody looks at.
         self._head = head[mark : mark + (len(head) - mark & ~3)]

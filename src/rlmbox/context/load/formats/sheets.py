@@ -21,6 +21,9 @@ _MERGE = re.compile(rb'<(?:\w+:)?mergeCell ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
 _LOCKED = "it is locked by a password; save it without one"
 
+# What openpyxl raises for workbooks that the other library may still read.
+_UNREAD = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError)
+
 Merges = dict[tuple[int, int], tuple[int, int]]
 """For each covered cell, by row and column from 1, the cell whose label covers it."""
 
@@ -44,19 +47,19 @@ def _sheet_bytes(data: bytes) -> int:
 
 
 def _opened(data: bytes, *, formulas: bool = False) -> Any:
-    import openpyxl  # type: ignore[import-untyped, unused-ignore]
-
     try:
-        return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=not formulas)
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OSError,
-    ):  # what the other library may still read
+        import openpyxl  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:  # the values can be had without it, and a note says what is missing
         return None
+    reader = openpyxl.reader.excel.ExcelReader(
+        io.BytesIO(data), read_only=True, keep_vba=False, data_only=not formulas, keep_links=False
+    )
+    reader.read_chartsheet = lambda *_: None  # it has no cells, and one without a drawing would end the reading
+    try:
+        reader.read()
+    except _UNREAD:
+        return None
+    return reader.wb
 
 
 def _exact(data: bytes, book: Any) -> Events:
@@ -94,11 +97,13 @@ def _rows(sheet: Any, formulas: Any, merges: Merges) -> Iterator[tuple[list[str]
         formulas.reset_dimensions()
     others = formulas.iter_rows() if formulas is not None else ()
     labels: dict[tuple[int, int], str] = {}
-    covering = set(merges.values())
+    covering: dict[int, set[int]] = {}
+    for row, column in merges.values():
+        covering.setdefault(row, set()).add(column)
     blank = 0
     for number, (cells, written) in enumerate(zip_longest(sheet.iter_rows(), others, fillvalue=()), 1):
         texts, missing = _texts(cells, written)
-        for column in [column for row, column in covering if row == number] if covering else ():
+        for column in covering.get(number, ()):
             labels[number, column] = texts[column - 1] if column <= len(texts) else ""
         _fill(texts, number, merges, labels)
         while texts and not texts[-1]:

@@ -15,6 +15,7 @@ from rlmbox.context.load.formats.packages import Package, squeezed
 _BODIES = re.compile(r"word/(?:document\d*|footnotes|endnotes|comments)\.xml")
 _AROUND = re.compile(r"word/(header|footer)\d*\.xml")
 _FIELD = re.compile(rb"</?w:fldSimple\b[^>]*>")
+_DELETED = re.compile(rb"<w:del[ >]")
 _FORMULA = re.compile(rb"<m:oMath>.*?</m:oMath>", re.DOTALL)
 _FORMULA_TEXT = re.compile(rb"<m:t(?: [^>]*)?>([^<]*)</m:t>")
 
@@ -53,7 +54,7 @@ def _prepared(package: Package) -> tuple[IO[bytes], int, bool]:
             if _BODIES.fullmatch(name):
                 part, count = _FORMULA.subn(_formula, _FIELD.sub(b"", part))
                 formulas += count
-                deletions = deletions or b"<w:del " in part
+                deletions = deletions or _DELETED.search(part) is not None
             archive.writestr(name, part)
     out.seek(0)
     return out, formulas, deletions
