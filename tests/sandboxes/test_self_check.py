@@ -175,7 +175,10 @@ async def test_auto_takes_none_where_none_holds() -> None:
 async def test_auto_never_takes_local(names: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names)
-    makers: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True), "monty": MontySandbox}
+    makers: dict[str, Callable[[], Sandbox]] = {
+        "local": lambda: LocalSandbox(unsafe_no_isolation=True),
+        "monty": MontySandbox,
+    }
     with pytest.raises(ConfigError, match="never chooses local"):
         await auto_sandbox(names, makers=makers)
     assert "local" not in auto_order()
