@@ -1,4 +1,4 @@
-"""Whether a model can be reached, step by step: key, server, model, price, window and one tiny question.
+"""Checking that a model can be reached, step by step: key, server, model, price, window and one tiny question.
 
 For `rlmbox doctor --model NAME` and for whoever wants to know before a run. Each step says what was found, and what to
 do where it is wrong; a step that fails ends those that need it.
@@ -35,7 +35,7 @@ _WINDOW_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class ModelStep:
-    """What one step found.
+    """The result of one step.
 
     Attributes:
         name: The step.

@@ -1,4 +1,4 @@
-"""What tokens cost: the maintained catalogue of genai-prices, and a user's own figures from a file.
+"""Prices of tokens: the maintained catalogue of genai-prices, and a user's own figures from a file.
 
 Nothing here reaches the network: the catalogue is the one inside the installed genai-prices package, and its
 version is part of a price's `origin`.

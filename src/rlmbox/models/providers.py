@@ -134,12 +134,12 @@ class ProviderModel:
 
     @property
     def target(self) -> Target:
-        """What the name stands for."""
+        """The provider, address and key that the name stands for."""
         return self._target
 
     @property
     def pace(self) -> Pace:
-        """What it may be asked at once and in a minute."""
+        """How much it may be asked at once and in a minute."""
         return self._pace
 
     @property
@@ -159,7 +159,7 @@ class ProviderModel:
 
     @property
     def window_is_known(self) -> bool:
-        """Whether `window_tokens` was given or is in the catalogue."""
+        """True if `window_tokens` was given or is in the catalogue."""
         return self._known_window_tokens is not None
 
     @property
@@ -180,7 +180,7 @@ class ProviderModel:
 
     @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known, as for a gateway. A server on this machine costs nothing."""
+        """The price; None where it is not known, as for a gateway. A server on this machine costs nothing."""
         return self._prices(self.name) if callable(self._prices) else self._listed_price
 
     @cached_property

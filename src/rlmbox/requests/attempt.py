@@ -48,7 +48,7 @@ def tell_nobody(_event: object, **_fields: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked.
+    """One request.
 
     Attributes:
         model: The model to ask.
@@ -480,7 +480,7 @@ class _Rules:
     state: _RequestState
 
     def should_send_again(self, error: BaseException) -> bool:
-        """Whether sending the request once more may help."""
+        """Return True if sending the request once more may help."""
         if isinstance(error, ContextLimitExceeded):
             return self.attempts.cut_further(self.request, self.shared, self.state, error)
         return isinstance(error, _CircuitOpen) or (isinstance(error, ModelError) and error.retryable)
@@ -498,7 +498,7 @@ class _Rules:
         return self.policy.wait_s(self.state.attempts, asked_s)
 
     def should_give_up(self, call: RetryCallState) -> bool:
-        """Whether there is no attempt left, no time, or no retry of the provider's budget."""
+        """Return True if there is no attempt left, no time, or no retry of the provider's budget."""
         error, wait_s = _raised(call), call.upcoming_sleep
         if isinstance(error, ContextLimitExceeded):
             return False
@@ -540,11 +540,11 @@ class _Rules:
 
     @property
     def _outlasts(self) -> bool:
-        """Whether the request outlasts an outage: a turn of the root, in a run that says how long it may take."""
+        """True if the request outlasts an outage: a turn of the root, in a run that says how long it may take."""
         return self.request.account.depth == 0 and self.budget.limits.max_seconds is not None and self.request.patient
 
     def _is_outage(self, error: BaseException) -> bool:
-        """Whether the provider is away for a while, and asking again costs nothing."""
+        """Return True if the provider is away for a while, and asking again costs nothing."""
         if not self._outlasts or not isinstance(error, ModelError) or error.possibly_billed:
             return False
         # An address where nobody has ever answered is more likely wrong.

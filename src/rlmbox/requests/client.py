@@ -24,16 +24,16 @@ MOST_PARTS = 3
 """Parts that a whole reply is asked for in at most."""
 
 CUT = "[SYSTEM WARNING: Reply cut at its longest]"
-"""What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
+"""Text at the end of a reply that was still not whole after `MOST_PARTS`."""
 
 UNREAD = "[SYSTEM WARNING: the server read only a part of the input, some {read:,} of {sent:,} tokens]"
-"""What stands at the end of a reply whose server cut the input without a word."""
+"""Text at the end of a reply whose server cut the input without a word."""
 
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."
 _OUT_OF_CREDIT = (402, 429)
 
 FallbackWhen = Callable[[Completion], bool]
-"""Whether a reply is one for which another model should be asked."""
+"""A function that returns True for a reply for which another model should be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Calls:
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:
-    """Whether a reply was cut and there is something to go on from: reasoning alone may have taken all its length."""
+    """Return True if a reply was cut and has text to go on from: reasoning alone may have taken all its length."""
     last = answered[-1].completion
     return last.stop_reason == "length" and bool(last.text.strip())
 
@@ -243,7 +243,7 @@ def _why_empty(completion: Completion, longest_tokens: int) -> str:
 
 
 def _may_be_kept(reply: ModelReply, model: Model) -> bool:
-    """Whether a reply may answer the same question in a later run."""
+    """Return True if a reply may answer the same question in a later run."""
     completion = reply.completion
     marked = completion.text.endswith(CUT) or "[SYSTEM WARNING: the server read only" in completion.text[-120:]
     whole = completion.stop_reason == "stop" and bool(completion.text.strip()) and not marked
@@ -251,5 +251,5 @@ def _may_be_kept(reply: ModelReply, model: Model) -> bool:
 
 
 def _unavailable(error: ModelError) -> bool:
-    """Whether another model may do better: this one was not there or its credit is used up; it did not refuse."""
+    """Return True if another model may do better: this one was away or its credit is used up; it did not refuse."""
     return error.retryable or error.status in _OUT_OF_CREDIT

@@ -1,4 +1,4 @@
-"""What all runs of a process share about a model and its provider: retries, circuit breaker, pace, what was learned."""
+"""State that all runs of a process share about a model and its provider: retries, circuit breaker, pace, learning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HUNG_AT_LEAST_S = 20.0
 
 
 class ProviderState:
-    """What is known of one address.
+    """State of one address.
 
     Attributes:
         retry_budget: Its extra requests.
@@ -37,7 +37,7 @@ class ProviderState:
 
 
 class ModelState:
-    """What is known of one model at one address.
+    """State of one model at one address.
 
     Args:
         name: The model's full name.

@@ -13,14 +13,14 @@ from rlmbox.models.base import Model
 from rlmbox.types import Completion, Message, Usage
 
 MakeModel = Callable[[], Model] | Callable[[], Awaitable[Model]]
-"""Makes a model that answers any prompt; it is called once for each check."""
+"""A function that returns a model that answers any prompt; it is called once for each check."""
 
 _PROMPT = (Message("system", "You are terse."), Message("user", "Say hello."))
 _CONCURRENT = 20
 
 
 async def check_model(make_model: MakeModel, *, except_for: Collection[str] = ()) -> tuple[str, ...]:
-    """Checks that a model keeps the contract of `rlmbox.models.Model`.
+    """Check that a model keeps the contract of `rlmbox.models.Model`.
 
     Args:
         make_model: Makes the model; it must answer `Say hello.` and take a moment for it, so that it can be

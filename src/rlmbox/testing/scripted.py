@@ -87,7 +87,7 @@ class ScriptedModel:
 
     @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known."""
+        """The price; None where it is not known."""
         return self._price
 
     @property
@@ -98,7 +98,7 @@ class ScriptedModel:
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Gives the script's reply.
+        """Return the script's reply.
 
         Args:
             messages: The conversation.
@@ -169,7 +169,7 @@ class ScriptedModel:
 
 
 def _closest(prompt: str, known: Mapping[str, str]) -> tuple[float, str | None]:
-    """Gives the most similar prompt and its ratio; an exact match comes without any comparing."""
+    """Return the most similar prompt and its ratio; an exact match comes without any comparing."""
     if prompt in known:
         return 1.0, known[prompt]
     best, closest = -1.0, None
