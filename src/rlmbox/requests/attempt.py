@@ -21,7 +21,7 @@ from rlmbox.budget.ledger import Account, Reservation
 from rlmbox.budget.tokens import Conversations, least_tokens
 from rlmbox.errors import ConfigError, ContextLimitExceeded, ModelError, RLMError
 from rlmbox.events import AttemptFinished, AttemptStarted, CallRetried, InputTruncated
-from rlmbox.models.base import Bounded, Exchange, Model, Reporting, current_exchange
+from rlmbox.models.base import Exchange, Model, current_exchange
 from rlmbox.models.complaints import named_window_tokens
 from rlmbox.requests.lengths import FIRST_SHARE, ReplyLengths
 from rlmbox.requests.retries import RetryPolicy
@@ -300,7 +300,7 @@ class Attempts:
             # The whole request's own time is kept by `answer`.
             with anyio.CancelScope() as scope:
                 # A model that knows the bytes of its replies keeps the time itself, once it has a connection.
-                if timeout_s != left_s and not isinstance(request.model, Reporting):
+                if timeout_s != left_s and not shared.keeps_time:
                     scope.deadline = anyio.current_time() + timeout_s * 1.05 + _GRACE_S
                 return _checked(request.model, await asked)
         except RLMError:
@@ -437,9 +437,7 @@ class Attempts:
         for sure, or where as many were refused before: a refusal costs nothing, and what is cut for nothing is lost.
         """
         window = shared.window_tokens(request.model)
-        wanted = request.max_output_tokens
-        if isinstance(request.model, Bounded) and request.model.output_cap_tokens is not None:
-            wanted = min(wanted, request.model.output_cap_tokens)
+        wanted = min(request.max_output_tokens, shared.output_cap_tokens(request.model) or request.max_output_tokens)
         state.messages = tuple(request.messages)
         state.likely_tokens = likely = shared.tokens.likely(state.messages)
         state.max_output_tokens = min(wanted, max(window - likely, window // 4, 1))
