@@ -10,9 +10,10 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
 # Processes that run tests: one for each processor, four at most, because sandboxes have processes of their own. 0 runs
-# them in the one that reports, which a debugger needs. Tests are handed out in order, so that attacks come last.
+# them in the one that reports, which a debugger needs. Tests are handed out in order, so that attacks come last. What
+# pytest makes of the tests' source is kept, also where Python is told to keep nothing: it takes each process seconds.
 WORKERS ?= auto
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out.
 COVERED := loop reply budget requests sandboxes

@@ -5,8 +5,9 @@ test's id from `tests/` on, such as `cli/test_exec.py::test_name[parameter]`; `*
 opening bracket. `test_contributing.py` fails for a pattern whose file or test is gone.
 """
 
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
 from types import MappingProxyType
 
 MARKERS: Mapping[str, str] = MappingProxyType(
@@ -26,11 +27,15 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "attacks/test_attacks.py::test_the_attack_ends_as_it_should[[]docker-*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]docker-*",
             "sandboxes/test_docker.py::*",
+            "sandboxes/test_docker_context.py::test_a_breach_*",
+            "sandboxes/test_docker_context.py::test_a_cell_*",
+            "sandboxes/test_docker_context.py::test_a_context_*",
+            "sandboxes/test_docker_context.py::test_a_large_*",
+            "sandboxes/test_docker_context.py::test_a_worker_*",
             "sandboxes/test_docker_engine.py::test_a_container_that_ends_at_once_is_no_long_wait",
             "sandboxes/test_docker_engine.py::test_a_missing_*",
             "sandboxes/test_docker_engine.py::test_an_image_is_built_from_the_dockerfile_and_from_a_root",
             "sandboxes/test_docker_engine.py::test_the_image_of_a_root_file_system_runs",
-            "sandboxes/test_docker_ways.py::*",
         ),
         "browser": (),
         "slow": (
@@ -64,7 +69,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "test_docs_spend.py::*",
             "test_faults.py::test_each_fault_is_survived_and_charged_as_its_rule_says*",
             "test_faults.py::test_1000_sub_calls_with_a_fifth_of_faults_*",
-            "test_parse.py::test_a_long_repetition_of_marks_is_read_in_good_time*",
+            "reply/test_parse.py::test_a_long_repetition_of_marks_is_read_in_good_time*",
             "test_readme.py::test_every_command_of_the_readme_answers*",
             "test_readme.py::test_the_example_of_a_limit_runs",
             "test_readme.py::test_the_first_example_of_the_library_runs",
@@ -84,15 +89,23 @@ backends bear each other. The longest groups come first, so that the processes e
 """
 
 
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or "(?!)")
+
+
+_MARKED = {name: _any_of(patterns) for name, patterns in PLACES.items()}
+_GROUPED = [_any_of([pattern]) for _, pattern in ONE_AFTER_ANOTHER]
+
+
 def markers_of(place: str) -> list[str]:
     """List the markers of a test.
 
     Args:
         place: The test's id from `tests/` on.
     """
-    return [name for name, patterns in PLACES.items() if any(fnmatchcase(place, pattern) for pattern in patterns)]
+    return [name for name, pattern in _MARKED.items() if pattern.match(place)]
 
 
 def group_of(place: str) -> int | None:
     """Return the index in `ONE_AFTER_ANOTHER` of a test's group, or None where it has none."""
-    return next((n for n, (_, pattern) in enumerate(ONE_AFTER_ANOTHER) if fnmatchcase(place, pattern)), None)
+    return next((n for n, pattern in enumerate(_GROUPED) if pattern.match(place)), None)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from markers import MARKERS, ONE_AFTER_ANOTHER, PLACES
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-MAKEFILE = (ROOT / "Makefile").read_text("utf-8") if (ROOT / "Makefile").exists() else ""
+PAGE, MAKEFILE = (
+    path.read_text("utf-8") if path.exists() else "" for path in (ROOT / "CONTRIBUTING.md", ROOT / "Makefile")
+)
 BUILT_IN = {"filterwarnings", "parametrize", "skip", "skipif", "timeout", "usefixtures", "xdist_group", "xfail"}
 
 pytestmark = pytest.mark.skipif(not MAKEFILE, reason="needs the source tree")
@@ -90,3 +92,10 @@ def test_every_name_in_a_step_is_in_a_file_of_that_step(step: str):
     for name in re.findall(r"`(_?[A-Za-z]+(?:_[A-Za-z]+)*)`", step):
         if "_" in name or name.isupper():
             assert any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_what_coverage_leaves_out_exists():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    left_out = config["tool"]["coverage"]["run"]["omit"]
+    assert left_out
+    assert [path for path in left_out if not (ROOT / path).is_file()] == []

@@ -11,7 +11,7 @@ import pytest
 
 from rlmbox import Context
 from rlmbox.context import repl
-from rlmbox.context.load import converters, remote
+from rlmbox.context.load import converting, kinds, loaders, remote
 from rlmbox.context.rank import ranking
 from rlmbox.context.repl import repl_functions
 from rlmbox.context.search import hits, search
@@ -20,7 +20,14 @@ PAGE = (Path(__file__).parents[1] / "docs" / "contexts.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SAID = (
     "",
+    (
+        "[{'id': 1, 'day': '2026-02-03'}, {'id': 2, 'day': None}]\n"
+        '{"id": 1, "day": "2026-02-03"}\n{"id": 2, "day": null}\n'
+    ),
+    "('a.txt', 'b/c.txt') b/c.txt\n",
     "('a.txt', 'b/c.md')\n{'hidden': 1, 'ignored': 1, 'binary': 1}\n",
+    "('a.txt',)\nleft out: 1 hidden (.gitignore); 1 ignored (a.bak); 2 excluded (b, x.png)\n",
+    "Smlouva končí v březnu. cp1250 True\nSmlouva končí v březnu.\n",
     "# Sheet: Sales\nday,sum\n\n",
     "file 13\n",
     (
@@ -108,7 +115,48 @@ def test_the_bounds_that_the_page_names_are_the_ones_that_hold() -> None:
 
 
 def test_what_the_page_says_is_converted_is() -> None:
-    assert set(re.findall(r"`(\.\w+)`", PAGE.partition("## PDF")[2].partition("##")[0])) == converters.SUFFIXES
+    table = PAGE.partition("## Documents and archives")[2].partition("```python")[0]
+    assert set(re.findall(r"`(\.\w+)`", table)) == set(kinds.SUFFIXES)
+
+
+def test_the_limits_of_converting_that_the_page_names_are_the_ones_that_hold() -> None:
+    flat = " ".join(PAGE.split())
+    assert f"has {converting.TIMEOUT_S} s and {converting.MEMORY_BYTES // 1024**3} GiB of memory" in flat
+    assert f"the documents of a folder together {loaders.CONVERTING_S:g} s" in flat
+    unpacked = converting.MAX_UNPACKED_BYTES // 1024**3
+    assert f"more than {converting._MAX_PACKING} times its size, or to more than {unpacked} GiB" in flat
+    assert f"at most {remote._MAX_PACKING} times its size" in flat
+
+
+def test_the_keys_that_the_page_names_are_those_of_the_results(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Größe für Bäcker und Käse\n".encode("cp1252"))
+    (tmp_path / "x.png").touch()
+    table = PAGE.partition("`ctx.metadata()` is a dictionary")[2].partition("A hit of")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    shown = {**Context.from_path(tmp_path).metadata(), **Context.of([1]).metadata()}
+    assert named - {"estimated"} == set(shown)
+    hit, passage = Context.of("some words").find("words")[0], Context.of("some words").rank("words")[0]
+    sentence = " ".join(PAGE.partition("A hit of")[2].partition("Letters with")[0].split())
+    assert {*hit, *passage} <= set(re.findall(r"`(\w+)`", sentence))
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "name"),
+    [
+        ("CSV, TSV", "Title\n\na,b,b\n1,2,3\n4,5\n", "a.csv"),
+        ("JSON |", '{"a": [1]} {"b": 2}', "a.json"),
+        ("JSON Lines", '{"a": 1}\n{"a"\n', "a.jsonl"),
+        ("XML", "<a><b c='1'/></a>", "a.xml"),
+        ("Markdown", "# A\n\n## B\n", "a.md"),
+        ("logs", "2026-02-01 10:00:00 ERROR id=1\n" * 3, "a.log"),
+        ("source code", "class A:\n    pass\n", "a.py"),
+    ],
+)
+def test_the_keys_of_a_structure_are_on_the_page(row: str, text: str, name: str) -> None:
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {row}"))
+    schema = Context.from_text(text, name=name).get_schema()
+    missing = set(schema) - {"kind", "lines"} - set(re.findall(r"`(\w+)`", line))
+    assert {key for key in missing if not key.startswith("more_") and key not in ("note", "sampled_lines")} == set()
 
 
 def test_the_schemes_that_the_page_names_are_known() -> None:

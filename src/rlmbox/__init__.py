@@ -7,26 +7,52 @@ if TYPE_CHECKING:
     from rlmbox.budget.limits import Limits
     from rlmbox.context import Context
     from rlmbox.errors import RLMError
+    from rlmbox.loop.approval import Approval, Replace
     from rlmbox.loop.session import Session
+    from rlmbox.loop.task import Proposal
+    from rlmbox.loop.tools import Tool
+    from rlmbox.models.pace import Pace
+    from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
     from rlmbox.types import Answer, CellLimits, Source
 
-__all__ = ["RLM", "Answer", "CellLimits", "Context", "Limits", "RLMError", "Session", "Source"]
+__all__ = [
+    "RLM",
+    "Answer",
+    "Approval",
+    "CellLimits",
+    "Context",
+    "Limits",
+    "Pace",
+    "Proposal",
+    "RLMError",
+    "Replace",
+    "RetryPolicy",
+    "Session",
+    "Source",
+    "Tool",
+]
 
 _HOMES = {
     "RLM": "rlmbox.rlm",
     "Answer": "rlmbox.types",
+    "Approval": "rlmbox.loop.approval",
     "CellLimits": "rlmbox.types",
     "Context": "rlmbox.context",
     "Limits": "rlmbox.budget.limits",
+    "Pace": "rlmbox.models.pace",
+    "Proposal": "rlmbox.loop.task",
     "RLMError": "rlmbox.errors",
+    "Replace": "rlmbox.loop.approval",
+    "RetryPolicy": "rlmbox.requests.retries",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
+    "Tool": "rlmbox.loop.tools",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Brings a public name when it is first used, so that a command that needs one does not wait for all."""
+    """Import a public name when it is first used, so that a command that needs one does not wait for all."""
     if name not in _HOMES:
         raise AttributeError(f"module 'rlmbox' has no attribute {name!r}")
     value: object = getattr(import_module(_HOMES[name]), name)

@@ -13,6 +13,7 @@ RLMError
  │    ├── OutputExceeded         a cell printed more than `output_flood_bytes`
  │    ├── SandboxCrashed         the worker died or broke the protocol
  │    └── SandboxUnavailable     the backend cannot run on this machine
+ ├── AnswerRejected              no answer passed the rules, after so many tries
  ├── StoreError                  a record of a run cannot be read or written
  └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
       ├── BudgetExceeded         US dollars
@@ -20,7 +21,8 @@ RLMError
       ├── MaxTurnsExceeded       turns
       ├── SubcallLimitExceeded   calls to other models
       ├── RecursionDepthExceeded nested sessions
-      └── TimeLimitExceeded      wall time
+      ├── TimeLimitExceeded      wall time
+      └── Stalled                turns in a row that lead nowhere
 
 Every error that ends a run carries what the run had until then as `.partial`, an `Answer` with
 `complete=False`, or None where nothing had begun. A Python exception in a cell is not an error of the run:
@@ -126,6 +128,10 @@ class StoreError(RLMError):
     """A record of a run cannot be read or written."""
 
 
+class AnswerRejected(RLMError):
+    """The model gave no answer that passes the rules; `.partial` has the last one that it gave."""
+
+
 class LimitExceeded(RLMError):
     """A limit of the run was reached.
 
@@ -172,6 +178,10 @@ class SubcallLimitExceeded(LimitExceeded):
 
 class RecursionDepthExceeded(LimitExceeded):
     """A session at `max_depth` asked for a child."""
+
+
+class Stalled(LimitExceeded):
+    """The model repeats itself, or replies with neither code nor an answer, and would only cost more."""
 
 
 class TimeLimitExceeded(LimitExceeded):

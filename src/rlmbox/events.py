@@ -170,6 +170,36 @@ class ModelReplied(EffectEnded):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked(EffectBegan):
+    """Somebody is asked about what the model would do.
+
+    Attributes:
+        turn: The turn, from 1.
+        code: The code that would run.
+    """
+
+    turn: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalGiven(EffectEnded):
+    """Somebody has decided.
+
+    Attributes:
+        turn: The turn, from 1.
+        decision: `run`, `reject` or `replace`.
+        reason: Why it was rejected; empty otherwise.
+        code: The code that replaces the model's; empty otherwise.
+    """
+
+    turn: int
+    decision: Literal["run", "reject", "replace"] = "run"
+    reason: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellStarted(Event):
     """A cell is about to run."""
 

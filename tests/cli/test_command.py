@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from cli.environment import bare
 from rlmbox.testing import ProviderFault, ProviderServer, http_fault
 
 CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late delivery.\n\nIt ends in June.\n"
 
 
 def rlmbox(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "rlmbox", *arguments],
         input=stdin,
         capture_output=True,
-        env={**keep, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        env=bare(**environment),
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -3,12 +3,12 @@
 import ast
 import io
 import json
-import os
 import subprocess
 import sys
 
 from rich.console import Console
 
+from cli.environment import bare
 from rlmbox.cli import diagnosing
 from rlmbox.cli.diagnosing import Diagnosis, as_object, diagnose, exit_code
 from rlmbox.cli.language import language_cells
@@ -16,11 +16,10 @@ from rlmbox.testing.attacks import AttackReport, AttackResult, Probe
 
 
 def rlmbox(*arguments: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "rlmbox", *arguments],
         capture_output=True,
-        env={**keep, "NO_COLOR": "1", "COLUMNS": "200"},
+        env=bare(),
         check=False,
         text=True,
     )
@@ -45,7 +44,7 @@ def test_the_table_has_every_sandbox_with_what_it_is_worth_here() -> None:
     assert printed["auto"]["name"] in ("jail", "wasm", "monty")
     assert "holds" in printed["auto"]["reason"]
     assert done.returncode == 0
-    assert set(rows) == {"jail", "monty", "docker", "wasm", "local"}
+    assert set(rows) == {"jail", "monty", "docker", "wasm", "subset", "local"}
     monty = rows["monty"]
     assert monty["available"]
     assert monty["safe"]

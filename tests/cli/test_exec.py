@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.environment import bare
+
 
 def rlmbox(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "rlmbox", *arguments],
         input=stdin.encode(),
         capture_output=True,
-        env={**keep, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        env=bare(**environment),
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

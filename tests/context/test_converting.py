@@ -105,8 +105,8 @@ def converted(tmp_path: Path, name: str, data: bytes | str) -> Converted:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        *((name, True) for name in ("a.pdf", "A.PDF", "a.docx", "a.xlsx", "a.ods", "a.html")),
-        *((name, False) for name in ("a.txt", "a", ".pdf", "a.pdf.gz", "a.doc", "a.csv")),
+        *((name, True) for name in ("a.pdf", "A.PDF", "a.docx", "a.xlsx", "a.ods", "a.html", "a.pdf.gz", "a.zip")),
+        *((name, False) for name in ("a.txt", "a", ".pdf", "a.doc", "a.csv")),
     ],
 )
 def test_a_document_is_known_by_its_ending(name: str, expected: bool):
@@ -272,7 +272,8 @@ def test_without_a_place_for_a_cache_documents_are_converted_each_time(
         ("a.pdf", pdf(["", ""]), "it has no text, only pictures of it; recognise it first"),
         ("a.docx", b"PK\3\4 broken", "it is broken or not of its kind"),
         ("a.docx", zipped({"x": "y"}), "it is broken or not of its kind"),
-        ("a.xlsx", b"\xd0\xcf\x11\xe0", "it is broken or not of its kind"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is locked by a password; save it without one"),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Word document; save it as .docx"),
         ("a.xlsx", b"\0" * 5_000, "it is broken or not of its kind"),
         ("a.txt", b"text", "has no ending of a document that can be converted; convert it"),
     ],
@@ -321,7 +322,7 @@ def test_entities_that_swell_are_not_followed(tmp_path: Path):
 
 def test_a_document_larger_than_its_memory_says_so(tmp_path: Path):
     path = tmp_path / "a.html"
-    path.touch()
+    path.write_text("<p>a" * 10_000)
     os.truncate(path, 10**12)  # nothing on the disk
     with pytest.raises(ContextError, match="it needs too much memory"):
         convert(path, memory_bytes=150_000_000)

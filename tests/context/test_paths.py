@@ -4,7 +4,9 @@ import os
 import socket
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,7 +194,8 @@ def test_a_link_shows_nothing_that_its_target_would_not(linked: Path, form: str)
 def test_links_are_counted_by_what_they_lead_to(linked: Path):
     context = Context.from_path(linked)
     assert context.document_names == ("a.md", "b/c/deep.txt", "b/two.py", "z.txt")
-    names = context.metadata()["skipped_names"]
+    facts: Mapping[str, Any] = context.metadata()
+    names = facts["skipped_names"]
     assert names["symlink"] == ["etc", "here", "inner", "pw.txt", "up"]
     assert {"notes.txt", "cfg.txt"} < {*names["hidden"]} | {"notes.txt", "cfg.txt"}
     assert context.skipped["hidden"] == 7  # .env .git .gitignore .hidden, and the links cfg, chain, notes

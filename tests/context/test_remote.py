@@ -206,7 +206,7 @@ def test_what_unpacks_to_far_more_than_it_is_ends_early(server: str):
     Place.pages["/bomb"] = (200, {"Content-Encoding": "gzip"}, packed(300_000_000))
     with pytest.raises(ContextError, match="/bomb: unpacks to more than 200 times its size"):
         fetch(f"{server}/bomb")
-    assert not [path for path in remote.cache_folder("remote").rglob("*") if path.is_file()]
+    assert not [path for path in cache_folder("remote").rglob("*") if path.is_file()]
 
 
 def test_a_packing_that_is_not_known_is_named(server: str):

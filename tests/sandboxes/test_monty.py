@@ -126,19 +126,31 @@ async def test_a_limit_rebuilds_the_session_without_asking_again(models: Models,
     await run(sandbox, "a = llm_query('paid')\nb = note('noted')\nc = await llm_query('awaited')")
     await run(sandbox, "items = [a]\nraise ValueError('an exception is part of the history')")
     await run(sandbox, "items.append(ctx.slice(0, 3))\nimport heapq\nheapq.heapify(items)")
-    execution = await run(sandbox, f"lost = 1\n{code}")
+    execution = await run(sandbox, f"kept = 1\n{code}")
     assert (execution.outcome, execution.namespace) == (outcome, "rebuilt")
     assert (await run(sandbox, "[a, b, c, items]")).value == ["PAID", 2, "AWAITED", ["PAID", "one"]]
     assert models.asked == ["paid", "noted", "awaited"]
-    assert "lost" not in await sandbox.variables()
+    assert (await run(sandbox, "kept")).value == 1
     await sandbox.close()
 
 
-@pytest.mark.parametrize("argument", ["{1, 2}", "b'bytes'", "[(1, {2})]", "{1: 'a key that is no text'}"])
-async def test_an_argument_that_is_not_json_is_refused(sandbox: MontySandbox, models: Models, argument: str) -> None:
-    execution = await run(sandbox, f"note({argument})")
-    assert execution.error is not None
-    assert (execution.error.type, models.asked) == ("TypeError", [])
+@pytest.mark.parametrize(
+    ("argument", "sent"),
+    [
+        ("{2, 1}", [1, 2]),
+        ("b'bytes'", "bytes"),
+        ("[(1, {2})]", [[1, [2]]]),
+        ("{1: 'a'}", {"1": "a"}),
+        ("2**20000", hex(2**20000)),
+    ],
+)
+async def test_an_argument_that_is_not_json_arrives_in_its_json_form(argument: str, sent: object) -> None:
+    got: list[object] = []
+    sandbox = MontySandbox()
+    await sandbox.start(QUICK, TEXT, {"send": HostFunction("send", got.append, "")})
+    assert (await run(sandbox, f"send({argument})")).outcome == "ok"
+    assert got == [sent]
+    await sandbox.close()
 
 
 async def test_running_time_does_not_count_waiting_for_the_host(models: Models) -> None:
@@ -159,8 +171,7 @@ async def test_cancelling_a_cell_ends_its_worker_at_once() -> None:
     with anyio.move_on_after(0.2):
         await run(sandbox, "while True: pass")
     assert time.monotonic() - began < 5
-    with pytest.raises(SandboxError, match="closed"):
-        await run(sandbox, "1")
+    assert (await run(sandbox, "1")).value == 1
     await sandbox.close()
 
 
@@ -248,7 +259,6 @@ async def checked(models: Models) -> AsyncIterator[MontySandbox]:
         ("ctx.serch('a')", "has no attribute `serch`"),
         ("ctx.search('a', max_match=1)", "`max_match`"),
         ("import numpy", "numpy"),
-        ("x = (", "parsing"),
     ],
 )
 async def test_a_checked_cell_that_cannot_be_right_is_not_run(

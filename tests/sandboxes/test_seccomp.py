@@ -15,7 +15,7 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435
-SPECIAL = {"x86_64": {56, 435, 157, 16, 72, 53, 47}, "aarch64": {220, 435, 167, 29, 25, 199, 212}}
+SPECIAL = {"x86_64": {56, 435, 157, 16, 72, 53, 47, 202, 28}, "aarch64": {220, 435, 167, 29, 25, 199, 212, 98, 233}}
 THREAD = 0x3D0F00  # what glibc starts a thread with
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
@@ -27,6 +27,7 @@ pivot_root chroot ptrace process_vm_readv process_vm_writev io_uring_setup io_ur
 request_key userfaultfd perf_event_open open_by_handle_at name_to_handle_at kexec_load init_module pidfd_open
 pidfd_getfd memfd_create memfd_secret shmget shmat msgget semget mq_open seccomp personality mknodat setuid capset
 fsopen move_mount open_tree landlock_create_ruleset inotify_init1 fanotify_init vmsplice splice sched_setaffinity mlock
+flock statfs fstatfs sendfile copy_file_range mincore fadvise64 futex_waitv
 """
 GENERIC_NAMES = {"newfstatat": "fstatat"}
 
@@ -107,6 +108,20 @@ def test_threads_as_glibc_starts_them_are_allowed(machine: str) -> None:
         ("ioctl", (0, 0x541C), False),  # TIOCLINUX
         ("fcntl", (0, 1), True),
         ("fcntl", (0, 1031), False),  # F_SETPIPE_SZ
+        ("fcntl", (0, 5), False),  # F_GETLK
+        ("fcntl", (0, 36), False),
+        ("fcntl", (0, 37), False),  # F_OFD_SETLK
+        ("fcntl", (0, 38), False),
+        ("futex", (0, 0x80), True),
+        ("futex", (0, 0x189), True),
+        ("futex", (0, 10), True),
+        ("futex", (0, 6), False),  # LOCK_PI
+        ("futex", (0, 0x86), False),
+        ("futex", (0, 13), False),
+        ("madvise", (0, 4096, 4), True),
+        ("madvise", (0, 4096, 12), False),  # MERGEABLE
+        ("madvise", (0, 4096, 100), False),  # HWPOISON
+        ("madvise", (0, 4096, 21), False),  # PAGEOUT
         ("socketpair", (1, 1), True),
         ("socketpair", (1, 0x80801), True),
         ("socketpair", (1, 2), False),

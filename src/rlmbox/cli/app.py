@@ -52,6 +52,11 @@ SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBO
 CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
 Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
 Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
+Approve = Annotated[
+    str | None, _option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
+]
+SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
+Instructions = Annotated[Path | None, _option("File with instructions for the models.", "RLM_INSTRUCTIONS")]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
 Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
@@ -99,6 +104,9 @@ def ask(
     package: Package = None,
     cell_timeout: CellTimeout = None,
     memory: Memory = None,
+    approve: Approve = None,
+    schema: SchemaFile = None,
+    instructions: Instructions = None,
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -129,8 +137,45 @@ def ask(
         packages=tuple(package or ()),
         cell_timeout_s=cell_timeout,
         memory_mb=memory,
+        approve=approve,
+        schema=schema,
+        instructions=instructions,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
+
+
+@app.command()
+def chat(
+    context: Contexts,
+    model: Model = None,
+    sub_model: SubModel = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    cost_limit: CostLimit = None,
+    sandbox: SandboxName = "auto",
+    package: Package = None,
+    instructions: Instructions = None,
+    debug: Debug = False,
+) -> None:
+    """Ask questions of a text one after another; the model keeps its variables from one to the next.
+
+    /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
+    session; Ctrl-D ends the session. The limits are for all questions together.
+    """
+    from rlmbox.cli.asking import Settings
+    from rlmbox.cli.chatting import chat as run_chat
+
+    settings = Settings(
+        model=model,
+        sub_model=sub_model,
+        base_url=base_url,
+        prices=prices,
+        cost_limit_usd=cost_limit,
+        sandbox=sandbox,
+        packages=tuple(package or ()),
+        instructions=instructions,
+    )
+    raise typer.Exit(run_chat(context, settings, debug=debug))
 
 
 @app.command()
@@ -211,6 +256,23 @@ def doctor(
     from rlmbox.cli.diagnosing import diagnose_and_print
 
     raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, fresh=fresh, as_json=as_json, debug=debug))
+
+
+@app.command()
+def subset(
+    profile: Annotated[str, _option("What the code may use: strict or wide.", None, "--profile")] = "strict",
+    spec: Annotated[bool, _option("Print what the language has and has not, and end.", None, "--spec")] = False,
+    as_json: Annotated[bool, _option("Print that as JSON.", None, "--json")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run code in the deterministic interpreter: a JSON object a line on standard input, one a line on standard output.
+
+    A request has context, query and code, and may have state (what the last answer had as state) and max_output_chars.
+    An answer has ok, output, error and state.
+    """
+    from rlmbox.cli.subset import serve_and_print
+
+    raise typer.Exit(serve_and_print(profile, spec=spec, as_json=as_json, debug=debug))
 
 
 @app.command()

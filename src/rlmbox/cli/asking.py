@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
+from rlmbox.cli.approving import approval_of
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.tree import LiveTree, printable
@@ -51,6 +52,22 @@ class Settings:
     packages: tuple[str, ...] = ()
     cell_timeout_s: float | None = None
     memory_mb: float | None = None
+    approve: str | None = None
+    schema: Path | None = None
+    instructions: Path | None = None
+
+    def returns(self) -> object:
+        """Return the JSON Schema that the answer must fit, or None.
+
+        Raises:
+            ConfigError: The file cannot be read, or is not JSON.
+        """
+        if self.schema is None:
+            return None
+        try:
+            return json.loads(_text_of(self.schema))
+        except ValueError as error:
+            raise ConfigError(f"{self.schema} is not JSON: {error}") from None
 
     def rlm(self, hooks: Sequence[Hook]) -> RLM:
         """Makes the RLM.
@@ -79,7 +96,16 @@ class Settings:
             cache=self.cache,
             prices=self.prices,
             hooks=hooks,
+            approve=approval_of(self.approve, Console(stderr=True)),
+            instructions=_text_of(self.instructions) if self.instructions else "",
         )
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def ask_and_print(
@@ -104,7 +130,7 @@ def ask_and_print(
         rlm = settings.rlm([say_sandbox, *hooks])
         if not quiet:
             _notices(rlm, console)
-        return rlm, rlm.ask(question, _context(paths))
+        return rlm, rlm.ask(question, open_context(paths), returns=settings.returns())
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -150,11 +176,11 @@ def _run_and_print(
     if as_json:
         print(json.dumps(as_object(answer), ensure_ascii=False, indent=2))  # noqa: T201
     else:
-        _print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
+        print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0
 
 
-def _context(paths: Sequence[str]) -> Context:
+def open_context(paths: Sequence[str]) -> Context:
     """Opens what `--context` names.
 
     Raises:
@@ -206,7 +232,7 @@ def _traced(path: Path) -> Iterator[Hook]:
         yield write
 
 
-def _print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
+def print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
     """Prints the answer, and what is known of it where a program that reads the answer will not trip over it."""
     print(printable(answer.text))  # noqa: T201
     if quiet:

@@ -60,9 +60,13 @@ def _in_one_line(error: BaseException) -> str:
 def summary(answer: Answer) -> str:
     """Says in one line what a run took."""
     return (
-        f"{answer.duration_s:.2f} s, {answer.turns} turns, {answer.subcalls} sub-calls, "
+        f"{answer.duration_s:.2f} s, {_counted(answer.turns, 'turn')}, {_counted(answer.subcalls, 'sub-call')}, "
         f"{answer.usage.total_tokens:,} tokens, {answer.cost}"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def division(answer: Answer) -> list[str]:

@@ -178,4 +178,4 @@ def _lines(text: str, most: int) -> str:
     lines = printable(text).strip().split("\n")
     shown = [line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…" for line in lines[:most]]
     more = len(lines) - most
-    return "\n".join([*shown, f"… {more} more lines"] if more > 0 else shown)
+    return "\n".join([*shown, f"… {more} more line{'' if more == 1 else 's'}"] if more > 0 else shown)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rlmbox.context import describing
 from rlmbox.context.describing import Kind
-from rlmbox.context.load import loaders, structured
-from rlmbox.context.load.encodings import repair
-from rlmbox.context.load.loaders import LeftOut, Single
+from rlmbox.context.load import dumps, loaders, structured
+from rlmbox.context.load.encodings import known_encoding, repair
+from rlmbox.context.load.loaders import LeftOut, Options, Single
 from rlmbox.context.load.opening import Opening
 from rlmbox.context.load.origin import Origin
 from rlmbox.context.load.walking import Selection
@@ -94,7 +95,7 @@ class Context(Searching):
 
     @classmethod
     def from_text(cls, text: str, *, name: str = "context") -> Context:
-        """Makes a context of one text; lone surrogates become U+FFFD.
+        """Make a context of one text; lone surrogates become U+FFFD.
 
         Args:
             text: The text.
@@ -107,7 +108,7 @@ class Context(Searching):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "context") -> Context:
-        """Makes a context of bytes: UTF-8, or what a byte order mark says; what is invalid becomes U+FFFD.
+        """Make a context of bytes: UTF-8, or what a byte order mark says; what is invalid becomes U+FFFD.
 
         Args:
             data: The bytes.
@@ -125,6 +126,7 @@ class Context(Searching):
         *,
         include: str | Sequence[str] = (),
         exclude: str | Sequence[str] = (),
+        encoding: str | None = None,
     ) -> Context:
         """Make a context of a file, of the text files below a directory, or of several of both.
 
@@ -135,22 +137,25 @@ class Context(Searching):
             path: The path, or paths; also a pattern such as `logs/**/*.txt`, an address, or `-` for standard input.
             include: Patterns in the syntax of `.gitignore`; of directories only files that match one are read.
             exclude: Patterns in the same syntax; files and directories that match one are left out.
+            encoding: The encoding that text files are in, such as `cp1250`; None to find out.
 
         Raises:
-            ContextError: A path is missing, cannot be read, is no file or directory, or there is no text.
+            ContextError: A path is missing, cannot be read, is no file or directory, or there is no text; or the
+                encoding is not known.
         """
-        selection = Selection(_patterns(include), _patterns(exclude))
+        known = None if encoding is None else known_encoding(encoding)
+        options = Options(Selection(_patterns(include), _patterns(exclude)), known)
         if not isinstance(path, str | os.PathLike):
             paths = [os.fspath(each) for each in path]
-            return cls._collection(loaders.open_paths(paths, selection), "documents", Origin.of(paths, selection))
-        found, origin = loaders.open_path(path, selection), Origin.of(os.fspath(path), selection)
+            return cls._collection(loaders.open_paths(paths, options), "documents", Origin.of(paths, options))
+        found, origin = loaders.open_path(path, options), Origin.of(os.fspath(path), options)
         if isinstance(found, Single):
-            return cls(found, "file", origin=origin)
+            return cls(found, "file", found.left_out, origin=origin)
         return cls._collection(found, "directory", origin)
 
     @classmethod
     def from_documents(cls, documents: Sequence[object]) -> Context:
-        """Makes a context of documents.
+        """Make a context of documents.
 
         Args:
             documents: Each a `str`, a pair of name and text, or a mapping with `text` or `content` and perhaps a
@@ -163,7 +168,7 @@ class Context(Searching):
         joining = Joining("the documents")
         for number, item in enumerate(documents):
             joining.add(*loaders.document(item, number))
-        return cls._joined(joining, "documents", "the documents", data=documents)
+        return cls._joined(joining, "documents", "the documents", documents)
 
     @classmethod
     def _of_list(cls, values: Sequence[object]) -> Context:
@@ -177,7 +182,7 @@ class Context(Searching):
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
-        """Makes a context with a document for each key; values that are not `str` are written as indented JSON.
+        """Make a context with a document for each key; values that are not `str` are written as indented JSON.
 
         Args:
             mapping: Names and texts.
@@ -188,40 +193,40 @@ class Context(Searching):
         joining = Joining("the dict")
         for key, value in mapping.items():
             joining.add(*loaders.dict_part(key, value))
-        return cls._joined(joining, "dict", "the dict", data=mapping)
+        return cls._joined(joining, "dict", "the dict", mapping)
 
     @classmethod
     def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
         if not content.length:
             raise ContextError(f"{name}: has no text; give something with at least one character")
-        documents = Documents.single(name, content.length)
-        return cls(describing.Content(TextStore.of(content), documents, "utf-8", content.replaced), kind)
+        store = TextStore.of(content)
+        return cls(describing.Content(store, _documents(store, name), "utf-8", content.replaced), kind)
 
     @classmethod
     def _collection(cls, found: loaders.Found, kind: Kind, origin: Origin) -> Context:
+        store, documents = cls._finished(found.joining, found.label, found.left_out)
         encoding = ", ".join(sorted(found.encodings)) or "utf-8"
-        return cls._joined(found.joining, kind, found.label, encoding, found.left_out, origin=origin)
+        guess, replaced = describing.guess_note(found.encodings, found.guessed), found.joining.replaced
+        notes = (*guess, *found.notes)
+        content = describing.Content(store, documents, encoding, replaced, bool(found.guessed), notes)
+        return cls(content, kind, found.left_out, origin=origin)
 
     @classmethod
     def _joined(
-        cls,
-        joining: Joining,
-        kind: Kind,
-        label: str,
-        encoding: str = "utf-8",
-        left_out: LeftOut | None = None,
-        *,
-        data: Sequence[object] | Mapping[object, object] | None = None,
-        origin: Origin | None = None,
+        cls, joining: Joining, kind: Kind, label: str, data: Sequence[object] | Mapping[object, object]
     ) -> Context:
+        store, documents = cls._finished(joining, label)
+        content = describing.Content(store, documents, "utf-8", joining.replaced)
+        kept = structured.jsonable(data)
+        return cls(content, kind, data=kept if isinstance(kept, list | dict) else None)
+
+    @staticmethod
+    def _finished(joining: Joining, label: str, left_out: LeftOut | None = None) -> tuple[TextStore, Documents]:
         if not joining.has_text:
             joining.discard()
             hint = f" ({told})" if left_out and (told := left_out.told()) else ""
             raise ContextError(f"{label}: no text found{hint}; give something with at least one text that is not empty")
-        store, documents = joining.finish()
-        content = describing.Content(store, documents, encoding, joining.replaced)
-        kept = None if data is None else structured.jsonable(data)
-        return cls(content, kind, left_out, data=kept if isinstance(kept, list | dict) else None, origin=origin)
+        return joining.finish()
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -239,8 +244,12 @@ class Context(Searching):
             text_now = text.text(timeout_s) if isinstance(text, Opening) else text
             if text_now is None:
                 return None
-            documents = Documents.single(self._single.name, text_now.store.length, self._single.page_starts)
-            self._known = describing.Content(text_now.store, documents, text_now.encoding, text_now.replaced)
+            documents = _documents(text_now.store, self._single.name, self._single.page_starts)
+            guess = describing.guess_note({text_now.encoding}, [self._single.name] if text_now.is_guess else [])
+            notes = (*guess, *text_now.notes)
+            self._known = describing.Content(
+                text_now.store, documents, text_now.encoding, text_now.replaced, text_now.is_guess, notes
+            )
         return self._known
 
     @property
@@ -256,7 +265,7 @@ class Context(Searching):
         return self._documents.page_starts
 
     def prepare(self) -> None:
-        """Waits until all is known of a large file, so that nothing after it has to wait.
+        """Wait until all is known of a large file, so that nothing after it has to wait.
 
         Raises:
             ContextError: The file cannot be read, or changed meanwhile.
@@ -265,7 +274,7 @@ class Context(Searching):
 
     @property
     def kind(self) -> Kind:
-        """What it was made of."""
+        """The kind of thing that it was made of."""
         return self._kind
 
     @property
@@ -280,7 +289,7 @@ class Context(Searching):
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """How many files were left out, by reason."""
+        """The number of files that were left out, by reason."""
         return MappingProxyType(self._left_out.counts)
 
     @property
@@ -290,13 +299,18 @@ class Context(Searching):
 
     @property
     def replaced(self) -> int:
-        """How many U+FFFD stand in for lone surrogates or invalid bytes."""
+        """The number of U+FFFD that stand in for lone surrogates or invalid bytes."""
         return self._content.replaced
 
     @property
     def encoding(self) -> str:
-        """What the file was in, such as `utf-8` or `cp1252`."""
+        """The encoding of the file, such as `utf-8` or `cp1252`."""
         return self._content.encoding
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Note on what is missing from the text, or was guessed."""
+        return self._content.notes
 
     @cached_property
     def sha256(self) -> str:
@@ -330,7 +344,7 @@ class Context(Searching):
         if self._origin is not None and self._origin.can_reopen:
             return _reopened, (self._origin, self.sha256)
         content = self._content
-        known = (content.documents, content.encoding, content.replaced)
+        known = (content.documents, content.encoding, content.replaced, content.is_guess, content.notes)
         return _restored, (b"".join(self.pieces()), self.length, known, self.kind, self._left_out, self.data)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Context:
@@ -346,7 +360,7 @@ class Context(Searching):
     # ---- reading ----------------------------------------------------------------------------------------------
 
     def slice_view(self, start: int | None = None, end: int | None = None) -> Context:
-        """Gives a part as a context of its own over the same bytes; its positions start at 0.
+        """Return a part as a context of its own over the same bytes; its positions start at 0.
 
         Raises:
             ContextError: The part is empty.
@@ -355,12 +369,12 @@ class Context(Searching):
         if first >= last:
             raise ContextError(f"the slice from {start} to {end} has no text; the context has {self.length} characters")
         store = self._store.view(first, last)
-        content = describing.Content(store, self._documents.clipped(first, last), self.encoding, self.replaced)
+        content = replace(self._content, store=store, documents=self._documents.clipped(first, last))
         origin = self._origin.part(first, last) if self._origin else None
         return Context(content, self.kind, self._left_out, origin=origin)
 
     def document_chunk_spans(self, n: int) -> list[tuple[int, int]]:
-        """Gives where the chunks of `chunk_documents` begin and end.
+        """Return the spans of the chunks of `chunk_documents`.
 
         Raises:
             ValueError: `n` is not positive.
@@ -371,7 +385,7 @@ class Context(Searching):
         return list(zip(starts, [*starts[1:], self.length], strict=True))
 
     def chunk_documents(self, n: int) -> list[str]:
-        """Cuts the text into pieces of `n` documents each, headers included; together they are the whole text.
+        """Cut the text into pieces of `n` documents each, headers included; together they are the whole text.
 
         Raises:
             ValueError: `n` is not positive.
@@ -379,7 +393,7 @@ class Context(Searching):
         return [self._store.slice(start, end) for start, end in self.document_chunk_spans(n)]
 
     def document_span(self, document: int | str) -> tuple[int, int]:
-        """Gives where a document's own text, without its header, begins and ends.
+        """Return the span of a document's own text, without its header.
 
         Args:
             document: Its index, its name, or the last parts of its path where only one document has them.
@@ -392,17 +406,32 @@ class Context(Searching):
         return self._documents.starts[index], self._documents.ends[index]
 
     def get_document(self, document: int | str) -> str:
-        """Gives a document's own text, without its header; see `document_span`."""
+        """Return a document's own text, without its header; see `document_span`."""
         return self._store.slice(*self.document_span(document))
 
     def document_lengths(self) -> list[int]:
-        """Gives the characters of each document."""
+        """Return the characters of each document."""
         return self._documents.lengths()
 
     # ---- describing -------------------------------------------------------------------------------------------
 
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
-        """Describes the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+        """Describe the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+
+        The keys are `kind` (`csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code`, `text`) and
+        `lines`, and by kind:
+
+        - tables: `delimiter`, `header`, `columns` (`name` and `type` of each), `column_count`, `sampled_rows`, `rows`,
+          `rows_exact`, and where there is such `preamble_rows`, `duplicate_names`, `ragged_rows`;
+        - `json`: `value` (`type`, `keys`, `items`, `length` at every level), `values` where there are several, `note`;
+        - `jsonl`: `rows`, `rows_exact`, `row` (as `value`), `sampled_rows`, and where lines are broken `broken_rows` and
+          `note`;
+        - `xml`: `elements` (`path`, `count`, `attributes`, `text` of each), `complete`;
+        - `markdown`: `headings` (`level`, `title`, `line` of each), `more_headings`;
+        - `log`: `timestamp`, `levels`, `fields`, `sampled_lines`;
+        - `code`: `language`, `definitions` (`kind`, `name`, `line` of each), `more_definitions`;
+        - several documents: `kind` (`tree`, `documents`, `dict`, …), `documents`, `suffixes`, `folders`, `shortest`,
+          `median`, `longest`, `keys` of a `dict`, and `first`, the first document's structure.
 
         Args:
             document: The document to describe, as `document_span` takes it; None for the whole.
@@ -423,7 +452,7 @@ class Context(Searching):
         return {**schema.tree_schema(self._documents, self.kind), "first": described}
 
     def rank(self, query: str, k: int = 10) -> list[Ranked]:
-        """Finds the passages that are most about some words, best first; see `Ranking.rank`."""
+        """Find the passages that are most about some words, best first; see `Ranking.rank`."""
         return self._ranking.rank(query, k)
 
     @cached_property
@@ -434,16 +463,21 @@ class Context(Searching):
 
     @property
     def _is_collection(self) -> bool:
-        return describing.is_collection(self.kind)
+        return describing.is_collection(self.kind) or self.num_documents > 1
 
     def _document_store(self, index: int) -> TextStore:
         return self._store.view(self._documents.starts[index], self._documents.ends[index])
 
     def metadata(self) -> dict[str, object]:
-        """Describes the context in a few facts: kind, sizes, documents, what was left out, a preview.
+        """Describe the context in a few facts.
 
-        While a large file is being looked through, `estimated` names those that are not known yet, and were
-        estimated from the file's beginning.
+        The keys are `kind`, `length` in characters, `size_bytes`, `documents` (how many), `lines`, `suffixes` (how many
+        documents have each ending), `longest_document` (`name` and `length`), `encoding`, `replaced`, `line_endings`
+        (`lf`, `crlf`, `cr`, `mixed` or `none`), `schema` (the kind that `get_schema` tells), `preview`, and `skipped`
+        (how many files were left out, by reason). Where there is such: `skipped_names` (the first names of each
+        reason), `encoding_is_guess`, `notes` (what is missing from the text or was guessed) and `data` (`type` and
+        `length` of the object that the context was made of). While a large file is being looked through, `estimated`
+        names the keys that are not known yet, and were estimated from the file's beginning.
         """
         return {**self._facts(), **({"data": self._data_fact} if self._data is not None else {})}
 
@@ -464,12 +498,19 @@ class Context(Searching):
         return describing.describe(self._content, self.kind)
 
 
+def _documents(store: TextStore, name: str, page_starts: tuple[int, ...] = ()) -> Documents:
+    """Return the documents of one text: itself, or the files that it was made of."""
+    made_of = dumps.documents_of(store, name) if not page_starts else None
+    return made_of or Documents.single(name, store.length, page_starts)
+
+
 def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _reopened(origin: Origin, sha256: str) -> Context:
-    context = Context.from_path(origin.paths, include=origin.selection.include, exclude=origin.selection.exclude)
+    selection, encoding = origin.options.selection, origin.options.encoding
+    context = Context.from_path(origin.paths, include=selection.include, exclude=selection.exclude, encoding=encoding)
     for first, last in origin.parts:
         context = context.slice_view(first, last)
     if context.sha256 != sha256:
@@ -480,7 +521,7 @@ def _reopened(origin: Origin, sha256: str) -> Context:
 def _restored(
     text: bytes,
     length: int,
-    known: tuple[Documents, str, int],
+    known: tuple[Documents, str, int, bool, tuple[str, ...]],
     kind: Kind,
     left_out: LeftOut,
     data: Data | None,

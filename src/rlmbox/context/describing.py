@@ -1,7 +1,8 @@
-"""What a context is, in a few facts."""
+"""A context described in a few facts."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ Kind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"
 
 PREVIEW_CHARS = 200
 _SUFFIXES = 20
+_NOTES, _GUESSED = 20, 5
 _SAMPLE_CHARS = 64 * 1024
 
 
@@ -25,24 +27,52 @@ class Content:
         documents: Where its documents are.
         encoding: What it was in.
         replaced: How many U+FFFD stand in for lone surrogates or invalid bytes.
+        is_guess: Whether the encoding is a guess.
+        notes: What is missing from the text, or was guessed.
     """
 
     store: TextStore
     documents: Documents
     encoding: str
     replaced: int
+    is_guess: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def is_collection(kind: Kind) -> bool:
-    """Whether a context of this kind has several documents."""
+    """Return whether a context of this kind has several documents."""
     return kind in ("directory", "documents", "dict")
 
 
+def guess_note(encodings: Collection[str], guessed: Sequence[str]) -> tuple[str, ...]:
+    """Return the note about encodings that were guessed; none where there are no such.
+
+    Args:
+        encodings: The encodings of all files.
+        guessed: The names of the files whose encoding was guessed.
+    """
+    if not guessed:
+        return ()
+    remedy = "name the right one with encoding= if letters are wrong"
+    if len(encodings) == 1:
+        return (f"the encoding {next(iter(encodings))} is a guess: {remedy}",)
+    names = ", ".join(guessed[:_GUESSED]) + (", …" if len(guessed) > _GUESSED else "")
+    return (f"the encoding of {len(guessed)} files is a guess ({names}): {remedy}",)
+
+
+def line_endings(sample: str) -> str:
+    """Return the line ending of a text, by its beginning: `lf`, `crlf`, `cr`, `mixed` or `none`."""
+    both, line_feeds, returns = sample.count("\r\n"), sample.count("\n"), sample.count("\r")
+    found = [("crlf", both), ("lf", line_feeds - both), ("cr", returns - both)]
+    kinds = [name for name, count in found if count]
+    return kinds[0] if len(kinds) == 1 else "mixed" if kinds else "none"
+
+
 def describe(content: Content, kind: Kind) -> dict[str, object]:
-    """Describes a text; where its lines have not been counted and would take long to, gives an estimate of them."""
+    """Describe a text; where its lines have not been counted and would take long to, gives an estimate of them."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
-    structure = "tree" if is_collection(kind) else _schema_kind(store, names[0])
+    structure = "tree" if is_collection(kind) or len(names) > 1 else _schema_kind(store, names[0])
     lines = store.line_count if store.knows_lines else _estimated_lines(store.slice(0, _SAMPLE_CHARS), store.length)
     described: dict[str, object] = {
         "kind": kind,
@@ -54,14 +84,19 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
         "longest_document": {"name": names[longest], "length": lengths[longest]},
         "encoding": content.encoding,
         "replaced": content.replaced,
+        "line_endings": line_endings(store.slice(0, _SAMPLE_CHARS)),
         "schema": structure,
         "preview": store.slice(0, PREVIEW_CHARS),
     }
+    if content.is_guess:
+        described["encoding_is_guess"] = True
+    if content.notes:
+        described["notes"] = list(content.notes[:_NOTES])
     return described if store.knows_lines else {**described, "estimated": ["lines"]}
 
 
 def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
-    """Describes a file of which only the beginning has been looked at."""
+    """Describe a file of which only the beginning has been looked at."""
     store = opening.beginning()
     bytes_per_char = opening.sample_bytes / max(1, store.length)
     length = int(opening.size_bytes / bytes_per_char)
@@ -75,6 +110,7 @@ def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
         "longest_document": {"name": name, "length": length},
         "encoding": opening.encoding,
         "replaced": 0,
+        "line_endings": line_endings(store.slice(0, _SAMPLE_CHARS)),
         "schema": _schema_kind(store, name),
         "preview": store.slice(0, PREVIEW_CHARS),
         "estimated": ["length", "size_bytes", "lines", "encoding", "replaced"],

@@ -28,7 +28,7 @@ _NO_ANSWERS = frozenset({"", *(text.strip() for text in _NO_ANSWER_TEXTS.split("
 
 
 def repl_functions(context: Context) -> tuple[HostFunction, ...]:
-    """Gives the host functions that work on a context: the methods of `ctx` and the helpers.
+    """Return the host functions that work on a context: the methods of `ctx` and the helpers.
 
     Args:
         context: The text.
@@ -96,7 +96,7 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _bounded(spans: Iterable[tuple[int, int]]) -> None:
-    """Refuses results that are too large, from their positions alone."""
+    """Refuse results that are too large, from their positions alone."""
     total = 0
     for number, (start, end) in enumerate(spans, 1):
         total += max(0, end - start)
@@ -115,7 +115,7 @@ def _document(name: str, value: object) -> int | str:
 
 
 def _hits(found: list[Hit], max_matches: int) -> list[dict[str, object]]:
-    """Gives hits as JSON; the last of a list that was cut before `max_matches` says so in `cut`."""
+    """Return hits as JSON; the last of a list that was cut before `max_matches` says so in `cut`."""
     hits = [dict(hit) for hit in found]
     total = sum(len(hit["match"]) + len(hit["snippet"]) for hit in found)
     if len(hits) < max_matches and (len(hits) >= MAX_MATCHES or total >= MAX_TOTAL_CHARS):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from rlmbox.context import Context
 from rlmbox.errors import ContextError, RLMError
+from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.observation import missing_variable
 from rlmbox.loop.task import Task
 from rlmbox.reply.parse import Final, mentions_answer_dict, parse_reply
@@ -24,21 +25,6 @@ _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300
 _NOTHING = object()
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
 _FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
-
-
-@dataclass(frozen=True, slots=True)
-class FinalAnswer:
-    """An answer that a model gave.
-
-    Attributes:
-        text: In words.
-        value: As a JSON value.
-        sources: What the model named as its sources, not yet checked.
-    """
-
-    text: str
-    value: object
-    sources: Sequence[Any] = ()
 
 
 AnswerRule = Callable[[Task, FinalAnswer], Awaitable[str | None]]

@@ -1,15 +1,88 @@
-"""The seam at which somebody may look at what the model would do, before anything of it runs."""
+"""Somebody may look at what the model would do, before anything of it runs: a person, or a policy of theirs."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
+import anyio.to_thread
+
+from rlmbox.errors import ConfigError
 from rlmbox.loop.task import Proposal
 
-Approval = Callable[[Proposal], Awaitable[Proposal]]
-"""Takes a proposal and returns what is to be done instead: the same, or one with other cells."""
+_SUBCALLS = frozenset(
+    {"llm_query", "llm_query_batched", "llm_query_batch", "llm_batch", "llm_query_json", "llm_batch_json"}
+    | {"ask", "ask_chunks", "ask_chunks_first", "rlm_query", "rlm_query_batched"}
+)
 
 
-async def unchanged(proposal: Proposal) -> Proposal:
-    """Return a proposal as it is: nobody is asked."""
-    return proposal
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Run this code in place of the model's.
+
+    Attributes:
+        code: The code.
+    """
+
+    code: str
+
+
+Decision = bool | str | Replace
+"""True runs the proposal; False rejects it, a string rejects it with the reason; `Replace` runs other code."""
+
+Approve = Callable[[Proposal], Decision | Awaitable[Decision]]
+"""Decides on a proposal; plain, and then called in a thread, or async."""
+
+POLICIES = ("never", "always", "first", "on_subcalls")
+"""When somebody is asked: never; about all code; until the first approval; about code that would spend."""
+
+
+class Approval:
+    """Decides which proposals somebody is asked about.
+
+    Args:
+        ask: Who is asked.
+        policy: One of `POLICIES`.
+
+    Raises:
+        ConfigError: There is no such policy.
+    """
+
+    def __init__(self, ask: Approve, policy: str = "always") -> None:
+        if policy not in POLICIES:
+            raise ConfigError(f"there is no approval policy {policy!r}; there are {', '.join(POLICIES)}")
+        self._ask = ask
+        self._policy = policy
+        self._approved = False
+
+    def concerns(self, proposal: Proposal) -> bool:
+        """Return True if somebody has to be asked about a proposal.
+
+        Args:
+            proposal: What the model would do.
+        """
+        if not proposal.has_code or self._policy == "never" or (self._policy == "first" and self._approved):
+            return False
+        return self._policy != "on_subcalls" or bool(_SUBCALLS.intersection(proposal.calls))
+
+    async def decide(self, proposal: Proposal) -> Decision:
+        """Return what somebody decided.
+
+        Args:
+            proposal: What the model would do.
+
+        Raises:
+            ConfigError: It is no decision.
+        """
+        ask: Callable[[Proposal], Any] = self._ask
+        if inspect.iscoroutinefunction(ask):
+            found = ask(proposal)
+        else:  # it may wait for a person, and must not hold up everything else
+            found = await anyio.to_thread.run_sync(ask, proposal, abandon_on_cancel=True)
+        decision = await found if inspect.isawaitable(found) else found
+        if not isinstance(decision, bool | str | Replace):
+            raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
+        self._approved = self._approved or decision is True
+        return decision

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rlmbox.budget.limits import Limits
+from rlmbox.errors import ConfigError
 from rlmbox.types import HostFunction
 
 PROMPT_VERSION = "1"
+
+PARTS = ("system", "finish")
+"""Parts of the system message that a user's own text can replace."""
 
 _SYSTEM = """\
 You answer a question about a text that may be far larger than you can read. You do not see the text. It is the
@@ -38,14 +43,28 @@ _FINISH = """\
 - `answer`: a dictionary; the session ends when `answer["ready"]` is true, with `answer["content"]`.
 
 To finish, when you are sure
-- call `FINAL(...)` in code, or write, outside code and at the start of a line, `FINAL(your answer)` or
-  `FINAL_VAR(name)`, which answers with the value of a variable. Code in the same reply runs first."""
+- call `FINAL(...)` in code, or write, at the start of a line in a reply without code, `FINAL(your answer)`.
+  `FINAL_VAR(name)` answers with the value of a variable; code in the same reply runs first."""
 
 _FINISH_STRICT = """\
 
 To finish, when you are sure
 - write, outside code and alone on a line, `FINAL("your answer")`, a string literal, or `FINAL_VAR(name)`, which
   answers with the value of a variable. Code in the same reply runs first."""
+
+
+def check_parts(prompts: Mapping[str, str]) -> None:
+    """Check that texts are for parts of the prompt that there are.
+
+    Args:
+        prompts: The texts, by the part's name.
+
+    Raises:
+        ConfigError: There is no part of that name.
+    """
+    unknown = prompts.keys() - set(PARTS)
+    if unknown:
+        raise ConfigError(f"there is no part {min(unknown)!r} of the prompt; there are {', '.join(PARTS)}")
 
 
 def system_prompt(
@@ -57,6 +76,8 @@ def system_prompt(
     max_turns: int | None = None,
     depth: int = 0,
     strict: bool = False,
+    instructions: str = "",
+    prompts: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the system message.
 
@@ -68,7 +89,15 @@ def system_prompt(
         max_turns: Turns until the session ends; None for the run's.
         depth: The session's depth, 0 for the root.
         strict: True if only final tags in the reply's text count, by their letters.
+        instructions: What the model is told besides.
+        prompts: Texts in place of parts of the message, by name: `system` is all of it, `finish` how to end.
+
+    Raises:
+        ConfigError: There is no part of that name.
     """
+    check_parts(prompts)
+    if "system" in prompts:
+        return _with_instructions(prompts["system"], instructions)
     limits = limits or Limits()
     cell = limits.cell
     kind = "the text, a str" if inline else "the text, too long to be a real str (see the notes below)"
@@ -76,17 +105,22 @@ def system_prompt(
         f"{max_turns or limits.max_turns} turns, {cell.cell_timeout_s:g} s and {cell.memory_bytes // 2**20} MiB for "
         f"each block; this session is at depth {depth} of {limits.max_depth}; `budget()` says what is left"
     )
-    return _SYSTEM.format(
+    text = _SYSTEM.format(
         observation_chars=limits.observation_chars,
         context_kind=kind,
         functions="\n".join(f"- `{function.signature}`: {function.summary}" for function in functions),
         limits=in_words,
-        finish=_FINISH_STRICT if strict else _FINISH,
+        finish=prompts.get("finish", _FINISH_STRICT if strict else _FINISH),
         notes="".join(f"- {note}\n" for note in notes) and "About this REPL\n" + "".join(f"- {n}\n" for n in notes),
     ).rstrip()
+    return _with_instructions(text, instructions)
 
 
-def question_prompt(question: str, metadata: Mapping[str, object] | None, *, left: str = "") -> str:
+def _with_instructions(text: str, instructions: str) -> str:
+    return f"{text}\n\nInstructions of the user\n{instructions.strip()}" if instructions.strip() else text
+
+
+def question_prompt(question: str, metadata: Mapping[str, object] | None, *, left: str = "", wanted: str = "") -> str:
     """Return the user message that puts a question.
 
     Args:
@@ -94,8 +128,10 @@ def question_prompt(question: str, metadata: Mapping[str, object] | None, *, lef
         metadata: Kind, length, documents and a short preview of the context, never the text; None for a further
             question about the same text.
         left: What is left of the limits, in words.
+        wanted: The shape that the answer must have, in words.
     """
-    spend = f"\n\nLeft to spend: {left}." if left else ""
+    spend = f"\n\n{wanted}" if wanted else ""
+    spend += f"\n\nLeft to spend: {left}." if left else ""
     if metadata is None:
         return (
             f"Another question about the same text:\n{question}{spend}\n\n"

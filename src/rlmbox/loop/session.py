@@ -9,11 +9,11 @@ what it may spend (`budget`), what its code may call (`bridge`, `subcalls`), wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,12 +22,13 @@ from rlmbox import events
 from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
-from rlmbox.errors import ConfigError, RLMError, SandboxCrashed
+from rlmbox.errors import AnswerRejected, ConfigError, RLMError, SandboxCrashed, Stalled
 from rlmbox.events import State, to_json
-from rlmbox.loop.answers import AnswerRule, AnswerRules, FinalAnswer, checked_sources
-from rlmbox.loop.approval import Approval, unchanged
+from rlmbox.loop.answers import AnswerRule, AnswerRules, checked_sources
+from rlmbox.loop.approval import Approval, Decision, Replace
 from rlmbox.loop.arguments import ChildLimits
-from rlmbox.loop.bridge import Bridge, Middleware
+from rlmbox.loop.bridge import Bridge, Middleware, ended_with, recorded_error
+from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.history import History
 from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
@@ -37,15 +38,22 @@ from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import Run, Scope
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.task import Proposal, Task
+from rlmbox.loop.tools import Tool, host_functions
+from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
+from rlmbox.record.journal import Effect
 from rlmbox.record.keys import key_of
 from rlmbox.reply.parse import parse_reply
 from rlmbox.reply.thoughts import split_thought
 from rlmbox.sandboxes.base import Chosen, Host
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer, Cell, Execution, HostFunction, Observation, Step, Turn
+from rlmbox.types import Answer, Cell, Cost, Execution, HostFunction, Observation, Step, Turn
 
 _CUT = "Your reply was cut at the limit of its length; write less in one reply."
+_REJECTED = "A person looked at your code and did not let it run: {reason}. Propose something else."
+_EDITED = "A person replaced your code before it ran. What ran is:\n{code}"
+_MESSAGE_CHARS = 1_000
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +63,29 @@ class SessionOptions:
     Attributes:
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it.
-        tools: Further functions in the REPL.
-        approval: Looks at what the model would do, before anything of it runs.
+        tools: The user's own functions in the REPL.
+        approval: Decides on what the model would do, before anything of it runs; None lets it run.
         rules: What a proposed answer must pass.
         middleware: What each call of a host function passes.
+        instructions: What the model is told besides, in every session.
+        prompts: Texts in place of parts of the system prompt, by the part's name.
+        most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
+        most_repeats: Times in a row that the same cell may fail in the same way, or a reply may have neither code nor
+            an answer, before the question ends with `Stalled`.
+        fallback_code: Code that runs once in place of ending with `Stalled`; None for none.
     """
 
     strict: bool = False
     auto_finalize_var: str | None = None
-    tools: tuple[HostFunction, ...] = ()
-    approval: Approval = unchanged
+    tools: tuple[Tool | Callable[..., Any], ...] = ()
+    approval: Approval | None = None
     rules: tuple[AnswerRule, ...] = ()
     middleware: tuple[Middleware, ...] = ()
+    instructions: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    most_corrections: int = 4
+    most_repeats: int = 4
+    fallback_code: str | None = None
 
 
 class Session:
@@ -79,6 +98,7 @@ class Session:
         run: What the tree of sessions shares.
         context: The text.
         question: The first question, for `step()` and `run()`; None where `ask()` will put it.
+        returns: The type of the first question's answer; see `ask`.
         limits: Limits of the first question, which can only be narrower than the run's.
         inputs: Further variables in the REPL, by name.
         options: What the session is made with.
@@ -100,6 +120,7 @@ class Session:
         context: Context,
         *,
         question: str | None = None,
+        returns: Any = None,
         limits: Limits | None = None,
         inputs: Mapping[str, object] = MappingProxyType({}),
         options: SessionOptions | None = None,
@@ -111,7 +132,7 @@ class Session:
         self.state: State = "INIT"
         self.task: Task | None = None
         self._run, self._context = run, context
-        self._first = (question, limits)
+        self._first = (question, returns, limits)
         self._inputs = read_inputs(inputs, context, run.budget.limits.cell.inline_limit_chars)
         self._options = options or SessionOptions()
         self._model = model or (run.sub_model if parent else run.model)
@@ -134,6 +155,7 @@ class Session:
         self._history = History("")
         self._sent = 0
         self._questions = 0
+        self._spent_before = Decimal(0)
         self._names: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
@@ -144,7 +166,7 @@ class Session:
             *repl_functions(self._context),
             *self._subcalls.functions(),
             HostFunction("budget", self._budget, BUDGET),
-            *self._options.tools,
+            *host_functions(self._options.tools, self.scope.depth),
         )
         self._host = self._bridge.table((*shown, *self._answers.functions()))
         taken = self._inputs.keys() & {name.partition(".")[0] for name in self._host}
@@ -162,6 +184,8 @@ class Session:
             max_turns=self.max_turns,
             depth=self.scope.depth,
             strict=self._options.strict,
+            instructions=self._options.instructions,
+            prompts=self._options.prompts,
         )
         self._history = History(system)
         reason = self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
@@ -176,9 +200,9 @@ class Session:
             system=system,
             opened_by=self.scope.opened_by,
         )
-        question, own = self._first
+        question, returns, own = self._first
         if question is not None:
-            await self.begin(question, limits=own)
+            await self.begin(question, returns=returns, limits=own)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -202,29 +226,33 @@ class Session:
         """The answer to the question at work, once there is one."""
         return self.task.answer if self.task is not None else None
 
-    async def ask(self, question: str, *, limits: Limits | None = None) -> Answer:
+    async def ask(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Answer:
         """Ask a question of the text and return the answer; variables of earlier questions are still there.
 
         Args:
             question: What is asked.
+            returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
+                or a JSON Schema; None for any.
             limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
             RLMError: A limit was reached or something failed for good; its `partial` has what there was.
         """
-        return await self.run(await self.begin(question, limits=limits))
+        return await self.run(await self.begin(question, returns=returns, limits=limits))
 
-    async def begin(self, question: str, *, limits: Limits | None = None) -> Task:
+    async def begin(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Task:
         """Put a question, to be answered by `step()` or `run()`; nothing is sent yet.
 
         Args:
             question: What is asked.
+            returns: The type of `answer.value`; see `ask`.
             limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
             ConfigError: The question is empty, or the one before is still open.
         """
         check_question(question)
+        wanted = AnswerType(returns).in_words() if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
         if self._is_cut:
@@ -240,6 +268,7 @@ class Session:
             max_turns=self.max_turns,
             limits=limits,
         )
+        task.returns = AnswerType(returns) if returns is not None else None
         self.task = self._subcalls.task = task
         self._subcalls.fatal = None
         self._remaining = Remaining(self.scope, self._model, task)
@@ -247,7 +276,7 @@ class Session:
         metadata = await anyio.to_thread.run_sync(self._context.metadata) if task.number == 1 else None
         if metadata is not None and self._inputs:
             metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
-        message = question_prompt(question, metadata, left=self._remaining.in_words())
+        message = question_prompt(question, metadata, left=self._remaining.in_words(), wanted=wanted)
         self._history.add_question(message)
         self._last_answer.set_aside(self._history.messages)
         self._note(
@@ -288,22 +317,71 @@ class Session:
         task = task or self._at_work()
         if task.answer is not None:
             return Step("finished", task.answer.text, Decimal(0))
-        if task.error is not None:
-            raise task.error
-        try:
-            with anyio.move_on_after(task.left_s):
-                return await self._turn(task)
-            raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
-        except RLMError as error:
-            await self._fail(task, error)
-            raise
-        except Exception as error:
-            mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
-            await self._fail(task, mistake)
-            raise mistake from error
-        except BaseException as error:
-            self._interrupted(task, error)
-            raise
+        return await self._guarded(task, lambda: self._turn(task))
+
+    async def plan_next_step(self, task: Task | None = None) -> Proposal:
+        """Ask the model what it would do next; nothing of it runs before `execute_step`.
+
+        Args:
+            task: The question; None for the one at work.
+
+        Raises:
+            ConfigError: The question has its answer.
+            RLMError: As for `step`.
+        """
+        task = task or self._at_work()
+        if task.answer is not None:
+            raise ConfigError("the question has its answer; ask another with ask(question)")
+        return await self._guarded(task, lambda: self.propose(task))
+
+    async def execute_step(self, proposal: Proposal) -> Step:
+        """Run a proposal, as it is or as `override_code` and `reject` have changed it, and tell the model of it.
+
+        Args:
+            proposal: What `plan_next_step` returned last.
+
+        Raises:
+            ConfigError: It is not the last proposal, or was executed before.
+            RLMError: As for `step`.
+        """
+        task = self._at_work()
+        if proposal is not task.proposal or task.is_finished or len(task.turns) != proposal.turn or task.is_taken:
+            raise ConfigError("only the last proposal can be executed, once; plan the next step with plan_next_step()")
+        return await self._guarded(task, lambda: self._take(task, proposal))
+
+    def inject_rejection(self, reason: str) -> None:
+        """Reject the last proposal: `execute_step` then runs nothing of it, and the model is told why.
+
+        Args:
+            reason: Why.
+        """
+        proposal = self._at_work().proposal
+        if proposal is None:
+            raise ConfigError("there is no proposal to reject; plan one with plan_next_step()")
+        proposal.reject(reason)
+
+    @property
+    def is_finished(self) -> bool:
+        """True if the question at work has its answer or has failed."""
+        return self.task is not None and self.task.is_finished
+
+    @property
+    def final_answer(self) -> Answer | None:
+        """The answer to the question at work, once there is one."""
+        return self.answer
+
+    @property
+    def cost(self) -> Cost:
+        """What the whole session has cost until now."""
+        return self._run.budget.cost
+
+    async def variables(self) -> Mapping[str, str]:
+        """Return the variables that code has set, each with a short description such as `list, 3 items`.
+
+        Raises:
+            SandboxError: The sandbox does not answer.
+        """
+        return await self._namespace.variables()
 
     async def propose(self, task: Task) -> Proposal:
         """Ask the model what it would do; nothing of it has run.
@@ -316,6 +394,7 @@ class Session:
             ModelError: The provider failed.
         """
         task.check_turn()
+        self._spent_before = self._run.budget.spent_usd
         number, messages = len(task.turns) + 1, self._history.messages
         self.state = "THOUGHT"
         completion, cost_usd = await ask_model(
@@ -336,16 +415,36 @@ class Session:
         task.turns.append(Turn(number, completion.text, cost_usd=cost_usd))
         self._run.budget.check(task.account)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
-        task.proposal = Proposal(number, completion, reply, cells)
+        if task.useless + 1 >= self._options.most_repeats and not cells and reply.final is None:
+            cells = self._fallback(task, number)
+        task.is_taken = False
+        task.proposal = Proposal(number, completion, reply, cells, left=self._remaining.as_dict())
         return task.proposal
 
-    async def approve(self, proposal: Proposal) -> Proposal:
+    def _fallback(self, task: Task, turn: int) -> tuple[Cell, ...]:
+        """Return the user's code for a model that has none to offer, once for a question."""
+        if self._options.fallback_code is None or task.has_fallen_back:
+            return ()
+        task.has_fallen_back = True
+        return (Cell(self._options.fallback_code, turn, 0, by="person"),)
+
+    async def approve(self, task: Task, proposal: Proposal) -> Proposal:
         """Return what is to be done: the model's proposal, unless somebody changes it.
 
         Args:
+            task: The question.
             proposal: What the model would do.
         """
-        return await self._options.approval(proposal)
+        approval = self._options.approval
+        if approval is None or not approval.concerns(proposal):
+            return proposal
+        effect = _approval_effect(self.scope, task, proposal)
+        decision = await self._run.journal.once(effect, lambda: approval.decide(proposal))
+        if isinstance(decision, Replace):
+            proposal.override_code(decision.code)
+        elif decision is not True:
+            proposal.reject(decision or "")
+        return proposal
 
     async def execute(self, task: Task, proposal: Proposal) -> Turn:
         """Run the proposal's cells until one fails.
@@ -358,8 +457,10 @@ class Session:
             LimitExceeded: A call of a cell ran into a limit of this session.
             SandboxError: The sandbox cannot go on.
         """
-        turn = task.turns[-1] = replace(task.turns[-1], cells=proposal.cells)
-        for cell in proposal.cells:
+        task.is_taken = True
+        cells = () if proposal.rejected is not None else proposal.cells
+        turn = task.turns[-1] = replace(task.turns[-1], cells=cells)
+        for cell in cells:
             self._note(events.CellStarted, "ACTION", cell=cell)
             with anyio.CancelScope() as self._subcalls.cell:
                 execution = await self._execute(cell, key_of(task.number, cell.turn, cell.index))
@@ -380,19 +481,23 @@ class Session:
         """
         proposal = task.proposal
         assert proposal is not None  # noqa: S101 - a turn comes of a proposal
-        # A tag that was written before its code failed speaks of results that there are not.
-        final = None if turn.failed else proposal.reply.final
+        # A tag that was written before its code failed, or beside other code, speaks of results that there are not.
+        counts = not (turn.failed or proposal.is_edited or proposal.rejected is not None)
+        final = proposal.reply.final if counts else None
         found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
-        correction = await self._answers.judge(task, found) if isinstance(found, FinalAnswer) else found
-        if isinstance(found, FinalAnswer) and correction is None:
+        if isinstance(found, FinalAnswer):
+            found = await self._judged(task, found)
+        if isinstance(found, FinalAnswer):
             sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
             self._turn_is_over(task, turn)
             task.answer = self._answered(task, found.text, value=found.value, sources=sources)
             self._last_answer.free()
             await self.scope.append(events.SessionFinished, self._enter("TERMINATED"), answer=task.answer)
             return Step("finished", found.text, task.turns[-1].cost_usd)
+        correction = found
         observation = await self._observe(task, turn, proposal, correction)
         self._turn_is_over(task, replace(turn, observation=observation))
+        self._check_progress(task, turn, proposal, correction)
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
 
     def child_scope(self, name: str, limits: ChildLimits | None) -> Scope:
@@ -405,14 +510,65 @@ class Session:
         account = self.task.account if self.task is not None else self.scope.account
         return self.scope.child(name, account, cost_limit_usd=limits.cost_limit_usd if limits else None)
 
-    async def _turn(self, task: Task) -> Step:
-        self._spent_before, taken = self._run.budget.spent_usd, len(task.turns)
+    async def _guarded(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Do a part of a turn within the deadline; keep and record what there was where it fails."""
+        if task.error is not None:
+            raise task.error
         try:
-            proposal = await self.approve(await self.propose(task))
+            with anyio.move_on_after(task.left_s):
+                return await work()
+            raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
+        except RLMError as error:
+            await self._fail(task, error)
+            raise
+        except Exception as error:
+            mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
+            await self._fail(task, mistake)
+            raise mistake from error
+        except BaseException as error:
+            self._interrupted(task, error)
+            raise
+
+    async def _turn(self, task: Task) -> Step:
+        return await self._take(task, await self.approve(task, await self.propose(task)))
+
+    async def _take(self, task: Task, proposal: Proposal) -> Step:
+        try:
             return await self.conclude(task, await self.execute(task, proposal))
         finally:  # also where a limit ends the turn halfway, what its sub-calls cost is its own
-            if len(task.turns) > taken:
-                task.turns[-1] = replace(task.turns[-1], cost_usd=self._turn_cost())
+            task.turns[-1] = replace(task.turns[-1], cost_usd=self._turn_cost())
+
+    async def _judged(self, task: Task, found: FinalAnswer) -> FinalAnswer | str:
+        """Return an answer of the type that was asked for, or what to tell the model in place of an end.
+
+        Raises:
+            AnswerRejected: Too many answers were sent back.
+        """
+        typed = task.returns.read(found) if task.returns is not None else found
+        correction = typed if isinstance(typed, str) else await self._answers.judge(task, typed)
+        if correction is None and isinstance(typed, FinalAnswer):
+            return typed
+        task.corrections += 1
+        if task.corrections >= self._options.most_corrections:
+            times = task.corrections
+            raise AnswerRejected(f"{times} answers were sent back; the last one because: {correction}"[:_MESSAGE_CHARS])
+        return correction or ""
+
+    def _check_progress(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> None:
+        """Check that the model does not repeat itself.
+
+        Raises:
+            Stalled: It does.
+        """
+        stuck = turn.failed and task.failures > 0
+        useless = not turn.executions and proposal.rejected is None and correction is None and not proposal.cells
+        task.failures = task.failures if stuck else 0
+        task.useless = task.useless + 1 if useless else 0
+        most = self._options.most_repeats
+        if task.failures + 1 >= most or task.useless >= most:
+            what = "the same cell failed in the same way" if stuck else "the reply had neither code nor an answer"
+            message = f"{what} {most} times in a row; nothing would come of more turns"
+            raise Stalled(message, limit=most, used=most, depth=self.scope.depth)
 
     def _turn_cost(self) -> Decimal:
         return self._run.budget.spent_usd - self._spent_before
@@ -426,7 +582,10 @@ class Session:
         completion, reply = proposal.completion, proposal.reply
         cut = [_CUT] if completion.stop_reason == "length" else []
         problems = [*reply.problems, *([correction] if correction else []), *cut]
-        notes = [*reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
+        if proposal.rejected is not None:
+            problems = [_REJECTED.format(reason=proposal.rejected)]
+        edited = [_EDITED.format(code=proposal.code_block)] if proposal.is_edited and turn.executions else []
+        notes = [*edited, *_restored(turn), *reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
         failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
         if turn.executions:
             quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
@@ -442,6 +601,7 @@ class Session:
             )
         else:
             observation = Observation(no_code(problems, notes))
+        task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
         task.last_failure = failure
         self._history.add_observation(observation.text)
         await self.scope.append(
@@ -586,13 +746,44 @@ class BlockingSession:
         """The answer to the question at work, once there is one."""
         return self._session.answer
 
-    def ask(self, question: str, *, limits: Limits | None = None) -> Answer:
-        """Ask a question of the text and wait for the answer; see `Session.ask`."""
-        return run_blocking(lambda: self._session.ask(question, limits=limits))
+    @property
+    def final_answer(self) -> Answer | None:
+        """The answer to the question at work, once there is one."""
+        return self._session.answer
 
-    def begin(self, question: str, *, limits: Limits | None = None) -> Task:
+    @property
+    def is_finished(self) -> bool:
+        """True if the question at work has its answer or has failed."""
+        return self._session.is_finished
+
+    def ask(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Answer:
+        """Ask a question of the text and wait for the answer; see `Session.ask`."""
+        return run_blocking(lambda: self._session.ask(question, returns=returns, limits=limits))
+
+    def begin(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Task:
         """Put a question, to be answered by `step()` or `run()`; see `Session.begin`."""
-        return run_blocking(lambda: self._session.begin(question, limits=limits))
+        return run_blocking(lambda: self._session.begin(question, returns=returns, limits=limits))
+
+    @property
+    def cost(self) -> Cost:
+        """What the whole session has cost until now."""
+        return self._session.cost
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the variables that code has set; see `Session.variables`."""
+        return run_blocking(self._session.variables)
+
+    def plan_next_step(self) -> Proposal:
+        """Ask the model what it would do next; see `Session.plan_next_step`."""
+        return run_blocking(self._session.plan_next_step)
+
+    def execute_step(self, proposal: Proposal) -> Step:
+        """Run a proposal; see `Session.execute_step`."""
+        return run_blocking(lambda: self._session.execute_step(proposal))
+
+    def inject_rejection(self, reason: str) -> None:
+        """Reject the last proposal; see `Session.inject_rejection`."""
+        self._session.inject_rejection(reason)
 
     def step(self) -> Step:
         """Take one turn; see `Session.step`."""
@@ -653,6 +844,40 @@ def _check_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigError("rlmbox runs on asyncio; under trio, call RLM.ask in a thread of its own") from None
+
+
+def _restored(turn: Turn) -> list[str]:
+    names = dict.fromkeys(name for execution in turn.executions for name in execution.restored)
+    if not names:
+        return []
+    return [f"{', '.join(names)}: assigned by your code, and what the REPL provides again from the next block on."]
+
+
+def _approval_effect(scope: Scope, task: Task, proposal: Proposal) -> Effect[Decision]:
+    key = key_of(scope.session_id, task.number, proposal.turn, "approval")
+
+    def event(kind: Any, **fields: Any) -> Any:
+        return scope.event(kind, "THOUGHT", key=key, turn=proposal.turn, **fields)
+
+    def done(decision: Decision) -> Any:
+        if isinstance(decision, Replace):
+            return event(events.ApprovalGiven, decision="replace", code=decision.code)
+        reason = decision if isinstance(decision, str) else ""
+        return event(events.ApprovalGiven, decision="run" if decision is True else "reject", reason=reason)
+
+    def load(ended: events.EffectEnded) -> Decision:
+        if not isinstance(ended, events.ApprovalGiven) or ended.ended != "done":
+            raise recorded_error(ended)
+        if ended.decision == "replace":
+            return Replace(ended.code)
+        return True if ended.decision == "run" else ended.reason
+
+    return Effect(
+        began=event(events.ApprovalAsked, code=proposal.code_block),
+        done=done,
+        failed=lambda error, ended: event(events.ApprovalGiven, **ended_with(error, ended)),
+        load=load,
+    )
 
 
 def _thought_of(task: Task) -> str:

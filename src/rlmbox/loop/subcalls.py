@@ -455,6 +455,8 @@ class Subcalls:
     def _count(self) -> int:
         number = self._run.budget.count_subcall(self._task_account())
         self.count += 1
+        if self.task is not None:
+            self.task.subcalls += 1
         return number
 
     def _task_account(self) -> Account:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
+from rlmbox.loop.typed import AnswerType
 from rlmbox.reply.parse import ParsedReply
 from rlmbox.types import Answer, Cell, Completion, Turn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Proposal:
     """What the model would do next; nothing of it has run.
 
@@ -23,17 +26,58 @@ class Proposal:
         completion: The model's reply.
         reply: The reply as it was read.
         cells: The code that would run, in order.
+        left: What is left of each limit, by name; None where there is no limit.
+        rejected: Why somebody rejected it, or None.
+        is_edited: True if somebody replaced the code.
     """
 
     turn: int
     completion: Completion
     reply: ParsedReply
     cells: tuple[Cell, ...]
+    left: Mapping[str, float | int | None] = field(default_factory=dict)
+    rejected: str | None = None
+    is_edited: bool = False
 
     @property
     def has_code(self) -> bool:
         """True if there is code to run."""
         return bool(self.cells)
+
+    @property
+    def code_block(self) -> str:
+        """The code that would run, all cells together."""
+        return "\n\n".join(cell.code for cell in self.cells)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Names of the functions that the code calls, in order, as far as its text tells."""
+        found: dict[str, None] = {}
+        for cell in self.cells:
+            try:
+                tree = ast.parse(cell.code)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+            found |= dict.fromkeys(ast.unparse(call) for call in calls if isinstance(call, ast.Name | ast.Attribute))
+        return tuple(found)
+
+    def override_code(self, code: str) -> None:
+        """Have other code run in place of the model's, which the model is then told.
+
+        Args:
+            code: The code.
+        """
+        self.cells = (Cell(code, self.turn, 0, by="person"),)
+        self.rejected, self.is_edited = None, True
+
+    def reject(self, reason: str) -> None:
+        """Have nothing run, and the model told why.
+
+        Args:
+            reason: Why.
+        """
+        self.rejected = reason or "no reason was given"
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +96,13 @@ class Task:
         answer: The answer, once there is one.
         error: What ended it without an answer.
         last_failure: The code and the error of the last turn's failed cell, or None.
+        failures: Turns in a row in which the same cell failed in the same way.
+        corrections: Answers that were sent back so far.
+        subcalls: Calls to other models that the session's code has made for it.
+        useless: Replies in a row with neither code nor an answer.
+        is_taken: True if the last proposal was executed.
+        has_fallen_back: True if the user's fallback code has run.
+        returns: The type that the answer must have; None for any.
     """
 
     question: str
@@ -65,6 +116,13 @@ class Task:
     answer: Answer | None = None
     error: BaseException | None = None
     last_failure: tuple[str, str] | None = None
+    failures: int = 0
+    corrections: int = 0
+    subcalls: int = 0
+    useless: int = 0
+    is_taken: bool = False
+    has_fallen_back: bool = False
+    returns: AnswerType | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -98,6 +156,10 @@ class Task:
     def is_finished(self) -> bool:
         """True if it has an answer or has failed."""
         return self.answer is not None or self.error is not None
+
+    def has_asked(self) -> bool:
+        """Return True if code of this question has asked another model."""
+        return self.subcalls > 0
 
     @property
     def left_s(self) -> float:

@@ -47,13 +47,13 @@ class Sentence:
 
 
 def question_words(question: str) -> list[str]:
-    """Gives the words of a question that carry meaning, in order, each once."""
+    """Return the words of a question that carry meaning, in order, each once."""
     words = [word for word in _WORD.findall(question) if word.lower() not in _STOP_WORDS]
     return list(dict.fromkeys(words)) or list(dict.fromkeys(_WORD.findall(question)))
 
 
 def question_phrases(question: str) -> list[str]:
-    """Gives what stands together in a question: what it quotes, and pairs of neighbouring words with meaning."""
+    """Return the phrases of a question: what it quotes, and pairs of neighbouring words with meaning."""
     phrases = [phrase.strip() for phrase in _QUOTED.findall(question)]
     words = _WORD.findall(question)
     pairs = pairwise(words)
@@ -62,12 +62,12 @@ def question_phrases(question: str) -> list[str]:
 
 
 def is_name(word: str) -> bool:
-    """Tells whether a word is a name or a number, such as `OrderedDict`, `max_depth` or `2026`."""
+    """Return whether a word is a name or a number, such as `OrderedDict`, `max_depth` or `2026`."""
     return _NAME.search(word) is not None
 
 
 def best_sentences(question: str, text: str, *, most: int = 5) -> list[Sentence]:
-    """Picks the sentences of a text that answer a question best.
+    """Pick the sentences of a text that answer a question best.
 
     Args:
         question: What is asked.
@@ -97,7 +97,7 @@ def best_sentences(question: str, text: str, *, most: int = 5) -> list[Sentence]
 
 
 def _sentences(text: str) -> Iterator[Sentence]:
-    """Splits a text into sentences and lines of code, each with the label that stands above it."""
+    """Split a text into sentences and lines of code, each with the label that stands above it."""
     pieces = _LABEL.split(text)
     labels = ["", *(place or document for place, document in zip(pieces[1::3], pieces[2::3], strict=True))]
     for label, body in zip(labels, pieces[::3], strict=True):
@@ -108,7 +108,7 @@ def _sentences(text: str) -> Iterator[Sentence]:
 
 
 def _bm25(sentences: list[str], words: list[str]) -> list[float]:
-    """Scores each sentence; 0 for one without any of the words."""
+    """Score each sentence; 0 for one without any of the words."""
     database = sqlite3.connect(":memory:")
     try:
         database.execute("CREATE VIRTUAL TABLE s USING fts5(body, tokenize = 'porter unicode61')")

@@ -106,7 +106,7 @@ class OfflineModel:
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Answers as a root where there is a system message, as a reader where there is none; see `Model.complete`."""
+        """Answer as a root where there is a system message, as a reader where there is none; see `Model.complete`."""
         if messages[0].role == "system":
             text = _next_reply(messages)
         else:
@@ -119,7 +119,7 @@ class OfflineModel:
 
 
 def _next_reply(messages: Sequence[Message]) -> str:
-    """Gives the root's next cell; which one follows from how many it has written."""
+    """Return the root's next cell; which one follows from how many it has written."""
     match = _QUESTION.match(messages[1].content)
     question = match.group(1) if match else messages[1].content
     turn = sum(message.role == "assistant" for message in messages)
@@ -148,7 +148,7 @@ def _next_reply(messages: Sequence[Message]) -> str:
 
 
 def _patterns(question: str) -> dict[str, str]:
-    """Gives regular expressions for a question's words and phrases, that also find other endings of a word."""
+    """Return regular expressions for a question's words and phrases, that also find other endings of a word."""
     found = {}
     for phrase in [*question_phrases(question), *question_words(question)][:16]:
         words = [_stem(part, word) for word in phrase.split() for part in re.findall(r"\w+", word)]
@@ -158,14 +158,14 @@ def _patterns(question: str) -> dict[str, str]:
 
 
 def _stem(part: str, word: str) -> str:
-    """Gives a pattern for a part of a word: with any ending where the word is an ordinary one, whole in a name."""
+    """Return a pattern for a part of a word: with any ending where the word is an ordinary one, whole in a name."""
     if part.isalpha() and part.islower() and len(part) > 4 and not is_name(word):
         return part[: max(4, len(part) - 2)] + r"\w*"
     return part + r"\b"
 
 
 def _read(prompt: str) -> str:
-    """Picks the sentences of a prompt's text that answer its question."""
+    """Pick the sentences of a prompt's text that answer its question."""
     head, named, rest = prompt.partition("Question: ")
     question, _, text = (rest if named and len(head) < 1_000 else prompt).partition("\n\n")
     best = best_sentences(question, text)

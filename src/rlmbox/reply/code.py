@@ -81,7 +81,7 @@ def is_whole_program(text: str) -> bool:
     tree = program(text)
     if tree is None:
         return False
-    lines = text.splitlines()
+    lines = text.encode().split(b"\n")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.NamedExpr | ast.Import | ast.ImportFrom):
             return True
@@ -92,9 +92,9 @@ def is_whole_program(text: str) -> bool:
     return False
 
 
-def _is_close_call(call: ast.Call, lines: list[str]) -> bool:
+def _is_close_call(call: ast.Call, lines: list[bytes]) -> bool:
     line, column = call.func.end_lineno, call.func.end_col_offset
-    return line is not None and column is not None and lines[line - 1].encode()[column : column + 1] == b"("
+    return line is not None and column is not None and lines[line - 1][column : column + 1] == b"("
 
 
 def assigned_names(code: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ Only fences of code for the REPL, and bare ones, are touched:
 - What follows a closing fence on its line goes to the next line.
 - A fence that begins right within another one, with nothing between, has the outer one taken off.
 - A block that is not closed before the next one begins ends there, if it is valid Python.
+- A fence of one line, and one of three apostrophes, become fences of their own lines.
 
 From a fence within a string on, nothing is touched: where that block ends is for the reader of blocks to find.
 """
@@ -24,6 +25,9 @@ _MARKS = re.compile(r"(?P<indent>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<mark
 _LANGUAGE = re.compile(r"\s*\{?\.?([\w+#-]*)")
 _INFO = re.compile(r"\s*\{?\.?[\w+#-]+\}?(?:\s+[\w-]+=.*|\s+\{.*\}|\s*)$")
 _WRAPPERS = frozenset({"", "markdown", "md"})  # what a model puts around a whole reply
+_ONE_LINE = re.compile(r"[ \t]*`{3}(?:repl|python|py)[ \t]+(?P<code>[^`\n]+)`{3}[ \t]*$")
+_APOSTROPHES = re.compile(r"'''(?:repl|python|py)[ \t]*$")
+_LONG_FENCE = "`" * 6
 _MAX_PROBES = 32  # blocks, per reply, that are parsed to decide where they end
 _MAX_PROBED_CHARS = 100_000
 
@@ -36,7 +40,7 @@ def language(info: str) -> str:
 
 def plain_fences(text: str) -> str:
     """Return a reply with fences that Markdown reads as they were meant."""
-    if "```" not in text and "~~~" not in text:
+    if "```" not in text and "~~~" not in text and "'''" not in text:
         return text
     reader = _Reader()
     for line in text.split("\n"):
@@ -60,13 +64,30 @@ class _Reader:
     def take(self, line: str) -> None:
         """Add a line."""
         match = None if self._is_opaque else _MARKS.match(line)
-        if match is None:
+        if not (self._open or self._is_opaque) and self._take_odd(line):
+            return
+        if self._open == "'''":
+            is_end = line.rstrip() == "'''"
+            self.lines.append(_LONG_FENCE if is_end else line)
+            self._open = "" if is_end else "'''"
+        elif match is None:
             self._just_closed = self._just_closed and not line.strip()
             self.lines.append(line)
         elif self._open:
             self._within(match, line)
         else:
             self._outside(match, line)
+
+    def _take_odd(self, line: str) -> bool:
+        """Take a fence that is none in Markdown, outside of any block; False where the line begins none."""
+        if (match := _ONE_LINE.match(line)) and program(match["code"].strip()) is not None:
+            self.lines += [f"{_LONG_FENCE}python", match["code"].strip(), _LONG_FENCE]
+        elif _APOSTROPHES.match(line):
+            self._open = "'''"
+            self.lines.append(f"{_LONG_FENCE}python")
+        else:
+            return False
+        return True
 
     def _outside(self, match: re.Match[str], line: str) -> None:
         marks, info = match["marks"], match["info"]

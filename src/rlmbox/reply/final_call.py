@@ -136,7 +136,7 @@ def _read_call(name: str, argument: str, call: ast.Call) -> tuple[Final | None, 
     """Read a call with more than one argument, as `FINAL("alpha", sources=[(0, 5)])`."""
     words = Final("text", argument, argument)
     if any(field.arg is None for field in call.keywords) and not call.args:
-        return Final("expression", text=f"dict({argument})", names=_free_names(call)), ""
+        return Final("expression", text=f"dict({argument})", names=_free_names(call)[1:]), ""  # after `_`
     fields = {field.arg or "": field.value for field in call.keywords if field.arg != "sources"}
     if len(call.args) > 1 + (not call.keywords and _is_sources(call.args[-1])) or (call.args and fields):
         return words, ""  # `Paris, France`

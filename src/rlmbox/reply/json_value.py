@@ -18,12 +18,12 @@ from rlmbox.reply.code import repaired
 from rlmbox.reply.thoughts import split_thought
 
 _SHOWN_CHARS = 80
-_SCANS_OF_TEXT = 8  # budget of all attempts to read a value, in lengths of the text
 _MAX_PYTHON_CHARS = 200_000
 
 _OPENING = re.compile(r"[{\[]")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]{0,20})[ \t]*\Z")
-_ASIDE = re.compile(r"\[[^\[\]{}\"\n]{0,60}\]")
+_ASIDE = re.compile(r"\[[^\[\]{}\"\n]{0,60}\]|\{\}")
+_BEGINNING = re.compile(r"\{\s*[\"'}“]|\[\s*[\"'\[{\]“tfnTFN\d-]")
 _WRAPPED = re.compile(r"\s*<(?P<name>json|answer|output|result|response)>(?P<body>.*)</(?P=name)>\s*\Z", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|[{}\[\]]|'(?:[^'\\\n]|\\.){0,500}+'", re.DOTALL)
 _STRING_OR_COMMA = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|,(?=\s*[}\]])", re.DOTALL)
@@ -177,7 +177,7 @@ class _Found:
 
     Attributes:
         value: The value.
-        is_aside: Whether it is only a part of a sentence, as a citation such as [1] or a pair of brackets.
+        is_aside: Whether it is only a part of a sentence, as a citation such as [1] is.
     """
 
     value: Any
@@ -185,9 +185,7 @@ class _Found:
 
 
 def _value_within_words(text: str) -> Any:
-    found, broken = _find_values(text)
-    if broken:
-        raise ValueError(f"the JSON value in the reply is not valid: {broken}")
+    found = list(_find_values(text))
     meant = [item.value for item in found if not item.is_aside] or [item.value for item in found]
     distinct = _distinct(meant)
     if len(distinct) > 1:
@@ -202,77 +200,48 @@ def _refuse_many(count: int) -> NoReturn:
     raise ValueError(f"the reply holds {count} JSON values; it should be one, such as a list of them")
 
 
-def _find_values(text: str) -> tuple[list[_Found], str]:
-    """Find the values in a text, and what is wrong with one that is broken."""
-    found: list[_Found] = []
-    broken = ""
+def _find_values(text: str) -> Iterator[_Found]:
+    """Yield the values in a text; raise at the first that is broken."""
     position = 0
-    budget_chars = _SCANS_OF_TEXT * len(text) + 1_000
     while match := _OPENING.search(text, position):
         start = match.start()
-        if budget_chars <= 0:
-            return found, "it has too many brackets that are not closed"
-        attempt = _value_at(text, start)
-        budget_chars -= attempt.cost_chars
-        position = attempt.end
-        if attempt.problem is None:
+        if aside := _ASIDE.match(text, start):
+            position = aside.end()
             before = text[max(0, start - 100) : start].rpartition("\n")[2]
-            is_small = attempt.value in ([], {}) or _ASIDE.fullmatch(text, start, attempt.end) is not None
-            found.append(_Found(attempt.value, bool(before.strip()) and is_small))
+            try:
+                yield _Found(_loads(aside.group()), bool(before.strip()))
+            except _WrongNumberError:
+                raise
+            except ValueError:
+                continue  # words
+        elif _BEGINNING.match(text, start):
+            value, position = _value_at(text, start)
+            yield _Found(value, False)
         else:
-            broken = broken or attempt.problem
-    return found, broken
+            position = start + 1  # a bracket among words
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """What came of reading a value at a bracket.
-
-    Attributes:
-        end: Where to go on.
-        cost_chars: Characters that were looked at.
-        value: The value.
-        problem: What is wrong with it; empty where the bracket only stands among words, None where nothing is.
-    """
-
-    end: int
-    cost_chars: int
-    value: Any = None
-    problem: str | None = ""
-
-
-def _value_at(text: str, start: int) -> _Attempt:
-    """Read the value that begins with a bracket."""
+def _value_at(text: str, start: int) -> tuple[Any, int]:
+    """Read the value that begins with a bracket, and the position after it."""
     try:
         value, end = _DECODER.raw_decode(text, start)
-    except _WrongNumberError as error:
-        raise ValueError(str(error)) from None
+    except _WrongNumberError:
+        raise
     except RecursionError:
         raise ValueError("the JSON value in the reply is nested too deeply") from None
     except json.JSONDecodeError as error:
-        return _broken_at(text, start, error)
-    return _Attempt(end, end - start, value, None)
-
-
-def _broken_at(text: str, start: int, error: json.JSONDecodeError) -> _Attempt:
-    """Read what is not JSON as it stands: nearly a value, or words in brackets."""
-    problem = f"{error.msg} at character {error.pos}"
-    is_words = not text[start + 1 : error.pos].strip()
-    if aside := _ASIDE.match(text, start):
-        is_words = True
+        problem = f"{error.msg} at character {error.pos}"
+    else:
+        return value, end
     end = _end_of_brackets(text, start)
-    cost_chars = 2 * ((end if end >= 0 else len(text)) - start)
     if end < 0:
-        if is_words:
-            return _Attempt(start + 1, cost_chars)
-        return _Attempt(len(text), cost_chars, problem=f"it is cut off or not closed ({problem})")
+        raise ValueError(f"the JSON value in the reply is cut off or not closed: {problem}")
     try:
-        return _Attempt(end, cost_chars, _loads(text[start:end]), None)
-    except _WrongNumberError as wrong:
-        raise ValueError(str(wrong)) from None
+        return _loads(text[start:end]), end
+    except _WrongNumberError:
+        raise
     except ValueError:
-        after = aside.end() if aside else start + 1
-        return _Attempt(after, cost_chars) if is_words else _Attempt(end, cost_chars, problem=problem)
+        raise ValueError(f"the JSON value in the reply is not valid: {problem}") from None
 
 
 def _end_of_brackets(text: str, start: int) -> int:

@@ -5,7 +5,6 @@ Pure functions over text that may be hostile: nothing here raises, runs code or 
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 
@@ -39,6 +38,7 @@ MAX_REPLY_LINES = 50_000
 _TEXT_LANGUAGES = frozenset({"text", "txt", "plaintext", "plain"})
 _CALL_LANGUAGES = frozenset({"json", "tool_call", "tool_calls", "tool", "function_call", "action"})
 _CALLED_NAMES = CODE_NAMES | frozenset(FINAL_NAMES)
+_TAG_NAME = re.compile(rb"[-+]?[ \t]*(?:FINAL|FINAL_VAR|SUBMIT)\b")  # `- FINAL(42)` is a bullet
 _ANSWER_NAME = re.compile(r"(?<![\w.])answer(?!\w)")
 _GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
@@ -66,7 +66,7 @@ _RAN_CALL = "Your reply called a tool; there are none, so the code in the call w
 
 @dataclass(frozen=True, slots=True)
 class ParsedReply:
-    """What a model's reply asks for.
+    """A reply, read.
 
     Attributes:
         cells: Python to run, in order.
@@ -133,22 +133,16 @@ def _bare_code(source: str) -> tuple[str, str] | None:
         return (tidy(code), _RAN_CALL) if code is not None else None
     code = tidy(source)
     tree = program(code)
-    if tree is None or all(map(_is_tag, tree.body)) or not is_whole_program(code):
+    if tree is None or not is_whole_program(code):
         return None
+    lines = code.encode().split(b"\n")
+    if all(_TAG_NAME.match(lines[each.lineno - 1], each.col_offset) for each in tree.body):
+        return None  # tags, and not code
     return code, _RAN_BARE
 
 
-def _is_tag(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.AnnAssign):
-        return isinstance(statement.target, ast.Name) and statement.target.id in FINAL_NAMES
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    while isinstance(call, ast.UnaryOp):  # the bullet in `- FINAL(42)`
-        call = call.operand
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in FINAL_NAMES
-
-
 class _Reading:
-    """What was found so far in one reply."""
+    """A reply that is being read, block by block."""
 
     def __init__(self, source: str, *, strict: bool) -> None:
         self._lines = source.split("\n")
@@ -273,7 +267,7 @@ class _Reading:
 def _lone_answer(cell: str) -> Final | None:
     """Read a cell that does nothing but give an answer which no code has a part in."""
     tree = program(cell)
-    if tree is None or len(tree.body) != 1 or not _is_tag(tree.body[0]):
+    if tree is None or len(tree.body) != 1:
         return None
     tag = lone_tag(cell)
     final = tag.final if tag else None

@@ -24,6 +24,8 @@ _MAX_LOOKS = 64  # blocks of code, per text, that are looked at for whether a to
 _QUOTES = "\"'`"
 _SENTENCE_ENDS = ".!?…>\n"
 _FENCE_LEAD = re.compile(r"[ \t]*(?:(?:[-*+>]|\d{1,9}[.)])[ \t]+)?")
+_FENCE_ALONE = re.compile(r"(?:`{3}|~{3})[ \t]*\Z|\A\s*\Z|\n[ \t]*\Z")
+_ESCAPED = re.compile(r"\\.")
 _TO_END = re.compile(r"(?:\s|<[|｜]\w{1,40}[|｜]>)*\Z")
 _BLANK = re.compile(r"(?:[ \t]*\n)+|[ \t]+")
 _END_IS_ALONE = re.compile(r"[ \t]*(?:\n|\Z|<[|｜/]?\w|\[INST\])")
@@ -80,7 +82,7 @@ def _without_last_tokens(text: str) -> str:
     for _ in range(8):
         bare = text.rstrip()
         match = LAST_TOKEN.search(bare, max(0, len(bare) - 40))
-        if match is None or _follows_quote(bare, match.start()):
+        if match is None or _follows_quote(bare, match.start()) or (match.group() == "</s>" and "<s>" in text):
             return text
         text = bare[: match.start()]
     return text
@@ -134,6 +136,7 @@ class _Scanner:
         first = FIRST_TOKENS.match(text)
         self._from = first.end() if first else 0
         self._is_over = False
+        self._has_struck_text = "<s>" in text
         self._depth = 0
         self._family = ""
         self._thought = 0
@@ -142,6 +145,7 @@ class _Scanner:
         self._fence: _Fence | None = None
         self._looks = _MAX_LOOKS
         self._line_start = 0
+        self._open_quotes: frozenset[str] = frozenset()
         self._last_token_end = 0
 
     def scan(self) -> None:
@@ -151,13 +155,20 @@ class _Scanner:
             match = TOKEN.match(self.text, start) if start >= max(self._from, self._last_token_end) else None
             if match is None:
                 continue
-            newline = self.text.rfind("\n", self._last_token_end, match.start())
-            self._line_start = newline + 1 if newline >= 0 else self._line_start
+            self._go_on_to(match.start())
             self._take(match)
             self._last_token_end = match.end()
             if self._is_over:
                 return
         self._finish()
+
+    def _go_on_to(self, position: int) -> None:
+        """Note where the line of a token begins, and which quotes are open on it."""
+        newline = self.text.rfind("\n", self._last_token_end, position)
+        if newline >= 0:
+            self._line_start, self._open_quotes = newline + 1, frozenset()
+        passed = _ESCAPED.sub("", self.text[max(self._line_start, self._last_token_end) : position])
+        self._open_quotes ^= {quote for quote in _QUOTES if passed.count(quote) % 2}
 
     def _take(self, match: re.Match[str]) -> None:
         kind = match.lastgroup
@@ -235,13 +246,20 @@ class _Scanner:
             self._drop(start, header.end())
         elif self._fence is not None and self._fence.is_closed:
             self._drop(start, end)
-        elif match["start"] or _END_IS_ALONE.match(self.text, end):
+        elif match["start"] or (_END_IS_ALONE.match(self.text, end) and not self._is_listed(match)):
             if match.group() in ("</s>", "<end_code>"):
                 self._drop(start, end)
                 return
             # The model's turn ended here; what follows it made up, whoever is said to speak.
             self.kept.append(self.text[self._from : start])
             self._is_over = True
+
+    def _is_listed(self, match: re.Match[str]) -> bool:
+        """Return whether the end of a turn is only spoken of: after a blank, or as the end of an HTML element."""
+        start = match.start()
+        if match.group() == "</s>" and self._has_struck_text:
+            return True
+        return self.text[start - 1 : start] in (" ", "\t") and not _FENCE_ALONE.search(self.text, start - 100, start)
 
     def _drop(self, start: int, end: int) -> None:
         piece = self.text[self._from : start]
@@ -297,8 +315,7 @@ class _Scanner:
         quote = self.text[match.end() : match.end() + 1]
         if not quote or quote not in _QUOTES or self.text.startswith("```", match.end()):
             return False
-        line = self.text[max(self._line_start, match.start() - 300) : match.start()]
-        return line.count(quote) % 2 == 1
+        return quote in self._open_quotes
 
     def _is_in_code(self) -> bool:
         """Return whether the place is in a block of code where the token must be part of a string or a comment."""

@@ -15,6 +15,9 @@ THOUGHT_PAIRS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A, Command R7B
     ("<|start_thinking|>", "<|end_thinking|>"),
     ("<|start_think|>", "<|end_think|>"),
+    ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
+    ("<|think|>", "<|/think|>"),
+    ("<|thinking|>", "<|/thinking|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<unused94>", "<unused95>"),  # MedGemma
@@ -47,8 +50,8 @@ OWN_HEADER = re.compile(
 """The beginning of the model's own turn: what follows goes on with its reply."""
 
 FIRST_TOKENS = re.compile(
-    rf"\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
-    r"|\s*+(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
+    rf"\s*+(?:<s>(?=[\s<\[])|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?(?:{OWN_HEADER.pattern})"
+    r"|\s*+(?:<s>(?=[\s<\[])|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)"
 )
 """Tokens before the first word of a reply."""
 
@@ -62,7 +65,7 @@ TOKEN = re.compile(
     rf"|(?P<end>{END_OF_TURN})|(?P<start>{START_OF_TURN})"
     r"|(?P<fence>`{3,}|~{3,})(?P<info>[^\n<`]*)",
 )
-"""Whatever matters to telling a reply from the thought and the tokens around it; begins with a `TOKEN_START`."""
+"""A token of a thought or a turn, or a fence; begins with a `TOKEN_START`."""
 
 TOKEN_START = re.compile(r"[<\[◁`~]")
 """The characters that a token may begin with; to look for them alone is many times faster than for the tokens."""

@@ -41,19 +41,20 @@ _SPELLINGS = (
     ("<|python_tag|>", "", _PLAIN),  # Llama 3
     ("<|tool_call|>", "", _PLAIN),  # Granite
 )
+_CODE_LLAMA = re.compile(r"^[ \t]*\[(/?)PYTHON\][ \t]*$", re.MULTILINE)
 _SECTIONS = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls▁(?:begin|end)｜>")
 
 
 def with_elements(text: str) -> str:
-    """Return a reply in which calls between special tokens are fences of code or `<tool_call>` elements."""
+    """Return a reply in which calls between special tokens are `<tool_call>` elements."""
     for opening, closing, pattern in _SPELLINGS:
         if opening in text:
             text = _respelled(text, opening, closing, pattern)
-    return text
+    return _CODE_LLAMA.sub(r"<\1python>", text) if "[/PYTHON]" in text else text
 
 
 def call_element(name: str, body: str) -> str:
-    """Write a call as the reader of blocks knows it: a fence for code, a `<tool_call>` element else.
+    """Write a call as the `<tool_call>` element that the reader of blocks knows.
 
     Args:
         name: The tool's name; empty where the body names it.
@@ -62,14 +63,12 @@ def call_element(name: str, body: str) -> str:
     name, body = name.removeprefix("functions."), body.strip()
     if fenced := _FENCED.match(body):
         body = fenced[1]
-    if name in CODE_NAMES and not body.startswith(("{", '"')):
-        return _fenced(body)
-    if not name:
-        code = code_of_call(body)
-        return _fenced(body if code is None else code)
     arguments = _json(body)
-    call = json.dumps({"name": name, "arguments": body if arguments is None else arguments})
-    return "<tool_call>\n" + call.replace("</", "\\u003c/") + "\n</tool_call>"
+    if name:
+        call: Any = {"name": name, "arguments": body if arguments is None else arguments}
+    else:
+        call = {"name": "python", "arguments": {"code": body}} if arguments is None else arguments
+    return "<tool_call>\n" + json.dumps(call).replace("</", "\\u003c/") + "\n</tool_call>"
 
 
 def code_of_call(body: str, *, names: frozenset[str] | None = None) -> str | None:
@@ -168,9 +167,3 @@ def _respelled(text: str, opening: str, closing: str, pattern: re.Pattern[str]) 
         parts.append(f"{before}{'' if before.endswith(chr(10)) or not (before or parts) else chr(10)}{element}\n")
         position = end + len(closing) if end >= 0 else len(text)
     return "".join([*parts, _SECTIONS.sub("", text[position:])])
-
-
-def _fenced(code: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", code)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return f"{marks}python\n{code}\n{marks}"

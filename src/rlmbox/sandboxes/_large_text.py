@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.context.storage.text import TextStore
+from rlmbox.sandboxes._large_matches import find_matches
 from rlmbox.types import CellLimits, HostFunction
 
 T = TypeVar("T")
@@ -35,6 +36,9 @@ NOTE = (
 
 SLICE_CHARS = 1 << 20
 """Characters of a slice at most."""
+
+ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32
+"""Every so many-th character is an anchor, whose position in bytes is told; so many of them at once."""
 
 _THREADS = 4
 _SCAN_TIMEOUT_S = 10.0
@@ -69,7 +73,15 @@ def text_functions(context: Context) -> dict[str, HostFunction]:
     """
     text = _Text(context)
     plain: tuple[Callable[..., object], ...] = (text.slice, text.byte_range, text.line_batch)
-    scans: tuple[Callable[..., object], ...] = (text.find, text.rfind, text.count, text.line_count, text.line_span)
+    scans: tuple[Callable[..., object], ...] = (
+        text.anchors,
+        text.find,
+        text.rfind,
+        text.count,
+        text.line_count,
+        text.line_span,
+        text.matches,
+    )
     named = {f"{OBJECT}.{call.__name__}": call for call in (*plain, *scans)}
     return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
 
@@ -119,6 +131,36 @@ class _Text:
     def byte_range(self, start: int, end: int) -> list[int]:
         """Gives where a part lies in the UTF-8."""
         return [self._store.byte_offset(position) for position in self._bounds(start, end)]
+
+    async def anchors(self, block: int) -> list[int]:
+        """Return the positions in bytes of every so many-th character of a part of the text, and of its end."""
+        if type(block) is not int or not 0 <= block <= self._context.length // (ANCHOR_CHARS * BLOCK_ANCHORS):
+            raise ValueError("there is no such part of the text")
+        first = block * BLOCK_ANCHORS
+        places = [min(n * ANCHOR_CHARS, self._context.length) for n in range(first, first + BLOCK_ANCHORS + 1)]
+        return await self._in_thread(lambda: [self._store.byte_offset(place) for place in places])
+
+    async def matches(self, pattern: str, flags: int, span: list[int], part: list[int], most: int) -> list[object]:
+        """Find where a pattern matches in a part of the text, as `re` with flags does.
+
+        Args:
+            pattern: The pattern.
+            flags: Those of `re`.
+            span: Where in the part the search begins and ends.
+            part: Where the part begins and ends in the text.
+            most: How many matches are wanted.
+
+        Returns:
+            For each where it begins and ends in the part, the text around it, and where that begins; None in the place
+            of a text that is long.
+        """
+        given = (pattern, flags, most, *span, *part)
+        if [type(value) for value in given] != [str, *[int] * 6] or len(span) != 2:
+            raise TypeError("a pattern is a str; flags, the number of matches and the ends of parts are int")
+        first, last = self._bounds(*part)
+        return await self._in_thread(
+            lambda: find_matches(self._store.view(first, last), pattern, flags, (span[0], span[1]), most)
+        )
 
     async def find(self, sub: str, start: int, end: int) -> int:
         """Gives the first occurrence that lies within a part, or -1."""

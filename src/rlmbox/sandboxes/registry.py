@@ -110,6 +110,11 @@ BACKENDS: tuple[Backend, ...] = (
         ready="rlmbox.sandboxes.wasm:why_not_ready",
     ),
     Backend(
+        "subset",
+        "rlmbox.sandboxes.subset:SubsetSandbox",
+        "a deterministic interpreter for a part of Python that can only compute",
+    ),
+    Backend(
         "local",
         "rlmbox.sandboxes.local:LocalSandbox",
         "none: code may do all that you may",

@@ -1,17 +1,20 @@
-"""PDF, Word, HTML and spreadsheets -> text: what runs in the child process of `converting`.
+"""Documents and archives -> text: what runs in the child process of `converting`.
 
 Files come from anywhere, so nothing here runs in the host's process, and the libraries are ones that cannot be made
-to write outside of their memory: pure Python, and Rust for spreadsheets. Limits are set before they are imported.
+to write outside of their memory: pure Python, and Rust for older spreadsheets. Limits are set before they are imported.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Callable, Iterator
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, Protocol
 
-HTML_SUFFIXES = frozenset({".html", ".htm"})
+from rlmbox.context.load import kinds
+from rlmbox.context.load.formats.events import Begin, Events, Note, Omitted, Piece, Unreadable
+
 FAILED = 3
 """The exit status when the answer is a reason instead of text."""
 
@@ -19,18 +22,18 @@ _RECURSION_DEPTH = 4_000
 _OPEN_FILES = 64
 _PR_SET_DUMPABLE = 4
 _REASON_CHARS = 200
-_Pieces = Iterator[tuple[str, bool]]
+_MAX_NESTING = 3
+_ZIPPED = frozenset(("zip", "word", "workbook", "slides", "odt", "ods", "odp", "epub"))
+_MAX_NOTES = 50
+_PIECE_BYTES = 1024 * 1024
 
 
-class Unreadable(Exception):
-    """The file has no text that can be had; says why, and what to do."""
-
-
-def main(suffix: str, seconds: int, memory_bytes: int, output_bytes: int) -> None:
-    """Converts standard input to standard output: a line of JSON, then the text.
+def main(kind: str, name: str, seconds: int, memory_bytes: int, output_bytes: int) -> None:
+    """Convert standard input to standard output: a line of JSON, then the texts.
 
     Args:
-        suffix: The file's ending, such as `.pdf`.
+        kind: The file's kind, one of those of `kinds.SUFFIXES`.
+        name: The file's name.
         seconds: Processor time to take at most.
         memory_bytes: Memory to take at most.
         output_bytes: Longest output.
@@ -39,21 +42,26 @@ def main(suffix: str, seconds: int, memory_bytes: int, output_bytes: int) -> Non
     sys.setrecursionlimit(_RECURSION_DEPTH)
     output, status = sys.stdout.buffer, 0
     answer: dict[str, object]
+    body = b""
     try:
-        text, page_starts = _joined(_READERS[suffix](sys.stdin.buffer))
-        answer, body = {"page_starts": page_starts}, _encoded(text)
+        if kind in kinds.COMPRESSED:
+            _unpack(kind, sys.stdin.buffer, output)
+            output.flush()
+            sys.exit(0)
+        answer, body = _collected(_read(kind, name, sys.stdin.buffer))
     except ImportError as error:
-        answer, body, status = {"missing": error.name}, b"", FAILED
+        answer, status = {"missing": error.name}, FAILED
     except MemoryError:
-        answer, body, status = {"error": "it needs too much memory"}, b"", FAILED
+        answer, status = {"error": "it needs too much memory"}, FAILED
     except Unreadable as error:
-        answer, body, status = {"error": str(error)}, b"", FAILED
+        answer, status = {"error": str(error)}, FAILED
     except Exception as error:  # noqa: BLE001 - whatever a library says of a broken file
         reason = f"{type(error).__name__}: {error}"[:_REASON_CHARS]
-        answer, body, status = {"error": f"it is broken or not of its kind ({reason})"}, b"", FAILED
-    output.write(json.dumps(answer).encode() + b"\n")
-    output.write(body)
-    output.flush()
+        answer, status = {"error": f"it is broken or not of its kind ({reason})"}, FAILED
+    target = sys.stderr.buffer if kind in kinds.COMPRESSED else output
+    target.write(json.dumps(answer).encode() + b"\n")
+    target.write(body)
+    target.flush()
     sys.exit(status)
 
 
@@ -86,16 +94,69 @@ def _be_unreadable() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _joined(pieces: _Pieces) -> tuple[str, list[int]]:
-    """Gives the whole text and where its pages begin."""
-    texts, starts, length = [], [], 0
-    for text, is_page in pieces:
-        if is_page:
-            starts.append(length)
+class _Sink(Protocol):
+    def write(self, data: bytes, /) -> int: ...
+
+
+def _unpack(kind: str, file: IO[bytes], output: _Sink) -> None:
+    """Write what is in a compressed file, which may be long, piece by piece."""
+    source: Any
+    if kind == "gzip":
+        import gzip
+
+        source = gzip.GzipFile(fileobj=file)
+    elif kind == "bzip2":
+        import bz2
+
+        source = bz2.BZ2File(file)
+    elif kind == "xz":
+        import lzma
+
+        source = lzma.LZMAFile(file)  # noqa: SIM115 - it ends with the process
+    else:
+        import zstandard
+
+        source = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(file, read_across_frames=True)
+    while piece := source.read(_PIECE_BYTES):
+        output.write(piece)
+
+
+class _Text:
+    """A document that is being collected."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.pieces: list[str] = []
+        self.page_starts: list[int] = []
+        self.length = 0
+
+    def add(self, piece: Piece) -> None:
+        if piece.is_page:
+            self.page_starts.append(self.length)
         # A font that cannot be read gives NULs, which would make the text look binary.
-        texts.append(text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
-        length += len(text)
-    return "".join(texts), starts
+        self.pieces.append(piece.text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+        self.length += len(piece.text)
+
+
+def _collected(events: Events) -> tuple[dict[str, object], bytes]:
+    """Return the answer's head, and the texts of all documents one after the other."""
+    texts = [_Text(None)]
+    notes: list[str] = []
+    omitted: list[tuple[str, str]] = []
+    for event in events:
+        if isinstance(event, Piece):
+            texts[-1].add(event)
+        elif isinstance(event, Begin):
+            texts.append(_Text(event.name))
+        elif isinstance(event, Note):
+            notes.append(event.text)
+        else:
+            omitted.append((event.reason, event.name))
+    if not texts[0].length and len(texts) > 1:
+        del texts[0]
+    documents = [{"name": text.name, "length": text.length, "page_starts": text.page_starts} for text in texts]
+    body = _encoded("".join(piece for text in texts for piece in text.pieces))
+    return {"documents": documents, "notes": notes[:_MAX_NOTES], "omitted": omitted}, body
 
 
 def _encoded(text: str) -> bytes:
@@ -106,98 +167,138 @@ def _encoded(text: str) -> bytes:
         return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= c <= "\udfff" else c for c in text).encode()
 
 
-def _pdf(file: IO[bytes]) -> _Pieces:
-    from pypdf import PasswordType, PdfReader
+def _read(kind: str, name: str, file: IO[bytes], depth: int = 0) -> Events:
+    """Read a file of any kind that is converted."""
+    if kind in _ZIPPED:
+        data = file.read()
+        kind, file = _zip_kind(data) or kind, io.BytesIO(data)
+    reader = _reader(kind)
+    if reader is not None:
+        return reader(file)
+    from rlmbox.context.load.formats import archives, mail
 
-    reader = PdfReader(file)
-    if reader.is_encrypted and reader.decrypt("") is PasswordType.NOT_DECRYPTED:
-        raise Unreadable("it is locked by a password; save it without one")
-    found = False
-    for number, page in enumerate(reader.pages, 1):
-        try:
-            text = page.extract_text().rstrip()
-            found = found or bool(text)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - one broken page must not take the others along, nor vanish
-            text = f"[page {number} could not be read]"
-        yield text + "\n\n", True
-    if not found:
-        raise Unreadable("it has no text, only pictures of it; recognise it first (OCR)")
+    def member(inner_name: str, data: bytes) -> Events:
+        return _member(inner_name, data, depth + 1)
 
-
-def _word(file: IO[bytes]) -> _Pieces:
-    import mammoth  # type: ignore[import-untyped, unused-ignore]
-
-    yield _markdown(mammoth.convert_to_html(file).value), False
+    readers = {
+        "zip": archives.read_zip,
+        "tar": archives.read_tar,
+        "mail": mail.read_mail,
+        "mailbox": mail.read_mailbox,
+    }
+    return readers[kind](file, member)
 
 
-def _html(file: IO[bytes]) -> _Pieces:
-    yield _markdown(file.read()), False
+def _reader(kind: str) -> Callable[[IO[bytes]], Events] | None:
+    """Return the reader of a kind that has no files inside; what it needs is imported now."""
+    if kind in ("odt", "ods", "odp"):
+        from rlmbox.context.load.formats import opendocument
+
+        return {"odt": opendocument.read_text, "ods": opendocument.read_tables, "odp": opendocument.read_slides}[kind]
+    if kind in ("rtf", "parquet"):
+        from rlmbox.context.load.formats import small
+
+        return {"rtf": small.read_rtf, "parquet": small.read_parquet}[kind]
+    module, name = {
+        "pdf": ("pdf", "read_pdf"),
+        "word": ("word", "read_word"),
+        "html": ("markup", "read_html"),
+        "workbook": ("sheets", "read_workbook"),
+        "slides": ("slides", "read_slides"),
+        "epub": ("books", "read_book"),
+        "notebook": ("notebooks", "read_notebook"),
+    }.get(kind, ("", ""))
+    if not module:
+        return None
+    from importlib import import_module
+
+    reader: Callable[[IO[bytes]], Events] = getattr(import_module(f"rlmbox.context.load.formats.{module}"), name)
+    return reader
 
 
-def _markdown(page: str | bytes) -> str:
-    from bs4 import BeautifulSoup
-    from markdownify import MarkdownConverter
-
-    soup = BeautifulSoup(page, "html.parser")
-    for tag in soup(["script", "style", "template", "noscript", "svg"]):
-        tag.decompose()
-    for picture in soup("img"):
-        # A picture inside of the text would be megabytes of base64.
-        if str(picture.get("src", "")).startswith("data:") or not picture.get("src"):
-            picture.replace_with(str(picture.get("alt", "")))
-    converter = MarkdownConverter(heading_style="ATX", escape_asterisks=False, escape_underscores=False)
-    try:
-        text = converter.convert_soup(soup)
-    except RecursionError:  # nested deeper than any page that was written for reading: its bare text
-        text = soup.get_text("\n", strip=True)
-    return text.strip() + "\n"
-
-
-def _workbook(file: IO[bytes]) -> _Pieces:
-    import csv
-    import io
-
-    import python_calamine
+def _zip_kind(data: bytes) -> str | None:
+    """Return the kind of a ZIP archive that is a document, by what is in it."""
+    import zipfile
 
     try:
-        # It wants a name or something to seek in; standard input is the file itself.
-        book = python_calamine.load_workbook(io.BytesIO(file.read()))
-    except python_calamine.PasswordError:
-        raise Unreadable("it is locked by a password; save it without one") from None
-    for number, name in enumerate(book.sheet_names):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile:
+        return None
+    names = set(archive.namelist())
+    for name, kind in (
+        ("word/document.xml", "word"),
+        ("xl/workbook.xml", "workbook"),
+        ("xl/workbook.bin", "workbook"),
+        ("ppt/presentation.xml", "slides"),
+    ):
+        if name in names:
+            return kind
+    mime = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
+    return {
+        "application/epub+zip": "epub",
+        "application/vnd.oasis.opendocument.text": "odt",
+        "application/vnd.oasis.opendocument.spreadsheet": "ods",
+        "application/vnd.oasis.opendocument.presentation": "odp",
+    }.get(mime)
+
+
+def _member(name: str, data: bytes, depth: int) -> Events:
+    """Read a file that is inside of another."""
+    from rlmbox.context.load.encodings import decoded
+
+    kind = kinds.kind_of(data[: kinds.HEAD_BYTES], name)
+    if kind.name in kinds.COMPRESSED and depth <= _MAX_NESTING:
+        out = io.BytesIO()
         try:
-            rows = book.get_sheet_by_name(name).iter_rows()
-        except python_calamine.WorksheetNotFound:  # a chart is a sheet without cells
-            continue
-        title = " ".join(name.split())
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        for row in rows:
-            writer.writerow(_trimmed([_cell(value) for value in row]))
-        yield ("\n" if number else "") + f"# Sheet: {title}\n", True
-        yield out.getvalue(), False
+            _unpack(kind.name, io.BytesIO(data), _Bounded(out, len(data)))
+        except (OSError, EOFError, ValueError):
+            yield Omitted("unreadable", name)
+            return
+        yield from _member(kinds.without_compression(name), out.getvalue(), depth + 1)
+    elif kind.name == kinds.BINARY or kinds.is_called_binary(name):
+        yield Omitted("binary", name)
+    elif kind.is_converted and kind.name != "html":
+        yield from _inner_document(kind.name, name, data, depth)
+    elif kinds.has_nul(data[: kinds.HEAD_BYTES]):
+        yield Omitted("binary", name)
+    else:
+        found = decoded(data)
+        yield Begin(name)
+        yield Piece(found.content.data.decode())
+        if found.is_guess:
+            yield Note(f"{name}: the encoding {found.encoding} is a guess")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
+def _inner_document(kind: str, name: str, data: bytes, depth: int) -> Events:
+    if depth > _MAX_NESTING:
+        yield Omitted("nested too deeply", name)
+        return
+    try:
+        events = list(_read(kind, name, io.BytesIO(data), depth))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - one broken file must not take the others along; it is counted
+        yield Omitted("not converted", name)
+        return
+    if events and not isinstance(events[0], Begin):
+        yield Begin(name)
+    for event in events:
+        if isinstance(event, Begin):
+            yield Begin(f"{name}/{event.name}")
+        elif isinstance(event, Note):
+            yield Note(f"{name}: {event.text}")
+        else:
+            yield Omitted(event.reason, f"{name}/{event.name}") if isinstance(event, Omitted) else event
 
 
-def _trimmed(cells: list[str]) -> list[str]:
-    while len(cells) > 1 and not cells[-1]:
-        cells.pop()
-    return cells
+class _Bounded:
+    """Take what is unpacked until it is far more than what it was packed into."""
 
+    def __init__(self, out: IO[bytes], packed_bytes: int) -> None:
+        self._out, self._left = out, max(16 * 1024**2, 200 * packed_bytes)
 
-_READERS: dict[str, Callable[[IO[bytes]], _Pieces]] = {
-    ".pdf": _pdf,
-    ".docx": _word,
-    **dict.fromkeys(HTML_SUFFIXES, _html),
-    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), _workbook),
-}
-SUFFIXES = frozenset(_READERS)
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError("it unpacks to too much")
+        return self._out.write(data)

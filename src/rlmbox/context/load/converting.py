@@ -11,14 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
-from rlmbox.context.load import converters
+from rlmbox.context.load import converters, kinds
+from rlmbox.context.storage.cache import NewText
 from rlmbox.context.storage.caching import cache_folder, trim
+from rlmbox.context.storage.source import InFile
 from rlmbox.errors import ContextError
 
 TIMEOUT_S = 300
@@ -27,9 +30,15 @@ OUTPUT_BYTES = 512 * 1024**2
 KEPT_S = 1.0
 """What took this many seconds to convert is kept in the cache."""
 CACHE_BYTES = 2 * 1024**3
+MAX_UNPACKED_BYTES = 4 * 1024**3
 REMEDY = "pip install 'rlmbox[documents]'"
+REMEDIES = {"pyarrow": "pip install 'rlmbox[parquet]'"}
 
-_FORMAT = 1
+# Text packs to a tenth or a fiftieth; what unpacks to far more was made to fill a disk.
+_MAX_PACKING, _ALWAYS_UNPACKED_BYTES = 200, 16 * 1024**2
+_FORMAT = 2
+_MAX_NOTES = 50
+_LINE_CHARS = 1_000
 _FOLDER = "converted"
 _SETTLED_NS = 2_000_000_000
 _HEAD_BYTES = 16 * 1024**2
@@ -37,28 +46,55 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 # The host's module path, because `-I` leaves out what a variable of the environment added to it.
 _BOOT = """\
 import json, sys
-suffix, seconds, memory, output, sys.path[:] = json.loads(sys.argv[1])
+kind, name, seconds, memory, output, sys.path[:] = json.loads(sys.argv[1])
 from rlmbox.context.load.converters import main
-main(suffix, seconds, memory, output)
+main(kind, name, seconds, memory, output)
 """
+
+
+class Document(NamedTuple):
+    """One of several documents that were in a file.
+
+    Attributes:
+        name: What it is called in the file; None for what the file itself says.
+        length: Its characters.
+        page_starts: Where its pages begin, in characters of its own.
+    """
+
+    name: str | None
+    length: int
+    page_starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The text of a document.
+    """The text of a file.
 
     Attributes:
-        text: Markdown for Word and HTML, a block of CSV below a heading for each sheet of a workbook, and plain
-            text for PDF.
+        text: Markdown for Word and HTML, a block of CSV below a heading for each sheet of a workbook, plain text for
+            PDF, and so on; the texts of several documents one after the other.
         page_starts: Where each page, or sheet, begins, in characters; empty where there are none.
+        notes: What is missing, or should be known.
+        omitted: What was left out of an archive: the reason and the name.
+        documents: The documents that the text is made of, where there are several.
     """
 
     text: str
     page_starts: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    omitted: tuple[tuple[str, str], ...] = ()
+    documents: tuple[Document, ...] = ()
+
+    def each(self) -> Iterator[tuple[str | None, str, tuple[int, ...]]]:
+        """Return the documents: the name of each, its text, and where its pages begin."""
+        start = 0
+        for name, length, page_starts in self.documents or (Document(None, len(self.text), self.page_starts),):
+            yield name, self.text[start : start + length], page_starts
+            start += length
 
 
 def convertible(path: Path, *, named: bool = True) -> bool:
-    """Whether a file is a document that is read by converting it, by its ending.
+    """Return whether a file is a document that is read by converting it, by its ending.
 
     HTML is text as it is, too. It is converted where somebody named the file and the packages for it are installed;
     among the files of a folder it is read as its source, as a template of a program should be.
@@ -67,17 +103,18 @@ def convertible(path: Path, *, named: bool = True) -> bool:
         path: The file, which need not exist.
         named: Whether it was asked for by its name.
     """
-    suffix = path.suffix.lower()
-    if suffix in converters.HTML_SUFFIXES:
-        return named and find_spec("markdownify") is not None
-    return suffix in converters.SUFFIXES
+    kind = kinds.SUFFIXES.get(path.suffix.lower())
+    return named and find_spec("markdownify") is not None if kind == "html" else kind is not None
 
 
-def convert(path: Path, *, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> Converted:
-    """Reads a document.
+def convert(
+    path: Path, *, name: str | None = None, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES
+) -> Converted:
+    """Read a document or an archive.
 
     Args:
-        path: The file; its ending says of which kind it is.
+        path: The file; how it begins, and its name, say of which kind it is.
+        name: Its name, where that is another, as that of a file that was unpacked.
         timeout_s: Seconds, of the clock and of the processor, after which it is given up.
         memory_bytes: Memory that the child process may take, the packages included.
 
@@ -85,37 +122,89 @@ def convert(path: Path, *, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMOR
         ContextError: It cannot be read, is broken, locked or without text, or needs more than the limits; or the
             packages for it are not installed.
     """
-    suffix = path.suffix.lower()
-    if suffix not in converters.SUFFIXES:
-        raise ContextError(f"{path}: has no ending of a document that can be converted; convert it to text first")
+    with _opened(path) as descriptor:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ContextError(f"{path}: is not a regular file; write its content to a file and give that")
+        called = name or path.name
+        kind = kinds.kind_of(_beginning(descriptor), called)
+        if kind.label:
+            raise ContextError(f"{path}: is {kind.label}")
+        if not kind.is_converted:
+            raise ContextError(f"{path}: has no ending of a document that can be converted; convert it to text first")
+        key = _key(path, status, called)
+        if (kept := _kept(key)) is not None:
+            return kept
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            limits = [timeout_s, memory_bytes, OUTPUT_BYTES]
+            ended = _run(path, [kind.name, called, *limits], descriptor, output.fileno(), timeout_s)
+            converted = _answer(path, called, ended, output, timeout_s)
+        # A file that has just changed may change again without its time of change telling.
+        if time.monotonic() - began >= KEPT_S and abs(time.time_ns() - status.st_mtime_ns) > _SETTLED_NS:
+            _keep(key, converted)
+        return converted
+
+
+def unpack(path: Path, *, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> InFile:
+    """Unpack a compressed file into one of the cache, which goes away when it is closed.
+
+    Args:
+        path: The file.
+        timeout_s: Seconds, of the clock and of the processor, after which it is given up.
+        memory_bytes: Memory that the child process may take.
+
+    Raises:
+        ContextError: It cannot be read, is broken, or unpacks to far more than it is; or there is no room.
+    """
+    with _opened(path) as descriptor:
+        most = min(MAX_UNPACKED_BYTES, max(_ALWAYS_UNPACKED_BYTES, _MAX_PACKING * os.fstat(descriptor).st_size))
+        kind = kinds.kind_of(_beginning(descriptor), path.name)
+        new = NewText(str(path))
+        try:
+            with tempfile.TemporaryFile() as said:
+                arguments: list[object] = [kind.name, path.name, timeout_s, memory_bytes, most]
+                ended = _run(path, arguments, descriptor, new.fileno(), timeout_s, said.fileno())
+                _check_unpacked(path, ended, os.fstat(new.fileno()).st_size >= most, said, timeout_s)
+            return new.keep(None)
+        except BaseException:
+            new.discard()
+            raise
+
+
+def _check_unpacked(path: Path, ended: int, is_full: bool, said: IO[bytes], timeout_s: float) -> None:
+    if ended and is_full:
+        raise ContextError(f"{path}: unpacks to far more than it is, or to more than 4 GiB; unpack it yourself")
+    if ended:
+        _answer(path, path.name, ended, said, timeout_s)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ContextError(f"{path}: cannot be read ({why}); check the path and its permissions") from None
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ContextError(f"{path}: is not a regular file; write its content to a file and give that")
-        key = _key(path, status)
-        if (kept := _kept(key)) is not None:
-            return kept
-        began = time.monotonic()
-        with tempfile.TemporaryFile() as output:
-            ended = _run(path, [suffix, timeout_s, memory_bytes, OUTPUT_BYTES], descriptor, output, timeout_s)
-            converted = _answer(path, ended, output, timeout_s)
-        # A file that has just changed may change again without its time of change telling.
-        if time.monotonic() - began >= KEPT_S and abs(time.time_ns() - status.st_mtime_ns) > _SETTLED_NS:
-            _keep(key, converted)
-        return converted
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _key(path: Path, status: os.stat_result) -> str:
-    """Gives the name under which a file's text is kept: its place, its state, and what converts it."""
+def _beginning(descriptor: int) -> bytes:
+    try:
+        head = os.read(descriptor, kinds.HEAD_BYTES)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        return b""
+    return head
+
+
+def _key(path: Path, status: os.stat_result, name: str) -> str:
+    """Return the name under which a file's text is kept: its place, its state, and what converts it."""
     state = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    seen = repr((os.path.abspath(path), state, _FORMAT, _versions()))  # noqa: PTH100 - links stay as they are
+    seen = repr((os.path.abspath(path), name, state, _FORMAT, _versions()))  # noqa: PTH100 - links stay as they are
     return hashlib.sha256(seen.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -123,7 +212,7 @@ def _versions() -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("pypdf", "mammoth", "markdownify", "python-calamine"):
+    for name in ("pypdf", "mammoth", "markdownify", "python-calamine", "openpyxl", "striprtf"):
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return found
@@ -140,13 +229,19 @@ def _kept(key: str) -> Converted | None:
     if head is None or head.get("sha256") != hashlib.sha256(data).hexdigest():
         return None
     text = data.decode("utf-8", "replace")
-    return Converted(text, _page_starts(head.get("page_starts"), len(text)))
+    return _converted(head, text)
 
 
 def _keep(key: str, converted: Converted) -> None:
-    """Keeps what took long to convert; where there is no place for it, the next time takes as long again."""
+    """Keep what took long to convert; where there is no place for it, the next time takes as long again."""
     data = converted.text.encode("utf-8", "replace")
-    head = {"page_starts": converted.page_starts, "sha256": hashlib.sha256(data).hexdigest()}
+    documents = converted.documents or (Document(None, len(converted.text), converted.page_starts),)
+    head = {
+        "documents": [document._asdict() for document in documents],
+        "notes": converted.notes,
+        "omitted": converted.omitted,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
     with suppress(OSError, ContextError):
         folder = cache_folder(_FOLDER)
         descriptor, name = tempfile.mkstemp(prefix=".part-", dir=folder)
@@ -160,12 +255,14 @@ def _keep(key: str, converted: Converted) -> None:
         trim(folder, CACHE_BYTES, keep=folder / key)
 
 
-def _run(path: Path, arguments: list[object], file: int, output: IO[bytes], timeout_s: float) -> int:
+def _run(
+    path: Path, arguments: list[object], file: int, output: int, timeout_s: float, errors: int = subprocess.DEVNULL
+) -> int:
     places = [place for place in sys.path if Path(place).is_absolute()]
     command = [sys.executable, "-I", "-X", "utf8", "-c", _BOOT, json.dumps([*arguments, places])]
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
     child = subprocess.Popen(  # noqa: S603 - our own interpreter, and nothing of the file in its arguments
-        command, stdin=file, stdout=output, stderr=subprocess.DEVNULL, env=kept
+        command, stdin=file, stdout=output, stderr=errors, env=kept
     )
     try:
         return child.wait(timeout_s)
@@ -180,7 +277,7 @@ def _too_slow(path: Path, timeout_s: float) -> ContextError:
     return ContextError(f"{path}: converting it took longer than {timeout_s:g} s; give a part of it, or its text")
 
 
-def _answer(path: Path, status: int, output: IO[bytes], timeout_s: float) -> Converted:
+def _answer(path: Path, name: str, status: int, output: IO[bytes], timeout_s: float) -> Converted:
     output.seek(0)
     head = _head(output) if status in (0, converters.FAILED) else None
     if head is None:
@@ -191,12 +288,43 @@ def _answer(path: Path, status: int, output: IO[bytes], timeout_s: float) -> Con
             " with more text than it may write; give a part of it, or its text"
         )
     if "missing" in head:
-        raise ContextError(f"{path}: reading {path.suffix.lower()} needs other packages: {REMEDY}")
+        remedy = REMEDIES.get(str(head["missing"]).partition(".")[0], REMEDY)
+        raise ContextError(f"{path}: reading {Path(name).suffix.lower()} needs other packages: {remedy}")
     if status:
         reason = "".join(c if c.isprintable() else " " for c in str(head.get("error"))[:500])
         raise ContextError(f"{path}: cannot be converted: {reason}")
-    text = output.read().decode("utf-8", "replace")
-    return Converted(text, _page_starts(head.get("page_starts"), len(text)))
+    return _converted(head, output.read().decode("utf-8", "replace"))
+
+
+def _converted(head: Mapping[str, object], text: str) -> Converted:
+    """Take the child's word for its documents only as far as it can be true."""
+    documents = list(_documents(head.get("documents")))
+    if sum(document.length for document in documents) != len(text):
+        documents = [Document(None, len(text))]
+    notes = tuple(_line(note) for note in _list(head.get("notes"))[:_MAX_NOTES])
+    omitted = tuple(
+        (_line(pair[0])[:50], _line(pair[1])) for pair in _list(head.get("omitted")) if len(_list(pair)) == 2
+    )
+    if len(documents) == 1 and documents[0].name is None:
+        return Converted(text, documents[0].page_starts, notes, omitted)
+    return Converted(text, (), notes, omitted, tuple(documents))
+
+
+def _documents(value: object) -> Iterator[Document]:
+    for item in _list(value):
+        if not isinstance(item, dict):
+            continue
+        name, length = item.get("name"), item.get("length")
+        if type(length) is int and length >= 0:
+            yield Document(None if name is None else _line(name), length, _page_starts(item.get("page_starts"), length))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _line(value: object) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(value)[:_LINE_CHARS])
 
 
 def _head(output: IO[bytes]) -> dict[str, object] | None:
@@ -208,7 +336,7 @@ def _head(output: IO[bytes]) -> dict[str, object] | None:
 
 
 def _page_starts(value: object, length: int) -> tuple[int, ...]:
-    """Takes the child's word for its pages only as far as it can be true."""
+    """Take the child's word for its pages only as far as it can be true."""
     if not isinstance(value, list) or not all(type(start) is int for start in value):
         return ()
     return tuple(value) if value == sorted(value) and (not value or 0 <= value[0] <= value[-1] <= length) else ()

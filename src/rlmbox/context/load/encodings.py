@@ -10,10 +10,12 @@ import codecs
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rlmbox.context.load.languages import best_encoding, is_wide_text
 from rlmbox.context.storage.source import ByteSource, InMemory, pieces
 from rlmbox.context.storage.text import Utf8
+from rlmbox.errors import ContextError
 
 HEAD_BYTES = 64 * 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -34,16 +36,64 @@ _MIN_WIDE_CHARS = 8
 
 
 def has_byte_order_mark(head: bytes) -> bool:
-    """Whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
+    """Return whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
     return any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS)
 
 
-def presumed(head: bytes) -> tuple[str, int]:
-    """Gives the encoding that the beginning of a text shows, UTF-8 if nothing, and the bytes of its mark."""
+class Presumed(NamedTuple):
+    """The encoding that the beginning of a text shows.
+
+    Attributes:
+        encoding: Its name; UTF-8 if it shows none.
+        mark_bytes: Bytes of its byte order mark.
+        is_guess: Whether nothing but the plausibility of the text speaks for it.
+    """
+
+    encoding: str
+    mark_bytes: int = 0
+    is_guess: bool = False
+
+
+class Decoded(NamedTuple):
+    """The text of bytes.
+
+    Attributes:
+        content: The text.
+        encoding: The encoding that they were taken to be in.
+        is_guess: Whether that is a guess.
+    """
+
+    content: Utf8
+    encoding: str
+    is_guess: bool = False
+
+
+def presumed(head: bytes) -> Presumed:
+    """Return the encoding that the beginning of a text shows, UTF-8 if it shows none."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
-            return encoding, len(mark)
-    return _utf16_by_nul(head) or _seven_bit(head) or _wide_utf16(head) or "utf-8", 0
+            return Presumed(encoding, len(mark))
+    if known := _utf16_by_nul(head) or _seven_bit(head):
+        return Presumed(known)
+    guessed = _wide_utf16(head)
+    return Presumed(guessed, is_guess=True) if guessed else Presumed("utf-8")
+
+
+def known_encoding(name: str) -> str:
+    """Return the name that Python has for an encoding.
+
+    Raises:
+        ContextError: There is none of this name that decodes bytes to text.
+    """
+    try:
+        found = codecs.lookup(name)
+        b"a".decode(found.name)
+        codecs.getincrementaldecoder(found.name)("replace").decode(b"a", True)
+    except Exception:  # noqa: BLE001 - some codecs are no encodings of text, and each fails in a way of its own
+        raise ContextError(
+            f"{name[:100]!r} is not the name of an encoding; give one such as utf-8, cp1252 or shift_jis"
+        ) from None
+    return found.name
 
 
 def _seven_bit(head: bytes) -> str | None:
@@ -91,25 +141,37 @@ def _utf16_by_nul(head: bytes) -> str | None:
 
 
 def repair(data: bytes) -> Utf8:
-    """Gives valid UTF-8 for bytes that are by a byte order mark what it says, and UTF-8 otherwise."""
+    """Return valid UTF-8 for bytes that are by a byte order mark what it says, and UTF-8 otherwise."""
     encoding, mark = next(((name, len(m)) for m, name in _BYTE_ORDER_MARKS if data.startswith(m)), ("utf-8", 0))
     return joined(transcoded(InMemory(data[mark:]), encoding))
 
 
-def decoded(data: bytes) -> tuple[Utf8, str]:
-    """Gives valid UTF-8 for the bytes of a file, and the encoding that they were taken to be in."""
-    encoding, mark = presumed(data[:HEAD_BYTES])
-    source = InMemory(data[mark:])
-    if encoding == "utf-8":
+def decoded(data: bytes, encoding: str | None = None) -> Decoded:
+    """Return the text of the bytes of a file.
+
+    Args:
+        data: The bytes.
+        encoding: The encoding that they are in; None to find out.
+    """
+    found = presumed(data[:HEAD_BYTES]) if encoding is None else Presumed(encoding, _mark_bytes(data, encoding))
+    source = InMemory(data[found.mark_bytes :])
+    if found.encoding == "utf-8" and encoding is None:
         try:
-            return joined(transcoded(source, encoding, strict=True)), encoding
+            return Decoded(joined(transcoded(source, "utf-8", strict=True)), "utf-8")
         except UnicodeDecodeError:
-            encoding = encoding if mark else recognised(source, 0)
-    return joined(transcoded(source, encoding)), encoding
+            name = "utf-8" if found.mark_bytes else recognised(source, 0)
+            found = Presumed(name, is_guess=name != "utf-8")
+    return Decoded(joined(transcoded(source, found.encoding)), found.encoding, found.is_guess)
+
+
+def _mark_bytes(data: bytes, encoding: str) -> int:
+    """Return the bytes of a byte order mark, where it is one of the encoding that was named."""
+    marks = (mark for mark, name in _BYTE_ORDER_MARKS if name == encoding or name.startswith(f"{encoding}-"))
+    return next((len(mark) for mark in marks if data.startswith(mark)), 0)
 
 
 def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> Iterator[Utf8]:
-    """Gives bytes of any encoding as UTF-8, piece by piece.
+    """Return bytes of any encoding as UTF-8, piece by piece.
 
     Args:
         source: The bytes.
@@ -132,7 +194,7 @@ def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> It
 
 
 def joined(parts: Iterable[Utf8]) -> Utf8:
-    """Makes one of several pieces."""
+    """Make one of several pieces."""
     found = list(parts)
     data = b"".join(part.data for part in found)
     return Utf8(data, sum(part.length for part in found), sum(part.replaced for part in found))
@@ -152,7 +214,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, piece: bytes, *, final: bool) -
 
 
 def _register() -> None:
-    """Makes known what stands for invalid bytes: what `replace` puts, counted, because good text may have it too."""
+    """Make known what stands for invalid bytes: what `replace` puts, counted, because good text may have it too."""
     codecs.register_error(_ERRORS, _count_one)
 
 
@@ -164,7 +226,7 @@ def _count_one(error: UnicodeError) -> tuple[str, int]:
 
 
 def recognised(source: ByteSource, position: int) -> str:
-    """Decides what a text without a mark is that is not valid UTF-8: damaged UTF-8, or another encoding.
+    """Decide what a text without a mark is that is not valid UTF-8: damaged UTF-8, or another encoding.
 
     Args:
         source: The bytes.

@@ -121,7 +121,7 @@ class Rules:
         return bool(self._specs)
 
     def verdict(self, path: str) -> bool | None:
-        """Return what the last pattern that matches means for a path: True to leave it out; None without a match."""
+        """Return the verdict of the last pattern that matches a path: True to leave it out; None without a match."""
         text = path.encode("utf-8", "replace").decode()
         return next((said for spec in self._specs if (said := spec.check_file(text).include) is not None), None)
 

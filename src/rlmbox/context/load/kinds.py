@@ -1,30 +1,259 @@
-"""The kind of a file, by its name and by how it begins."""
+"""The kind of a file, by how it begins and by its name.
+
+The content counts before the name: a page of HTML that is called `.xls` is a page, and a picture without an ending a
+picture. The name decides among formats that begin alike, and for text.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import PurePath
 
-from rlmbox.context.load.converting import convertible
-from rlmbox.context.load.encodings import has_byte_order_mark
-from rlmbox.context.storage.source import InFile
+from rlmbox.context.load.encodings import presumed
 
-_SNIFFED_BYTES = 8192
-_BINARY = (
-    ".7z .a .avi .bin .bmp .bz2 .class .db .dll .doc .docx .dylib .eot .exe .flac .gif .gz .ico .jar .jpeg .jpg .lib"
-    " .mkv .mo .mov .mp3 .mp4 .npy .npz .o .obj .odt .ogg .otf .parquet .pdf .pickle .pkl .png .ppt .pptx .pyc .pyd"
-    " .pyo .rar .so .sqlite .sqlite3 .tar .tgz .tif .tiff .ttf .wasm .wav .webm .webp .whl .woff .woff2 .xls .xlsx"
-    " .xz .zip .zst"
+HEAD_BYTES = 8192
+"""How much of a file is looked at."""
+
+TEXT = "text"
+BINARY = "binary"
+COMPRESSED = frozenset({"gzip", "bzip2", "xz", "zstd"})
+ARCHIVES = frozenset({"zip", "tar"})
+
+_SUFFIXES = {
+    "pdf": ".pdf",
+    "word": ".docx .docm .dotx",
+    "workbook": ".xlsx .xlsm .xltx .xlsb .xls",
+    "slides": ".pptx .pptm .ppsx",
+    "odt": ".odt .ott",
+    "ods": ".ods .ots",
+    "odp": ".odp",
+    "epub": ".epub",
+    "rtf": ".rtf",
+    "html": ".html .htm",
+    "mail": ".eml",
+    "mailbox": ".mbox",
+    "notebook": ".ipynb",
+    "parquet": ".parquet",
+    "zip": ".zip",
+    "tar": ".tar",
+    "gzip": ".gz .tgz",
+    "bzip2": ".bz2 .tbz2",
+    "xz": ".xz .txz",
+    "zstd": ".zst .tzst",
+}
+SUFFIXES = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+"""The kinds that are read by converting them, by the endings of their names."""
+
+_TAR_SUFFIXES = {".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"}
+_BINARY_SUFFIXES = frozenset(
+    [
+        ".7z",
+        ".a",
+        ".avi",
+        ".bin",
+        ".bmp",
+        ".class",
+        ".db",
+        ".dll",
+        ".doc",
+        ".dylib",
+        ".eot",
+        ".exe",
+        ".flac",
+        ".gif",
+        ".ico",
+        ".jar",
+        ".jpeg",
+        ".jpg",
+        ".lib",
+        ".mkv",
+        ".mo",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".npy",
+        ".npz",
+        ".o",
+        ".obj",
+        ".ogg",
+        ".otf",
+        ".pickle",
+        ".pkl",
+        ".png",
+        ".ppt",
+        ".pyc",
+        ".pyd",
+        ".pyo",
+        ".rar",
+        ".so",
+        ".sqlite",
+        ".sqlite3",
+        ".tif",
+        ".tiff",
+        ".ttf",
+        ".wasm",
+        ".wav",
+        ".webm",
+        ".webp",
+        ".whl",
+        ".woff",
+        ".woff2",
+    ]
 )
-_BINARY_SUFFIXES = frozenset(_BINARY.split())
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MAGIC = (
+    (b"{\\rtf", "rtf"),
+    (b"PK\3\4", "zip"),
+    (b"PK\5\6", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"PAR1", "parquet"),
+)
+# Those that a text could begin with as well count only if there is a NUL byte.
+_PICTURE = "a picture; recognise its text first (OCR)"
+_SOUND, _FILM = "a sound; transcribe it first", "a film; transcribe it first"
+_KNOWN = (
+    (b"\x89PNG", _PICTURE),
+    (b"\xff\xd8\xff", _PICTURE),
+    (b"GIF8", _PICTURE),
+    (b"BM", _PICTURE),
+    (b"II*\0", _PICTURE),
+    (b"MM\0*", _PICTURE),
+    (b"ID3", _SOUND),
+    (b"OggS", _SOUND),
+    (b"fLaC", _SOUND),
+    (b"\xff\xfb", _SOUND),
+    (b"\x1aE\xdf\xa3", _FILM),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"\xca\xfe\xba\xbe", "a program"),
+    (b"\0asm", "a program"),
+    (b"SQLite format 3\0", "a database of SQLite; export its tables as CSV"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
+    (b"Rar!\x1a\x07", "a RAR archive; unpack it first"),
+    (b"wOFF", "a font"),
+    (b"wOF2", "a font"),
+    (b"OTTO", "a font"),
+    (b"\0\1\0\0", "a font or a database"),
+    (b"\x89HDF", "an HDF5 file; export its tables as CSV"),
+    (b"\x93NUMPY", "an array of NumPy; export it as CSV"),
+    (b"\x80\x04\x95", "a Python pickle; export what is in it as JSON"),
+    (b"\x80\x05\x95", "a Python pickle; export what is in it as JSON"),
+)
+_OLE_SUFFIXES = {
+    ".doc": "an old Word document; save it as .docx",
+    ".ppt": "an old PowerPoint presentation; save it as .pptx",
+    ".msg": "a message of Outlook; save it as .eml",
+    ".db": "a database of Windows",
+}
+_LOCKED_SUFFIXES = frozenset([".docx", ".docm", ".xlsx", ".xlsm", ".xlsb", ".pptx", ".pptm"])
+_MARKUP = (b"<!doctype html", b"<html", b"<table", b"<head", b"<meta")
+# What programs write in binary, and no text has: control characters but for the usual ones.
+_CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\v\f\r\x1b")) + b"\x7f"
+_FEW_BYTES = 64
+_MOST_CONTROLS = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The kind of a file.
+
+    Attributes:
+        name: `text`, `binary`, or a kind that is converted, such as `pdf`.
+        label: Of a binary file, what it is and what to do; the empty string where that is not known.
+    """
+
+    name: str
+    label: str = ""
+
+    @property
+    def is_converted(self) -> bool:
+        """True if the file is read by converting it."""
+        return self.name not in (TEXT, BINARY)
+
+
+def kind_of(head: bytes, name: str) -> Kind:
+    """Return the kind of a file.
+
+    Args:
+        head: Its first bytes, `HEAD_BYTES` of them where there are as many.
+        name: Its name, whose ending counts.
+    """
+    suffix = PurePath(name).suffix.lower()
+    by_name = SUFFIXES.get(suffix)
+    if found := _by_content(head, suffix):
+        same = found.name == "zip" and by_name is not None and by_name not in COMPRESSED
+        return Kind(by_name) if same and by_name is not None else found
+    if by_name == "workbook" and head:
+        return _misnamed(head)
+    if by_name == "html" or by_name is None:
+        return Kind(by_name) if by_name and not _is_dense(head) else _plain(head)
+    return Kind(by_name)
+
+
+def _by_content(head: bytes, suffix: str) -> Kind | None:
+    if head.startswith(_OLE):
+        return _ole(suffix)
+    if b"%PDF-" in head[:1024] and (suffix == ".pdf" or head.lstrip().startswith(b"%PDF-")):
+        return Kind("pdf")
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return Kind(kind)
+    if head[257:262] == b"ustar":
+        return Kind("tar")
+    if head[4:8] == b"ftyp":
+        return Kind(BINARY, _FILM)
+    if head.startswith(b"RIFF") and head[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
+        return Kind(BINARY, {b"WAVE": _SOUND, b"AVI ": _FILM}.get(head[8:12], _PICTURE))
+    has_nul = b"\0" in head
+    for magic, label in _KNOWN:
+        if head.startswith(magic) and (has_nul or not magic.isascii()):
+            return Kind(BINARY, label)
+    return None
+
+
+def _ole(suffix: str) -> Kind:
+    if suffix in _LOCKED_SUFFIXES:
+        return Kind(BINARY, "locked by a password; save it without one")
+    if suffix in _OLE_SUFFIXES:
+        return Kind(BINARY, _OLE_SUFFIXES[suffix])
+    return Kind("workbook")
+
+
+def _misnamed(head: bytes) -> Kind:
+    """Return the kind of a file that is called a workbook and is none: a page, or a table of text."""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
+        return Kind("html")
+    return _plain(head) if not _is_dense(head) and b"\0" not in head else Kind("workbook")
+
+
+def _plain(head: bytes) -> Kind:
+    return Kind(BINARY) if _is_dense(head) else Kind(TEXT)
+
+
+def _is_dense(head: bytes) -> bool:
+    """Return whether bytes have more control characters than a text could."""
+    if len(head) < _FEW_BYTES or presumed(head)[0] != "utf-8":
+        return False
+    return len(head) - len(head.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(head)
+
+
+def has_nul(head: bytes) -> bool:
+    """Return whether bytes that are not UTF-16 or UTF-32 have a NUL, which nobody writes into a text."""
+    return b"\0" in head and presumed(head)[0] == "utf-8"
 
 
 def is_called_binary(name: str) -> bool:
     """Return whether a file's ending is one of files that are not text and cannot be converted."""
-    path = Path(name)
-    return path.suffix.lower() in _BINARY_SUFFIXES and not convertible(path)
+    return PurePath(name).suffix.lower() in _BINARY_SUFFIXES
 
 
-def is_binary(file: InFile) -> bool:
-    """Return whether a file begins like one that is not text."""
-    head = file.read(0, min(_SNIFFED_BYTES, file.size_bytes))
-    return b"\0" in head and not has_byte_order_mark(head)
+def without_compression(name: str) -> str:
+    """Return the name of a compressed file once it is unpacked, such as `a.tar` for `a.tgz`."""
+    path = PurePath(name)
+    suffix = path.suffix.lower()
+    if SUFFIXES.get(suffix) not in COMPRESSED:
+        return name
+    return str(path.with_suffix(_TAR_SUFFIXES.get(suffix, ""))) if path.stem else name

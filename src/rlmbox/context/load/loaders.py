@@ -7,12 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from rlmbox.context.load import kinds, opening, walking
-from rlmbox.context.load.converting import convertible
+from rlmbox.context.load.converting import Converted, convertible
 from rlmbox.context.load.opening import OpenedText, Opening
 from rlmbox.context.load.walking import ALL, Selection
 from rlmbox.context.storage import source
@@ -36,21 +36,6 @@ _NAMED = 5
 _PIECE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Single:
-    """One text: there, or being looked through.
-
-    Attributes:
-        name: What its document is called.
-        text: The text.
-        page_starts: Where its pages begin, if it was converted from something with pages.
-    """
-
-    name: str
-    text: OpenedText | Opening
-    page_starts: tuple[int, ...] = ()
-
-
 class LeftOut:
     """The files and directories that were left out: how many for which reason, and the first few names of each.
 
@@ -71,6 +56,14 @@ class LeftOut:
         if len(names) < _NAMED:
             names.append(printable(name))
 
+    def update(self, other: LeftOut, prefix: str) -> None:
+        """Add what was left out of one file, whose name goes before the names in it."""
+        for reason, count in other.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            names = self.names.setdefault(reason, [])
+            inner = (f"{prefix}/{name}" if prefix else name for name in other.names[reason])
+            names += list(inner)[: _NAMED - len(names)]
+
     def described(self) -> dict[str, object]:
         """Return it as the facts of `metadata`: `skipped`, and `skipped_names` where there are any."""
         names = {reason: list(names) for reason, names in self.names.items()}
@@ -86,58 +79,109 @@ class LeftOut:
         return f"left out: {'; '.join(parts)}" if parts else ""
 
 
-class Found:
-    """What paths gave: documents, and how many files were left out for which reason."""
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One text: there, or being looked through.
 
-    def __init__(self, label: str) -> None:
-        """Begins with nothing.
+    Attributes:
+        name: What its document is called.
+        text: The text.
+        page_starts: Where its pages begin, if it was converted from something with pages.
+        left_out: What was left out of it.
+    """
+
+    name: str
+    text: OpenedText | Opening
+    page_starts: tuple[int, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options for reading paths.
+
+    Attributes:
+        selection: The files of directories that are wanted.
+        encoding: The encoding that text files are in; None to find out.
+    """
+
+    selection: Selection = ALL
+    encoding: str | None = None
+
+
+DEFAULT = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The documents that were in one file.
+
+    Attributes:
+        documents: The documents; the name of one is None where it is the file's own.
+        notes: What whoever reads them should know.
+        left_out: What was left out of the file.
+    """
+
+    documents: tuple[tuple[str | None, Single], ...]
+    notes: tuple[str, ...]
+    left_out: LeftOut
+
+
+class Found:
+    """The documents found at paths, and the files that were left out."""
+
+    def __init__(self, label: str, options: Options) -> None:
+        """Start with nothing.
 
         Args:
             label: What the paths are called in errors.
+            options: How they are read.
         """
         self.label = label
+        self.options = options
         self.joining = Joining(label)
         self.left_out = LeftOut()
         self.encodings: set[str] = set()
+        self.guessed: list[str] = []
+        self.notes: list[str] = []
         self._converting_s = 0.0
 
     def take(self, name: str, path: Path) -> None:
-        """Takes a file that nobody asked for by its name: one that cannot be read is counted as left out.
+        """Take a file that nobody asked for by its name: one that cannot be read is counted as left out.
 
         Raises:
             ContextError: There is more text than fits.
         """
-        found = self._converted(name, path) if convertible(path, named=False) else self._opened(name, path)
-        if isinstance(found, str):
-            self.left_out.add(found, name)
-        else:
-            self.add(name, found)
-
-    def _opened(self, name: str, path: Path) -> Single | str:
-        try:
-            return _one(path, name, sniff=True)
-        except ContextError:
-            return "unreadable"
-
-    def _converted(self, name: str, path: Path) -> Single | str:
-        """Convert one of many files, within a time for all of them together."""
-        left_s = CONVERTING_S - self._converting_s
-        if left_s < 1:
-            return "not converted"
+        left_s = int(CONVERTING_S - self._converting_s)
         began = time.monotonic()
         try:
-            return _converted(path, name, timeout_s=left_s)
+            found = _one(path, name, self.options, named=False, timeout_s=left_s)
+        except _NotConverted:
+            found = "not converted"
         except ContextError:
-            return "not converted"
-        finally:
+            found = "unreadable"
+        if isinstance(found, str):
+            self.left_out.add(found, name)
+            return
+        if isinstance(found, Several):
             self._converting_s += time.monotonic() - began
+        self.add(name, found)
 
-    def add(self, name: str, single: Single) -> None:
-        """Takes a document.
+    def add(self, name: str, found: Single | Several) -> None:
+        """Take a document, or those of one file under its name.
 
         Raises:
             ContextError: There is more text than fits, or it cannot be read.
         """
+        if isinstance(found, Single):
+            self._add(name, found)
+            return
+        for inner, single in found.documents:
+            self._add(name if inner is None else f"{name}/{inner}", single)
+        self.notes += [f"{name} {note}" if name else note for note in found.notes]
+        self.left_out.update(found.left_out, name)
+
+    def _add(self, name: str, single: Single) -> None:
         text = single.text.text() if isinstance(single.text, Opening) else single.text
         if text is None:  # pragma: no cover - without a time limit there is a text or an error
             return
@@ -147,12 +191,19 @@ class Found:
                 f"{self.label}: has more than {MAX_BYTES // 1024**2} MiB of text, which does not fit; give a part"
             )
         self.encodings.add(text.encoding)
+        if text.is_guess:
+            self.guessed.append(name)
+        self.notes += [f"{name}: {note}" for note in text.notes]
         pieces = text.store.pieces(_PIECE_BYTES)
         self.joining.add_pieces(name, text.store.length, pieces, text.replaced)
 
 
+class _NotConverted(ContextError):
+    """A document that cannot be converted."""
+
+
 def kind_of(path: Path) -> str:
-    """Says whether a path is a `file` or a `directory`.
+    """Return the kind of a path, `file` or `directory`.
 
     Raises:
         ContextError: It does not exist, cannot be reached, or is something else, such as a FIFO.
@@ -174,27 +225,61 @@ def kind_of(path: Path) -> str:
     raise source.special(str(path), mode)
 
 
-def open_path(given: str | os.PathLike[str], selection: Selection = ALL) -> Single | Found:
-    """Opens a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
+def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Single | Found:
+    """Open a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
 
     Raises:
         ContextError: It is missing, cannot be read or has no text.
     """
     name = os.fspath(given)
     if name == STANDARD_INPUT:
-        return read_stream(sys.stdin.buffer, "standard input")
+        return read_stream(sys.stdin.buffer, "standard input", options)
+    if _is_pipe(name):
+        with Path(name).open("rb") as stream:
+            return read_stream(stream, Path(name).name, options)
     path = _local(name)
     if walking.is_pattern(str(path)):
-        found = Found(name)
-        _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, selection))
+        found = Found(name, options)
+        _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, options.selection))
         return found
     if kind_of(path) == "file":
-        single = _one(path, path.name)
-        assert isinstance(single, Single)  # noqa: S101 - only sniffing leaves out
-        return single
-    found = Found(str(path))
-    _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=selection))
+        opened = _one(path, path.name, options)
+        assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
+        return opened if isinstance(opened, Single) else _of_one_file(path, opened, options)
+    found = Found(str(path), options)
+    _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=options.selection))
     return found
+
+
+def _of_one_file(path: Path, several: Several, options: Options) -> Single | Found:
+    """Return the content of one file: a single text where it is one, else its documents under their own names."""
+    if len(several.documents) == 1 and several.documents[0][0] is None:
+        single = several.documents[0][1]
+        text = single.text
+        assert isinstance(text, OpenedText)  # noqa: S101 - what is converted is in memory
+        text = replace(text, notes=(*text.notes, *several.notes))
+        return replace(single, name=path.name, text=text, left_out=several.left_out)
+    found = Found(str(path), options)
+    documents = tuple((inner or path.name, single) for inner, single in several.documents)
+
+    def add() -> None:
+        for inner, single in documents:
+            found.add(inner, single)
+
+    _discarding(found, add)
+    found.notes += several.notes
+    found.left_out.update(several.left_out, "")
+    return found
+
+
+def _is_pipe(name: str) -> bool:
+    """Return whether a name is that of a pipe that a shell made, as for `<(zcat a.gz)`."""
+    import stat
+
+    try:
+        return name.startswith(("/dev/fd/", "/proc/self/fd/")) and stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
 
 
 def _local(name: str) -> Path:
@@ -211,84 +296,166 @@ def _discarding(found: Found, work: Callable[[], None]) -> None:
         raise
 
 
-def open_paths(paths: Sequence[str | os.PathLike[str]], selection: Selection = ALL) -> Found:
-    """Reads several, each under its path as given.
+def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAULT) -> Found:
+    """Read several, each under its path as given.
 
     Raises:
         ContextError: One of them cannot be read.
     """
-    found = Found("the paths")
+    found = Found("the paths", options)
 
     def read() -> None:
         for given in paths:
-            _add_path(found, os.fspath(given), selection)
+            _add_path(found, os.fspath(given))
 
     _discarding(found, read)
     return found
 
 
-def _add_path(found: Found, name: str, selection: Selection) -> None:
-    path = _local(name) if name != STANDARD_INPUT else Path(name)
+def _add_path(found: Found, name: str) -> None:
+    options = found.options
     if name == STANDARD_INPUT:
-        found.add("standard input", read_stream(sys.stdin.buffer, "standard input"))
-    elif walking.is_pattern(str(path)):
-        walking.matches(str(path), found.take, found.left_out.add, selection)
+        found.add("standard input", read_stream(sys.stdin.buffer, "standard input", options))
+        return
+    if _is_pipe(name):
+        with Path(name).open("rb") as stream:
+            found.add(name, read_stream(stream, name, options))
+        return
+    path = _local(name)
+    if walking.is_pattern(str(path)):
+        walking.matches(str(path), found.take, found.left_out.add, options.selection)
     elif kind_of(path) == "directory":
         prefix = path.as_posix()
-        walking.walk(path, found.take, found.left_out.add, "" if prefix == "." else prefix.rstrip("/") + "/", selection)
+        prefix = "" if prefix == "." else prefix.rstrip("/") + "/"
+        walking.walk(path, found.take, found.left_out.add, prefix, options.selection)
     else:
-        single = _one(path, path.as_posix(), empty=True)
-        if isinstance(single, Single):
-            found.add(path.as_posix() if str(path) == name else path.name, single)
+        opened = _one(path, path.as_posix(), options, empty=True)
+        assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
+        found.add(path.as_posix() if str(path) == name else path.name, opened)
 
 
-def _one(path: Path, name: str, *, sniff: bool = False, empty: bool = False) -> Single | str:
-    """Opens one file; among others that nobody named, gives the reason why it is left out."""
-    if convertible(path, named=not sniff):
-        return _converted(path, name)
+def _one(
+    path: Path,
+    name: str,
+    options: Options,
+    *,
+    named: bool = True,
+    empty: bool = False,
+    timeout_s: float | None = None,
+) -> Single | Several | str:
+    """Open one file; among others that nobody named, return the reason why it is left out.
+
+    Args:
+        path: The file.
+        name: What it is called.
+        options: How it is read.
+        named: Whether it was asked for by its name.
+        empty: Whether it may have no text.
+        timeout_s: Seconds that converting it may take.
+    """
     file = InFile(path)
-    if sniff and kinds.is_binary(file):
+    kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
+    if kind.name == "html" and not convertible(path, named=named):
+        kind = kinds.Kind(kinds.TEXT)
+    if not named and (kind.name in kinds.ARCHIVES or kind.name == kinds.BINARY):
+        return "archive" if kind.name in kinds.ARCHIVES else "binary"
+    if kind.name == kinds.BINARY:
+        raise ContextError(
+            f"{path}: is {kind.label or 'not text'}" + ("" if kind.label else "; convert it to text first")
+        )
+    if kind.is_converted:
+        return _converted(file, name, kind.name, options, timeout_s, named=named)
+    return _text(file, name, options, named=named, empty=empty)
+
+
+def _text(file: InFile, name: str, options: Options, *, named: bool, empty: bool = False) -> Single | str:
+    """Open a file that is text."""
+    if not named and kinds.has_nul(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes))):
         return "binary"
-    if sniff and file.size_bytes > MAX_DOCUMENT_BYTES:
+    if not named and file.size_bytes > MAX_DOCUMENT_BYTES:
         return "too large"
     if file.size_bytes <= opening.SMALL_BYTES:
-        return Single(name, opening.read_small(file, may_be_empty=sniff or empty))
-    return Single(name, Opening(file))
+        text = opening.read_small(file, encoding=options.encoding, may_be_empty=empty or not named)
+        return Single(name, text)
+    return Single(name, Opening(file, encoding=options.encoding))
 
 
-def _converted(path: Path, name: str, timeout_s: float | None = None) -> Single:
+def _converted(
+    file: InFile, name: str, kind: str, options: Options, timeout_s: float | None, *, named: bool
+) -> Single | Several | str:
+    """Convert a file; one that is only compressed is unpacked first, and is then what is in it."""
     from rlmbox.context.load import converting
 
-    limits = {} if timeout_s is None else {"timeout_s": min(converting.TIMEOUT_S, int(timeout_s))}
-    converted = converting.convert(path, **limits)
-    content = encode(converted.text)
-    if not content.length:
-        raise opening.empty(path)
-    return Single(name, OpenedText(TextStore.of(content), "converted", content.replaced), converted.page_starts)
+    seconds = converting.TIMEOUT_S if timeout_s is None else min(converting.TIMEOUT_S, int(timeout_s))
+    if seconds < 1:
+        raise _NotConverted(name)
+    try:
+        if kind not in kinds.COMPRESSED:
+            return _several(converting.convert(file.path, timeout_s=seconds))
+        unpacked = converting.unpack(file.path, timeout_s=seconds)
+        inner = kinds.without_compression(file.path.name)
+        kind_inside = kinds.kind_of(unpacked.read(0, min(kinds.HEAD_BYTES, unpacked.size_bytes)), inner)
+        if kind_inside.is_converted and not (kind_inside.name == "html" and not named):
+            if kind_inside.name in kinds.ARCHIVES and not named:
+                return "archive"
+            return _several(converting.convert(unpacked.path, name=inner, timeout_s=seconds))
+    except ContextError as error:
+        if named:
+            raise
+        raise _NotConverted(str(error)) from None
+    if kind_inside.name == kinds.BINARY:
+        if not named:
+            return "binary"
+        raise ContextError(f"{file.path}: what is packed in it is {kind_inside.label or 'not text; convert it first'}")
+    return _unpacked_text(unpacked, name, options)
 
 
-def read_stream(stream: BinaryIO, label: str) -> Single:
-    """Reads all of a stream: into memory, or into a file of the cache if it is long.
+def _unpacked_text(file: InFile, name: str, options: Options) -> Single:
+    if not file.size_bytes:
+        raise opening.empty(file.label)
+    if file.size_bytes <= opening.SMALL_BYTES:
+        return Single(name, opening.read_small(file, encoding=options.encoding))
+    return Single(name, Opening(file, encoding=options.encoding, kept=False))
+
+
+def _several(converted: Converted) -> Several:
+    left_out = LeftOut()
+    for reason, name in converted.omitted:
+        left_out.add(reason, name)
+    documents = []
+    for inner, text, page_starts in converted.each():
+        content = encode(text)
+        opened = OpenedText(TextStore.of(content), "converted", content.replaced)
+        documents.append((inner, Single(inner or "", opened, page_starts)))
+    return Several(tuple(documents), converted.notes, left_out)
+
+
+def read_stream(stream: BinaryIO, label: str, options: Options = DEFAULT) -> Single:
+    """Read all of a stream: into memory, or into a file of the cache if it is long.
 
     Raises:
         ContextError: It has no text, or there is no room for it.
     """
     head = stream.read(opening.SMALL_BYTES + 1)
+    kind = kinds.kind_of(head[: kinds.HEAD_BYTES], label)
+    if kind.name != kinds.TEXT:
+        what = kind.label or ("not text" if kind.name == kinds.BINARY else f"a file of the kind {kind.name}")
+        raise ContextError(f"{label}: is {what}; write it to a file, and give that")
     if len(head) <= opening.SMALL_BYTES:
-        return Single(label, opening.text_of(head, label))
+        return Single(label, opening.text_of(head, label, encoding=options.encoding))
     new = NewText(label)
     try:
         while head:
             new.write(head)
             head = stream.read(_PIECE_BYTES)
-        return Single(label, Opening(new.keep(None), kept=False))
+        return Single(label, Opening(new.keep(None), encoding=options.encoding, kept=False))
     except BaseException:
         new.discard()
         raise
 
 
 def document(item: object, number: int) -> tuple[str, Utf8]:
-    """Gives the name and text of one item of a list of documents.
+    """Return the name and text of one item of a list of documents.
 
     Args:
         item: A text; a name and a text; or a mapping with `text` or `content`, and perhaps a `name`, `path`,
@@ -314,6 +481,6 @@ def document(item: object, number: int) -> tuple[str, Utf8]:
 
 
 def dict_part(key: object, value: object) -> tuple[str, Utf8]:
-    """Gives the document of one item of a mapping: a `str` as it is, anything else as indented JSON."""
+    """Return the document of one item of a mapping: a `str` as it is, anything else as indented JSON."""
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return str(key), encode(text)

@@ -11,11 +11,11 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rlmbox.context.load.encodings import HEAD_BYTES, decoded, joined, presumed, recognised, transcoded
+from rlmbox.context.load.encodings import HEAD_BYTES, Presumed, decoded, joined, presumed, recognised, transcoded
 from rlmbox.context.storage import cache
 from rlmbox.context.storage.index import Index, InvalidUtf8, count_chars
 from rlmbox.context.storage.source import InFile, InMemory
-from rlmbox.context.storage.text import TextStore
+from rlmbox.context.storage.text import TextStore, Utf8
 from rlmbox.errors import ContextError
 
 SMALL_BYTES = 16 * 1024 * 1024
@@ -33,21 +33,26 @@ class OpenedText:
         store: The text.
         encoding: What the file is in.
         replaced: How many U+FFFD stand in for invalid bytes.
+        is_guess: Whether the encoding is a guess.
+        notes: What whoever reads the text should know of how it was read.
     """
 
     store: TextStore
     encoding: str
     replaced: int
+    is_guess: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Opening:
     """A file whose text is there at once, and whose length a little later."""
 
-    def __init__(self, file: InFile, *, kept: bool = True) -> None:
-        """Begins to look through a file.
+    def __init__(self, file: InFile, *, encoding: str | None = None, kept: bool = True) -> None:
+        """Start to look through a file.
 
         Args:
             file: The file.
+            encoding: The encoding that it is in; None to find out.
             kept: Whether what is found out is kept in the cache for the next time.
 
         Raises:
@@ -58,18 +63,23 @@ class Opening:
         head = file.read(0, min(_SAMPLE_BYTES, file.size_bytes))
         if not head:
             raise empty(file.label)
-        self.encoding, mark = presumed(head[:HEAD_BYTES])
+        found = presumed(head[:HEAD_BYTES])
+        mark = found.mark_bytes
+        if encoding is not None:
+            found = Presumed(encoding, mark := mark if encoding.startswith(found.encoding[:6]) else 0)
+        self.encoding = found.encoding
         # Cut where a character may be cut; what that makes of its last bytes is beyond what anybody looks at.
         self._head = head[mark : mark + (len(head) - mark & ~3)]
         self.sample_bytes = len(self._head)
         self._result: Future[OpenedText] = Future()
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
-        self._look = _Look(file, self.encoding, mark, self._stop, cache.key_of(file) if kept else None)
+        key = cache.key_of(file, encoding) if kept else None
+        self._look = _Look(file, found, encoding is not None, self._stop, key)
         threading.Thread(target=self._look.run, args=(self._result,), name="rlmbox-look", daemon=True).start()
 
     def text(self, timeout_s: float | None = None) -> OpenedText | None:
-        """Gives the text when all is known of it; None if time is up.
+        """Return the text when all is known of it; None if time is up.
 
         Raises:
             ContextError: It cannot be read, or changed meanwhile.
@@ -82,7 +92,7 @@ class Opening:
             return None
 
     def sha256(self) -> str:
-        """Gives the SHA-256 of the text, in hexadecimal, which is kept in the cache.
+        """Return the SHA-256 of the text, in hexadecimal, which is kept in the cache.
 
         Raises:
             ContextError: It cannot be read, or changed meanwhile.
@@ -91,7 +101,7 @@ class Opening:
         return self._look.known_sha256() or self._look.keep_sha256(text.store.sha256())
 
     def beginning(self) -> TextStore:
-        """Gives about the first 256 KiB of the text, which is `sample_bytes` of the file."""
+        """Return about the first 256 KiB of the text, which is `sample_bytes` of the file."""
         return TextStore.of(joined(transcoded(InMemory(self._head), self.encoding)))
 
 
@@ -101,11 +111,11 @@ class _OpeningStopped(Exception):
 
 @dataclass(slots=True)
 class _Look:
-    """Looks through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
+    """Look through a file in a thread of its own. It must not know the `Opening`, whose end is what stops it."""
 
     file: InFile
-    encoding: str
-    mark_bytes: int
+    found: Presumed
+    is_named: bool
     stop: threading.Event
     key: str | None
     facts: cache.Facts | None = None
@@ -140,7 +150,7 @@ class _Look:
         return sha256
 
     def _learn(self, more: Callable[[cache.Facts], cache.Facts]) -> None:
-        """Adds to what is known, and keeps it if it is more."""
+        """Add to what is known, and keeps it if it is more."""
         with self.lock:
             if self.facts is None or (facts := more(self.facts)) is self.facts:
                 return
@@ -166,27 +176,29 @@ class _Look:
 
     def _text(self, file: InFile, facts: cache.Facts) -> OpenedText:
         index = Index(file, facts.chars, facts.newlines)
-        return OpenedText(TextStore.over(index, facts.length), facts.encoding, facts.replaced)
+        store = TextStore.over(index, facts.length)
+        return OpenedText(store, facts.encoding, facts.replaced, facts.is_guess)
 
     def _looked(self) -> OpenedText:
-        if self.encoding == "utf-8":
-            self.file.skip(self.mark_bytes)
+        mark_bytes = self.found.mark_bytes
+        self.file.skip(mark_bytes)
+        if self.found.encoding == "utf-8":
             try:
                 length, chars = count_chars(self.file, self.check)
-            except InvalidUtf8 as found:
-                if not self.mark_bytes:
-                    self.encoding = recognised(self.file, found.position)
+            except InvalidUtf8 as invalid:
+                if not mark_bytes and not self.is_named:
+                    name = recognised(self.file, invalid.position)
+                    self.found = Presumed(name, is_guess=name != "utf-8")
                 return self._transcoded()
-            facts = cache.Facts("utf-8", length, self.file.size_bytes, 0, True, self.mark_bytes, chars=chars)
+            facts = cache.Facts("utf-8", length, self.file.size_bytes, 0, True, mark_bytes, chars=chars)
             return self._kept(self.file, facts)
-        self.file.skip(self.mark_bytes)
         return self._transcoded()
 
     def _transcoded(self) -> OpenedText:
         new = cache.NewText(self.file.label)
         replaced = 0
         try:
-            for piece in transcoded(self.file, self.encoding):
+            for piece in transcoded(self.file, self.found.encoding):
                 self.check()
                 new.write(piece.data)
                 replaced += piece.replaced
@@ -195,7 +207,8 @@ class _Look:
             raise
         file = new.keep(self.key if cache.is_settled(self.file) else None)
         length, chars = count_chars(file, self.check)
-        facts = cache.Facts(self.encoding, length, file.size_bytes, replaced, False, self.mark_bytes, chars=chars)
+        encoding, mark_bytes, is_guess = self.found
+        facts = cache.Facts(encoding, length, file.size_bytes, replaced, False, mark_bytes, is_guess, chars=chars)
         return self._kept(file, facts)
 
     def _kept(self, file: InFile, facts: cache.Facts) -> OpenedText:
@@ -204,26 +217,43 @@ class _Look:
         return self._text(file, facts)
 
 
-def read_small(file: InFile, *, may_be_empty: bool = False) -> OpenedText:
-    """Reads a whole file into memory.
+def read_small(file: InFile, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
+    """Read a whole file into memory.
+
+    Args:
+        file: The file.
+        encoding: The encoding that it is in; None to find out.
+        may_be_empty: Whether it may have no text.
 
     Raises:
         ContextError: It changed meanwhile, or has no text.
     """
     data = file.read(0, file.size_bytes) if file.size_bytes else file.read_to_end(_MAX_UNSIZED_BYTES)
-    return text_of(data, file.label, may_be_empty=may_be_empty)
+    return text_of(data, file.label, encoding=encoding, may_be_empty=may_be_empty)
 
 
-def text_of(data: bytes, label: str, *, may_be_empty: bool = False) -> OpenedText:
-    """Gives the text of the bytes of a file.
+def text_of(data: bytes, label: str, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
+    """Return the text of the bytes of a file.
+
+    Lines that only a CR ends, as those of old Macintoshes, end with LF here: positions stay as they are.
+
+    Args:
+        data: The bytes.
+        label: What errors call the file.
+        encoding: The encoding that they are in; None to find out.
+        may_be_empty: Whether they may be no text.
 
     Raises:
         ContextError: There is none.
     """
-    content, encoding = decoded(data)
+    content, name, is_guess = decoded(data, encoding)
     if not content.length and not may_be_empty:
         raise empty(label)
-    return OpenedText(TextStore.of(content), encoding, content.replaced)
+    notes: tuple[str, ...] = ()
+    if content.data.count(b"\r") > 1 and b"\n" not in content.data:
+        content = Utf8(content.data.replace(b"\r", b"\n"), content.length, content.replaced)
+        notes = ("its lines ended with CR alone, which are LF here",)
+    return OpenedText(TextStore.of(content), name, content.replaced, is_guess, notes)
 
 
 def _has_text(text: OpenedText, label: str) -> None:
@@ -232,5 +262,5 @@ def _has_text(text: OpenedText, label: str) -> None:
 
 
 def empty(label: str | Path) -> ContextError:
-    """Gives the error of a file without text."""
+    """Return the error of a file without text."""
     return ContextError(f"{label}: has no text; give something with at least one character")

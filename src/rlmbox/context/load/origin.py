@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rlmbox.context.load import loaders, remote, walking
-from rlmbox.context.load.walking import Selection
+from rlmbox.context.load.loaders import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +16,16 @@ class Origin:
 
     Attributes:
         paths: The path, or the paths; a single one is absolute.
-        selection: The files that were wanted.
+        options: How they were read.
         parts: The parts of parts that were taken of it, from the outside in, each from a position to another.
     """
 
     paths: str | tuple[str, ...]
-    selection: Selection
+    options: Options
     parts: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, paths: str | Sequence[str], selection: Selection) -> Origin:
+    def of(cls, paths: str | Sequence[str], options: Options) -> Origin:
         """Return the origin of paths as they were given.
 
         A single path becomes absolute, so that it can be opened from another folder; several, and patterns, stay as
@@ -33,16 +33,16 @@ class Origin:
 
         Args:
             paths: The path, or the paths.
-            selection: The files that are wanted.
+            options: How they are read.
         """
         if not isinstance(paths, str):
-            return cls(tuple(paths), selection)
+            return cls(tuple(paths), options)
         stays = paths == loaders.STANDARD_INPUT or remote.is_remote(paths) or walking.is_pattern(paths)
-        return cls(paths if stays else os.path.abspath(paths), selection)  # noqa: PTH100 - links stay as they are
+        return cls(paths if stays else os.path.abspath(paths), options)  # noqa: PTH100 - links stay as they are
 
     @property
     def can_reopen(self) -> bool:
-        """Whether the same paths give the same text again, which standard input does not."""
+        """True if the same paths give the same text again, which standard input does not."""
         paths = (self.paths,) if isinstance(self.paths, str) else self.paths
         return loaders.STANDARD_INPUT not in paths
 

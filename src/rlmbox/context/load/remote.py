@@ -50,7 +50,7 @@ class LeadsInside(Exception):
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name is that of a place elsewhere, such as `https://…`, and not a path.
+    """Return whether a name is that of a place elsewhere, such as `https://…`, and not a path.
 
     Args:
         name: What a user gave.
@@ -59,7 +59,7 @@ def is_remote(name: str) -> bool:
 
 
 def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S) -> Path:
-    """Gives a local copy of a file elsewhere; asks whether it has changed, and fetches it only if so.
+    """Return a local copy of a file elsewhere; asks whether it has changed, and fetches it only if so.
 
     The copy is called as the file is, so that its ending tells its kind. What a place does not say the version of is
     fetched each time. Names and keys for accounts come from where the packages for a scheme look for them.
@@ -98,7 +98,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S)
 
 
 def shown(url: str) -> str:
-    """Gives an address as it may be printed: without user, password, parameters and fragment."""
+    """Return an address as it may be printed: without user, password, parameters and fragment."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -114,7 +114,7 @@ def _too_long(url: str, max_bytes: int) -> ContextError:
 
 @contextmanager
 def _named_errors(url: str) -> Iterator[None]:
-    """Gives every failure one line; what packages say may hold keys, so only its kind is passed on."""
+    """Return every failure one line; what packages say may hold keys, so only its kind is passed on."""
     try:
         yield
     except ContextError:
@@ -150,7 +150,7 @@ def _remedy(error: BaseException) -> str:
 
 @contextmanager
 def _file_system(scheme: str, url: str) -> Iterator[tuple[Any, str]]:
-    """Gives what reads the scheme, and the place in its words; chains such as `zip://…::…` are not known here."""
+    """Return the file system of a scheme and the path in it; chains such as `zip://…::…` are refused."""
     import fsspec  # type: ignore[import-untyped, unused-ignore]
     import fsspec.asyn  # type: ignore[import-untyped, unused-ignore]
 
@@ -176,7 +176,7 @@ def _version(info: Mapping[str, Any]) -> str:
 
 
 def _target(url: str, info: Mapping[str, Any]) -> Path:
-    """Gives where a copy is kept: a folder for the address, one for the version, and in it the file's own name."""
+    """Return the path of a copy: a folder for the address, one for the version, and in it the file's own name."""
     name = unquote(urlsplit(url).path).rpartition("/")[2][-_NAME_CHARS:]
     name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name).lstrip(".") or "page"
     if not Path(name).suffix:
@@ -241,7 +241,7 @@ def _pieces(url: str, source: Iterator[bytes], max_bytes: int, deadline: float) 
 
 
 def _forget_others(target: Path) -> None:
-    """Removes what the same address gave before."""
+    """Remove what the same address gave before."""
     for folder in target.parent.parent.iterdir():
         if folder != target.parent:
             remove(folder)

@@ -26,9 +26,9 @@ _Pattern = tuple[str, ...]
 _EVERYTHING: _Pattern = ("",)  # of every name at every depth, hidden ones too, so that what is left out is counted
 
 Take = Callable[[str, Path], None]
-"""Takes a file's name and its resolved path."""
+"""Take a file's name and its resolved path."""
 Skip = Callable[[str, str], None]
-"""Takes the reason for which a file or directory is left out, and its name."""
+"""Take the reason for which a file or directory is left out, and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ _Found = tuple[os.DirEntry[str], str, Sequence[_Pattern]]
 
 
 def _after(patterns: Sequence[_Pattern], name: str) -> list[_Pattern]:
-    """Return what is left of the patterns that a name may begin, each once; an empty one is matched."""
+    """Return the rest of each pattern that a name may begin, each once; an empty one is matched."""
     left: dict[_Pattern, None] = {}
     for pattern in patterns:
         if pattern is _EVERYTHING:

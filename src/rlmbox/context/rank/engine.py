@@ -1,4 +1,4 @@
-"""What ranking needs of others: a text in documents, and an engine that ranks passages."""
+"""The protocols that ranking builds on: a text in documents, and an engine that ranks passages."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class RankedText(Sliceable, Protocol):
 
     @property
     def num_documents(self) -> int:
-        """How many documents it is made of."""
+        """The number of documents."""
 
     def document_span(self, index: int) -> tuple[int, int]:
-        """Gives where a document begins and ends."""
+        """Return the span of a document."""
 
     def locate(self, start: int, end: int) -> Source:
-        """Gives the document of a place, and the place in it."""
+        """Return the document of a place, and the place in it."""
 
 
 class RankIndex(Protocol):
@@ -43,7 +43,7 @@ class RankIndex(Protocol):
     """Changes when an index that was built before cannot be opened any more."""
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Makes the index.
+        """Make the index.
 
         Args:
             folder: Where it is written, an empty folder; None keeps it in memory, open.
@@ -51,10 +51,10 @@ class RankIndex(Protocol):
         """
 
     def open(self, folder: Path) -> None:
-        """Opens an index that was built; raises something if it cannot be read."""
+        """Open an index that was built; raises something if it cannot be read."""
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
-        """Gives the numbers and scores of the best passages, best first; may be called from any thread.
+        """Return the numbers and scores of the best passages, best first; may be called from any thread.
 
         Args:
             words: What they are about; nothing in them is an operator.

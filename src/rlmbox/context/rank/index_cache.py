@@ -27,7 +27,7 @@ _PART_AGE_S = 24 * 3600.0
 
 
 def place(context: RankedText, engine: str) -> Path:
-    """Gives the folder for a text's index, which need not exist.
+    """Return the folder for a text's index, which need not exist.
 
     Args:
         context: The text. Passages end where documents do, so those count as well as the text.
@@ -41,7 +41,7 @@ def place(context: RankedText, engine: str) -> Path:
 
 
 def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
-    """Opens an index if it is there and whole, and gives the bounds of its passages.
+    """Open an index if it is there and whole, and gives the bounds of its passages.
 
     Args:
         folder: Where it would be.
@@ -67,7 +67,7 @@ def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
 
 
 def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array[int]) -> None:
-    """Makes an index, puts it in its place and opens it.
+    """Make an index, puts it in its place and opens it.
 
     Args:
         folder: Its place.
@@ -98,7 +98,7 @@ def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array
 
 
 def _about(folder: Path, engine: str) -> dict[str, object]:
-    """Gives what an index must be made of: the engine and its files with their hashes."""
+    """Return the description that an index must have: the engine and its files with their hashes."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != _ABOUT and not path.name.startswith("."):  # an engine's locks come and go
@@ -108,7 +108,7 @@ def _about(folder: Path, engine: str) -> dict[str, object]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what builds left behind that were killed."""
+    """Remove what builds left behind that were killed."""
     for part in folder.glob(f"{_PART}*"):
         try:
             if time.time() - part.stat().st_mtime > _PART_AGE_S:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
+from rlmbox.context.storage.equivalents import composed, literal
+
 PASSAGE_CHARS = 2_000
 _SHORTEST = PASSAGE_CHARS // 2
 _READ_CHARS = 1_000_000
@@ -23,14 +25,14 @@ _UNSPACED = re.compile(
 
 
 class Sliceable(Protocol):
-    """What is cut: a text that is read by position, such as a `Context`."""
+    """A text that is read by position, such as a `Context`."""
 
     def slice(self, start: int | None = None, end: int | None = None) -> str:
-        """Gives the text between two positions."""
+        """Return the text between two positions."""
 
 
 def cut(text: str, begin: int, end: int) -> int:
-    """Gives where the passage that begins at a place ends: after a paragraph, a line or a word, or just there.
+    """Return the end of the passage that begins at a place: after a paragraph, a line or a word, or just there.
 
     Args:
         text: The text.
@@ -48,7 +50,7 @@ def cut(text: str, begin: int, end: int) -> int:
 
 
 def passages(text: Sliceable, spans: Iterable[tuple[int, int]], bounds: array[int]) -> Iterator[str]:
-    """Gives the passages of a text, each of one document and about 2,000 characters long.
+    """Return the passages of a text, each of one document and about 2,000 characters long.
 
     Args:
         text: The text.
@@ -68,13 +70,13 @@ def passages(text: Sliceable, spans: Iterable[tuple[int, int]], bounds: array[in
 
 
 def words(text: str) -> list[str]:
-    """Gives the words of a text in lower case, each once, in order."""
-    return list(dict.fromkeys(_WORD.findall(spaced(text).lower())))
+    """Return the words of a text in lower case, each once, in order."""
+    return list(dict.fromkeys(_WORD.findall(composed(spaced(text).lower()))))
 
 
 def spaced(text: str) -> str:
-    """Puts spaces between what are words in scripts that are written without them."""
-    return text if text.isascii() else _UNSPACED.sub(_apart, text)
+    """Return a text, composed, with spaces between what are words in scripts that are written without them."""
+    return text if text.isascii() else _UNSPACED.sub(_apart, composed(text))
 
 
 def _apart(found: re.Match[str]) -> str:
@@ -83,7 +85,7 @@ def _apart(found: re.Match[str]) -> str:
 
 
 def best_window(text: str, wanted: Sequence[str], chars: int) -> tuple[int, int]:
-    """Gives the part of a passage that has the most of some words, and of those the first.
+    """Return the part of a passage that has the most of some words, and of those the first.
 
     Args:
         text: The passage.
@@ -104,17 +106,17 @@ def best_window(text: str, wanted: Sequence[str], chars: int) -> tuple[int, int]
 
 
 def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Gives where words begin and end; without their last letters, so that other endings are found too."""
+    """Return the spans of words; without their last letters, so that other endings are found too."""
     places = []
     for word in wanted:
-        stem = re.escape(word if len(word) < _LONG_WORD else word[:-2])
+        stem = literal(word if len(word) < _LONG_WORD else word[:-2])
         pattern = stem if _UNSPACED.match(word) else rf"(?<![^\W_]){stem}"
         places += [(found.start(), found.start() + len(word), word) for found in re.finditer(pattern, text)]
     return sorted(places)
 
 
 def _densest(places: Sequence[tuple[int, int, str]], chars: int) -> int:
-    """Gives where the window begins that has the most; a word that is everywhere tells windows apart least."""
+    """Return the start of the window that has the most; a word that is everywhere tells windows apart least."""
     often = Counter(word for _, _, word in places)
     held: Counter[str] = Counter()
     best, first, begin, entering = 0.0, 0, 0, 0

@@ -70,7 +70,7 @@ class Ranking:
         build_s: float = BUILD_S,
         kept_bytes: int = _KEPT_BYTES,
     ) -> None:
-        """Begins without an index.
+        """Start without an index.
 
         Args:
             context: The text.
@@ -86,7 +86,7 @@ class Ranking:
         self._building: _Building | None = None
 
     def rank(self, query: str, k: int = 10, *, wait_s: float = WAIT_S) -> list[Ranked]:
-        """Gives the passages that have the most of the rarest words of a query, best first.
+        """Return the passages that have the most of the rarest words of a query, best first.
 
         Args:
             query: Words, or a question; upper and lower case and English endings do not matter.
@@ -109,14 +109,14 @@ class Ranking:
         raise AssertionError("not reached")
 
     def cancel(self) -> None:
-        """Ends the making of the index, if it goes on; the next query begins anew."""
+        """End the making of the index, if it goes on; the next query begins anew."""
         with self._lock:
             if self._building is not None and not self._building.done:
                 self._building.stop()
                 self._building = None
 
     def _index(self, fresh: bool) -> _Building:
-        """Gives the index that is made or being made; or a new one, if that is broken."""
+        """Return the index that is made or being made; or a new one, if that is broken."""
         with self._lock:
             if self._building is None or self._building.failed or (fresh and self._building.done):
                 self._building = _Building(self._context, self._engine(), self._build_s, self._kept, fresh)
@@ -214,7 +214,7 @@ class _Building:
         cache.build(folder, self._index, self._passages(), self._bounds)
 
     def _folder(self) -> Path | None:
-        """Gives where the index is kept, or is to be; None where it stays in memory."""
+        """Return the folder of the index, which need not exist; None where it stays in memory."""
         if not self._kept:
             return None
         try:
@@ -247,7 +247,7 @@ def _wanted(query: str, k: int) -> list[str]:
 
 
 def default_engine() -> RankIndex:
-    """Gives tantivy where the extra is installed, and SQLite's FTS5 elsewhere."""
+    """Return tantivy where the extra is installed, and SQLite's FTS5 elsewhere."""
     if find_spec("tantivy") is not None:
         from rlmbox.context.rank.tantivy_engine import TantivyIndex
 

@@ -39,7 +39,7 @@ class SqliteIndex:
         self._counts: dict[str, int] = {}
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Makes the index; see `RankIndex`."""
+        """Make the index; see `RankIndex`."""
         connection = sqlite3.connect(
             ":memory:" if folder is None else folder / _FILE, isolation_level=None, check_same_thread=False
         )
@@ -60,7 +60,7 @@ class SqliteIndex:
             connection.close()
 
     def open(self, folder: Path) -> None:
-        """Opens an index that was built; see `RankIndex`."""
+        """Open an index that was built; see `RankIndex`."""
         place = (folder / _FILE).as_uri() + "?mode=ro&immutable=1"
         connection = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -87,7 +87,7 @@ class SqliteIndex:
             return [(int(row), float(score)) for row, score in self._connection.execute(_BEST, (match, _SCORED, k))]
 
     def _match(self, words: Sequence[str], passages: int) -> str:
-        """Writes the query so that few enough passages are scored.
+        """Write the query so that few enough passages are scored.
 
         The rarest words say which passages are scored, and the rarest of the others only add to their scores. Where
         all words are frequent, a passage must have the rarest of them, if any has; of too many passages, the first

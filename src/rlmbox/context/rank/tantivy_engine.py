@@ -23,7 +23,7 @@ class TantivyIndex:
         self._analyzer = _analyzer()
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
-        """Makes the index; see `RankIndex`."""
+        """Make the index; see `RankIndex`."""
         import tantivy
 
         index = tantivy.Index(self._schema, path=None if folder is None else str(folder))
@@ -43,7 +43,7 @@ class TantivyIndex:
             self._searcher = index.searcher()
 
     def open(self, folder: Path) -> None:
-        """Opens an index that was built; see `RankIndex`."""
+        """Open an index that was built; see `RankIndex`."""
         import tantivy
 
         with _no_panic():
@@ -72,7 +72,7 @@ class TantivyIndex:
 
 @contextmanager
 def _no_panic() -> Iterator[None]:
-    """Makes an error of what Rust calls a panic, which is no `Exception` and would end more than the query."""
+    """Make an error of what Rust calls a panic, which is no `Exception` and would end more than the query."""
     try:
         yield
     except BaseException as error:

@@ -18,7 +18,7 @@ class NotJson(Exception):
 
 
 class Shape:
-    """What was found at one place: kinds, the keys of objects, the items of arrays."""
+    """The values seen at one place: their kinds, the keys of objects, the items of arrays."""
 
     __slots__ = ("arrays", "items", "keys", "kinds", "longest", "more_keys")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from rlmbox.context.search.search import Deadline, regex_spans
 from rlmbox.context.storage.text import TextStore
@@ -28,8 +29,14 @@ _TIMESTAMPS = {
 _LEVEL = re.compile(r"\b(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
 _FIELD = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]{0,40})=(?=[^\s=])")
 _CODE = re.compile(r"(?:import|from|def|class|function|const|#include|package|use|fn|var|let)\b")
-_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.{0,190})")
-_HEADING_OR_FENCE = r"(?m)^(?: {0,3}(?:```|~~~)|#{1,6}[ \t]+\S[^\n]{0,200})"
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.{0,190})")
+# A title that the next line underlines.
+_UNDERLINED = re.compile(r"([^\s#>|`~=*+-].{0,199})\n {0,3}(=+|-{2,})[ \t]*\r?\Z")
+_HEADING_OR_FENCE = (
+    r"(?m)^(?: {0,3}(?:```|~~~)| {0,3}#{1,6}[ \t]+\S[^\n]{0,200}"
+    r"|[^\s#>|`~=*+-][^\n]{0,199}\n {0,3}(?:=+|-{2,})[ \t]*\r?$)"
+)
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n.*?\n---[ \t]*\r?(?:\n|\Z)", re.DOTALL)
 
 LANGUAGES = {
     ".c": "C",
@@ -69,25 +76,28 @@ _DEFINED = re.compile(
 
 
 def whole_lines(sample: str, complete: bool) -> list[str]:
-    """Gives the lines of the beginning of a text, without the last if it may go on."""
-    lines = sample.split("\n")
+    """Return the lines of the beginning of a text, without the last if it may go on."""
+    ends_with_cr = "\n" not in sample and sample.count("\r") > 1  # as on old Macintoshes
+    lines = sample.split("\r" if ends_with_cr else "\n")
     return [line.removesuffix("\r") for line in (lines if complete or len(lines) == 1 else lines[:-1])]
 
 
 def sample_lines(store: TextStore) -> list[str]:
-    """Gives the first lines of a text, up to 64 KiB of characters."""
+    """Return the first lines of a text, up to 64 KiB of characters."""
     sample = store.slice(0, SAMPLE_CHARS)
     return whole_lines(sample, len(sample) == store.length)
 
 
 def is_markdown(lines: Sequence[str]) -> bool:
-    """Whether lines have several headings, and nothing of a program."""
+    """Return whether lines have several headings, and nothing of a program."""
     headings = sum(1 for line in lines if _HEADING.match(line[:LINE_CHARS]))
+    pairs = (f"{line[:LINE_CHARS]}\n{below[:LINE_CHARS]}" for line, below in pairwise(lines) if below[:1] in ("=", "-"))
+    headings += sum(1 for pair in pairs if _UNDERLINED.fullmatch(pair))
     return headings > 1 and not any(_CODE.match(line[:LINE_CHARS]) for line in lines)
 
 
 def markdown_schema(store: TextStore) -> dict[str, object]:
-    """Gives the headings outside of fenced code: level, title and line, from 1."""
+    """Return the headings outside of fenced code: level, title and line, from 1."""
     headings: list[dict[str, object]] = []
     more = False
     try:
@@ -96,7 +106,9 @@ def markdown_schema(store: TextStore) -> dict[str, object]:
                 more = True
                 break
             if found := _HEADING.match(text):
-                headings.append({"level": len(found[1]), "title": found[2].rstrip(" #"), "line": line})
+                headings.append({"level": len(found[1]), "title": found[2].strip(" #\r"), "line": line})
+            elif found := _UNDERLINED.match(text):
+                headings.append({"level": 1 if "=" in found[2] else 2, "title": found[1].strip(), "line": line})
     except ValueError:  # out of time: what was found until then is still right
         more = True
     return {"headings": headings, "more_headings": more}
@@ -104,10 +116,14 @@ def markdown_schema(store: TextStore) -> dict[str, object]:
 
 def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
     fence = ""
+    front = _FRONT_MATTER.match(store.slice(0, SAMPLE_CHARS))
+    behind = store.byte_offset(front.end()) if front else 0
     spans = regex_spans(store, _HEADING_OR_FENCE, deadline=Deadline(_TIMEOUT_S))
     for number, (begin, end) in enumerate(spans):
         if number >= _MAX_MARKS:
             raise ValueError("too many marks")
+        if begin < behind:  # what stands before the text, about it
+            continue
         text = store.decode(begin, end)
         mark = text.strip()[:3]
         if mark in ("```", "~~~"):
@@ -117,7 +133,7 @@ def _headings(store: TextStore) -> Iterator[tuple[int, str]]:
 
 
 def timestamp(lines: Sequence[str]) -> str | None:
-    """Names the kind of time stamp that most lines begin with, or gives None."""
+    """Return the name of the kind of time stamp that most lines begin with, or None."""
     filled = [line[:LINE_CHARS] for line in lines if line.strip()][:_SAMPLE_LINES]
     for name, pattern in _TIMESTAMPS.items():
         if len(filled) > 1 and sum(1 for line in filled if pattern.match(line)) * 2 > len(filled):
@@ -126,7 +142,7 @@ def timestamp(lines: Sequence[str]) -> str | None:
 
 
 def log_schema(store: TextStore) -> dict[str, object]:
-    """Gives the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
+    """Return the time stamps' kind, the levels, and the names in `name=value` that come again, of the first lines."""
     lines = [line[:LINE_CHARS] for line in sample_lines(store)]
     levels = {found[0] for line in lines if (found := _LEVEL.search(line))}
     counts: dict[str, int] = {}
@@ -139,7 +155,7 @@ def log_schema(store: TextStore) -> dict[str, object]:
 
 
 def code_schema(store: TextStore) -> dict[str, object]:
-    """Gives what source code defines, as far as a line tells: kind, name and line, from 1."""
+    """Return the definitions in source code, as far as a line tells: kind, name and line, from 1."""
     found: list[dict[str, object]] = []
     more = False
     try:

@@ -33,7 +33,7 @@ _PIECE_CHARS = 256 * 1024
 _JSON_CHARS = 8 * 1024 * 1024
 _MAX_ROWS = 5_000
 _TIMEOUT_S = 3.0
-_TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+_TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "csv"}
 _XML_SUFFIXES = (".xml", ".svg", ".rss", ".atom", ".xsd", ".xsl", ".xslt", ".wsdl", ".kml", ".gpx", ".plist", ".xhtml")
 _SUFFIX_KINDS = {
     **_TABLE_SUFFIXES,
@@ -44,7 +44,7 @@ _SUFFIX_KINDS = {
     ".md": "markdown",
     ".markdown": "markdown",
     # What was made of them: see `converting`.
-    ".docx": "markdown",
+    **dict.fromkeys((".docx", ".odt", ".epub", ".pptx", ".odp", ".ipynb"), "markdown"),
     ".htm": "html",
     ".html": "html",
     **dict.fromkeys(_XML_SUFFIXES, "xml"),
@@ -53,7 +53,7 @@ _SUFFIX_KINDS = {
 
 
 def schema_kind(store: TextStore, name: str) -> str:
-    """Names the structure of one text from its name and its beginning.
+    """Return the name of the structure of one text from its name and its beginning.
 
     Args:
         store: The text.
@@ -73,7 +73,7 @@ def schema_kind(store: TextStore, name: str) -> str:
         return "json"
     if timestamp(lines):
         return "log"
-    if suffix in ("", ".txt", ".log"):
+    if suffix in ("", ".txt", ".log", ".xls", ".xlsx"):
         if is_markdown(lines):
             return "markdown"
         if delimiter := delimiter_of(lines):
@@ -89,7 +89,7 @@ def _marked_kind(sample: str) -> str:
 
 
 def text_schema(store: TextStore, name: str) -> dict[str, object]:
-    """Describes the structure of one text.
+    """Describe the structure of one text.
 
     Args:
         store: The text.
@@ -112,7 +112,7 @@ def text_schema(store: TextStore, name: str) -> dict[str, object]:
 
 
 def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
-    """Describes a collection: how many documents of which kind, in which folders, and how long.
+    """Describe a collection: how many documents of which kind, in which folders, and how long.
 
     Args:
         documents: The documents.
@@ -142,7 +142,7 @@ def tree_schema(documents: Documents, kind: str) -> dict[str, object]:
 
 
 def _folders(names: Sequence[str]) -> dict[str, int]:
-    """Counts the documents of each folder at the top; where there is one folder only, of those in it."""
+    """Count the documents of each folder at the top; where there is one folder only, of those in it."""
     prefix = ""
     while True:
         counts: dict[str, int] = {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rlmbox.context.schema.lines import LINE_CHARS, sample_lines
 from rlmbox.context.storage.text import TextStore
@@ -17,14 +19,43 @@ _SAMPLE_ROWS = 50
 # Prose has commas too: what is not called a table must have some rows, and short cells.
 _MIN_ROWS = 3
 _MAX_MEAN_CELL = 60
+_MAX_PREAMBLE = 20
+_LONG_CELL = 10_000  # most likely a quote that is not closed
 _DELIMITERS = (",", "\t", ";", "|")
+_DECLARED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 # These see single cells that are cut to 200 characters, and cannot backtrack far.
-_NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:[.,]\d{1,40}){0,5})(?:[eE][-+]?\d{1,4})?%?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
+_AMOUNT = r"(?:\d{1,3}(?P<group>[.,' \u00a0\u202f])\d{3}(?:(?P=group)\d{3}){0,12}|\d{1,40})(?:[.,]\d{1,40})?"
+_NUMBER = re.compile(
+    rf"(?:[-+]?[$€£¥]?\s?{_AMOUNT}|\({_AMOUNT.replace('group', 'again')}\))(?:[eE][-+]?\d{{1,4}})?\s?[%€$£¥]?"
+)
+_CODE = re.compile(r"0\d+")  # a number does not begin with 0: a postal code, or an account, does
+_TIME = r"(?:[T ]\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\s?[AaPp][Mm])?(?:Z|\s?[+-]\d\d:?\d\d)?)?"
+_DATE = re.compile(
+    rf"\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}{_TIME}|\d{{1,2}}([-/.])\d{{1,2}}\2(?:\d{{4}}|\d\d){_TIME}"
+    rf"|\d{{1,2}}\.?[ -][A-Za-zÀ-ž]{{3,9}}\.?[ -]\d{{2,4}}{_TIME}|[A-Z][a-z]{{2,8}}\.? \d{{1,2}},? \d{{4}}{_TIME}"
+)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The layout of a table.
+
+    Attributes:
+        delimiter: What separates its columns.
+        rows: Its first rows, from the one with the names on.
+        preamble: How many rows, titles for one, stand above.
+        fitting: How many of the rows have as many columns as most.
+    """
+
+    delimiter: str
+    rows: list[list[str]]
+    preamble: int
+    fitting: int
 
 
 def delimiter_of(lines: Sequence[str]) -> str | None:
-    """Finds what separates columns: every sampled row must have the same number of them, two or more."""
+    """Find what separates columns: every sampled row must have the same number of them, two or more."""
     for delimiter in _DELIMITERS:
         rows = _rows(lines, delimiter)
         widths = {len(row) for row in rows}
@@ -52,39 +83,77 @@ def _rows(lines: Iterable[str], delimiter: str) -> list[list[str]]:
 
 
 def table_schema(store: TextStore) -> dict[str, object]:
-    """Gives the columns with their kinds, as the first rows have them, and the number of rows."""
+    """Return the columns with their kinds, as the first rows have them, and the number of rows.
+
+    The keys are `delimiter`, `header` (whether a row has the columns' names), `columns` (of each its `name` and its
+    `type`: `number`, `date`, `text`, `empty`, or several joined by `or`), `column_count`, `sampled_rows`, `rows`,
+    `rows_exact`, and where there is such: `preamble_rows` above the names, `duplicate_names`, `ragged_rows`.
+    """
     lines = sample_lines(store)
-    delimiter = delimiter_of(lines) or _most_frequent(lines[0] if lines else "")
-    rows = _rows(lines, delimiter)
-    if not rows:
+    declared = _DECLARED.fullmatch(lines[0]) if lines else None
+    layout = _layout(lines[1:], (declared[1],)) if declared else _layout(lines, _DELIMITERS)
+    if not layout.rows:
         return {"rows": store.line_count, "columns": []}
-    header = _is_header(rows[0])
-    names = rows[0] if header else [f"column {i}" for i in range(len(rows[0]))]
-    body = rows[1:] if header else rows
+    header = _is_header(layout.rows[0])
+    names = layout.rows[0] if header else [""] * max(map(len, layout.rows))
+    names = [name.strip() or f"column {number}" for number, name in enumerate(names)]
+    body = layout.rows[1:] if header else layout.rows
     columns = [
         {"name": name[:_MAX_NAME_CHARS], "type": _column_type(row[i] for row in body if i < len(row))}
         for i, name in enumerate(names[:_MAX_COLUMNS])
     ]
-    count, exact = _row_count(store, delimiter)
-    return {
-        "delimiter": delimiter,
+    above = layout.preamble + header + (declared is not None)
+    count, exact = _row_count(store, layout.delimiter)
+    told: dict[str, object] = {
+        "delimiter": layout.delimiter,
         "header": header,
         "columns": columns,
         "column_count": len(names),
         "sampled_rows": len(body),
-        "rows": max(0, count - header),
+        "rows": max(0, count - above),
         "rows_exact": exact,
     }
+    if layout.preamble:
+        told["preamble_rows"] = layout.preamble
+    if duplicates := [name[:_MAX_NAME_CHARS] for name, times in Counter(names).items() if times > 1]:
+        told["duplicate_names"] = duplicates[:_MAX_COLUMNS]
+    if layout.fitting < len(layout.rows):
+        told["ragged_rows"] = len(layout.rows) - layout.fitting
+    return told
 
 
-def _most_frequent(line: str) -> str:
-    return max(_DELIMITERS, key=line.count)
+def _layout(lines: Sequence[str], delimiters: Sequence[str]) -> _Layout:
+    """Find the delimiter with which the most rows have the same number of columns, and where they begin."""
+    best = _Layout(delimiters[0], [], 0, 0)
+    quality = (-1.0, -1)
+    for delimiter in delimiters:
+        rows = _rows(lines, delimiter)
+        widths = Counter(len(row) for row in rows if len(row) > 1)
+        width = max(widths, key=lambda w: (widths[w], w)) if widths else 1
+        start = _start(rows, width)
+        fitting = sum(len(row) == width for row in rows[start:])
+        found = (fitting / max(1, len(rows) - start) if width > 1 else 0.0, width)
+        if found > quality:
+            best, quality = _Layout(delimiter, rows[start:], start, fitting), found
+    return best
+
+
+def _start(rows: Sequence[Sequence[str]], width: int) -> int:
+    """Return the row with which the table begins, below titles that have fewer columns."""
+    for number, row in enumerate(rows[:_MAX_PREAMBLE]):
+        filled = sum(1 for cell in row if cell.strip())
+        if len(row) == width and (filled > 1 or width == 1):
+            return number
+    return 0
 
 
 def _is_header(row: Sequence[str]) -> bool:
     cells = [cell.strip() for cell in row]
-    plain = all(cell and len(cell) <= _MAX_NAME_CHARS and not _is_value(cell) for cell in cells)
-    return plain and len(set(cells)) == len(cells)
+    filled = [cell for cell in cells if cell]
+    years = sum(1 for cell in filled if _YEAR.fullmatch(cell))
+    plain = all(len(cell) <= _MAX_NAME_CHARS and (not _is_value(cell) or _YEAR.fullmatch(cell)) for cell in filled)
+    # One column may lack its name, as an index does.
+    return plain and len(filled) > years and len(filled) >= max(1, len(cells) - 1)
 
 
 def _is_value(cell: str) -> bool:
@@ -92,22 +161,32 @@ def _is_value(cell: str) -> bool:
 
 
 def _column_type(cells: Iterable[str]) -> str:
-    filled = [cell.strip()[:LINE_CHARS] for cell in cells if cell.strip()]
-    if not filled:
-        return "empty"
-    if all(_NUMBER.fullmatch(cell) for cell in filled):
-        return "number"
-    return "date" if all(_DATE.fullmatch(cell) for cell in filled) else "text"
+    kinds = {_cell_type(cell.strip()[:LINE_CHARS]) for cell in cells if cell.strip()}
+    return " or ".join(sorted(kinds)) or "empty"
+
+
+def _cell_type(cell: str) -> str:
+    if _DATE.fullmatch(cell):
+        return "date"
+    return "number" if _NUMBER.fullmatch(cell) and not _CODE.fullmatch(cell) else "text"
 
 
 def _row_count(store: TextStore, delimiter: str) -> tuple[int, bool]:
-    """Counts rows, and says whether the count is certain: not in a long text, nor in one that is broken."""
+    """Count rows, and tell whether the count is certain: not in a long text, nor in one that is broken."""
     if store.size_bytes > _MAX_COUNTED_BYTES:
         return store.line_count, False
     text = store.slice(None, None)
-    if not any(mark in text for mark in ('"', "\n\n", "\n\r\n")) and not text.startswith(("\n", "\r")):
-        return store.line_count, True
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    lines = sum(1 for line in text.split("\n") if line.strip("\r"))
+    if '"' not in text:
+        return lines, True
+    count = 0
     try:
-        return sum(1 for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row), True
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            count += bool(row)
+            if row and max(map(len, row)) > _LONG_CELL:
+                return lines, False
     except csv.Error:
-        return store.line_count, False
+        return lines, False
+    return count, True

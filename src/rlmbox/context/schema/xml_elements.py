@@ -21,7 +21,7 @@ class _Stop(Exception):
 
 
 class XmlElements:
-    """Reads XML with expat, which never fetches anything; declared entities are refused, so none can swell.
+    """Read XML with expat, which never fetches anything; declared entities are refused, so none can swell.
 
     Attributes:
         note: Why the reading ended before the end; empty if it did not.
@@ -40,7 +40,7 @@ class XmlElements:
         self._more = False
 
     def read(self, pieces: Iterable[str]) -> None:
-        """Reads the text."""
+        """Read the text."""
         parser = expat.ParserCreate("utf-8")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -62,7 +62,7 @@ class XmlElements:
             self.note = str(stop)
 
     def described(self) -> dict[str, object]:
-        """Gives the elements in the order in which they first occur."""
+        """Return the elements in the order in which they first occur."""
         told: dict[str, object] = {"elements": [element.described(path) for path, element in self._found.items()]}
         if self._more:
             told["more_elements"] = True

@@ -32,27 +32,27 @@ _SPACES: Ranges = (
 
 
 def is_word(char: str) -> bool:
-    r"""Whether `\w` matches a character."""
+    r"""Return whether `\w` matches a character."""
     return char.isalnum() or char == "_"
 
 
 def kind_of(char: str) -> Kind:
-    """Gives what a literal character is."""
+    """Return the kind of a literal character."""
     return "word" if is_word(char) else "other"
 
 
 def quoted(char: str) -> str:
-    """Gives a literal character, in or outside of brackets."""
+    """Return a literal character, in or outside of brackets."""
     return char if not char.isascii() or char.isalnum() else f"\\x{{{ord(char):x}}}"
 
 
 def as_class(ranges: Ranges) -> str:
-    """Gives ranges of code points as they stand between brackets."""
+    """Return ranges of code points as they stand between brackets."""
     return "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)
 
 
 def complement(ranges: Ranges) -> Ranges:
-    """Gives the code points that are in none of some ascending ranges."""
+    """Return the code points that are in none of some ascending ranges."""
     gaps, begin = [], 0
     for low, high in ranges:
         if low > begin:
@@ -78,7 +78,7 @@ def _other_class() -> str:
 
 
 def unicode_class(shorthand: str, *, inside: bool) -> str:
-    r"""Gives what `\d`, `\s`, `\w` or their opposites are between brackets.
+    r"""Return `\d`, `\s`, `\w` or their opposites as they are written between brackets.
 
     Args:
         shorthand: The letter.
@@ -91,14 +91,14 @@ def unicode_class(shorthand: str, *, inside: bool) -> str:
 
 
 def range_kind(low: str, high: str) -> Kind:
-    """Gives what the characters of a range have in common."""
+    """Return the kind that the characters of a range have in common."""
     if ord(high) - ord(low) > _MAX_RANGE_LOOKED_AT:
         return "any"
     return merged(kind_of(chr(code)) for code in range(ord(low), ord(high) + 1))
 
 
 def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[Kind]) -> Kind:
-    """Gives what the characters that a class matches have in common.
+    """Return the kind that the characters of a class have in common.
 
     Args:
         negated: Whether it begins with `^`.
@@ -116,13 +116,13 @@ def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[Kind]) -> Ki
 
 
 def merged(kinds: Iterable[Kind]) -> Kind:
-    """Gives the kind that all have, or `any`."""
+    """Return the kind that all have, or `any`."""
     found = set(kinds)
     return found.pop() if len(found) == 1 else "any"
 
 
 def code_point(digits: str, base: int) -> str | None:
-    """Gives the character of a number, or None if there is none."""
+    """Return the character of a number, or None if there is none."""
     try:
         return chr(int(digits, base)) if digits.isalnum() else None
     except (ValueError, OverflowError):
@@ -130,7 +130,7 @@ def code_point(digits: str, base: int) -> str | None:
 
 
 def named(name: str) -> str | None:
-    """Gives the character of a Unicode name, or None."""
+    """Return the character of a Unicode name, or None."""
     try:
         return unicodedata.lookup(name)
     except KeyError:

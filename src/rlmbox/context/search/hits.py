@@ -1,4 +1,4 @@
-"""What a search gives: where, which document, which line, and the text around."""
+"""The results of a search: where, in which document, in which line, and the text around."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Hit(TypedDict):
 def make_hits(
     store: TextStore, documents: Documents, spans: Iterable[tuple[int, int]], *, max_matches: int, window: int
 ) -> list[Hit]:
-    """Describes occurrences that are given in bytes.
+    """Describe occurrences that are given in bytes.
 
     Args:
         store: The text.
@@ -78,7 +78,7 @@ def make_hits(
 
 
 def _cut_match(store: TextStore, begin: int, end: int) -> tuple[str, int]:
-    """Gives the first characters of a match and the byte position after them."""
+    """Return the first characters of a match and the byte position after them."""
     if end - begin <= MAX_MATCH_CHARS:
         return store.decode(begin, end), end
     match = store.decode(begin, store.aligned(min(end, begin + 4 * MAX_MATCH_CHARS)))[:MAX_MATCH_CHARS]

@@ -30,7 +30,7 @@ _MAX_POSITIONS = 200_000
 
 
 def applies(store: TextStore, matcher: Matcher) -> bool:
-    """Whether a text can be searched for a pattern by lines, and is worth it."""
+    """Return whether a text can be searched for a pattern by lines, and is worth it."""
     return (
         isinstance(store.source, InFile)
         and store.size_bytes >= MIN_BYTES
@@ -40,7 +40,7 @@ def applies(store: TextStore, matcher: Matcher) -> bool:
 
 
 def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[Span]:
-    """Gives where a pattern matches, in bytes; from a line on that is too long for this, window by window.
+    """Return the spans that a pattern matches, in bytes; from a line on that is too long for this, window by window.
 
     Args:
         store: The text.
@@ -71,7 +71,7 @@ def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[
 
 @dataclass(slots=True)
 class _LineMatches:
-    """What a thread found in the lines that begin in a step.
+    """The matches in the lines that begin in a step, as a thread found them.
 
     Attributes:
         positions: Where matches begin and end.
@@ -91,7 +91,7 @@ class _Lines:
         self.literal = literal if len(literal) >= _MIN_LITERAL_BYTES else b""
 
     def step(self, step: tuple[int, int]) -> _LineMatches | None:
-        """Finds the matches in the lines that begin in a step; gives None if one of them is too long."""
+        """Find the matches in the lines that begin in a step; gives None if one of them is too long."""
         begin, end = self.line_start(step[0]), self.line_start(step[1])
         if begin is None or end is None:
             return None
@@ -101,7 +101,7 @@ class _Lines:
         return found
 
     def line_start(self, position: int) -> int | None:
-        """Gives where the first line begins that does so at a position or later; None if that is too far."""
+        """Return the start of the first line at a position or later; None if that is too far."""
         at, size = position - 1, _NEAR_BYTES
         while 0 <= at < self.store.size_bytes - 1:
             if at > position + _MAX_LINE_BYTES:
@@ -130,7 +130,7 @@ class _Lines:
                     return
 
     def candidates(self, buffer: bytearray, low: int, high: int, size: int) -> Iterator[Span]:
-        """Gives the lines that have the literal, between two positions of a buffer of which `size` bytes count."""
+        """Return the lines that have the literal, between two positions of a buffer of which `size` bytes count."""
         done = low
         for number, at in enumerate(scan.found(buffer, size, self.literal)):
             if at >= high:
@@ -146,7 +146,7 @@ class _Lines:
             yield start, done
 
     def rest(self, begin: int, end: int) -> Iterator[Span]:
-        """Gives the matches from a position on, one by one."""
+        """Return the matches from a position on, one by one."""
         part = WindowBytes.of(self.store, begin, end)
         for match in self.regexp.finditer(part.data, begin - part.base, end - part.base):
             self.tick()

@@ -26,17 +26,17 @@ class Matcher:
 
     @property
     def has_marks(self) -> bool:
-        """Whether matches begin or end at marks."""
+        """True if matches begin or end at marks."""
         return bool(self.translation.starts or self.translation.ends)
 
     @property
     def looks_back(self) -> bool:
-        """Whether the character before a match is consumed."""
+        """True if the character before a match is consumed."""
         return self.translation.looks_back
 
     @property
     def is_bounded(self) -> bool:
-        """Whether no match is longer than `least_overlap_bytes`."""
+        """True if no match is longer than `least_overlap_bytes`."""
         return self.translation.is_bounded
 
     @property
@@ -45,7 +45,7 @@ class Matcher:
         return MAX_CHAR_BYTES * (self.translation.positions + 3)
 
     def span(self, match: Any) -> tuple[int, int]:
-        """Gives where a match of RE2 begins and ends for `re`."""
+        """Return the span that `re` would give for a match of RE2."""
         start, end = match.span()
         starts = [match.end(group) for group in self.translation.starts]
         ends = [match.start(group) for group in self.translation.ends]

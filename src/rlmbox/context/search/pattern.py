@@ -1,4 +1,4 @@
-"""Reads a regular expression as Python's `re` does, into nodes that `translate` writes for RE2.
+"""Read a regular expression as Python's `re` does, into nodes that `translate` writes for RE2.
 
 What RE2 cannot do is refused by name here.
 """
@@ -38,14 +38,14 @@ _REFUSED_GROUPS = {
 
 
 def unsupported(what: str) -> ValueError:
-    """Gives the error for a pattern that the search does not support."""
+    """Return the error for a pattern that the search does not support."""
     return ValueError(
         f"the pattern has {what}, which search does not support: rewrite it, or use re in a cell on a chunk of the text"
     )
 
 
 def invalid(why: str) -> ValueError:
-    """Gives the error for a pattern that is none."""
+    """Return the error for a pattern that is none."""
     return ValueError(f"invalid regular expression: {why}; correct it, or search for it as a literal with ctx.find")
 
 
@@ -100,7 +100,7 @@ Node = Leaf | WordBoundary | TextEnd | Group | Repeat
 
 
 def read_pattern(pattern: str, *, unicode: bool) -> list[list[Node]]:
-    r"""Gives the alternatives of a pattern.
+    r"""Return the alternatives of a pattern.
 
     Args:
         pattern: The pattern as `re` takes it.
@@ -118,7 +118,7 @@ def read_pattern(pattern: str, *, unicode: bool) -> list[list[Node]]:
 
 @dataclass(slots=True)
 class _PatternReader:
-    """Reads a pattern into nodes, by recursive descent."""
+    """Read a pattern into nodes, by recursive descent."""
 
     pattern: str
     unicode: bool
@@ -241,7 +241,7 @@ class _PatternReader:
         return Group(opening, branches)
 
     def flags(self) -> tuple[str, str]:
-        """Reads flags and what ends them, a colon or a parenthesis."""
+        """Read flags and what ends them, a colon or a parenthesis."""
         on, off = "", ""
         minus = False
         while (char := self.peek()) and char not in ":)":
@@ -280,7 +280,7 @@ class _PatternReader:
         return len(digits) == 3 and all(d in "01234567" for d in digits)
 
     def shorthand(self, char: str, *, inside: bool) -> tuple[str, Kind] | None:
-        """Gives what a class shorthand is inside brackets; None if it is not one."""
+        """Return a class shorthand as it is written inside brackets; None if it is not one."""
         if char in ("p", "P"):
             name = self.until("}", "a property") if self.take("{") else self.one()
             if not name.lstrip("^").replace("_", "").isalnum():
@@ -295,7 +295,7 @@ class _PatternReader:
         return spaces.get(char, "\\" + char), kind
 
     def character(self, char: str) -> str:
-        """Gives the character that an escape stands for, after its first character was read."""
+        """Return the character that an escape stands for, after its first character was read."""
         if char in _CONTROLS:
             return _CONTROLS[char]
         if char in _HEX_DIGITS:

@@ -29,7 +29,7 @@ _WINDOW_WORK = 200_000_000
 
 
 class Deadline:
-    """Ends a search that takes too long, and says how many matches there were until then."""
+    """End a search that takes too long, and says how many matches there were until then."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -37,7 +37,7 @@ class Deadline:
         self.matches = 0
 
     def check(self) -> None:
-        """Looks at the clock.
+        """Look at the clock.
 
         Raises:
             ValueError: Time is up.
@@ -79,7 +79,7 @@ def _refusal(error: Exception) -> ValueError:
 def regex_spans(
     store: TextStore, pattern: str, *, literal: bool = False, ignore_case: bool = False, deadline: Deadline
 ) -> Iterator[tuple[int, int]]:
-    r"""Gives where a regular expression matches, in bytes, as `re.finditer` does.
+    r"""Return the spans that a regular expression matches, in bytes, as `re.finditer` does.
 
     The flags `(?i)`, `(?m)`, `(?s)` and `(?a)` are known. What differs from `re`:
 
@@ -133,7 +133,7 @@ def _spans(store: TextStore, matcher: Matcher, deadline: Deadline) -> Iterator[t
 
 
 def literal_spans(store: TextStore, text: str, *, deadline: Deadline) -> Iterator[tuple[int, int]]:
-    """Gives where a text occurs, in bytes, without overlaps.
+    """Return the spans of a text, in bytes, without overlaps.
 
     Args:
         store: The text to search in.
@@ -161,7 +161,7 @@ def _occurrences(store: TextStore, needle: bytes, deadline: Deadline) -> Iterato
 
 
 def count_literal(store: TextStore, text: str, *, deadline: Deadline) -> int:
-    """Counts where a text occurs, without overlaps.
+    """Count where a text occurs, without overlaps.
 
     Raises:
         ValueError: As `literal_spans`.
@@ -171,5 +171,5 @@ def count_literal(store: TextStore, text: str, *, deadline: Deadline) -> int:
 
 
 def escaped(text: str) -> str:
-    """Gives a regular expression that matches exactly a text."""
+    """Return a regular expression that matches exactly a text."""
     return "".join(char if not char.isascii() or char.isalnum() else f"\\x{ord(char):02x}" for char in text)

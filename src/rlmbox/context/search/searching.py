@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from rlmbox.context.search.hits import MAX_MATCHES, Hit, make_hits
 from rlmbox.context.search.search import (
@@ -13,12 +14,15 @@ from rlmbox.context.search.search import (
     literal_spans,
     regex_spans,
 )
+from rlmbox.context.storage import equivalents
 from rlmbox.context.storage.documents import Documents
 from rlmbox.context.storage.reading import Reading
 from rlmbox.types import Source
 
 _QUOTE_CHARS = 300
 _FIND_WINDOW_CHARS = 120
+_PIECE_BYTES = 1024 * 1024
+_FORMS_CHARS = 500  # a pattern of all their forms is several times as long
 
 
 class Searching(Reading):
@@ -31,10 +35,26 @@ class Searching(Reading):
     def _spans(self, pattern: str, regex: bool, case_sensitive: bool, timeout_s: float) -> Iterator[tuple[int, int]]:
         deadline = Deadline(timeout_s)
         if regex:
+            if not self._store.is_ascii:
+                has_apart = equivalents.may_differ(pattern) and self._has_letters_apart
+                pattern = equivalents.expression(pattern) if has_apart else equivalents.composed(pattern)
             return regex_spans(self._store, pattern, ignore_case=not case_sensitive, deadline=deadline)
+        if self._in_other_forms(pattern):
+            other = equivalents.literal(pattern)
+            return regex_spans(self._store, other, ignore_case=not case_sensitive, deadline=deadline)
         if case_sensitive:
             return literal_spans(self._store, pattern, deadline=deadline)
         return regex_spans(self._store, pattern, literal=True, ignore_case=True, deadline=deadline)
+
+    def _in_other_forms(self, text: str) -> bool:
+        """Return whether a text is to be looked for in other Unicode forms than its own."""
+        return not self._store.is_ascii and len(text) <= _FORMS_CHARS and equivalents.has_forms(text)
+
+    @cached_property
+    def _has_letters_apart(self) -> bool:
+        """True if there are letters whose accents are characters of their own, which few texts have."""
+        pieces = self._store.pieces(_PIECE_BYTES)
+        return any(mark in piece for piece in pieces for mark in equivalents.APART)
 
     def find(
         self,
@@ -46,10 +66,11 @@ class Searching(Reading):
         window: int = _FIND_WINDOW_CHARS,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Hit]:
-        """Finds where a text, or a regular expression, occurs, without overlaps.
+        """Find where a text, or a regular expression, occurs, without overlaps.
 
-        The list is cut at `max_matches`, and at 4 million characters of matches and snippets; `count` tells how
-        many there are. For what differs from `re` see `rlmbox.context.search.search.regex_spans`.
+        Letters with accents are found in every Unicode form, composed or not. The list is cut at `max_matches`, and at
+        4 million characters of matches and snippets; `count` tells how many there are. For what differs from `re` see
+        `rlmbox.context.search.search.regex_spans`.
 
         Args:
             pattern: The text or regular expression.
@@ -79,23 +100,23 @@ class Searching(Reading):
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Hit]:
-        """Finds where a regular expression matches; see `find`."""
+        """Find where a regular expression matches; see `find`."""
         return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
 
     def count(
         self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float = TIMEOUT_S
     ) -> int:
-        """Counts what `find` would find without its bounds.
+        """Count what `find` would find without its bounds.
 
         Raises:
             ValueError: As `find`.
         """
-        if case_sensitive and not regex:
+        if case_sensitive and not regex and not self._in_other_forms(pattern):
             return count_literal(self._store, pattern, deadline=Deadline(timeout_s))
         return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
 
     def locate(self, start: int, end: int) -> Source:
-        """Gives the document and the positions in it of a part of the text.
+        """Return the document and the positions in it of a part of the text.
 
         A header belongs to the document that follows; a part that reaches beyond its document is cut.
 
@@ -112,7 +133,7 @@ class Searching(Reading):
         return Source(self._documents.names[index], begin, finish, quote)
 
     def find_quote(self, text: str, *, limit: int = 1) -> list[Source]:
-        """Finds where a quotation stands, exactly and without overlaps.
+        """Find where a quotation stands, exactly and without overlaps.
 
         Args:
             text: The quotation; one of more than 1,000,000 characters is not looked for.
@@ -121,7 +142,7 @@ class Searching(Reading):
         if not text or limit <= 0 or len(text) > min(self.length, MAX_LITERAL_CHARS):
             return []
         found = []
-        for begin, end in literal_spans(self._store, text, deadline=Deadline(TIMEOUT_S)):
+        for begin, end in self._spans(text, False, True, TIMEOUT_S):
             found.append(self.locate(self._store.char_offset(begin), self._store.char_offset(end)))
             if len(found) == limit:
                 break

@@ -1,4 +1,4 @@
-"""What is true of every match of a pattern, so that most of a text need not be looked at.
+"""Properties of every match of a pattern, so that most of a text need not be looked at.
 
 The idea of searching for a literal that every match must have, and of looking only at the lines that have it, is
 grep's (Mike Haertel, "why GNU grep is fast", 2010).
@@ -16,7 +16,7 @@ _MAX_CLASSES = 50
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is true of every match of a pattern.
+    """Properties of every match of a pattern.
 
     Attributes:
         literal: Text that each contains; empty if none is known.
@@ -28,7 +28,7 @@ class Traits:
 
 
 def traits_of(branches: Sequence[Sequence[Node]], *, ignore_case: bool) -> Traits:
-    """Finds out what is true of every match.
+    """Find out what is true of every match.
 
     Args:
         branches: The alternatives of the pattern.
@@ -63,7 +63,7 @@ def _flags(branches: Sequence[Sequence[Node]]) -> Iterator[str]:
 
 
 def _literal(branches: Sequence[Sequence[Node]]) -> str:
-    """Gives the longest text that is known to be in every match."""
+    """Return the longest text that is known to be in every match."""
     if len(branches) != 1:
         return ""
     longest = run = ""

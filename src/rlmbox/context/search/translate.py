@@ -1,4 +1,4 @@
-r"""Writes Python's regular expressions in RE2's syntax.
+r"""Write Python's regular expressions in RE2's syntax.
 
 RE2 matches in linear time but differs from `re` where it matters for ordinary text: its classes and `\b` know
 ASCII only, `$` does not match before a final newline, and `\Z`, `\u`, `{,n}` and others are spelled otherwise.
@@ -46,7 +46,7 @@ class Translation:
 
 
 def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: bool) -> Translation:
-    """Writes a pattern for RE2.
+    """Write a pattern for RE2.
 
     Args:
         pattern: The pattern as `re` takes it.
@@ -126,7 +126,7 @@ class _Writer:
         return r"\B" if negated else r"\b"
 
     def beside(self, nodes: Iterable[Node], outer: Kind, *, last: bool) -> Kind:
-        """Gives what is known of the character next to a place, from the nodes on that side of it."""
+        """Return the kind of the character next to a place, as far as the nodes on that side tell."""
         kinds, through = self.edge_of_sequence(nodes, last=last)
         if through:
             # Beyond nodes that may be empty, the pattern's own edge says nothing.
@@ -134,7 +134,7 @@ class _Writer:
         return merged(kinds)
 
     def edge_of_sequence(self, nodes: Iterable[Node], *, last: bool) -> tuple[set[Kind], bool]:
-        """Gives the kinds of the first (or last) characters of nodes, and whether the nodes may be empty."""
+        """Return the kinds of the first (or last) characters of nodes, and whether the nodes may be empty."""
         kinds: set[Kind] = set()
         for node in nodes:
             self.lookups += 1
@@ -162,7 +162,7 @@ class _Writer:
         return set(), True
 
     def all_lead(self, branches: Sequence[Sequence[Node]]) -> bool:
-        r"""Whether every way to match begins with a `\b` before a word character."""
+        r"""Return whether every way to match begins with a `\b` before a word character."""
         return all(self.sequence_leads(nodes) for nodes in branches)
 
     def sequence_leads(self, nodes: Sequence[Node]) -> bool:

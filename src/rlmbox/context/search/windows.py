@@ -42,7 +42,7 @@ class WindowBytes:
 
     @classmethod
     def of(cls, store: TextStore, begin: int, end: int, *, lent: bool = False) -> WindowBytes:
-        """Gives the bytes between two positions, and a few around.
+        """Return the bytes between two positions, and a few around.
 
         Args:
             store: The text.
@@ -82,14 +82,14 @@ class SearchWindow:
 
     @classmethod
     def at(cls, store: TextStore, begin: int, size: int, overlap: int) -> SearchWindow:
-        """Gives the window that begins at a position."""
+        """Return the window that begins at a position."""
         end = store.aligned(min(begin + size, store.size_bytes))
         return cls(begin, end, store.aligned(max(begin, end - overlap)), overlap, end >= store.size_bytes)
 
 
 @dataclass(slots=True)
 class _State:
-    """How far a search has come.
+    """The progress of a search.
 
     Attributes:
         position: Where the next match may begin.
@@ -104,7 +104,7 @@ class _State:
 
 @dataclass(slots=True)
 class _WindowMatches:
-    """What a thread found in a window.
+    """The matches in a window, as a thread found them.
 
     Attributes:
         window: The window.
@@ -120,7 +120,7 @@ class _WindowMatches:
 
 
 def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick, position: int = 0) -> Iterator[Span]:
-    """Gives where a pattern matches, in bytes.
+    """Return the spans that a pattern matches, in bytes.
 
     Args:
         store: The text.
@@ -166,14 +166,14 @@ class _Search:
             ahead.close()
 
     def from_window(self, window: SearchWindow) -> Iterator[SearchWindow]:
-        """Gives the windows from one on; each begins where the matches of the one before are not certain any more."""
+        """Return the windows from one on; each begins where the matches of the one before are not certain any more."""
         yield window
         while not window.whole:
             window = SearchWindow.at(self.store, window.sure, self.size, self.overlap)
             yield window
 
     def look_ahead(self, window: SearchWindow) -> _WindowMatches:
-        """Searches a window as if no match reached into it."""
+        """Search a window as if no match reached into it."""
         found = _WindowMatches(window, array("Q"), _State(window.begin))
         for span in self.search(window, found.state, lent=True):
             found.spans.extend(span)
@@ -200,7 +200,7 @@ class _Search:
                 yield span
 
     def marked(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[Span]:
-        """Does the same for patterns whose matches are not what RE2 says, so that each search begins anew."""
+        """Do the same for patterns whose matches are not what RE2 says, so that each search begins anew."""
         store, base, looks_back = self.store, part.base, self.matcher.looks_back
         state.position = max(state.position, window.begin)
         blocked = -1
@@ -225,7 +225,7 @@ class _Search:
             yield begin, finish
 
     def is_beyond(self, span: Span, window: SearchWindow, state: _State) -> bool:
-        """Whether a match is not certain in a window; if it is only too long, asks for a larger one."""
+        """Return whether a match is not certain in a window; if it is only too long, asks for a larger one."""
         if window.whole or (span[0] < window.sure and span[1] - span[0] < window.overlap):
             return False
         if span[0] < window.sure:
@@ -245,7 +245,7 @@ class _Ahead:
         self._is_first = True
 
     def of(self, window: SearchWindow) -> _WindowMatches | None:
-        """Gives what was found in a window; None in the first, and where threads are not worth it."""
+        """Return the matches in a window; None in the first, and where threads are not worth it."""
         if self._results is None:
             first, self._is_first = self._is_first, False
             if first or self._search.store.size_bytes - window.begin < _WORTH_THREADS_BYTES:
@@ -254,7 +254,7 @@ class _Ahead:
         return next(found for found in self._results if found.window.begin == window.begin)
 
     def close(self) -> None:
-        """Ends the threads."""
+        """End the threads."""
         if self._results is not None:
             self._results.close()
 

@@ -1,4 +1,4 @@
-"""Counts the characters of UTF-8; also as a program of its own, because Python's decoder keeps Python's lock.
+"""Count the characters of UTF-8; also as a program of its own, because Python's decoder keeps Python's lock.
 
 Standard library only: as a program it is started without anything else. It is given the file as its standard input
 and a range of it, and writes how many characters begin in each block.
@@ -30,7 +30,7 @@ class InvalidUtf8(Exception):
 
 
 def count_pieces(pieces: Iterable[tuple[int, bytes]], more: Callable[[int], bytes]) -> tuple[array[int], int, int]:
-    """Counts the characters that begin in each block of a range.
+    """Count the characters that begin in each block of a range.
 
     Args:
         pieces: The range, piece by piece, each with its position; all but the last are of whole blocks.
@@ -71,7 +71,7 @@ def count_pieces(pieces: Iterable[tuple[int, bytes]], more: Callable[[int], byte
 
 
 def _missing(rest: bytes, end: int, more: Callable[[int], bytes]) -> int:
-    """Gives how many bytes behind a range belong to its last character."""
+    """Return the number of bytes behind a range that belong to its last character."""
     if not rest:
         return 0
     size = 2 if rest[0] < 0xE0 else 3 if rest[0] < 0xF0 else 4
@@ -91,7 +91,7 @@ def _continued(data: bytes) -> int:
 
 
 def main() -> None:
-    """Counts a range of the file that is the standard input; both positions are those of the file's bytes."""
+    """Count a range of the file that is the standard input; both positions are those of the file's bytes."""
     offset, begin, end = map(int, sys.argv[1:4])
 
     def pieces() -> Iterator[tuple[int, bytes]]:

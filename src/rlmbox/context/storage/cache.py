@@ -29,26 +29,31 @@ MAX_CACHE_BYTES = 16 * 1024**3
 
 # A file that changed this recently may change again without its time of change telling.
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 1
+_FORMAT = 2
 _MAX_FACTS_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path | None:
-    """Gives the directory, and makes it if it is not there; None where none can be trusted."""
+    """Return the directory, and makes it if it is not there; None where none can be trusted."""
     try:
         return cache_folder("texts")
     except ContextError:
         return None
 
 
-def key_of(file: InFile) -> str:
-    """Gives the name under which things about a file in its present state are kept."""
-    seen = repr((os.path.abspath(file.path), file.stamp, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
+def key_of(file: InFile, encoding: str | None = None) -> str:
+    """Return the name under which things about a file in its present state are kept.
+
+    Args:
+        file: The file.
+        encoding: The encoding that it is read in, where somebody named one.
+    """
+    seen = repr((os.path.abspath(file.path), file.stamp, encoding, _FORMAT, BLOCK_BYTES, sys.byteorder))  # noqa: PTH100
     return hashlib.blake2b(seen.encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
 
 def is_settled(file: InFile) -> bool:
-    """Whether a file changed long enough ago that what is found out about it may be kept."""
+    """Return whether a file changed long enough ago that what is found out about it may be kept."""
     return abs(time.time_ns() - file.stamp[3]) > _SETTLED_NS
 
 
@@ -56,7 +61,7 @@ class NewText:
     """A file in the cache that is being written; it counts once it is `kept`, or goes away with its descriptor."""
 
     def __init__(self, label: str) -> None:
-        """Begins one.
+        """Start one.
 
         Args:
             label: The text that it is made of, for errors.
@@ -80,7 +85,7 @@ class NewText:
         )
 
     def write(self, data: bytes) -> None:
-        """Adds bytes.
+        """Add bytes.
 
         Raises:
             ContextError: They do not fit.
@@ -98,11 +103,15 @@ class NewText:
             raise self._unwritable(error) from None
         self.size_bytes += len(data)
 
+    def fileno(self) -> int:
+        """Return the descriptor, for a process that writes the text itself."""
+        return self._file.fileno()
+
     def _put(self, data: bytes) -> None:
         self._file.write(data)
 
     def keep(self, key: str | None) -> InFile:
-        """Ends the writing and opens what was written.
+        """End the writing and opens what was written.
 
         Args:
             key: Under what it is kept; None for a text that lives as long as it is open.
@@ -127,7 +136,7 @@ class NewText:
         return opened
 
     def discard(self) -> None:
-        """Removes it."""
+        """Remove it."""
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
@@ -135,7 +144,7 @@ class NewText:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was found out about a file.
+    """Facts about a file.
 
     Attributes:
         encoding: What it is in.
@@ -144,6 +153,7 @@ class Facts:
         replaced: How many U+FFFD stand in for invalid bytes.
         in_place: Whether the file itself is the text, rather than a copy in the cache.
         mark_bytes: Bytes of its byte order mark.
+        is_guess: Whether the encoding is a guess.
         sha256: Of the text in UTF-8, if it is known.
         chars: Counts of characters, if they are not bytes.
         newlines: Counts of newlines, if they are known.
@@ -155,13 +165,14 @@ class Facts:
     replaced: int
     in_place: bool
     mark_bytes: int
+    is_guess: bool = False
     sha256: str | None = None
     chars: Counts | None = None
     newlines: Counts | None = None
 
 
 def save(key: str, facts: Facts) -> None:
-    """Keeps facts; where that is not possible they are found out again next time."""
+    """Keep facts; where that is not possible they are found out again next time."""
     directory = folder()
     if directory is None:
         return
@@ -178,7 +189,7 @@ def save(key: str, facts: Facts) -> None:
 
 
 def load(key: str) -> Facts | None:
-    """Gives what was kept; None if there is nothing, or nothing whole."""
+    """Return the facts that were kept; None if there are none, or none whole."""
     directory = folder()
     path = directory / f"{key}.facts" if directory else None
     try:
@@ -206,7 +217,7 @@ def _counts(data: bytes) -> Counts | None:
 
 
 def text_of(key: str, facts: Facts, label: str) -> InFile | None:
-    """Gives the copy of a text that was made before; None if it is gone or not whole."""
+    """Return the copy of a text that was made before; None if it is gone or not whole."""
     directory = folder()
     if directory is None:
         return None

@@ -13,7 +13,7 @@ from rlmbox.errors import ContextError
 
 
 def cache_path(name: str) -> Path:
-    """Return where a folder of this user's cache is; it need not exist.
+    """Return the path of a folder of this user's cache; it need not exist.
 
     This is the one reading of the environment: `$XDG_CACHE_HOME/rlmbox/NAME` where that is an absolute path, else
     `~/.cache/rlmbox/NAME` (`~/Library/Caches/rlmbox/NAME` on macOS).

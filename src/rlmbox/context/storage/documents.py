@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from rlmbox.context.storage.text import TextStore, Utf8, encode
 MEMORY_BYTES = 64 * 1024 * 1024
 """Most bytes of several documents together that are kept in memory."""
 
+_COMPRESSED = frozenset((".gz", ".bz2", ".xz", ".zst"))
 _MAX_SUGGESTIONS = 5
 _MAX_COMPARED = 5_000
 _MAX_NAME_CHARS = 1_000
@@ -24,7 +26,7 @@ _MAX_NAME_CHARS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Where the documents of a text are, in characters.
+    """The positions of the documents of a text, in characters.
 
     A document owns the text from its header up to the next document's header; its own text is what lies
     between `starts` and `ends`.
@@ -45,7 +47,7 @@ class Documents:
 
     @classmethod
     def single(cls, name: str, length: int, page_starts: tuple[int, ...] | None = None) -> Documents:
-        """Gives the only document of a text without headers."""
+        """Return the only document of a text without headers."""
         positions = array("Q", [0]), array("Q", [0]), array("Q", [length])
         return cls((printable(name) or "context",), *positions, page_starts or None)
 
@@ -53,23 +55,23 @@ class Documents:
         return len(self.names)
 
     def at(self, position: int) -> int:
-        """Gives the index of the document that a position belongs to; a header belongs to what follows it."""
+        """Return the index of the document that a position belongs to; a header belongs to what follows it."""
         return max(0, bisect_right(self.regions, position) - 1)
 
     def within(self, index: int, position: int) -> int:
-        """Gives the position in a document, moved to its nearest end if it is outside."""
+        """Return the position in a document, moved to its nearest end if it is outside."""
         return min(max(position, self.starts[index]), self.ends[index]) - self.starts[index]
 
     def length(self, index: int) -> int:
-        """Gives the characters of a document."""
+        """Return the characters of a document."""
         return self.ends[index] - self.starts[index]
 
     def lengths(self) -> list[int]:
-        """Gives the characters of each document."""
+        """Return the characters of each document."""
         return [end - start for start, end in zip(self.starts, self.ends, strict=True)]
 
     def clipped(self, start: int, end: int) -> Documents:
-        """Gives the documents of a part of the text, with positions relative to it."""
+        """Return the documents of a part of the text, with positions relative to it."""
         first, last = self.at(start), max(self.at(start) + 1, bisect_left(self.regions, end))
 
         def moved(positions: array[int]) -> array[int]:
@@ -78,7 +80,7 @@ class Documents:
         return Documents(self.names[first:last], moved(self.regions), moved(self.starts), moved(self.ends))
 
     def index_of(self, key: int | str) -> int:
-        """Finds a document.
+        """Find a document.
 
         Args:
             key: Its index, negative from the end; its name; or the last parts of its path where only one
@@ -94,8 +96,11 @@ class Documents:
             return key % len(self)
         if key in self.names:
             return self.names.index(key)
-        tail = "/" + key.strip("/")
-        found = [i for i, name in enumerate(self.names) if ("/" + name).endswith(tail)] if key.strip("/") else []
+        tail = "/" + _composed(key.strip("/"))
+        ends = (("/" + _composed(name)).endswith(tail) for name in self.names)
+        found = [i for i, is_end in enumerate(ends) if is_end] if key.strip("/") else []
+        if same := [i for i in found if _composed(self.names[i]) == _composed(key)]:
+            found = same
         if len(found) == 1:
             return found[0]
         if found:
@@ -106,28 +111,33 @@ class Documents:
         raise KeyError(f"no document is called {key[:200]!r}; {hint}")
 
     def _close_names(self, key: str) -> list[str]:
-        wanted = PurePosixPath(key[-_MAX_NAME_CHARS:].lower()).name
+        wanted = PurePosixPath(_composed(key[-_MAX_NAME_CHARS:]).lower()).name
         if not wanted:
             return []
-        containing = [name for name in self.names if wanted in name.lower()][:_MAX_SUGGESTIONS]
+        containing = [name for name in self.names if wanted in _composed(name).lower()][:_MAX_SUGGESTIONS]
         if containing:
             return containing
         by_tail = {PurePosixPath(name.lower()).name: name for name in reversed(self.names[:_MAX_COMPARED])}
         return [by_tail[tail] for tail in difflib.get_close_matches(wanted, by_tail, _MAX_SUGGESTIONS)]
 
 
+def _composed(name: str) -> str:
+    # Some file systems take the accents of names apart, and people write them together.
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def printable(name: str) -> str:
-    """Gives a name that fits on one line: each unprintable character becomes U+FFFD."""
+    """Return a name that fits on one line: each unprintable character becomes U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:_MAX_NAME_CHARS])
 
 
 def header(name: str) -> str:
-    """Gives the line that precedes a document."""
+    """Return the line that precedes a document."""
     return f"===== {name} =====\n"
 
 
 class Joining:
-    """Makes one text of documents: header, text, a newline if it lacks one, and a blank line between.
+    """Make one text of documents: header, text, a newline if it lacks one, and a blank line between.
 
     What is larger than `MEMORY_BYTES` is written to a file of the cache.
 
@@ -138,7 +148,7 @@ class Joining:
     """
 
     def __init__(self, label: str) -> None:
-        """Begins a text.
+        """Start a text.
 
         Args:
             label: What errors call it.
@@ -152,11 +162,11 @@ class Joining:
 
     @property
     def has_text(self) -> bool:
-        """Whether a document has any."""
+        """True if a document has any."""
         return any(end > start for start, end in zip(self._starts, self._ends, strict=True))
 
     def add(self, name: str, content: Utf8) -> None:
-        """Adds a document; a name that occurs again gets a number.
+        """Add a document; a name that occurs again gets a number.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -164,7 +174,7 @@ class Joining:
         self.add_pieces(name, content.length, (content.data,), content.replaced)
 
     def add_pieces(self, name: str, length: int, pieces: Iterable[bytes], replaced: int) -> None:
-        """Adds a document of so many characters in several pieces.
+        """Add a document of so many characters in several pieces.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -199,12 +209,12 @@ class Joining:
             self._pieces.clear()
 
     def discard(self) -> None:
-        """Removes what was written."""
+        """Remove what was written."""
         if self._file:
             self._file.discard()
 
     def finish(self) -> tuple[TextStore, Documents]:
-        """Gives the text and where its documents are.
+        """Return the text and where its documents are.
 
         Raises:
             ContextError: It does not fit into the cache.
@@ -223,7 +233,7 @@ def _unused(name: str, taken: dict[str, None]) -> str:
 
 
 def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
-    """Counts the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
+    """Count the endings of file names, such as `.py`, most frequent first; files without one count as `""`."""
     counts: dict[str, int] = {}
     for name in names:
         suffix = suffix_of(name)
@@ -233,6 +243,9 @@ def suffix_counts(names: Sequence[str], limit: int) -> dict[str, int]:
 
 
 def suffix_of(name: str) -> str:
-    """Gives the ending of a file's name in lower case, such as `.py`, or the empty string."""
-    suffix = PurePosixPath(name).suffix.lower()
+    """Return the ending of a file's name in lower case, such as `.py`, or the empty string; `.gz` and such not."""
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix in _COMPRESSED and path.with_suffix("").suffix:
+        suffix = path.with_suffix("").suffix.lower()
     return suffix if len(suffix) <= 12 and suffix[1:].isalnum() else ""

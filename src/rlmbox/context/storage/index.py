@@ -30,7 +30,7 @@ _POLL_S = 0.1
 
 
 class Counts:
-    """How many of something begin in each block of a text.
+    """Count of something that begins in each block of a text.
 
     Attributes:
         blocks: The count of each block.
@@ -54,12 +54,12 @@ class Counts:
         return self.blocks.itemsize * len(self.blocks) + self._sums.itemsize * len(self._sums)
 
     def before(self, block: int) -> int:
-        """Gives how many there are before a block."""
+        """Return the count before a block."""
         group = block // _GROUP
         return self._sums[group] + sum(self.blocks[group * _GROUP : block]) if self._sums else 0
 
     def block_of(self, number: int) -> tuple[int, int]:
-        """Gives the block that has one by its number, from 0 to `total` - 1, and how many come before the block."""
+        """Return the block that has one by its number, from 0 to `total` - 1, and how many come before the block."""
         group = bisect_right(self._sums, number) - 1
         begin = group * _GROUP
         sums = list(accumulate(self.blocks[begin : begin + _GROUP], initial=self._sums[group]))
@@ -68,7 +68,7 @@ class Counts:
 
 
 def count_chars(source: ByteSource, check: Callable[[], None] = lambda: None) -> tuple[int, Counts | None]:
-    """Counts the characters of a text, and makes sure that it is UTF-8.
+    """Count the characters of a text, and makes sure that it is UTF-8.
 
     Args:
         source: The text.
@@ -90,7 +90,7 @@ def count_chars(source: ByteSource, check: Callable[[], None] = lambda: None) ->
 
 
 def _ascii_bytes(source: ByteSource, check: Callable[[], None]) -> int:
-    """Gives where the first piece is that is not ASCII; the size of the text if there is none."""
+    """Return the position of the first piece that is not ASCII; the size of the text if there is none."""
     for begin, piece in _ahead(source, 0):
         check()
         if not piece.isascii():
@@ -165,7 +165,7 @@ def _output(program: subprocess.Popen[bytes], check: Callable[[], None]) -> byte
 
 
 def count_newlines(source: ByteSource, check: Callable[[], None] = lambda: None) -> Counts:
-    """Counts the newlines of each block of a text."""
+    """Count the newlines of each block of a text."""
     blocks = array("H")
     for _, piece in _ahead(source, 0):
         check()
@@ -174,7 +174,7 @@ def count_newlines(source: ByteSource, check: Callable[[], None] = lambda: None)
 
 
 def _ahead(source: ByteSource, begin: int) -> Iterator[tuple[int, bytes]]:
-    """Gives the pieces of a text and where they begin; the next is read while one is worked on."""
+    """Return the pieces of a text and where they begin; the next is read while one is worked on."""
     starts = range(begin, source.size_bytes, PIECE_BYTES)
 
     def read(at: int) -> bytes:
@@ -196,7 +196,7 @@ def _ahead(source: ByteSource, begin: int) -> Iterator[tuple[int, bytes]]:
 
 
 class Index:
-    """Finds characters and lines in a source of valid UTF-8; what it needs is counted on first use.
+    """Find characters and lines in a source of valid UTF-8; what it needs is counted on first use.
 
     Attributes:
         source: The bytes.
@@ -226,7 +226,7 @@ class Index:
         return self.count_newlines()
 
     def count_newlines(self, check: Callable[[], None] = lambda: None) -> Counts:
-        """Counts the newlines if that has not been done; what `check` raises between pieces ends it."""
+        """Count the newlines if that has not been done; what `check` raises between pieces ends it."""
         if self._newlines is None:
             with self._lock:
                 if self._newlines is None:
@@ -235,11 +235,11 @@ class Index:
 
     @property
     def has_newlines(self) -> bool:
-        """Whether the newlines have been counted."""
+        """True if the newlines have been counted."""
         return self._newlines is not None
 
     def aligned(self, position: int) -> int:
-        """Moves a byte position back to the start of its character."""
+        """Move a byte position back to the start of its character."""
         if not 0 < position < self.source.size_bytes:
             return position
         begin = max(0, position - MAX_CHAR_BYTES + 1)
@@ -247,12 +247,12 @@ class Index:
         return begin + _start_of_char(near, len(near) - 1)
 
     def next_char(self, position: int) -> int:
-        """Gives where the character after the one at `position` begins."""
+        """Return the byte position of the character after the one at `position`."""
         near = self.source.read(position + 1, min(position + 1 + MAX_CHAR_BYTES, self.source.size_bytes))
         return position + 1 + _continued(near)
 
     def _block(self, block: int) -> tuple[int, bytes]:
-        """Gives the characters that begin in a block as bytes, and where they do."""
+        """Return the characters that begin in a block as bytes, and where they do."""
         begin = block * BLOCK_BYTES
         end = min(begin + BLOCK_BYTES, self.source.size_bytes)
         data = self.source.read(begin, min(end + MAX_CHAR_BYTES - 1, self.source.size_bytes))
@@ -260,7 +260,7 @@ class Index:
         return begin + first, data[first : last + _continued(data[last:])]
 
     def byte_of(self, char: int) -> int:
-        """Gives where a character begins."""
+        """Return the byte position of a character."""
         counts = self.chars
         block, before = counts.block_of(char)
         begin, data = self._block(block)
@@ -272,7 +272,7 @@ class Index:
         return begin + len(data) - _bytes_of_last(data, held - left, held)
 
     def char_of(self, position: int) -> int:
-        """Gives how many characters begin before a byte position, which is at the start of one."""
+        """Return the number of characters before a byte position, which is at the start of one."""
         counts = self.chars
         block = position // BLOCK_BYTES
         if block >= len(counts.blocks):
@@ -283,7 +283,7 @@ class Index:
         return before + len(data[_continued(data) :].decode())
 
     def newlines_before(self, position: int) -> int:
-        """Gives how many newlines there are before a byte position."""
+        """Return the number of newlines before a byte position."""
         counts = self.newlines
         block = position // BLOCK_BYTES
         if block >= len(counts.blocks):
@@ -291,7 +291,7 @@ class Index:
         return counts.before(block) + self.source.read(block * BLOCK_BYTES, position).count(b"\n")
 
     def after_newline(self, number: int) -> int:
-        """Gives the position after the newline of that number, from 1."""
+        """Return the position after the newline of that number, from 1."""
         block, before = self.newlines.block_of(number - 1)
         begin = block * BLOCK_BYTES
         data = self.source.read(begin, min(begin + BLOCK_BYTES, self.source.size_bytes))
@@ -302,7 +302,7 @@ class Index:
 
 
 def _continued(data: bytes) -> int:
-    """Gives how many of the first bytes belong to a character that began before."""
+    """Return the number of first bytes that belong to a character that began before."""
     count = 0
     while count < len(data) and data[count] & 0xC0 == 0x80:
         count += 1
@@ -316,7 +316,7 @@ def _start_of_char(data: bytes, position: int) -> int:
 
 
 def _bytes_of_first(data: bytes, chars: int, held: int) -> int:
-    """Gives the bytes of the first characters of a block, of which it has `held`: guesses, and decodes up to there."""
+    """Return the bytes of the first characters of a block, of which it has `held`: guesses, and decodes up to there."""
     position = 0
     while chars:
         guess = position + max(MAX_CHAR_BYTES, chars * (len(data) - position) // held)
@@ -329,7 +329,7 @@ def _bytes_of_first(data: bytes, chars: int, held: int) -> int:
 
 
 def _bytes_of_last(data: bytes, chars: int, held: int) -> int:
-    """Gives the bytes of the last characters of a block."""
+    """Return the bytes of the last characters of a block."""
     end = len(data)
     while chars:
         guess = end - max(MAX_CHAR_BYTES, chars * end // held)

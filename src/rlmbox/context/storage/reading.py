@@ -39,19 +39,19 @@ class Reading:
         return self.length
 
     def text(self) -> str:
-        """Gives the whole as a `str`."""
+        """Return the whole as a `str`."""
         return self._store.slice(None, None)
 
     def buffer(self) -> memoryview:
-        """Gives the whole as UTF-8: without a copy where it is in memory; a text on disk is read into memory first."""
+        """Return the whole as UTF-8: without a copy where it is in memory; a text on disk is read into memory first."""
         return self._store.buffer
 
     def pieces(self, size_bytes: int = 1024 * 1024) -> Iterator[bytes]:
-        """Gives the whole as UTF-8, so many bytes at a time."""
+        """Return the whole as UTF-8, so many bytes at a time."""
         return self._store.pieces(size_bytes)
 
     def backing(self) -> Backing | None:
-        """Gives the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
+        """Return the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
         return self._store.backing()
 
     def check_unchanged(self) -> None:
@@ -65,11 +65,11 @@ class Reading:
             backing.check()
 
     def slice(self, start: int | None = None, end: int | None = None) -> str:
-        """Gives `text()[start:end]`; negative and huge positions mean what they mean there."""
+        """Return `text()[start:end]`; negative and huge positions mean what they mean there."""
         return self._store.slice(start, end)
 
     def read_chunk(self, start: int, size: int = 10_000) -> str:
-        """Gives up to `size` characters from a position on, which may be negative.
+        """Return up to `size` characters from a position on, which may be negative.
 
         Raises:
             ValueError: The size is negative.
@@ -80,7 +80,7 @@ class Reading:
         return self._store.slice(first, first + size)
 
     def snippet(self, offset: int, window: int = 400) -> str:
-        """Gives the `window` characters around a position, fewer at the ends of the text.
+        """Return the `window` characters around a position, fewer at the ends of the text.
 
         Raises:
             ValueError: The window is negative.
@@ -91,11 +91,11 @@ class Reading:
         return self._store.slice(max(0, middle - window // 2), middle + window - window // 2)
 
     def preview(self, chars: int = _PREVIEW_CHARS) -> str:
-        """Gives the first characters."""
+        """Return the first characters."""
         return self._store.slice(0, max(0, chars))
 
     def chunk_spans(self, size: int = 100_000, overlap: int = 0) -> range:
-        """Gives where the chunks of `chunk` begin; each is `size` long, the last up to the end.
+        """Return the starts of the chunks of `chunk`; each is `size` long, the last up to the end.
 
         Raises:
             ValueError: The size is not positive, or the overlap is negative or not smaller.
@@ -107,7 +107,7 @@ class Reading:
         return range(0, max(1, self.length - overlap), size - overlap)
 
     def chunk(self, size: int = 100_000, overlap: int = 0) -> list[str]:
-        """Cuts the text into pieces of `size` characters, each beginning with the last `overlap` of the one before.
+        """Cut the text into pieces of `size` characters, each beginning with the last `overlap` of the one before.
 
         Raises:
             ValueError: The size is not positive, or the overlap is negative or not smaller.
@@ -115,7 +115,7 @@ class Reading:
         return [self._store.slice(start, start + size) for start in self.chunk_spans(size, overlap)]
 
     def line_span(self, a: int | None, b: int | None) -> tuple[int, int]:
-        """Gives where the lines from `a` up to `b` begin and end; see `lines`."""
+        """Return the span of the lines from `a` up to `b`; see `lines`."""
         first, last, _ = slice(a, b).indices(self.line_count)
         if first >= last:
             return 0, 0
@@ -126,7 +126,7 @@ class Reading:
         return self._store.char_offset(self._store.line_start(line))
 
     def lines(self, a: int | None = None, b: int | None = None) -> str:
-        r"""Gives the lines from `a` up to but without `b`, counted from 0 and sliced as a list would be.
+        r"""Return the lines from `a` up to but without `b`, counted from 0 and sliced as a list would be.
 
         Hits count lines from 1 as editors do: line `k` of a single text is `lines(k - 1, k)`. Lines keep their `\n`.
         """
@@ -134,7 +134,7 @@ class Reading:
 
     @property
     def _own_page_starts(self) -> tuple[int, ...] | None:
-        """Where the text's own pages begin, if it was converted from something that has them."""
+        """The starts of the text's own pages, if it was converted from something that has them."""
         return None
 
     @property
@@ -144,7 +144,7 @@ class Reading:
         return -(-self.length // PAGE_CHARS) if own is None else len(own)
 
     def page_span(self, n: int) -> tuple[int, int]:
-        """Gives where a page begins and ends; see `page`.
+        """Return the span of a page; see `page`.
 
         Args:
             n: The page, negative from the end.
@@ -158,7 +158,7 @@ class Reading:
         return self._page_start(n), self._page_start(n + 1)
 
     def page(self, n: int) -> str:
-        """Gives a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
+        """Return a page, counted from 0: about 3,000 characters, cut after a line where one ends near.
 
         A text that was converted from a document with pages has those instead. All pages together are the whole
         text.

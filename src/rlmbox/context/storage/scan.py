@@ -30,7 +30,7 @@ Tick = Callable[[], None]
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-    """Gives what the work makes of each item, in order, while threads are ahead by a few items."""
+    """Return the result of the work on each item, in order, while threads are ahead by a few items."""
     from concurrent.futures import Future, ThreadPoolExecutor
 
     count = threads()
@@ -48,7 +48,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, N
 
 
 def occurrences(source: ByteSource, needle: bytes, begin: int, end: int, tick: Tick) -> Iterator[int]:
-    """Gives where bytes occur between two positions, without overlaps, as `bytes.find` would."""
+    """Return the positions of bytes between two positions, without overlaps, as `bytes.find` would."""
     if isinstance(source, InMemory):
         yield from _in_memory(source.data, needle, begin, end, tick)
         return
@@ -69,7 +69,7 @@ def occurrences(source: ByteSource, needle: bytes, begin: int, end: int, tick: T
 
 
 def count(source: ByteSource, needle: bytes, begin: int, end: int, tick: Tick) -> int:
-    """Counts the occurrences that do not overlap."""
+    """Count the occurrences that do not overlap."""
     if isinstance(source, InMemory):
         return source.data.count(needle, begin, end)
     if _overlaps_itself(needle):
@@ -118,7 +118,7 @@ _own = _Own()
 
 
 def filled(source: ByteSource, begin: int, end: int) -> bytearray:
-    """Gives a buffer of this thread's own that begins with the bytes between two positions, and has room for one more.
+    """Return a buffer of this thread's own that begins with the bytes between two positions, and has room for one more.
 
     It is the same each time, so that nothing that was read before may be needed any more.
     """
@@ -145,7 +145,7 @@ def _count(source: ByteSource, needle: bytes, begin: int, end: int) -> int:
 
 
 def found(buffer: bytearray, size: int, needle: bytes) -> Iterator[int]:
-    """Gives where bytes occur among the first of a buffer, whose next byte is overwritten."""
+    """Return the positions of bytes among the first of a buffer, whose next byte is overwritten."""
     position = 0
     strstr = _strstr() if 1 < len(needle) <= _MAX_STRSTR_BYTES and b"\0" not in needle else None
     if strstr and buffer.find(b"\0", 0, size) < 0:
@@ -182,5 +182,5 @@ def _strstr() -> Any:
 
 @lru_cache(maxsize=16)
 def _overlaps_itself(needle: bytes) -> bool:
-    """Whether two occurrences may overlap; long ones are not looked at."""
+    """Return whether two occurrences may overlap; long ones are not looked at."""
     return len(needle) > _MAX_STRSTR_BYTES or any(needle.startswith(needle[at:]) for at in range(1, len(needle)))

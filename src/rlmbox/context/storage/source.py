@@ -1,4 +1,4 @@
-"""Where the bytes of a text are: in memory, or in a file that is read by position.
+"""The bytes of a text: in memory, or in a file that is read by position.
 
 A file is never mapped here. Reading a page of a mapping beyond the end of a file that was cut ends the process
 (SIGBUS), at a moment that no check can exclude; `pread` gives fewer bytes instead, and is as fast
@@ -41,11 +41,11 @@ class ByteSource(Protocol):
     size_bytes: int
 
     def read(self, begin: int, end: int) -> bytes:
-        """Gives the bytes between two positions that lie within."""
+        """Return the bytes between two positions that lie within."""
         ...
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Puts the bytes between two positions at the beginning of a buffer that is large enough."""
+        """Put the bytes between two positions at the beginning of a buffer that is large enough."""
         ...
 
 
@@ -59,11 +59,11 @@ class InMemory:
         self.size_bytes = len(data)
 
     def read(self, begin: int, end: int) -> bytes:
-        """Gives the bytes between two positions."""
+        """Return the bytes between two positions."""
         return self.data[begin:end]
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Puts bytes at the beginning of a buffer."""
+        """Put bytes at the beginning of a buffer."""
         memoryview(buffer)[: end - begin] = memoryview(self.data)[begin:end]
 
 
@@ -84,7 +84,7 @@ class InFile:
     """
 
     def __init__(self, path: Path, *, label: str | None = None) -> None:
-        """Opens a file.
+        """Open a file.
 
         Raises:
             ContextError: It does not exist, cannot be read, or is not a regular file.
@@ -100,16 +100,16 @@ class InFile:
         self.stamp = _stamp(status)
 
     def remove_when_closed(self) -> None:
-        """Makes the file's name go when nobody here has it open any more."""
+        """Make the file's name go when nobody here has it open any more."""
         weakref.finalize(self, _remove, str(self.path))
 
     def skip(self, size_bytes: int) -> None:
-        """Leaves out bytes at the beginning, such as a byte order mark; to be called before anything is read."""
+        """Leave out bytes at the beginning, such as a byte order mark; to be called before anything is read."""
         self.offset += size_bytes
         self.size_bytes -= size_bytes
 
     def read(self, begin: int, end: int) -> bytes:
-        """Gives the bytes between two positions.
+        """Return the bytes between two positions.
 
         Raises:
             ContextError: The file changed or cannot be read any more.
@@ -124,7 +124,7 @@ class InFile:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_to_end(self, most_bytes: int) -> bytes:
-        """Gives what a file has that says its size is 0, such as those of `/proc`.
+        """Return the content of a file whose size is said to be 0, such as those of `/proc`.
 
         Args:
             most_bytes: Where it stops.
@@ -139,7 +139,7 @@ class InFile:
         return b"".join(pieces)
 
     def read_into(self, buffer: bytearray, begin: int, end: int) -> None:
-        """Puts bytes at the beginning of a buffer.
+        """Put bytes at the beginning of a buffer.
 
         Raises:
             ContextError: The file changed or cannot be read any more.
@@ -169,7 +169,7 @@ class InFile:
             raise unreadable(self.label, error) from None
 
     def check(self) -> None:
-        """Looks whether the file is still what was opened.
+        """Look whether the file is still what was opened.
 
         Raises:
             ContextError: It changed.
@@ -185,7 +185,7 @@ class InFile:
         return ContextError(f"{self.label}: {how} while it was in use; make a copy and give that")
 
     def duplicate(self) -> int:
-        """Gives a read-only descriptor of the very file that was opened, which the caller closes.
+        """Return a read-only descriptor of the very file that was opened, which the caller closes.
 
         Raises:
             ContextError: The file changed.
@@ -214,11 +214,11 @@ class Backing:
 
     @property
     def path(self) -> Path:
-        """What the file was called when it was opened; its name may stand for another file by now."""
+        """The path under which the file was opened; it may name another file by now."""
         return self.file.path
 
     def open(self) -> int:
-        """Gives a read-only descriptor of the file, which the caller closes.
+        """Return a read-only descriptor of the file, which the caller closes.
 
         It is of the whole file, and shares its position with others: use `pread` or a mapping.
 
@@ -228,7 +228,7 @@ class Backing:
         return self.file.duplicate()
 
     def check(self) -> None:
-        """Looks whether the file is still what was opened.
+        """Look whether the file is still what was opened.
 
         Raises:
             ContextError: It changed.
@@ -237,13 +237,13 @@ class Backing:
 
 
 def threads() -> int:
-    """Gives how many threads work on a text may use."""
+    """Return the number of threads that work on a text may use."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MAX_THREADS, available)
 
 
 def pieces(source: ByteSource, begin: int, end: int, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Gives the bytes between two positions, one piece after the other."""
+    """Return the bytes between two positions, one piece after the other."""
     for at in range(begin, end, size_bytes):
         yield source.read(at, min(at + size_bytes, end))
 
@@ -284,23 +284,23 @@ def _remove(name: str) -> None:
 
 
 def missing(label: str) -> ContextError:
-    """Gives the error of a path that names nothing."""
+    """Return the error of a path that names nothing."""
     return ContextError(f"{label}: no such file or directory; check the path")
 
 
 def not_a_path(label: str) -> ContextError:
-    """Gives the error of a path with a NUL character."""
+    """Return the error of a path with a NUL character."""
     return ContextError(f"{label!r}: is not a path; it has a NUL character")
 
 
 def unreadable(label: str, error: OSError) -> ContextError:
-    """Gives the error of a file that the system does not let us read."""
+    """Return the error of a file that the system does not let us read."""
     why = error.strerror or type(error).__name__
     return ContextError(f"{label}: cannot be read ({why}); check its permissions or give another path")
 
 
 def special(label: str, mode: int) -> ContextError:
-    """Gives the error of what is no regular file."""
+    """Return the error of what is no regular file."""
     kind = "a directory" if stat.S_ISDIR(mode) else "a special file"
     kind = next((name for test, name in _SPECIAL_KINDS if test(mode)), kind)
     return ContextError(f"{label}: is {kind}, not a file; write its content to a file and give that")

@@ -40,7 +40,7 @@ class Utf8:
 
 
 def encode(text: str) -> Utf8:
-    """Gives the UTF-8 of a `str`; each lone surrogate becomes one U+FFFD."""
+    """Return the UTF-8 of a `str`; each lone surrogate becomes one U+FFFD."""
     try:
         return Utf8(text.encode(), len(text))
     except UnicodeEncodeError:
@@ -72,12 +72,12 @@ class TextStore:
 
     @classmethod
     def of(cls, content: Utf8) -> TextStore:
-        """Gives the store of a whole text in memory."""
+        """Return the store of a whole text in memory."""
         return cls.over(Index(InMemory(content.data)), content.length)
 
     @classmethod
     def over(cls, index: Index, length: int) -> TextStore:
-        """Gives the store of all that an index is of.
+        """Return the store of all that an index is of.
 
         Args:
             index: Of a source of valid UTF-8.
@@ -87,7 +87,7 @@ class TextStore:
 
     @property
     def is_ascii(self) -> bool:
-        """Whether characters and bytes are one to one."""
+        """True if characters and bytes are one to one."""
         return self.length == self.size_bytes
 
     @property
@@ -113,27 +113,27 @@ class TextStore:
         return memoryview(self.read(0, self.size_bytes))
 
     def backing(self) -> Backing | None:
-        """Gives the range of a file that the text is, or None if it is in memory."""
+        """Return the range of a file that the text is, or None if it is in memory."""
         if not isinstance(self._source, InFile):
             return None
         return Backing(self._source, self._source.offset + self._begin, self.size_bytes, self.is_ascii)
 
     def read(self, begin: int, end: int) -> bytes:
-        """Gives the bytes between two positions."""
+        """Return the bytes between two positions."""
         return self._source.read(begin + self._begin, min(end, self.size_bytes) + self._begin)
 
     def pieces(self, size_bytes: int) -> Iterator[bytes]:
-        """Gives all bytes, some at a time."""
+        """Return all bytes, some at a time."""
         return pieces(self._source, self._begin, self._begin + self.size_bytes, size_bytes)
 
     @property
     def ends_with_newline(self) -> bool:
-        """Whether the last character is a newline."""
+        """True if the last character is a newline."""
         return self.size_bytes > 0 and self.read(self.size_bytes - 1, self.size_bytes) == b"\n"
 
     @property
     def knows_lines(self) -> bool:
-        """Whether counting the lines takes no time, or little."""
+        """True if counting the lines takes no time, or little."""
         return self._index.has_newlines or self._source.size_bytes <= _SOON_BYTES
 
     @property
@@ -144,7 +144,7 @@ class TextStore:
         return self.newlines_before(self.size_bytes) + (not self.ends_with_newline)
 
     def byte_offset(self, char: int) -> int:
-        """Gives the byte position of a character position.
+        """Return the byte position of a character position.
 
         Args:
             char: From 0 to `length`.
@@ -154,7 +154,7 @@ class TextStore:
         return self.size_bytes if char >= self.length else self._index.byte_of(char + self._first_char) - self._begin
 
     def char_offset(self, position: int) -> int:
-        """Gives the character position of a byte position.
+        """Return the character position of a byte position.
 
         Args:
             position: From 0 to `size_bytes`, at the start of a character.
@@ -166,29 +166,29 @@ class TextStore:
         return self._index.char_of(position + self._begin) - self._first_char
 
     def aligned(self, position: int) -> int:
-        """Moves a byte position back to the start of its character."""
+        """Move a byte position back to the start of its character."""
         return position if self.is_ascii else self._index.aligned(position + self._begin) - self._begin
 
     def next_char(self, position: int) -> int:
-        """Gives the byte position of the character after the one at `position`."""
+        """Return the byte position of the character after the one at `position`."""
         return position + 1 if self.is_ascii else self._index.next_char(position + self._begin) - self._begin
 
     def decode(self, begin: int, end: int) -> str:
-        """Gives the text between two byte positions."""
+        """Return the text between two byte positions."""
         return self.read(begin, end).decode()
 
     def before(self, position: int, chars: int) -> str:
-        """Gives up to so many characters that end at a byte position."""
+        """Return up to so many characters that end at a byte position."""
         begin = self.aligned(max(0, position - 4 * chars))
         return self.decode(begin, position)[-chars:] if chars > 0 else ""
 
     def after(self, position: int, chars: int) -> str:
-        """Gives up to so many characters from a byte position on."""
+        """Return up to so many characters from a byte position on."""
         end = self.aligned(min(self.size_bytes, position + 4 * chars))
         return self.decode(position, end)[:chars]
 
     def slice(self, start: int | None, end: int | None) -> str:
-        """Gives `text[start:end]`."""
+        """Return `text[start:end]`."""
         first, last, _ = slice(start, end).indices(self.length)
         if first >= last:
             return ""
@@ -197,18 +197,18 @@ class TextStore:
         return self.decode(self.byte_offset(first), self.byte_offset(last))
 
     def view(self, start: int | None, end: int | None) -> TextStore:
-        """Gives the same range as a store, without a copy."""
+        """Return the same range as a store, without a copy."""
         first, last, _ = slice(start, end).indices(self.length)
         last = max(first, last)
         begin, finish = self.byte_offset(first), self.byte_offset(last)
         return TextStore(self._index, self._begin + begin, finish - begin, self._first_char + first, last - first)
 
     def find(self, needle: bytes, position: int = 0) -> int:
-        """Gives the byte position of the first occurrence from `position` on, or -1."""
+        """Return the byte position of the first occurrence from `position` on, or -1."""
         return next(self.occurrences(needle, position), -1)
 
     def occurrences(self, needle: bytes, position: int = 0, tick: scan.Tick = lambda: None) -> Iterator[int]:
-        """Gives the byte positions of occurrences that do not overlap.
+        """Return the byte positions of occurrences that do not overlap.
 
         Args:
             needle: What to look for.
@@ -220,7 +220,7 @@ class TextStore:
             yield found - self._begin
 
     def count(self, needle: bytes, tick: scan.Tick = lambda: None) -> int:
-        """Counts the occurrences that do not overlap."""
+        """Count the occurrences that do not overlap."""
         return scan.count(self._source, needle, self._begin, self._begin + self.size_bytes, tick)
 
     def _newlines_before_range(self) -> int:
@@ -229,11 +229,11 @@ class TextStore:
         return self._first_newline
 
     def newlines_before(self, position: int) -> int:
-        """Counts the newlines before a byte position."""
+        """Count the newlines before a byte position."""
         return self._index.newlines_before(position + self._begin) - self._newlines_before_range()
 
     def line_start(self, line: int) -> int:
-        """Gives the byte position where a line begins; line 0 is the first.
+        """Return the byte position where a line begins; line 0 is the first.
 
         Args:
             line: From 0 to the number of newlines.
@@ -243,7 +243,7 @@ class TextStore:
         return self._index.after_newline(line + self._newlines_before_range()) - self._begin
 
     def sha256(self) -> str:
-        """Gives the SHA-256 of the bytes, in hexadecimal."""
+        """Return the SHA-256 of the bytes, in hexadecimal."""
         digest = hashlib.sha256()
         for piece in self.pieces(1024 * 1024):
             digest.update(piece)

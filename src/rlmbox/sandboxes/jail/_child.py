@@ -163,6 +163,7 @@ def _furnish() -> None:
         if limit != resource.RLIMIT_NPROC or _tasks_are_counted_per_jail():
             resource.setrlimit(limit, (most, most))
     kernel.drop_privileges()
+    kernel.forbid_dumps()  # after the last change of what this process may do, which would undo it
     _landlock.restrict({"/": _landlock.READ, "/tmp": _landlock.SCRATCH})  # noqa: S108
 
 

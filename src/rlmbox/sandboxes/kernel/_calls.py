@@ -20,6 +20,7 @@ _KEPT = ((2, 2), (4, 4), (8, 8), (1024, 1024), (2048, 2048), (4096, 1 << 21))
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_SECCOMP, _DROP_BOUNDING, _SET_SECURE_BITS = 1, 15, 22, 24, 28
 _SET_NO_NEW_PRIVILEGES, _SET_SUBREAPER, _AMBIENT, _AMBIENT_CLEAR_ALL = 38, 36, 47, 4
+_SET_DUMPABLE = 4
 _FILTER = 2
 _ALL_SECURE_BITS_LOCKED = 0xEF  # NOROOT, NO_SETUID_FIXUP, KEEP_CAPS locked off, NO_CAP_AMBIENT_RAISE
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -152,6 +153,11 @@ def drop_privileges() -> None:
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     checked(libc().capset(header, bytes(24)), "capset")
     forbid_new_privileges()
+
+
+def forbid_dumps() -> None:
+    """Have the kernel write no core of this process, also not to a program that it would hand one to."""
+    _prctl("dumpable", _SET_DUMPABLE, 0)
 
 
 def forbid_new_privileges() -> None:

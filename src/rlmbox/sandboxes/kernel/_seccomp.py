@@ -5,6 +5,12 @@ system calls are from `asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` fo
 gives EPERM, so that a cell gets an ordinary PermissionError; a call by another architecture's numbers, which would
 mean something else than the filter thinks, ends the process.
 
+Nothing on the list reaches what jails and the host have in common but to read it. Files of the host are shown to every
+jail, so there are no locks on files (a lock is seen through any mount of the file, and is kernel memory), nothing that
+tells of the disk under them (statfs) or of its cache (mincore, fadvise64, some of madvise), and nothing that passes
+pages of them on without a copy (sendfile, copy_file_range); Python does without. A program that locks a file of its own
+in /tmp, as sqlite3 does, is told that it has the lock: it is the only process there is.
+
 New processes and programs are not on the list: threads are the only thing that can be started, so that one limit on
 the address space bounds all memory. Nor can memory files be made (memfd_create), or descriptors received (recvmsg)
 but from `GATE_FD`, which no descriptor is any more when the first cell runs.
@@ -21,30 +27,29 @@ if TYPE_CHECKING:
 # name, number on x86_64, number on aarch64; `-` where there is none
 _ALLOWED = """
     read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
-    lseek 8 62, open 2 -, openat 257 56, close 3 57, close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24, stat 4
-    -, fstat 5 80, lstat 6 -, newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48, faccessat2 439 439,
-    readlink 89 -, readlinkat 267 78, getdents 78 -, getdents64 217 61, getcwd 79 17, chdir 80 49, fchdir 81 50,
-    mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2
-    316 276, link 86 -, linkat 265 37, symlink 88 -, symlinkat 266 36, truncate 76 45, ftruncate 77 46, fallocate
-    285 47, chmod 90 -, fchmod 91 52, fchmodat 268 53, umask 95 166, utime 132 -, utimes 235 -, utimensat 280 88,
-    futimesat 261 -, fsync 74 82, fdatasync 75 83, fadvise64 221 223, flock 73 32, statfs 137 43, fstatfs 138 44,
-    sendfile 40 71, copy_file_range 326 285, getxattr 191 8, lgetxattr 192 9, fgetxattr 193 10, listxattr 194 11,
-    llistxattr 195 12, flistxattr 196 13, mmap 9 222, munmap 11 215, mprotect 10 226, mremap 25 216, madvise 28
-    233, brk 12 214, msync 26 227, mincore 27 232, poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72,
-    epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22, eventfd 284
-    -, eventfd2 290 19, pipe 22 -, pipe2 293 59, timerfd_create 283 85, timerfd_settime 286 86, timerfd_gettime 287
-    87, sendto 44 206, recvfrom 45 207, shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209,
+    lseek 8 62, open 2 -, openat 257 56, close 3 57, close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24,
+    stat 4 -, fstat 5 80, lstat 6 -, newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48,
+    faccessat2 439 439, readlink 89 -, readlinkat 267 78, getdents 78 -, getdents64 217 61, getcwd 79 17,
+    chdir 80 49, fchdir 81 50, mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -,
+    renameat 264 38, renameat2 316 276, link 86 -, linkat 265 37, symlink 88 -, symlinkat 266 36, truncate 76 45,
+    ftruncate 77 46, fallocate 285 47, chmod 90 -, fchmod 91 52, fchmodat 268 53, umask 95 166, utime 132 -,
+    utimes 235 -, utimensat 280 88, futimesat 261 -, fsync 74 82, fdatasync 75 83, getxattr 191 8, lgetxattr 192 9,
+    fgetxattr 193 10, listxattr 194 11, llistxattr 195 12, flistxattr 196 13, mmap 9 222, munmap 11 215,
+    mprotect 10 226, mremap 25 216, brk 12 214, msync 26 227, poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72,
+    epoll_create 213 -, epoll_create1 291 20, epoll_ctl 233 21, epoll_wait 232 -, epoll_pwait 281 22, eventfd 284 -,
+    eventfd2 290 19, pipe 22 -, pipe2 293 59, timerfd_create 283 85, timerfd_settime 286 86, timerfd_gettime 287 87,
+    sendto 44 206, recvfrom 45 207, shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209,
     rt_sigaction 13 134, rt_sigprocmask 14 135, rt_sigreturn 15 139, rt_sigpending 127 136, rt_sigsuspend 130 133,
-    rt_sigtimedwait 128 137, sigaltstack 131 132, kill 62 129, tkill 200 130, tgkill 234 131, pause 34 -, alarm 37
-    -, setitimer 38 103, getitimer 36 102, restart_syscall 219 128, nanosleep 35 101, clock_nanosleep 230 115,
-    clock_gettime 228 113, clock_getres 229 114, gettimeofday 96 169, time 201 -, times 100 153, getpid 39 172,
-    gettid 186 178, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177, getresuid
-    118 148, getresgid 120 150, getgroups 115 158, getpgrp 111 -, getpgid 121 155, getsid 124 156, getrusage 98
-    165, getrlimit 97 163, setrlimit 160 164, prlimit64 302 261, getpriority 140 141, sched_yield 24 124,
-    sched_getaffinity 204 123, sched_getparam 143 121, sched_getscheduler 145 120, getcpu 309 168, sysinfo 99 179,
-    uname 63 160, getrandom 318 278, futex 202 98, futex_waitv 449 449, set_robust_list 273 99, get_robust_list 274
-    100, rseq 334 293, set_tid_address 218 96, membarrier 324 283, arch_prctl 158 -, exit 60 93, exit_group 231 94,
-    wait4 61 260, waitid 247 95, capget 125 90
+    rt_sigtimedwait 128 137, sigaltstack 131 132, kill 62 129, tkill 200 130, tgkill 234 131, pause 34 -,
+    alarm 37 -, setitimer 38 103, getitimer 36 102, restart_syscall 219 128, nanosleep 35 101,
+    clock_nanosleep 230 115, clock_gettime 228 113, clock_getres 229 114, gettimeofday 96 169, time 201 -,
+    times 100 153, getpid 39 172, gettid 186 178, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176,
+    getegid 108 177, getresuid 118 148, getresgid 120 150, getgroups 115 158, getpgrp 111 -, getpgid 121 155,
+    getsid 124 156, getrusage 98 165, getrlimit 97 163, setrlimit 160 164, prlimit64 302 261, getpriority 140 141,
+    setpriority 141 140, sched_yield 24 124, sched_getaffinity 204 123, sched_getparam 143 121,
+    sched_getscheduler 145 120, getcpu 309 168, sysinfo 99 179, uname 63 160, getrandom 318 278,
+    set_robust_list 273 99, get_robust_list 274 100, rseq 334 293, set_tid_address 218 96, membarrier 324 283,
+    arch_prctl 158 -, exit 60 93, exit_group 231 94, wait4 61 260, waitid 247 95, capget 125 90
 """
 
 GATE_FD = 255
@@ -61,15 +66,24 @@ _CLONE_VM_FS_FILES_SIGHAND_THREAD = 0x10F00
 _CLONE_FORBIDDEN = 0x2000 | 0x80 | 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _PRCTL = (3, 15, 16, 21, 23, 39)  # GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, GET_NO_NEW_PRIVS
 _IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)  # descriptors, flags, locks, DUPFD_CLOEXEC, GETPIPE_SZ
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032)  # descriptors, flags, DUPFD_CLOEXEC, GETPIPE_SZ
+_FCNTL_DONE = (6, 7)  # SETLK, SETLKW: said to be done
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET; without those that inherit priorities (PI).
+_FUTEX = (0, 1, 3, 4, 5, 9, 10)
+_FUTEX_FLAGS = 0x180  # PRIVATE, CLOCK_REALTIME
+# NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP,
+# GUARD_INSTALL, GUARD_REMOVE; not MERGEABLE, which tells what other memory holds, nor REMOVE, PAGEOUT and HWPOISON.
+_MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 102, 103)
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
 
 
 # Column of the table above, AUDIT_ARCH, and the numbers of the calls whose arguments decide.
-_NAMES = ("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair", "recvmsg")
+_NAMES = (
+    *("column", "audit", "clone", "clone3", "prctl", "ioctl", "fcntl", "socketpair", "recvmsg", "futex", "madvise"),
+)
 _ARCHES = {
-    "x86_64": dict(zip(_NAMES, (1, 0xC000003E, 56, 435, 157, 16, 72, 53, 47), strict=True)),
-    "aarch64": dict(zip(_NAMES, (2, 0xC00000B7, 220, 435, 167, 29, 25, 199, 212), strict=True)),
+    "x86_64": dict(zip(_NAMES, (1, 0xC000003E, 56, 435, 157, 16, 72, 53, 47, 202, 28), strict=True)),
+    "aarch64": dict(zip(_NAMES, (2, 0xC00000B7, 220, 435, 167, 29, 25, 199, 212, 98, 233), strict=True)),
 }
 
 MACHINES = tuple(_ARCHES)
@@ -116,7 +130,9 @@ def _instructions(machine: str) -> Iterator[_Instruction]:
     leaves.append((arch["clone3"], _only(arch["clone3"], [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])))
     leaves.append((arch["prctl"], _only(arch["prctl"], _one_of(0, _PRCTL))))
     leaves.append((arch["ioctl"], _only(arch["ioctl"], _one_of(1, _IOCTL))))
-    leaves.append((arch["fcntl"], _only(arch["fcntl"], _one_of(1, _FCNTL))))
+    leaves.append((arch["fcntl"], _only(arch["fcntl"], _file_control())))
+    leaves.append((arch["futex"], _only(arch["futex"], _one_of(1, _FUTEX, mask=0xFFFFFFFF & ~_FUTEX_FLAGS))))
+    leaves.append((arch["madvise"], _only(arch["madvise"], _one_of(2, _MADVISE))))
     leaves.append((arch["socketpair"], _only(arch["socketpair"], _stream_pair())))
     leaves.append((arch["recvmsg"], _only(arch["recvmsg"], _one_of(0, (GATE_FD,)))))
     yield from _tree(sorted(leaves))
@@ -165,9 +181,16 @@ def _argument(index: int) -> _Instruction:
     return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * index)
 
 
-def _one_of(index: int, values: tuple[int, ...]) -> list[_Instruction]:
+def _one_of(index: int, values: tuple[int, ...], *, mask: int | None = None) -> list[_Instruction]:
+    masked = [] if mask is None else [(_AND, 0, 0, mask)]
     tests = [(_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
-    return [_argument(index), *tests, (_RETURN, 0, 0, _ERRNO | _EPERM), (_RETURN, 0, 0, _ALLOW)]
+    return [_argument(index), *masked, *tests, (_RETURN, 0, 0, _ERRNO | _EPERM), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _file_control() -> list[_Instruction]:
+    done = [(_EQUAL, len(_FCNTL_DONE) - 1 - place, 0, value) for place, value in enumerate(_FCNTL_DONE[:-1])]
+    last = (_EQUAL, 0, 1, _FCNTL_DONE[-1])
+    return [_argument(1), *done, last, (_RETURN, 0, 0, _ERRNO), *_one_of(1, _FCNTL)]
 
 
 def _thread_only() -> list[_Instruction]:

@@ -1,7 +1,8 @@
-"""What the host must know of a cell before Monty runs it.
+"""What the host makes of a cell before Monty runs it.
 
-The cell is parsed with `ast`, never compiled or run. Code that does not parse is fed as it is: Monty then says
-what is wrong with it.
+The cell is parsed with `ast`, never compiled or run. It is refused where Monty would do something else than CPython
+(`_refusals.py`), changed where that makes it equal (`_rewrite.py`, and `_large.py` for a long context), and written
+out again; lines are counted back to those of the cell.
 """
 
 from __future__ import annotations
@@ -11,35 +12,88 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from rlmbox.sandboxes.monty._large import rewritten
+from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty._refusals import CellRefused, check
+from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty.modules import imported
+from rlmbox.sandboxes.worker._values import MAX_NODES
 
-VALUE_LIMIT_CHARS = 4_000_000
+VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 """Longest `repr` of a value that crosses to the host as a value."""
 
-_MENDED = re.compile(r"\bkey\s*=|\b(?:map|filter)\s*\(")
+REPR_CHARS = 20_000
+"""Longest `repr` that is shown whole."""
+
+MARK = "_rlm_mark"
+"""The function that tells the host which statement comes next."""
+
+_KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
 PRELUDE = """\
-import re, json, math, base64, binascii
+import json, math, base64, binascii
 answer = {'content': '', 'ready': False}
-_rlm_missing, _rlm_own = NameError, (repr, len, str, type, TypeError)
+_rlm_missing = NameError
+_rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
 """
 """Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
 
 VALUE_SOURCE = f"""\
-def rlm_value_(value, own=_rlm_own):
-    repr, len, str, _, _ = own
-    text = repr(value)
-    if len(text) <= {VALUE_LIMIT_CHARS}:
-        return [True, value]
-    return [False, text[:10000] + ' ... [' + str(len(text) - 20000) + ' characters dropped] ... ' + text[-10000:]]
+def _rlm_value(value, own=_rlm_own):
+    repr, len, str = own[:3]
+    try:
+        text = repr(value)
+    except own[5]:
+        text = repr(_rlm_plain(value, own, []))
+    if len(text) > {REPR_CHARS}:
+        dropped = '{{:,}}'.format(len(text) - {REPR_CHARS})
+        half = {REPR_CHARS} // 2
+        shown = text[:half] + ' ... [' + dropped + ' characters dropped] ... ' + text[-half:]
+    else:
+        shown = text
+    if len(text) > {VALUE_LIMIT_CHARS}:
+        return [False, None, shown]
+    return [True, _rlm_leaving(value, own), shown]
+def _rlm_leaving(value, own=_rlm_own):
+    # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
+    kind = type(value)
+    if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes'):
+        return value
+    if kind in (list, tuple, set) and len(value) > {MAX_NODES}:
+        raise ValueError('a value that leaves the REPL may have at most {MAX_NODES:,} parts')
+    try:
+        text = repr(value)
+    except ValueError:
+        return _rlm_plain(value, own, [])
+    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<')]):
+        return _rlm_plain(value, own, [])
+    return value
+def _rlm_plain(value, own, around):
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
+    kind = type(value)
+    name = kind.__name__
+    if kind is int:
+        return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
+    if name in ('generator', 'function', 'type') or name.startswith('_rlm_'):
+        return repr(value)
+    if name not in ({_KINDS}):
+        return value
+    if any([value is one for one in around]):
+        return '<cycle>'
+    if len(around) > 60:
+        return value
+    around = around + [value]
+    if isinstance(value, dict):
+        return {{_rlm_plain(key, own, around): _rlm_plain(item, own, around) for key, item in value.items()}}
+    items = [_rlm_plain(item, own, around) for item in value]
+    return kind(items) if kind in (tuple, set) else items
 """
 """Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
 
 _DESCRIBE_SOURCE = """\
 def _rlm_describe(value, own=_rlm_own):
-    repr, len, str, type, TypeError = own
-    kind = type(value).__name__
+    repr, len, str, type, TypeError = own[:5]
+    kind = type(value).__name__.replace('_rlm_', '')
     try:
         size = len(value)
     except TypeError:
@@ -53,13 +107,15 @@ class CellSource:
     """A cell as it is fed.
 
     Attributes:
-        code: The source that Monty runs; line numbers are those of the cell.
+        code: The source that Monty runs.
         lines: The cell's own lines, for tracebacks.
         names: Global names that the cell binds, in order.
         modules: Offered modules that it imports.
         awaited: UTF-8 offsets of the calls whose result the cell awaits.
         has_value: Whether its last statement is an expression.
-        numbers: For each line of `code` that of the cell; empty where they are the same.
+        numbers: For each line of `code` that of the cell.
+        ends: For each statement of the cell, the line of `code` after it.
+        globals: Names that its functions declare global.
     """
 
     code: str
@@ -69,115 +125,149 @@ class CellSource:
     awaited: frozenset[int] = frozenset()
     has_value: bool = False
     numbers: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    globals: frozenset[str] = frozenset()
 
     def line(self, number: int) -> tuple[int, str]:
-        """Gives the cell's own line, and its number, for a line of `code`; '' for one that there is not."""
+        """Return the cell's own line, and its number, for a line of `code`; '' for one that there is not."""
         if 0 < number <= len(self.numbers):
             number = self.numbers[number - 1]
         return number, self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""
 
+    def upto(self, count: int) -> CellSource | None:
+        """Return the cell's first statements alone; None where there are none."""
+        if count <= 0 or not self.ends:
+            return None
+        end = self.ends[min(count, len(self.ends)) - 1]
+        code = "\n".join(self.code.split("\n")[:end])
+        size = len(code.encode())
+        return replace(self, code=code, awaited=frozenset(at for at in self.awaited if at < size), has_value=False)
 
-def read_cell(code: str, *, large: Collection[str] | None = None) -> CellSource:
-    """Prepares a cell: makes its last expression a bounded value and mends what Monty cannot do; its lines stay.
+
+def read_cell(
+    code: str, *, known: Collection[str] = (), host_names: Collection[str] = (), is_large: bool = False
+) -> CellSource:
+    """Prepare a cell.
 
     Args:
         code: The cell.
-        large: Names that earlier cells have bound, where the context is too long to be a `str`; None where it is one.
+        known: Names that earlier cells have bound.
+        host_names: Names of the host's functions, and of the objects that have some.
+        is_large: Whether the context is too long to be a `str`.
+
+    Raises:
+        CellRefused: It is no Python, or what Monty would do otherwise than CPython.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
+    tree = _parsed(code)
+    names = tuple(dict.fromkeys(_bound_names(tree.body)))
+    bound = {*known, *names, *_large.bound_names(tree)}
+    check(tree, bound)
     try:
-        tree = ast.parse(code)
-        if large is None:
-            return _prepared(code, tree, lines)
-        names = tuple(dict.fromkeys(_bound_names(tree.body, walrus=":=" in code)))
-        change = rewritten(tree, large)
-        if change is None:
-            return _prepared(code, ast.parse(code), lines)
-        prepared = _prepared(change.code, change.tree, tuple(change.code.split("\n")))
-        return replace(prepared, lines=lines, names=names, numbers=change.numbers)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return CellSource(code, lines)
+        has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
+        rewrite(tree, bound, host_names)
+        if is_large:
+            tree = _large.rewritten(tree, bound)
+        declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
+        written = _written(tree, has_value=has_value)
+        return replace(written, lines=lines, names=names, modules=imported(code), globals=declared)
+    except RecursionError:
+        raise CellRefused("the cell is nested too deeply: split it", 1, "RecursionError") from None
 
 
-def _prepared(code: str, tree: ast.Module, lines: tuple[str, ...]) -> CellSource:
-    last = tree.body[-1] if tree.body else None
-    # Each look at the tree costs as much as running a small cell, so it is taken only where there may be something.
-    edits = list(_mended_methods(tree, lines)) if _MENDED.search(code) else []
-    if isinstance(last, ast.Expr):
-        # Twice parenthesised, so that `a, b` is one value.
-        start, end = _span(last.value, lines)
-        edits += [(start, start, "rlm_value_(("), (end, end, "))")]
-    edits.sort(key=lambda edit: edit[0])
-    awaited = frozenset(
-        at + sum(len(text) - (end - start) for start, end, text in edits if start <= at)
-        for at in (_awaited(tree, lines) if "await" in code else ())
-    )
-    names = tuple(dict.fromkeys(_bound_names(tree.body, walrus=":=" in code)))
-    modules = imported(code) if "import" in code else frozenset()
-    return CellSource(_edited(code, edits), lines, names, modules, awaited, isinstance(last, ast.Expr))
+def read_expression(code: str, *, known: Collection[str] = ()) -> str:
+    """Prepare the text of an expression for `eval`.
 
-
-_Edit = tuple[int, int, str]
-"""UTF-8 offsets of what is replaced, and by what; edits do not overlap."""
-
-
-def _edited(code: str, edits: list[_Edit]) -> str:
-    """Applies edits, which are in order."""
-    raw, parts, done = code.encode(), [], 0
-    for start, end, text in edits:
-        parts += [raw[done:start], text.encode()]
-        done = end
-    return b"".join([*parts, raw[done:]]).decode()
-
-
-def _span(node: ast.expr, lines: tuple[str, ...]) -> tuple[int, int]:
-    """Gives the UTF-8 offsets of an expression."""
-    start = _offset(lines, node.lineno, node.col_offset)
-    return start, _offset(lines, node.end_lineno or node.lineno, node.end_col_offset or 0)
-
-
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walks a tree, but for f-strings: in Python 3.11 the positions within them are wrong."""
-    queue = [tree]
-    while queue:
-        node = queue.pop()
-        if not isinstance(node, ast.JoinedStr):
-            yield node
-            queue.extend(ast.iter_child_nodes(node))
-
-
-def _mended_methods(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[_Edit]:
-    """Replaces methods that are passed on without a call, as in `key=str.lower` or `map(" ".join, rows)`.
-
-    Monty has no value for a method of a builtin type; a function around the call of it does the same.
+    Raises:
+        CellRefused: As `read_cell`.
     """
-    for node in _nodes(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        passed = [keyword.value for keyword in node.keywords if keyword.arg == "key"]
-        if isinstance(node.func, ast.Name) and node.func.id in ("map", "filter") and len(node.args) == 2:
-            passed.append(node.args[0])
-        for method in passed:
-            if not isinstance(method, ast.Attribute):
-                continue
-            start, end = _span(method, lines)
-            if isinstance(method.value, ast.Name) and method.value.id in (
-                "str",
-                "bytes",
-                "list",
-                "dict",
-                "set",
-                "tuple",
-            ):
-                yield start, end, f"(lambda _x: _x.{method.attr}())"
-            else:
-                yield start, start, "(lambda _x: "
-                yield end, end, "(_x))"
+    tree = _parsed(code.strip())
+    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+        raise CellRefused("eval() takes one expression", 1, "SyntaxError")
+    check(tree, known)
+    rewrite(tree, known, ())
+    if len(tree.body) != 1:
+        raise CellRefused("eval() of a generator expression is not in this REPL: write it in the cell", 1)
+    return ast.unparse(tree.body[0])
+
+
+def _parsed(code: str) -> ast.Module:
+    try:
+        return ast.parse(code)
+    except SyntaxError as error:
+        raise CellRefused(error.msg, error.lineno, type(error).__name__) from None
+    except ValueError as error:
+        raise CellRefused(str(error), None, "SyntaxError") from None
+    except (MemoryError, RecursionError):
+        raise CellRefused("the cell is nested too deeply: split it", 1, "SyntaxError") from None
+
+
+def _written(tree: ast.Module, *, has_value: bool) -> CellSource:
+    """Write a tree out, with the number of each statement set before it."""
+    tree.body, ends_at = _numbered(tree.body)
+    if has_value:
+        last = tree.body[-1]
+        assert isinstance(last, ast.Expr)  # noqa: S101 - it was the cell's last statement
+        last.value = ast.copy_location(ast.Call(ast.Name("_rlm_value", ast.Load()), [last.value], []), last.value)
+    if any(isinstance(node, ast.Await) for node in ast.walk(tree)):
+        tree = _large.Formats().visit(tree)  # in Python 3.11 positions within f-strings are wrong
+    ast.fix_missing_locations(tree)
+    code = _unparsed(tree)
+    again = ast.parse(code)
+    numbers = [0] * (code.count("\n") + 1)
+    for before, after in zip(_statements(tree), _statements(again), strict=True):
+        numbers[after.lineno - 1 : after.end_lineno] = [before.lineno] * ((after.end_lineno or 0) - after.lineno + 1)
+    ends = tuple(again.body[at].end_lineno or 0 for at in ends_at)
+    awaited = frozenset(_awaited(again, tuple(code.split("\n")))) if "await" in code else frozenset()
+    return CellSource(code, awaited=awaited, has_value=has_value, numbers=tuple(numbers), ends=ends)
+
+
+def _numbered(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[int]]:
+    """Return the statements with marks among them, and the places of those that end a statement of the cell."""
+    done: list[ast.stmt] = []
+    ends: list[int] = []
+    for at, statement in enumerate(body):
+        is_ours = isinstance(statement, ast.FunctionDef) and statement.name.startswith("_rlm_")
+        if at and not is_ours and _may_take_long(statement):
+            mark = ast.Call(ast.Name(MARK, ast.Load()), [ast.Constant(len(ends))], [])
+            done.append(ast.copy_location(ast.Expr(mark), statement))
+        done.append(statement)
+        if not is_ours:
+            ends.append(len(done) - 1)
+    return done, ends
+
+
+def _may_take_long(statement: ast.stmt) -> bool:
+    """Whether a statement may run into a limit: a mark costs as much as a call of the host."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+        return False
+    looping = (ast.Call, ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BinOp)
+    return any(isinstance(node, looping) for node in ast.walk(statement))
+
+
+def _unparsed(tree: ast.Module) -> str:
+    try:
+        code = ast.unparse(tree)
+        ast.parse(code)
+    except (ValueError, SyntaxError):
+        # Not every Python can write all f-strings down again.
+        code = ast.unparse(ast.fix_missing_locations(_large.Formats().visit(tree)))
+    return code
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Return the statements, those within another after it."""
+    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
+        nodes = getattr(tree, field, ())
+        for node in nodes if isinstance(nodes, list) else ():
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from _statements(node)
 
 
 def show_vars_source(names: Iterable[str]) -> str:
-    """Gives the source of a `SHOW_VARS` that describes those of `names` that exist."""
+    """Return the source of a `SHOW_VARS` that describes those of `names` that exist."""
     probes = "".join(
         f"    try:\n        found[{name!r}] = _rlm_describe({name})\n    except _rlm_missing:\n        pass\n"
         for name in names
@@ -185,20 +275,9 @@ def show_vars_source(names: Iterable[str]) -> str:
     return f"{_DESCRIBE_SOURCE}def SHOW_VARS():\n    found = {{}}\n{probes}    return found\n"
 
 
-def _offset(lines: tuple[str, ...], line: int, column: int) -> int:
-    """Gives the UTF-8 offset in the source of a position as `ast` counts it."""
-    return sum(len(text.encode()) + 1 for text in lines[: line - 1]) + column
-
-
-def _bound_names(body: Iterable[ast.stmt], *, walrus: bool = True) -> Iterator[str]:
-    """Names that a module's statements bind, without those that only functions and comprehensions see.
-
-    Args:
-        body: The statements.
-        walrus: Whether expressions are looked into, which takes most of the time.
-    """
-    queue: list[ast.AST] = []
-    queue.extend(reversed([*body]))
+def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Names that a module's statements bind, without those that only functions and comprehensions see."""
+    queue: list[ast.AST] = [*reversed([*body])]
     while queue:
         node = queue.pop()
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not node.id.startswith("_"):
@@ -210,19 +289,25 @@ def _bound_names(body: Iterable[ast.stmt], *, walrus: bool = True) -> Iterator[s
         elif isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             yield from (n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
             continue
-        inner = ast.iter_child_nodes(node)
-        queue.extend(reversed([n for n in inner if walrus or not isinstance(n, ast.expr) or _is_target(n)]))
-
-
-def _is_target(node: ast.expr) -> bool:
-    return isinstance(getattr(node, "ctx", None), ast.Store)
+        queue.extend(reversed([*ast.iter_child_nodes(node)]))
 
 
 def _awaited(tree: ast.Module, lines: tuple[str, ...]) -> Iterator[int]:
     """Offsets of calls that are awaited themselves, or stand in the arguments of an awaited `asyncio.gather`."""
-    for node in _nodes(tree):
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line.encode()) + 1)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
             call = node.value
             gathers = isinstance(call.func, ast.Attribute | ast.Name) and ast.unparse(call.func).endswith("gather")
-            inner = [n for argument in call.args for n in _nodes(argument)] if gathers else [call]
-            yield from (_offset(lines, n.lineno, n.col_offset) for n in inner if isinstance(n, ast.Call))
+            inner = [n for argument in call.args for n in ast.walk(argument)] if gathers else [call]
+            yield from (starts[n.lineno - 1] + n.col_offset for n in inner if isinstance(n, ast.Call))
+
+
+_OWN_NAME = re.compile(r"\b_rlm_(\w+)")
+
+
+def own_names(code: str) -> frozenset[str]:
+    """Return the names of ours that the source of a cell calls, without their prefix."""
+    return frozenset(_OWN_NAME.findall(code))

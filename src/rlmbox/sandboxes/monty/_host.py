@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic_monty import ClassInstance
 
 from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import HostFunction
 
 _OWN = "_rlm_"  # functions of ours, behind the modules that Monty lacks; they take and give bytes
@@ -29,8 +30,13 @@ _RAISABLE = frozenset(
         "OverflowError",
         "PermissionError",
         "RuntimeError",
+        "RecursionError",
+        "StopIteration",
+        "SyntaxError",
         "TimeoutError",
         "TypeError",
+        "UnicodeDecodeError",
+        "UnicodeEncodeError",
         "ValueError",
         "ZeroDivisionError",
     }
@@ -48,14 +54,14 @@ class MontyObject:
         self.name = name
 
     def exposed(self, host: Host) -> ClassInstance:
-        """Wraps the object for Monty; the calls come back to us by name, so nothing is called through it."""
+        """Wrap the object for Monty; the calls come back to us by name, so nothing is called through it."""
         prefix = f"{self.name}."
         methods = [name.removeprefix(prefix) for name in host if name.startswith(prefix)]
         return ClassInstance(self, allowed_methods=methods)
 
 
 def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
-    """Gives the name in the host table of what a suspended cell calls."""
+    """Return the name in the host table of what a suspended cell calls."""
     name = str(snapshot.function_name)
     if snapshot.object_id is not None:
         return f"{objects.get(snapshot.object_id, '?')}.{name}"
@@ -63,7 +69,7 @@ def function_name(snapshot: Any, objects: Mapping[UUID, str]) -> str:
 
 
 def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
-    """Resumes a cell that reads a name that it has not defined."""
+    """Resume a cell that reads a name that it has not defined."""
     name = snapshot.variable_name
     if snapshot.object_id is not None:
         name = f"{objects.get(snapshot.object_id, '?')}.{name}"
@@ -78,14 +84,14 @@ def name_answer(snapshot: Any, objects: Mapping[UUID, str], host: Host) -> Any:
 
 
 def refusal(name: str) -> dict[str, Any]:
-    """Gives the answer to a call of something that is not in the host table."""
+    """Return the answer to a call of something that is not in the host table."""
     if "." in name or name in ("open", "import"):
         return {"exc_type": "PermissionError", "message": f"{name}: {_NO_FILES}"}
     return {"exc_type": "NameError", "message": f"name {name!r} is not defined"}
 
 
 def raised(error: Exception) -> dict[str, Any]:
-    """Gives the answer that raises a host function's error in the cell."""
+    """Return the answer that raises a host function's error in the cell."""
     name = type(error).__name__
     if name in _RAISABLE:
         text = str(error.args[0]) if name == "KeyError" and error.args else str(error)
@@ -94,7 +100,7 @@ def raised(error: Exception) -> dict[str, Any]:
 
 
 def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Calls a plain host function; its error is the cell's."""
+    """Call a plain host function; its error is the cell's."""
     try:
         return {"return_value": _result(function, function.call(*_arguments(function, args, kwargs), **kwargs))}
     except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
@@ -102,7 +108,7 @@ def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 async def call_async(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Awaits a host function; its error is the cell's. Cancellation passes."""
+    """Await a host function; its error is the cell's. Cancellation passes."""
     try:
         result: Any = function.call(*_arguments(function, args, kwargs), **kwargs)
         return {"return_value": _result(function, await result)}
@@ -111,12 +117,12 @@ async def call_async(function: HostFunction, args: tuple[Any, ...], kwargs: dict
 
 
 def _arguments(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """Gives the positional arguments as JSON values, having made those by name so in place."""
+    """Return the positional arguments in their JSON form, having made those by name so in place."""
     if function.name.startswith(_OWN):
         return list(args)
     for name, value in kwargs.items():
-        kwargs[name] = _json(value, f"argument {name} of {function.name}")
-    return [_json(value, f"argument {number} of {function.name}") for number, value in enumerate(args, 1)]
+        kwargs[name] = to_json(value)
+    return [to_json(value) for value in args]
 
 
 def _result(function: HostFunction, value: Any) -> Any:
@@ -124,7 +130,7 @@ def _result(function: HostFunction, value: Any) -> Any:
 
 
 def _json(value: Any, what: str, depth: int = 0) -> Any:
-    """Gives a value with tuples as lists.
+    """Return a value with tuples as lists.
 
     Raises:
         TypeError: It is not a JSON value.

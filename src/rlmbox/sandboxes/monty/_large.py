@@ -4,7 +4,7 @@ Monty's classes have some operators, but no method that an operator calls may su
 rewritten before it runs: `x[k]`, `len(x)`, `x in y`, `x == y`, loops and some builtins become calls of functions that
 ask, when they run, whether they were given the long text; for everything else they do what was there. Whatever
 name the text goes by, also inside functions and collections, it is found so. The functions are in
-`monty_modules/large_text.monty`. A cell of a session with an ordinary context is never rewritten.
+`modules/large_text.monty`. A cell of a session with an ordinary context is never rewritten.
 
 Source is made anew from the syntax tree, and lines are counted back to those of the cell.
 """
@@ -13,38 +13,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
 from rlmbox.context import Context
+from rlmbox.sandboxes.monty._refusals import OWN_PREFIX
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
-_PREFIX = "rlm_large_"
+_PREFIX = "_rlm_large_"
 # Builtins that go through what they are given; they get a list of lines in its place.
 _TAKERS = frozenset("all any enumerate filter frozenset list map max min set sorted sum tuple zip".split())  # noqa: SIM905
 _ORDINARY_CALLS = _TAKERS | {"range", "reversed", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
-# Methods of patterns, and of `re` and `json`, that need all of a text at once.
-_WHOLE_TAKERS = frozenset({"search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn", "dumps"})
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A cell that was rewritten.
-
-    Attributes:
-        code: What Monty runs.
-        tree: Its syntax tree.
-        numbers: For each line of it, the line of the cell that it came from.
-    """
-
-    code: str
-    tree: ast.Module
-    numbers: tuple[int, ...]
+# Methods of patterns, and of `re` and `json`, that need all of a text at once; `re` itself knows the handle in others.
+_WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
 
 
 @cache
@@ -52,46 +37,35 @@ def _source() -> str:
     return files("rlmbox.sandboxes.monty.modules").joinpath("large_text.monty").read_text(encoding="utf-8")
 
 
-def prelude(context: Context) -> str:
-    """Gives what is run at the start of a session: the functions, and `context`.
+WHOLE_LIMIT_CHARS = 32_000_000
+"""Longest text that `context.split()`, `lower()` and their like take whole."""
+
+
+def prelude(context: Context, inline_limit_chars: int) -> str:
+    """Return what is run at the start of a session: the functions, and `context`.
 
     Args:
         context: The text.
+        inline_limit_chars: Longest text that is to be had whole.
     """
     is_ascii = context.size_bytes == context.length
-    return f"{_source()}\ncontext = P = LargeText(rlm_large_scans, {context.length}, {is_ascii})\n"
+    whole = context.length <= min(WHOLE_LIMIT_CHARS, inline_limit_chars)
+    return f"{_source()}\ncontext = P = _rlm_LargeText(_rlm_large_scans, {context.length}, {is_ascii}, {whole})\n"
 
 
-def rewritten(tree: ast.Module, rebound: Collection[str]) -> Rewritten | None:
-    """Rewrites a cell; None where it cannot be done, and the cell is to run as it is.
+def rewritten(tree: ast.Module, rebound: Collection[str]) -> ast.Module:
+    """Rewrite a cell.
 
     Args:
         tree: The cell, which is changed.
         rebound: Builtins that cells have given another meaning.
     """
-    tree = _Rewriter({*rebound, *_bound(tree)}).visit(tree)
-    try:
-        code = ast.unparse(tree)
-        again = ast.parse(code)
-    except (ValueError, SyntaxError, RecursionError):
-        return None
-    numbers = [0] * (code.count("\n") + 1)
-    for before, after in zip(_statements(tree), _statements(again), strict=True):
-        numbers[after.lineno - 1 : after.end_lineno] = [before.lineno] * ((after.end_lineno or 0) - after.lineno + 1)
-    return Rewritten(code, again, tuple(numbers))
+    changed: ast.Module = _Rewriter(rebound).visit(tree)
+    return changed
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
-    """Gives the statements, those within another after it."""
-    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
-        for node in getattr(tree, field, ()):
-            if isinstance(node, ast.stmt):
-                yield node
-            yield from _statements(node)
-
-
-def _bound(tree: ast.AST) -> Iterator[str]:
-    """Gives every name that is bound anywhere."""
+def bound_names(tree: ast.AST) -> Iterator[str]:
+    """Return every name that is bound anywhere."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
@@ -146,6 +120,9 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         """`x[k]`, where it is read."""
         self.generic_visit(node)
+        made = node.value
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == f"{_PREFIX}str":
+            made.func.id = f"{_PREFIX}readable"
         if not isinstance(node.ctx, ast.Load) or isinstance(node.value, ast.Constant | ast.List | ast.Dict):
             return node
         key = node.slice
@@ -171,14 +148,21 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         """`len(x)`, `isinstance(x, t)`, `re.search(p, x)` and builtins that go through x."""
         self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
+        name = self._builtin(node)
         if name in ("len", "isinstance") and not node.keywords and len(node.args) == (1 if name == "len" else 2):
             return _call(name, *node.args, at=node)
+        if name == "str" and len(node.args) == 1 and not node.keywords:
+            return _call("str", *node.args, at=node)
         if name in _TAKERS:
             node.args = [self._given("lines_of", argument) for argument in node.args]
         elif isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS:
             node.args = [self._given("part", argument) for argument in node.args]
         return node
+
+    def _builtin(self, node: ast.Call) -> str:
+        """Return the name of the builtin that is called, ours or Monty's; '' for all else."""
+        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
+        return name.removeprefix(OWN_PREFIX)
 
     @staticmethod
     def _given(name: str, argument: ast.expr) -> ast.expr:
@@ -192,7 +176,7 @@ class _Rewriter(ast.NodeTransformer):
             return None
         if not isinstance(node, ast.Call):
             return [node]
-        name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self._bound else ""
+        name = self._builtin(node)
         if name == "enumerate" and node.args and not any(isinstance(one, ast.Starred) for one in node.args):
             start = [*node.args[1:], *(one.value for one in node.keywords if one.arg == "start")]
             return [node.args[0], start[0] if start else ast.Constant(0)]
@@ -254,8 +238,17 @@ class _Rewriter(ast.NodeTransformer):
         """See `_comprehension`."""
         return self._comprehension(node)
 
+
+def _is_plain(node: ast.expr) -> bool:
+    """Tells what cannot be the text, nor be compared with it."""
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str)
+
+
+class Formats(ast.NodeTransformer):
+    """Makes f-strings calls of `format`, since not every Python can write all of them down again."""
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        """An f-string becomes a call of `format`, since not every Python can write all of them down again."""
+        """An f-string becomes a call of `format`."""
         text, values = self._format(node)
         function = ast.Attribute(ast.Constant(text), "format", ast.Load())
         return ast.copy_location(ast.Call(function, values, []), node)
@@ -274,8 +267,3 @@ class _Rewriter(ast.NodeTransformer):
             elif isinstance(part, ast.Constant):
                 text.append(str(part.value).replace("{", "{{").replace("}", "}}"))
         return "".join(text), values
-
-
-def _is_plain(node: ast.expr) -> bool:
-    """Tells what cannot be the text, nor be compared with it."""
-    return isinstance(node, ast.Constant) and not isinstance(node.value, str)

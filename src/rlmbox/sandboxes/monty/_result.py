@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import builtins
+import importlib
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
+from pydantic_monty import (
+    MontyClassProxy,
+    MontyCrashedError,
+    MontyError,
+    MontyRuntimeError,
+    MontyStdTypeProxy,
+    MontySyntaxError,
+)
 
 from rlmbox.sandboxes._capture import BoundedText
-from rlmbox.sandboxes.monty._code import CellSource
+from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
+from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
+from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import CellError, CellLimits, Outcome
 
-_REPR_CHARS = 20_000
+_OBJECT_CHARS = 1_000
 _LIMIT_NAMES: dict[Outcome, str] = {
     "timeout": "ExecutionTimeout",
     "memory": "MemoryExceeded",
@@ -23,7 +34,7 @@ _LIMIT_NAMES: dict[Outcome, str] = {
 }
 
 
-class CellRefused(Exception):
+class CheckFailed(Exception):
     """A cell was not run, because its types cannot be right.
 
     Args:
@@ -52,60 +63,68 @@ class Printed:
         return self.stdout.size_bytes + self.stderr.size_bytes > self._flood_bytes
 
     def take(self, stream: str, text: str) -> None:
-        """Takes a piece; raises RuntimeError, with which Monty ends the cell, where it is too much."""
+        """Take a piece."""
         (self.stderr if stream == "stderr" else self.stdout).write(text)
-        if self.flooded:
-            raise RuntimeError("the cell prints too much")
-
-
-def json_value(value: Any, depth: int = 0) -> object:
-    """Gives a value from the sandbox as JSON, with the `repr` of what is not."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if depth < 50 and isinstance(value, list | tuple):
-        return [json_value(item, depth + 1) for item in value]
-    if depth < 50 and isinstance(value, dict):
-        return {k if isinstance(k, str) else repr(k): json_value(v, depth + 1) for k, v in value.items()}
-    return repr(value)
 
 
 def value_of(result: Any) -> tuple[object, str | None]:
-    """Splits what `rlm_value_` gave into the JSON value and its bounded `repr`; None and None for None."""
-    crossed, value = result
+    """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None."""
+    crossed, value, shown = result
+    if not crossed:
+        return shown, shown
     if value is None:
         return None, None
-    text = repr(value) if crossed else value
-    return json_value(value), _bounded(text)
+    if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
+        return shown[:_OBJECT_CHARS], shown
+    return to_json(_without_proxies(value)), shown
+
+
+def _without_proxies(value: Any, depth: int = 0) -> Any:
+    """Give instances of classes of the REPL a form: a dataclass as its fields, all else as its `repr`."""
+    if isinstance(value, MontyClassProxy):
+        if value.is_dataclass:
+            return {name: _without_proxies(item, depth + 1) for name, item in value.attributes.items()}
+        return f"<{value.name} object>"
+    if depth > 60:
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_without_proxies(item, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: _without_proxies(item, depth + 1) for key, item in value.items()}
+    return value
 
 
 def _bounded(text: str) -> str:
     """Keeps the head and the tail of a long text."""
-    if len(text) <= _REPR_CHARS:
+    if len(text) <= REPR_CHARS:
         return text
-    half = _REPR_CHARS // 2
-    return f"{text[:half]} ... [{len(text) - _REPR_CHARS:,} characters dropped] ... {text[-half:]}"
+    half = REPR_CHARS // 2
+    return f"{text[:half]} ... [{len(text) - REPR_CHARS:,} characters dropped] ... {text[-half:]}"
 
 
 def outcome_of(error: Exception) -> Outcome:
     """Tells an exception of the cell from a limit and from the loss of the worker."""
+    text = str(error)
     if isinstance(error, MontyCrashedError):
-        return "timeout" if error.timed_out or "duration" in str(error) else "crashed"
-    if isinstance(error, CellRefused):
+        return "timeout" if error.timed_out or "duration" in text else "crashed"
+    if isinstance(error, CheckFailed):
         return "error"
     if not isinstance(error, MontyError):
-        return "crashed"
-    text = str(error)
+        # A value that has no form outside the worker; or the worker is gone.
+        return "error" if isinstance(error, ValueError | RecursionError | TypeError) else "crashed"
     if text.startswith("TimeoutError: feed time limit exceeded"):
         return "timeout"
-    if text.startswith("MemoryError: memory limit exceeded"):
+    if text.startswith(("MemoryError: memory limit exceeded", "MemoryError: the worker exceeded")):
         return "memory"
     return "stack" if text.startswith("RecursionError: maximum recursion depth") else "error"
 
 
 def cell_error(
-    error: Exception | None, outcome: Outcome, feeds: Mapping[str, CellSource], limits: CellLimits
+    error: Exception | None,
+    outcome: Outcome,
+    feeds: Mapping[str, CellSource],
+    limits: CellLimits,
+    host_names: Collection[str] = (),
 ) -> CellError:
     """Describes the end of a cell.
 
@@ -114,8 +133,9 @@ def cell_error(
         outcome: What `outcome_of` made of it.
         feeds: Each cell by the file name that Monty gave it.
         limits: What the cell could use.
+        host_names: Names of the host's functions.
     """
-    if isinstance(error, CellRefused):
+    if isinstance(error, CheckFailed):
         said = f"the cell was not run: {_bounded(str(error))}"
         return CellError("TypeCheckError", said, f"TypeCheckError: {said}", error.line)
     inner = error.exception() if isinstance(error, MontyError) else error
@@ -129,9 +149,73 @@ def cell_error(
             message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
         text = str(error)
         name = text.partition(":")[0] if ":" in text and text.partition(":")[0].isidentifier() else name
+        name, message = in_words(name, message)
     message = _bounded(message)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
+
+
+def refusal_error(refusal: CellRefused, lines: Sequence[str]) -> CellError:
+    """Describe a cell that was not run, or not to its end, as Python describes a syntax error.
+
+    Args:
+        refusal: Why.
+        lines: The cell.
+    """
+    message, line = str(refusal), refusal.line
+    shown = [f"{refusal.type_name}: {message}"]
+    if line is not None and 0 < line <= len(lines):
+        shown = [f'  File "<rlm_session>", line {line}', f"    {lines[line - 1].strip()}", *shown]
+    return CellError(refusal.type_name, message, "\n".join(shown), line)
+
+
+def in_words(name: str, message: str) -> tuple[str, str]:
+    """Return an error's type and message, told apart from Python's own where it is a lack of Monty's.
+
+    Args:
+        name: The type's name.
+        message: The message.
+    """
+    if _CANNOT_SUSPEND.search(message):
+        return "NotImplementedError", (
+            "a builtin, an operator or an iterator cannot call a function of the host in this REPL: call it in "
+            "a list comprehension, such as [llm_query(x) for x in xs], and go on with the list"
+        )
+    if _NOT_YET.search(message):
+        return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
+    if _VIEWS.search(message):
+        return "NotImplementedError", f"{message}: make sets or dicts of the views"
+    if name == "ValueError" and _STATISTICS.match(message):
+        return "StatisticsError", message
+    missing = _NO_ATTRIBUTE.match(message)
+    if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
+        return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
+    if name == "AttributeError" and missing and missing[1].endswith("Error") and missing[2] in _OF_ERRORS:
+        return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use str(error)"
+    if name == "AttributeError" and missing and _python_has(missing[1], missing[2]):
+        return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use other methods"
+    return name, message
+
+
+_CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
+_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
+_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
+_VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
+_STATISTICS = re.compile(r"\w+ requires at least|no (mode|median) for empty data")
+_OF_ERRORS = frozenset(
+    {"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"}
+)
+_NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has no attribute '(\w+)'")
+
+
+def _python_has(kind: str, attribute: str) -> bool:
+    """Whether CPython's type, or module, of a name has an attribute."""
+    owner = getattr(builtins, kind, None)
+    for module in ("datetime", "decimal", "collections", "re", "pathlib"):
+        owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)
+    if owner is None and kind in native_modules():
+        owner = importlib.import_module(kind)
+    return owner is not None and hasattr(owner, attribute)
 
 
 def _reached(outcome: Outcome, limits: CellLimits) -> str:

@@ -309,6 +309,7 @@ def wall_in(library: str) -> int | None:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
     if program is not None:
+        kernel.forbid_dumps()
         kernel.install_filter(program)
     return statm
 

@@ -1,13 +1,16 @@
 """What `context` is inside a sandbox where the text is too long to be a `str` there: reads parts, has scans made.
 
 Runs inside the sandbox, from source that the start frame carries beside that of `_repl.py`: standard library only,
-Python 3.11 and later, nothing of rlmbox. Whatever an operation gives is what the real `str` would give; an operation
-that would need the whole text at once is refused with a word on what to use instead.
+Python 3.11 and later, nothing of rlmbox. An operation gives what the real `str` would give: a part is a `str`, a longer
+part or a copy that keeps its positions (`strip`, `lower`) is a view, the parts of `split` are cut when they are asked
+for. What would need the whole text at once is refused with a word on what to use instead.
 """
 
 from __future__ import annotations
 
-import codecs
+from array import array
+from collections.abc import Sequence
+from itertools import islice
 from operator import index as whole_number
 
 TYPE_CHECKING = False
@@ -19,42 +22,41 @@ if TYPE_CHECKING:
         """The functions of the host that work on the text; see `rlmbox.sandboxes._large_text`."""
 
         def slice(self, start: int, end: int) -> str: ...
-        def byte_range(self, start: int, end: int) -> list[int]: ...
+        def anchors(self, block: int) -> list[int]: ...
         def find(self, sub: str, start: int, end: int) -> int: ...
         def rfind(self, sub: str, start: int, end: int) -> int: ...
         def count(self, sub: str, start: int, end: int) -> int: ...
         def line_count(self) -> int: ...
         def line_span(self, first: int, last: int) -> list[int]: ...
+        def matches(self, pattern: str, flags: int, span: list[int], part: list[int], most: int) -> list[Any]: ...
 
 
 SLICE_CHARS = 16_000_000
 PIECE_CHARS = 1 << 18
 ASKED_CHARS = 1 << 20  # of one answer of the host, which travels as JSON
+ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32  # as in `_large_text.py`
+KEPT_EVERY = 64  # parts of a cut text between two whose places are kept
+SHOWN_CHARS = 20_000
+CUT_MARK = "\n... [the context goes on, to "
 PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something up with ctx.search(pattern)"
+_EITHER_CASE = "re.search(pattern, context, re.I) finds something in either case; context[a:b].{name}() takes a part"
 HINTS = {
-    **dict.fromkeys(
-        ("casefold", "lower", "swapcase", "title", "upper"),
-        "ctx.search(pattern, case_sensitive=False) finds something in either case; context[a:b].lower() takes a part",
-    ),
-    **dict.fromkeys(
-        ("split", "rsplit", "partition", "rpartition"),
-        "`for line in context.splitlines()` gives the lines one by one; context.find(sub) gives positions to cut at",
-    ),
-    "re.split": "re.finditer(pattern, context) gives positions to cut at",
+    **{name: _EITHER_CASE.format(name=name) for name in ("casefold", "lower", "swapcase", "title", "upper")},
     "replace": "change a part: context[a:b].replace(old, new)",
     "re.sub": "change a part: re.sub(pattern, new, context[a:b])",
+    "re.subn": "change a part: re.subn(pattern, new, context[a:b])",
     "in reverse": "context[-1:-1001:-1] gives the last characters in reverse",
     "as a key": "use a position or a slice as the key",
 }
 
 
 class Reader:
-    """Gives parts of the text.
+    """Reads parts of the text.
 
     Args:
         length: Characters of the text.
         scans: The host's functions.
-        fetch: Gives bytes of the text's UTF-8 from a position to another; None where the host gives all parts.
+        fetch: Returns bytes of the text's UTF-8 from a position to another; None where the host reads all parts.
         is_ascii: Whether positions of bytes are those of characters.
     """
 
@@ -63,52 +65,62 @@ class Reader:
     ) -> None:
         self.length, self.scans, self.is_ascii = length, scans, is_ascii
         self._fetch = fetch
+        self._anchors: dict[int, list[int]] = {}
+        self._kept, self._kept_at, self._last_end = "", 0, -1
 
     def read(self, start: int, end: int) -> str:
-        """Gives the characters from a position to another."""
-        if self._fetch is not None and (self.is_ascii or end - start > ASKED_CHARS):
-            first, last = (start, end) if self.is_ascii else self.scans.byte_range(start, end)
-            return self._fetch(first, last).decode()
-        if end - start <= ASKED_CHARS:
-            return self.scans.slice(start, end) if start < end else ""
-        return "".join(self.pieces(start, end, ASKED_CHARS))
+        """Return the characters from a position to another."""
+        if start >= end:
+            return ""
+        if self._fetch is not None and self.is_ascii:
+            return self._fetch(start, end).decode()
+        kept_end = self._kept_at + len(self._kept)
+        if not self._kept_at <= start < end <= kept_end:
+            # Whoever reads on from where the last part ended is given more of it at once.
+            ahead = ASKED_CHARS // 4 if self._fetch is None and start == self._last_end else 0
+            self._kept, self._kept_at = self._read(start, min(max(end, start + ahead), self.length))
+        self._last_end = end
+        part = self._kept[start - self._kept_at : end - self._kept_at]
+        if len(self._kept) > ASKED_CHARS:
+            self._kept = ""
+        return part
+
+    def _read(self, start: int, end: int) -> tuple[str, int]:
+        """Return a text that has the characters from a position to another, and where it begins."""
+        if self._fetch is None:
+            steps = range(start, end, ASKED_CHARS)
+            return "".join(self.scans.slice(at, min(at + ASKED_CHARS, end)) for at in steps), start
+        first, last = start // ANCHOR_CHARS, -(-end // ANCHOR_CHARS)
+        return self._fetch(self._anchor(first), self._anchor(last)).decode(), first * ANCHOR_CHARS
+
+    def _anchor(self, number: int) -> int:
+        """Return the position in bytes of every so many-th character."""
+        block, at = divmod(number, BLOCK_ANCHORS)
+        anchors = self._anchors.get(block)
+        if anchors is None:
+            anchors = self._anchors[block] = self.scans.anchors(block)
+        return anchors[at]
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
-        """Gives the same in pieces of about so many characters, read one after the other."""
-        if self._fetch is None or self.is_ascii:
-            for at in range(start, end, chars):
-                yield self.read(at, min(at + chars, end))
-        elif start < end:
-            at, last = self.scans.byte_range(start, end)
-            decoder = codecs.getincrementaldecoder("utf-8")()
-            while at < last:
-                yield decoder.decode(self._fetch(at, min(at + chars, last)))
-                at += chars
-
-    def lines(self, keepends: bool) -> Iterator[str]:
-        """Gives the lines as `str.splitlines` cuts them."""
-        rest = ""
-        for piece in self.pieces(0, self.length):
-            lines = (rest + piece).splitlines(keepends=True)
-            # The last one may go on in the next piece, even if only with the second half of its end of line.
-            rest = lines.pop() if lines else ""
-            yield from lines if keepends else (line.splitlines()[0] for line in lines)
-        if rest:
-            yield rest if keepends else rest.splitlines()[0]
+        """Return the same in pieces of so many characters, read one after the other."""
+        for at in range(start, end, chars):
+            yield self.read(at, min(at + chars, end))
 
 
 class LargeText:
-    """The text, as far as a `str` can be had without holding it.
+    """The text, or a part of it, as far as a `str` can be had without holding it.
 
     Iteration gives lines, each with its end, as that of a file does.
 
     Args:
-        reader: Gives parts of it.
+        reader: Reads parts of the text.
+        start: Where it begins.
+        end: Where it ends; at the end of the reader's text unless given.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._length = reader.length
+    def __init__(self, reader: Reader, start: int = 0, end: int | None = None) -> None:
+        self._reader, self._start = reader, start
+        self._length = (reader.length if end is None else end) - start
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -118,34 +130,54 @@ class LargeText:
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, key: int | slice) -> str:
+    def _read(self, start: int, end: int) -> str:
+        return self._reader.read(self._start + start, self._start + end)
+
+    def _view(self, start: int, end: int) -> LargeText:
+        return LargeText(self._reader, self._start + start, self._start + end)
+
+    def _scan(self, name: str, sub: str, start: int, end: int) -> int:
+        """Have `find` or `rfind` done by the host."""
+        at: int = getattr(self._reader.scans, name)(sub, self._start + start, self._start + end)
+        return at - self._start if at >= 0 else -1
+
+    def _count(self, sub: str, start: int, end: int) -> int:
+        return self._reader.scans.count(sub, self._start + start, self._start + end)
+
+    def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
+        """Return some matches of a pattern, found by the host: [start, end, the text around, where that begins]."""
+        part = [self._start, self._start + self._length]
+        return self._reader.scans.matches(pattern, flags, [start, end], part, most)
+
+    def __getitem__(self, key: int | slice) -> Any:
         if not isinstance(key, slice):
             try:
                 at = range(self._length)[whole_number(key)]
             except IndexError:
                 raise IndexError("string index out of range") from None
-            return self._reader.read(at, at + 1)
+            return self._read(at, at + 1)
         places = range(self._length)[key]
+        if places.step == 1:
+            first, last = places.start, max(places.start, places.stop)
+            return self._read(first, last) if last - first <= SLICE_CHARS else self._view(first, last)
         if len(places) > SLICE_CHARS:
             raise refusal(f"a slice of {len(places):,} characters", self)
-        if places.step == 1:
-            return self._reader.read(places.start, max(places.start, places.stop))
         return self._picked(places) if places.step > 0 else self._picked(places[::-1])[::-1]
 
     def _picked(self, places: range) -> str:
-        """Gives the characters at places that are a step apart."""
+        """Return the characters at places that are a step apart."""
         if not places:
             return ""
         if len(places) < 100 and places.step > PIECE_CHARS:
-            return "".join(self._reader.read(at, at + 1) for at in places)
+            return "".join(self._read(at, at + 1) for at in places)
         parts, skip = [], 0
-        for piece in self._reader.pieces(places[0], places[-1] + 1):
+        for piece in self.pieces(places[0], places[-1] + 1):
             parts.append(piece[skip :: places.step])
             skip = (skip - len(piece)) % places.step if len(piece) > skip else skip - len(piece)
         return "".join(parts)
 
     def _within(self, start: Any, end: Any) -> tuple[int, int] | None:
-        """Gives the bounds of a search as `str` takes them; None where the start lies beyond the end."""
+        """Return the bounds of a search as `str` takes them; None where the start lies beyond the end."""
         first = 0 if start is None else whole_number(start)
         last = self._length if end is None else whole_number(end)
         first = max(0, first + self._length) if first < 0 else first
@@ -153,46 +185,45 @@ class LargeText:
         return (first, last) if first <= last else None
 
     def find(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Finds the first occurrence, as `str.find` does."""
+        """Find the first occurrence, as `str.find` does."""
         return self._found("find", sub, start, end)
 
     def rfind(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Finds the last occurrence, as `str.rfind` does."""
+        """Find the last occurrence, as `str.rfind` does."""
         return self._found("rfind", sub, start, end)
 
     def _found(self, scan: str, sub: str, start: Any, end: Any) -> int:
         bounds = self._within(start, end)
         if _text(sub, "must be str, not") and bounds is not None and len(sub) <= bounds[1] - bounds[0]:
             if sub:
-                at: int = getattr(self._reader.scans, scan)(sub, *bounds)
-                return at
+                return self._scan(scan, sub, *bounds)
             return bounds[0] if scan == "find" else bounds[1]
         return -1
 
     def index(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Finds the first occurrence, as `str.index` does."""
+        """Find the first occurrence, as `str.index` does."""
         return _found_at(self.find(sub, start, end))
 
     def rindex(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Finds the last occurrence, as `str.rindex` does."""
+        """Find the last occurrence, as `str.rindex` does."""
         return _found_at(self.rfind(sub, start, end))
 
     def count(self, sub: str, start: int | None = None, end: int | None = None, /) -> int:
-        """Counts occurrences that do not overlap, as `str.count` does."""
+        """Count occurrences that do not overlap, as `str.count` does."""
         bounds = self._within(start, end)
         if not _text(sub, "must be str, not") or bounds is None or len(sub) > bounds[1] - bounds[0]:
             return 0
-        return self._reader.scans.count(sub, *bounds) if sub else bounds[1] - bounds[0] + 1
+        return self._count(sub, *bounds) if sub else bounds[1] - bounds[0] + 1
 
     def __contains__(self, sub: str) -> bool:
         return bool(_text(sub, "'in <string>' requires string as left operand, not")) and self.find(sub) >= 0
 
     def startswith(self, prefix: str | tuple[str, ...], start: int | None = None, end: int | None = None, /) -> bool:
-        """Tells whether the text between `start` and `end` begins so, as `str.startswith` does."""
+        """Return whether the text between `start` and `end` begins so, as `str.startswith` does."""
         return self._has_edge(prefix, start, end, at_end=False)
 
     def endswith(self, suffix: str | tuple[str, ...], start: int | None = None, end: int | None = None, /) -> bool:
-        """Tells whether the text between `start` and `end` ends so, as `str.endswith` does."""
+        """Return whether the text between `start` and `end` ends so, as `str.endswith` does."""
         return self._has_edge(suffix, start, end, at_end=True)
 
     def _has_edge(self, edge: Any, start: Any, end: Any, *, at_end: bool) -> bool:
@@ -204,16 +235,16 @@ class LargeText:
         if bounds is None or len(edge) > bounds[1] - bounds[0]:
             return False
         at = bounds[1] - len(edge) if at_end else bounds[0]
-        return self._reader.read(at, at + len(edge)) == str(edge)
+        return self._read(at, at + len(edge)) == str(edge)
 
     def __eq__(self, other: object) -> bool:
-        if self is other or not isinstance(other, str) or not issubclass(type(other), str):
-            return self is other
-        if len(other) != self._length:
+        if self is other or is_whole(other):
+            return self is other or other_text(other) is self
+        if not issubclass(type(other), str) or len(other) != self._length:  # type: ignore[arg-type]
             return False
         at = 0
-        for piece in self._reader.pieces(0, self._length):
-            if other[at : at + len(piece)] != piece:
+        for piece in self.pieces(0, self._length):
+            if other[at : at + len(piece)] != piece:  # type: ignore[index]
                 return False
             at += len(piece)
         return True
@@ -222,16 +253,176 @@ class LargeText:
         raise refusal("the whole text as a key", self, HINTS["as a key"])
 
     def isascii(self) -> bool:
-        """Tells whether all characters are ASCII."""
-        return self._reader.is_ascii
+        """Return whether all characters are ASCII."""
+        return self._reader.is_ascii or all(piece.isascii() for piece in self.pieces(0, self._length))
 
-    def splitlines(self, keepends: bool = False) -> Lines:
-        """Gives the lines as `str.splitlines` cuts them, read when they are asked for."""
-        return Lines(self._reader, keepends)
+    def isspace(self) -> bool:
+        """Return whether all characters are white space."""
+        return self._length > 0 and all(piece.isspace() for piece in self.pieces(0, self._length))
+
+    # Copies: views of the text, or parts that are cut when they are asked for
+
+    def strip(self, chars: str | None = None, /) -> Any:
+        """Return the text without white space, or some characters, at both ends."""
+        return self.lstrip(chars).rstrip(chars)
+
+    def lstrip(self, chars: str | None = None, /) -> Any:
+        """Return the text without white space, or some characters, at its beginning."""
+        at = self._beginning(chars)
+        return self if at == 0 else self[at:]
+
+    def _beginning(self, chars: str | None) -> int:
+        at = 0
+        for piece in self.pieces(0, self._length):
+            left = piece.lstrip(chars)
+            at += len(piece) - len(left)
+            if left:
+                break
+        return at
+
+    def rstrip(self, chars: str | None = None, /) -> Any:
+        """Return the text without white space, or some characters, at its end."""
+        end = self._length
+        while end:
+            piece = self._read(max(0, end - PIECE_CHARS), end)
+            left = piece.rstrip(chars)
+            end -= len(piece) - len(left)
+            if left:
+                break
+        return self if end == self._length else self[:end]
+
+    def removeprefix(self, prefix: str, /) -> Any:
+        """Return the text without a prefix that it has."""
+        return self[len(prefix) :] if prefix and self.startswith(prefix) else self
+
+    def removesuffix(self, suffix: str, /) -> Any:
+        """Return the text without a suffix that it has."""
+        return self[: -len(suffix)] if suffix and self.endswith(suffix) else self
+
+    def lower(self) -> LargeText:
+        """Return a view in lower case, where each character stays in its place."""
+        if not self.isascii() and any(self.find(char) >= 0 for char in "\u0130\u03a3"):  # which depend on neighbours
+            raise refusal("lower() of the whole text", self, HINTS["lower"])
+        return CasedText(self, str.lower)
+
+    def upper(self) -> LargeText:
+        """Return a view of an ASCII text in upper case."""
+        return self._cased("upper")
+
+    def casefold(self) -> LargeText:
+        """Return a view of an ASCII text for comparison without case."""
+        return self._cased("casefold")
+
+    def swapcase(self) -> LargeText:
+        """Return a view of an ASCII text with either case swapped."""
+        return self._cased("swapcase")
+
+    def _cased(self, name: str) -> LargeText:
+        if not self.isascii():
+            raise refusal(f"{name}() of the whole text", self, HINTS[name])
+        return CasedText(self, getattr(str, name))
+
+    def replace(self, old: str, new: str, count: int = -1, /) -> LargeText:
+        """Return the text itself where there is nothing to replace."""
+        if count and self.find(old) >= 0:
+            raise refusal("replace() of the whole text", self, HINTS["replace"])
+        return self
+
+    def split(self, sep: str | None = None, maxsplit: int = -1) -> Any:
+        """Return the parts as `str.split` cuts them, read when they are asked for."""
+        if sep is not None:
+            _separator(sep)
+        found = self.spaces if sep is None else lambda at: self.occurrences(sep, at)
+        if maxsplit < 0:
+            return CutText(self, found, drop_empty=sep is None)
+        if sep is not None:
+            return list(CutText(self, found).up_to(maxsplit))
+        text = self._view(self._beginning(None), self._length)
+        return list(CutText(text, text.spaces, drop_empty=True).up_to(maxsplit))
+
+    def rsplit(self, sep: str | None = None, maxsplit: int = -1) -> Any:
+        """Return the parts as `str.rsplit` cuts them."""
+        if maxsplit < 0:
+            return self.split(sep)
+        if sep is None:
+            raise refusal("rsplit() at white space", self, "context.split() gives the parts one by one")
+        parts: list[Any] = []
+        text: Any = self
+        while len(parts) < maxsplit and (at := text.rfind(_separator(sep))) >= 0:
+            parts.append(text[at + len(sep) :])
+            text = text[:at]
+        return [text, *reversed(parts)]
+
+    def partition(self, sep: str, /) -> tuple[Any, str, Any]:
+        """Return what is before a separator, it, and what is after."""
+        at = self.find(_separator(sep))
+        return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else (self, "", "")
+
+    def rpartition(self, sep: str, /) -> tuple[Any, str, Any]:
+        """Return what is before the last of a separator, it, and what is after."""
+        at = self.rfind(_separator(sep))
+        return (self[:at], sep, self[at + len(sep) :]) if at >= 0 else ("", "", self)
+
+    def splitlines(self, keepends: bool = False) -> Any:
+        """Return the lines as `str.splitlines` cuts them, read when they are asked for."""
+        if type(self) is LargeText and self._length == self._reader.length:
+            return Lines(self, self._reader.scans, keepends)
+        last = self._read(max(0, self._length - 2), self._length).splitlines(keepends=True)[-1]
+        end = self._length - (0 if keepends else len(last) - len(last.splitlines()[0]))
+        text = self._view(0, end)
+        return CutText(text, text.line_ends(keepends), drop_empty=keepends)
+
+    def cut(self, found: Callable[[int], Iterator[tuple[int, int]]]) -> CutText:
+        """Return the parts between separators; see `CutText`."""
+        return CutText(self, found)
+
+    def occurrences(self, sub: str, start: int) -> Iterator[tuple[int, int]]:
+        """Return where a text occurs from a position on, without overlaps."""
+        rest, at = "", start
+        for piece in self.pieces(start, self._length):
+            rest += piece
+            begin = 0
+            while (found := rest.find(sub, begin)) >= 0:
+                begin = found + len(sub)
+                yield at + found, at + begin
+            keep = max(begin, len(rest) - len(sub) + 1)
+            rest, at = rest[keep:], at + keep
+
+    def spaces(self, start: int) -> Iterator[tuple[int, int]]:
+        """Return where runs of white space are from a position on."""
+        import re
+
+        begin = end = -1
+        at = start
+        for piece in self.pieces(start, self._length):
+            for found in re.finditer(r"[\s\x1c-\x1f\x85]+", piece):
+                if at + found.start() == end:  # it goes on from the piece before
+                    end = at + found.end()
+                    continue
+                if end >= 0:
+                    yield begin, end
+                begin, end = at + found.start(), at + found.end()
+            at += len(piece)
+        if end >= 0:
+            yield begin, end
+
+    def line_ends(self, keepends: bool) -> Callable[[int], Iterator[tuple[int, int]]]:
+        """Return what finds the ends of lines."""
+
+        def found(start: int) -> Iterator[tuple[int, int]]:
+            at = start
+            for line in lines_of(self.pieces(start, self._length), keepends=True):
+                end = at + len(line)
+                size = len(line) - len(line.splitlines()[0])
+                if size:
+                    yield end if keepends else end - size, end
+                at = end
+
+        return found
 
     def __iter__(self) -> Iterator[str]:
         rest: list[str] = []
-        for piece in self._reader.pieces(0, self._length):
+        for piece in self.pieces(0, self._length):
             first, *more = piece.split("\n")
             rest.append(first)
             if more:
@@ -241,9 +432,10 @@ class LargeText:
         if last := "".join(rest):
             yield last
 
-    def pieces(self, start: int, end: int, chars: int) -> Iterator[str]:
-        """Gives a part in pieces of about so many characters."""
-        return self._reader.pieces(start, end, chars)
+    def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
+        """Return a part in pieces of so many characters."""
+        for at in range(start, end, chars):
+            yield self._read(at, min(at + chars, end))
 
     def refuse_to_leave(self) -> NoReturn:
         """Raise the error of the whole text as an argument of a host call or as an answer; see `_values.py`."""
@@ -264,15 +456,26 @@ class LargeText:
     def _refuse(self, *_: object) -> NoReturn:
         raise refusal("the whole text in one piece", self)
 
-    __str__ = __format__ = __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
+    __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
     __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+    def __str__(self) -> str:
+        return WholeText.of(self)
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        head, _, chars = spec.partition(".")
+        if chars.removesuffix("s").isdigit() and int(chars.removesuffix("s")) <= SLICE_CHARS:
+            return format(self._read(0, min(int(chars.removesuffix("s")), self._length)), head)
+        raise refusal("the whole text in one piece", self)
 
     def __repr__(self) -> str:
         return f"<context of {self._length:,} characters; {PARTS}>"
 
 
 class _AsStr(str):
-    """What the handle says its class is."""
+    """The class that the handle says it is of."""
 
     __slots__ = ()
 
@@ -280,24 +483,143 @@ class _AsStr(str):
 _AsStr.__name__ = _AsStr.__qualname__ = LargeText.__name__
 
 
-class Lines:
+class CasedText(LargeText):
+    """A view of a text in another case; every character is in the place of the original's.
+
+    Args:
+        text: The text.
+        change: Changes the case of a part, without changing its length.
+    """
+
+    def __init__(self, text: LargeText, change: Callable[[str], str]) -> None:
+        super().__init__(text._reader, text._start, text._start + len(text))  # noqa: SLF001 - of the same kind
+        self._text, self._change = text, change
+
+    def _read(self, start: int, end: int) -> str:
+        return self._change(self._text._read(start, end))  # noqa: SLF001
+
+    def _view(self, start: int, end: int) -> LargeText:
+        return CasedText(self._text._view(start, end), self._change)  # noqa: SLF001
+
+    def _scan(self, name: str, sub: str, start: int, end: int) -> int:
+        if name == "find":
+            return next((at for at, last in self.occurrences(sub, start) if last <= end), -1)
+        while end - start >= len(sub):
+            begin = max(start, end - PIECE_CHARS - len(sub))
+            at = self._read(begin, end).rfind(sub)
+            if at >= 0:
+                return begin + at
+            end = begin + len(sub) - 1 if begin > start else start
+        return -1
+
+    def _count(self, sub: str, start: int, end: int) -> int:
+        return sum(1 for _, last in self.occurrences(sub, start) if last <= end)
+
+    def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
+        """Refuse: the host has the text in its own case."""
+        raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
+
+
+class CutText(Sequence["Any"]):
+    """The parts of a text between separators, cut when they are asked for.
+
+    Args:
+        text: The text.
+        found: Returns where separators are from a position on.
+        drop_empty: Whether an empty first or last part is none, as in a `split` at white space.
+    """
+
+    def __init__(
+        self,
+        text: LargeText,
+        found: Callable[[int], Iterator[tuple[int, int]]],
+        *,
+        drop_empty: bool = False,
+    ) -> None:
+        self._text, self._found, self._drop_empty = text, found, drop_empty
+        self._starts = array("Q", [0])  # of every so many-th part, as far as somebody has looked
+        self._length = -1
+
+    def _spans(self, number: int) -> Iterator[tuple[int, int]]:
+        """Return where parts are, from one on whose place is kept."""
+        at, total = self._starts[number // KEPT_EVERY], len(self._text)
+        for start, end in self._found(at):
+            if start > at or not self._drop_empty or at:
+                yield at, start
+                number += 1
+                if number == len(self._starts) * KEPT_EVERY:
+                    self._starts.append(end)
+            elif self._drop_empty:  # white space before the first part
+                self._starts[0] = end
+            at = end
+        if at < total or not self._drop_empty:
+            yield at, total
+            number += 1
+        self._length = number
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._text[start:end] for start, end in self._spans(0))
+
+    def up_to(self, cuts: int) -> Iterator[Any]:
+        """Return the parts of so many cuts, the last of which goes on to the end."""
+        at = 0
+        for start, end in islice(self._spans(0), cuts):
+            yield self._text[start:end]
+            at = end
+        rest = next((start for start, _ in islice(self._spans(0), cuts, None)), -1)
+        if rest >= at:
+            yield self._text[rest:]
+
+    def __len__(self) -> int:
+        if self._length < 0:
+            for _ in self._spans((len(self._starts) - 1) * KEPT_EVERY):
+                pass
+        return self._length
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice):
+            at = whole_number(key)
+            at = at + len(self) if at < 0 else at
+            got = list(self._range(at, at + 1)) if at >= 0 else []
+            if not got:
+                raise IndexError("list index out of range")
+            return got[0]
+        open_end = key.stop is None or key.stop < 0 or (key.start or 0) < 0 or (key.step or 1) < 0
+        places = range(len(self) if open_end else max(key.stop, 0))[key]
+        if not places:
+            return []
+        first, last = min(places[0], places[-1]), max(places[0], places[-1]) + 1
+        parts = list(self._range(first, last))
+        return [parts[at - first] for at in places if at - first < len(parts)]
+
+    def _range(self, first: int, last: int) -> Iterator[Any]:
+        kept = min(first // KEPT_EVERY, len(self._starts) - 1) * KEPT_EVERY
+        spans = self._spans(kept)
+        return (self._text[start:end] for start, end in islice(spans, first - kept, last - kept))
+
+    def __repr__(self) -> str:
+        return "<parts of the context; go through them with `for`, or take some with [a:b]>"
+
+
+class Lines(Sequence["Any"]):
     """The lines of the text, read when they are asked for.
 
     Args:
-        reader: Gives parts of the text.
+        text: The text.
+        scans: The host's functions.
         keepends: Whether lines have their ends.
     """
 
-    def __init__(self, reader: Reader, keepends: bool) -> None:
-        self._reader, self._keepends = reader, keepends
+    def __init__(self, text: LargeText, scans: Scans, keepends: bool) -> None:
+        self._text, self._scans, self._keepends = text, scans, keepends
 
     def __iter__(self) -> Iterator[str]:
-        return self._reader.lines(self._keepends)
+        return lines_of(self._text.pieces(0, len(self._text)), self._keepends)
 
     def __len__(self) -> int:
-        return self._reader.scans.line_count()
+        return self._scans.line_count()
 
-    def __getitem__(self, key: int | slice) -> Any:
+    def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, slice):
             if not -len(self) <= whole_number(key) < len(self):
                 raise IndexError("list index out of range")
@@ -307,29 +629,122 @@ class Lines:
         if not places:
             return []
         first, last = min(places[0], places[-1]), max(places[0], places[-1]) + 1
-        start, end = self._reader.scans.line_span(first, last)
+        start, end = self._scans.line_span(first, last)
         if end - start > SLICE_CHARS:
             raise TypeError(f"{last - first:,} lines would not fit in memory: take fewer, or go through all with `for`")
-        lines = self._reader.read(start, end).splitlines(self._keepends)
+        lines = self._text[start:end].splitlines(self._keepends)
         return [lines[at - first] for at in places]
 
     def __repr__(self) -> str:
         return "<the lines of the context; go through them with `for`, or take some with [a:b]>"
 
 
+def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
+    """Return the lines as `str.splitlines` cuts them."""
+    rest = ""
+    for piece in pieces:
+        lines = (rest + piece).splitlines(keepends=True)
+        # The last one may go on in the next piece, even if only with the second half of its end of line.
+        rest = lines.pop() if lines else ""
+        yield from lines if keepends else (line.splitlines()[0] for line in lines)
+    if rest:
+        yield rest if keepends else rest.splitlines()[0]
+
+
+class WholeText(str):  # noqa: SLOT000 - it holds the handle
+    """What `str(context)` is: a `str` by its class, the handle by what it does.
+
+    Where C code of Python takes the characters that are really in it, such as to join an f-string or to print it, there
+    are the first ones of the text and a word on the rest. That word does not leave the sandbox; see `_values.py`.
+    """
+
+    text: LargeText
+
+    @classmethod
+    def of(cls, text: LargeText) -> WholeText:
+        """Return what stands for a text."""
+        shown = text[: min(SHOWN_CHARS, len(text))]
+        new = cls(f"{shown}{CUT_MARK}{len(text):,} characters: {PARTS}]")
+        new.text = text
+        return new
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.text[key]
+
+    def __contains__(self, sub: Any) -> bool:
+        return sub in self.text
+
+    def __iter__(self) -> Iterator[str]:
+        return (char for piece in self.text.pieces(0, len(self.text)) for char in piece)
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self.text == other
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __str__(self) -> str:
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+    def __reduce__(self) -> NoReturn:
+        raise refusal("the whole text in one piece", self.text)
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise refusal("the whole text in one piece", self.text)
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: WholeText, *args: Any, **options: Any) -> Any:
+        return getattr(self.text, name)(*args, **options)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+for _name in dir(str):
+    if not _name.startswith("_"):
+        setattr(WholeText, _name, _method(_name))
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value stands for a long text."""
+    return issubclass(type(value), LargeText | WholeText)
+
+
+def other_text(value: Any) -> LargeText:
+    """Return the handle that a value stands for."""
+    text: LargeText = value.text if type(value) is WholeText else value
+    return text
+
+
 def refuse_json(context: LargeText) -> None:
-    """Has `json` say what to do instead, where it is given the text."""
+    """Have `json` say what to do instead, where it is given the text."""
     import json
 
     encode, default = json.JSONEncoder.encode, json.JSONEncoder.default
 
     def encode_other(encoder: json.JSONEncoder, value: Any) -> str:
-        if value is context:
+        if is_whole(value):
             raise refusal("json.dumps() of the whole text", context)
         return encode(encoder, value)
 
     def default_other(encoder: json.JSONEncoder, value: Any) -> Any:
-        if value is context:
+        if is_whole(value):
             raise refusal("json.dumps() of the whole text", context)
         return default(encoder, value)
 
@@ -343,6 +758,12 @@ def _text(sub: object, message: str) -> bool:
     return True
 
 
+def _separator(sep: str) -> str:
+    if not (_text(sep, "must be str, not") and sep):
+        raise ValueError("empty separator")
+    return sep
+
+
 def _found_at(at: int) -> int:
     if at < 0:
         raise ValueError("substring not found")
@@ -350,5 +771,5 @@ def _found_at(at: int) -> int:
 
 
 def refusal(what: str, text: LargeText, hint: str = PARTS) -> TypeError:
-    """Gives the error of an operation that would need the whole text."""
+    """Return the error of an operation that would need the whole text."""
     return TypeError(f"{what} would not fit in memory; the context has {len(text):,} characters: {hint}")

@@ -17,20 +17,25 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_LEVELS
+from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_LEVELS, MAX_NODES
 from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from rlmbox.types import CellError, Outcome
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STRUCTURAL = b",:[{"
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_COLLAPSES = 8
+_COLLAPSES = 30
 _FEW_BRACKETS = 50_000
 _OUTCOMES: frozenset[Outcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# A number that may be infinite as a float has three digits of exponent, or 309 of mantissa.
+# A number that may be infinite as a float has three digits of exponent, or 200 of mantissa.
 _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
-_LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 309
+_LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
+# Python reads an int in time that grows with the square of its digits.
+_LONG_DIGITS = 4_000_000
+_SCANNED_BYTES = 1 << 20
+_MAX_SURROGATES = 100_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
 _PIECE_BYTES = 1 << 20
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
@@ -175,23 +180,51 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 
 
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
+    surrogates = _surrogates(body)
+    if surrogates > _MAX_SURROGATES:
+        raise Violation(f"it sent a frame with more than {_MAX_SURROGATES:,} escaped surrogates")
     _check_size(body, limits)
-    digits = body.translate(_DIGITS, b"+")
-    decoder = _CAREFUL if _LONG_EXPONENT in digits or _LONG_MANTISSA in digits else _DECODER
-    del digits
     try:
-        value = decoder.decode(body.decode())
+        value = _decoder_for(body).decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
-    # Only an escape can bring a lone surrogate, which no file and no request to a model can hold.
-    return _without_surrogates(value) if b"\\ud" in body or b"\\uD" in body else value
+    return _without_surrogates(value) if surrogates else value
+
+
+def _surrogates(body: bytes) -> int:
+    """Count what may bring a lone surrogate, which no file and no request to a model can hold: only an escape can."""
+    if b"\\" not in body or (b"ud" not in body and b"uD" not in body):
+        return 0
+    return body.count(b"\\ud") + body.count(b"\\uD")
+
+
+def _decoder_for(body: bytes) -> json.JSONDecoder:
+    """Return a decoder that looks at each number, unless the frame is short and has none to look at."""
+    if len(body) <= _SCANNED_BYTES:
+        digits = body.translate(_DIGITS, b"+")
+        if _LONG_MANTISSA not in digits and _LONG_EXPONENT not in digits:
+            return _DECODER
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_BoundedInts())
+
+
+class _BoundedInts:
+    """Reads ints that have so many digits in all."""
+
+    def __init__(self) -> None:
+        self._left = _LONG_DIGITS
+
+    def __call__(self, text: str) -> int:
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError(f"its numbers have more than {_LONG_DIGITS:,} digits")
+        return int(text)
 
 
 def _check_size(body: bytes, limits: FrameLimits) -> None:
     """Bound the nodes and the depth of JSON text without decoding it."""
-    most = limits.nodes + len(body) // DENSE_BYTES
+    most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
     # Inside its texts there may be anything; often there is little enough even so.
-    if _count(body, _STRUCTURAL) <= most and _count(body, b"[{") <= limits.depth:
+    if _count(body, b"[{") <= limits.depth and _count(body, _STRUCTURAL) <= most:
         return
     nodes, depth = 0, 0
     for part in _outside_texts(body, 2 * most + 2):
@@ -242,6 +275,9 @@ def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
 
 
 def _count(data: bytes, characters: bytes) -> int:
+    sample = data[:_SAMPLE_BYTES]
+    if _DENSE_PART * (len(sample) - len(sample.translate(None, characters))) < len(sample):
+        return sum(map(data.count, (bytes((character,)) for character in characters)))  # quicker where they are rare
     return len(data) - len(data.translate(None, characters))
 
 
@@ -259,7 +295,6 @@ def _finite(text: str) -> float:
 # Made once: `json.dumps` and `json.loads` would make them anew for each frame, which takes longer than a short frame.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_CAREFUL = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -47,7 +47,7 @@ PARALLEL_CALLS = 16
 
 _LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
 _TICK_S = 0.001
-_PASSAGE_S = 0.001  # of a call and its answer, on a busy machine
+_PASSAGE_S = 0.005  # of a call and its answer, on a busy machine
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -328,8 +328,15 @@ class Link:
             self._free_left_s -= time.monotonic() - began
         if not self._pending:
             self._clock.resume()
+        self._allow(0)
         with suppress(OSError):  # the reading side sees the end of the worker too
             self._wire.send(frame)
+
+    def _allow(self, took_s: float) -> None:
+        """Move the deadline: the worker's own clock stands still until the answer has come, and rings first."""
+        if self._free_left_s > 0:
+            self._free_left_s -= took_s + _PASSAGE_S
+            self._clock.add(took_s + _PASSAGE_S)
 
     # A plain function must be quick, but one of a user's may not be, and would hold up every session. So it
     # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
@@ -373,10 +380,7 @@ class Link:
         took_s = time.perf_counter() - began
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
-        # The worker's own clock stands still until the answer has come; this one must not be before it.
-        if self._free_left_s > 0:
-            self._free_left_s -= took_s + _PASSAGE_S
-            self._clock.add(took_s + _PASSAGE_S)
+        self._allow(took_s)
         self._wire.send(frame)
         return True
 

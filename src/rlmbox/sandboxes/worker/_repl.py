@@ -254,9 +254,10 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
 
 def argument(writer: Any, value: Any, function: str, name: str) -> Any:
     """Return an argument of a host call in its JSON form."""
-    if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
-        return value
     try:
+        if type(value) is str and len(value) < _values.LARGE_CHARS:  # most are
+            _values.check_text(value)
+            return value
         return writer.write(value)
     except (TypeError, ValueError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -375,11 +376,8 @@ def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any
     fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
     context = text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"]))
     text.refuse_json(context)
-    on_large = regex.install(
-        lambda value: type(value) is text.LargeText,
-        lambda name: text.refusal(f"{name} of the whole text", context, text.HINTS.get(name, text.PARTS)),
-    )
-    return context, on_large
+    _values.CUT_MARKS.append(text.CUT_MARK)
+    return context, regex.install(text)
 
 
 def load(name: str, code: str) -> types.ModuleType:

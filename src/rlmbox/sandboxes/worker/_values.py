@@ -62,7 +62,12 @@ _AS_TEXT = {
 }
 _AS_ISO = {"datetime.date", "datetime.time"}
 _VIEWS = {f"builtins.dict_{name}" for name in ("keys", "values", "items")}
-_HANDLES = {"_context_text.LargeText", "rlmbox.sandboxes.worker._context_text.LargeText"}
+_HANDLES = {
+    f"{module}{name}"
+    for module in ("_context_text.", "rlmbox.sandboxes.worker._context_text.")
+    for name in ("LargeText", "WholeText")
+}
+CUT_MARKS: list[str] = []  # by which a text is known that holds a part of the context in the place of the whole
 _SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
 
 
@@ -138,6 +143,8 @@ class Writer:
         names = _names(kind)
         if "enum.Enum" in names:
             return self._enum
+        if names & _HANDLES:
+            return lambda value, level: value.refuse_to_leave()
         for base, write in (
             ("builtins.str", self._str),
             ("builtins.int", self._int),
@@ -166,8 +173,6 @@ class Writer:
             return lambda value, level: self._text_by(lambda: str(value), value)
         if names & {"numpy.generic", "numpy.ndarray"}:
             return self._array
-        if names & _HANDLES:
-            return lambda value, level: value.refuse_to_leave()
         return lambda value, level: self._text(_shown(value))
 
     # Texts and numbers
@@ -177,6 +182,7 @@ class Writer:
 
     def _str(self, value: str, level: int) -> str:
         text = self._text(value if type(value) is str else str.__str__(value))
+        check_text(text)
         if not self._mark or len(text) < LARGE_CHARS:
             return text
         self.aside.append(text)
@@ -327,6 +333,15 @@ class Writer:
 
     def _too_many(self) -> ValueTooLarge:
         return ValueTooLarge(f"the value has more than {self._max_nodes:,} parts, the most that can leave a cell")
+
+
+def check_text(text: str) -> None:
+    """Raise TypeError where a text was put together from a context that is too long for it."""
+    if any(mark in text for mark in CUT_MARKS):
+        raise TypeError(
+            "the text holds the whole context, which is too long for that and was cut: take parts of it with "
+            "context[a:b], or give llm_batch one prompt for each of ctx.chunk(size)"
+        )
 
 
 def _names(kind: type) -> set[str]:

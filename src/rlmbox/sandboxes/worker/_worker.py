@@ -229,10 +229,7 @@ class Wire:
 
         A text as long as the memory that a cell may use can be sent so: it is never copied as a whole.
         """
-        try:
-            body = ENCODE(message).encode()
-        except UnicodeEncodeError:  # lone surrogates; as escapes they pass, and the host replaces them
-            body = json.dumps(message, allow_nan=False).encode()
+        body = utf8(ENCODE(message))
         plain, texts = [body], list[str]()  # in turn: a part of the JSON, a text, a part of the JSON …
         for number, text in enumerate(aside or ()):
             mark = ENCODE(f"{self.mark}{number}").encode()
@@ -317,6 +314,14 @@ class Wire:
                 os.close(fd)
 
 
+def utf8(text: str) -> bytes:
+    """Return the bytes of a text, with U+FFFD in the place of lone surrogates."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
 def interleaved(plain: list[bytes], texts: list[str]) -> Iterator[bytes]:
     """Return the parts of a frame that has long texts between parts of its JSON."""
     yield plain[0]
@@ -330,10 +335,7 @@ def escaped(text: str) -> Iterator[bytes]:
     yield b'"'
     for at in range(0, len(text), PIECE_CHARS):
         piece = text[at : at + PIECE_CHARS]
-        try:
-            yield ENCODE(piece)[1:-1].encode()
-        except UnicodeEncodeError:  # lone surrogates
-            yield json.dumps(piece)[1:-1].encode()
+        yield utf8(ENCODE(piece)[1:-1])
     yield b'"'
 
 

@@ -55,10 +55,23 @@ async def check_a_long_context_can_be_passed_on(make_sandbox: MakeSandbox) -> No
         expect_equal(await repl.value("isinstance(context, str)"), True, "isinstance(context, str)")
 
 
+async def check_a_long_context_takes_a_first_probe(make_sandbox: MakeSandbox) -> None:
+    """`str(context)[:n]`, an f-string that is cut, and the lines of a `split` give what they give on a `str`."""
+    async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
+        code = "[str(context)[:30], f'{context}'[:30], f'{context:.30}', len(str(context))]"
+        expect_equal(await repl.value(code), [TEXT[:30], TEXT[:30], TEXT[:30], len(TEXT)], "a first probe")
+        lines = TEXT.split("\n")
+        code = "lines = context.split('\\n')\n[len(lines), lines[:2], lines[-1], [l for l in lines if '777' in l]]"
+        wanted = [len(lines), lines[:2], lines[-1], [line for line in lines if "777" in line]]
+        expect_equal(await repl.value(code), wanted, "the parts")
+        code = "['line 777' in context.lower(), context.strip()[-3:]]"
+        expect_equal(await repl.value(code), [True, "end"], "copies in another case and without white space")
+
+
 async def check_a_long_context_refuses_what_needs_all_of_it(make_sandbox: MakeSandbox) -> None:
     """Operations that would copy it raise a TypeError that names the way around; nor can it be changed."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
-        for code in ("str(context)", "print(context)", "'x' + context", "context.lower()", "context.split(',')"):
+        for code in ("'x' + context", "context.replace('line', 'x')", "context.title()", "'%s' % (context + '')"):
             execution = await repl.error(code, "TypeError")
             message = execution.error.message if execution.error else ""
             expect(

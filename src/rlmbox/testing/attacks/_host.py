@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlmbox.sandboxes.kernel._seccomp import GATE_FD
+
 _SET_SUBREAPER, _GET_SUBREAPER = 36, 37
 
 CAN_WATCH = sys.platform == "linux" and Path("/proc/self/stat").exists()
@@ -66,13 +68,19 @@ def _command(pid: int) -> str:
 
 
 def surplus(before: Counter[str]) -> list[Process]:
-    """Gives the processes that there are more of, by command, than before."""
+    """Return the processes that there are more of, by command, than before."""
     left, more = before.copy(), []
     for process in descendants():
         left[process.command] -= 1
-        if left[process.command] < 0:
+        if left[process.command] < 0 and not _waits_for_a_session(process):
             more.append(process)
     return more
+
+
+def _waits_for_a_session(process: Process) -> bool:
+    """Return whether a process is a jail that was built ahead of time, which it may be at any moment, and not used."""
+    # Its gate is closed when its session begins, and no cell can have a descriptor of this number.
+    return "jail._fork_server" in process.command and Path(f"/proc/{process.pid}/fd/{GATE_FD}").is_socket()
 
 
 def memory_bytes() -> tuple[int, int]:

@@ -37,7 +37,16 @@ LIMITS = CellLimits(cell_timeout_s=3.0, memory_bytes=128 * 2**20, output_flood_b
 TEXT = "The contract begins in May. A penalty of 5 % applies to late delivery.\n" * 40
 
 MISSING = frozenset(
-    {"ModuleNotFoundError", "ImportError", "AttributeError", "NameError", "NotImplementedError", "SyntaxError"}
+    {
+        "ModuleNotFoundError",
+        "ImportError",
+        "AttributeError",
+        "NameError",
+        "NotImplementedError",
+        "SyntaxError",
+        "ForbiddenName",
+        "ForbiddenSyntax",
+    }
 )
 """Errors that say that something does not exist in a sandbox's language."""
 

@@ -8,38 +8,64 @@ Monty has it, which is data for Monty and is not meant to be imported, linted or
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from importlib.resources import files
 
 from rlmbox.errors import SandboxError
-from rlmbox.sandboxes.monty.modules._zlib import HOST_FUNCTIONS
+from rlmbox.sandboxes.monty.modules import _host, _zlib
+from rlmbox.types import HostFunction
 
-__all__ = ["HOST_FUNCTIONS", "MODULES", "NOTES", "imported", "instance_name", "module_source"]
+__all__ = [
+    "HOST_FUNCTIONS",
+    "MODULES",
+    "NOTES",
+    "imported",
+    "instance_name",
+    "module_source",
+    "own_exports",
+    "own_source",
+]
+
+HOST_FUNCTIONS: tuple[HostFunction, ...] = (*_zlib.HOST_FUNCTIONS, *_host.HOST_FUNCTIONS)
+"""What the sources here call on the host; for the sandbox's own table, not for the prompt."""
 
 MODULES: frozenset[str] = frozenset(
-    ["contextlib", "difflib", "heapq", "io", "operator", "pprint", "statistics", "string", "textwrap", "types", "zlib"]
+    [
+        "ast",
+        "contextlib",
+        "difflib",
+        "heapq",
+        "io",
+        "operator",
+        "pprint",
+        "statistics",
+        "string",
+        "textwrap",
+        "types",
+        "zlib",
+    ]
 )
 """The modules that are offered."""
 
 NOTES: tuple[str, ...] = (
     (
-        "Python here is Monty, a subset: no class inheritance, `yield`, `del`, `import *`, `property`, `classmethod`, "
-        "`staticmethod`, `globals()`, `callable()`, `issubclass()`, `vars()`, `dir()` or `bytearray`; "
-        "an exception takes one string at most."
+        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base, `yield`, `del` "
+        "of a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, `dir()` or "
+        "`bytearray`; an exception takes one text at most."
     ),
     (
-        "A builtin's method cannot be passed on: write `key=lambda s: s.lower()`, not `key=str.lower`, and "
-        "`key=lambda k: d[k]`, not `key=d.get`. `re.sub` takes a string as its replacement, not a function. There is "
-        "no `re.VERBOSE`, `str.translate` or `collections.OrderedDict` (a dict keeps its order). In your own classes "
-        "`__len__`, `__bool__` and `__lt__` have no effect."
+        "Call functions of the host in plain code, loops and list comprehensions, such as [llm_query(x) for x in xs]; "
+        "an iterator of your own class, an operator or a key of `functools.lru_cache` cannot. Sets keep the order in "
+        "which they were filled. In your own classes `__len__`, `__bool__` and `__lt__` are refused."
     ),
     (
-        "Modules: asyncio, base64, binascii, bisect, collections, copy, csv, dataclasses, datetime, decimal, "
-        "functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, unicodedata, and the "
-        "main parts of contextlib (suppress, closing, nullcontext), difflib (SequenceMatcher, get_close_matches, "
-        "unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot write to them), operator, pprint, "
-        "statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no packages such as numpy or pandas, "
-        "no files, no network."
+        "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, "
+        "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, "
+        "unicodedata, and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
+        "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot "
+        "write to them), operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
+        "packages such as numpy or pandas, no files, no network."
     ),
 )
 """What a model should know of Monty's Python, in sentences for its prompt."""
@@ -48,6 +74,20 @@ NOTES: tuple[str, ...] = (
 def instance_name(name: str) -> str:
     """Gives the global name in the sandbox that a module is bound to once its source has run."""
     return f"_rlm_{name}"
+
+
+@cache
+def own_source(name: str) -> str:
+    """Return a source that is no module: `builtins`, `methods` or `re`."""
+    return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
+
+
+@cache
+def own_exports(name: str) -> frozenset[str]:
+    """Return the names that such a source binds for cells, without their prefix."""
+    return frozenset(re.findall(r"^_rlm_(\w+)(?: = |, _rlm_)", own_source(name), re.MULTILINE)) | frozenset(
+        re.findall(r"^_rlm_\w+, _rlm_(\w+) = ", own_source(name), re.MULTILINE)
+    )
 
 
 @cache

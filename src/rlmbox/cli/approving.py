@@ -1,0 +1,75 @@
+"""`--approve`: the person at the terminal looks at code before it runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from rlmbox.cli.tree import printable
+from rlmbox.errors import ConfigError
+from rlmbox.loop.approval import POLICIES, Approval, Decision, Replace
+from rlmbox.loop.task import Proposal
+
+_QUESTION = "run it? [y]es, [n]o, [e]dit, [q]uit: "
+
+
+def approval_of(policy: str | None, console: Console) -> Approval | None:
+    """Return what asks the person at the terminal; None where nobody is to be asked.
+
+    Args:
+        policy: When somebody is asked, or None.
+        console: Where the code is shown.
+
+    Raises:
+        ConfigError: There is no such policy, or nobody is at the terminal.
+    """
+    if policy is None or policy == "never":
+        return None
+    approval = Approval(lambda proposal: _asked(proposal, console), policy)
+    if not sys.stdin.isatty():
+        raise ConfigError(f"--approve {policy} asks at a terminal, and standard input is none; leave it out")
+    return approval
+
+
+def _asked(proposal: Proposal, console: Console) -> Decision:
+    console.print(Text(f"turn {proposal.turn} would run:", style="bold"))
+    console.print(Syntax(printable(proposal.code_block), "python", background_color="default", word_wrap=True))
+    while True:
+        answer = input(_QUESTION).strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("n", "no"):
+            return input("why (the model is told): ").strip() or False
+        if answer in ("e", "edit"):
+            return Replace(_edited(proposal.code_block))
+        if answer in ("q", "quit"):
+            signal.raise_signal(signal.SIGINT)  # the main thread ends the run, as on Ctrl-C
+            return "the run was ended"
+        console.print(Text(f"there are {', '.join(('y', 'n', 'e', 'q'))}", style="dim"))
+
+
+def _edited(code: str) -> str:
+    """Return code as the person leaves it in their editor."""
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    with tempfile.TemporaryDirectory(prefix="rlmbox-") as folder:
+        path = Path(folder) / "cell.py"
+        path.write_text(code, encoding="utf-8")
+        try:
+            subprocess.run([*editor, str(path)], check=True)  # noqa: S603 - the person's own editor
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ConfigError(f"the editor {editor[0]} did not work: {error}; set EDITOR") from None
+        return path.read_text(encoding="utf-8")
+
+
+def policies() -> str:
+    """Return the names of the policies, for the help."""
+    return ", ".join(POLICIES)

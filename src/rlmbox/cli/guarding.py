@@ -1,0 +1,109 @@
+"""`rlmbox guard FILE`: what the guard would hide in a text, and why, without the values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from rlmbox.cli.failing import report
+from rlmbox.cli.tree import printable
+from rlmbox.errors import ConfigError
+from rlmbox.guard import Checked, Guard, Policy
+
+_VERBS = {"hidden": "hide", "warned": "warn", "named": "name"}
+
+
+def guard_and_print(files: Sequence[str], *, policy: str, as_json: bool, shows_text: bool, debug: bool) -> int:
+    """Run `rlmbox guard` and return the exit code: 0 if nothing would be hidden, 1 if something would.
+
+    Args:
+        files: Paths of texts; `-` for standard input.
+        policy: `redact`, `strict` or `off`.
+        as_json: Print one object for each file.
+        shows_text: Print the text as a model would get it instead of the list of findings.
+        debug: Print the traceback of an error.
+    """
+    try:
+        guard = Guard(cast("Policy", policy))
+        run = guard.for_run()
+        texts = [(name, _read(name)) for name in files or ["-"]]
+        checks = [(name, text, run.check(text, path="subcall")) for name, text in texts]
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        return report(error, as_json=as_json, debug=debug)
+    for name, text, checked in checks:
+        if as_json:
+            _write(json.dumps({"file": name, **_located(text, checked)}, ensure_ascii=False) + "\n")
+        elif shows_text:
+            _write(checked.text)
+        else:
+            _print_findings(name, text, checked)
+    return 1 if any(checked.is_changed for _, _, checked in checks) else 0
+
+
+def _read(name: str) -> str:
+    """Read a text.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{name} cannot be read: {why}") from error
+    return data.decode(errors="surrogateescape")
+
+
+def _located(text: str, checked: Checked) -> dict[str, object]:
+    """Return what was found as a JSON value, with lines and columns."""
+    places = _Places(text)
+    found = [
+        {
+            "kind": each.kind,
+            "effect": each.effect,
+            "why": each.why,
+            "start": each.start,
+            "end": each.end,
+            "line": places.line(each.start),
+            "column": places.column(each.start),
+            "placeholder_number": each.number,
+        }
+        for each in checked.findings
+    ]
+    return {"findings": found, "is_changed": checked.is_changed}
+
+
+def _print_findings(name: str, text: str, checked: Checked) -> None:
+    places = _Places(text)
+    for each in checked.findings:
+        place = f"{name}:{places.line(each.start)}:{places.column(each.start)}"
+        _write(f"{place}: {_VERBS[each.effect]} {each.kind} ({each.end - each.start:,} characters): {each.why}\n")
+    counts = Counter(each.effect for each in checked.findings)
+    told = ", ".join(f"{number:,} {effect}" for effect, number in sorted(counts.items())) or "nothing found"
+    _write(f"{name}: {told}\n")
+
+
+class _Places:
+    """Lines and columns of a text, both from 1."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(at + 1 for at, character in enumerate(text) if character == "\n")]
+
+    def line(self, position: int) -> int:
+        return bisect_right(self._starts, position)
+
+    def column(self, position: int) -> int:
+        return position - self._starts[self.line(position) - 1] + 1
+
+
+def _write(text: str) -> None:
+    """Write text as it is, but to a terminal only what does nothing there but show itself."""
+    shown = printable(text) if sys.stdout.isatty() else text
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(shown, end="", flush=True)  # noqa: T201

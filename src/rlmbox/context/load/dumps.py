@@ -1,0 +1,172 @@
+# ruff: noqa: RUF001 - headers are in any language
+"""One text that was made of many files -> the files, at their places in it.
+
+Tools that pack a repository into one text, `head` and `cat` with banners, and rlmbox itself put a header before each
+file. Where a text has several headers of one kind, and they name files, each file is a document again: with its
+name, its positions, and nothing of the text changed.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rlmbox.context.search.search import Deadline, regex_spans
+from rlmbox.context.storage.documents import Documents, printable
+from rlmbox.context.storage.text import TextStore
+
+_HEAD_CHARS = 256 * 1024
+_TIMEOUT_S = 10.0
+_MIN_DOCUMENTS = 2
+_MAX_DOCUMENTS = 200_000
+_TAIL_CHARS = 2_000
+# Of the names so many must be those of files, and so many must differ.
+_MOSTLY, _DISTINCT = 0.8, 0.6
+
+_NAME = r"(?P<name>[^\s\n][^\n]{0,300}?)"
+_LABEL = r"(?:(?P<label>[^\W\d_]{2,20}(?: [^\W\d_]{2,20})?) ?[:：] ?)"
+# Comments say many things of files, so that only the word for one will do.
+_FILE_LABEL = (
+    r"(?i:file ?(?:name|path)?|path|source|datei|fichier|archivo|fichero|arquivo|ficheiro|bestand|plik|soubor|fil|dosya"
+    r"|tiedosto|fájl|файл|文件|檔案|ファイル|파일) ?[:：] ?"
+)
+# A path, or a name with an ending that is no number.
+_PATH = re.compile(
+    r"[^\s<>|\"*?:]*/[^<>|\"*?:]*[^\s<>|\"*?:]|[^/<>|\"*?:]*\.(?=[A-Za-z0-9_]*[A-Za-z])[A-Za-z0-9_]{1,10}"
+    r"|Makefile|Dockerfile|LICENSE|README"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A kind of header.
+
+    Attributes:
+        pattern: The header, up to the end of its last line; RE2 finds it, and `re` takes the name out of it.
+        closing: What stands behind a document's text and is not part of it.
+        is_own: Whether the names may be any, because nothing else looks like it at the beginning of a text.
+    """
+
+    pattern: str
+    closing: str = ""
+    is_own: bool = False
+
+
+_FORMS = (
+    _Form(rf"^===== {_NAME} =====$", is_own=True),
+    _Form(rf"^(?:={{8,}}|-{{8,}}|#{{8,}}|\*{{8,}})\r?\n{_LABEL}{_NAME}\r?\n(?:={{8,}}|-{{8,}}|#{{8,}}|\*{{8,}})\r?$"),
+    _Form(rf"^==> {_NAME} <==\r?$"),
+    _Form(
+        rf"^(?:={{2,}}|-{{2,}}|#{{2,}}|\*{{2,}}|~{{3,}}|>{{2,}}|/{{2,}}|\+{{3,}}) ?{_LABEL}?{_NAME} ?"
+        r"(?:={2,}|-{2,}|#{2,}|\*{2,}|~{3,}|<{2,}|/{2,}|\+{3,})\r?$"
+    ),
+    _Form(
+        r"^<(?:file|document|source_file|doc)\b[^>\n]{0,200}?\b(?:path|name|filename|src|source)="
+        rf"[\"']{_NAME}[\"'][^>\n]{{0,200}}>\r?$",
+        closing=r"</(?:file|document|source_file|doc)>\s*(?:</\w+>\s*)?",
+    ),
+    _Form(
+        rf"^<document\b[^>\n]{{0,200}}>\r?\n<source>{_NAME}</source>\r?\n<document_contents?>\r?$",
+        closing=r"</document_contents?>\s*</document>\s*",
+    ),
+    _Form(rf"^#{{1,6}} {_LABEL}`?{_NAME}`?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$", closing=r"(?:```|~~~)\s*"),
+    _Form(rf"^(?:\*\*)?`{_NAME}`(?:\*\*)?:?\r?\n(?:\r?\n)?(?:```|~~~)[^\n]{{0,40}}$", closing=r"(?:```|~~~)\s*"),
+    _Form(rf"^(?://|#|--|;|<!--|/\*) ?{_FILE_LABEL}(?P<name>[^\s]{{1,300}}) ?(?:-->|\*/)?\r?$"),
+    _Form(rf"^{_NAME}\r?\n---\r?$", closing=r"---\s*"),
+    _Form(r"^From (?P<name>\S{1,100} [^\n]{8,80}\d{4})\r?$"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    begin: int
+    end: int
+    name: str
+    is_apart: bool = True  # whether a blank line stands before it
+
+
+def documents_of(store: TextStore, name: str) -> Documents | None:
+    """Return the documents of a text that was made of several files; None where it was not.
+
+    Args:
+        store: The text.
+        name: The text's own name, for what stands before the first header.
+    """
+    head = store.slice(0, _HEAD_CHARS)
+    for form in _FORMS:
+        found = list(_headers_in(head, form))
+        if _are_files(found, form):
+            headers = list(_headers(store, form)) if store.length > len(head) else found
+            return _documents(store, headers, form, name)
+    return None
+
+
+def _headers_in(text: str, form: _Form) -> Iterator[_Header]:
+    for found in re.finditer(f"(?m){form.pattern}", text):
+        is_apart = text[max(0, found.start() - 2) : found.start()] == "\n\n"
+        yield _Header(found.start(), found.end(), found["name"], is_apart)
+
+
+def _are_files(headers: list[_Header], form: _Form) -> bool:
+    if len(headers) < _MIN_DOCUMENTS:
+        return False
+    if form.is_own:
+        return headers[0].begin == 0 and all(header.is_apart for header in headers[1:])
+    names = [header.name for header in headers]
+    is_mail = form.pattern.startswith("^From ")
+    files = sum(1 for name in names if is_mail or _PATH.fullmatch(name))
+    return files >= _MOSTLY * len(names) and len(set(names)) >= _DISTINCT * len(names)
+
+
+def _headers(store: TextStore, form: _Form) -> Iterator[_Header]:
+    try:
+        for begin, end in regex_spans(store, f"(?m){form.pattern}", deadline=Deadline(_TIMEOUT_S)):
+            text = store.decode(begin, end)
+            found = re.fullmatch(form.pattern, text)
+            if found:
+                yield _Header(store.char_offset(begin), store.char_offset(end), found["name"])
+    except ValueError:  # out of time: what was found until then is still right
+        return
+
+
+def _documents(store: TextStore, headers: list[_Header], form: _Form, name: str) -> Documents:
+    headers = headers[:_MAX_DOCUMENTS]
+    names: dict[str, None] = {}
+    regions, starts, ends = array("Q"), array("Q"), array("Q")
+    if headers[0].begin and store.slice(0, headers[0].begin).strip():
+        _add(names, name or "beginning")
+        regions.append(0)
+        starts.append(0)
+        ends.append(headers[0].begin)
+    for number, header in enumerate(headers):
+        limit = headers[number + 1].begin if number + 1 < len(headers) else store.length
+        start = min(header.end + 1, limit)  # behind the newline
+        _add(names, header.name)
+        regions.append(header.begin if regions else 0)
+        starts.append(start)
+        ends.append(_end(store, start, limit, form))
+    return Documents(tuple(names), regions, starts, ends)
+
+
+def _end(store: TextStore, start: int, limit: int, form: _Form) -> int:
+    """Return the end of a document's text, without what closes it and without the blank lines behind it."""
+    tail_start = max(start, limit - _TAIL_CHARS)
+    tail = store.slice(tail_start, limit)
+    if form.closing and (found := re.search(rf"(?m)^{form.closing}\Z", tail)):
+        tail = tail[: found.start()]
+    kept = tail.rstrip()
+    if not kept:
+        return max(start, tail_start)
+    newline = re.match(r"[ \t]*\r?\n", tail[len(kept) :])
+    return tail_start + len(kept) + (newline.end() if newline else 0)
+
+
+def _add(names: dict[str, None], name: str) -> None:
+    base = printable(name.strip()) or "document"
+    number, unused = 1, base
+    while unused in names:
+        number += 1
+        unused = f"{base} ({number})"
+    names[unused] = None

@@ -1,0 +1,61 @@
+"""The events that a reader yields while it reads a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+class Unreadable(Exception):
+    """The file has no text that can be had; says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the text.
+
+    Attributes:
+        text: The text.
+        is_page: Whether a page begins with it.
+    """
+
+    text: str
+    is_page: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The beginning of a document of its own, such as a file in an archive.
+
+    Attributes:
+        name: What it is called in the file.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is missing from the text, or that was added to it.
+
+    Attributes:
+        text: The note, for whoever reads the text.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """A part that was left out.
+
+    Attributes:
+        reason: Why.
+        name: What it is called in the file.
+    """
+
+    reason: str
+    name: str
+
+
+Events = Iterator[Piece | Begin | Note | Omitted]

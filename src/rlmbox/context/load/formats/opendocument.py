@@ -1,0 +1,177 @@
+"""Text, tables and slides of OpenDocument, as LibreOffice writes them -> text.
+
+A cell's text is there as the program shows it, whatever its number format.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import IO
+
+from rlmbox.context.load.formats.events import Events, Note, Piece
+from rlmbox.context.load.formats.packages import Element, Package, attribute, squeezed, table
+
+_MAX_REPEATS = 1_000
+_BLANK_ROWS = 20
+_HIDDEN = frozenset({"tracked-changes", "forms", "sequence-decls", "variable-decls"})
+
+
+def read_text(file: IO[bytes]) -> Events:
+    """Read a text: headings, paragraphs, lists and tables as Markdown; notes, comments, headers and footers."""
+    package = Package(file)
+    body = _body(package, "text")
+    yield Piece("\n\n".join(_blocks(body)).strip() + "\n")
+    for label, text in _around(package):
+        yield Piece(f"\n{label}: {text}\n")
+    if pictures := sum(name.startswith("Pictures/") for name in package.names):
+        yield Note(f"has {pictures} pictures, whose text is not read")
+
+
+def read_slides(file: IO[bytes]) -> Events:
+    """Read a presentation, a slide at a time."""
+    package = Package(file)
+    for number, slide in enumerate(_body(package, "presentation").iter("page"), 1):
+        text = "\n\n".join(_blocks(slide))
+        yield Piece(("\n" if number > 1 else "") + f"# Slide {number}\n\n{text}\n", is_page=True)
+
+
+def read_tables(file: IO[bytes]) -> Events:
+    """Read a workbook: a block of CSV below a heading for each sheet."""
+    package = Package(file)
+    missing = 0
+    for number, sheet in enumerate(_body(package, "spreadsheet").iter("table")):
+        title = squeezed(attribute(sheet, "name") or "")
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        for row, without in _rows(sheet):
+            writer.writerow(row)
+            missing += without
+        yield Piece(("\n" if number else "") + f"# Sheet: {title}\n", is_page=True)
+        yield Piece(out.getvalue())
+    if missing:
+        yield Note(f"{missing} formulas have no calculated value: the formulas themselves are given")
+
+
+def _body(package: Package, kind: str) -> Element:
+    content = package.xml("content.xml")
+    return next(content.iter(kind), content)
+
+
+def _blocks(parent: Element) -> Iterator[str]:
+    for element in parent:
+        if element.tag in _HIDDEN:
+            continue
+        if element.tag == "h":
+            level = int(attribute(element, "outline-level") or 1)
+            yield f"{'#' * min(level, 6)} {_text(element)}"
+        elif element.tag == "p":
+            yield _text(element)
+            yield from _blocks_of_frames(element)
+        elif element.tag == "list":
+            yield "\n".join(_items(element, 0))
+        elif element.tag == "table":
+            rows = [
+                [squeezed(" ".join(_blocks(cell))) for cell in row if cell.tag == "table-cell"]
+                for row in element.iter("table-row")
+            ]
+            yield table(rows).rstrip("\n")
+        elif element.tag == "notes":
+            if text := "\n".join(_blocks(element)).strip():
+                yield f"Notes: {text}"
+        else:
+            yield from _blocks(element)
+
+
+def _blocks_of_frames(paragraph: Element) -> Iterator[str]:
+    for frame in paragraph.iter("text-box"):
+        yield from _blocks(frame)
+
+
+def _items(parent: Element, depth: int) -> Iterator[str]:
+    for item in parent:
+        if item.tag not in ("list-item", "list-header"):
+            continue
+        own = [_text(element) for element in item if element.tag in ("p", "h")]
+        if own:
+            yield f"{'  ' * depth}- {' '.join(own)}"
+        for inner in item:
+            if inner.tag == "list":
+                yield from _items(inner, depth + 1)
+
+
+def _text(element: Element) -> str:
+    return "".join(_parts(element)).strip()
+
+
+def _parts(element: Element) -> Iterator[str]:
+    yield element.text or ""
+    for child in element:
+        if child.tag == "s":
+            yield " " * min(int(attribute(child, "c") or 1), _MAX_REPEATS)
+        elif child.tag in ("tab", "line-break"):
+            yield "\t" if child.tag == "tab" else "\n"
+        elif child.tag == "note":
+            yield f" [{squeezed(' '.join(_text(found) for found in child.iter('p')))}]"
+        elif child.tag == "annotation":
+            yield f" [comment: {squeezed(' '.join(_text(found) for found in child.iter('p')))}]"
+        elif child.tag != "frame":
+            yield from _parts(child)
+        yield child.tail or ""
+
+
+def _around(package: Package) -> Iterator[tuple[str, str]]:
+    if "styles.xml" not in package.names:
+        return
+    seen: dict[tuple[str, str], None] = {}
+    for element in package.xml("styles.xml").iter():
+        if element.tag in ("header", "footer") and (text := squeezed(" ".join(_blocks(element)))):
+            seen.setdefault((element.tag.capitalize(), text))
+    yield from seen
+
+
+def _rows(sheet: Element) -> Iterator[tuple[list[str], int]]:
+    """Return the rows with how many formulas in each have no value; long runs of empty ones are cut."""
+    blank = 0
+    labels: dict[int, tuple[int, str]] = {}
+    for row in sheet.iter("table-row"):
+        cells, missing = _cells(row, labels)
+        repeats = int(attribute(row, "number-rows-repeated") or 1)
+        if not any(cells):
+            blank += repeats
+            continue
+        yield from (([], 0) for _ in range(min(blank, _BLANK_ROWS)))
+        blank = 0
+        yield from ((cells, missing) for _ in range(min(repeats, _MAX_REPEATS)))
+
+
+def _cells(row: Element, labels: dict[int, tuple[int, str]]) -> tuple[list[str], int]:
+    """Return a row's cells; what stands in a merged cell is repeated in the rows below that it covers.
+
+    Args:
+        row: The row.
+        labels: For each column how many rows below a merged cell still covers, and its text; kept from row to row.
+    """
+    cells: list[str] = []
+    missing = 0
+    for cell in row:
+        if cell.tag not in ("table-cell", "covered-table-cell"):
+            continue
+        column = len(cells)
+        text = "\n".join(_text(found) for found in cell.findall("p"))
+        if cell.tag == "covered-table-cell" and not text and labels.get(column, (0, ""))[0]:
+            left, text = labels[column]
+            labels[column] = left - 1, text
+        elif (rows := int(attribute(cell, "number-rows-spanned") or 1)) > 1:
+            labels[column] = min(rows - 1, _MAX_REPEATS), text
+        formula = attribute(cell, "formula")
+        if not text and formula and attribute(cell, "value") is None:
+            text, missing = formula.partition(":")[2] or formula, missing + 1
+        comments = [squeezed(" ".join(_text(p) for p in note.iter("p"))) for note in cell.findall("annotation")]
+        text += "".join(f" [comment: {comment}]" for comment in comments)
+        repeats = int(attribute(cell, "number-columns-repeated") or 1)
+        cells += [text] * min(repeats, _MAX_REPEATS)
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells, missing

@@ -1,0 +1,73 @@
+"""How much of an output is shown: its head and its tail, with a count of what is hidden between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlmbox.errors import ConfigError
+
+_MARKER = "... [Output Truncated: {lines:,} lines, {size:,} bytes hidden] ..."
+
+
+@dataclass(frozen=True, slots=True)
+class OutputBounds:
+    """How much printed text a model is shown.
+
+    The default of a turn, 20,000 characters, is about 5,000 tokens: a table of a hundred rows or thirty pages of search
+    hits pass whole, and thirty turns stay below 200,000 tokens. Half is the head, because listings and files say
+    what they are at their beginning, and half the tail, because computations and tracebacks say it at their end.
+
+    Attributes:
+        turn_chars: Characters of one turn, all its cells together.
+        head_share: Part of it that is the head, from 0 to 1.
+        session_chars: Characters of one session. What is beyond gets `least_chars` a turn.
+        least_chars: Characters that a turn may always show.
+    """
+
+    turn_chars: int = 20_000
+    head_share: float = 0.5
+    session_chars: int = 1_000_000
+    least_chars: int = 2_000
+
+    def __post_init__(self) -> None:
+        for name in ("turn_chars", "session_chars", "least_chars"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is a number of characters, 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.head_share <= 1:
+            raise ConfigError(f"head_share is a number from 0 to 1, not {self.head_share:g}")
+
+
+def marker(lines: int, size_bytes: int) -> str:
+    """Return the line that stands for what is hidden."""
+    return _MARKER.format(lines=lines, size=size_bytes)
+
+
+def bounded(text: str, max_chars: int, head_share: float = 0.5) -> tuple[str, int]:
+    """Return the head and the tail of a text, and how many of its characters are hidden.
+
+    Args:
+        text: The text.
+        max_chars: Characters to keep; the marker between head and tail comes on top.
+        head_share: Part of them that is the head.
+    """
+    if len(text) <= max_chars:
+        return text, 0
+    head, tail = split(max_chars, head_share)
+    return joined(text[:head], text[head : len(text) - tail], text[len(text) - tail :])
+
+
+def split(max_chars: int, head_share: float) -> tuple[int, int]:
+    """Return how many characters head and tail have."""
+    head = round(max_chars * head_share)
+    return head, max_chars - head
+
+
+def joined(head: str, hidden: str, tail: str) -> tuple[str, int]:
+    """Return head and tail with the marker for what is hidden between, and how many characters are hidden."""
+    if not hidden:
+        return head + tail, 0
+    size = len(hidden.encode(errors="replace"))
+    between = marker(hidden.count("\n"), size)
+    before = "" if not head or head.endswith("\n") else "\n"
+    after = "" if not tail or tail.startswith("\n") else "\n"
+    return f"{head}{before}{between}{after}{tail}", len(hidden)

@@ -1,0 +1,329 @@
+"""Where stretches of an output are in the context, told from an index that is small.
+
+The text is folded: case is dropped, and so are ASCII punctuation and white space. Anchors are chosen by content: what
+follows a *separator*, a byte or pair of bytes that is as frequent in that part of the text as the index has room for.
+An anchor is kept as a hash of the characters after it and its position, eight bytes, so two gigabytes fit into a few
+tens of megabytes. The same separators give the anchors of an output; each is looked up and then compared with the
+context itself, forwards and backwards, so what is reported is never a guess.
+
+Stretches shorter than the distance of two anchors may be missed: a dozen characters in texts of megabytes, hundreds
+in gigabytes, where the allowance is in millions.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, compress, count, islice, pairwise
+
+from rlmbox.context import Context
+from rlmbox.context.storage.text import TextStore
+from rlmbox.guard.matching import common_prefix
+
+MIN_COPY_CHARS = 24
+"""Shorter stretches are no copy: words that any text has."""
+
+_BLOCK_BYTES = 256 * 1024
+_SEGMENT_ANCHORS = 1_000_000
+_MAX_ANCHORS = 2_500_000
+_LARGE_BYTES = 512 * 1024 * 1024
+_MIN_SPACING_BYTES = 8
+_SHORT_KEY_BYTES, _LONG_KEY_BYTES = 14, 24
+_DENSE_SPACING_BYTES = 16
+_RAW_KEY_BYTES = 64
+_CHUNK_BYTES = 512
+_WINDOW_BYTES = 2048
+_WINDOW_OVERLAP = 4
+_SAMPLE_BYTES = 16 * 1024
+_MAX_SEPARATORS = 24
+_MAX_CANDIDATES = 3
+_POSITION_BITS = 36
+_POSITION_MASK = (1 << _POSITION_BITS) - 1
+_HASH_MASK = (1 << (64 - _POSITION_BITS)) - 1
+_COMPARED_BYTES = 96
+_MAX_FILTER_BITS = 24
+
+_DROPPED = bytes(code for code in range(128) if not chr(code).isalnum())
+_CONTINUATION = bytes(range(0x80, 0xC0))
+
+
+def _fold_table() -> bytes:
+    """Return the table that drops case, for UTF-8 byte by byte.
+
+    Upper and lower case of Latin, Greek and Cyrillic letters differ in the bit 0x20 of their last byte, or also in the
+    last bit of their first. To drop both joins some letters that are not the same, which comparing forgives: a stretch
+    of twenty-four characters does not come about so.
+    """
+    table = bytearray(range(256)).lower()
+    for code in range(0xA0, 0xC0):
+        table[code] = code - 0x20
+    for first, second in ((0xD0, 0xD1), (0xCE, 0xCF)):
+        table[second] = first
+    return bytes(table)
+
+
+_FOLDED = _fold_table()
+_KEPT = bytes(chr(code).isalnum() if code < 128 else True for code in range(256))
+
+
+def fold(data: bytes) -> bytes:
+    """Return UTF-8 without case, ASCII punctuation and white space."""
+    return data.translate(_FOLDED, _DROPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A stretch of an output that is in the context.
+
+    Attributes:
+        start: Its first byte in the output.
+        end: The byte after its last.
+        context_start: Its first byte in the context.
+        context_end: The byte after its last there.
+    """
+
+    start: int
+    end: int
+    context_start: int
+    context_end: int
+
+
+class CopyIndex:
+    """Finds the stretches of an output that are in a text.
+
+    Args:
+        store: The text.
+    """
+
+    def __init__(self, store: TextStore) -> None:
+        self._store = store
+        self._segments: list[array[int]] = []
+        self._separators: list[bytes] = []
+        self._pending: list[int] = []
+        self._filter = bytearray(_filter_size(store.size_bytes))
+        spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
+        # A long key meets fewer stretches that are the same by chance; a short one finds short copies.
+        self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
+        for at in range(0, store.size_bytes, _BLOCK_BYTES):
+            # Overlapping a little, so that no anchor is cut from what follows it.
+            block = store.read(at, min(at + _BLOCK_BYTES + _RAW_KEY_BYTES, store.size_bytes)).translate(_FOLDED)
+            self._add(block, at, spacing)
+        self._flush()
+
+    @classmethod
+    def of(cls, context: Context) -> CopyIndex:
+        """Build the index of a context."""
+        return cls(context._store)  # noqa: SLF001 - positions of bytes, which `Context` does not show
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the anchors take."""
+        return len(self._filter) + sum(len(segment) * segment.itemsize for segment in self._segments)
+
+    @property
+    def num_anchors(self) -> int:
+        """Anchors."""
+        return sum(map(len, self._segments))
+
+    def _add(self, block: bytes, at: int, spacing: int) -> None:
+        separator = self._separator(block, spacing)
+        size = self._key_bytes
+        parts = block[:_BLOCK_BYTES].split(separator)[:-1]
+        starts = accumulate(len(part) + len(separator) for part in parts)
+        self._pending += [
+            (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
+            for start in starts
+            if len(key := block[start : start + _RAW_KEY_BYTES].translate(None, _DROPPED)[:size]) == size
+        ]
+        if len(self._pending) >= _SEGMENT_ANCHORS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            mask = len(self._filter) - 1
+            for value in self._pending:
+                self._filter[value >> _POSITION_BITS & mask] = 1
+            self._segments.append(array("Q", sorted(self._pending)))
+            self._pending = []
+
+    def _separator(self, block: bytes, spacing: int) -> bytes:
+        """Return the separator for a block: one in use if it fits, else the one that fits best."""
+        sample = block[:_SAMPLE_BYTES]
+        wanted = max(1.0, len(sample) / spacing)
+        for known in self._separators[-4:]:
+            if wanted / 2 <= sample.count(known) <= wanted * 2:
+                return known
+        chosen = _best_separator(sample, wanted)
+        if chosen in self._separators:
+            return chosen
+        if len(self._separators) < _MAX_SEPARATORS:
+            self._separators.append(chosen)
+            return chosen
+        return min(self._separators, key=lambda known: abs(sample.count(known) - wanted))
+
+    def copies(self, text: str) -> list[Copy]:
+        """Return the stretches of a text that are in the context, in order and without overlaps.
+
+        Positions are bytes of the text's UTF-8.
+        """
+        output = _Folded(text.encode(errors="replace"))
+        found: list[Copy] = []
+        reached = 0  # of the folded output
+        for begin in range(0, len(output.folded), _WINDOW_BYTES):
+            if reached >= begin + _WINDOW_BYTES:
+                continue  # a long copy goes over it
+            for position, key in self._anchors(output.folded, max(0, begin - _WINDOW_OVERLAP), begin + _WINDOW_BYTES):
+                if position < reached:
+                    continue
+                best = self._longest(output.folded, position, key, reached)
+                if best is not None:
+                    start, reached, context_start, context_end = best
+                    found.append(Copy(output.raw_start(start), output.raw_end(reached), context_start, context_end))
+        return found
+
+    def _anchors(self, folded: bytes, begin: int, end: int) -> list[tuple[int, bytes]]:
+        """Return the positions in a part of an output that may be anchors of the context, in order, with their keys."""
+        may_be, mask = self._filter, len(self._filter) - 1
+        size = self._key_bytes
+        anchors: list[tuple[int, bytes]] = []
+        for separator in self._separators:
+            parts = folded[begin:end].split(separator)[:-1]
+            starts = islice(accumulate((len(part) + len(separator) for part in parts), initial=begin), 1, None)
+            anchors += [
+                (at, key) for at in starts if may_be[hash(key := folded[at : at + size]) & mask] and len(key) == size
+            ]
+        return sorted(anchors)
+
+    def _places(self, key: bytes) -> Iterator[int]:
+        """Yield where in the context a key may be, a few places at most for each segment."""
+        low = (hash(key) & _HASH_MASK) << _POSITION_BITS
+        for segment in self._segments:
+            first = bisect_left(segment, low)
+            for value in segment[first : first + _MAX_CANDIDATES]:
+                if value >> _POSITION_BITS != low >> _POSITION_BITS:
+                    break
+                yield value & _POSITION_MASK
+
+    def _longest(self, folded: bytes, position: int, key: bytes, reached: int) -> tuple[int, int, int, int] | None:
+        """Return the longest stretch around an anchor: its folded positions and those in the context."""
+        best = 0, 0, 0, 0
+        for place in self._places(key):
+            after, context_end = self._forwards(folded, position, place)
+            before, context_start = self._backwards(folded, position, place, reached)
+            if before + after > best[1] - best[0]:
+                best = position - before, position + after, context_start, context_end
+        return best if _chars(folded[best[0] : best[1]]) >= MIN_COPY_CHARS else None
+
+    def _forwards(self, folded: bytes, position: int, place: int) -> tuple[int, int]:
+        """Return how much is the same after an anchor, folded, and where it ends in the context."""
+        matched, size = 0, _COMPARED_BYTES
+        while True:
+            raw = (
+                self._store.read(place, min(place + size, self._store.size_bytes))
+                if place < self._store.size_bytes
+                else b""
+            )
+            theirs = fold(raw)
+            ours = folded[position + matched : position + matched + len(theirs)]
+            same = common_prefix(ours, theirs)
+            matched += same
+            if same < len(theirs) or not raw:
+                return matched, place + raw_length(raw, same)
+            place += len(raw)
+            size = min(size * 8, _BLOCK_BYTES)
+
+    def _backwards(self, folded: bytes, position: int, place: int, reached: int) -> tuple[int, int]:
+        """Return how much is the same before an anchor, folded, and where it begins in the context."""
+        matched, size = 0, _COMPARED_BYTES
+        while True:
+            begin = max(0, place - size)
+            raw = self._store.read(begin, place) if begin < place else b""
+            theirs = fold(raw)
+            end = position - matched
+            ours = folded[max(reached, end - len(theirs)) : end]
+            same = common_prefix(ours[::-1], theirs[::-1])
+            matched += same
+            if same < len(theirs) or not raw:
+                return matched, place - raw_length(raw[::-1], same)
+            place = begin
+            size = min(size * 8, _BLOCK_BYTES)
+
+
+class _Folded:
+    """An output, folded, with the way back to its bytes."""
+
+    __slots__ = ("_chunk_ends", "_data", "folded")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._chunk_ends: list[int] = []
+        self.folded = fold(data)
+
+    def raw_start(self, position: int) -> int:
+        """Return where a folded byte is in the output."""
+        return self._raw(position) if position < len(self.folded) else len(self._data)
+
+    def raw_end(self, position: int) -> int:
+        """Return where what is before a folded position ends in the output."""
+        return self._raw(position - 1) + 1 if position else 0
+
+    def _raw(self, position: int) -> int:
+        if not self._chunk_ends:
+            lengths = (len(fold(self._data[at : at + _CHUNK_BYTES])) for at in range(0, len(self._data), _CHUNK_BYTES))
+            self._chunk_ends = list(accumulate(lengths))
+        chunk = bisect_right(self._chunk_ends, position)
+        before = self._chunk_ends[chunk - 1] if chunk else 0
+        raw = self._data[chunk * _CHUNK_BYTES : (chunk + 1) * _CHUNK_BYTES]
+        return chunk * _CHUNK_BYTES + raw_length(raw, position - before + 1) - 1
+
+
+def _max_anchors(size_bytes: int) -> int:
+    """Return how many anchors a text may have; less where going through it takes long in itself."""
+    return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
+
+
+def _filter_size(size_bytes: int) -> int:
+    """Return the size of the filter for a text: a power of two with room for several times its anchors."""
+    anchors = min(_max_anchors(size_bytes), size_bytes // _MIN_SPACING_BYTES)
+    return 1 << min(_MAX_FILTER_BITS, max(12, (4 * anchors).bit_length()))
+
+
+def _best_separator(sample: bytes, wanted: float) -> bytes:
+    """Return the byte or pair of bytes that a sample has about so often, spread as evenly as may be."""
+    singles = Counter(sample.translate(None, _DROPPED))
+    pairs = Counter(pairwise(sample))
+    candidates = [(bytes([byte]), times) for byte, times in singles.items()]
+    candidates += [
+        (bytes(pair), times) for pair, times in pairs.items() if pair[0] != pair[1] and all(_KEPT[b] for b in pair)
+    ]
+    if not candidates:
+        return b"e"
+    near = sorted(candidates, key=lambda item: (abs(item[1] - wanted), item[0]))[:12]
+    return min(near, key=lambda item: (_longest_gap(sample, item[0]), item[0]))[0]
+
+
+def _longest_gap(sample: bytes, separator: bytes) -> int:
+    return max(map(len, sample.split(separator)))
+
+
+def _chars(folded: bytes) -> int:
+    """Return how many characters folded UTF-8 is."""
+    return len(folded.translate(None, _CONTINUATION))
+
+
+def raw_length(raw: bytes, folded_length: int) -> int:
+    """Return how many bytes hold so many that folding keeps."""
+    begin, end, wanted = 0, len(raw), folded_length
+    while end - begin > _CHUNK_BYTES:
+        middle = (begin + end) // 2
+        kept = len(fold(raw[begin:middle]))
+        if kept >= wanted:
+            end = middle
+        else:
+            begin, wanted = middle, wanted - kept
+    if not wanted:
+        return begin
+    return begin + next(islice(compress(count(1), raw[begin:end].translate(_KEPT)), wanted - 1, None))

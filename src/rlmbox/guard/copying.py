@@ -1,0 +1,260 @@
+"""How much of the context may be shown word for word: budgets, not a verdict.
+
+Similarity of the output to the context tells the wrong ones apart (docs/decisions/0031). What counts is how many
+different positions of the context a model has been shown.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError
+from rlmbox.guard.copy_index import Copy, CopyIndex, fold, raw_length
+from rlmbox.guard.intervals import Intervals
+from rlmbox.guard.matching import Encoded
+from rlmbox.guard.normalizing import normalize
+
+MESSAGE = "Error: Data exfiltration detected. Do not print raw context data. Summarize it."
+_ADVICE = (
+    "The output was cut at the allowance for verbatim context ({reason}). Keep the text in variables: count, filter "
+    "and compute over it, print short excerpts around what you look for, or let llm_query read it and print its answer."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyBudgets:
+    """How many characters of the context a model may be shown word for word.
+
+    All are counted in different positions of the context: what was shown once is not counted again in the run.
+
+    Attributes:
+        turn_chars: In one turn.
+        run_chars: In a run, children included; the larger of this and `run_share` counts.
+        run_share: In a run, as a part of the context.
+        longest_chars: In one piece.
+        exempt_below_chars: Contexts shorter than this may be shown whole.
+        subcall_share: What sub-calls may be given in a run, as a part of the context; None for all of it.
+    """
+
+    turn_chars: int = 4_000
+    run_chars: int = 16_000
+    run_share: float = 0.05
+    longest_chars: int = 2_000
+    exempt_below_chars: int = 16_000
+    subcall_share: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("turn_chars", "run_chars", "longest_chars", "exempt_below_chars"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is a number of characters, 0 or more, not {getattr(self, name)}")
+        for name in ("run_share", "subcall_share"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ConfigError(f"{name} is a number from 0 to 1, not {share:g}")
+
+    @classmethod
+    def strict(cls) -> CopyBudgets:
+        """Return the budgets of the policy `strict`: a look at samples, and a quarter of the text to sub-models."""
+        return cls(1_000, 4_000, 0.01, 500, 0, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyVerdict:
+    """What of an output may be shown.
+
+    Attributes:
+        copied_chars: Positions of the context that it shows, up to the cut.
+        cut_at: Where it is to be cut, in characters; None where all may be shown.
+        message: What the model is told of the cut; empty without one.
+    """
+
+    copied_chars: int = 0
+    cut_at: int | None = None
+    message: str = ""
+
+
+class CopyGuard:
+    """Counts what a run shows of its context, and says where an output is to be cut.
+
+    The index is built when it is first needed, or beside the run after `prepare`. Safe to use from several threads.
+
+    Args:
+        context: The text of the run.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._building = threading.Lock()
+        self._built: CopyIndex | None = None
+        self._run = Intervals()
+        self._given = Intervals()
+        self._turns: dict[str, tuple[int | None, Intervals]] = {}
+
+    @property
+    def shown_chars(self) -> int:
+        """Positions of the context that were shown so far."""
+        return self._run.total
+
+    @property
+    def given_chars(self) -> int:
+        """Positions of the context that sub-calls were given so far, where that is limited."""
+        return self._given.total
+
+    def prepare(self, budgets: CopyBudgets) -> None:
+        """Begin to build the index in a thread, for an output that is expected.
+
+        Args:
+            budgets: What may be shown; for a context that is exempt there is nothing to build.
+        """
+        if self._built is None:
+            work = partial(self._try_build, budgets)
+            threading.Thread(target=work, name="rlmbox-copy-index", daemon=True).start()
+
+    def _try_build(self, budgets: CopyBudgets) -> None:
+        with suppress(Exception):  # whoever asks for the index tries again, and gets the error
+            if self._context.length >= budgets.exempt_below_chars:
+                self._index()
+
+    def _index(self) -> CopyIndex:
+        with self._building:
+            if self._built is None:
+                self._built = CopyIndex.of(self._context)
+            return self._built
+
+    def shown(self, text: str, budgets: CopyBudgets, *, session: str = "", turn: int | None = None) -> CopyVerdict:
+        """Count what an output shows, and say where it is to be cut.
+
+        Args:
+            text: The output.
+            budgets: What may be shown.
+            session: The session that it is of.
+            turn: Its turn; outputs of the same turn share an allowance.
+        """
+        length = self._context.length
+        if length < budgets.exempt_below_chars:
+            return CopyVerdict()
+        copies = self._copies(text)
+        with self._lock:
+            shown_in_turn = self._turn(session, turn)
+            run_chars = max(budgets.run_chars, int(budgets.run_share * length))
+            allowances = [
+                _Allowance(shown_in_turn, budgets.turn_chars, f"{budgets.turn_chars:,} characters in a turn"),
+                _Allowance(self._run, run_chars, f"{run_chars:,} characters in a run"),
+            ]
+            return self._judge(copies, allowances, budgets.longest_chars)
+
+    def given(self, text: str, budgets: CopyBudgets) -> CopyVerdict:
+        """Count what a sub-call is given, and say where it is to be cut.
+
+        Args:
+            text: The prompt.
+            budgets: What may be given.
+        """
+        share = budgets.subcall_share
+        if share is None or self._context.length < budgets.exempt_below_chars:
+            return CopyVerdict()
+        copies = self._copies(text)
+        room = int(share * self._context.length)
+        with self._lock:
+            allowance = _Allowance(self._given, room, f"{share:.0%} of the context for sub-calls")
+            return self._judge(copies, [allowance], None)
+
+    def _turn(self, session: str, turn: int | None) -> Intervals:
+        number, shown = self._turns.get(session, (None, Intervals()))
+        if turn is None or number != turn:
+            shown = Intervals()
+        self._turns[session] = turn, shown
+        return shown
+
+    def _copies(self, text: str) -> list[_Located]:
+        if len(fold(text.encode(errors="replace"))) < 1:
+            return []
+        index = self._index()
+        found = _located(text, index.copies(text))
+        if text.isascii():
+            return found
+        normalized = normalize(text)
+        if normalized.text == text:
+            return found
+        # Full-width letters and zero-width characters hide copies of a text that has none; but where the context
+        # has them itself, only the output as it is resembles it.
+        other = _located(normalized.text, index.copies(normalized.text))
+        if _total(other) <= _total(found):
+            return found
+        return [located.moved(normalized.original_span) for located in other]
+
+    def _judge(self, copies: list[_Located], allowances: list[_Allowance], longest: int | None) -> CopyVerdict:
+        copied = 0
+        store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        for each in copies:
+            start, end = store.char_offset(each.copy.context_start), store.char_offset(each.copy.context_end)
+            allowed, reason = end, ""
+            if longest is not None and end - start > longest:
+                allowed, reason = start + longest, f"{longest:,} characters in one piece"
+            for allowance in allowances:
+                reached = allowance.shown.room_end(start, allowed, allowance.chars - allowance.shown.total)
+                if reached < allowed:
+                    allowed, reason = reached, allowance.reason
+            for allowance in allowances:
+                allowance.shown.add(start, allowed)
+            copied += allowed - start
+            if allowed < end:
+                seen = fold(store.slice(start, allowed).encode())
+                return CopyVerdict(
+                    copied, each.position_after(len(seen)), f"{MESSAGE}\n{_ADVICE.format(reason=reason)}"
+                )
+        return CopyVerdict(copied)
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowance:
+    shown: Intervals
+    chars: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """A copy, with its position in characters of the output.
+
+    Attributes:
+        copy: Its positions in bytes.
+        start: Its first character in the output.
+        end: The character after its last.
+        text: The characters.
+    """
+
+    copy: Copy
+    start: int
+    end: int
+    text: str
+
+    def moved(self, original_span: Callable[[int, int], tuple[int, int]]) -> _Located:
+        """Return the same copy at the positions of the text that was normalised."""
+        start, end = original_span(self.start, self.end)
+        return _Located(self.copy, start, end, self.text)
+
+    def position_after(self, folded_bytes: int) -> int:
+        """Return the position in the output after so much of the folded copy, never further."""
+        data = self.text.encode(errors="replace")
+        inside = len(data[: raw_length(data, min(folded_bytes, len(fold(data))))].decode(errors="ignore"))
+        if self.end - self.start == len(self.text):
+            return self.start + inside
+        return self.start + inside * (self.end - self.start) // max(1, len(self.text))
+
+
+def _located(text: str, copies: list[Copy]) -> list[_Located]:
+    """Return copies with their positions in characters."""
+    encoded = Encoded(text)
+    spans = [(encoded.char(copy.start), encoded.char(copy.end)) for copy in copies]
+    return [_Located(copy, start, end, text[start:end]) for copy, (start, end) in zip(copies, spans, strict=True)]
+
+
+def _total(copies: list[_Located]) -> int:
+    return sum(each.copy.context_end - each.copy.context_start for each in copies)

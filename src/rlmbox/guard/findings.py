@@ -1,0 +1,70 @@
+"""What detectors find, and the seam they are behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Effect = Literal["hidden", "warned", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A place in a text that should not leave, without its value.
+
+    Attributes:
+        kind: What it is, such as `github-token` or `email`.
+        start: Position of its first character.
+        end: Position after its last.
+        effect: `hidden` behind a placeholder, `named` where a blob was replaced by a description, or only `warned` of.
+        number: The placeholder's number within the run; 0 where there is none.
+        why: A few words on how it was recognised.
+    """
+
+    kind: str
+    start: int
+    end: int
+    effect: Effect = "hidden"
+    number: int = 0
+    why: str = ""
+
+
+class Detector(Protocol):
+    """Anything that finds what should not leave.
+
+    A plain function is one. Positions are characters of the text that it was given, which is normalised: NFKC, without
+    zero-width characters, digits of all scripts as ASCII.
+    """
+
+    def __call__(self, text: str, /) -> Iterable[Finding]:
+        """Return what is found, in any order; findings may overlap, and the first of two with the same start wins."""
+        ...
+
+
+def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in order of position, merged where they overlap.
+
+    Of two that overlap the one that begins earlier names the kind (the longer one, where both begin together, and the
+    earlier in the order given, where both are as long), and covers both: nothing that any detector found stays visible.
+    A warning never takes the place of what is to be hidden, nor a token that is only rare that of one that is known.
+    """
+    merged: list[Finding] = []
+    for finding in sorted(findings, key=lambda found: (found.start, -found.end)):
+        if not merged or finding.start >= merged[-1].end:
+            merged.append(finding)
+        elif finding.end > merged[-1].end or _rank(finding) > _rank(merged[-1]):
+            merged[-1] = _joined(merged[-1], finding)
+    return merged
+
+
+def _rank(finding: Finding) -> int:
+    """Return how much a finding says of what it found."""
+    if finding.effect == "warned":
+        return 0
+    return 1 if finding.kind == "rare-token" else 2
+
+
+def _joined(first: Finding, second: Finding) -> Finding:
+    named = second if _rank(second) > _rank(first) else first
+    return Finding(named.kind, first.start, max(first.end, second.end), named.effect, named.number, named.why)

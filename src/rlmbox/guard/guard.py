@@ -1,0 +1,424 @@
+"""The guard: one object that every text passes on its way out of the sandbox.
+
+`Guard` is the policy, made once; `RunGuard` is its state in one run: the table of placeholders and what was shown of
+the context so far. A session and its children share one `RunGuard`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Literal, get_args
+
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError
+from rlmbox.guard.assignments import assigned_secrets
+from rlmbox.guard.blobs import binary_name, encoded_blobs
+from rlmbox.guard.bounds import OutputBounds, bounded, joined, split
+from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
+from rlmbox.guard.findings import Detector, Finding, without_overlaps
+from rlmbox.guard.known import KnownSecrets
+from rlmbox.guard.normalizing import normalize
+from rlmbox.guard.personal import personal_data
+from rlmbox.guard.placeholders import Placeholders, placeholder
+from rlmbox.guard.rarity import RareTokens
+from rlmbox.guard.secrets import SecretDetector
+from rlmbox.guard.visible import make_visible
+
+Policy = Literal["off", "redact", "strict"]
+GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "approval", "export"]
+
+_MARGIN_CHARS = 8_192
+"""Looked at beyond what is shown, so that a secret is whole where the output is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PathRules:
+    """What a path needs besides redaction.
+
+    Attributes:
+        copies: Which allowance verbatim context is counted against; empty for none.
+        is_bounded: Whether length is bounded.
+        is_read: Whether it is read as text by a model or a person, so that control characters and blobs are shown as
+            such; where it is not, as in the argument of a tool, it is data and stays as it is.
+    """
+
+    copies: Literal["", "shown", "given"] = ""
+    is_bounded: bool = False
+    is_read: bool = False
+
+
+_PATHS: Mapping[str, _PathRules] = {
+    "observation": _PathRules("shown", is_bounded=True, is_read=True),
+    "subcall": _PathRules("given", is_read=True),
+    "question": _PathRules("given", is_read=True),
+    "tool": _PathRules("shown"),
+    "answer": _PathRules(),
+    "approval": _PathRules(is_read=True),
+    "export": _PathRules(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What may leave of a text.
+
+    Attributes:
+        text: The text to send on.
+        findings: What was found, with positions in the text that was checked; never the values.
+        copied_chars: Positions of the context that it shows.
+        hidden_chars: Characters that were left out for length.
+        cut_message: What the model is told, and `text` ends with, where it was cut for copying; empty otherwise.
+        is_changed: Whether `text` differs from what was checked.
+    """
+
+    text: str
+    findings: tuple[Finding, ...] = ()
+    copied_chars: int = 0
+    hidden_chars: int = 0
+    cut_message: str = ""
+    is_changed: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many findings there are of each kind."""
+        return dict(Counter(finding.kind for finding in self.findings))
+
+    def as_json(self) -> dict[str, object]:
+        """Return all but the text as a JSON value, for an event."""
+        return {
+            "findings": [asdict(finding) for finding in self.findings],
+            "copied_chars": self.copied_chars,
+            "hidden_chars": self.hidden_chars,
+            "was_cut": bool(self.cut_message),
+            "is_changed": self.is_changed,
+        }
+
+
+class Guard:
+    """Decides what may leave the sandbox.
+
+    Args:
+        policy: `redact` hides secrets and personal data and bounds what is shown of the context word for word;
+            `strict` also hides digests, allows little of the context to be shown and a quarter of it to sub-models;
+            `off` hides nothing. Bounds of length hold in all, and binary data is named in all.
+        detectors: Further detectors.
+        allow: What is to stay visible: values as they are written, without regard to case, or compiled patterns that
+            match all of a value.
+        ignore: Kinds that are to stay visible, such as `phone`.
+        known_secrets: Secrets that this host holds, to be hidden in whatever form they turn up.
+        budgets: What may be shown of the context word for word; by default what the policy says.
+        bounds: How much output is shown.
+        per_model: Policies by pattern of the model's name; the first that matches counts.
+        per_path: Policies by path, which go before those of models.
+
+    Raises:
+        ConfigError: A policy or a path is none.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = "redact",
+        *,
+        detectors: Iterable[Detector] = (),
+        allow: Iterable[str | re.Pattern[str]] = (),
+        ignore: Iterable[str] = (),
+        known_secrets: Iterable[str] = (),
+        budgets: CopyBudgets | None = None,
+        bounds: OutputBounds | None = None,
+        per_model: Mapping[str, Policy] | None = None,
+        per_path: Mapping[GuardPath, Policy] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.bounds = bounds or OutputBounds()
+        self._own = tuple(detectors)
+        self._allowed = _allowed_by(allow)
+        self._ignored = frozenset(ignore)
+        self._known_values = tuple(known_secrets)
+        self._budgets = budgets
+        self._per_model = dict(per_model or {})
+        self._per_path = {str(path): each for path, each in (per_path or {}).items()}
+        for each in (policy, *self._per_model.values(), *self._per_path.values()):
+            _check_policy(each)
+        for path in self._per_path:
+            _rules(path)
+
+    def __repr__(self) -> str:
+        return f"<Guard {self.policy}>"
+
+    def policy_for(self, path: GuardPath, model: str | None = None) -> Policy:
+        """Return the policy that holds on a path to a model.
+
+        Args:
+            path: Where the text goes.
+            model: The model that will read it; None where none does.
+        """
+        if path in self._per_path:
+            return self._per_path[path]
+        matching = (each for pattern, each in self._per_model.items() if model and fnmatchcase(model, pattern))
+        return next(matching, self.policy)
+
+    def budgets_for(self, policy: Policy) -> CopyBudgets:
+        """Return what may be shown of the context word for word under a policy."""
+        if self._budgets is not None:
+            return self._budgets
+        return CopyBudgets.strict() if policy == "strict" else CopyBudgets()
+
+    def for_run(self, context: Context | None = None, *, known_secrets: Iterable[str] = ()) -> RunGuard:
+        """Return the guard of one run, to be shared by its sessions.
+
+        Args:
+            context: The text that may not be copied out; None where there is none.
+            known_secrets: Secrets of this run besides those of the guard.
+        """
+        return RunGuard(self, context, KnownSecrets((*self._known_values, *known_secrets)))
+
+    def findings(self, text: str, known: KnownSecrets | None = None, *, policy: Policy | None = None) -> list[Finding]:
+        """Return what is to be hidden or warned of in a text, in order.
+
+        Args:
+            text: The text.
+            known: Secrets to look for besides.
+            policy: What decides on digests; by default the guard's own policy.
+        """
+        normalized = normalize(text)
+        # The order decides between two that find the same: what is known best names it.
+        detectors = [known, *self._own, *self._detectors(policy or self.policy)]
+        found = [
+            Finding(each.kind, *normalized.original_span(each.start, each.end), each.effect, why=each.why)
+            for detector in detectors
+            if detector is not None
+            for each in _run(detector, normalized.text)
+            if each.kind not in self._ignored and not self._allowed(normalized.text[each.start : each.end])
+        ]
+        return without_overlaps(found)
+
+    def _detectors(self, policy: Policy) -> Sequence[Detector]:
+        rare = self._rare_and_digests if policy == "strict" else self._rare
+        return (self._secrets, assigned_secrets, personal_data, rare)
+
+    @cached_property
+    def _secrets(self) -> SecretDetector:
+        return SecretDetector()
+
+    @cached_property
+    def _rare(self) -> RareTokens:
+        return RareTokens()
+
+    @cached_property
+    def _rare_and_digests(self) -> RareTokens:
+        return RareTokens(hides_digests=True)
+
+
+class RunGuard:
+    """A guard within one run. Safe to use from several threads.
+
+    Made by `Guard.for_run`.
+    """
+
+    def __init__(self, guard: Guard, context: Context | None, known: KnownSecrets) -> None:
+        self.guard = guard
+        self._known = known
+        self._placeholders = Placeholders()
+        self._copying = CopyGuard(context) if context is not None else None
+        self._lock = threading.Lock()
+        self._turns: dict[str, tuple[int | None, int]] = {}
+        self._sessions: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._totals: Counter[str] = Counter()
+
+    def prepare(self) -> None:
+        """Begin to build the index of the context in a thread, so that the first output waits less for it."""
+        if self._copying is not None and self.guard.policy != "off":
+            self._copying.prepare(self.guard.budgets_for(self.guard.policy))
+
+    def check(
+        self, text: str, *, path: GuardPath, model: str | None = None, session: str = "", turn: int | None = None
+    ) -> Checked:
+        """Return what may leave of a text.
+
+        Args:
+            text: What is to leave.
+            path: Where it goes.
+            model: The model that will read it; None where none does.
+            session: The session it is of.
+            turn: Its turn in the session. Outputs of one turn share its bounds; without a number each is a turn of its
+                own.
+
+        Raises:
+            ConfigError: The path is none, or a detector of the user's failed.
+        """
+        rules = _rules(path)
+        policy = self.guard.policy_for(path, model)
+        shown, findings, hidden_chars = self._redacted(text, policy, rules, session, turn)
+        verdict = self._copied(shown, policy, rules, session, turn)
+        if verdict.cut_at is not None:
+            shown = "\n".join(part for part in (shown[: verdict.cut_at].rstrip(), verdict.message) if part)
+        if rules.is_read:
+            shown = make_visible(shown)
+        if rules.is_bounded and len(shown) > self.guard.bounds.turn_chars + _MARGIN_CHARS:
+            # Escapes are longer than what they stand for; a few do not matter, many do.
+            shown, more = bounded(shown, self.guard.bounds.turn_chars, self.guard.bounds.head_share)
+            hidden_chars += more
+        checked = Checked(shown, findings, verdict.copied_chars, hidden_chars, verdict.message, shown != text)
+        self._count(checked, path, rules, session, turn)
+        return checked
+
+    def restore(self, text: str) -> str:
+        """Return a text for the user, with values in the place of this run's placeholders."""
+        return self._placeholders.restore(text)
+
+    def restore_value(self, value: object) -> object:
+        """Return a JSON value for the user, with values in the place of this run's placeholders."""
+        if isinstance(value, str):
+            return self.restore(value)
+        if isinstance(value, list):
+            return [self.restore_value(each) for each in value]
+        if isinstance(value, dict):
+            return {self.restore_value(key): self.restore_value(each) for key, each in value.items()}
+        return value
+
+    def report(self) -> dict[str, object]:
+        """Return what was hidden in the run and why, as a JSON value without the values."""
+        with self._lock:
+            by_kind: dict[str, dict[str, int]] = {}
+            for (path, kind, effect), number in sorted(self._counts.items()):
+                by_kind.setdefault(f"{kind} {effect}", {})[path] = number
+            return {
+                "policy": self.guard.policy,
+                "findings": by_kind,
+                "different_values": self._placeholders.counts(),
+                "copied_chars": self._copying.shown_chars if self._copying else 0,
+                "given_to_subcalls_chars": self._copying.given_chars if self._copying else 0,
+                "cuts": self._totals["cuts"],
+                "hidden_chars": self._totals["hidden_chars"],
+            }
+
+    def _redacted(
+        self, text: str, policy: Policy, rules: _PathRules, session: str, turn: int | None
+    ) -> tuple[str, tuple[Finding, ...], int]:
+        """Return the text within its bounds and redacted, what was found, and how much is hidden for length."""
+        if rules.is_read and (named := binary_name(text)):
+            return named, (Finding("binary", 0, len(text), "named", why="bytes that are no text"),), 0
+        room = self._room(session, turn) if rules.is_bounded else None
+        if room is None or len(text) <= room:
+            shown, findings = self._replaced(text, 0, policy, rules)
+            return shown, tuple(findings), 0
+        # Only what may be shown is looked at, with a margin that holds what begins or ends in it.
+        head_chars, tail_chars = split(room, self.guard.bounds.head_share)
+        middle = max(head_chars + _MARGIN_CHARS, len(text) - tail_chars - _MARGIN_CHARS)
+        first, second = text[: head_chars + _MARGIN_CHARS], text[middle:]
+        if len(first) + len(second) >= len(text):
+            whole, findings = self._replaced(text, 0, policy, rules)
+            first, second = whole, ""
+            middle = len(text)
+            if len(whole) <= room:
+                return whole, tuple(findings), 0
+            head, tail = whole[:head_chars], whole[len(whole) - tail_chars :]
+            shown, hidden_chars = joined(head, whole[head_chars : len(whole) - tail_chars], tail)
+            return shown, tuple(findings), hidden_chars
+        first, findings = self._replaced(first, 0, policy, rules)
+        second, more = self._replaced(second, middle, policy, rules)
+        head, tail = first[:head_chars], second[max(0, len(second) - tail_chars) :]
+        hidden = first[head_chars:] + text[head_chars + _MARGIN_CHARS : middle] + second[: len(second) - len(tail)]
+        shown, hidden_chars = joined(head, hidden, tail)
+        return shown, (*findings, *more), hidden_chars
+
+    def _replaced(self, text: str, offset: int, policy: Policy, rules: _PathRules) -> tuple[str, list[Finding]]:
+        """Return a piece of a text with placeholders, and what was found in it."""
+        instead: dict[int, str] = {}
+        found: list[Finding] = []
+        if rules.is_read:
+            for blob, described in encoded_blobs(text):
+                instead[blob.start] = described
+                found.append(blob)
+        if policy != "off":
+            found += self.guard.findings(text, self._known, policy=policy)
+        pieces: list[str] = []
+        numbered: list[Finding] = []
+        at = 0
+        for each in without_overlaps(found):
+            number = 0
+            if each.effect != "warned":
+                value = text[each.start : each.end]
+                if each.effect == "hidden":
+                    number = self._placeholders.number(each.kind, value)
+                    replacement = placeholder(each.kind, number)
+                else:
+                    replacement = instead[each.start]
+                pieces += (text[at : each.start], replacement)
+                at = each.end
+            numbered.append(Finding(each.kind, each.start + offset, each.end + offset, each.effect, number, each.why))
+        return "".join((*pieces, text[at:])), numbered
+
+    def _room(self, session: str, turn: int | None) -> int:
+        """Return how many characters of output a turn may still show."""
+        bounds = self.guard.bounds
+        with self._lock:
+            number, used = self._turns.get(session, (None, 0))
+            used = used if turn is not None and number == turn else 0
+            left = bounds.session_chars - (self._sessions[session] - used)
+        return max(0, min(bounds.turn_chars, max(bounds.least_chars, left)) - used)
+
+    def _copied(self, text: str, policy: Policy, rules: _PathRules, session: str, turn: int | None) -> CopyVerdict:
+        if self._copying is None or policy == "off" or not rules.copies:
+            return CopyVerdict()
+        budgets = self.guard.budgets_for(policy)
+        if rules.copies == "given":
+            return self._copying.given(text, budgets)
+        return self._copying.shown(text, budgets, session=session, turn=turn)
+
+    def _count(self, checked: Checked, path: str, rules: _PathRules, session: str, turn: int | None) -> None:
+        with self._lock:
+            for finding in checked.findings:
+                self._counts[path, finding.kind, finding.effect] += 1
+            self._totals["cuts"] += bool(checked.cut_message)
+            self._totals["hidden_chars"] += checked.hidden_chars
+            if rules.is_bounded:
+                number, used = self._turns.get(session, (None, 0))
+                used = used if turn is not None and number == turn else 0
+                self._turns[session] = turn, used + len(checked.text)
+                self._sessions[session] += len(checked.text)
+
+
+def _rules(path: str) -> _PathRules:
+    if path not in _PATHS:
+        raise ConfigError(f"{path!r} is no path of the guard; it is one of {', '.join(_PATHS)}")
+    return _PATHS[path]
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in get_args(Policy):
+        raise ConfigError(f"{policy!r} is no policy of the guard; it is one of {', '.join(get_args(Policy))}")
+
+
+def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]:
+    values, patterns = set(), []
+    for each in allow:
+        if isinstance(each, str):
+            values.add(each.casefold())
+        else:
+            patterns.append(each)
+    return lambda value: value.casefold() in values or any(each.fullmatch(value) for each in patterns)
+
+
+def _run(detector: Detector, text: str) -> list[Finding]:
+    """Return what a detector finds.
+
+    Raises:
+        ConfigError: It failed, or found something outside of the text. What it might have hidden must not leave.
+    """
+    name = getattr(detector, "__name__", type(detector).__name__)
+    try:
+        found = list(detector(text))
+    except Exception as error:
+        raise ConfigError(f"the detector {name} failed ({type(error).__name__}); mend it or leave it out") from error
+    for each in found:
+        if not 0 <= each.start < each.end <= len(text):
+            raise ConfigError(f"the detector {name} found something at {each.start}-{each.end}, outside of the text")
+    return found

@@ -1,0 +1,123 @@
+"""A text as detectors see it, with the way back to the positions of the original.
+
+A secret is no less one with a zero-width space in the middle or with full-width digits. Detectors see NFKC forms,
+digits of all scripts as ASCII, letters that look Latin as Latin where they stand among Latin ones, and no characters
+that have no width.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Soft hyphen, combining grapheme joiner, zero-width and directional marks, variation selectors, the byte order mark,
+# interlinear marks and the tags of plane 14.
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+)
+_INVISIBLE = re.compile(f"[{_UNSEEN}]")
+_LOOKALIKES = str.maketrans(
+    "АВЕЅІЈКМНОРСТХаеѕіјорсухԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοԛԝ",  # noqa: RUF001 - that they look alike is the point
+    "ABESIJKMHOPCTXaesijopcyxdhABEZHIKMNOPTYXoqw",
+)
+_LETTERS = "".join(map(chr, _LOOKALIKES))
+_LOOKALIKE = re.compile(
+    f"(?<=[0-9A-Za-z_-])[{_LETTERS}]+(?![^\\W{_LETTERS}A-Za-z0-9_])"
+    f"|(?<![^\\W{_LETTERS}A-Za-z0-9_])[{_LETTERS}]+(?=[0-9A-Za-z_-])"
+)
+_SUSPECT = re.compile(f"[{_UNSEEN}{_LETTERS}]")
+_FOREIGN_DIGIT = re.compile(r"[^\D\x00-\x7f]")
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A text for detectors.
+
+    Attributes:
+        text: The normalised text.
+        segments: Where positions differ from the original's: the begin of each stretch in the normalised text and in
+            the original, and whether it is one character there. None where positions are the same.
+    """
+
+    text: str
+    segments: tuple[list[int], list[int], list[bool]] | None = None
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the positions in the original of a range of the normalised text."""
+        if self.segments is None or start >= end:
+            return start, end
+        return self._original(start), self._original(end - 1) + 1
+
+    def _original(self, position: int) -> int:
+        begins, originals, are_single = self.segments or ([], [], [])
+        at = bisect_right(begins, position) - 1
+        return originals[at] if are_single[at] else originals[at] + position - begins[at]
+
+
+def normalize(text: str) -> Normalized:
+    """Return a text as detectors see it."""
+    if text.isascii():
+        return Normalized(text)
+    if unicodedata.is_normalized("NFKC", text) and not (_SUSPECT.search(text) or _FOREIGN_DIGIT.search(text)):
+        return Normalized(text)
+    folded = _NON_ASCII.sub(lambda found: found[0].translate(_single), text)
+    folded = (
+        _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), folded) if _SUSPECT.search(folded) else folded
+    )
+    if not _INVISIBLE.search(folded) and _single.expanding.isdisjoint(folded):
+        return Normalized(folded)
+    return _of_other_length(folded)
+
+
+def _of_other_length(text: str) -> Normalized:
+    """Return a text without characters that have no width, and with those that stand for several spelled out."""
+    pieces: list[str] = []
+    begins, originals, are_single = [0], [0], [False]
+    size = at = 0
+    for found in re.finditer(f"[{_UNSEEN}{re.escape(''.join(_single.expanding))}]", text):
+        pieces.append(text[at : found.start()])
+        size += found.start() - at
+        at = found.end()
+        piece = "" if _INVISIBLE.match(found[0]) else unicodedata.normalize("NFKC", found[0])
+        pieces.append(piece)
+        begins += [size, size + len(piece)]
+        originals += [found.start(), at]
+        are_single += [True, False]
+        size += len(piece)
+    return Normalized("".join([*pieces, text[at:]]), (begins, originals, are_single))
+
+
+class _Single(dict[int, int]):
+    """A table for `str.translate` that is filled as characters are met, one for one.
+
+    Attributes:
+        expanding: Characters that were met whose form is more than one character.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expanding: set[str] = set()
+
+    def __missing__(self, code: int) -> int:
+        form = _form(chr(code))
+        if len(form) == 1:
+            self[code] = ord(form)
+        else:
+            self.expanding.add(chr(code))
+            self[code] = code
+        return self[code]
+
+
+@lru_cache(4096)
+def _form(character: str) -> str:
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    return unicodedata.normalize("NFKC", character)
+
+
+_single = _Single()

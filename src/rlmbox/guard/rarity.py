@@ -1,0 +1,122 @@
+"""Tokens that no ordinary text has: rare by the pairs of their characters.
+
+How much a token surprises is counted in bits per pair, against a table made from ordinary code and prose
+(`bench/guard_corpus/make_pairs.py`). Shannon entropy does not tell them apart: docs/decisions/0030.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+
+from rlmbox.guard.findings import Effect, Finding
+from rlmbox.guard.matching import Encoded, compiled
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/= "
+SCALE = 16
+"""Steps of the table per bit."""
+
+MIN_CHARS, MAX_CHARS = 20, 400
+_SCORED_CHARS = 96
+_TOKENS = r"[0-9A-Za-z_+/-]{20,}={0,2}"
+_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{20,}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MIN_BITS = 7.0
+_MIN_LETTERS = 6
+_MIN_PART_CHARS = 6
+_JOINTS = re.compile("[+/]")
+# SSH public keys, C++ symbols, digests of packages.
+_PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
+_PUBLIC_BEFORE = (b"sha256:", b"h1:", b"sha1-")
+_MIN_LINE_CHARS = 56
+_BASE64 = ALPHABET[:-1].encode()
+
+
+class RareTokens:
+    """Finds tokens that look random.
+
+    Digests in hexadecimal and lines of base64 are only warned of; UUIDs are left alone.
+
+    Args:
+        min_bits: Surprise from which on a token is hidden, in bits per pair of characters.
+        hides_digests: Hide hexadecimal of 20 digits or more, and lines of base64, instead of warning.
+    """
+
+    def __init__(self, *, min_bits: float = _MIN_BITS, hides_digests: bool = False) -> None:
+        self._min_bits = min_bits
+        self._digest_effect: Effect = "hidden" if hides_digests else "warned"
+
+    def __call__(self, text: str) -> Iterator[Finding]:
+        """Return the rare tokens of a text."""
+        encoded = Encoded(text)
+        for found in compiled(_TOKENS).finditer(encoded.data):
+            token = found.group().decode()
+            if (judged := self._judged(token, encoded.data, *found.span())) is not None:
+                start = encoded.char(found.start())
+                yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
+
+    def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, Effect, str] | None:
+        if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, data[max(0, start - 8) : start]):
+            return None
+        if _HEX.fullmatch(token):
+            return "hex-digest", self._digest_effect, "20 hexadecimal digits or more"
+        if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
+            if len(token) >= _MIN_LINE_CHARS and _is_line_of_many(data, start, end):
+                return "encoded-lines", self._digest_effect, "lines of base64"
+            return "rare-token", "hidden", "rare by the pairs of its characters"
+        return None
+
+
+def _is_public(token: str, before: bytes) -> bool:
+    """Return whether a token is of a kind that is random and made to be public."""
+    return token.startswith(_PUBLIC) or before.lower().endswith(_PUBLIC_BEFORE)
+
+
+def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
+    """Return whether a token is a line, and the line before or after it is base64 of the same length."""
+    begin, stop = data.rfind(b"\n", 0, start) + 1, data.find(b"\n", end)
+    stop = len(data) if stop < 0 else stop
+    if data[begin:start].strip() or data[end:stop].strip():
+        return False
+    around = (
+        data[data.rfind(b"\n", 0, max(0, begin - 1)) + 1 : max(0, begin - 1)],
+        data[stop + 1 :].partition(b"\n")[0],
+    )
+    return any(len(line) == end - start and not line.translate(None, _BASE64) for line in map(bytes.strip, around))
+
+
+def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
+    """Return whether a token looks random."""
+    if not _is_mixed(token) or max(map(len, _JOINTS.split(token))) < _MIN_PART_CHARS:
+        return False
+    scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS are words, too
+    return bits_per_pair(scored) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
+
+
+def bits_per_pair(token: str) -> float:
+    """Return how much the pairs of characters of a token surprise, on average."""
+    table, index = _table(), _index()
+    codes = [index.get(character, len(ALPHABET) - 1) for character in token[:_SCORED_CHARS]]
+    width = len(ALPHABET)
+    total = sum(table[first * width + second] for first, second in pairwise(codes))
+    return total / SCALE / max(1, len(codes) - 1)
+
+
+def _is_mixed(token: str) -> bool:
+    """Return whether a token has a mixture of characters that words and numbers do not have."""
+    letters = sum(map(str.isalpha, token))
+    is_scrambled = token.isalnum() and token.lower() != token != token.upper()
+    return letters >= _MIN_LETTERS and (is_scrambled or any(map(str.isdigit, token)))
+
+
+@cache
+def _table() -> bytes:
+    return files("rlmbox.guard").joinpath("pairs.bin").read_bytes()
+
+
+@cache
+def _index() -> dict[str, int]:
+    return {character: number for number, character in enumerate(ALPHABET)}

@@ -1,0 +1,102 @@
+"""Secrets whose form their issuer publishes.
+
+One alternation of all keywords goes over the text; a format's own pattern is tried only where a keyword of it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from rlmbox.guard.findings import Finding
+from rlmbox.guard.formats import FORMATS, KeyFormat
+from rlmbox.guard.matching import Encoded, any_of, compiled
+
+_ALNUM = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_BLANKS = frozenset("xX*.-_0#?$ ")
+_WORDS = re.compile(r"[0-9A-Za-z]*(?:[-_][a-z]+){3,}[0-9A-Za-z_-]*|[a-z_-]+|[A-Z_-]+|[0-9_-]+")
+_SHORT_MARK = 4
+_MAX_SECRET_BYTES = 4096
+
+
+class SecretDetector:
+    """Finds what has the form of a key, token or other secret.
+
+    Args:
+        formats: The kinds to look for.
+    """
+
+    def __init__(self, formats: Sequence[KeyFormat] = FORMATS) -> None:
+        self._marked: dict[bytes, list[KeyFormat]] = defaultdict(list)
+        self._named: dict[bytes, list[KeyFormat]] = defaultdict(list)
+        for each in formats:
+            for keyword in each.keywords:
+                (self._named if each.ignores_case else self._marked)[keyword.encode()].append(each)
+        self._keywords = ""
+
+    def __call__(self, text: str) -> Iterator[Finding]:
+        """Return the secrets in a text."""
+        encoded = Encoded(text)
+        pattern = compiled(self._prefilter())
+        found = pattern.search(encoded.data)
+        while found:
+            for each in self._formats_of(found.group()):
+                if span := _match(each, encoded.data, found.start()):
+                    start, end = map(encoded.char, span)
+                    yield Finding(each.kind, start, end, why=f"has the form of a {each.kind}")
+            # One keyword may begin within another: `fc-` and `-us` in `…fc-us20`.
+            found = pattern.search(encoded.data, found.start() + 1)
+
+    def _formats_of(self, keyword: bytes) -> Iterator[KeyFormat]:
+        """Yield the formats of a keyword and of the shorter ones that it begins with."""
+        for size in range(len(keyword), 0, -1):
+            yield from self._marked.get(keyword[:size], ())
+            yield from self._named.get(keyword[:size].lower(), ())
+
+    def _prefilter(self) -> str:
+        if not self._keywords:
+            marked, named = (any_of(map(bytes.decode, table)) for table in (self._marked, self._named))
+            self._keywords = "|".join(part for part in (marked, named and f"(?i:{named})") if part)
+        return self._keywords
+
+
+def _match(each: KeyFormat, data: bytes, position: int) -> tuple[int, int] | None:
+    """Return where a secret of a format is whose keyword is at a position."""
+    if each.lookback_chars:
+        begin = max(0, position - each.lookback_chars)
+        found = compiled(each.pattern).search(data, begin, position + _MAX_SECRET_BYTES)
+        if found is None or found.start() > position:
+            return None
+    elif _begins_in_word(each, data, position):
+        return None
+    else:
+        found = compiled(each.pattern).match(data, position)
+    if found is None:
+        return None
+    start, end = found.span(1) if found.re.groups else found.span()
+    if each.ends_at_word and end < len(data) and data[end] in _ALNUM:
+        return None
+    return None if _is_placeholder(data[start:end], each) else (start, end)
+
+
+def _begins_in_word(each: KeyFormat, data: bytes, position: int) -> bool:
+    return _needs_boundary(each) and position > 0 and data[position - 1] in _ALNUM
+
+
+@cache
+def _needs_boundary(each: KeyFormat) -> bool:
+    # A long mark with a separator is nobody's word; a short one, or one of letters alone, may be part of one.
+    return not each.ignores_case and any(len(mark) <= _SHORT_MARK or mark.isalnum() for mark in each.keywords)
+
+
+def _is_placeholder(value: bytes, each: KeyFormat) -> bool:
+    """Return whether a value stands for a key in a manual, such as `ghp_xxxxxxxx`, or is made of words."""
+    text = value.decode(errors="replace")
+    mark = next((mark for mark in each.keywords if text.startswith(mark)), "")
+    body = text[len(mark) :]
+    if not body.strip("xX*.-_0#?$ ") or _BLANKS.issuperset(body):
+        return True
+    # A short mark with a separator may begin a name of several words, `pa-` as well as `sk-`.
+    return bool(mark) and len(mark) <= _SHORT_MARK and not mark.isalnum() and _WORDS.fullmatch(body) is not None

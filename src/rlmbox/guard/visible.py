@@ -1,0 +1,33 @@
+"""Characters that do something, or nothing that can be seen, shown as what they are."""
+
+from __future__ import annotations
+
+import re
+
+# Controls but tab and newline (a carriage return only where a newline follows), soft hyphen, zero-width and directional
+# marks, line separators, variation selectors that carry data, tags of plane 14, lone surrogates.
+_ALWAYS = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef"
+)
+_ANY = re.compile(f"[{_ALWAYS}\r\u200c\u200d\ufe0f]")
+_SHOWN = re.compile(
+    f"[{_ALWAYS}]"
+    "|\r(?!\n)"
+    # A joiner belongs between letters of scripts that have them, and between emoji; elsewhere it hides something.
+    "|(?<![\u0600-\u08ff\u0900-\u0dff\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+    # An emoji may be followed by the selector of its coloured form.
+    "|(?<![#*0-9\u00a9\u00ae\u2000-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
+)
+
+
+def make_visible(text: str) -> str:
+    """Return a text whose control, bidirectional and invisible characters are written as escapes of Python."""
+    return _SHOWN.sub(_escape, text) if _ANY.search(text) else text
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code <= 0xFF:
+        return "\\r" if found[0] == "\r" else f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,0 +1,66 @@
+"""What cells called and were answered, so that a lost namespace can be made again without asking anybody twice.
+
+A worker that is lost is replaced by running the earlier cells again. An answer belongs to a function and its arguments,
+never to a place in the order: where a cell that runs again asks for something else, it is stopped there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rlmbox.sandboxes.monty._code import CellSource
+from rlmbox.sandboxes.worker._values import to_json
+
+STOP: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "this call was not recorded"}
+"""The answer that stops a cell which runs again and calls what it did not call before."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A cell that runs, or runs again.
+
+    Attributes:
+        source: The cell.
+        calls: The calls that it made, by function and arguments, and their answers, in order.
+        again: Whether it runs again: then it gets recorded answers only.
+    """
+
+    source: CellSource
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    again: bool = False
+
+    def record(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Keep an answer, and return it."""
+        self.calls.append((key, answer))
+        return answer
+
+    def recorded(self, key: str) -> dict[str, Any]:
+        """Return the next answer to a call, in a cell that runs again; `STOP` where it was not made."""
+        for at, (known, answer) in enumerate(self.calls):
+            if known == key:
+                del self.calls[at]
+                return answer
+        return STOP
+
+    def repeated(self) -> Run:
+        """Return the same cell, to run again."""
+        return Run(self.source, [*self.calls], again=True)
+
+    def cut(self, statement: int, *, drop_last: bool) -> Run | None:
+        """Return the part of the cell that had run when it ended at a limit; None where there is none.
+
+        Args:
+            statement: Its statement that was running, from 0; it is kept if it called something.
+            drop_last: Whether it did not end in a call: then it is stopped at its last call, lest it runs on into
+                the same limit.
+        """
+        calls = self.calls[:-1] if drop_last else self.calls
+        source = self.source.upto(statement + 1 if self.calls else statement)
+        return replace(self, source=source, calls=calls) if source is not None else None
+
+
+def call_key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return what a recorded answer is bound to."""
+    return json.dumps(to_json([name, args, kwargs]), sort_keys=True)

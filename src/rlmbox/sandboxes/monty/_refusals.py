@@ -1,0 +1,341 @@
+"""What a cell may not do in Monty, found before it runs and said with the way that works.
+
+Monty has not all of Python. A cell that would mean something else in it than in CPython is not run at all: half a
+cell may have been paid for, and a silent difference is worse than a refusal. What can be made equal is made so in
+`_rewrite.py` and in the modules beside it; what remains is here.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import sys
+from collections.abc import Collection, Iterator
+from functools import cache
+from importlib.resources import files
+
+from rlmbox.sandboxes.monty.modules import MODULES
+
+OWN_PREFIX = "_rlm_"
+"""Names of the REPL's own begin with it; a cell may not."""
+
+SHIMMED_BUILTINS = frozenset(
+    [
+        "all",
+        "any",
+        "ascii",
+        "bytes",
+        "callable",
+        "enumerate",
+        "eval",
+        "exec",
+        "filter",
+        "format",
+        "getattr",
+        "hasattr",
+        "issubclass",
+        "map",
+        "max",
+        "min",
+        "next",
+        "pow",
+        "reversed",
+        "round",
+        "sorted",
+        "zip",
+    ]
+)
+"""Builtins that are ours, because Monty's are missing or differ."""
+
+_LACKING = {
+    "bytearray": "bytes, or a list of int",
+    "classmethod": "a plain function",
+    "compile": "the code itself in a cell",
+    "complex": "pairs of float",
+    "delattr": "an attribute that is None",
+    "dir": "SHOW_VARS() for the variables",
+    "globals": "SHOW_VARS() for the variables, and their names in the code",
+    "help": "SHOW_VARS() for the variables",
+    "input": "the question, which is in `query`",
+    "locals": "SHOW_VARS() for the variables, and their names in the code",
+    "memoryview": "slices of bytes",
+    "property": "a plain method",
+    "staticmethod": "a plain function",
+    "super": "one class without a base",
+    "vars": "SHOW_VARS() for the variables",
+    "__import__": "an import statement",
+}
+_DUNDERS = frozenset(
+    "__init__ __repr__ __str__ __eq__ __hash__ __iter__ __next__ __getitem__ __setitem__ __contains__ __call__ __add__ "  # noqa: SIM905
+    "__radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __floordiv__ __mod__ __enter__ __exit__ __slots__ "
+    "__annotations__ __doc__ __post_init__ __match_args__".split()
+)
+_READABLE_DUNDERS = frozenset({"__name__", "__class__", "__init__", "__doc__"})
+_METHOD_DECORATORS = frozenset({"property", "classmethod", "staticmethod", "cached_property", "abstractmethod"})
+_NO_ATTRIBUTES = {
+    "with_traceback": "the exception as it is",
+    "add_note": "the text in the exception's message",
+    "fold": "",
+    "regs": "match.span(group)",
+    "scanner": "pattern.finditer(text)",
+}
+_BASE_HINTS = {
+    "Exception": "raise ValueError or another exception that there is, with the kind in its text",
+    "Enum": "a dict, or names with values",
+    "NamedTuple": "collections.namedtuple, or @dataclass",
+    "TypedDict": "a plain dict",
+    "ABC": "a class without a base",
+    "dict": "a class that has a dict",
+    "list": "a class that has a list",
+}
+
+
+class CellRefused(Exception):
+    """A cell is not run.
+
+    Args:
+        message: What is wrong and what to write.
+        line: The line of the cell, from 1.
+        type_name: The exception's name that the model is shown.
+    """
+
+    def __init__(self, message: str, line: int | None = None, type_name: str = "NotImplementedError") -> None:
+        super().__init__(message)
+        self.line = line
+        self.type_name = type_name
+
+
+def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
+    """Return the refusal of something that this Python has not.
+
+    Args:
+        what: What it is.
+        way: What to write in its place; may be empty.
+        node: Where it is.
+    """
+    use = f": use {way}" if way else ""
+    return CellRefused(f"{what} is not in this REPL's Python{use}", getattr(node, "lineno", None))
+
+
+_JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
+
+
+def check(tree: ast.Module, bound: Collection[str]) -> None:
+    """Look for what a cell may not do.
+
+    Args:
+        tree: The cell.
+        bound: Names that this cell or an earlier one gives a value.
+
+    Raises:
+        CellRefused: There is something.
+    """
+    modules = _imported_names(tree)
+    _check_returns(tree)
+    for node in ast.walk(tree):
+        _check_own_names(node)
+        _check_statement(node)
+        _check_class(node)
+        _check_keys(node)
+        if isinstance(node, ast.Call):
+            _check_call(node)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
+            _check_builtin(node)
+        elif isinstance(node, ast.Attribute):
+            _check_attribute(node, modules)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            _check_import(node)
+
+
+def _check_own_names(node: ast.AST) -> None:
+    for name in _names_of(node):
+        if name.startswith(OWN_PREFIX):
+            line = getattr(node, "lineno", None)
+            raise CellRefused(f"names that begin with {OWN_PREFIX} are the REPL's own: take another", line, "NameError")
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    for field in ("id", "name", "asname", "attr", "arg", "rest"):
+        value = getattr(node, field, None)
+        if isinstance(value, str):
+            yield value
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        yield from node.names
+
+
+def _check_statement(node: ast.AST) -> None:
+    if isinstance(node, ast.Yield | ast.YieldFrom):
+        raise lacking("yield", "a list that the function fills and returns", node)
+    if isinstance(node, ast.Delete):
+        for target in node.targets:
+            if not isinstance(target, ast.Subscript):
+                name = ast.unparse(target)
+                raise lacking(f"del {name}", f"{name} = None", node)
+    if isinstance(node, ast.AsyncFor | ast.AsyncWith):
+        raise lacking("async for and async with", "await asyncio.gather(*[...])", node)
+    if isinstance(node, ast.comprehension) and node.is_async:
+        raise lacking("an async comprehension", "await asyncio.gather(*[...])", node.target)
+    if sys.version_info >= (3, 12) and isinstance(node, ast.TypeAlias):
+        raise lacking("a type statement", "no annotation", node)
+
+
+def _check_returns(tree: ast.Module) -> None:
+    """`return` outside a function, which Monty lets pass."""
+    queue: list[ast.AST] = [tree]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Return):
+            raise CellRefused("'return' outside function", node.lineno, "SyntaxError")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.expr):
+            queue.extend(ast.iter_child_nodes(node))
+
+
+def _check_keys(node: ast.AST) -> None:
+    """Keys that are equal and of different types: CPython keeps the first of them, Monty the last."""
+    keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else []
+    seen: dict[object, type] = {}
+    for key in keys:
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, int | float):
+            continue
+        if seen.setdefault(key.value, type(key.value)) is not type(key.value):
+            raise lacking(f"a dict or set in which {key.value!r} equals another key", "one type of key", key)
+
+
+def _check_call(node: ast.Call) -> None:
+    function = node.func
+    if not isinstance(function, ast.Attribute):
+        return
+    if function.attr in ("loads", "load") and ast.unparse(function.value) == "json":
+        for keyword in node.keywords:
+            if keyword.arg in _JSON_HOOKS:
+                raise lacking(f"json.{function.attr}({keyword.arg}=...)", "a loop over what json.loads gives", node)
+    first = node.args[0] if node.args else None
+    if function.attr in ("find", "index", "rfind", "rindex") and isinstance(first, ast.Constant) and first.value == "":
+        raise lacking(f".{function.attr}('')", "a text that is not empty", node)
+
+
+def _check_class(node: ast.AST) -> None:
+    if not isinstance(node, ast.ClassDef):
+        return
+    for base in node.bases:
+        name = ast.unparse(base)
+        if name != "object":
+            way = _BASE_HINTS.get(name.rpartition(".")[2], "")
+            if not way and name.endswith(("Error", "Exception")):
+                way = _BASE_HINTS["Exception"]
+            raise lacking(f"a class with a base, such as {node.name}({name}),", way or "a class without a base", node)
+    if node.keywords:
+        raise lacking("a class with a keyword such as metaclass", "a plain class", node)
+    for member in node.body:
+        if not isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if member.name.startswith("__") and member.name.endswith("__") and member.name not in _DUNDERS:
+            raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
+        for decorator in member.decorator_list:
+            raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
+
+
+def _check_builtin(node: ast.Name) -> None:
+    name = node.id
+    if name in _LACKING:
+        raise lacking(f"{name}()" if name != "property" else name, _LACKING[name], node)
+    if name in _missing_builtins():
+        raise lacking(name, "ValueError or RuntimeError" if name.endswith(("Error", "Warning", "Group")) else "", node)
+
+
+def _check_attribute(node: ast.Attribute, modules: dict[str, str]) -> None:
+    name = node.attr
+    if name.startswith("__") and name.endswith("__") and name not in _READABLE_DUNDERS and name not in _DUNDERS:
+        raise lacking(f".{name}", "", node)
+    if name in _NO_ATTRIBUTES:
+        raise lacking(f".{name}", _NO_ATTRIBUTES[name], node)
+    if isinstance(node.value, ast.Name) and node.value.id in modules:
+        _check_module_name(modules[node.value.id], name, node)
+
+
+def _check_module_name(module: str, name: str, node: ast.AST) -> None:
+    offered = native_modules().get(module)
+    if offered is not None and name not in offered and _has(module, name):
+        raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}", ""), node)
+
+
+def _check_import(node: ast.Import | ast.ImportFrom) -> None:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            _check_module(alias.name, node)
+        return
+    module = node.module or ""
+    if node.level:
+        raise lacking("a relative import", "the module's whole name", node)
+    if module == "__future__":
+        return
+    _check_module(module, node)
+    for alias in node.names:
+        if alias.name == "*":
+            raise lacking("import *", f"import {module}", node)
+        _check_module_name(module, alias.name, node)
+
+
+def _check_module(name: str, node: ast.AST) -> None:
+    if name in native_modules() or name in MODULES:
+        return
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise lacking(
+            f"the module {name}", _MODULE_WAYS.get(name, "plain Python, or one of the modules in the notes"), node
+        )
+
+
+def _imported_names(tree: ast.Module) -> dict[str, str]:
+    """Return the names by which a cell has imported modules, and those that are there anyway."""
+    found = {name: name for name in ("re", "json", "math", "base64", "binascii")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update({alias.asname or alias.name: alias.name for alias in node.names})
+    return found
+
+
+@cache
+def native_modules() -> dict[str, frozenset[str]]:
+    """Return the modules that Monty has itself, and what is in each."""
+    text = files("rlmbox.sandboxes.monty.modules").joinpath("native.txt").read_text(encoding="utf-8")
+    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
+    return {name: frozenset(names.split()) for name, _, names in lines}
+
+
+@cache
+def _missing_builtins() -> frozenset[str]:
+    offered = native_modules()["builtins"] | SHIMMED_BUILTINS
+    return frozenset(name for name in dir(builtins) if not name.startswith("_")) - offered
+
+
+def _has(module: str, name: str) -> bool:
+    """Whether CPython has something in a module, so that it is a difference that Monty has not."""
+    try:
+        return hasattr(importlib.import_module(module), name)
+    except ImportError:
+        return False
+
+
+_MODULE_WAYS = {
+    "abc": "a class without a base",
+    "calendar": "datetime",
+    "collections.ChainMap": "{**a, **b}",
+    "collections.OrderedDict": "a dict, which keeps its order",
+    "concurrent.futures": "llm_batch(prompts), or await asyncio.gather(*[...])",
+    "enum": "a dict, or names with values",
+    "fractions": "decimal, or pairs of int",
+    "functools.cmp_to_key": "a key function",
+    "functools.wraps": "no decorator on the inner function",
+    "html": "str.replace",
+    "inspect": "SHOW_VARS() for the variables",
+    "logging": "print",
+    "os": "the text in `context`; there are no files",
+    "pickle": "json",
+    "struct": "slices of bytes",
+    "subprocess": "Python itself; there are no processes",
+    "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
+    "traceback": "print(type(e).__name__, e)",
+    "urllib.parse": "str.split",
+    "uuid": "random",
+}

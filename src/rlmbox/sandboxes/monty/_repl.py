@@ -1,0 +1,556 @@
+"""One worker with a namespace in it: feeding it, answering what it asks, and ending it.
+
+A worker is used from one thread at a time. The event loop only waits for it, so that neither a long cell nor a large
+context holds up other sessions.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+from pydantic_monty import FutureSnapshot, MontyComplete, MontyTypingError, NameLookupSnapshot
+
+from rlmbox.context import Context
+from rlmbox.sandboxes import _large_text
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty._code import (
+    MARK,
+    PRELUDE,
+    VALUE_SOURCE,
+    CellSource,
+    own_names,
+    read_expression,
+    show_vars_source,
+)
+from rlmbox.sandboxes.monty._history import Run, call_key
+from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
+from rlmbox.sandboxes.monty._large_regex import regex_function
+from rlmbox.sandboxes.monty._pool import Worker, take_worker
+from rlmbox.sandboxes.monty._refusals import CellRefused
+from rlmbox.sandboxes.monty._result import CheckFailed, Printed
+from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
+from rlmbox.sandboxes.monty.modules import (
+    HOST_FUNCTIONS,
+    MODULES,
+    instance_name,
+    module_source,
+    own_exports,
+    own_source,
+)
+from rlmbox.types import CellLimits, HostFunction
+
+_MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
+_CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
+_INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
+_RECURSION_BESIDE = 20  # frames of ours between those of a cell
+_LARGE_OBJECT = "_rlm_large_scans"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a session begins with.
+
+    Attributes:
+        limits: What each cell may use.
+        context: The text.
+        host: The functions that code may call.
+        query: The question.
+        seed: Where `random` begins.
+        inputs: Further variables by name.
+        is_large: Whether the text stays outside and a handle stands for it.
+        type_check: Whether cells are checked before they run.
+    """
+
+    limits: CellLimits
+    context: Context
+    host: Host
+    query: str
+    seed: int
+    inputs: Mapping[str, object]
+    is_large: bool
+    type_check: bool
+
+    @property
+    def function_names(self) -> frozenset[str]:
+        """Names by which code reaches the host: functions, and objects that have methods."""
+        return frozenset(name.partition(".")[0] for name in self.host)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The running time of a cell: its own, and that of host functions that it does not wait for.
+
+    Attributes:
+        limit_s: What it may come to.
+    """
+
+    limit_s: float
+    spent_s: float = 0.0
+    since: float | None = None
+
+    def start(self) -> None:
+        """Go on."""
+        self.since = time.monotonic()
+
+    def stop(self) -> None:
+        """Stand still, while the cell waits."""
+        if self.since is not None:
+            self.spent_s += time.monotonic() - self.since
+            self.since = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        running = time.monotonic() - self.since if self.since is not None else 0.0
+        return self.spent_s + running > self.limit_s
+
+
+@dataclass(slots=True)
+class _Feed:
+    """What is known of the cell that runs.
+
+    Attributes:
+        run: The cell.
+        printed: What it printed.
+        file_name: Monty's name for it.
+        clock: Its time.
+        waiting: Calls that it awaits, by Monty's number.
+        statement: The number of the statement that it has come to.
+        calls_overdue: How often it called after its time was up.
+    """
+
+    run: Run
+    printed: Printed
+    clock: _Clock
+    file_name: str = ""
+    waiting: dict[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = field(default_factory=dict)
+    statement: int = 0
+    calls_overdue: int = 0
+
+
+class Repl:
+    """A namespace in a worker.
+
+    Args:
+        setting: What it begins with.
+
+    Attributes:
+        setting: The same.
+        feeds: Each cell by the file name that Monty gave it.
+        is_lost: Whether the worker was killed while it ran.
+        is_overdue: Whether the last cell's time was up when it called something.
+        refusal: What the last cell asked for that is not in this Python.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.feeds: dict[str, CellSource] = {}
+        self.is_lost = self.is_overdue = False
+        self.refusal: str | None = None
+        self._host = {**setting.host, **{function.name: function for function in HOST_FUNCTIONS}}
+        self._objects: dict[UUID, str] = {}
+        self._inputs: dict[str, Any] = {}
+        self._worker: Worker | None = None
+        self._session: Any = None
+        self._idle = threading.Event()
+        self._idle.set()
+        self._snapshot: Any = None
+        self._awaited: dict[str, frozenset[int]] = {}
+        self._feed_count = 0
+        self._calls = 0
+        self._modules: dict[str, Any] = {}
+        self._fed: set[str] = set()
+        self._known: Collection[str] = ()
+        self._at_risk: frozenset[str] = frozenset()
+        self._feed: _Feed | None = None
+        self._limiter = anyio.CapacityLimiter(1)
+
+    # Beginning and ending
+
+    async def open(self) -> None:
+        """Take a worker and bind what the session begins with.
+
+        Raises:
+            SandboxUnavailable: No worker can be started here.
+        """
+        await self._in_thread(self._open)
+
+    def _open(self) -> None:
+        setting, limits = self.setting, self.setting.limits
+        memory_bytes = limits.memory_bytes
+        if setting.context.size_bytes <= _large.WHOLE_LIMIT_CHARS:
+            memory_bytes += setting.context.size_bytes
+        prelude = PRELUDE
+        ctx = MontyObject("ctx").exposed(setting.host)
+        self._objects[ctx.id] = "ctx"
+        self._inputs = {**setting.inputs, "query": setting.query, "ctx": ctx}
+        started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
+        if setting.is_large:
+            functions = {**_large_text.text_functions(setting.context), **regex_function(setting.context)}
+            self._host |= functions
+            scans = MontyObject(_large_text.OBJECT).exposed(self._host)
+            self._objects[scans.id] = _large_text.OBJECT
+            started[_LARGE_OBJECT] = scans
+            prelude += (
+                VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
+            )
+            self._fed.add(VALUE_SOURCE)
+        else:
+            started["_rlm_context"] = setting.context.text()
+            prelude += "context = P = _rlm_context\n"
+        self._worker = take_worker()
+        self._session = self._worker.open(
+            script_name="rlm_session",
+            limits={
+                "max_feed_duration_secs": limits.cell_timeout_s,
+                "max_memory": memory_bytes,
+                "max_recursion_depth": limits.recursion_depth + _RECURSION_BESIDE,
+                "max_suspensions": _MAX_SUSPENSIONS,
+            },
+            os_policy={"sleep": "zero", "random_start": {"seed": setting.seed}},
+            type_check=setting.type_check,
+            type_check_stubs=stubs_of(self._host) if setting.type_check else None,
+            type_check_format="jsonlines",
+            assert_message_annotations=False,
+        )
+        self._run_own(prelude, started)
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id."""
+        return self._worker.pid if self._worker is not None else None
+
+    def kill(self) -> None:
+        """End the worker if it is busy, so that what waits for it goes on."""
+        if not self._idle.is_set() and self._worker is not None:
+            self.is_lost = True
+            self._worker.kill()
+
+    async def end(self) -> None:
+        """End the worker, once nothing uses it."""
+        await anyio.to_thread.run_sync(self._end)
+
+    def _end(self) -> None:
+        self._idle.wait()
+        worker, self._worker, self._session, self._snapshot = self._worker, None, None, None
+        if worker is not None:
+            worker.end()
+
+    async def recovered(self) -> bool:
+        """Make the namespace usable after a cell whose task was cancelled; False where the worker is lost."""
+        if self.is_lost or self._session is None:
+            return False
+        if self._snapshot is None:
+            return True
+        try:
+            return bool(await self._in_thread(self._interrupted))
+        except Exception:  # noqa: BLE001 - a worker that cannot go on is lost
+            return False
+
+    def _interrupted(self) -> bool:
+        snapshot, self._snapshot = self._snapshot, None
+        for _ in range(_CALLS_OVERDUE):
+            try:
+                if isinstance(snapshot, MontyComplete):
+                    return True
+                if isinstance(snapshot, FutureSnapshot):
+                    answers: dict[int, Any] = dict.fromkeys(snapshot.pending_call_ids, _INTERRUPT)
+                    snapshot = snapshot.resume(answers)
+                elif isinstance(snapshot, NameLookupSnapshot):
+                    snapshot = snapshot.resume()
+                else:
+                    snapshot = snapshot.resume(_INTERRUPT)
+            except Exception as error:  # noqa: BLE001 - the interrupt itself, as it should
+                return "KeyboardInterrupt" in str(error)
+        return False
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Run `work` in a thread; on cancellation the worker is killed, which ends `work` at once."""
+        self._idle.clear()
+
+        def tracked() -> Any:
+            try:
+                return work()
+            finally:
+                self._idle.set()
+
+        try:
+            return await anyio.to_thread.run_sync(tracked, abandon_on_cancel=True, limiter=self._limiter)
+        except anyio.get_cancelled_exc_class():
+            self.kill()
+            raise
+
+    # Cells
+
+    def begin(self, run: Run, printed: Printed, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
+        """Feed a cell; the first step of its way.
+
+        Args:
+            run: The cell.
+            printed: What takes what it prints.
+            show_names: The variables that `SHOW_VARS` describes.
+            known: Names that cells have bound.
+        """
+        feed = self._feed = _Feed(run, printed, _Clock(self.setting.limits.cell_timeout_s))
+        self.is_overdue, self.refusal, self._known = False, None, known
+        source = run.source
+        self._load_for(source)
+        if show_names is not None:
+            self._run_own(show_vars_source(show_names))
+        feed.file_name = f"<python-input-{self._feed_count}>"
+        self._feed_count += 1
+        self.feeds[feed.file_name], self._awaited[feed.file_name] = source, source.awaited
+        feed.clock.start()
+        return self._fed_cell(source, checked=self.setting.is_large or not source.ends or run.again)
+
+    async def advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
+        """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell."""
+        found: Callable[[], Awaitable[Any]] | None = await self._in_thread(partial(self._advance, step))
+        return found
+
+    def resume(self, answer: Any) -> Any:
+        """Go on with an answer; a step of a cell's way."""
+        snapshot, self._snapshot = self._snapshot, None
+        self._current.clock.start()
+        return snapshot.resume(answer)
+
+    def result(self) -> Any:
+        """Return what the cell's last expression gave.
+
+        Raises:
+            Exception: It has no form outside the worker.
+        """
+        snapshot, self._snapshot = self._snapshot, None
+        return snapshot.output
+
+    @property
+    def _current(self) -> _Feed:
+        assert self._feed is not None  # noqa: S101 - `begin` comes first
+        return self._feed
+
+    @property
+    def statement(self) -> int:
+        """The number of the statement that the last cell had come to."""
+        return self._feed.statement if self._feed is not None else 0
+
+    async def restore(self, source: CellSource) -> tuple[str, ...]:
+        """Give reserved names their meaning back where a cell took it; return those.
+
+        A function that declares one global may take it in any later cell.
+        """
+        names = source.names
+        self._at_risk |= source.globals
+        reserved = {"context", "P", *self.setting.function_names}
+        taken = tuple(name for name in dict.fromkeys([*names, *self._at_risk]) if name in reserved)
+        if taken:
+            await self._in_thread(partial(self._restore, taken))
+        return tuple(name for name in taken if name in names)
+
+    def _restore(self, names: Iterable[str]) -> None:
+        inputs: dict[str, Any] = {}
+        code = "pass\n"
+        for name in names:
+            if name in ("context", "P"):
+                code += f"{name} = _rlm_context\n"
+            elif name in self._host:
+                inputs[name] = _reference(name)
+            elif name in self._inputs:
+                inputs[name] = self._inputs[name]
+        self._run_own(code, inputs)
+
+    # In the thread
+
+    def _run_own(self, code: str, inputs: dict[str, Any] | None = None) -> Any:
+        """Run our own code, which calls no host function."""
+        self._feed_count += 1
+        unchecked = not inputs or self.setting.is_large or "_rlm_" in code
+        return self._session.feed_run(code, inputs=inputs, print_callback=_print_nothing, skip_type_check=unchecked)
+
+    def _load_for(self, source: CellSource) -> None:
+        for name in sorted(source.modules):
+            self._load_module(name)
+        own = own_names(source.code)
+        if source.has_value or "leaving" in own:
+            self._feed_once(VALUE_SOURCE)
+        if own & own_exports("builtins"):
+            self._feed_once(own_source("methods") + own_source("builtins"))
+        elif own & own_exports("methods"):
+            self._feed_once(own_source("methods"))
+        if "module_re" in own or "eval" in own:
+            self._feed_once(own_source("re"))
+            if self.setting.is_large:
+                self._feed_once("_rlm_re_knows(_rlm_LargeText)")
+        if "zlib" in source.code:  # it is there without import, but most sessions never ask for it
+            self._load_module("zlib")
+            self._feed_once(f"zlib = {instance_name('zlib')}")
+
+    def _feed_once(self, code: str) -> None:
+        if code not in self._fed:
+            self._fed.add(code)
+            self._run_own(code)
+
+    def _load_module(self, name: str) -> Any:
+        """Return the object in the worker that stands for a module, made on first use."""
+        if name not in self._modules:
+            self._run_own(module_source(name))
+            self._modules[name] = self._run_own(instance_name(name))
+        return self._modules[name]
+
+    def _fed_cell(self, source: CellSource, *, checked: bool) -> Any:
+        """Feed a cell; with a type check, first what the checker says, unless that may be a matter of taste."""
+        take = partial(self._take_printed, self._current.printed)
+        try:
+            snapshot = self._session.feed_start(source.code, print_callback=take, skip_type_check=checked)
+            while getattr(snapshot, "is_os_function", False) and snapshot.function_name == "import_stubs":
+                stubs = {name: MODULE_STUB for name in snapshot.args[0] if name in MODULES}
+                snapshot = snapshot.resume({"return_value": stubs})
+        except MontyTypingError as error:
+            found = findings(error.display(), [*self._known, *source.names], self.setting.host)
+            problems = [replace(one, line=source.line(one.line)[0]) for one in found]
+            if problems:
+                raise CheckFailed(problems) from error
+            return self._fed_cell(source, checked=True)
+        return snapshot
+
+    def _take_printed(self, printed: Printed, stream: str, text: str) -> None:
+        printed.take(stream, text)
+        if printed.flooded and self._worker is not None:
+            self.is_lost = True
+            self._worker.kill()  # Monty would go on to its timeout
+
+    def _advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
+        try:
+            snapshot = step()
+            feed = self._current
+            while not isinstance(snapshot, MontyComplete):
+                if isinstance(snapshot, FutureSnapshot):
+                    self._snapshot = snapshot
+                    waiting = {number: feed.waiting.pop(number) for number in snapshot.pending_call_ids}
+                    return partial(self._settle, feed.run, waiting)
+                if isinstance(snapshot, NameLookupSnapshot):
+                    snapshot = name_answer(snapshot, self._objects, self._host)
+                    continue
+                answer = self._answered(snapshot, feed)
+                if callable(answer):
+                    self._snapshot = snapshot
+                    return answer
+                snapshot = snapshot.resume(answer)
+            self._snapshot = snapshot
+        finally:
+            self._current.clock.stop()
+        return None
+
+    def _answered(self, snapshot: Any, feed: _Feed) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
+        """Return the answer to a call, or what is to be awaited for it."""
+        if snapshot.function_name == MARK:
+            feed.statement = snapshot.args[0]
+            return {"return_value": None}
+        if feed.clock.is_over:
+            return self._overdue(feed)
+        if snapshot.is_os_function:
+            return self._os_answer(snapshot)
+        name = function_name(snapshot, self._objects)
+        if name in ("_rlm_refuse", "_rlm_source"):
+            return self._own_answer(name, snapshot.args)
+        function = self._host.get(name)
+        if function is None:
+            return refusal(name)
+        try:
+            args, kwargs = snapshot.args, snapshot.kwargs
+        except (ValueError, RecursionError) as error:
+            return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
+        if not name.startswith("_rlm_"):
+            self._calls += 1
+            if self._calls > self.setting.limits.host_calls:
+                message = f"the session has made its {self.setting.limits.host_calls:,} calls of host functions"
+                return {"exc_type": "RuntimeError", "message": message}
+        return self._call_answer(snapshot, function, args, kwargs, feed)
+
+    def _call_answer(
+        self, snapshot: Any, function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any], feed: _Feed
+    ) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
+        run = feed.run
+        if function.pure and not function.is_async:
+            return call(function, args, kwargs)
+        try:
+            key = call_key(function.name, args, kwargs)
+        except ValueError as error:  # it is too large to leave
+            return {"exc_type": "ValueError", "message": str(error)}
+        make = partial(call_async, function, args, kwargs)
+        if snapshot.position.start in self._awaited.get(snapshot.position.filename, ()):
+            feed.waiting[snapshot.call_id] = (key, make)
+            return {"future": ...}
+        if function.is_async and function.pure:
+            return make
+        if run.again:
+            return run.recorded(key)
+        if function.is_async:
+            return partial(self._recorded, run, key, make)
+        return run.record(key, call(function, args, kwargs))
+
+    def _overdue(self, feed: _Feed) -> dict[str, Any]:
+        self.is_overdue = True
+        feed.calls_overdue += 1
+        if feed.calls_overdue > _CALLS_OVERDUE and self._worker is not None:
+            self.is_lost = True
+            self._worker.kill()
+        return _INTERRUPT
+
+    def _os_answer(self, snapshot: Any) -> dict[str, Any]:
+        if snapshot.function_name == "import" and snapshot.args[0] in MODULES:
+            return {"return_value": self._modules.get(snapshot.args[0])}
+        if snapshot.function_name == "import":
+            return {"exc_type": "ModuleNotFoundError", "message": f"No module named {snapshot.args[0]!r}"}
+        return refusal(str(snapshot.function_name))
+
+    def _own_answer(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
+        if name == "_rlm_source":
+            try:
+                return {"return_value": read_expression(str(args[0]), known=self._known)}
+            except CellRefused as error:
+                if error.type_name != "NotImplementedError":
+                    return {"exc_type": "SyntaxError", "message": str(error)}
+                self.refusal = str(error)
+                return _INTERRUPT
+        self.refusal = str(args[0])
+        return _INTERRUPT
+
+    async def _recorded(self, run: Run, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        return run.record(key, await make())
+
+    async def _settle(
+        self, run: Run, waiting: Mapping[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]]
+    ) -> dict[int, Any]:
+        """Make the calls that a cell awaits, all at once."""
+        answers: dict[int, Any] = {}
+
+        async def settle(call_id: int, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+            answers[call_id] = run.recorded(key) if run.again else await self._recorded(run, key, make)
+
+        async with anyio.create_task_group() as tasks:
+            for call_id, (key, make) in waiting.items():
+                tasks.start_soon(settle, call_id, key, make)
+        return answers
+
+
+def _reference(name: str) -> Callable[[], None]:
+    """Return what stands for a host function; only its name crosses, and a call of it suspends under that name."""
+
+    def reference() -> None:
+        """Stand for the function."""
+
+    reference.__name__ = name
+    return reference
+
+
+def _print_nothing(stream: str, text: str) -> None:
+    """Take what our own code prints, which is nothing."""

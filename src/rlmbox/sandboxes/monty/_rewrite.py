@@ -1,0 +1,675 @@
+"""Making a cell mean in Monty what it means in CPython, where Monty does something else.
+
+The tree of the cell is changed before it runs:
+
+- Generator expressions, which Monty evaluates whole, become lists where all is consumed anyway (`sum`, `list`,
+  `join`), loops where the end may come early (`any`, `all`, `next`, `for`), and iterators that compute one item at a
+  time elsewhere. `map` and `filter` are generator expressions too.
+- Builtins that Monty lacks, or that differ, become ours (`modules/builtins.monty`); so do methods of builtin types,
+  also where they are passed on as values (`key=str.lower`, `add = found.append`).
+- `re` is ours over Monty's own, with patterns written so that they mean the same.
+
+Statements that are added have the line of the statement they serve, so that tracebacks stay those of the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Collection, Iterator
+from string import Formatter
+from typing import TypeVar, cast
+
+from rlmbox.sandboxes.monty._nodes import (
+    all_of,
+    call,
+    changes_what_it_reads,
+    has_calls,
+    is_async,
+    is_quick_key,
+    is_text,
+    load,
+    own_name,
+    parameters,
+    placed,
+    targets,
+)
+from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, lacking
+
+_Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
+
+CONSUMERS = frozenset(
+    [
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "sum",
+        "sorted",
+        "min",
+        "max",
+        "dict",
+        "Counter",
+        "deque",
+        "fsum",
+        "prod",
+        "mean",
+        "fmean",
+        "median",
+    ]
+)
+"""Functions that go through all that they are given, at once."""
+_CONSUMING_METHODS = frozenset({"join", "extend", "update", "union", "intersection", "difference", "writelines"})
+_LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
+
+_UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "float", "frozenset"})
+_CLASS_METHODS = frozenset({"fromkeys"})
+_STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
+
+# Methods of builtin types that Monty lacks or has in part; calls go through ours.
+METHOD_SHIMS = frozenset(
+    "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
+    "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes".split()
+)
+BUILTIN_METHODS = frozenset(
+    name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
+) - {"real", "imag", "numerator", "denominator"}
+_PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
+_EXCEPTIONS = frozenset(
+    "Exception ValueError KeyError TypeError RuntimeError IndexError LookupError AttributeError NameError "  # noqa: SIM905
+    "ArithmeticError ZeroDivisionError OverflowError AssertionError NotImplementedError StopIteration OSError "
+    "FileNotFoundError PermissionError TimeoutError MemoryError ImportError BaseException".split()
+)
+
+
+_KNOWN = frozenset(dir(builtins))
+
+
+def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str]) -> None:
+    """Change a cell's tree.
+
+    Args:
+        tree: The cell; it is changed in place.
+        bound: Names that this cell or an earlier one gives a value, so that they are not builtins.
+        host_names: Names of the host's functions, and of the objects that have some.
+
+    Raises:
+        CellRefused: Something in it cannot be made equal.
+    """
+    rewriter = Rewriter(bound, host_names)
+    tree.body = rewriter.body(tree.body)
+    ast.fix_missing_locations(tree)
+
+
+class Rewriter:
+    """Changes statements and expressions; see `rewrite`.
+
+    Args:
+        bound: Names that are not builtins.
+        host_names: Names of the host's functions, and of the objects that have some.
+    """
+
+    def __init__(self, bound: Collection[str], host_names: Collection[str]) -> None:
+        self._bound = frozenset(bound)
+        self._host_names = frozenset(host_names) - self._bound
+        self._count = 0
+        self._hoisted: list[ast.stmt] = []
+        self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
+        self._scopes: list[str] = ["module"]
+        self._needs: list[list[str]] = []  # names that a walrus in a hoisted function gives to the function around
+
+    # Statements
+
+    def body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Change a block of statements; functions that an expression needs come before its statement."""
+        done: list[ast.stmt] = []
+        for statement in statements:
+            kept, self._hoisted = self._hoisted, []
+            changed = self._statement(statement)
+            done.extend(placed(added, statement) for added in self._hoisted)
+            self._hoisted = kept
+            done.extend(changed)
+        return done
+
+    def _statement(self, node: ast.stmt) -> list[ast.stmt]:
+        if isinstance(node, ast.FunctionDef):
+            return [self._function(node)]
+        if isinstance(node, ast.AsyncFunctionDef):
+            return [self._function(node)]
+        if isinstance(node, ast.ClassDef):
+            return [self._class(node)]
+        if isinstance(node, ast.For):
+            return self._for(node)
+        if isinstance(node, ast.Delete):
+            return self._delete(node)
+        if isinstance(node, ast.AnnAssign):
+            node.target = cast("ast.Name", self.expression(node.target))
+            node.value = self.expression(node.value) if node.value else None
+            return [node]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return _imports(node)
+        if isinstance(node, ast.Match):
+            return [self._match(node)]
+        for field, value in ast.iter_fields(node):
+            setattr(node, field, self._field(field, value))
+        return [node]
+
+    def _field(self, field: str, value: object) -> object:
+        if isinstance(value, ast.expr):
+            return self.expression(value)
+        if not isinstance(value, list):
+            return value
+        if field in ("body", "orelse", "finalbody"):
+            return self.body(value)
+        for item in value:
+            if isinstance(item, ast.ExceptHandler):
+                item.body = self.body(item.body)
+                item.type = self.expression(item.type) if item.type else None
+            elif isinstance(item, ast.withitem):
+                item.context_expr = self.expression(item.context_expr)
+        return [self.expression(item) if isinstance(item, ast.expr) else item for item in value]
+
+    def _function(self, node: _Function) -> _Function:
+        node.decorator_list = [self.expression(one) for one in node.decorator_list]
+        self._defaults(node.args)
+        self._scopes.append("function")
+        outer, self._inner_names = self._inner_names, []
+        self._needs.append([])
+        node.body = self.body(node.body)
+        for name in self._needs.pop():
+            # A name that only a walrus in a hoisted function binds must be this function's.
+            never = ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
+            node.body.insert(0, placed(never, node))
+        self._inner_names = outer
+        self._scopes.pop()
+        return node
+
+    def _defaults(self, arguments: ast.arguments) -> None:
+        arguments.defaults = [self.expression(one) for one in arguments.defaults]
+        arguments.kw_defaults = [self.expression(one) if one else None for one in arguments.kw_defaults]
+
+    def _class(self, node: ast.ClassDef) -> ast.ClassDef:
+        node.decorator_list = [self.expression(one) for one in node.decorator_list]
+        node.bases = []  # `object` is the only one that is not refused
+        self._scopes.append("class")
+        node.body = self.body(node.body)
+        self._scopes.pop()
+        return node
+
+    def _match(self, node: ast.Match) -> ast.Match:
+        node.subject = self.expression(node.subject)
+        for case in node.cases:
+            case.guard = self.expression(case.guard) if case.guard else None
+            case.body = self.body(case.body)
+        return node
+
+    def _delete(self, node: ast.Delete) -> list[ast.stmt]:
+        deleted: list[ast.stmt] = []
+        for target in node.targets:
+            assert isinstance(target, ast.Subscript)  # noqa: S101 - all else was refused
+            key = target.slice
+            if isinstance(key, ast.Slice):
+                parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
+                key = ast.Call(load("slice"), [*parts], [])
+            deleted.append(placed(ast.Expr(call("delete", self.expression(target.value), self.expression(key))), node))
+        return deleted
+
+    def _for(self, node: ast.For) -> list[ast.stmt]:
+        source = self._as_generator(node.iter)
+        if isinstance(source, ast.GeneratorExp) and self._can_inline(source):
+            return self._inlined(node, source)
+        if isinstance(node.iter, ast.Call) and self._is_builtin(node.iter, _LAZY) and not changes_what_it_reads(node):
+            # Nothing else reads it, and nothing changes what it reads: Monty's own does.
+            node.iter.args = [self._consumed(one) for one in node.iter.args]
+            node.iter.keywords = [ast.keyword(one.arg, self.expression(one.value)) for one in node.iter.keywords]
+            if self._is_builtin(node.iter, {"map", "filter"}):
+                node.iter = self.expression(node.iter)
+        else:
+            node.iter = self.expression(node.iter)
+        node.target = self.expression(node.target)
+        node.body, node.orelse = self.body(node.body), self.body(node.orelse)
+        return [node]
+
+    @staticmethod
+    def _can_inline(source: ast.GeneratorExp) -> bool:
+        names = targets(source.generators[0].target)
+        return len(source.generators) == 1 and not any(
+            isinstance(inner, ast.arg) and inner.arg in names for inner in ast.walk(source)
+        )
+
+    def _inlined(self, node: ast.For, source: ast.GeneratorExp) -> list[ast.stmt]:
+        """`for x in (f(c) for c in xs if p(c))` is a loop over xs."""
+        generator = source.generators[0]
+        self._count += 1
+        names = {name: own_name(f"each{self._count}_{name}") for name in targets(generator.target)}
+        for part in (generator.target, source.elt, *generator.ifs):
+            for inner in ast.walk(part):
+                if isinstance(inner, ast.Name) and inner.id in names:
+                    inner.id = names[inner.id]
+        body: list[ast.stmt] = [placed(ast.Assign([node.target], source.elt), node), *node.body]
+        if generator.ifs:
+            body = [placed(ast.If(all_of(generator.ifs), body, []), node)]
+        return self._for(placed(ast.For(generator.target, generator.iter, body, node.orelse), node))
+
+    # Expressions
+
+    def expression(self, node: ast.expr) -> ast.expr:
+        """Change an expression."""
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        changed = method(node) if method is not None else self._children(node)
+        return cast("ast.expr", ast.copy_location(changed, node))
+
+    def _children(self, node: ast.expr) -> ast.expr:
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, field, self.expression(value))
+            elif isinstance(value, list):
+                setattr(node, field, [self.expression(one) if isinstance(one, ast.expr) else one for one in value])
+            elif isinstance(value, ast.keyword):
+                value.value = self.expression(value.value)
+        return node
+
+    def _name(self, node: ast.Name) -> ast.expr:
+        if node.id == "bytes":
+            return node  # it is a type too, and ours only where it is called
+        if isinstance(node.ctx, ast.Load) and node.id in SHIMMED_BUILTINS and node.id not in self._bound:
+            return load(own_name(node.id))
+        if isinstance(node.ctx, ast.Load) and node.id in OWN_MODULES and node.id not in self._bound:
+            return load(own_name(f"module_{node.id}"))  # there without import
+        return node
+
+    def _attribute(self, node: ast.Attribute) -> ast.expr:
+        """An attribute that is not called: it may be a method of a builtin, for which Monty has no value."""
+        if isinstance(node.ctx, ast.Load):
+            if node.attr == "__class__":
+                return ast.Call(load("type"), [self.expression(node.value)], [])
+            if isinstance(node.value, ast.Name) and node.value.id in _UNBOUND - self._bound:
+                return self._unbound(node.value.id, node.attr)
+            if node.attr in BUILTIN_METHODS or node.attr in _PARTS_OF_NUMBERS:
+                return call("getattr", self.expression(node.value), ast.Constant(node.attr))
+        node.value = self.expression(node.value)
+        return node
+
+    def _unbound(self, kind: str, method: str) -> ast.expr:
+        if f"{kind}.{method}" in _STATIC and kind != "bytes":
+            return load(own_name(f"{kind}_{method}"))
+        if method in _CLASS_METHODS or method == "fromhex" or method.startswith("__"):
+            return ast.Attribute(load(kind), method, ast.Load())
+        return call("unbound", ast.Constant(kind), ast.Constant(method))
+
+    def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
+        """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
+        node.value = self.expression(node.value)
+        if node.format_spec is not None:
+            node.format_spec = self.expression(node.format_spec)
+            if node.conversion < 0 and not is_text(node.value):
+                node.value = call("spec", node.value)
+        return node
+
+    def _lambda(self, node: ast.Lambda) -> ast.expr:
+        self._defaults(node.args)
+        self._inner_names.append(frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)))
+        node.body = self.expression(node.body)
+        self._inner_names.pop()
+        return node
+
+    def _listcomp(self, node: ast.ListComp) -> ast.expr:
+        return self._comprehension(node)
+
+    def _setcomp(self, node: ast.SetComp) -> ast.expr:
+        return self._comprehension(node)
+
+    def _dictcomp(self, node: ast.DictComp) -> ast.expr:
+        return self._comprehension(node)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp) -> ast.expr:
+        names: set[str] = set()
+        for at, generator in enumerate(node.generators):
+            if at:
+                self._inner_names.append(frozenset(names))
+            generator.iter = self._consumed(generator.iter)
+            if at:
+                self._inner_names.pop()
+            names |= targets(generator.target)
+            self._inner_names.append(frozenset(names))
+            generator.ifs = [self.expression(one) for one in generator.ifs]
+            self._inner_names.pop()
+        self._inner_names.append(frozenset(names))
+        if isinstance(node, ast.DictComp):
+            node.key, node.value = self.expression(node.key), self.expression(node.value)
+        else:
+            node.elt = self.expression(node.elt)
+        self._inner_names.pop()
+        return node
+
+    def _generatorexp(self, node: ast.GeneratorExp) -> ast.expr:
+        """Where it is not known what reads it: an iterator that computes an item when it is asked for one."""
+        first = node.generators[0]
+        source = self.expression(first.iter)
+        inner: ast.expr = node.elt
+        if len(node.generators) > 1:
+            inner = ast.ListComp(node.elt, node.generators[1:])
+            yields: ast.expr = call("flat", inner)
+        else:
+            yields = ast.Tuple([inner], ast.Load())
+        found: ast.stmt = ast.Return(yields)
+        if first.ifs:
+            found = ast.If(all_of(first.ifs), [found], [])
+        body: list[ast.stmt] = [ast.For(first.target, load(own_name("items")), [found], [])]
+        name, extra = self._hoist(body, node)
+        step: ast.expr = load(name)
+        if extra:
+            arguments: list[ast.expr] = [load(own_name("items")), *(load(one) for one in extra)]
+            step = ast.Lambda(parameters([own_name("items")]), ast.Call(load(name), arguments, []))
+        return call("flattened" if len(node.generators) > 1 else "generator", source, step)
+
+    def _call(self, node: ast.Call) -> ast.expr:
+        function = node.func
+        if isinstance(function, ast.Name) and function.id == "timedelta":
+            self._arguments(node)
+            return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
+        if isinstance(function, ast.Name) and function.id not in self._bound:
+            changed = self._builtin_call(node, function.id)
+            if changed is not None:
+                return changed
+        if isinstance(function, ast.Attribute):
+            changed = self._method_call(node, function)
+            if changed is not None:
+                return changed
+        else:
+            node.func = self.expression(function)
+        self._arguments(node, consumed=isinstance(function, ast.Name) and function.id in CONSUMERS)
+        if isinstance(function, ast.Name) and function.id in self._host_names:
+            self._leave(node)
+        return node
+
+    @staticmethod
+    def _leave(node: ast.Call) -> None:
+        """Have the arguments of a host call take a form that can leave the worker."""
+        for at, one in enumerate(node.args):
+            if not isinstance(one, ast.Constant | ast.JoinedStr | ast.Starred):
+                node.args[at] = call("leaving", one)
+        for keyword in node.keywords:
+            if keyword.arg is not None and not isinstance(keyword.value, ast.Constant | ast.JoinedStr):
+                keyword.value = call("leaving", keyword.value)
+
+    def _arguments(self, node: ast.Call, *, consumed: bool = False) -> None:
+        change = self._consumed if consumed else self.expression
+        node.args = [change(one) for one in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.expression(keyword.value)
+
+    def _builtin_call(self, node: ast.Call, name: str) -> ast.expr | None:
+        plain = not node.keywords and not any(isinstance(one, ast.Starred) for one in node.args)
+        if name in ("any", "all") and plain and len(node.args) == 1:
+            return self._short_circuit(name, node.args[0])
+        if name == "next" and plain and len(node.args) in (1, 2):
+            return self._next(node)
+        generator = self._as_generator(node)
+        if isinstance(generator, ast.GeneratorExp):
+            return self.expression(generator)
+        if name in ("sorted", "min", "max") and any(one.arg == "key" for one in node.keywords):
+            return self._with_key(name, node)
+        if name in ("sorted", "min", "max"):
+            self._arguments(node, consumed=len(node.args) == 1)
+            return node
+        if name in _EXCEPTIONS and plain and node.args:
+            return self._exception(name, node)
+        if name == "bytes" and node.args:
+            self._arguments(node)
+            node.func = load(own_name("bytes"))
+            return node
+        if name not in _KNOWN and name not in self._host_names:
+            # Monty evaluates the arguments first, and a host call among them would be paid.
+            self._arguments(node)
+            node.func = call("named", load(name))
+            return node
+        return None
+
+    def _exception(self, name: str, node: ast.Call) -> ast.expr:
+        """Monty's exceptions take one text at most."""
+        self._arguments(node)
+        if len(node.args) == 1 and is_text(node.args[0]):
+            return node
+        if len(node.args) > 1 or isinstance(node.args[0], ast.Constant):
+            raise lacking(f"{name} with {ast.unparse(node)[len(name) :]}", f"one text: {name}(str(...))", node)
+        return ast.Call(load(name), [call("exception_text", ast.Constant(name), node.args[0])], [])
+
+    def _with_key(self, name: str, node: ast.Call) -> ast.expr:
+        key = next(one.value for one in node.keywords if one.arg == "key")
+        self._arguments(node, consumed=len(node.args) == 1)
+        if is_quick_key(key, self._bound):
+            return node
+        node.func = load(own_name(name))
+        return node
+
+    def _method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
+        owner, name = function.value, function.attr
+        if isinstance(owner, ast.Name) and owner.id in _UNBOUND - self._bound:
+            function_value = self._unbound(owner.id, name)
+            self._arguments(node)
+            node.func = function_value
+            return node
+        if name == "write" and ast.unparse(owner) in ("sys.stdout", "sys.stderr"):
+            self._arguments(node)
+            return call("write", ast.Constant(ast.unparse(owner)), *node.args)
+        if name == "timedelta" and ast.unparse(owner) == "datetime":
+            self._arguments(node)
+            return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
+        if name == "sort" and any(one.arg == "key" for one in node.keywords):
+            return self._sort(node, function)
+        if name == "dumps" and any(one.arg in ("default", "cls") for one in node.keywords):
+            self._arguments(node)
+            node.func = load(own_name("dumps"))
+            return node
+        if name in METHOD_SHIMS and self._needs_shim(name, node):
+            self._arguments(node, consumed=name in _CONSUMING_METHODS)
+            return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
+        if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
+            self._with_specs(node, owner.value)
+        asks = self._asks(node)
+        function.value = self.expression(owner)
+        if asks:
+            function.value = call("having", function.value, ast.Constant(name))
+        self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
+        return node
+
+    @staticmethod
+    def _with_specs(node: ast.Call, form: str) -> None:
+        """Have what `'{:>10}'.format(value)` gives a width to checked, as in an f-string."""
+        try:
+            fields = [field for field in Formatter().parse(form) if field[1] is not None]
+        except ValueError:
+            return
+        for number, (_, name, spec, conversion) in enumerate(fields):
+            if not spec or conversion:
+                continue
+            at = number if name == "" else int(name or "") if (name or "").isdecimal() else len(node.args)
+            if at < len(node.args) and not any(isinstance(one, ast.Starred) for one in node.args[: at + 1]):
+                node.args[at] = call("spec", node.args[at])
+            for keyword in node.keywords:
+                if keyword.arg == name:
+                    keyword.value = call("spec", keyword.value)
+
+    def _asks(self, node: ast.Call) -> bool:
+        """Whether an argument of a call is a call of the host."""
+        return any(
+            isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
+        )
+
+    @staticmethod
+    def _needs_shim(name: str, node: ast.Call) -> bool:
+        if name == "strptime":
+            return len(node.args) == 2
+        if name in ("union", "intersection", "difference", "update"):
+            return len(node.args) > 1 or (len(node.args) == 1 and isinstance(node.args[0], ast.Starred))
+        if name in ("encode", "decode"):
+            first = node.args[0] if node.args else None
+            return bool(node.args or node.keywords) and not (
+                isinstance(first, ast.Constant) and str(first.value).lower() in ("utf-8", "utf8", "ascii")
+            )
+        return True
+
+    def _sort(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+        key = next(one.value for one in node.keywords if one.arg == "key")
+        if is_quick_key(key, self._bound):
+            function.value = self.expression(function.value)
+            self._arguments(node)
+            return node
+        self._arguments(node)
+        return ast.Call(load(own_name("sort")), [self.expression(function.value)], node.keywords)
+
+    def _is_builtin(self, node: ast.Call, names: Collection[str]) -> bool:
+        return isinstance(node.func, ast.Name) and node.func.id in names and node.func.id not in self._bound
+
+    def _as_generator(self, node: ast.expr) -> ast.expr:
+        """`map(f, xs)` and `filter(f, xs)` of a name or a lambda are generator expressions."""
+        if not isinstance(node, ast.Call) or not self._is_builtin(node, {"map", "filter"}):
+            return node
+        if len(node.args) != 2 or node.keywords or any(isinstance(one, ast.Starred) for one in node.args):
+            return node
+        function, items = node.args
+        self._count += 1
+        name = own_name(f"item{self._count}")
+        if isinstance(function, ast.Lambda):
+            return self._of_lambda(node, function, items)
+        if not isinstance(function, ast.Name | ast.Attribute) or has_calls(function):
+            return node
+        called: ast.expr = ast.Call(function, [load(name)], [])
+        target = ast.Name(name, ast.Store())
+        if self._is_builtin(node, {"map"}):
+            return placed(ast.GeneratorExp(called, [ast.comprehension(target, items, [], 0)]), node)
+        return placed(ast.GeneratorExp(load(name), [ast.comprehension(target, items, [called], 0)]), node)
+
+    def _of_lambda(self, node: ast.Call, function: ast.Lambda, items: ast.expr) -> ast.expr:
+        parameters = function.args
+        only = parameters.args[0].arg if len(parameters.args) == 1 else None
+        if only is None or parameters.defaults or parameters.vararg or parameters.kwonlyargs or parameters.kwarg:
+            return node
+        if any(isinstance(inner, ast.NamedExpr | ast.Lambda) for inner in ast.walk(function.body)):
+            return node
+        target = ast.Name(only, ast.Store())
+        if self._is_builtin(node, {"map"}):
+            return placed(ast.GeneratorExp(function.body, [ast.comprehension(target, items, [], 0)]), node)
+        return placed(ast.GeneratorExp(load(only), [ast.comprehension(target, items, [function.body], 0)]), node)
+
+    def _consumed(self, node: ast.expr) -> ast.expr:
+        """Change an expression that is gone through whole, at once."""
+        generator = self._as_generator(node)
+        if isinstance(generator, ast.GeneratorExp):
+            return self.expression(ast.copy_location(ast.ListComp(generator.elt, generator.generators), node))
+        if isinstance(node, ast.Call) and self._is_builtin(node, {"zip", "enumerate", "reversed"}):
+            self._arguments(node, consumed=True)
+            return node
+        if isinstance(node, ast.Starred):
+            node.value = self._consumed(node.value)
+            return node
+        return self.expression(node)
+
+    def _starred(self, node: ast.Starred) -> ast.expr:
+        node.value = self._consumed(node.value) if isinstance(node.ctx, ast.Load) else self.expression(node.value)
+        return node
+
+    def _short_circuit(self, name: str, argument: ast.expr) -> ast.expr:
+        source = self._as_generator(argument)
+        if not isinstance(source, ast.GeneratorExp) or is_async(source):
+            return call(name, self.expression(argument))
+        test = source.elt if name == "any" else ast.UnaryOp(ast.Not(), source.elt)
+        found = ast.If(test, [ast.Return(ast.Constant(name == "any"))], [])
+        return self._search(source, found, ast.Return(ast.Constant(name != "any")))
+
+    def _next(self, node: ast.Call) -> ast.expr:
+        source = self._as_generator(node.args[0])
+        if not isinstance(source, ast.GeneratorExp) or is_async(source):
+            return call("next", *(self.expression(one) for one in node.args))
+        if len(node.args) == 1:
+            return self._search(source, ast.Return(source.elt), ast.Raise(load("StopIteration"), None))
+        default = node.args[1]
+        if isinstance(default, ast.Constant | ast.Name):
+            return self._search(source, ast.Return(source.elt), ast.Return(default))
+        # The default is evaluated first, and always.
+        wanted = ast.Return(ast.Tuple([source.elt], ast.Load()))
+        found = self._search(source, wanted, ast.Return(ast.Tuple([], ast.Load())))
+        return call("first_or", found, self.expression(default))
+
+    def _search(self, source: ast.GeneratorExp, found: ast.stmt, otherwise: ast.stmt) -> ast.expr:
+        """Make a function that goes through a generator expression up to an item, and call it."""
+        first = source.generators[0]
+        items = self.expression(first.iter) if not self._is_plain_lazy(first.iter) else self._consumed(first.iter)
+        inner = [found]
+        for at, generator in reversed([*enumerate(source.generators)]):
+            if generator.ifs:
+                inner = [ast.If(all_of(generator.ifs), inner, [])]
+            over = load(own_name("items")) if at == 0 else generator.iter
+            inner = [ast.For(generator.target, over, inner, [])]
+        name, extra = self._hoist([*inner, otherwise], source)
+        return ast.Call(load(name), [items, *(load(one) for one in extra)], [])
+
+    def _is_plain_lazy(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Call) and self._is_builtin(node, {"zip", "enumerate", "reversed"})
+
+    def _hoist(self, body: list[ast.stmt], source: ast.expr) -> tuple[str, list[str]]:
+        """Put a function before the statement; return its name, and names of the expression that it must be given."""
+        read = {inner.id for one in body for inner in ast.walk(one) if isinstance(inner, ast.Name)}
+        extra = sorted(read & frozenset().union(*self._inner_names)) if self._inner_names else []
+        if self._scopes[-1] == "class":
+            raise lacking(
+                "a generator expression in the body of a class", "a list comprehension, before the class", source
+            )
+        self._count += 1
+        name = own_name(f"genexpr{self._count}")
+        walrus = sorted({n.target.id for one in body for n in ast.walk(one) if isinstance(n, ast.NamedExpr)})
+        extra = [one for one in extra if one not in walrus]
+        kept, self._hoisted = self._hoisted, []
+        outer, self._inner_names = self._inner_names, []
+        scope = next(one for one in reversed(self._scopes) if one != "generator")
+        self._scopes.append("generator")
+        self._needs.append([])
+        for one in body:
+            placed(one, source)
+        changed = self.body(body)
+        inner_needs = self._needs.pop()
+        self._scopes.pop()
+        self._inner_names, self._hoisted = outer, kept
+        walrus = sorted({*walrus, *inner_needs})
+        if walrus:
+            changed.insert(0, ast.Global(walrus) if scope == "module" else ast.Nonlocal(walrus))
+            if scope != "module" and self._needs:
+                self._needs[-1].extend(one for one in walrus if one not in self._needs[-1])
+        function = ast.FunctionDef(name, parameters([own_name("items"), *extra]), changed, [], None)
+        if hasattr(ast, "TypeVar"):  # from Python 3.12 on
+            setattr(function, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
+        self._hoisted.append(placed(function, source))
+        return name, extra
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
+    """`import re` gives ours; everything else is imported as it is."""
+    if isinstance(node, ast.ImportFrom):
+        if node.module == "__future__":
+            return [placed(ast.Pass(), node)]
+        return [placed(one, node) for one in _from_own(node)]
+    done: list[ast.stmt] = []
+    for alias in node.names:
+        if alias.name in OWN_MODULES:
+            target = ast.Name(alias.asname or alias.name, ast.Store())
+            done.append(placed(ast.Assign([target], load(own_name(f"module_{alias.name}"))), node))
+        else:
+            done.append(placed(ast.Import([alias]), node))
+    return done
+
+
+OWN_MODULES = frozenset({"re"})
+"""Modules that Monty has and that are ours all the same."""
+OWN_NAMES = {
+    "functools": frozenset({"cmp_to_key", "wraps", "reduce"}),
+}
+
+
+def _from_own(node: ast.ImportFrom) -> Iterator[ast.stmt]:
+    if node.module not in OWN_MODULES:
+        yield node
+        return
+    for alias in node.names:
+        value = ast.Attribute(load(own_name(f"module_{node.module}")), alias.name, ast.Load())
+        yield ast.Assign([ast.Name(alias.asname or alias.name, ast.Store())], value)

@@ -1,0 +1,150 @@
+"""The kernel's walls around a worker of Monty, where they hold.
+
+Monty's interpreter reaches nothing by itself; these are for a fault in it. On Linux a worker is started by a small
+program that takes away new privileges, other programs, the network (a filter of system calls) and files (Landlock: only
+the interpreter and the libraries it needs can be read), and then becomes the worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import inspect
+import marshal
+import os
+import platform
+import shutil
+import struct
+import sys
+import sysconfig
+import tempfile
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from rlmbox.sandboxes.kernel import _seccomp
+from rlmbox.sandboxes.kernel._landlock import READ, landlock_abi
+
+_lock = threading.Lock()
+_failed = _proved = False
+
+_EXECUTE = 1
+_EXECVE = {"x86_64": (0xC000003E, 59), "aarch64": (0xC00000B7, 221)}
+# Where libraries are, what says which they are, and what a C library or Rust's asks of the system.
+_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/proc/self")
+_FOLDER_RIGHTS = 1 << 3
+
+_PROGRAM = """\
+#!{python} -IS
+import marshal, os, resource, sys
+
+for name in ("rlmbox", "rlmbox.sandboxes", "rlmbox.sandboxes.kernel", *{names!r}):
+    module = sys.modules[name] = type(sys)(name)
+with open({code!r}, "rb") as file:
+    for name, code in marshal.load(file).items():
+        exec(code, vars(sys.modules[name]))
+calls, landlock = (sys.modules[name] for name in {names!r})
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+    resource.setrlimit(limit, (0, 0))
+calls.forbid_new_privileges()
+landlock.restrict({paths!r})
+calls.install_filter({program!r})
+os.execve({binary!r}, [{binary!r}, *sys.argv[1:]], {{}})
+"""
+_NAMES = ("rlmbox.sandboxes.kernel._calls", "rlmbox.sandboxes.kernel._landlock")
+
+
+def launcher() -> str | None:
+    """Return the program that starts a worker; None for Monty's own, where there are no walls to be had."""
+    with _lock:
+        return None if _failed else _written_launcher()
+
+
+def give_up() -> bool:
+    """Note that a worker did not start behind the walls; return whether they are to be done without from now on.
+
+    Where a worker has started behind them before, they hold, and something else is wrong.
+    """
+    global _failed
+    with _lock:
+        if _failed or _proved or _written_launcher() is None:
+            return False
+        _failed = True
+        return True
+
+
+def prove() -> None:
+    """Note that a worker has started as `launcher` said."""
+    global _proved
+    with _lock:
+        _proved = not _failed and _written_launcher() is not None
+
+
+@cache
+def _written_launcher() -> str | None:
+    machine = platform.machine()
+    binary = _binary()
+    if sys.platform != "linux" or machine not in _EXECVE or binary is None or " " in sys.executable:
+        return None
+    if not landlock_abi():
+        return None
+    paths = {path: _rights(path) for path in _READABLE if Path(path).exists()}
+    for path in (binary, _dynamic_loader(machine)):
+        if Path(path).exists():
+            paths[os.path.realpath(path)] = _EXECUTE | _rights(path)
+    folder = Path(tempfile.mkdtemp(prefix="rlmbox-monty-"))
+    atexit.register(_remove, folder, os.getpid())
+    code = folder / "code"
+    # Compiled here, since the launcher starts with every session.
+    sources = {name: inspect.getsource(importlib.import_module(name)) for name in _NAMES}
+    _write(code, marshal.dumps({name: compile(text, name, "exec") for name, text in sources.items()}), 0o600)
+    program = _with_execve(machine) + _seccomp.program(machine)
+    text = _PROGRAM.format(
+        python=sys.executable, names=_NAMES, code=str(code), paths=paths, program=program, binary=binary
+    )
+    _write(folder / "worker", text.encode(), 0o700)
+    return str(folder / "worker")
+
+
+def _rights(path: str) -> int:
+    return READ if Path(path).is_dir() else READ & ~_FOLDER_RIGHTS
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+
+
+def _remove(folder: Path, pid: int) -> None:
+    if os.getpid() == pid:  # and not a process that was forked from it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _binary() -> str | None:
+    """Return Monty's program, found as Monty finds it."""
+    if from_environment := os.environ.get("MONTY_BIN"):
+        return from_environment
+    for folder in (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent):
+        if (folder / "monty").is_file():
+            return str(folder / "monty")
+    return shutil.which("monty")
+
+
+def _dynamic_loader(machine: str) -> str:
+    with suppress(OSError):
+        for path in Path("/lib64" if machine == "x86_64" else "/lib").glob("ld-linux*"):
+            return str(path)
+    return "/lib/ld-musl-" + machine + ".so.1"
+
+
+def _with_execve(machine: str) -> bytes:
+    """Return the part of a filter that allows execve, by which the launcher becomes the worker.
+
+    Afterwards too a program can be started only where Landlock lets it: Monty itself.
+    """
+    audit, number = _EXECVE[machine]
+    load, equal, give, allow = 0x20, 0x15, 0x06, 0x7FFF0000
+    steps = ((load, 0, 0, 4), (equal, 0, 3, audit), (load, 0, 0, 0), (equal, 0, 1, number), (give, 0, 0, allow))
+    return b"".join(struct.pack("=HBBI", *step) for step in steps)

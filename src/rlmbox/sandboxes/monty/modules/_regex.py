@@ -1,0 +1,255 @@
+r"""Writes Python's regular expressions so that Monty's matcher does what `re` does.
+
+Monty matches with a Rust engine, which reads a pattern in its own way: `$` does not match before a final newline, `\Z`
+is another thing, `[[a]` and `[a&&b]` are sets of sets, `\w` and `\b` go by other tables, flags such as ASCII are not
+known. So the pattern is read as `re` reads it, and each part is written out with one meaning.
+
+What is written depends on the text: where it is ASCII, the engine's own classes are exact and quick; where it ends
+with no newline, `$` is its end.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from re import _constants, _parser  # type: ignore[attr-defined]  # private; alike in 3.11 to 3.15
+from typing import Any
+
+MAX_PATTERN_CHARS = 10_000
+MAX_REPEAT = 1_000
+
+_WORD = r"\p{L}\p{N}_"
+_SPACE = r"\s\x{1c}-\x{1f}"
+_NEVER = r"(?:[^\x{0}-\x{10ffff}])"
+_CATEGORIES = {
+    # Category: (in an ASCII text or by the flag ASCII, else); what stands in brackets.
+    _constants.CATEGORY_DIGIT: ("0-9", r"\p{Nd}"),
+    _constants.CATEGORY_SPACE: (r"\x{20}\t\n\r\x{0b}\x{0c}", _SPACE),
+    _constants.CATEGORY_WORD: ("a-zA-Z0-9_", _WORD),
+}
+_NEGATED = {
+    _constants.CATEGORY_NOT_DIGIT: _constants.CATEGORY_DIGIT,
+    _constants.CATEGORY_NOT_SPACE: _constants.CATEGORY_SPACE,
+    _constants.CATEGORY_NOT_WORD: _constants.CATEGORY_WORD,
+}
+_REPEATS = {_constants.MAX_REPEAT: "", _constants.MIN_REPEAT: "?"}
+if hasattr(_constants, "POSSESSIVE_REPEAT"):
+    _REPEATS[_constants.POSSESSIVE_REPEAT] = "+"
+
+
+class UnsupportedPattern(ValueError):
+    """A pattern has something that Monty's engine cannot do as `re` does it."""
+
+
+def described(pattern: str, flags: int) -> dict[str, Any]:
+    """Return what the REPL needs of a pattern; the function behind `re` there.
+
+    Args:
+        pattern: As `re` takes it.
+        flags: As `re` takes them.
+
+    Returns:
+        `sources`: the pattern for a text that is (0) ASCII without a final newline, (1) ASCII with one, (2) not ASCII
+        without and (3) with one; `places`: the same, to find the match at every place; `flags`, `groups` and `names`
+        as `re` has them; `closing`: the groups as they end;
+        `empty`: 0 where no match is empty, 1 where one may be, 2 where after an empty one another may begin at the
+        same place; `behind`: how many characters before a match it looks at. `error` or `refused` where it is no
+        pattern, or one that the engine cannot do.
+    """
+    if len(pattern) > MAX_PATTERN_CHARS:
+        return {"refused": f"a pattern of more than {MAX_PATTERN_CHARS:,} characters"}
+    try:
+        return _described(pattern, flags)
+    except re.error as error:
+        return {"error": str(error)}
+    except RecursionError:
+        return {"refused": "a pattern with so many groups within groups"}
+    except UnsupportedPattern as error:
+        return {"refused": str(error)}
+    except (OverflowError, ValueError) as error:
+        return {"error": str(error)}
+
+
+@lru_cache(maxsize=256)
+def _described(pattern: str, flags: int) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = _parser.parse(pattern, flags)
+    state = tree.state
+    kinds = [(ascii_text, newline) for ascii_text in (True, False) for newline in (False, True)]
+    return {
+        "sources": [_Writer(*kind).sequence(tree, state.flags) for kind in kinds],
+        "places": [f"(?=({_Writer(*kind, before=1).sequence(tree, state.flags)}))" for kind in kinds],
+        "flags": int(state.flags),
+        "groups": state.groups - 1,
+        "names": dict(state.groupdict),
+        "closing": [*_closing(tree)],
+        "empty": _emptiness(tree),
+        "behind": _behind(tree),
+    }
+
+
+def _closing(tree: Any) -> Iterator[int]:
+    """Return the numbers of the groups in the order in which they end."""
+    for op, value in tree:
+        for part in value if isinstance(value, tuple | list) else (value,):
+            for inner in part if isinstance(part, list) else (part,):
+                if isinstance(inner, _parser.SubPattern):
+                    yield from _closing(inner)
+        if op is _constants.SUBPATTERN and value[0] is not None:
+            yield value[0]
+
+
+def _emptiness(tree: Any) -> int:
+    if tree.getwidth()[0] > 0:
+        return 0
+    return 2 if _prefers_less(tree) else 1
+
+
+def _prefers_less(tree: Any) -> bool:
+    """Whether a pattern may match nothing where it could match something."""
+    return any(_part_prefers_less(op, value) for op, value in tree)
+
+
+def _part_prefers_less(op: Any, value: Any) -> bool:
+    if op is _constants.MIN_REPEAT or op is _constants.GROUPREF_EXISTS:
+        return True
+    if op is _constants.BRANCH:
+        return any(branch.getwidth()[0] == 0 for branch in value[1][:-1]) or any(map(_prefers_less, value[1]))
+    if op is _constants.SUBPATTERN:
+        return _prefers_less(value[-1])
+    return op in _REPEATS and _prefers_less(value[2])
+
+
+def _behind(tree: Any) -> int:
+    """Return how many characters before its place a pattern may look at."""
+    most = 0
+    for op, value in tree:
+        if op is _constants.AT:
+            most = max(most, 1)
+        if op in (_constants.ASSERT, _constants.ASSERT_NOT) and value[0] < 0:
+            most = max(most, int(value[1].getwidth()[1]) + 1)
+        for part in value if isinstance(value, tuple | list) else (value,):
+            for inner in part if isinstance(part, list) else (part,):
+                if isinstance(inner, _parser.SubPattern):
+                    most = max(most, _behind(inner))
+    return most
+
+
+class _Writer:
+    """Writes one pattern.
+
+    Args:
+        ascii_text: Whether the text is ASCII.
+        newline: Whether it ends with a newline.
+        before: Groups that stand before those of the pattern.
+    """
+
+    def __init__(self, ascii_text: bool, newline: bool, before: int = 0) -> None:
+        self._ascii_text = ascii_text
+        self._newline = newline
+        self._before = before
+
+    def sequence(self, tree: Any, flags: int) -> str:
+        return "".join(self._node(op, value, flags) for op, value in tree)
+
+    def _node(self, op: Any, value: Any, flags: int) -> str:
+        if op is _constants.LITERAL:
+            return self._case(_char(value), flags)
+        if op is _constants.NOT_LITERAL:
+            return self._case(f"[^{_char(value)}]", flags)
+        if op is _constants.ANY:
+            return "(?s:.)" if flags & re.DOTALL else r"[^\n]"
+        if op is _constants.IN:
+            return self._case(self._class(value, flags), flags)
+        if op is _constants.AT:
+            return self._place(value, flags)
+        if op in _REPEATS:
+            return self._repeat(op, value, flags)
+        return self._group(op, value, flags)
+
+    def _group(self, op: Any, value: Any, flags: int) -> str:
+        if op is _constants.BRANCH:
+            return "(?:" + "|".join(self.sequence(branch, flags) for branch in value[1]) + ")"
+        if op is _constants.SUBPATTERN:
+            group, add, drop, body = value
+            inner = self.sequence(body, (flags | add) & ~drop)
+            return f"(?:{inner})" if group is None else f"({inner})"
+        if op is _constants.ASSERT or op is _constants.ASSERT_NOT:
+            direction, body = value
+            sign = "=" if op is _constants.ASSERT else "!"
+            return f"(?{'<' if direction < 0 else ''}{sign}{self.sequence(body, flags)})"
+        if op is _constants.GROUPREF and not flags & re.IGNORECASE:
+            return f"(?:\\{value + self._before})"
+        if op is getattr(_constants, "ATOMIC_GROUP", None):
+            return f"(?>{self.sequence(value, flags)})"
+        if op is getattr(_constants, "FAILURE", None):
+            return _NEVER
+        raise UnsupportedPattern(f"{str(op).lower().replace('_', ' ')} in a pattern")
+
+    def _repeat(self, op: Any, value: Any, flags: int) -> str:
+        least, most, body = value
+        endless = most is _constants.MAXREPEAT
+        if least > MAX_REPEAT or (not endless and most > MAX_REPEAT):
+            raise UnsupportedPattern(f"a repetition of more than {MAX_REPEAT:,} in a pattern")
+        inner = self.sequence(body, flags)
+        if (
+            any(one[0] in (_constants.ASSERT, _constants.ASSERT_NOT, _constants.AT) for one in body)
+            and body.getwidth()[1] == 0
+        ):
+            # What has no width is there or not; engines differ in how often they look.
+            return f"(?:{inner})" if least else f"(?:{inner})?" if most else ""
+        count = f"{{{least}}}" if least == most else f"{{{least},{'' if endless else int(most)}}}"
+        count = {"{0,}": "*", "{1,}": "+", "{0,1}": "?"}.get(count, count)
+        return f"(?:{inner}){count}{_REPEATS[op]}"
+
+    def _place(self, value: Any, flags: int) -> str:
+        if value is _constants.AT_BEGINNING:
+            return "(?m:^)" if flags & re.MULTILINE else r"\A"
+        if value is _constants.AT_BEGINNING_STRING:
+            return r"\A"
+        if value is _constants.AT_END:
+            if flags & re.MULTILINE:
+                return "(?m:$)"
+            return r"(?=\n?\z)" if self._newline else r"\z"
+        if value is _constants.AT_END_STRING:
+            return r"\z"
+        negated = value is _constants.AT_NON_BOUNDARY
+        if self._ascii_text:
+            return r"\B" if negated else r"\b"
+        word = "[a-zA-Z0-9_]" if flags & re.ASCII else f"[{_WORD}]"
+        if negated:
+            return f"(?:(?<={word})(?={word})|(?<!{word})(?!{word}))"
+        return f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
+
+    def _class(self, items: Any, flags: int) -> str:
+        negated = items[0][0] is _constants.NEGATE
+        parts = [self._item(op, value, flags) for op, value in items[1 if negated else 0 :]]
+        return f"[{'^' if negated else ''}{''.join(parts)}]"
+
+    def _item(self, op: Any, value: Any, flags: int) -> str:
+        if op is _constants.LITERAL:
+            return _char(value)
+        if op is _constants.RANGE:
+            return f"{_char(value[0])}-{_char(value[1])}"
+        if op is _constants.CATEGORY:
+            by_ascii = bool(flags & re.ASCII) or self._ascii_text
+            if value in _NEGATED:
+                return f"[^{self._category(_NEGATED[value], by_ascii, flags)}]"
+            return self._category(value, by_ascii, flags)
+        raise UnsupportedPattern("this character class")
+
+    def _category(self, value: Any, by_ascii: bool, flags: int) -> str:
+        if value is _constants.CATEGORY_SPACE and by_ascii and not flags & re.ASCII:
+            return r"\x{20}\t\n\r\x{0b}\x{0c}\x{1c}-\x{1f}"
+        return _CATEGORIES[value][0 if by_ascii else 1]
+
+    def _case(self, text: str, flags: int) -> str:
+        return f"(?i:{text})" if flags & re.IGNORECASE else text
+
+
+def _char(code: int) -> str:
+    char = chr(code)
+    return char if char.isascii() and char.isalnum() else f"\\x{{{code:x}}}"

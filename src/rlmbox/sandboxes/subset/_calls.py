@@ -1,0 +1,144 @@
+"""Calls of host functions from a cell, which runs in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS, Stopped
+from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
+from rlmbox.sandboxes.subset.meter import Meter
+from rlmbox.sandboxes.subset.values import Builtin, Module, same_kind, weigh
+from rlmbox.types import HostFunction
+
+_MAX_DEPTH = 50
+_MESSAGE_CHARS = 10_000
+_VALUE_BYTES = 8
+_RAISED = {kind.__name__: kind for kind in (*CELL_EXCEPTIONS, *NAMED_EXCEPTIONS.values())}
+
+
+class Request:
+    """A call that the event loop is to make.
+
+    Attributes:
+        function: The function.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+        answer: Where the answer goes: a pair of whether it worked, and the result or the exception.
+    """
+
+    __slots__ = ("answer", "args", "function", "kwargs")
+
+    def __init__(self, function: HostFunction, args: list[Any], kwargs: dict[str, Any]) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.answer: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+
+
+class Bridge:
+    """From the thread of a cell to the event loop.
+
+    Args:
+        loop: The loop on which the sandbox is used.
+        most_calls: Calls of the session that are answered.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most_calls: int) -> None:
+        self._loop, self._left, self._most = loop, most_calls, most_calls
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.waiting: Request | None = None
+        self.meter: Meter | None = None
+
+    def send(self, event: object) -> None:
+        """Tell the event loop something, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+        except RuntimeError:  # the loop was closed, so nobody waits for this cell any more
+            raise Stopped("the session was ended", limit="wall clock") from None
+
+    def call(self, function: HostFunction, *args: Any, **kwargs: Any) -> Any:
+        """Call a host function from a cell; its error is the cell's."""
+        meter = self.meter
+        if meter is None:
+            raise Stopped("the session was ended", limit="wall clock")
+        given = [_json(meter, value, f"argument {place} of {function.name}") for place, value in enumerate(args, 1)]
+        named = {name: _json(meter, value, f"argument {name} of {function.name}") for name, value in kwargs.items()}
+        if not self._left:
+            raise RuntimeError(f"this session has made its {self._most:,} calls to host functions")
+        self._left -= 1
+        try:
+            if function.is_async:
+                found = self._awaited(Request(function, given, named))
+            else:
+                found = function.call(*given, **named)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+            raise _raised(error) from None
+        found = _json(meter, found, f"the result of {function.name}")
+        meter.take(weigh(meter, found, as_text=True) * 2)
+        return found
+
+    def _awaited(self, request: Request) -> Any:
+        self.waiting = request
+        self.send(request)
+        worked, found = request.answer.get()
+        self.waiting = None
+        if not worked:
+            raise found
+        return found
+
+
+def _raised(error: Exception) -> BaseException:
+    """Return a host function's error as one of the cell."""
+    kind = _RAISED.get(type(error).__name__)
+    if kind is None or kind is not type(error) or issubclass(kind, UnicodeError):
+        return RuntimeError(f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS])
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return kind(str(message)[:_MESSAGE_CHARS])
+
+
+def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
+    """Return a copy of a value, with tuples as lists.
+
+    Raises:
+        TypeError: It is not a JSON value.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if value.__class__ is LongText:
+        raise needs_whole(what)
+    if depth > _MAX_DEPTH:
+        raise TypeError(f"{what} is nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(value, list | tuple):
+        meter.make_items(len(value), _VALUE_BYTES)
+        return [_json(meter, item, what, depth + 1) for item in value]
+    if isinstance(value, Mapping) and not isinstance(value, Module) and all(isinstance(key, str) for key in value):
+        meter.make_items(len(value), _VALUE_BYTES)
+        return {key: _json(meter, item, what, depth + 1) for key, item in value.items()}
+    raise TypeError(f"{what} must be made of str, int, float, bool, None, list and dict, not {same_kind(value)}")
+
+
+def injected(bridge: Bridge, host: Mapping[str, HostFunction]) -> dict[str, Any]:
+    """Return host functions as values of a cell; those with a dot in the name are methods of an object.
+
+    Args:
+        bridge: What calls them.
+        host: The functions by name.
+    """
+    found: dict[str, Any] = {}
+    objects: dict[str, dict[str, Any]] = {}
+    for name, function in host.items():
+        owner, dot, member = name.partition(".")
+        value = Builtin(member or name, _caller(bridge, function))
+        if dot:
+            objects.setdefault(owner, {})[member] = value
+        else:
+            found[name] = value
+    return found | {name: Module(name, members, "object") for name, members in objects.items()}
+
+
+def _caller(bridge: Bridge, function: HostFunction) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return bridge.call(function, *args, **kwargs)
+
+    return call

@@ -1,0 +1,340 @@
+"""`subset` as a sandbox: cells run in a thread of this process, in a language that can only compute.
+
+There is no process to be killed and nothing to be kept out: what a cell can reach is what `grammar` lists. Work is
+counted in steps, so that the same cells end in the same way on every machine. The clock is only for one that is stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import anyio
+
+from rlmbox.context import Context
+from rlmbox.errors import SandboxError
+from rlmbox.sandboxes import _large_text
+from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes._cells import refused
+from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.subset._calls import Bridge, Request, injected
+from rlmbox.sandboxes.subset._result import cell_error, described, printable, value_of
+from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
+from rlmbox.sandboxes.subset.evaluate import Prepared, Result, Session
+from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.long_text import LongText
+from rlmbox.sandboxes.subset.service import default_limits
+from rlmbox.sandboxes.subset.snapshot import restore, snapshot
+from rlmbox.sandboxes.subset.values import Builtin
+from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction
+
+NOTES = (
+    "This Python is a deterministic subset: no while, with, class, yield, async, await, match, decorators or nonlocal.",
+    "Modules are re, json, math, base64, binascii, zlib (decompress), string and collections (Counter, defaultdict).",
+    "Patterns of re match in linear time: no look-around and no back-references.",
+    "Work is limited in steps, about one for each operation: prefer one call over a whole text to a loop over it.",
+    "Sets go through their items in the order in which they were put in.",
+    "An error says what could be written instead.",
+)
+_STRICT_NOTES = (
+    "This Python is a strict subset: assignments to one name, if, for, try with except Exception, calls, slices, +, |.",
+    "Functions are print, len, max, range and iter; methods are strip, lower and find of str, and decode of bytes.",
+    "Of modules there are re.search, re.findall, base64.b64decode, binascii.hexlify and zlib.decompress.",
+)
+_GRACE_S = 1.0
+_MOST_WAITS = 20
+
+
+class SubsetSandbox:
+    """Runs cells in a deterministic interpreter for a part of Python.
+
+    The same cells over the same context print the same, fail with the same error and take the same number of steps,
+    wherever they run. A session starts in less than a millisecond, on every platform.
+
+    Args:
+        profile: What cells may use: `wide`, or `strict` for the smallest language.
+        steps: Steps of a cell: one for each node of its syntax that is evaluated, and one for each 1,000 characters or
+            50 items of work that is done at once.
+        memory_bytes: Live data of the session, where `CellLimits.memory_bytes` is not less.
+        code_chars: Longest cell, where `CellLimits.code_bytes` is not less.
+    """
+
+    name = "subset"
+
+    def __init__(
+        self,
+        *,
+        profile: Profile = "wide",
+        steps: int = 50_000,
+        memory_bytes: int = 64 * 1024 * 1024,
+        code_chars: int = 20_000,
+    ) -> None:
+        self._profile: Profile = profile
+        self._limits = replace(default_limits(profile), steps=steps, memory_bytes=memory_bytes, code_chars=code_chars)
+        self.notes: tuple[str, ...] = NOTES if profile == "wide" else _STRICT_NOTES
+        self._cell_limits = CellLimits()
+        self._values: dict[str, Any] = {}
+        self._host: dict[str, HostFunction] = {}
+        self._answer: dict[str, object] = {}
+        self._output = BoundedText(0)
+        self._bridge: Bridge | None = None
+        self._session: Session | None = None
+        self._closed = False
+        self._waiting: anyio.CancelScope | None = None
+
+    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "", seed: int = 0) -> None:
+        """Make the namespace ready; see `Sandbox.start`.
+
+        Args:
+            limits: What each cell may use.
+            context: The text.
+            host: The functions that code may call.
+            query: The question.
+            seed: Of no effect: there is nothing random.
+        """
+        self._cell_limits = limits
+        self._limits = replace(
+            self._limits,
+            memory_bytes=min(self._limits.memory_bytes, limits.memory_bytes),
+            call_depth=limits.recursion_depth,
+            code_chars=min(self._limits.code_chars, limits.code_bytes),
+        )
+        self._host = dict(host)
+        self._bridge = Bridge(asyncio.get_running_loop(), limits.host_calls)
+        text = await self._text_of(context)
+        self._values = {"context": text, "query": query}
+        if self._profile == "wide":
+            self._values["P"] = text
+        self._session = self._new_session()
+
+    async def _text_of(self, context: Context) -> Any:
+        """Return what `context` is in a cell: the text, or what stands for a long one."""
+        if not await _large_text.is_large(context, self._cell_limits):
+            if context.size_bytes < 1 << 20:
+                return context.text()
+            return await anyio.to_thread.run_sync(context.text)
+        functions = _large_text.text_functions(context)
+        self.notes = (*self.notes, _large_text.NOTE.format(patterns="; patterns are for ctx.search"))
+
+        def ask(name: str, *args: Any) -> Any:
+            bridge = self._bridge
+            return bridge.call(functions[f"{_large_text.OBJECT}.{name}"], *args) if bridge else None
+
+        return LongText(context, ask)
+
+    def _new_session(self) -> Session:
+        bridge = self._bridge
+        if bridge is None:
+            raise SandboxError("this sandbox was not started")
+        session = Session(self._profile, self._limits, self._write, self._values)
+        bridge.meter = session.meter
+        session.bind(injected(bridge, self._host))
+        if self._profile == "wide":
+            session.bind({"SHOW_VARS": Builtin("SHOW_VARS", lambda: self._described(session))})
+            self._answer = {"content": "", "ready": False}
+            session.variables["answer"] = self._answer
+        return session
+
+    def _write(self, text: str) -> None:
+        self._output.write(text)
+        if self._output.size_bytes > self._cell_limits.output_flood_bytes:
+            raise LimitReached(
+                f"the cell printed more than {self._cell_limits.output_flood_bytes:,} bytes",
+                hint="print less, or a slice",
+                limit="output",
+            )
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Run a cell; see `Sandbox.execute`."""
+        session = self._open_session()
+        began = time.perf_counter()
+        if (too_long := refused(cell, self._cell_limits)) is not None:
+            return too_long
+        self._output = BoundedText(self._cell_limits.output_chars)
+        prepared = session.prepare(cell.code)
+        if prepared.error is None:
+            execution = await self._run(session, prepared)
+        else:
+            execution = self._execution(session, Result(prepared.error, None, 0))
+        return replace(execution, duration_s=time.perf_counter() - began)
+
+    def _open_session(self) -> Session:
+        if self._closed or self._session is None:
+            raise SandboxError("this sandbox is closed; open a new session")
+        return self._session
+
+    async def _run(self, session: Session, prepared: Prepared) -> Execution:
+        """Run a cell in a thread and answer its calls meanwhile."""
+        bridge = self._bridge
+        if bridge is None:
+            raise SandboxError("this sandbox was not started")
+        bridge.events = asyncio.Queue()
+        thread = threading.Thread(
+            target=_work, args=(bridge, session, prepared, partial(self._execution, session)), daemon=True
+        )
+        clock = _Clock(self._cell_limits.cell_timeout_s)
+        thread.start()
+        try:
+            while True:
+                try:
+                    event = await clock.within(bridge.events.get)
+                except TimeoutError:
+                    if clock.is_over(thread):
+                        return await self._too_late(session, bridge)
+                    continue
+                if not isinstance(event, Request):
+                    return self._ended(event)
+                await self._answer_call(event)
+        except BaseException:
+            # Whoever waited has gone: the thread must not go on, and what it had begun is not to be trusted.
+            session.meter.stop()
+            if bridge.waiting is not None:
+                bridge.waiting.answer.put((False, RuntimeError("the session was ended")))
+            self._session = None if self._closed else self._new_session()
+            raise
+
+    def _ended(self, event: Any) -> Execution:
+        if self._closed:
+            raise SandboxError("the sandbox was closed while a cell ran")
+        if isinstance(event, BaseException):
+            raise event
+        return event  # type: ignore[no-any-return]
+
+    async def _answer_call(self, request: Request) -> None:
+        answer: tuple[bool, Any] = (False, RuntimeError("the session was ended"))
+        with anyio.CancelScope() as self._waiting:
+            try:
+                answer = True, await request.function.call(*request.args, **request.kwargs)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+                answer = False, error
+        self._waiting = None
+        if self._closed:
+            raise SandboxError("the sandbox was closed while a cell waited for a host call")
+        request.answer.put(answer)
+
+    async def _too_late(self, session: Session, bridge: Bridge) -> Execution:
+        """End a cell that ran too long by the clock; its variables are lost."""
+        session.meter.stop()
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                while isinstance(await bridge.events.get(), Request):
+                    pass
+        except TimeoutError:
+            pass  # it is in one long call, after which it ends
+        if self._closed:
+            raise SandboxError("the sandbox was closed while a cell ran")
+        stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        self._session = self._new_session()
+        message = f"the cell ran longer than {self._cell_limits.cell_timeout_s:g} s; its variables are lost"
+        error = CellError("ExecutionTimeout", message, f"ExecutionTimeout: {message}")
+        return Execution("timeout", stdout, "", dropped, error, namespace="lost")
+
+    def _execution(self, session: Session, result: Result) -> Execution:
+        stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        if result.error is not None:
+            outcome, error = cell_error(session, result.error)
+            return Execution(outcome, stdout, "", dropped, error)
+        value, shown = value_of(session, result.value)
+        return Execution("ok", stdout, "", dropped, None, value, shown)
+
+    async def variables(self) -> Mapping[str, str]:
+        """List the variables that cells have set; see `Sandbox.variables`."""
+        return self._described(self._open_session())
+
+    def _described(self, session: Session) -> dict[str, str]:
+        return {
+            name: described(value)
+            for name, value in session.variables.items()
+            if not name.startswith("_") and value is not self._answer
+        }
+
+    def snapshot(self) -> dict[str, object]:
+        """Return the variables as JSON; no cell may be running.
+
+        Returns:
+            What `restore` takes; `lost` names those that could not be kept, each with the reason.
+        """
+        return snapshot(self._open_session())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put the variables of a snapshot into this session, which must have the same host functions.
+
+        Args:
+            state: What `snapshot` returned.
+
+        Raises:
+            SandboxError: It is no snapshot.
+        """
+        session = self._open_session()
+        try:
+            restore(session, state)
+        except ValueError as error:
+            raise SandboxError(str(error)) from None
+        if isinstance(session.variables.get("answer"), dict):
+            self._answer = session.variables["answer"]
+
+    async def close(self) -> None:
+        """Free everything; see `Sandbox.close`."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            session.meter.stop()
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+
+class _Clock:
+    """Says when a cell has run too long.
+
+    On a busy machine the time that counts is that of the thread, so that a cell is not ended for what others do.
+
+    Args:
+        timeout_s: How long it may run.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._ran_s = 0.0
+        self._next_s = timeout_s
+
+    async def within(self, get: Any) -> Any:
+        """Return the next event.
+
+        Raises:
+            TimeoutError: It is time to look.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(max(self._next_s - self._ran_s, 0.0)):
+                return await get()
+        finally:
+            self._ran_s += time.monotonic() - began
+
+    def is_over(self, thread: threading.Thread) -> bool:
+        """Return whether the time is up; where it is not, sets when to look again."""
+        if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+            return True
+        try:
+            used_s = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+        except OSError:  # the thread has just ended
+            used_s = 0.0
+        left_s = self._timeout_s - used_s
+        self._next_s = self._ran_s + max(left_s, 0.01)
+        return left_s <= 0 or self._ran_s > _MOST_WAITS * self._timeout_s
+
+
+def _work(bridge: Bridge, session: Session, prepared: Prepared, finish: Any) -> None:
+    """Run a cell, in its thread."""
+    event: object
+    try:
+        event = finish(session.run(prepared))
+    except BaseException as error:  # noqa: BLE001 - it is raised where the cell is awaited
+        event = SandboxError(f"the interpreter failed with {type(error).__name__}: {error}")
+    with suppress(Stopped):  # nobody waits for it any more
+        bridge.send(event)

@@ -1,0 +1,313 @@
+"""A session: cells that run one after the other over the same variables."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlmbox.sandboxes.subset.builtins import builtins_for
+from rlmbox.sandboxes.subset.check import check, parse
+from rlmbox.sandboxes.subset.errors import (
+    CELL_EXCEPTIONS,
+    Frame,
+    LimitReached,
+    SubsetError,
+    Uncatchable,
+    describe,
+    forget_place,
+)
+from rlmbox.sandboxes.subset.expressions import Run
+from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.meter import Limits, Meter
+from rlmbox.sandboxes.subset.modules import modules_for
+from rlmbox.sandboxes.subset.statements import Statements
+from rlmbox.sandboxes.subset.syntax import check_syntax
+from rlmbox.sandboxes.subset.values import Function, show, text
+
+_HOST_DEPTH = 12_000
+_MESSAGE_CHARS = 20_000
+_MISSING: Any = object()
+
+
+class Compiler(Statements):
+    """Compiles a cell into a function that runs it."""
+
+    handling: list[BaseException]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.handling = []
+
+    def cell(self, tree: ast.Module) -> tuple[Run | None, Run | None]:
+        """Compile a cell.
+
+        Returns:
+            What runs its statements, and what evaluates its last bare expression; None for what it does not have.
+        """
+        body, last = tree.body, None
+        if body and isinstance(body[-1], ast.Expr):
+            node = body[-1]
+            last = self._last(node)
+            body = body[:-1]
+        return (self.block(body) if body else None), last
+
+    def _last(self, node: ast.Expr) -> Run:
+        run, note = self.lazily(node.value), self.noting(node)
+
+        def placed(frame: Any) -> Any:
+            try:
+                return run(frame)
+            except BaseException as error:
+                note(error)
+                raise
+
+        return placed
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A cell that was read.
+
+    Attributes:
+        code: The cell.
+        body: What runs its statements.
+        last: What evaluates its last bare expression.
+        error: Why it is not run at all.
+    """
+
+    code: str
+    body: Run | None = None
+    last: Run | None = None
+    error: SubsetError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a cell gave.
+
+    Attributes:
+        error: How it failed; None for one that did not.
+        value: The value of its last bare expression; None without one.
+        steps: Steps that it took.
+    """
+
+    error: SubsetError | None
+    value: Any
+    steps: int
+
+
+class Session:
+    """Variables, and what runs cells over them.
+
+    Args:
+        profile: What the cells may use.
+        limits: How much they may use.
+        write: What takes their output.
+        injected: What there is besides the builtins and modules, such as `context`.
+    """
+
+    def __init__(
+        self, profile: Profile, limits: Limits, write: Callable[[str], None], injected: Mapping[str, Any]
+    ) -> None:
+        self.profile: Profile = profile
+        self.limits = limits
+        self.variables: dict[str, Any] = {}
+        self.meter = Meter(limits, self._roots)
+        self.sources: list[str] = []
+        self.builtins: dict[str, Any] = {
+            **builtins_for(profile, self.meter, write),
+            **modules_for(profile, self.meter),
+        }
+        self.bind(injected)
+
+    def bind(self, injected: Mapping[str, Any]) -> None:
+        """Put names beside the builtins; what a cell assigns to them is its own."""
+        self.builtins.update(injected)
+        self.meter.ignored = {id(value) for value in self.builtins.values()} | {id(self.variables)}
+
+    def _roots(self) -> Iterable[Any]:
+        return [*self.variables.values()]
+
+    def prepare(self, code: str) -> Prepared:
+        """Read a cell, and refuse what the language does not have; nothing of it runs."""
+        source = len(self.sources)
+        self.sources.append(code)
+        try:
+            with _quiet():
+                tree = parse(code, self.limits.code_chars)
+                check(tree, self.profile, self.variables.keys() | self.builtins.keys())
+                check_syntax(code, tree)
+            compiler = Compiler(self.meter, self.variables, self.builtins, self.profile, source)
+            with _HeadRoom():
+                body, last = compiler.cell(tree)
+        except SyntaxError as error:
+            return Prepared(code, error=_syntax_error(error, source))
+        except Uncatchable as error:
+            return Prepared(code, error=describe(error, error.message))
+        except RecursionError:
+            too_deep = LimitReached("the code is nested too deeply", limit="nesting")
+            return Prepared(code, error=describe(too_deep, too_deep.message))
+        return Prepared(code, body, last)
+
+    def compiler_for(self, code: str) -> tuple[Compiler, ast.Module]:
+        """Return a compiler for the functions of a cell of another session, and the cell's tree.
+
+        Raises:
+            SyntaxError: It is no Python.
+            ValueError: It has what the language does not have.
+        """
+        try:
+            with _quiet():
+                tree = parse(code, self.limits.code_chars)
+            check(tree, self.profile, self.variables.keys() | self.builtins.keys() | set(_names_in(tree)))
+        except Uncatchable as error:
+            raise ValueError(error.message) from None
+        self.sources.append(code)
+        return Compiler(self.meter, self.variables, self.builtins, self.profile, len(self.sources) - 1), tree
+
+    def run(self, prepared: Prepared) -> Result:
+        """Run a cell; whatever it does is data."""
+        if prepared.error is not None:
+            return Result(prepared.error, None, 0)
+        meter = self.meter
+        meter.begin()
+        value: Any = None
+        try:
+            with _HeadRoom():
+                if prepared.body is not None:
+                    prepared.body(None)
+                if prepared.last is not None:
+                    value = prepared.last(None)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the cell's
+            steps = meter.steps
+            return Result(self._described(error), None, steps)
+        finally:
+            meter.held.clear()
+            meter.frames.clear()
+        return Result(None, value, meter.steps)
+
+    def _described(self, error: BaseException) -> SubsetError:
+        if isinstance(error, MemoryError):
+            error = LimitReached("the data does not fit into memory", limit="memory")
+        elif not isinstance(error, Uncatchable) and error.__class__ not in CELL_EXCEPTIONS:
+            name = error.__class__.__name__
+            inner = RuntimeError(f"the interpreter failed with {name}: {error!s:.200}")
+            inner.__dict__.update(error.__dict__)
+            error = inner
+        message = error.message if isinstance(error, Uncatchable) else self._message(error)
+        found = describe(error, message)
+        forget_place(error)
+        return found
+
+    def _message(self, error: BaseException) -> str:
+        try:
+            self.meter.begin()
+            return bounded(text(self.meter, error))
+        except (Uncatchable, RecursionError, MemoryError):
+            return "the message is too long"
+
+    def shown(self, value: Any) -> str:
+        """Return the `repr` of a value, for the host; it counts like work of the cell.
+
+        Raises:
+            Uncatchable: It takes too much.
+        """
+        with _HeadRoom():
+            return show(self.meter, value)
+
+    def traceback(self, error: SubsetError) -> str:
+        """Return a traceback as Python prints it."""
+        last = f"{error.code}: {error.message}" if error.message else error.code
+        if not error.frames:
+            return last
+        lines = ["Traceback (most recent call last):"]
+        for place, frame in _folded(error.frames):
+            if frame is None:
+                lines.append(f"  [{place} more calls]")
+            else:
+                lines.append(f'  File "<rlm_session>", line {frame.line}, in {frame.function}')
+                lines.extend(self._line(frame))
+        return "\n".join([*lines, last])
+
+    def _line(self, frame: Frame) -> list[str]:
+        lines = self.sources[frame.source].splitlines()
+        if 0 < frame.line <= len(lines):
+            return [f"    {lines[frame.line - 1].strip()[:200]}"]
+        return []
+
+
+def _names_in(tree: ast.Module) -> Iterable[str]:
+    """Return names that a cell reads; those that begin with two underscores stay out of reach."""
+    return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not node.id.startswith("__"))
+
+
+def _folded(frames: tuple[Frame, ...]) -> list[tuple[int, Frame | None]]:
+    """Leave out the middle of many frames."""
+    if len(frames) <= 12:
+        return [(0, frame) for frame in frames]
+    ends = [(0, frame) for frame in frames]
+    return [*ends[:6], (len(frames) - 12, None), *ends[-6:]]
+
+
+def bounded(message: str) -> str:
+    """Return a text without its middle where it is very long."""
+    if len(message) <= _MESSAGE_CHARS:
+        return message
+    half = _MESSAGE_CHARS // 2
+    return f"{message[:half]} ... [{len(message) - _MESSAGE_CHARS:,} characters dropped] ... {message[-half:]}"
+
+
+def _syntax_error(error: SyntaxError, source: int) -> SubsetError:
+    line, column = error.lineno, error.offset
+    frames = (Frame(source, line, column or 1, "<module>"),) if line else ()
+    return SubsetError(type(error).__name__, str(error.msg), line, column or None, "", "", frames)
+
+
+class _quiet:  # noqa: N801 - it is used like a function
+    """Keeps warnings about a cell's escapes away from our user."""
+
+    def __init__(self) -> None:
+        self._catching = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        self._catching.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, *raised: object) -> None:
+        self._catching.__exit__(*raised)  # type: ignore[arg-type]
+
+
+class _HeadRoom:
+    """Lets the interpreter nest deeply enough for the calls that a cell may nest, while a cell runs.
+
+    A call of a cell is several of Python's, of which the host may not allow enough.
+    """
+
+    _lock = threading.Lock()
+    _users = 0
+    _before = 0
+
+    def __enter__(self) -> None:
+        cls = _HeadRoom
+        with cls._lock:
+            if not cls._users:
+                cls._before = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(cls._before, _HOST_DEPTH))
+            cls._users += 1
+
+    def __exit__(self, *raised: object) -> None:
+        cls = _HeadRoom
+        with cls._lock:
+            cls._users -= 1
+            if not cls._users:
+                sys.setrecursionlimit(cls._before)
+
+
+__all__ = ["Function", "Limits", "Prepared", "Result", "Session", "bounded"]

@@ -1,0 +1,183 @@
+"""A context that is too long to be a `str`: what stands for it in a cell reads parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rlmbox.context import Context
+
+_BATCH_CHARS = 1 << 18
+_MAX_LINE_CHARS = 1 << 24
+_REFUSAL = "needs all of the context at once, which is too long for that: take a part, context[a:b], or use ctx"
+
+
+class LongText:
+    """The context, by its positions.
+
+    Args:
+        context: The text.
+    """
+
+    __slots__ = ("_ask", "_context")
+
+    def __init__(self, context: Context, ask: Callable[..., Any]) -> None:
+        self._context, self._ask = context, ask
+
+    def __len__(self) -> int:
+        return self._context.length
+
+    def __getitem__(self, key: Any) -> str:
+        if key.__class__ is slice:
+            first, last, step = key.indices(self._context.length)
+            if step == 1:
+                return self._context.slice(first, max(first, last))
+            places = range(first, last, step)
+            if not places:
+                return ""
+            low, high = min(places[0], places[-1]), max(places[0], places[-1])
+            return self._context.slice(low, high + 1)[::step]
+        if key.__class__ not in (int, bool):
+            raise TypeError(f"string indices must be integers, not '{key.__class__.__name__}'")
+        place = key + self._context.length if key < 0 else key
+        if not 0 <= place < self._context.length:
+            raise IndexError("string index out of range")
+        return self._context.slice(place, place + 1)
+
+    def __contains__(self, item: object) -> bool:
+        if item.__class__ is not str:
+            raise TypeError(f"'in <string>' requires string as left operand, not {item.__class__.__name__}")
+        return item == "" or self.find(item) >= 0
+
+    def __eq__(self, other: object) -> bool:
+        if other is self:
+            return True
+        if not isinstance(other, str) or len(other) != self._context.length:
+            return False
+        size = _BATCH_CHARS
+        return all(
+            self._context.slice(at, min(at + size, len(other))) == other[at : at + size]
+            for at in range(0, len(other), size)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<context: {self._context.length:,} characters; context[a:b] is a str>"
+
+    def __str__(self) -> str:
+        raise TypeError(f"str {_REFUSAL}")
+
+    def _span(self, start: Any, end: Any) -> tuple[int, int]:
+        first, last, _ = slice(start, end).indices(self._context.length)
+        return first, last
+
+    def find(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        """Return where a text occurs first, or -1."""
+        return self._look("find", sub, start, end)
+
+    def rfind(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        """Return where a text occurs last, or -1."""
+        return self._look("rfind", sub, start, end)
+
+    def index(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        """Return where a text occurs first.
+
+        Raises:
+            ValueError: It does not occur.
+        """
+        found = self.find(sub, start, end)
+        if found < 0:
+            raise ValueError("substring not found")
+        return found
+
+    def rindex(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        """Return where a text occurs last.
+
+        Raises:
+            ValueError: It does not occur.
+        """
+        found = self.rfind(sub, start, end)
+        if found < 0:
+            raise ValueError("substring not found")
+        return found
+
+    def count(self, sub: Any, start: Any = None, end: Any = None) -> int:
+        """Return how often a text occurs."""
+        first, last = self._span(start, end)
+        if sub == "":
+            return max(0, last - first) + 1 if last >= first else 0
+        return self._look("count", sub, start, end)
+
+    def _look(self, name: str, sub: Any, start: Any, end: Any) -> int:
+        if sub.__class__ is not str:
+            raise TypeError(f"must be str, not {sub.__class__.__name__}")
+        first, last = self._span(start, end)
+        if sub == "":
+            return -1 if first > last else first if name == "find" else last
+        if last - first < len(sub):
+            return 0 if name == "count" else -1
+        return int(self._ask(name, sub, first, last))
+
+    def startswith(self, prefix: Any, start: Any = None, end: Any = None) -> bool:
+        """Return whether the text, or a part, begins with one of some texts."""
+        first, last = self._span(start, end)
+        return any(
+            last - first >= len(each) and self._context.slice(first, first + len(each)) == each
+            for each in _texts("startswith", prefix)
+        )
+
+    def endswith(self, suffix: Any, start: Any = None, end: Any = None) -> bool:
+        """Return whether the text, or a part, ends with one of some texts."""
+        first, last = self._span(start, end)
+        return any(
+            last - first >= len(each) and self._context.slice(last - len(each), last) == each
+            for each in _texts("endswith", suffix)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return self.lines(keepends=True, newlines_only=True)
+
+    def lines(self, *, keepends: bool, newlines_only: bool = False) -> Iterator[str]:
+        r"""Return the lines one by one; they end where `splitlines` ends them, or after each `\n` only."""
+        at = 0
+        while at < self._context.length:
+            piece, at = self._batch(at, newlines_only)
+            if newlines_only:
+                yield from (
+                    (line + "\n" for line in piece[:-1].split("\n"))
+                    if piece[-1] == "\n"
+                    else [
+                        *(line + "\n" for line in piece.split("\n")[:-1]),
+                        piece.rpartition("\n")[2],
+                    ]
+                )
+            else:
+                yield from piece.splitlines(keepends)
+
+    def _batch(self, at: int, newlines_only: bool) -> tuple[str, int]:
+        """Return some whole lines and where the next begins."""
+        size = _BATCH_CHARS
+        while size <= _MAX_LINE_CHARS:
+            last = min(at + size, self._context.length)
+            piece = self._context.slice(at, last)
+            if last == self._context.length:
+                return piece, last
+            whole = piece.rfind("\n") + 1 if newlines_only else len(piece) - len(piece.splitlines(keepends=True)[-1])
+            if whole:
+                return piece[:whole], at + whole
+            size *= 4
+        raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with context[a:b]")
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:
+    found = given if given.__class__ is tuple else (given,)
+    for each in found:
+        if each.__class__ is not str:
+            raise TypeError(f"{name} first arg must be str or a tuple of str, not {each.__class__.__name__}")
+    return found
+
+
+def needs_whole(name: str) -> TypeError:
+    """Return the error for what cannot be done with a context of this length."""
+    return TypeError(f"{name} {_REFUSAL}")

@@ -1,0 +1,260 @@
+"""What a session uses: steps, live data, depth of calls."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
+
+_STEP_BYTES = 16  # what the small values of one step take at most
+_LEAST_SHARE = 16  # so much of the limit can be made before what is alive is counted again, however little is left
+TEXT_PER_STEP = 1_000
+ITEMS_PER_STEP = 50
+_OBJECTS_PER_STEP = 5
+INT_BITS = 14_284  # 4,300 decimal digits
+INT_BOUND = 10**4_300
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a session may use.
+
+    Attributes:
+        steps: Steps of a cell: one for each node of its syntax that is evaluated, and one for each 1,000 characters
+            or 50 items of work that is done at once.
+        memory_bytes: Live data of the session, its context not counted.
+        call_depth: Nested calls of functions.
+        code_chars: Longest cell.
+        output_chars: Characters of output that are kept.
+        pattern_chars: Longest regular expression.
+    """
+
+    steps: int = 50_000
+    memory_bytes: int = 64 * 1024 * 1024
+    call_depth: int = 100
+    code_chars: int = 20_000
+    output_chars: int = 2_000
+    pattern_chars: int = 1_000
+
+
+class Meter:
+    """Counts what a session uses, and ends a cell that uses too much.
+
+    Data is counted when it is made, before the memory is taken. When what was made might be too much, what is still
+    alive is counted anew from `roots`. To make a count cheap, every step is taken to make a few small values.
+
+    Attributes:
+        steps: Steps of the current cell.
+        stop_at: Number of steps at which there is something to look at; the host may lower it from another thread.
+        depth: Nested calls.
+        held: Values that are in the interpreter's hands and in no variable.
+        frames: Variables of the functions that are running.
+        ignored: Ids of values that do not count, such as the context.
+    """
+
+    __slots__ = (
+        "_dead",
+        "_half",
+        "_made",
+        "_roots",
+        "depth",
+        "frames",
+        "held",
+        "ignored",
+        "limits",
+        "steps",
+        "stop_at",
+    )
+
+    def __init__(self, limits: Limits, roots: Callable[[], Iterable[Any]]) -> None:
+        self.limits = limits
+        self.ignored: set[int] = set()
+        self.held: list[Any] = []
+        self.frames: list[Any] = []
+        self.steps = self.depth = self._made = 0
+        self._roots = roots
+        self._half = limits.memory_bytes // 2
+        self._dead = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a cell."""
+        self.steps = self.depth = 0
+        self.held.clear()
+        self.frames.clear()
+        self.stop_at = -1 if self._dead else min(self.limits.steps, self._half // _STEP_BYTES)
+
+    def stop(self) -> None:
+        """End the cell that is running, from any thread, and every later one."""
+        self._dead = True
+        self.stop_at = -1
+
+    def spend(self, steps: int) -> None:
+        """Count steps."""
+        self.steps += steps
+        if self.steps > self.stop_at:
+            self.overdrawn()
+
+    def scan(self, chars: int) -> None:
+        """Count work on text."""
+        if chars >= TEXT_PER_STEP:
+            self.spend(chars // TEXT_PER_STEP)
+
+    def go_through(self, items: int) -> None:
+        """Count work on items."""
+        if items >= ITEMS_PER_STEP:
+            self.spend(items // ITEMS_PER_STEP)
+
+    def take(self, size_bytes: int) -> None:
+        """Count data that is about to be made."""
+        self._made += size_bytes
+        if self._made > self._half:
+            self._count_again(size_bytes)
+
+    def make_text(self, chars: int, wide: bool = False) -> None:
+        """Count a text that is about to be made, and the work of it."""
+        if chars >= TEXT_PER_STEP:
+            self.check_room(chars * (4 if wide else 1))
+            self.spend(chars // TEXT_PER_STEP)
+        self.take(chars * 4 + 80 if wide else chars + 56)
+
+    def make_items(self, items: int, item_bytes: int = 8) -> None:
+        """Count a collection that is about to be made, and the work of it."""
+        size = 72 + items * item_bytes
+        self.check_room(size)
+        self.go_through(items)
+        self.take(size)
+
+    def check_room(self, size_bytes: int) -> None:
+        """Refuse at once what would never fit."""
+        if size_bytes > self.limits.memory_bytes:
+            raise self._too_large(size_bytes)
+
+    def overdrawn(self) -> None:
+        """Look at why `stop_at` was passed."""
+        if self._dead:
+            raise Stopped("the session was ended", limit="wall clock")
+        if self.steps > self.limits.steps:
+            raise LimitReached(
+                f"the cell needs more than its {self.limits.steps:,} steps",
+                hint="work on a part of the text, use one call over the whole text instead of a loop, or allow more "
+                "with the setting `steps`",
+                limit="steps",
+            )
+        self._count_again(0)
+
+    def _count_again(self, coming: int) -> None:
+        self.check_room(coming)
+        roots = [self._roots(), self.held, self.frames]
+        live, objects = live_bytes(roots, self.ignored, self.limits.memory_bytes)
+        if live + coming > self.limits.memory_bytes:
+            raise self._too_large(live + coming)
+        self._made = 0
+        room = self.limits.memory_bytes - live - coming
+        self._half = max(room // 2, self.limits.memory_bytes // _LEAST_SHARE)
+        steps = min(self.limits.steps, self.steps + self._half // _STEP_BYTES)
+        self.stop_at = steps
+        if self._dead:  # it may have been stopped meanwhile
+            self.stop_at = -1
+        self.spend(objects // _OBJECTS_PER_STEP)
+
+    def _too_large(self, size_bytes: int) -> LimitReached:
+        limit = self.limits.memory_bytes / 2**20
+        return LimitReached(
+            f"the session would hold {size_bytes / 2**20:,.0f} MiB of data; {limit:,.0f} MiB are allowed",
+            hint="keep parts of the text rather than copies of it, `del` what is not needed any more, or allow more "
+            "with the setting `memory_bytes`",
+            limit="memory",
+        )
+
+    def enter(self, frame: Any) -> None:
+        """Count a call of a function.
+
+        Raises:
+            RecursionError: Calls are nested too deeply.
+        """
+        if self.depth >= self.limits.call_depth:
+            raise RecursionError("maximum recursion depth exceeded")
+        self.depth += 1
+        self.frames.append(frame)
+
+    def leave(self) -> None:
+        """Count the end of a call."""
+        self.depth -= 1
+        self.frames.pop()
+
+    def check_digits(self, bits: int) -> None:
+        """Refuse an integer that would have too many digits."""
+        if bits > INT_BITS + 1:
+            raise LimitReached(
+                "an integer may have at most 4,300 digits",
+                hint="work with smaller numbers, or with float",
+                limit="int digits",
+            )
+
+    def digits(self, value: Any) -> Any:
+        """Return a number that was just made, unless it is an integer with too many digits."""
+        if value.__class__ is int and not -INT_BOUND < value < INT_BOUND:
+            self.check_digits(INT_BITS + 2)
+        return value
+
+
+def text_bytes(text: str | bytes) -> int:
+    """Return what a text takes."""
+    return len(text) + 56 if text.__class__ is bytes or text.isascii() else sys.getsizeof(text)
+
+
+def live_bytes(roots: list[Any], ignored: set[int], enough: int) -> tuple[int, int]:
+    """Return what is alive: bytes, and how many objects were looked at.
+
+    Args:
+        roots: Where to begin; these are not counted themselves.
+        ignored: Ids of values that do not count.
+        enough: Number of bytes beyond which there is no need to go on.
+    """
+    seen = set(ignored)
+    total = objects = 0
+    stack: list[Any] = [item for root in roots for item in root]
+    pop, push, see, references = stack.pop, stack.extend, seen.add, sys.getrefcount
+    while stack and total <= enough:
+        value = pop()
+        kind = value.__class__
+        if kind in _NUMBERS:
+            if kind is int and not -6 < value < 257:
+                total += 32 if -(1 << 60) < value < 1 << 60 else 28 + value.bit_length() // 7
+            elif kind is float:
+                total += 24
+            continue
+        key = id(value)
+        if key in seen:
+            continue
+        if references(value) > _ONLY_ONE:  # what only one thing refers to is not found twice
+            see(key)
+        objects += 1
+        if kind is str or kind is bytes:
+            total += text_bytes(value)
+        elif kind is list or kind is tuple:
+            total += 72 + 8 * len(value)
+            push(value)
+        elif isinstance(value, dict):
+            total += 72 + 104 * len(value)
+            push(value)
+            push(value.values())
+        else:
+            total += 120
+            push(_parts_of(value))
+    return total, objects
+
+
+_ONLY_ONE = 3  # the container, our variable, and the argument of the function that counts
+_NUMBERS = frozenset({int, float, bool, type(None)})
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    parts = getattr(value, "parts", None)
+    if parts is not None:
+        return parts()  # type: ignore[no-any-return]
+    return value.args if isinstance(value, BaseException) else ()

@@ -1,0 +1,581 @@
+"""The module `re` of a cell: RE2 does the matching, and what it finds is told as Python's `re` tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+import re2
+
+from rlmbox.sandboxes.subset.errors import LimitReached
+from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
+from rlmbox.sandboxes.subset.meter import TEXT_PER_STEP, Meter
+from rlmbox.sandboxes.subset.regex_translate import MAX_POSITIONS, Translation, positions, translate, unsupported
+
+Span = tuple[int, int]
+Found = list[Span]
+
+_ALLOWED = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.ASCII | re.UNICODE
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_BRACKETS = 100
+_POSITIONS_PER_WEIGHT = 500
+_MATCH_BYTES = 250
+_TAKEN_TOGETHER = 64
+_SHORT_CHARS = 64
+_TAKEN_BYTES = 1 << 16
+_KEPT_CHARS = 10_000
+_MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
+_UNANCHORED = re2._Anchor.UNANCHORED  # noqa: SLF001 - the package has no public name for one match at a position
+_ANCHORED = re2._Anchor.ANCHOR_START  # noqa: SLF001
+_NONE = (-1, -1)
+_EMPTY_HINT = "write the pattern so that it matches at least one character, with + for *"
+
+
+class Subject:
+    """A text to be searched, as RE2 reads it.
+
+    Attributes:
+        text: The text.
+        data: Its bytes.
+        wide: Whether positions of bytes are not those of characters.
+    """
+
+    __slots__ = ("_byte", "_char", "data", "text", "wide")
+
+    def __init__(self, text: str | bytes) -> None:
+        self.text = text
+        self._byte = self._char = 0
+        if isinstance(text, bytes):
+            self.data, self.wide = text, False
+            return
+        self.wide = not text.isascii()
+        try:
+            self.data = text.encode()
+        except UnicodeEncodeError:  # a lone surrogate is no letter, nor is what stands in for it
+            self.data = _SURROGATE.sub("\ufffd", text).encode()
+
+    def byte(self, position: int) -> int:
+        """Return where a character begins."""
+        if not self.wide:
+            return position
+        return len(self.data) - len(str(self.text[position:]).encode("utf-8", "replace")) if position else 0
+
+    def char(self, position: int) -> int:
+        """Return which character begins at a byte; quick where positions go up."""
+        if not self.wide:
+            return position
+        if position < self._byte:
+            self._byte = self._char = 0
+        self._char += len(self.data[self._byte : position].decode())
+        self._byte = position
+        return self._char
+
+    def part(self, span: Span) -> Any:
+        """Return the text between two positions of bytes."""
+        part = self.data[span[0] : span[1]]
+        return part if isinstance(self.text, bytes) else part.decode()
+
+    def before(self, position: int) -> int:
+        """Return where the character before a byte begins."""
+        position -= 1
+        while position > 0 and self.wide and self.data[position] & 0xC0 == 0x80:
+            position -= 1
+        return max(0, position)
+
+    def after(self, position: int) -> int:
+        """Return where the character after a byte begins."""
+        position += 1
+        while position < len(self.data) and self.wide and self.data[position] & 0xC0 == 0x80:
+            position += 1
+        return position
+
+
+class Match:
+    """What a pattern found, as Python's `re.Match` tells it.
+
+    Attributes:
+        text: The text that was searched.
+        spans: Where each group is, in characters; -1 for one that took no part.
+        names: Numbers of the groups that have names.
+    """
+
+    __slots__ = ("names", "spans", "text")
+
+    def __init__(self, text: Any, spans: Found, names: dict[str, int]) -> None:
+        self.text, self.spans, self.names = text, spans, names
+
+    def _number(self, group: Any) -> int:
+        if group.__class__ not in (int, bool):
+            group = self.names.get(group, -1)
+        if group.__class__ not in (int, bool) or not 0 <= group < len(self.spans):
+            raise IndexError("no such group")
+        return int(group)
+
+    def __getitem__(self, group: Any) -> Any:
+        first, last = self.spans[self._number(group)]
+        return None if first < 0 else self.text[first:last]
+
+    def group(self, *groups: Any) -> Any:
+        """Return one group, or several as a tuple."""
+        if len(groups) > 1:
+            return tuple(self[group] for group in groups)
+        return self[groups[0] if groups else 0]
+
+    def groups(self, default: Any = None) -> tuple[Any, ...]:
+        """Return all groups but the whole match."""
+        found = (self[number] for number in range(1, len(self.spans)))
+        return tuple(default if group is None else group for group in found)
+
+    def groupdict(self, default: Any = None) -> dict[str, Any]:
+        """Return the groups that have names."""
+        return {name: default if self[number] is None else self[number] for name, number in self.names.items()}
+
+    def start(self, group: Any = 0) -> int:
+        """Return where a group begins."""
+        return self.spans[self._number(group)][0]
+
+    def end(self, group: Any = 0) -> int:
+        """Return where a group ends."""
+        return self.spans[self._number(group)][1]
+
+    def span(self, group: Any = 0) -> Span:
+        """Return where a group begins and ends."""
+        return self.spans[self._number(group)]
+
+    def __repr__(self) -> str:
+        return f"<re.Match object; span={self.spans[0]!r}, match={self[0]!r:.50}>"
+
+    def parts(self) -> Sequence[Any]:
+        """Return what it holds."""
+        return (self.text,)
+
+
+Match.__name__ = Match.__qualname__ = "Match"
+
+
+class _Program:
+    """A pattern translated and compiled for one kind of text."""
+
+    __slots__ = ("_first", "_longest", "_pattern", "_regexp", "translation")
+
+    def __init__(self, translation: Translation, is_bytes: bool) -> None:
+        self.translation = translation
+        self._pattern: str | bytes = translation.text
+        if is_bytes:  # there is no character beyond 255
+            self._pattern = translation.text.replace(r"\x{10ffff}", r"\x{ff}").encode("latin-1")
+        self._regexp = _compiled(self._pattern, longest=False)
+        self._first = _compiled(translation.first, longest=False) if translation.first else None
+        self._longest: Any = None
+
+    def search(self, subject: Subject, position: int, *, anchored: bool = False) -> Found | None:
+        """Return the first match from a position on, in bytes."""
+        translation, data = self.translation, subject.data
+        if self._first is not None:
+            if not position:
+                found = self._first.Match(_ANCHORED, data, 0, len(data))
+                if found[0] != _NONE or anchored:
+                    return _clipped(found, translation) if found[0] != _NONE else None
+            position = subject.before(position)
+        found = self._regexp.Match(_ANCHORED if anchored else _UNANCHORED, data, position, len(data))
+        if found[0] == _NONE:
+            return None
+        if not translation.starts and not translation.ends:
+            return found  # type: ignore[no-any-return]
+        return _clipped(found, translation)
+
+    def searcher(self, subject: Subject) -> Callable[[int], Found]:
+        """Return what searches a text from a byte on; without a match the first span is negative."""
+        translation, data, match = self.translation, subject.data, self._regexp.Match
+        size = len(data)
+        if not translation.starts and not translation.ends:
+            return lambda position: match(_UNANCHORED, data, position, size)
+        return lambda position: self.search(subject, position) or [_NONE]
+
+    def matches_more(self, subject: Subject, position: int) -> bool:
+        """Return whether anything but nothing can be matched at a position."""
+        if self.translation.starts or self.translation.ends:
+            return False
+        if self._longest is None:
+            self._longest = _compiled(self._pattern, longest=True)
+        found = self._longest.Match(_ANCHORED, subject.data, position, len(subject.data))
+        return bool(found[0] != _NONE and found[0][1] > position)
+
+
+def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
+    options = re2.Options()
+    options.longest_match = longest
+    options.log_errors = False
+    options.max_mem = _MEMORY_BYTES
+    if isinstance(pattern, bytes):
+        options.encoding = re2.Options.Encoding.LATIN1
+    try:
+        return re2.compile(pattern, options)._regexp  # noqa: SLF001 - see above
+    except re2.error as error:
+        reason = error.args[0] if error.args else b""
+        said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        what = f"something that the linear engine refuses ({said[:80]})"
+        raise unsupported(what, "write it with less repetition") from None
+
+
+def _clipped(found: Found, translation: Translation) -> Found:
+    """Take the characters that were only looked at out of a match."""
+    first = max([found[0][0], *(found[mark][1] for mark in translation.starts)])
+    last = min([found[0][1], *(found[mark][0] for mark in translation.ends if found[mark] != _NONE)])
+    return [(-1, -1) if span == _NONE else (max(span[0], first), min(span[1], last)) for span in found]
+
+
+class Pattern:
+    """A compiled pattern.
+
+    Args:
+        pattern: The pattern as Python's `re` takes it.
+        flags: Flags of `re`.
+
+    Raises:
+        re.error: It is no regular expression.
+        Refused: RE2 has no such thing.
+    """
+
+    __slots__ = ("_programs", "_tree", "flags", "groups", "names", "pattern", "weight")
+
+    def __init__(self, pattern: str | bytes, flags: int) -> None:
+        if (pattern.count("(") if isinstance(pattern, str) else pattern.count(b"(")) > _MAX_BRACKETS:
+            raise LimitReached(
+                f"a pattern may have at most {_MAX_BRACKETS} groups", hint="use several patterns", limit="pattern"
+            )
+        self.pattern = pattern
+        try:
+            self._tree = _parser.parse(pattern, flags)
+        except RecursionError:
+            raise LimitReached("the pattern is nested too deeply", limit="pattern") from None
+        self.flags = self._tree.state.flags
+        self.names: dict[str, int] = dict(self._tree.state.groupdict)
+        self.groups = self._tree.state.groups - 1
+        self._programs: dict[tuple[bool, bool, bool, bool], _Program] = {}
+        size = positions(self._tree)
+        if size > MAX_POSITIONS:
+            raise unsupported("more repetition than the linear engine takes", "write it with less repetition")
+        self.weight = 1 + size // _POSITIONS_PER_WEIGHT
+
+    def program(self, subject: Subject, *, whole: bool = False) -> _Program:
+        """Return what matches a text."""
+        key = (subject.wide, subject.data.endswith(b"\n"), whole, not subject.data)
+        if key not in self._programs:
+            flags = self.flags | (re.ASCII if isinstance(self.pattern, bytes) else 0)
+            translation = translate(
+                list(self._tree), flags, self.groups, wide=key[0], final_newline=key[1], whole=whole, empty=key[3]
+            )
+            self._programs[key] = _Program(translation, isinstance(self.pattern, bytes))
+        return self._programs[key]
+
+    def __repr__(self) -> str:
+        shown = repr(self.pattern)[:200]
+        flags = re.RegexFlag(self.flags & ~re.UNICODE)
+        return f"re.compile({shown}, {flags!r})" if flags else f"re.compile({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and (self.pattern, self.flags) == (other.pattern, other.flags)
+
+    def __hash__(self) -> int:
+        return hash((self.pattern, self.flags))
+
+
+Pattern.__name__ = Pattern.__qualname__ = "Pattern"
+
+
+@lru_cache(maxsize=16)
+def _pattern_of(pattern: str | bytes, flags: int, _: type) -> Pattern:
+    return Pattern(pattern, flags)
+
+
+class Engine:
+    """The functions of `re`, for one session.
+
+    Args:
+        meter: What counts the work.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._last: Subject | None = None
+
+    def compile(self, pattern: Any, flags: Any = 0) -> Pattern:
+        """Return a compiled pattern."""
+        if pattern.__class__ is Pattern:
+            if flags:
+                raise ValueError("cannot process flags argument with a compiled pattern")
+            return pattern
+        if pattern.__class__ not in (str, bytes):
+            raise TypeError("first argument must be string or compiled pattern")
+        if not isinstance(flags, int):
+            raise TypeError(f"flags must be an int, not {flags.__class__.__name__}")
+        longest = self._meter.limits.pattern_chars
+        if len(pattern) > longest:
+            raise LimitReached(
+                f"a pattern may have at most {longest:,} characters",
+                hint="use several patterns, or allow more with the setting `pattern_chars`",
+                limit="pattern",
+            )
+        if flags & ~int(_ALLOWED):
+            raise unsupported("this flag", "use IGNORECASE, MULTILINE, DOTALL, VERBOSE or ASCII")
+        self._meter.spend(1 + len(pattern) // 50)
+        return _pattern_of(pattern, int(flags), pattern.__class__)
+
+    def _subject(self, pattern: Pattern, text: Any) -> Subject:
+        if text.__class__ is LongText:
+            raise needs_whole("re")
+        if text.__class__ not in (str, bytes):
+            raise TypeError(f"expected string or bytes-like object, got '{text.__class__.__name__}'")
+        if text.__class__ is not pattern.pattern.__class__:
+            kinds = ("bytes", "string") if text.__class__ is str else ("string", "bytes")
+            raise TypeError(f"cannot use a {kinds[0]} pattern on a {kinds[1]}-like object")
+        self._meter.spend(1 + len(text) * pattern.weight // TEXT_PER_STEP)
+        if self._last is not None and self._last.text is text:
+            return self._last
+        if len(text) < _KEPT_CHARS:
+            return Subject(text)
+        self._meter.take(len(text) * (1 if text.isascii() else 3))
+        self._last = Subject(text)
+        return self._last
+
+    def _whole(self, pattern: Pattern, text: Any, pos: Any, endpos: Any) -> tuple[Subject, int]:
+        """Return what to search, and from which byte."""
+        if endpos is not None:
+            text = text[: max(0, _index(endpos))]
+        subject = self._subject(pattern, text)
+        if pos is None:
+            return subject, 0
+        place = min(max(0, _index(pos)), len(subject.text))
+        return subject, subject.byte(place)
+
+    def _match(self, pattern: Pattern, subject: Subject, found: Found | None) -> Match | None:
+        if found is None:
+            return None
+        self._meter.take(_MATCH_BYTES)
+        if pattern.groups or subject.wide or len(found) > 1:
+            groups = self._groups(pattern, subject, found)
+            edges = sorted({edge for span in groups for edge in span if edge >= 0})
+            places = {-1: -1, **{edge: subject.char(edge) for edge in edges}}
+            found = [(places[first], places[last]) for first, last in groups]
+        return Match(subject.text, found, pattern.names)
+
+    def _groups(self, pattern: Pattern, subject: Subject, found: Found) -> Found:
+        if pattern.groups + 1 == len(found):
+            return found
+        numbers = pattern.program(subject).translation.groups
+        return [found[0], *(found[number] for number in numbers[1:])]
+
+    # ---- functions of the module and methods of a pattern -----------------------------------------------------
+
+    def search(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Match | None:
+        """Return the first match."""
+        compiled = self.compile(pattern, flags)
+        subject, start = self._whole(compiled, string, pos, endpos)
+        return self._match(compiled, subject, compiled.program(subject).search(subject, start))
+
+    def match(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Match | None:
+        """Return the match at the beginning."""
+        compiled = self.compile(pattern, flags)
+        subject, start = self._whole(compiled, string, pos, endpos)
+        return self._match(compiled, subject, compiled.program(subject).search(subject, start, anchored=True))
+
+    def fullmatch(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Match | None:
+        """Return the match of all of it."""
+        compiled = self.compile(pattern, flags)
+        subject, start = self._whole(compiled, string, pos, endpos)
+        program = compiled.program(subject, whole=True)
+        found = program.search(subject, start, anchored=True)
+        if found is not None and len(found) != compiled.groups + 1:
+            found = [found[0], *(found[number] for number in program.translation.groups[1:])]
+        return self._match(compiled, subject, found)
+
+    def _all(self, pattern: Pattern, subject: Subject, position: int = 0) -> Iterator[Found]:
+        """Go through the matches as `re` does: one that is empty may follow one that is not, but not at its place."""
+        program, end = pattern.program(subject), len(subject.data)
+        meter, search = self._meter, program.searcher(subject)
+        while position <= end:
+            found = search(position)
+            first, last = found[0]
+            if first < 0:
+                return
+            meter.steps = steps = meter.steps + 1
+            if steps > meter.stop_at:
+                meter.overdrawn()
+            yield found
+            position = last
+            if first == last:
+                if program.matches_more(subject, position):
+                    raise unsupported("a part that may match nothing where it could match something", _EMPTY_HINT)
+                position = subject.after(position)
+
+    def finditer(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> Iterator[Any]:
+        """Return the matches one by one."""
+        compiled = self.compile(pattern, flags)
+        subject, start = self._whole(compiled, string, pos, endpos)
+        return (self._match(compiled, subject, found) for found in self._all(compiled, subject, start))
+
+    def findall(self, pattern: Any, string: Any, flags: Any = 0, pos: Any = None, endpos: Any = None) -> list[Any]:
+        """Return the texts that match, or their groups."""
+        compiled = self.compile(pattern, flags)
+        subject, start = self._whole(compiled, string, pos, endpos)
+        chosen = compiled.program(subject).translation.groups[1:] or (0,)
+        found: list[Any] = []
+        self._meter.held.append(found)
+        source: Any = subject.data if subject.wide else subject.text
+        size = 0
+        if len(chosen) == 1 and not subject.wide:
+            self._find_one_group(compiled, subject, start, chosen[0], found)
+            self._meter.held.pop()
+            return found
+        for spans in self._all(compiled, subject, start):
+            if len(chosen) == 1:
+                first, last = spans[chosen[0]]
+                part = source[first:last] if last > 0 else source[:0]
+                size += last - first
+                found.append(part.decode() if subject.wide else part)
+            else:
+                parts = [
+                    source[first:last] if last > 0 else source[:0] for first, last in map(spans.__getitem__, chosen)
+                ]
+                size += 72 * len(parts) + sum(map(len, parts))
+                found.append(tuple([part.decode() for part in parts] if subject.wide else parts))
+            if not len(found) % _TAKEN_TOGETHER or size > _TAKEN_BYTES:
+                self._meter.take(size + 72 * _TAKEN_TOGETHER)
+                size = 0
+        self._meter.take(size)
+        self._meter.held.pop()
+        return found
+
+    def _find_one_group(self, pattern: Pattern, subject: Subject, position: int, group: int, found: list[Any]) -> None:
+        """Find texts of one group: what is asked for most, without what costs time for each match."""
+        program, meter, source = pattern.program(subject), self._meter, subject.text
+        search, add, end = program.searcher(subject), found.append, len(subject.data)
+        while position <= end:
+            spans = search(position)
+            first, last = spans[0]
+            if first < 0:
+                return
+            meter.steps = steps = meter.steps + 1
+            if steps > meter.stop_at:
+                meter.overdrawn()
+            low, high = spans[group]
+            add(source[low:high] if high > 0 else source[:0])
+            if high - low > _SHORT_CHARS or not steps % _TAKEN_TOGETHER:
+                meter.take(high - low + (_SHORT_CHARS + 72) * _TAKEN_TOGETHER)
+            position = last
+            if first == last:
+                if program.matches_more(subject, position):
+                    raise unsupported("a part that may match nothing where it could match something", _EMPTY_HINT)
+                position = subject.after(position)
+
+    def split(self, pattern: Any, string: Any, maxsplit: Any = 0, flags: Any = 0) -> list[Any]:
+        """Return the parts between the matches."""
+        compiled = self.compile(pattern, flags)
+        subject = self._subject(compiled, string)
+        numbers = compiled.program(subject).translation.groups[1:]
+        found: list[Any] = []
+        self._meter.held.append(found)
+        at, most = 0, _index(maxsplit)
+        if most >= 0:
+            for number, spans in enumerate(self._all(compiled, subject), 1):
+                self._meter.take(72 * (1 + len(numbers)) + spans[0][1] - at)
+                found.append(subject.part((at, spans[0][0])))
+                found.extend(None if spans[each] == _NONE else subject.part(spans[each]) for each in numbers)
+                at = spans[0][1]
+                if number == most:
+                    break
+        self._meter.take(len(subject.data) - at)
+        found.append(subject.part((at, len(subject.data))))
+        self._meter.held.pop()
+        return found
+
+    def sub(self, pattern: Any, repl: Any, string: Any, count: Any = 0, flags: Any = 0) -> Any:
+        """Return the text with matches replaced by a text, or by what a function returns of each."""
+        compiled = self.compile(pattern, flags)
+        subject = self._subject(compiled, string)
+        fill = self._filler(compiled, subject, repl)
+        parts: list[Any] = []
+        self._meter.held.append(parts)
+        at, size, most = 0, 0, _index(count)
+        empty = string[:0]
+        for number, spans in enumerate(self._all(compiled, subject), 1):
+            filled = fill(spans)
+            if filled.__class__ is not empty.__class__:
+                raise TypeError(f"sequence item {len(parts)}: expected str instance, {filled.__class__.__name__} found")
+            size += spans[0][0] - at + len(filled)
+            self._meter.check_room(size)
+            self._meter.take(spans[0][0] - at + (150 if filled is repl else 150 + len(filled)))
+            parts += (subject.part((at, spans[0][0])), filled)
+            at = spans[0][1]
+            if number == most:
+                break
+        if not parts:
+            self._meter.held.pop()
+            return string
+        parts.append(subject.part((at, len(subject.data))))
+        self._meter.make_text(size + len(parts[-1]), subject.wide or any(not part.isascii() for part in parts))
+        self._meter.held.pop()
+        return empty.join(parts)
+
+    def _filler(self, pattern: Pattern, subject: Subject, repl: Any) -> Callable[[Found], Any]:
+        if repl.__class__ not in (str, bytes):
+            if not callable(repl):
+                raise TypeError(f"decoding to str: need a bytes-like object, {repl.__class__.__name__} found")
+            return lambda spans: repl(self._match(pattern, subject, spans))
+        if repl.__class__ is not pattern.pattern.__class__:
+            raise TypeError(f"sequence item 0: expected a text like the pattern, {repl.__class__.__name__} found")
+        backslash: Any = b"\\" if isinstance(repl, bytes) else "\\"
+        if backslash not in repl:
+            return lambda _: repl
+        self._meter.spend(len(repl) // 10)
+        template = _template(pattern, repl)
+        if len(template) == 1 and not isinstance(template[0], int):
+            return lambda _: template[0]
+        numbers = pattern.program(subject).translation.groups
+        empty: Any = repl[:0]
+
+        def fill(spans: Found) -> Any:
+            found = [spans[numbers[part]] if isinstance(part, int) else part for part in template]
+            self._meter.make_text(sum(part[1] - part[0] if isinstance(part, tuple) else len(part) for part in found))
+            return empty.join(
+                part if not isinstance(part, tuple) else empty if part == _NONE else subject.part(part)
+                for part in found
+            )
+
+        return fill
+
+    def escape(self, pattern: Any) -> Any:
+        """Return a pattern that matches a text as it is."""
+        if pattern.__class__ not in (str, bytes):
+            raise TypeError(f"expected str or bytes, got {pattern.__class__.__name__}")
+        self._meter.make_text(2 * len(pattern), not pattern.isascii())
+        given: Any = pattern
+        return re.escape(given)
+
+
+class _ForTemplate:
+    """What Python's parser of replacements asks of a pattern."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.groups, self.groupindex, self.pattern = pattern.groups, pattern.names, pattern.pattern
+
+
+def _template(pattern: Pattern, repl: Any) -> list[Any]:
+    """Return a replacement as texts and numbers of groups, in order."""
+    parsed = _parser.parse_template(repl, _ForTemplate(pattern))
+    if isinstance(parsed, list):  # since Python 3.12
+        return [part for part in parsed if isinstance(part, int) or part] or [repl[:0]]
+    groups, literals = parsed
+    found = list(literals)
+    for place, number in groups:
+        found[place] = number
+    return [part for part in found if part is not None and (isinstance(part, int) or part)] or [repl[:0]]
+
+
+def _index(value: Any) -> int:
+    if value.__class__ not in (int, bool):
+        raise TypeError(f"'{value.__class__.__name__}' object cannot be interpreted as an integer")
+    return int(value)

@@ -1,0 +1,68 @@
+"""A cell means in every sandbox what it means in CPython; Monty may refuse it, by name."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import pytest
+
+from parity.parity import Result, expected, groups, ran
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.docker import DockerSandbox
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.sandboxes.local import LocalSandbox
+from sandboxes.docker_engine import why_no_docker
+from sandboxes.jail_here import why_no_jail
+
+BACKENDS: dict[str, Callable[[], Sandbox]] = {
+    "local": lambda: LocalSandbox(unsafe_no_isolation=True),
+    "jail": JailSandbox,
+    "docker": DockerSandbox,
+}
+ABSENT = {"docker": why_no_docker(), "jail": why_no_jail(), "wasm": "", "local": "", "monty": ""}
+MAY_REFUSE = {"monty"}
+if find_spec("pydantic_monty"):
+    from rlmbox.sandboxes.monty import MontySandbox
+
+    BACKENDS["monty"] = MontySandbox
+LEAST_CELLS = 1_500
+LEAST_EQUAL = 0.85
+"""The part of all cells that Monty has to run, and not refuse."""
+
+
+def _cases() -> list[object]:
+    return [
+        pytest.param(
+            backend, group, id=f"{backend}-{group}", marks=[pytest.mark.skip(ABSENT[backend])] * bool(ABSENT[backend])
+        )
+        for backend in BACKENDS
+        for group in groups()
+    ]
+
+
+@pytest.mark.parametrize(("backend", "group"), _cases())
+async def test_cells_mean_what_they_mean_in_cpython(backend: str, group: str) -> None:
+    cells, wanted = groups()[group], expected()[group]
+    got = await ran(BACKENDS[backend], cells)
+    assert len(got) == len(wanted)
+    differ = [
+        f"{cell}\n  CPython: {right}\n  {backend}: {found}"
+        for cell, right, found in zip(cells, wanted, got, strict=True)
+        if found != right and not (backend in MAY_REFUSE and found.is_refused)
+    ]
+    assert not differ, f"{len(differ)} of {len(cells)} cells differ:\n\n" + "\n\n".join(differ)
+
+
+def test_there_are_enough_cells_and_none_twice() -> None:
+    cells = [cell for group in groups().values() for cell in group]
+    assert len({*cells}) == len(cells)
+    assert len(cells) >= LEAST_CELLS
+
+
+async def test_monty_runs_most_cells_and_refuses_few() -> None:
+    refused: list[Result] = []
+    total = 0
+    for group in [*groups()][::5]:
+        got = await ran(BACKENDS["monty"], groups()[group])
+        refused += [result for result in got if result.is_refused]
+        total += len(got)
+    assert len(refused) <= (1 - LEAST_EQUAL) * total

@@ -1,0 +1,55 @@
+"""docs/steering.md is true: each of its blocks runs, against a local server in a paid model's place."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlmbox.testing import ProviderServer
+
+PAGE = (Path(__file__).parents[1] / "docs" / "steering.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+CODE = "```repl\n{}\n```"
+EXAMPLES = [
+    ("tool", [CODE.format("FINAL(len(lookup_customer('Ada')['orders']))")], "3"),
+    (
+        "type",
+        [CODE.format("FINAL('5 %')"), CODE.format("FINAL({'percent': 5, 'applies_to': 'late delivery'})")],
+        "Penalty(percent=5.0, applies_to='late delivery')",
+    ),
+    ("approval", [CODE.format("print(context)"), "FINAL(5 %)"], "5 %"),
+    ("steps", [CODE.format("import os"), CODE.format("x = 5"), "FINAL_VAR(x)"], "5"),
+    ("questions", ["FINAL(5 %)", "FINAL(late delivery)"], "5 %\nlate delivery"),
+]
+
+
+@pytest.mark.parametrize(("number", "replies", "printed"), [(n, *e[1:]) for n, e in enumerate(EXAMPLES)])
+def test_every_block_of_the_page_runs(
+    number: int, replies: list[str], printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ProviderServer(list(replies)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+        done = subprocess.run([sys.executable, "-c", BLOCKS[number]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == printed
+
+
+def test_there_is_an_example_for_every_block() -> None:
+    assert len(BLOCKS) == len(EXAMPLES)
+
+
+def test_every_argument_that_the_page_names_is_one() -> None:
+    import inspect
+
+    from rlmbox import RLM, Tool
+
+    known = {
+        *inspect.signature(RLM).parameters,
+        *inspect.signature(Tool).parameters,
+        *inspect.signature(RLM.ask).parameters,
+    }
+    named = set(re.findall(r"`(\w+)=", PAGE)) | {"require_repl_before_final", "invalid_response_limit", "fallback_code"}
+    assert named <= known
