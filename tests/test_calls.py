@@ -246,6 +246,16 @@ async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
     assert (await asking.ask()).model_name == "scripted"
 
 
+async def test_another_model_is_asked_where_the_first_has_no_answer() -> None:
+    asking = Asking(used("", 5, 10), fallback=ScriptedModel(["an answer"], name="second"))
+    reply = await asking.ask(whole=True)
+    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("an answer", "second", 15)
+    assert "the reply is empty" in asking.of(ModelFellBack)[0]["reason"]
+    assert "second: the reply is empty" in str(
+        await Asking(used("", 5, 10), fallback=ScriptedModel([" "], name="second")).fail(whole=True)
+    )
+
+
 async def test_a_users_check_with_a_bug_is_an_error_of_the_program() -> None:
     asking = Asking("fine", fallback=ScriptedModel([]), fallback_when=lambda _: 1 / 0)
     with pytest.raises(ConfigError, match="fallback_when raised ZeroDivisionError"):

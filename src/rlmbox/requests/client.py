@@ -151,22 +151,29 @@ class Calls:
         """Ask the model, and where it is not available or will not do the one that stands in for it."""
         fallback = self._fallback
         if fallback is None or fallback is request.model:
-            return await self._parts(request, whole=whole, may_go_on=may_go_on)
+            return _with_text(await self._parts(request, whole=whole, may_go_on=may_go_on), request, whole=whole)
+        spent = Decimal(0)
         try:
             reply = await self._parts(replace(request, patient=False), whole=whole, may_go_on=may_go_on)
+            spent, reason = reply.cost_usd, self._complaint(reply, request, whole=whole)
+            if not reason:
+                return reply
         except ModelError as error:
             if not _unavailable(error):
                 raise
-            spent, reason = Decimal(0), str(error)
-        else:
-            if not self._wants_another(reply):
-                return reply
-            spent, reason = reply.cost_usd, "fallback_when asked for another model"
+            reason = str(error)
         request.tell(ModelFellBack, from_model=request.model.name, to_model=fallback.name, reason=reason)
         if temperature is not None and isinstance(fallback, Tunable):
             fallback = self._at_temperature(fallback, temperature)
-        reply = await self._parts(replace(request, model=fallback), whole=whole, may_go_on=may_go_on)
+        request = replace(request, model=fallback)
+        reply = _with_text(await self._parts(request, whole=whole, may_go_on=may_go_on), request, whole=whole)
         return replace(reply, cost_usd=reply.cost_usd + spent)
+
+    def _complaint(self, reply: ModelReply, request: Request, *, whole: bool) -> str:
+        """Return why a reply will not do; an empty text where it will."""
+        if whole and not reply.completion.text.strip():
+            return _why_empty(reply.completion, request.max_output_tokens)
+        return "fallback_when asked for another model" if self._wants_another(reply) else ""
 
     def _wants_another(self, reply: ModelReply) -> bool:
         """Return the verdict of the user's check.
@@ -192,11 +199,9 @@ class Calls:
             answered.append(await self._attempts.answer(replace(request, messages=messages)))
         last = answered[-1].completion
         text = "".join(part.completion.text for part in answered)
-        if whole and not text.strip():
-            raise ModelError(f"{request.model.name}: {_why_empty(last, request.max_output_tokens)}")
-        if may_go_on and last.stop_reason == "length":
+        if may_go_on and last.stop_reason == "length" and text.strip():
             text = f"{text}\n\n{CUT}"
-        if whole and first.unread_tokens:
+        if whole and first.unread_tokens and text.strip():
             read = first.completion.usage.input_tokens
             text = f"{text}\n\n{UNREAD.format(read=read, sent=read + first.unread_tokens)}"
         usage = sum((part.completion.usage for part in answered), Usage())
@@ -228,6 +233,17 @@ def _goes_on(answered: Sequence[Answered]) -> bool:
     """Return True if a reply was cut and has text to go on from: reasoning alone may have taken all its length."""
     last = answered[-1].completion
     return last.stop_reason == "length" and bool(last.text.strip())
+
+
+def _with_text(reply: ModelReply, request: Request, *, whole: bool) -> ModelReply:
+    """Return a reply that has a text, where one is wanted.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if whole and not reply.completion.text.strip():
+        raise ModelError(f"{request.model.name}: {_why_empty(reply.completion, request.max_output_tokens)}")
+    return reply
 
 
 def _why_empty(completion: Completion, longest_tokens: int) -> str:
