@@ -441,3 +441,14 @@ def test_whatever_a_provider_does_it_charges_no_more_than_the_ledger_says_and_th
         assert cost.total_usd - cost.uncertain_usd <= model.charged
 
     anyio.run(main)
+
+
+async def test_a_reply_that_is_cut_because_no_more_can_be_paid_for_is_not_asked_for_again() -> None:
+    def cut(_messages: Sequence[Message]) -> Completion:
+        return used("half", 5, model.max_output_tokens[-1], stop_reason="length")
+
+    model = ScriptedModel([cut] * 9, price=DOLLAR_A_TOKEN)
+    asking = Asking(model=model, max_output_tokens=16_384, cost_limit_usd="300")
+    reply = await asking.ask(whole=True)
+    assert reply.completion.text.startswith("half")
+    assert len(model.requests) <= 2

@@ -209,7 +209,7 @@ class Attempts:
             who = "the provider's content filter stopped the reply"
             who = who if completion.stop_reason == "content_filter" else "the model refused"
             raise ModelError(f"{request.model.name}: {who}{_quoted(completion.text)}; ask in other words")
-        short = self._note_length(request, state, completion, longest)
+        short = self._note_length(request, state, completion, reservation, longest)
         unread = self._unread(request, state, completion)
         return Answered(completion, state.charged_usd, state.attempts, unread, short)
 
@@ -221,14 +221,16 @@ class Attempts:
         key = (request.model.name, request.account.depth)
         return self._lengths.cap_tokens(key, state.max_output_tokens, affordable)
 
-    def _note_length(self, request: Request, state: _RequestState, completion: Completion, longest: int) -> int | None:
+    def _note_length(
+        self, request: Request, state: _RequestState, completion: Completion, reservation: Reservation, longest: int
+    ) -> int | None:
         """Take note of how long a reply was; returns what it was asked for where that was too short."""
         key = (request.model.name, request.account.depth)
         if completion.stop_reason != "length":
             self._lengths.note(key, completion.usage.output_tokens)
             return None
-        if longest >= state.max_output_tokens:
-            return None
+        if longest >= state.max_output_tokens or reservation.max_output_tokens < longest:
+            return None  # it is as long as was wanted, or as could be paid for
         self._lengths.note_cut(key, longest)
         return longest
 
