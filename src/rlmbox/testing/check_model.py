@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
+from typing import get_args
 
 from rlmbox.models.base import Model
-from rlmbox.types import Completion, Message, Usage
+from rlmbox.types import Completion, Message, StopReason, Usage
 
 MakeModel = Callable[[], Model] | Callable[[], Awaitable[Model]]
 """A function that returns a model that answers any prompt; it is called once for each check."""
@@ -134,7 +135,7 @@ def _expect_completion(model: Model, completion: Completion) -> None:
     _expect_kind(completion, Completion, "complete gives a Completion")
     _expect_kind(completion.text, str, "its text is a str")
     _expect(completion.model == model.name, "it carries the model's name")
-    _expect(completion.stop_reason in ("stop", "length", "content_filter"), "its stop_reason is a known one")
+    _expect(completion.stop_reason in get_args(StopReason), "its stop_reason is a known one")
 
 
 CHECKS: tuple[tuple[str, Callable[[Model], Awaitable[None]]], ...] = (
