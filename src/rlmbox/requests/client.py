@@ -12,11 +12,12 @@ from decimal import Decimal
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
-from rlmbox.errors import ConfigError, ModelError
+from rlmbox.errors import ConfigError, LimitExceeded, ModelError
 from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.models.base import Model, Tunable
-from rlmbox.requests.attempt import Answered, Attempts, Request, Tell, tell_nobody
+from rlmbox.requests.attempt import Attempts
 from rlmbox.requests.cache import Question, ReplyCache
+from rlmbox.requests.request import Answered, Request, Tell, tell_nobody
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.types import Completion, Message, Usage
 
@@ -196,7 +197,10 @@ class Calls:
             request.tell(ReplyContinued, part=len(answered) + 1)
             so_far = "".join(part.completion.text for part in answered)
             messages = (*request.messages[:], Message("assistant", so_far), Message("user", _GO_ON))
-            answered.append(await self._attempts.answer(replace(request, messages=messages)))
+            try:
+                answered.append(await self._attempts.answer(replace(request, messages=messages)))
+            except (LimitExceeded, ModelError):
+                break  # what was paid for is given as it is, marked as cut
         last = answered[-1].completion
         text = "".join(part.completion.text for part in answered)
         if may_go_on and last.stop_reason == "length" and text.strip():
