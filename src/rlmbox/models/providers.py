@@ -40,6 +40,7 @@ DEFAULT_TIMEOUT_S = 120.0
 """Seconds without a byte after which a request is given up, unless the request says otherwise."""
 
 _MOST_ADAPTATIONS = 6
+_LONGEST_CLOSE_S = 5.0
 _MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
 
 
@@ -354,4 +355,6 @@ class _Connections:
             if loop is here:
                 await pool.release(self)
             elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pool.release(self), loop))
+                closing = asyncio.run_coroutine_threadsafe(pool.release(self), loop)
+                # A loop that is held up, as by the very call that closes, does it when it goes on.
+                await asyncio.wait([asyncio.wrap_future(closing)], timeout=_LONGEST_CLOSE_S)
