@@ -15,7 +15,8 @@ STAMP_DEV := $(VENV)/.installed-dev
 WORKERS ?= auto
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-# What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out.
+# What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out. It
+# wants the machine that `make test` wants for everything, since half of a sandbox that cannot run here is not run.
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 

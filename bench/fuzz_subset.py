@@ -19,12 +19,12 @@ from bombs import ZLIB_BOMB, bombs
 from cpython import CONTEXT, QUERY, cells
 
 from rlmbox.sandboxes.subset.errors import SubsetError
-from rlmbox.sandboxes.subset.evaluate import Session
+from rlmbox.sandboxes.subset.evaluate import SubsetSession
 from rlmbox.sandboxes.subset.grammar import table
-from rlmbox.sandboxes.subset.meter import Limits
+from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.snapshot import snapshot
 
-LIMITS = Limits(steps=1_500, memory_bytes=4 * 2**20)
+LIMITS = StepLimits(steps=1_500, memory_bytes=4 * 2**20)
 WORDS = [
     *(row.name.rpartition(".")[2] for row in table()),
     *(row.example for row in table() if row.example),
@@ -165,7 +165,7 @@ def main(count: int, seed: int) -> None:
     for number in range(count):
         code = crossed(chance, places, expressions) if chance.random() < 0.7 else mutated(chance, corpus)
         written: list[int] = []
-        session = Session(
+        session = SubsetSession(
             chance.choice(("wide", "wide", "wide", "strict")),
             LIMITS,
             lambda text, written=written: written.append(len(text)),

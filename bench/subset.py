@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "subse
 
 from bombs import ZLIB_BOMB, bombs
 
-from rlmbox.sandboxes.subset.evaluate import Session
-from rlmbox.sandboxes.subset.meter import Limits
+from rlmbox.sandboxes.subset.evaluate import SubsetSession
+from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.service import default_limits
 
 AT_ONCE = (
@@ -73,8 +73,8 @@ PATTERNS = {
 }
 
 
-def session(limits: Limits, **names: object) -> Session:
-    return Session("wide", limits, lambda text: None, names)
+def session(limits: StepLimits, **names: object) -> SubsetSession:
+    return SubsetSession("wide", limits, lambda text: None, names)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -109,13 +109,13 @@ def main() -> None:
     for name, code in LOOPS.items():
         rates = []
         for _ in range(3):
-            own = session(Limits(steps=10**9))
+            own = session(StepLimits(steps=10**9))
             prepared = own.prepare(code)
             began = time.process_time()
             steps = own.run(prepared).steps
             rates.append(steps / (time.process_time() - began))
         print(f"  {name:<14} {max(rates) / 1e6:.2f} million")
-    starts = [timed(lambda: session(Limits())) for _ in range(200)]
+    starts = [timed(lambda: session(StepLimits())) for _ in range(200)]
     print(f"session start    {statistics.median(starts) * 1e3:.2f} ms")
     print("bombs, each refused in")
     worst = (0.0, 0.0)
@@ -128,7 +128,7 @@ def main() -> None:
     for name, (pattern, count) in PATTERNS.items():
         unit = "user1234567@example " + "lorem ipsum " * (10_000_000 // count // 12 - 2)
         text = (unit * (10_000_000 // len(unit) + 1))[:10_000_000]
-        own = session(Limits(steps=10**7), context=text)
+        own = session(StepLimits(steps=10**7), context=text)
         prepared = own.prepare(f"found = re.findall({pattern!r}, context)")
         ours = min(timed(lambda own=own, prepared=prepared: own.run(prepared)) for _ in range(3))
         python = min(timed(lambda text=text, pattern=pattern: re.findall(pattern, text)) for _ in range(3))

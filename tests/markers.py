@@ -39,6 +39,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "browser": (),
         "slow": (
+            "cli/test_chat.py::*",
             "cli/test_command.py::*",
             "cli/test_doctor.py::test_an_unknown_sandbox_is_one_line",
             "cli/test_doctor.py::test_attacks_are_counted_and_judged",
@@ -67,6 +68,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sandboxes/test_worker.py::test_memory_full_of_small_objects_is_told_and_the_session_goes_on*",
             "test_docs_models.py::*",
             "test_docs_spend.py::*",
+            "test_docs_steering.py::test_every_block_of_the_page_runs*",
             "test_faults.py::test_each_fault_is_survived_and_charged_as_its_rule_says*",
             "test_faults.py::test_1000_sub_calls_with_a_fifth_of_faults_*",
             "reply/test_parse.py::test_a_long_repetition_of_marks_is_read_in_good_time*",

@@ -17,7 +17,7 @@ CPYTHON = ("local", "jail", "docker-runc", "docker-runsc")
 NO_TRACEBACK = ("INTR-10-decorator-and-except-star",)  # Python 3.11 keeps none on what `except*` gives
 CASES = [
     # The first session in WebAssembly on a machine compiles the guest, which takes a minute and more.
-    pytest.param(backend, name, id=f"{backend}-{name}", marks=[pytest.mark.timeout(400)] if backend == "wasm" else [])
+    pytest.param(backend, name, id=f"{backend}-{name}", marks=[pytest.mark.timeout(900)] if backend == "wasm" else [])
     for backend in BACKENDS
     for name, attack in attacks().items()
     if backend != "local" or attack.harmless

@@ -45,7 +45,7 @@ def _cases() -> list[object]:
             reason = GAPS.get(backend, {}).get(name)
             marks = [pytest.mark.xfail(strict=True, reason=reason, raises=(AssertionError, RLMError))] if reason else []
             if backend == "wasm":
-                marks.append(pytest.mark.timeout(400))  # the first one on a machine compiles the guest
+                marks.append(pytest.mark.timeout(900))  # the first one on a machine compiles the guest
             if ABSENT.get(backend):
                 marks = [pytest.mark.skip(reason=ABSENT[backend])]
             cases.append(pytest.param(backend, name, id=f"{backend}-{name.removeprefix('check_')}", marks=marks))

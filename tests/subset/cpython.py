@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rlmbox.sandboxes.subset.evaluate import Limits, Session
+from rlmbox.sandboxes.subset.evaluate import StepLimits, SubsetSession
 
 CONTEXT = """Contract between Alpha Ltd and Beta Inc.
 
@@ -25,7 +26,7 @@ Section 3. Contact: sales@alpha.example.org or +1 555 0100.
 Signed by the parties on 12 March 2024. Die Vertragsstrafe beträgt fünf Prozent — naïve café, 日本語.
 """
 QUERY = "What is the penalty for Late delivery?"
-ROOMY = Limits(steps=5_000_000, memory_bytes=64 * 2**20, code_chars=100_000, pattern_chars=10_000)
+ROOMY = StepLimits(steps=5_000_000, memory_bytes=64 * 2**20, code_chars=100_000, pattern_chars=10_000)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def in_cpython(code: str, context: str = CONTEXT) -> Outcome:
     with quiet(), contextlib.redirect_stdout(output):
         try:
             tree = ast.parse(code)
-            last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+            last: Any = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
             exec(compile(tree, "<cell>", "exec"), names)
             if last is not None:
                 found = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)
@@ -86,16 +87,16 @@ def in_cpython(code: str, context: str = CONTEXT) -> Outcome:
     return Outcome(output.getvalue(), value, None)
 
 
-def in_subset(code: str, context: str = CONTEXT, limits: Limits = ROOMY) -> Outcome:
+def in_subset(code: str, context: str = CONTEXT, limits: StepLimits = ROOMY) -> Outcome:
     """Run a cell in the interpreter."""
     outcome, _ = run(code, context, limits)
     return outcome
 
 
-def run(code: str, context: str = CONTEXT, limits: Limits = ROOMY) -> tuple[Outcome, int]:
+def run(code: str, context: str = CONTEXT, limits: StepLimits = ROOMY) -> tuple[Outcome, int]:
     """Run a cell in the interpreter, and return its steps too."""
     written: list[str] = []
-    session = Session("wide", limits, written.append, {"context": context, "query": QUERY})
+    session = SubsetSession("wide", limits, written.append, {"context": context, "query": QUERY})
     result = session.run(session.prepare(code))
     if result.error is not None:
         return Outcome("".join(written), None, result.error.code, result.error.line), result.steps

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from rlmbox.sandboxes.subset.errors import SubsetError
-from rlmbox.sandboxes.subset.evaluate import Session
+from rlmbox.sandboxes.subset.evaluate import SubsetSession
 from rlmbox.sandboxes.subset.service import default_limits
 from subset.bombs import ZLIB_BOMB, bombs
 
@@ -23,8 +23,8 @@ ONE_OF = ("ResourceLimitExceeded", "RecursionError")
 GROWTH_BYTES = 80 * 2**20
 
 
-def ended(code: str) -> tuple[SubsetError | None, Session]:
-    session = Session("wide", default_limits("wide"), lambda text: None, {"context": "x", "zlib_bomb": ZLIB_BOMB})
+def ended(code: str) -> tuple[SubsetError | None, SubsetSession]:
+    session = SubsetSession("wide", default_limits("wide"), lambda text: None, {"context": "x", "zlib_bomb": ZLIB_BOMB})
     return session.run(session.prepare(code)).error, session
 
 
@@ -54,7 +54,7 @@ def test_the_error_of_a_limit_names_the_setting(setting: str) -> None:
 
 def test_data_that_is_not_held_does_not_count() -> None:
     code = "for i in range(10):\n    s = 'x' * 2_000_000 + str(i)\nlen(s)"
-    session = Session("wide", default_limits("wide"), lambda text: None, {})
+    session = SubsetSession("wide", default_limits("wide"), lambda text: None, {})
     for _ in range(5):
         assert session.run(session.prepare(code)).error is None
 

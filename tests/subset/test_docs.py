@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset._sandbox import SubsetSandbox
-from rlmbox.sandboxes.subset.meter import INT_BITS, Limits
+from rlmbox.sandboxes.subset.meter import INT_BITS, StepLimits
 from rlmbox.sandboxes.subset.modules import MAX_DECOMPRESSED_BYTES
 from rlmbox.sandboxes.subset.service import default_limits
 from rlmbox.types import CellLimits
@@ -34,7 +34,7 @@ def test_the_commands_give_the_answers_that_the_page_shows() -> None:
     commands = next(body for language, body in BLOCKS if language == "sh").splitlines()
     answers = next(body for language, body in BLOCKS if language == "json").splitlines()
     for command, expected in zip(commands, answers, strict=True):
-        given, options = re.fullmatch(r"echo '(.*)' \| rlmbox (subset.*)", command).groups()  # type: ignore[union-attr]
+        given, options = re.fullmatch(r"echo '(.*)' \| rlmbox (subset.*)", command).groups()
         line = [sys.executable, "-m", "rlmbox", *options.split()]
         done = subprocess.run(line, input=given + "\n", capture_output=True, text=True, check=True)
         found = json.loads(done.stdout)
@@ -43,7 +43,7 @@ def test_the_commands_give_the_answers_that_the_page_shows() -> None:
 
 
 def test_the_limits_are_those_of_the_page() -> None:
-    assert Limits() == Limits(
+    assert StepLimits() == StepLimits(
         steps=50_000, memory_bytes=64 * 2**20, call_depth=100, code_chars=20_000, output_chars=2_000
     )
     assert CellLimits().recursion_depth == 100

@@ -7,9 +7,11 @@ import re
 import pytest
 
 from rlmbox.sandboxes.subset import attributes, grammar
-from rlmbox.sandboxes.subset.evaluate import Result, Session
+from rlmbox.sandboxes.subset.evaluate import Result, SubsetSession
 from rlmbox.sandboxes.subset.grammar import Profile, Row, table
+from rlmbox.sandboxes.subset.regex import Match, Pattern
 from rlmbox.sandboxes.subset.service import default_limits
+from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet
 
 ROWS = table()
 REFUSED_SYNTAX = [row for row in ROWS if row.kind == "refused syntax"]
@@ -35,7 +37,7 @@ NAMES = [
 
 
 def ended(code: str, profile: Profile = "wide") -> Result:
-    session = Session(profile, default_limits(profile), lambda text: None, {"context": "abc", "query": "q"})
+    session = SubsetSession(profile, default_limits(profile), lambda text: None, {"context": "abc", "query": "q"})
     return session.run(session.prepare(code))
 
 
@@ -123,9 +125,10 @@ def test_a_value_has_exactly_the_methods_of_the_table(owner: str) -> None:
     for name in offered:
         assert ended(f"({VALUES[owner]}).{name}").error is None, name
     kind = attributes.TYPES.get(owner, ValueError)
-    python = {attributes.CellSet: set, attributes.CellFrozenSet: frozenset}.get(kind, kind)
+    ordered: dict[type, type] = {CellSet: set, CellFrozenSet: frozenset}
+    python = ordered.get(kind, kind)
     for name in set(dir(python)) - offered:
-        if kind in (attributes.Match, attributes.Pattern):
+        if kind in (Match, Pattern):
             continue  # our own classes, whose other names are no attributes at all
         error = ended(f"x = {VALUES[owner]}\nx.{name}").error
         assert error is not None
@@ -204,7 +207,7 @@ def test_nothing_leads_to_the_host(code: str) -> None:
 def test_what_is_refused_cannot_be_caught(code: str) -> None:
     caught = f"try:\n    {code}\nexcept BaseException:\n    print('caught')\nfinally:\n    print('finally')"
     written: list[str] = []
-    session = Session("wide", default_limits("wide"), written.append, {})
+    session = SubsetSession("wide", default_limits("wide"), written.append, {})
     assert session.run(session.prepare(caught)).error is not None
     assert written == []
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlmbox.sandboxes.subset.errors import Uncatchable
-from rlmbox.sandboxes.subset.meter import Limits, Meter
+from rlmbox.sandboxes.subset.meter import Meter, StepLimits
 from rlmbox.sandboxes.subset.regex import Engine
 
 PATTERNS = [
@@ -79,7 +79,7 @@ TEXTS = (
 
 
 def engine() -> Engine:
-    return Engine(Meter(Limits(steps=10**9, pattern_chars=10_000), list))
+    return Engine(Meter(StepLimits(steps=10**9, pattern_chars=10_000), list))
 
 
 def told(match: object) -> object:

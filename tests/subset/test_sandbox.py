@@ -140,9 +140,9 @@ async def test_a_session_is_parked_and_resumed() -> None:
 async def test_what_cannot_be_kept_is_named() -> None:
     async with opened() as sandbox:
         await sandbox.execute(Cell("g = (x for x in 'ab')\nl = [g]\nx = 1"))
-        state = sandbox.snapshot()
-        assert set(state["names"]) == {"x", "answer"}  # type: ignore[arg-type]
-        assert set(state["lost"]) == {"g", "l"}  # type: ignore[arg-type]
+        state: dict[str, Any] = dict(sandbox.snapshot())
+        assert set(state["names"]) == {"x", "answer"}
+        assert set(state["lost"]) == {"g", "l"}
 
 
 @pytest.mark.parametrize(

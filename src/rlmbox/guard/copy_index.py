@@ -6,8 +6,8 @@ An anchor is kept as a hash of the characters after it and its position, eight b
 tens of megabytes. The same separators give the anchors of an output; each is looked up and then compared with the
 context itself, forwards and backwards, so what is reported is never a guess.
 
-Stretches shorter than the distance of two anchors may be missed: a dozen characters in texts of megabytes, hundreds
-in gigabytes, where the allowance is in millions.
+Stretches shorter than the distance of two anchors may be missed: a few dozen characters in texts of megabytes, one or
+two thousand in gigabytes, where the allowance is in millions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MIN_COPY_CHARS = 24
 """Shorter stretches are no copy: words that any text has."""
 
 _BLOCK_BYTES = 256 * 1024
+_SMALL_TEXT_BYTES, _SMALL_BLOCK_BYTES = 4 * 1024 * 1024, 32 * 1024  # of which each may be in another script
 _SEGMENT_ANCHORS = 1_000_000
 _MAX_ANCHORS = 2_500_000
 _LARGE_BYTES = 512 * 1024 * 1024
@@ -38,6 +39,8 @@ _CHUNK_BYTES = 512
 _WINDOW_BYTES = 2048
 _WINDOW_OVERLAP = 4
 _SAMPLE_BYTES = 16 * 1024
+_SAMPLED_ANCHORS = 40
+_TOLERANCE = 2.5
 _MAX_SEPARATORS = 24
 _MAX_CANDIDATES = 3
 _POSITION_BITS = 36
@@ -67,6 +70,9 @@ def _fold_table() -> bytes:
 
 _FOLDED = _fold_table()
 _KEPT = bytes(chr(code).isalnum() if code < 128 else True for code in range(256))
+
+
+_CHANGED = bytes(code for code in range(256) if _FOLDED[code] != code)
 
 
 def fold(data: bytes) -> bytes:
@@ -102,15 +108,18 @@ class CopyIndex:
         self._store = store
         self._segments: list[array[int]] = []
         self._separators: list[bytes] = []
+        self._last = b""
         self._pending: list[int] = []
         self._filter = bytearray(_filter_size(store.size_bytes))
         spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
         # A long key meets fewer stretches that are the same by chance; a short one finds short copies.
         self._key_bytes = _SHORT_KEY_BYTES if spacing <= _DENSE_SPACING_BYTES else _LONG_KEY_BYTES
-        for at in range(0, store.size_bytes, _BLOCK_BYTES):
+        self._block_bytes = _BLOCK_BYTES if store.size_bytes > _SMALL_TEXT_BYTES else _SMALL_BLOCK_BYTES
+        for at in range(0, store.size_bytes, self._block_bytes):
             # Overlapping a little, so that no anchor is cut from what follows it.
-            block = store.read(at, min(at + _BLOCK_BYTES + _RAW_KEY_BYTES, store.size_bytes)).translate(_FOLDED)
-            self._add(block, at, spacing)
+            block = store.read(at, min(at + self._block_bytes + _RAW_KEY_BYTES, store.size_bytes))
+            # Separators are bytes that folding leaves alone, so folding all is worth it only where they are few.
+            self._add(block if _is_mostly_folded(block[:_SAMPLE_BYTES]) else block.translate(_FOLDED), at, spacing)
         self._flush()
 
     @classmethod
@@ -129,14 +138,13 @@ class CopyIndex:
         return sum(map(len, self._segments))
 
     def _add(self, block: bytes, at: int, spacing: int) -> None:
-        separator = self._separator(block, spacing)
         size = self._key_bytes
-        parts = block[:_BLOCK_BYTES].split(separator)[:-1]
+        separator, parts = self._parts(block[: self._block_bytes], spacing)
         starts = accumulate(len(part) + len(separator) for part in parts)
         self._pending += [
             (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
             for start in starts
-            if len(key := block[start : start + _RAW_KEY_BYTES].translate(None, _DROPPED)[:size]) == size
+            if len(key := block[start : start + _RAW_KEY_BYTES].translate(_FOLDED, _DROPPED)[:size]) == size
         ]
         if len(self._pending) >= _SEGMENT_ANCHORS:
             self._flush()
@@ -149,20 +157,29 @@ class CopyIndex:
             self._segments.append(array("Q", sorted(self._pending)))
             self._pending = []
 
-    def _separator(self, block: bytes, spacing: int) -> bytes:
-        """Return the separator for a block: one in use if it fits, else the one that fits best."""
-        sample = block[:_SAMPLE_BYTES]
+    def _parts(self, block: bytes, spacing: int) -> tuple[bytes, list[bytes]]:
+        """Return the separator for a block and what stands between: the one last used, if it still fits."""
+        wanted = len(block) / spacing
+        if self._separators:
+            parts = block.split(self._last)[:-1]
+            if wanted / _TOLERANCE <= len(parts) <= wanted * _TOLERANCE:
+                return self._last, parts
+        self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
+        return self._last, block.split(self._last)[:-1]
+
+    def _separator(self, sample: bytes, spacing: int) -> bytes:
+        """Return the separator for a sample: one in use if it fits, else the one that fits best."""
         wanted = max(1.0, len(sample) / spacing)
-        for known in self._separators[-4:]:
-            if wanted / 2 <= sample.count(known) <= wanted * 2:
+        counts = {known: sample.count(known) for known in self._separators}
+        for known, times in counts.items():
+            if wanted / 2 <= times <= wanted * 2:
                 return known
-        chosen = _best_separator(sample, wanted)
-        if chosen in self._separators:
+        if len(counts) < _MAX_SEPARATORS:
+            chosen = _best_separator(sample, wanted)
+            if chosen not in counts:
+                self._separators.append(chosen)
             return chosen
-        if len(self._separators) < _MAX_SEPARATORS:
-            self._separators.append(chosen)
-            return chosen
-        return min(self._separators, key=lambda known: abs(sample.count(known) - wanted))
+        return min(counts, key=lambda known: abs(counts[known] - wanted))
 
     def copies(self, text: str) -> list[Copy]:
         """Return the stretches of a text that are in the context, in order and without overlaps.
@@ -214,13 +231,14 @@ class CopyIndex:
             after, context_end = self._forwards(folded, position, place)
             before, context_start = self._backwards(folded, position, place, reached)
             if before + after > best[1] - best[0]:
-                best = position - before, position + after, context_start, context_end
+                best = _whole_characters(folded, (position - before, position + after, context_start, context_end))
         return best if _chars(folded[best[0] : best[1]]) >= MIN_COPY_CHARS else None
 
     def _forwards(self, folded: bytes, position: int, place: int) -> tuple[int, int]:
         """Return how much is the same after an anchor, folded, and where it ends in the context."""
         matched, size = 0, _COMPARED_BYTES
         while True:
+            size = min(size, 2 * (len(folded) - position - matched) + _COMPARED_BYTES)
             raw = (
                 self._store.read(place, min(place + size, self._store.size_bytes))
                 if place < self._store.size_bytes
@@ -252,6 +270,16 @@ class CopyIndex:
             size = min(size * 8, _BLOCK_BYTES)
 
 
+def _whole_characters(folded: bytes, found: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return a stretch without the parts of characters at its ends, which two may have in common by chance."""
+    start, end, context_start, context_end = found
+    while start < end and folded[start] in _CONTINUATION:
+        start, context_start = start + 1, context_start + 1
+    while start < end < len(folded) and folded[end] in _CONTINUATION:
+        end, context_end = end - 1, context_end - 1
+    return start, end, context_start, context_end
+
+
 class _Folded:
     """An output, folded, with the way back to its bytes."""
 
@@ -280,6 +308,12 @@ class _Folded:
         return chunk * _CHUNK_BYTES + raw_length(raw, position - before + 1) - 1
 
 
+def _is_mostly_folded(sample: bytes) -> bool:
+    """Return whether folding leaves most of what it keeps as it is."""
+    kept = len(sample.translate(None, _DROPPED))
+    return 2 * len(sample.translate(None, _DROPPED + _CHANGED)) > kept
+
+
 def _max_anchors(size_bytes: int) -> int:
     """Return how many anchors a text may have; less where going through it takes long in itself."""
     return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
@@ -293,11 +327,13 @@ def _filter_size(size_bytes: int) -> int:
 
 def _best_separator(sample: bytes, wanted: float) -> bytes:
     """Return the byte or pair of bytes that a sample has about so often, spread as evenly as may be."""
-    singles = Counter(sample.translate(None, _DROPPED))
+    singles = Counter(sample.translate(None, _DROPPED + _CHANGED))
     pairs = Counter(pairwise(sample))
     candidates = [(bytes([byte]), times) for byte, times in singles.items()]
     candidates += [
-        (bytes(pair), times) for pair, times in pairs.items() if pair[0] != pair[1] and all(_KEPT[b] for b in pair)
+        (bytes(pair), times)
+        for pair, times in pairs.items()
+        if pair[0] != pair[1] and all(_KEPT[b] and _FOLDED[b] == b for b in pair)
     ]
     if not candidates:
         return b"e"

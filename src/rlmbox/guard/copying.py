@@ -68,7 +68,7 @@ class CopyVerdict:
     """What of an output may be shown.
 
     Attributes:
-        copied_chars: Positions of the context that it shows, up to the cut.
+        copied_chars: Different positions of the context that it shows, up to the cut.
         cut_at: Where it is to be cut, in characters; None where all may be shown.
         message: What the model is told of the cut; empty without one.
     """
@@ -190,7 +190,7 @@ class CopyGuard:
         return [located.moved(normalized.original_span) for located in other]
 
     def _judge(self, copies: list[_Located], allowances: list[_Allowance], longest: int | None) -> CopyVerdict:
-        copied = 0
+        copied = Intervals()
         store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
         for each in copies:
             start, end = store.char_offset(each.copy.context_start), store.char_offset(each.copy.context_end)
@@ -203,13 +203,13 @@ class CopyGuard:
                     allowed, reason = reached, allowance.reason
             for allowance in allowances:
                 allowance.shown.add(start, allowed)
-            copied += allowed - start
+            copied.add(start, allowed)
             if allowed < end:
                 seen = fold(store.slice(start, allowed).encode())
                 return CopyVerdict(
-                    copied, each.position_after(len(seen)), f"{MESSAGE}\n{_ADVICE.format(reason=reason)}"
+                    copied.total, each.position_after(len(seen)), f"{MESSAGE}\n{_ADVICE.format(reason=reason)}"
                 )
-        return CopyVerdict(copied)
+        return CopyVerdict(copied.total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Literal, get_args
@@ -21,7 +21,7 @@ from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.blobs import binary_name, encoded_blobs
 from rlmbox.guard.bounds import OutputBounds, bounded, joined, split
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
-from rlmbox.guard.findings import Detector, Finding, without_overlaps
+from rlmbox.guard.findings import Detector, Effect, Finding, without_overlaps
 from rlmbox.guard.known import KnownSecrets
 from rlmbox.guard.normalizing import normalize
 from rlmbox.guard.personal import personal_data
@@ -33,6 +33,10 @@ from rlmbox.guard.visible import make_visible
 Policy = Literal["off", "redact", "strict"]
 GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "approval", "export"]
 
+_OF_EACH_KIND = (
+    "a@b.de 529.982.247-25 11.222.333/0001-81 DE89370400440532013000 4111111111111111 +55 11 91234-5678 "
+    "password=hunter2x q7Rk2mVx9Lt4Zw8Np3Yb6Hc1"
+)
 _MARGIN_CHARS = 8_192
 """Looked at beyond what is shown, so that a secret is whole where the output is cut."""
 
@@ -71,7 +75,7 @@ class Checked:
     Attributes:
         text: The text to send on.
         findings: What was found, with positions in the text that was checked; never the values.
-        copied_chars: Positions of the context that it shows.
+        copied_chars: Different positions of the context that it shows.
         hidden_chars: Characters that were left out for length.
         cut_message: What the model is told, and `text` ends with, where it was cut for copying; empty otherwise.
         is_changed: Whether `text` differs from what was checked.
@@ -190,13 +194,18 @@ class Guard:
         # The order decides between two that find the same: what is known best names it.
         detectors = [known, *self._own, *self._detectors(policy or self.policy)]
         found = [
-            Finding(each.kind, *normalized.original_span(each.start, each.end), each.effect, why=each.why)
+            Finding(each.kind, *normalized.original_span(each.start, each.end), _effect(each), why=each.why)
             for detector in detectors
             if detector is not None
             for each in _run(detector, normalized.text)
             if each.kind not in self._ignored and not self._allowed(normalized.text[each.start : each.end])
         ]
         return without_overlaps(found)
+
+    def warm(self) -> None:
+        """Compile and import what is compiled and imported at the first use."""
+        for detector in self._detectors(self.policy):
+            _run(detector, _OF_EACH_KIND)
 
     def _detectors(self, policy: Policy) -> Sequence[Detector]:
         rare = self._rare_and_digests if policy == "strict" else self._rare
@@ -233,8 +242,11 @@ class RunGuard:
         self._totals: Counter[str] = Counter()
 
     def prepare(self) -> None:
-        """Begin to build the index of the context in a thread, so that the first output waits less for it."""
-        if self._copying is not None and self.guard.policy != "off":
+        """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
+        if self.guard.policy == "off":
+            return
+        threading.Thread(target=self.guard.warm, name="rlmbox-guard", daemon=True).start()
+        if self._copying is not None:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
     def check(
@@ -307,54 +319,56 @@ class RunGuard:
             return named, (Finding("binary", 0, len(text), "named", why="bytes that are no text"),), 0
         room = self._room(session, turn) if rules.is_bounded else None
         if room is None or len(text) <= room:
-            shown, findings = self._replaced(text, 0, policy, rules)
+            shown, findings = self._replaced(text, policy, rules)
             return shown, tuple(findings), 0
-        # Only what may be shown is looked at, with a margin that holds what begins or ends in it.
-        head_chars, tail_chars = split(room, self.guard.bounds.head_share)
-        middle = max(head_chars + _MARGIN_CHARS, len(text) - tail_chars - _MARGIN_CHARS)
-        first, second = text[: head_chars + _MARGIN_CHARS], text[middle:]
-        if len(first) + len(second) >= len(text):
-            whole, findings = self._replaced(text, 0, policy, rules)
-            first, second = whole, ""
-            middle = len(text)
-            if len(whole) <= room:
-                return whole, tuple(findings), 0
-            head, tail = whole[:head_chars], whole[len(whole) - tail_chars :]
-            shown, hidden_chars = joined(head, whole[head_chars : len(whole) - tail_chars], tail)
+        if len(text) <= room + 2 * _MARGIN_CHARS:
+            # Where what is hidden makes it short enough, all of the rest is shown.
+            shown, findings = self._replaced(text, policy, rules)
+            shown, hidden_chars = bounded(shown, room, self.guard.bounds.head_share)
             return shown, tuple(findings), hidden_chars
-        first, findings = self._replaced(first, 0, policy, rules)
-        second, more = self._replaced(second, middle, policy, rules)
-        head, tail = first[:head_chars], second[max(0, len(second) - tail_chars) :]
-        hidden = first[head_chars:] + text[head_chars + _MARGIN_CHARS : middle] + second[: len(second) - len(tail)]
-        shown, hidden_chars = joined(head, hidden, tail)
-        return shown, (*findings, *more), hidden_chars
+        head_chars, tail_chars = split(room, self.guard.bounds.head_share)
+        tail_at = len(text) - tail_chars
+        head, first = self._replaced(text[: head_chars + _MARGIN_CHARS], policy, rules, end=head_chars)
+        begin = tail_at - _MARGIN_CHARS
+        tail, last = self._replaced(text[begin:], policy, rules, start=_MARGIN_CHARS)
+        last = [replace(each, start=each.start + begin, end=each.end + begin) for each in last]
+        shown, hidden_chars = joined(head, text[head_chars:tail_at], tail)
+        return shown, (*first, *last), hidden_chars
 
-    def _replaced(self, text: str, offset: int, policy: Policy, rules: _PathRules) -> tuple[str, list[Finding]]:
-        """Return a piece of a text with placeholders, and what was found in it."""
-        instead: dict[int, str] = {}
-        found: list[Finding] = []
-        if rules.is_read:
-            for blob, described in encoded_blobs(text):
-                instead[blob.start] = described
-                found.append(blob)
+    def _replaced(
+        self, text: str, policy: Policy, rules: _PathRules, *, start: int = 0, end: int | None = None
+    ) -> tuple[str, list[Finding]]:
+        """Return a range of a text with placeholders, and what was found in it.
+
+        What lies before and after the range is looked at, so that a secret which is cut by it is seen whole, and it is
+        not returned.
+        """
+        end = len(text) if end is None else end
+        blobs = list(encoded_blobs(text)) if rules.is_read else []
+        found = [blob for blob, _ in blobs]
         if policy != "off":
             found += self.guard.findings(text, self._known, policy=policy)
         pieces: list[str] = []
         numbered: list[Finding] = []
-        at = 0
+        at = start
         for each in without_overlaps(found):
-            number = 0
-            if each.effect != "warned":
-                value = text[each.start : each.end]
-                if each.effect == "hidden":
-                    number = self._placeholders.number(each.kind, value)
-                    replacement = placeholder(each.kind, number)
-                else:
-                    replacement = instead[each.start]
-                pieces += (text[at : each.start], replacement)
+            if each.end <= start or each.start >= end:
+                continue
+            number, instead = self._instead(text, each, blobs)
+            if instead is not None:
+                pieces += (text[at : each.start], instead)
                 at = each.end
-            numbered.append(Finding(each.kind, each.start + offset, each.end + offset, each.effect, number, each.why))
-        return "".join((*pieces, text[at:])), numbered
+            numbered.append(replace(each, number=number))
+        return "".join((*pieces, text[at:end])), numbered
+
+    def _instead(self, text: str, found: Finding, blobs: list[tuple[Finding, str]]) -> tuple[int, str | None]:
+        """Return a finding's number and the text that takes its place; None where it stays."""
+        if found.effect == "warned":
+            return 0, None
+        if found.effect == "named":
+            return 0, next(described for blob, described in blobs if found.start <= blob.start < found.end)
+        number = self._placeholders.number(found.kind, text[found.start : found.end])
+        return number, placeholder(found.kind, number)
 
     def _room(self, session: str, turn: int | None) -> int:
         """Return how many characters of output a turn may still show."""
@@ -395,6 +409,10 @@ def _rules(path: str) -> _PathRules:
 def _check_policy(policy: str) -> None:
     if policy not in get_args(Policy):
         raise ConfigError(f"{policy!r} is no policy of the guard; it is one of {', '.join(get_args(Policy))}")
+
+
+def _effect(found: Finding) -> Effect:
+    return "warned" if found.effect == "warned" else "hidden"  # only blobs have a description in their place
 
 
 def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]:

@@ -25,10 +25,9 @@ _LOOKALIKES = str.maketrans(
     "ABESIJKMHOPCTXaesijopcyxdhABEZHIKMNOPTYXoqw",
 )
 _LETTERS = "".join(map(chr, _LOOKALIKES))
-_LOOKALIKE = re.compile(
-    f"(?<=[0-9A-Za-z_-])[{_LETTERS}]+(?![^\\W{_LETTERS}A-Za-z0-9_])"
-    f"|(?<![^\\W{_LETTERS}A-Za-z0-9_])[{_LETTERS}]+(?=[0-9A-Za-z_-])"
-)
+_LOOKALIKE = re.compile(f"[{_LETTERS}]+")
+_ASCII_WORD = re.compile("[0-9A-Za-z_-]")
+_OTHER_LETTER = re.compile(r"[^\W0-9A-Za-z_]")
 _SUSPECT = re.compile(f"[{_UNSEEN}{_LETTERS}]")
 _FOREIGN_DIGIT = re.compile(r"[^\D\x00-\x7f]")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -66,12 +65,20 @@ def normalize(text: str) -> Normalized:
     if unicodedata.is_normalized("NFKC", text) and not (_SUSPECT.search(text) or _FOREIGN_DIGIT.search(text)):
         return Normalized(text)
     folded = _NON_ASCII.sub(lambda found: found[0].translate(_single), text)
-    folded = (
-        _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), folded) if _SUSPECT.search(folded) else folded
-    )
+    folded = _LOOKALIKE.sub(_latin, folded) if _SUSPECT.search(folded) else folded
     if not _INVISIBLE.search(folded) and _single.expanding.isdisjoint(folded):
         return Normalized(folded)
     return _of_other_length(folded)
+
+
+def _latin(found: re.Match[str]) -> str:
+    """Return letters that look Latin as Latin ones, where they stand beside such and not in a word of their script."""
+    text, start, end = found.string, found.start(), found.end()
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if _OTHER_LETTER.match(before) or _OTHER_LETTER.match(after):
+        return found[0]
+    is_beside = _ASCII_WORD.match(before) or _ASCII_WORD.match(after)
+    return found[0].translate(_LOOKALIKES) if is_beside else found[0]
 
 
 def _of_other_length(text: str) -> Normalized:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from rlmbox.guard.findings import Finding
 from rlmbox.guard.matching import Encoded, compiled
@@ -183,11 +182,3 @@ _CHECKED: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
     ("iban", _IBAN, _is_iban),
     ("card", _CARD, _is_card),
 )
-
-
-def warm() -> tuple[Any, ...]:
-    """Import what the checks need, so that the first check of a run does not wait for it."""
-    from stdnum import iban, luhn
-    from stdnum.br import cnpj, cpf
-
-    return cpf, cnpj, iban, luhn

@@ -6,7 +6,7 @@ import re
 import threading
 from collections import Counter
 
-_PLACEHOLDER = re.compile(r"<REDACTED: ([a-z][0-9a-z-]*)(?: ([0-9]{1,9}))?>")
+_PLACEHOLDER = re.compile(r"<REDACTED: ([^<>\n]{1,80}?)(?: ([0-9]{1,9}))?>")
 _NUMBERS = frozenset({"card", "cnpj", "cpf", "iban", "phone"})
 
 

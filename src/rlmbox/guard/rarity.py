@@ -30,6 +30,11 @@ _MIN_PART_CHARS = 6
 _JOINTS = re.compile("[+/]")
 # SSH public keys, C++ symbols, digests of packages.
 _PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
+# Identifiers of objects, which providers of models and of payments show in their answers.
+_OBJECT = re.compile(
+    r"(?:asst|batch|call|chatcmpl|cmpl|container|file|fc|msg|req|resp|rlg|rs|run|srvtoolu|step|thread|toolu|vs"
+    r"|acct|ch|cs|cus|evt|in|pi|pm|price|prod|seti|si|sub|txn)[_-][0-9A-Za-z]{14,64}"
+)
 _PUBLIC_BEFORE = (b"sha256:", b"h1:", b"sha1-")
 _MIN_LINE_CHARS = 56
 _BASE64 = ALPHABET[:-1].encode()
@@ -72,7 +77,7 @@ class RareTokens:
 
 def _is_public(token: str, before: bytes) -> bool:
     """Return whether a token is of a kind that is random and made to be public."""
-    return token.startswith(_PUBLIC) or before.lower().endswith(_PUBLIC_BEFORE)
+    return token.startswith(_PUBLIC) or _OBJECT.fullmatch(token) is not None or before.lower().endswith(_PUBLIC_BEFORE)
 
 
 def _is_line_of_many(data: bytes, start: int, end: int) -> bool:

@@ -18,7 +18,8 @@ _ALNUM = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 _BLANKS = frozenset("xX*.-_0#?$ ")
 _WORDS = re.compile(r"[0-9A-Za-z]*(?:[-_][a-z]+){3,}[0-9A-Za-z_-]*|[a-z_-]+|[A-Z_-]+|[0-9_-]+")
 _SHORT_MARK = 4
-_MAX_SECRET_BYTES = 4096
+_MAX_SECRET_BYTES = 400
+_MAX_KEY_BYTES = 32_768  # of private keys, the longest
 
 
 class SecretDetector:
@@ -34,6 +35,7 @@ class SecretDetector:
         for each in formats:
             for keyword in each.keywords:
                 (self._named if each.ignores_case else self._marked)[keyword.encode()].append(each)
+        self._formats: dict[bytes, tuple[KeyFormat, ...]] = {}
         self._keywords = ""
 
     def __call__(self, text: str) -> Iterator[Finding]:
@@ -42,18 +44,22 @@ class SecretDetector:
         pattern = compiled(self._prefilter())
         found = pattern.search(encoded.data)
         while found:
+            # One keyword may begin within another, `fc-` and `-us` in `…fc-us20`, but none within a secret.
+            at = found.start() + 1
             for each in self._formats_of(found.group()):
                 if span := _match(each, encoded.data, found.start()):
+                    at = max(at, span[1])
                     start, end = map(encoded.char, span)
                     yield Finding(each.kind, start, end, why=f"has the form of a {each.kind}")
-            # One keyword may begin within another: `fc-` and `-us` in `…fc-us20`.
-            found = pattern.search(encoded.data, found.start() + 1)
+            found = pattern.search(encoded.data, at)
 
-    def _formats_of(self, keyword: bytes) -> Iterator[KeyFormat]:
-        """Yield the formats of a keyword and of the shorter ones that it begins with."""
-        for size in range(len(keyword), 0, -1):
-            yield from self._marked.get(keyword[:size], ())
-            yield from self._named.get(keyword[:size].lower(), ())
+    def _formats_of(self, keyword: bytes) -> tuple[KeyFormat, ...]:
+        """Return the formats of a keyword and of the shorter ones that it begins with."""
+        if keyword not in self._formats:
+            parts = [keyword[:size] for size in range(len(keyword), 0, -1)]
+            tables = [(self._marked.get(part, ()), self._named.get(part.lower(), ())) for part in parts]
+            self._formats[keyword] = tuple(each for pair in tables for formats in pair for each in formats)
+        return self._formats[keyword]
 
     def _prefilter(self) -> str:
         if not self._keywords:
@@ -72,7 +78,7 @@ def _match(each: KeyFormat, data: bytes, position: int) -> tuple[int, int] | Non
     elif _begins_in_word(each, data, position):
         return None
     else:
-        found = compiled(each.pattern).match(data, position)
+        found = compiled(each.pattern).match(data, position, position + _MAX_KEY_BYTES)
     if found is None:
         return None
     start, end = found.span(1) if found.re.groups else found.span()

@@ -90,7 +90,7 @@ def read_text(value: Any, own: Context) -> Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedItem:
     """An item of a batch that cannot be asked; the others can.
 
     Attributes:
@@ -100,7 +100,7 @@ class Refused:
     error: TypeError | ValueError
 
 
-def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item | Refused]:
+def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item | RefusedItem]:
     """Return prompts paired with their texts; an item that is wrong takes only its own place.
 
     Args:
@@ -120,12 +120,12 @@ def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> 
         raise ValueError(f"{len(prompts)} prompts but {len(extras)} texts; give as many of each")
     if len(prompts) > MAX_BATCH:
         raise ValueError(f"a batch has at most {MAX_BATCH:,} prompts, not {len(prompts):,}")
-    items: list[_Item | Refused] = []
+    items: list[_Item | RefusedItem] = []
     for prompt, extra in zip(prompts, extras, strict=True):
         try:
             items.append(join(prompt, extra))
         except (TypeError, ValueError) as error:
-            items.append(Refused(error))
+            items.append(RefusedItem(error))
     return items
 
 

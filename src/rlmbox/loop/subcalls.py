@@ -19,7 +19,7 @@ from rlmbox.errors import LimitExceeded, ModelError, RLMError
 from rlmbox.events import EffectEnded, Ended, SubcallFinished, SubcallStarted
 from rlmbox.loop.arguments import (
     ChildLimits,
-    Refused,
+    RefusedItem,
     read_batch,
     read_child_limits,
     read_list,
@@ -430,7 +430,7 @@ class Subcalls:
             nonlocal answered
             item = items[places[0]]
             try:
-                if isinstance(item, Refused):
+                if isinstance(item, RefusedItem):
                     raise item.error
                 result: Any = await one(item, first_item + places[0])
                 answered += 1

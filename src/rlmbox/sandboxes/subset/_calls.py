@@ -19,7 +19,7 @@ _VALUE_BYTES = 8
 _RAISED = {kind.__name__: kind for kind in (*CELL_EXCEPTIONS, *NAMED_EXCEPTIONS.values())}
 
 
-class Request:
+class HostRequest:
     """A call that the event loop is to make.
 
     Attributes:
@@ -36,7 +36,7 @@ class Request:
         self.answer: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
 
 
-class Bridge:
+class HostBridge:
     """From the thread of a cell to the event loop.
 
     Args:
@@ -47,7 +47,7 @@ class Bridge:
     def __init__(self, loop: asyncio.AbstractEventLoop, most_calls: int) -> None:
         self._loop, self._left, self._most = loop, most_calls, most_calls
         self.events: asyncio.Queue[Any] = asyncio.Queue()
-        self.waiting: Request | None = None
+        self.waiting: HostRequest | None = None
         self.meter: Meter | None = None
 
     def send(self, event: object) -> None:
@@ -69,7 +69,7 @@ class Bridge:
         self._left -= 1
         try:
             if function.is_async:
-                found = self._awaited(Request(function, given, named))
+                found = self._awaited(HostRequest(function, given, named))
             else:
                 found = function.call(*given, **named)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
@@ -78,7 +78,7 @@ class Bridge:
         meter.take(weigh(meter, found, as_text=True) * 2)
         return found
 
-    def _awaited(self, request: Request) -> Any:
+    def _awaited(self, request: HostRequest) -> Any:
         self.waiting = request
         self.send(request)
         worked, found = request.answer.get()
@@ -118,7 +118,7 @@ def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
     raise TypeError(f"{what} must be made of str, int, float, bool, None, list and dict, not {same_kind(value)}")
 
 
-def injected(bridge: Bridge, host: Mapping[str, HostFunction]) -> dict[str, Any]:
+def injected(bridge: HostBridge, host: Mapping[str, HostFunction]) -> dict[str, Any]:
     """Return host functions as values of a cell; those with a dot in the name are methods of an object.
 
     Args:
@@ -137,7 +137,7 @@ def injected(bridge: Bridge, host: Mapping[str, HostFunction]) -> dict[str, Any]
     return found | {name: Module(name, members, "object") for name, members in objects.items()}
 
 
-def _caller(bridge: Bridge, function: HostFunction) -> Any:
+def _caller(bridge: HostBridge, function: HostFunction) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         return bridge.call(function, *args, **kwargs)
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
-from rlmbox.sandboxes.subset.evaluate import Session, bounded
+from rlmbox.sandboxes.subset.evaluate import SubsetSession, bounded
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.values import same_kind, weigh
 from rlmbox.types import CellError, Outcome
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
     return text
 
 
-def cell_error(session: Session, error: SubsetError) -> tuple[Outcome, CellError]:
+def cell_error(session: SubsetSession, error: SubsetError) -> tuple[Outcome, CellError]:
     """Return how a cell ended.
 
     Args:
@@ -47,7 +47,7 @@ def cell_error(session: Session, error: SubsetError) -> tuple[Outcome, CellError
     return outcome, CellError(name, message, trace, error.line)
 
 
-def value_of(session: Session, value: Any) -> tuple[object, str | None]:
+def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
     """Return the value of a last expression as JSON, and its bounded `repr`; None and None for None."""
     if value is None:
         return None, None

@@ -7,12 +7,14 @@ counted in steps, so that the same cells end in the same way on every machine. T
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -23,10 +25,10 @@ from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.subset._calls import Bridge, Request, injected
+from rlmbox.sandboxes.subset._calls import HostBridge, HostRequest, injected
 from rlmbox.sandboxes.subset._result import cell_error, described, printable, value_of
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
-from rlmbox.sandboxes.subset.evaluate import Prepared, Result, Session
+from rlmbox.sandboxes.subset.evaluate import CompiledCell, Result, SubsetSession
 from rlmbox.sandboxes.subset.grammar import Profile
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.service import default_limits
@@ -83,12 +85,21 @@ class SubsetSandbox:
         self._host: dict[str, HostFunction] = {}
         self._answer: dict[str, object] = {}
         self._output = BoundedText(0)
-        self._bridge: Bridge | None = None
-        self._session: Session | None = None
+        self._bridge: HostBridge | None = None
+        self._session: SubsetSession | None = None
         self._closed = False
         self._waiting: anyio.CancelScope | None = None
 
-    async def start(self, limits: CellLimits, context: Context, host: Host, *, query: str = "", seed: int = 0) -> None:
+    async def start(
+        self,
+        limits: CellLimits,
+        context: Context,
+        host: Host,
+        *,
+        query: str = "",
+        seed: int = 0,
+        inputs: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         """Make the namespace ready; see `Sandbox.start`.
 
         Args:
@@ -97,6 +108,7 @@ class SubsetSandbox:
             host: The functions that code may call.
             query: The question.
             seed: Of no effect: there is nothing random.
+            inputs: Further variables and their values.
         """
         self._cell_limits = limits
         self._limits = replace(
@@ -106,9 +118,9 @@ class SubsetSandbox:
             code_chars=min(self._limits.code_chars, limits.code_bytes),
         )
         self._host = dict(host)
-        self._bridge = Bridge(asyncio.get_running_loop(), limits.host_calls)
+        self._bridge = HostBridge(asyncio.get_running_loop(), limits.host_calls)
         text = await self._text_of(context)
-        self._values = {"context": text, "query": query}
+        self._values = {"context": text, "query": query, **copy.deepcopy(dict(inputs))}
         if self._profile == "wide":
             self._values["P"] = text
         self._session = self._new_session()
@@ -128,11 +140,11 @@ class SubsetSandbox:
 
         return LongText(context, ask)
 
-    def _new_session(self) -> Session:
+    def _new_session(self) -> SubsetSession:
         bridge = self._bridge
         if bridge is None:
             raise SandboxError("this sandbox was not started")
-        session = Session(self._profile, self._limits, self._write, self._values)
+        session = SubsetSession(self._profile, self._limits, self._write, self._values)
         bridge.meter = session.meter
         session.bind(injected(bridge, self._host))
         if self._profile == "wide":
@@ -164,12 +176,12 @@ class SubsetSandbox:
             execution = self._execution(session, Result(prepared.error, None, 0))
         return replace(execution, duration_s=time.perf_counter() - began)
 
-    def _open_session(self) -> Session:
+    def _open_session(self) -> SubsetSession:
         if self._closed or self._session is None:
             raise SandboxError("this sandbox is closed; open a new session")
         return self._session
 
-    async def _run(self, session: Session, prepared: Prepared) -> Execution:
+    async def _run(self, session: SubsetSession, prepared: CompiledCell) -> Execution:
         """Run a cell in a thread and answer its calls meanwhile."""
         bridge = self._bridge
         if bridge is None:
@@ -178,7 +190,7 @@ class SubsetSandbox:
         thread = threading.Thread(
             target=_work, args=(bridge, session, prepared, partial(self._execution, session)), daemon=True
         )
-        clock = _Clock(self._cell_limits.cell_timeout_s)
+        clock = _CpuClock(self._cell_limits.cell_timeout_s)
         thread.start()
         try:
             while True:
@@ -188,7 +200,7 @@ class SubsetSandbox:
                     if clock.is_over(thread):
                         return await self._too_late(session, bridge)
                     continue
-                if not isinstance(event, Request):
+                if not isinstance(event, HostRequest):
                     return self._ended(event)
                 await self._answer_call(event)
         except BaseException:
@@ -206,7 +218,7 @@ class SubsetSandbox:
             raise event
         return event  # type: ignore[no-any-return]
 
-    async def _answer_call(self, request: Request) -> None:
+    async def _answer_call(self, request: HostRequest) -> None:
         answer: tuple[bool, Any] = (False, RuntimeError("the session was ended"))
         with anyio.CancelScope() as self._waiting:
             try:
@@ -218,12 +230,12 @@ class SubsetSandbox:
             raise SandboxError("the sandbox was closed while a cell waited for a host call")
         request.answer.put(answer)
 
-    async def _too_late(self, session: Session, bridge: Bridge) -> Execution:
+    async def _too_late(self, session: SubsetSession, bridge: HostBridge) -> Execution:
         """End a cell that ran too long by the clock; its variables are lost."""
         session.meter.stop()
         try:
             async with asyncio.timeout(_GRACE_S):
-                while isinstance(await bridge.events.get(), Request):
+                while isinstance(await bridge.events.get(), HostRequest):
                     pass
         except TimeoutError:
             pass  # it is in one long call, after which it ends
@@ -235,7 +247,7 @@ class SubsetSandbox:
         error = CellError("ExecutionTimeout", message, f"ExecutionTimeout: {message}")
         return Execution("timeout", stdout, "", dropped, error, namespace="lost")
 
-    def _execution(self, session: Session, result: Result) -> Execution:
+    def _execution(self, session: SubsetSession, result: Result) -> Execution:
         stdout, dropped = printable(self._output.text()), self._output.dropped_chars
         if result.error is not None:
             outcome, error = cell_error(session, result.error)
@@ -247,7 +259,7 @@ class SubsetSandbox:
         """List the variables that cells have set; see `Sandbox.variables`."""
         return self._described(self._open_session())
 
-    def _described(self, session: Session) -> dict[str, str]:
+    def _described(self, session: SubsetSession) -> dict[str, str]:
         return {
             name: described(value)
             for name, value in session.variables.items()
@@ -289,7 +301,7 @@ class SubsetSandbox:
             self._waiting.cancel()
 
 
-class _Clock:
+class _CpuClock:
     """Says when a cell has run too long.
 
     On a busy machine the time that counts is that of the thread, so that a cell is not ended for what others do.
@@ -329,7 +341,7 @@ class _Clock:
         return left_s <= 0 or self._ran_s > _MOST_WAITS * self._timeout_s
 
 
-def _work(bridge: Bridge, session: Session, prepared: Prepared, finish: Any) -> None:
+def _work(bridge: HostBridge, session: SubsetSession, prepared: CompiledCell, finish: Any) -> None:
     """Run a cell, in its thread."""
     event: object
     try:

@@ -62,7 +62,7 @@ def attribute(meter: Meter, profile: Profile, value: Any, name: str) -> Any:
 
     Raises:
         AttributeError: Python has no such attribute either.
-        Refused: Python has one, but it is not in the language.
+        Refusal: Python has one, but it is not in the language.
     """
     kind = value.__class__
     if kind is Module:

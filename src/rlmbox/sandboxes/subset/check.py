@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterator
 
 from rlmbox.sandboxes.subset import grammar
-from rlmbox.sandboxes.subset.errors import LimitReached, Refused, forbidden_name, forbidden_syntax
+from rlmbox.sandboxes.subset.errors import LimitReached, forbidden_name, forbidden_syntax
 from rlmbox.sandboxes.subset.grammar import Profile, accepted, hint_of, is_dunder, is_refused_name
 
 MAX_BRACKETS = 100
@@ -79,7 +79,7 @@ def check(tree: ast.Module, profile: Profile, known: Collection[str]) -> None:
         known: Names that the session has.
 
     Raises:
-        Refused: There is something that the profile does not have.
+        Refusal: There is something that the profile does not have.
         LimitReached: It is nested too deeply.
     """
     _Checker(profile, {*known, *_bound(tree)}).check(tree)
@@ -361,6 +361,3 @@ def _goes_on(node: ast.AST, child: ast.AST) -> bool:
     if isinstance(node, ast.If):
         return len(node.orelse) == 1 and child is node.orelse[0] and isinstance(child, ast.If)
     return False
-
-
-__all__ = ["Refused", "check", "parse"]

@@ -156,7 +156,7 @@ class Stopped(Uncatchable):
     """The host ended the cell: its wall clock ran out, or the session was closed."""
 
 
-class Refused(Uncatchable):
+class Refusal(Uncatchable):
     """The language does not have something.
 
     Args:
@@ -171,14 +171,14 @@ class Refused(Uncatchable):
         self.code, self.at = code, at
 
 
-def forbidden_name(name: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refused:
+def forbidden_name(name: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refusal:
     """Return the error for a name or attribute that is not reachable."""
-    return Refused(FORBIDDEN_NAME, f"{name} is not available in this REPL", hint=hint, at=at)
+    return Refusal(FORBIDDEN_NAME, f"{name} is not available in this REPL", hint=hint, at=at)
 
 
-def forbidden_syntax(what: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refused:
+def forbidden_syntax(what: str, hint: str = "", *, at: tuple[int, int] | None = None) -> Refusal:
     """Return the error for a construct that the language does not have."""
-    return Refused(FORBIDDEN_SYNTAX, f"{what} is not available in this REPL", hint=hint, at=at)
+    return Refusal(FORBIDDEN_SYNTAX, f"{what} is not available in this REPL", hint=hint, at=at)
 
 
 _TRACE = "_rlm_trace"

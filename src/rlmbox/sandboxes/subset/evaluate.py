@@ -23,7 +23,7 @@ from rlmbox.sandboxes.subset.errors import (
 )
 from rlmbox.sandboxes.subset.expressions import Run
 from rlmbox.sandboxes.subset.grammar import Profile
-from rlmbox.sandboxes.subset.meter import Limits, Meter
+from rlmbox.sandboxes.subset.meter import Meter, StepLimits
 from rlmbox.sandboxes.subset.modules import modules_for
 from rlmbox.sandboxes.subset.statements import Statements
 from rlmbox.sandboxes.subset.syntax import check_syntax
@@ -70,7 +70,7 @@ class Compiler(Statements):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class CompiledCell:
     """A cell that was read.
 
     Attributes:
@@ -101,7 +101,7 @@ class Result:
     steps: int
 
 
-class Session:
+class SubsetSession:
     """Variables, and what runs cells over them.
 
     Args:
@@ -112,7 +112,7 @@ class Session:
     """
 
     def __init__(
-        self, profile: Profile, limits: Limits, write: Callable[[str], None], injected: Mapping[str, Any]
+        self, profile: Profile, limits: StepLimits, write: Callable[[str], None], injected: Mapping[str, Any]
     ) -> None:
         self.profile: Profile = profile
         self.limits = limits
@@ -133,7 +133,7 @@ class Session:
     def _roots(self) -> Iterable[Any]:
         return [*self.variables.values()]
 
-    def prepare(self, code: str) -> Prepared:
+    def prepare(self, code: str) -> CompiledCell:
         """Read a cell, and refuse what the language does not have; nothing of it runs."""
         source = len(self.sources)
         self.sources.append(code)
@@ -146,13 +146,13 @@ class Session:
             with _HeadRoom():
                 body, last = compiler.cell(tree)
         except SyntaxError as error:
-            return Prepared(code, error=_syntax_error(error, source))
+            return CompiledCell(code, error=_syntax_error(error, source))
         except Uncatchable as error:
-            return Prepared(code, error=describe(error, error.message))
+            return CompiledCell(code, error=describe(error, error.message))
         except RecursionError:
             too_deep = LimitReached("the code is nested too deeply", limit="nesting")
-            return Prepared(code, error=describe(too_deep, too_deep.message))
-        return Prepared(code, body, last)
+            return CompiledCell(code, error=describe(too_deep, too_deep.message))
+        return CompiledCell(code, body, last)
 
     def compiler_for(self, code: str) -> tuple[Compiler, ast.Module]:
         """Return a compiler for the functions of a cell of another session, and the cell's tree.
@@ -170,7 +170,7 @@ class Session:
         self.sources.append(code)
         return Compiler(self.meter, self.variables, self.builtins, self.profile, len(self.sources) - 1), tree
 
-    def run(self, prepared: Prepared) -> Result:
+    def run(self, prepared: CompiledCell) -> Result:
         """Run a cell; whatever it does is data."""
         if prepared.error is not None:
             return Result(prepared.error, None, 0)
@@ -310,4 +310,4 @@ class _HeadRoom:
                 sys.setrecursionlimit(cls._before)
 
 
-__all__ = ["Function", "Limits", "Prepared", "Result", "Session", "bounded"]
+__all__ = ["CompiledCell", "Function", "Result", "StepLimits", "SubsetSession", "bounded"]

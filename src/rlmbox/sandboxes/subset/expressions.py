@@ -16,7 +16,7 @@ from rlmbox.sandboxes.subset.formatting import convert, formatted
 from rlmbox.sandboxes.subset.grammar import Profile, hint_of, is_refused_name
 from rlmbox.sandboxes.subset.meter import Meter
 from rlmbox.sandboxes.subset.operators import BINARY, COMPARISONS, UNARY, item_of
-from rlmbox.sandboxes.subset.scopes import Scope
+from rlmbox.sandboxes.subset.scopes import NameScope
 from rlmbox.sandboxes.subset.values import CellSet, Function, check_hashable, collect, weigh
 
 Run = Callable[[Any], Any]
@@ -43,7 +43,7 @@ class Expressions:
     ) -> None:
         self.meter, self.variables, self.builtins = meter, variables, builtins
         self.profile, self.source = profile, source
-        self.scope = Scope()
+        self.scope = NameScope()
         self.cost = 0
 
     # ---- what all share ---------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def braces(meter: Meter, template: str, args: Sequence[Any], kwargs: Mapping[str
     """Return `template.format(*args, **kwargs)`.
 
     Raises:
-        Refused: A field goes into a value, as `{0.name}` or `{0[key]}` do.
+        Refusal: A field goes into a value, as `{0.name}` or `{0[key]}` do.
     """
     return _Braces(meter, args, kwargs).filled(template, 2)
 

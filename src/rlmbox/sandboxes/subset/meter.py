@@ -19,7 +19,7 @@ INT_BOUND = 10**4_300
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StepLimits:
     """What a session may use.
 
     Attributes:
@@ -69,7 +69,7 @@ class Meter:
         "stop_at",
     )
 
-    def __init__(self, limits: Limits, roots: Callable[[], Iterable[Any]]) -> None:
+    def __init__(self, limits: StepLimits, roots: Callable[[], Iterable[Any]]) -> None:
         self.limits = limits
         self.ignored: set[int] = set()
         self.held: list[Any] = []

@@ -13,7 +13,7 @@ import re2
 from rlmbox.sandboxes.subset.errors import LimitReached
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import TEXT_PER_STEP, Meter
-from rlmbox.sandboxes.subset.regex_translate import MAX_POSITIONS, Translation, positions, translate, unsupported
+from rlmbox.sandboxes.subset.regex_translate import MAX_POSITIONS, SubsetPattern, positions, translate, unsupported
 
 Span = tuple[int, int]
 Found = list[Span]
@@ -161,7 +161,7 @@ class _Program:
 
     __slots__ = ("_first", "_longest", "_pattern", "_regexp", "translation")
 
-    def __init__(self, translation: Translation, is_bytes: bool) -> None:
+    def __init__(self, translation: SubsetPattern, is_bytes: bool) -> None:
         self.translation = translation
         self._pattern: str | bytes = translation.text
         if is_bytes:  # there is no character beyond 255
@@ -220,7 +220,7 @@ def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
         raise unsupported(what, "write it with less repetition") from None
 
 
-def _clipped(found: Found, translation: Translation) -> Found:
+def _clipped(found: Found, translation: SubsetPattern) -> Found:
     """Take the characters that were only looked at out of a match."""
     first = max([found[0][0], *(found[mark][1] for mark in translation.starts)])
     last = min([found[0][1], *(found[mark][0] for mark in translation.ends if found[mark] != _NONE)])
@@ -236,7 +236,7 @@ class Pattern:
 
     Raises:
         re.error: It is no regular expression.
-        Refused: RE2 has no such thing.
+        Refusal: RE2 has no such thing.
     """
 
     __slots__ = ("_programs", "_tree", "flags", "groups", "names", "pattern", "weight")

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from rlmbox.sandboxes.subset import charsets
 from rlmbox.sandboxes.subset.charsets import Ranges, as_class, complement, intersection, joined
-from rlmbox.sandboxes.subset.errors import Refused, forbidden_syntax
+from rlmbox.sandboxes.subset.errors import Refusal, forbidden_syntax
 
 Kind = Literal["word", "other"]
 Node = tuple[Any, Any]
@@ -41,7 +41,7 @@ _REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Translation:
+class SubsetPattern:
     """A pattern for RE2.
 
     Attributes:
@@ -60,7 +60,7 @@ class Translation:
     first: str = ""
 
 
-def unsupported(what: str, hint: str) -> Refused:
+def unsupported(what: str, hint: str) -> Refusal:
     """Return the error for a pattern that RE2 cannot match."""
     return forbidden_syntax(f"{what} in a regular expression", hint)
 
@@ -85,7 +85,7 @@ def positions(nodes: Iterable[Node]) -> int:
 
 def translate(
     tree: Sequence[Node], flags: int, groups: int, *, wide: bool, final_newline: bool, whole: bool, empty: bool
-) -> Translation:
+) -> SubsetPattern:
     """Return a pattern for RE2.
 
     Args:
@@ -98,22 +98,24 @@ def translate(
         empty: Whether the text is empty.
 
     Raises:
-        Refused: It has something that RE2 lacks.
+        Refusal: It has something that RE2 lacks.
     """
     nodes = list(tree)
     if whole:
         nodes.append((sre.AT, sre.AT_END_STRING))
     unicode = wide and not flags & re.ASCII
     hollow = empty and sys.version_info < (3, 14)
-    writer = _Writer(unicode, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII, wide, hollow)
+    writer = _SubsetPatternWriter(
+        unicode, final_newline and not whole, [0] * (groups + 1), flags & re.ASCII, wide, hollow
+    )
     text = writer.sequence(nodes, flags, "edge", "edge")
     first = ""
     if writer.starts:
         if not _all_lead(nodes):
             raise unsupported(r"a \b in only some of the alternatives", _BOUNDARY_HINT)
-        again = _Writer(True, writer.final_newline, [0] * (groups + 1), 0, wide, hollow, at_start=True)
+        again = _SubsetPatternWriter(True, writer.final_newline, [0] * (groups + 1), 0, wide, hollow, at_start=True)
         first = again.sequence(nodes, flags, "edge", "edge")
-    return Translation(text, tuple(writer.groups), tuple(writer.starts), tuple(writer.ends), first)
+    return SubsetPattern(text, tuple(writer.groups), tuple(writer.starts), tuple(writer.ends), first)
 
 
 def _all_lead(nodes: Sequence[Node]) -> bool:
@@ -135,7 +137,7 @@ Beside = Literal["edge", "unknown", "word", "other"] | tuple[Node, int]
 
 
 @dataclass(slots=True)
-class _Writer:
+class _SubsetPatternWriter:
     unicode: bool
     final_newline: bool
     groups: list[int]

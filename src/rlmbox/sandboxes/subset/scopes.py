@@ -11,7 +11,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(slots=True)
-class Scope:
+class NameScope:
     """Names of a function or a comprehension.
 
     Attributes:
@@ -22,7 +22,7 @@ class Scope:
         function: Name of the function, for tracebacks.
     """
 
-    outer: Scope | None = None
+    outer: NameScope | None = None
     names: frozenset[str] = frozenset()
     declared: frozenset[str] = frozenset()
     is_comprehension: bool = False
@@ -30,7 +30,7 @@ class Scope:
 
     def depth_of(self, name: str) -> int | None:
         """Return how many scopes outward a name lives; None for one of the session."""
-        scope: Scope | None = self
+        scope: NameScope | None = self
         depth = 0
         while scope is not None and scope.outer is not None:
             if name in scope.declared:
@@ -50,7 +50,7 @@ class Scope:
         return None if inner is None else depth + inner
 
 
-def of_function(node: ast.FunctionDef | ast.Lambda, outer: Scope) -> Scope:
+def of_function(node: ast.FunctionDef | ast.Lambda, outer: NameScope) -> NameScope:
     """Return the scope of a function."""
     arguments = node.args
     names = {arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
@@ -59,10 +59,10 @@ def of_function(node: ast.FunctionDef | ast.Lambda, outer: Scope) -> Scope:
     declared = frozenset(name for part in body for name in _declared(part))
     names |= {name for part in body for name in _bound(part)}
     name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
-    return Scope(outer, frozenset(names) - declared, declared, function=name)
+    return NameScope(outer, frozenset(names) - declared, declared, function=name)
 
 
-def of_comprehension(generators: Iterable[ast.comprehension], outer: Scope) -> Scope:
+def of_comprehension(generators: Iterable[ast.comprehension], outer: NameScope) -> NameScope:
     """Return the scope of a comprehension."""
     names = frozenset(
         node.id
@@ -70,7 +70,7 @@ def of_comprehension(generators: Iterable[ast.comprehension], outer: Scope) -> S
         for node in ast.walk(generator.target)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     )
-    return Scope(outer, names, is_comprehension=True, function=outer.function)
+    return NameScope(outer, names, is_comprehension=True, function=outer.function)
 
 
 def _declared(node: ast.AST) -> Iterator[str]:

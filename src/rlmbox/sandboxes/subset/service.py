@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
-from rlmbox.sandboxes.subset.evaluate import Session
+from rlmbox.sandboxes.subset.evaluate import SubsetSession
 from rlmbox.sandboxes.subset.grammar import Profile
-from rlmbox.sandboxes.subset.meter import Limits
+from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.snapshot import restore, snapshot
 
 NO_CODE = "No code to execute"
@@ -43,12 +43,12 @@ class Head:
         return "".join(self._parts) + note
 
 
-def default_limits(profile: Profile) -> Limits:
+def default_limits(profile: Profile) -> StepLimits:
     """Return what a cell may use where nothing else is said."""
-    return Limits(pattern_chars=STRICT_PATTERN_CHARS if profile == "strict" else WIDE_PATTERN_CHARS)
+    return StepLimits(pattern_chars=STRICT_PATTERN_CHARS if profile == "strict" else WIDE_PATTERN_CHARS)
 
 
-def answer_line(line: str, profile: Profile = "strict", limits: Limits | None = None) -> str:
+def answer_line(line: str, profile: Profile = "strict", limits: StepLimits | None = None) -> str:
     """Return the answer to a line.
 
     Args:
@@ -65,7 +65,7 @@ def answer_line(line: str, profile: Profile = "strict", limits: Limits | None = 
     return json.dumps(found, ensure_ascii=True)
 
 
-def answer(request: object, profile: Profile = "strict", limits: Limits | None = None) -> dict[str, object]:
+def answer(request: object, profile: Profile = "strict", limits: StepLimits | None = None) -> dict[str, object]:
     """Run a piece of code.
 
     Args:
@@ -85,7 +85,7 @@ def answer(request: object, profile: Profile = "strict", limits: Limits | None =
         return _failed(problem)
     allowed = limits or default_limits(profile)
     output = Head(request.get("max_output_chars", allowed.output_chars))
-    session = Session(profile, allowed, output.write, {})
+    session = SubsetSession(profile, allowed, output.write, {})
     session.bind({"context": request.get("context", ""), "query": request.get("query", "")})
     state = request.get("state") or {}
     code = request.get("code", "")
@@ -125,7 +125,7 @@ def _failed(message: str) -> dict[str, object]:
     return {"ok": False, "output": "", "error": error, "state": {}}
 
 
-def _run(session: Session, code: str, write: Callable[[str], None]) -> SubsetError | None:
+def _run(session: SubsetSession, code: str, write: Callable[[str], None]) -> SubsetError | None:
     result = session.run(session.prepare(code))
     if result.error is not None:
         return result.error

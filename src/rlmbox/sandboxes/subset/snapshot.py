@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS, Uncatchable
-from rlmbox.sandboxes.subset.evaluate import Compiler, Session
+from rlmbox.sandboxes.subset.evaluate import Compiler, SubsetSession
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.regex import Match, Pattern
-from rlmbox.sandboxes.subset.scopes import Scope, of_comprehension, of_function
+from rlmbox.sandboxes.subset.scopes import NameScope, of_comprehension, of_function
 from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Function, Module, TypeValue
 
 VERSION = 1
@@ -32,7 +32,7 @@ class NotKept(Exception):
     """A value that cannot be written down."""
 
 
-def snapshot(session: Session) -> dict[str, object]:
+def snapshot(session: SubsetSession) -> dict[str, object]:
     """Return a session's variables as JSON.
 
     Args:
@@ -41,7 +41,7 @@ def snapshot(session: Session) -> dict[str, object]:
     Returns:
         What `restore` takes. `lost` has the names of variables that could not be kept, each with the reason.
     """
-    writer = _Writer(session)
+    writer = _SnapshotWriter(session)
     names: dict[str, _Json] = {}
     lost: dict[str, str] = {}
     for name, value in session.variables.items():
@@ -58,7 +58,7 @@ def snapshot(session: Session) -> dict[str, object]:
     return found
 
 
-def restore(session: Session, state: Mapping[str, Any]) -> None:
+def restore(session: SubsetSession, state: Mapping[str, Any]) -> None:
     """Put a snapshot's variables into a session.
 
     Args:
@@ -73,14 +73,14 @@ def restore(session: Session, state: Mapping[str, Any]) -> None:
     if state.get("version") != VERSION:
         raise ValueError(f"the state is not of version {VERSION}: give back what the last answer had as `state`")
     try:
-        found = _Reader(session, state).read_all()
+        found = _SnapshotReader(session, state).read_all()
     except (LookupError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError, Uncatchable) as error:
         raise ValueError(f"the state is damaged ({type(error).__name__}): give back what the last answer had") from None
     session.variables.update(found)
 
 
-class _Writer:
-    def __init__(self, session: Session) -> None:
+class _SnapshotWriter:
+    def __init__(self, session: SubsetSession) -> None:
         self.heap: list[_Json] = []
         self.sources: set[int] = set()
         self._places: dict[int, int] = {}
@@ -176,8 +176,8 @@ class _Writer:
         raise NotKept(f"{value!r} cannot be kept")
 
 
-class _Reader:
-    def __init__(self, session: Session, state: Mapping[str, Any]) -> None:
+class _SnapshotReader:
+    def __init__(self, session: SubsetSession, state: Mapping[str, Any]) -> None:
         self._session, self._state = session, state
         self._heap: list[_Json] = state["heap"]
         self._made: dict[int, Any] = {}
@@ -302,7 +302,7 @@ def function_at(compiler: Compiler, tree: ast.Module, line: int, column: int) ->
         KeyError: There is none.
     """
     outer = compiler.scope
-    nodes: list[tuple[ast.AST, Scope]] = [(tree, outer)]
+    nodes: list[tuple[ast.AST, NameScope]] = [(tree, outer)]
     while nodes:
         node, scope = nodes.pop()
         if isinstance(node, ast.FunctionDef | ast.Lambda):
