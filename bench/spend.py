@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import httpx2
 
@@ -23,6 +24,7 @@ from rlmbox.testing import ProviderServer, ScriptedModel
 from rlmbox.types import Message
 
 MANY = 100_000
+WAVES, WIDE = 16, 64
 PROMPT = "Say hello, please. " * 20
 
 
@@ -44,6 +46,19 @@ async def batch_figures() -> list[Figure]:
             "1,000 sub-calls of 50 ms at concurrency 100; the ideal is 500 ms", statistics.median(times) * 1_000, 650
         )
     ]
+
+
+async def runs_figures() -> list[Figure]:
+    """60 runs of one turn of 1 s at once: without a pace none waits for another."""
+    model = ScriptedModel({"?": "ok"}, delay_s=1.0)
+
+    async def run() -> None:
+        budget = Budget(Limits())
+        await Calls(budget).complete(model, [Message("user", "?")], account=budget.root)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(run() for _ in range(60)))
+    return [Figure("60 runs of one turn of 1 s at once", time.perf_counter() - began, 1.5, "s")]
 
 
 async def cpu_figures() -> list[Figure]:
@@ -85,6 +100,42 @@ async def cpu_figures() -> list[Figure]:
                 ]
                 await model.aclose()
     return figures
+
+
+async def collected_figures() -> list[Figure]:
+    """Replies that are lost when the garbage is collected at every turn of the event loop, and descriptors left."""
+    before, lost = open_descriptors(), 0
+    async with served() as port:
+        for number in range(WAVES):
+            model = provider_model("openai:llama3", base_url=f"http://127.0.0.1:{port}/v1", api_key="k")
+            await model.ready()
+            gc.collect()
+            gc.freeze()
+            budget = Budget(Limits(cost_limit_usd=None, concurrency=WIDE))
+            calls = Calls(budget)
+
+            async def ask(item: int, number: int = number, calls: Calls = calls, budget: Budget = budget,
+                          model: object = model) -> bool:  # fmt: skip
+                prompt = [Message("user", f"{number} {item}")]
+                reply = await calls.complete(model, prompt, account=budget.root, timeout_s=60)  # type: ignore[arg-type]
+                return reply.attempts == 1 and reply.completion.text == "ok"
+
+            tasks = [asyncio.create_task(ask(item)) for item in range(WIDE)]
+            while not all(task.done() for task in tasks):
+                await asyncio.sleep(0)
+                gc.collect()
+            lost += sum(not task.result() for task in tasks)
+            del model, calls, tasks, ask
+            gc.unfreeze()
+        left = max(open_descriptors() - before, 0)
+    return [
+        Figure(f"{WAVES} new models, {WIDE} sub-calls each, a collection at every await: replies lost", lost, 0, ""),
+        Figure("descriptors more than before, the shared connections included", left, WIDE + 10, ""),
+    ]
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def memory_figures(calls_to_make: int = MANY) -> list[Figure]:
@@ -154,7 +205,8 @@ def serve(connection: Connection) -> None:
 
 
 async def measure() -> list[Figure]:
-    return [*await batch_figures(), *await cpu_figures(), *await memory_figures()]
+    return [*await batch_figures(), *await runs_figures(), *await cpu_figures(), *await collected_figures(),
+            *await memory_figures()]  # fmt: skip
 
 
 def figures() -> list[Figure]:

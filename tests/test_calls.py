@@ -227,10 +227,10 @@ async def test_a_temperature_belongs_to_a_request_and_to_the_caches_key(tmp_path
 
 
 async def test_a_model_that_takes_no_temperature_says_so_before_anything_is_spent() -> None:
-    asking = Asking("never")
+    model = Adversary([])
     with pytest.raises(ConfigError, match="takes no temperature"):
-        await asking.ask(temperature=0.5)
-    assert asking.model.requests == []
+        await Asking(model=model).ask(temperature=0.5)  # type: ignore[arg-type]
+    assert model.charged == 0
 
 
 async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
@@ -244,6 +244,16 @@ async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
     (told,) = asking.of(ModelFellBack)
     assert told["reason"] == "fallback_when asked for another model"
     assert (await asking.ask()).model_name == "scripted"
+
+
+async def test_another_model_is_asked_where_the_first_has_no_answer() -> None:
+    asking = Asking(used("", 5, 10), fallback=ScriptedModel(["an answer"], name="second"))
+    reply = await asking.ask(whole=True)
+    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("an answer", "second", 15)
+    assert "the reply is empty" in asking.of(ModelFellBack)[0]["reason"]
+    assert "second: the reply is empty" in str(
+        await Asking(used("", 5, 10), fallback=ScriptedModel([" "], name="second")).fail(whole=True)
+    )
 
 
 async def test_a_users_check_with_a_bug_is_an_error_of_the_program() -> None:
@@ -431,3 +441,19 @@ def test_whatever_a_provider_does_it_charges_no_more_than_the_ledger_says_and_th
         assert cost.total_usd - cost.uncertain_usd <= model.charged
 
     anyio.run(main)
+
+
+async def test_a_reply_that_is_cut_because_no_more_can_be_paid_for_is_not_asked_for_again() -> None:
+    def cut(_messages: Sequence[Message]) -> Completion:
+        return used("half", 5, model.max_output_tokens[-1], stop_reason="length")
+
+    model = ScriptedModel([cut] * 9, price=DOLLAR_A_TOKEN)
+    asking = Asking(model=model, max_output_tokens=16_384, cost_limit_usd="300")
+    reply = await asking.ask(whole=True)
+    assert reply.completion.text == f"half\n\n{CUT}"
+    assert len(model.requests) == 1
+
+
+async def test_a_reply_that_cannot_be_continued_is_given_as_far_as_it_came() -> None:
+    asking = Asking(used("one ", 5, 10, stop_reason="length"), ModelError("no", status=400))
+    assert (await asking.ask(whole=True)).completion.text == f"one \n\n{CUT}"

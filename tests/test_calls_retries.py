@@ -10,7 +10,12 @@ from rlmbox.budget.budget import worst_input_tokens
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
 from rlmbox.events import CallRetried
 from rlmbox.requests.retries import RetryPolicy
+from rlmbox.requests.state import model_state_of
 from rlmbox.testing import ScriptedModel
+
+BRIEF = RetryPolicy(
+    attempts=2, base_delay_s=0.001, max_delay_s=0.002, max_retry_after_s=0.01, failures_to_open=0, spare=10_000
+)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 529, None])
@@ -168,3 +173,56 @@ async def test_refusals_do_not_count_as_failures_of_the_provider() -> None:
     asking = Asking(*[busy(429)] * 30, retries=RetryPolicy(attempts=1, failures_to_open=3))
     for _ in range(30):
         assert str(await asking.fail()) == "HTTP 429"
+
+
+async def test_a_turn_of_the_root_outlasts_an_outage_in_a_run_that_says_how_long_it_may_take() -> None:
+    asking = Asking(*[busy(503)] * 9, used("back again", 5, 10), retries=BRIEF, max_seconds=60)
+    reply = await asking.ask()
+    assert (reply.completion.text, reply.attempts) == ("back again", 10)
+    assert asking.budget.cost.uncertain_usd == 0
+
+
+async def test_without_a_time_limit_an_outage_ends_with_the_last_attempt() -> None:
+    asking = Asking(*[busy(503)] * 9, retries=BRIEF)
+    assert "after 2 attempts" in str(await asking.fail())
+
+
+async def test_an_outage_that_lasts_longer_than_the_run_may_take_ends_in_time() -> None:
+    asking = Asking(*[busy(503)] * 10_000, retries=BRIEF, max_seconds=0.3)
+    with anyio.fail_after(30):
+        assert "HTTP 503" in str(await asking.fail())
+
+
+async def test_a_sub_call_does_not_outlast_an_outage() -> None:
+    asking = Asking(*[busy(503)] * 9, retries=BRIEF, max_seconds=60)
+    with pytest.raises(ModelError, match="after 2 attempts"):
+        await asking.calls.complete(asking.model, ASK, account=asking.budget.root.below())
+
+
+async def test_an_address_where_nobody_has_ever_answered_is_given_up_soon() -> None:
+    nobody = ModelError("no connection", retryable=True)
+    asking = Asking(*[nobody] * 9, retries=BRIEF, max_seconds=60)
+    assert "no connection (after 2 attempts)" in str(await asking.fail())
+    asking = Asking(used("here", 5, 10), *[nobody] * 9, used("back", 5, 10), retries=BRIEF, max_seconds=60)
+    await asking.ask()
+    assert (await asking.ask()).completion.text == "back"
+
+
+async def test_what_may_have_been_billed_is_not_paid_for_again_and_again() -> None:
+    asking = Asking(*[broke_off()] * 9, retries=BRIEF, max_seconds=60)
+    assert "after 2 attempts" in str(await asking.fail())
+
+
+async def test_a_turn_of_the_root_waits_as_long_as_the_provider_asks_for() -> None:
+    asking = Asking(busy(429, retry_after_s=0.3), used("now", 5, 10), retries=BRIEF, max_seconds=60)
+    await asking.ask()
+    assert [told["wait_s"] for told in asking.of(CallRetried)] == [0.3]
+
+
+async def test_a_hung_first_request_is_noticed_and_a_slow_one_gets_more_time_the_next() -> None:
+    state = model_state_of(ScriptedModel([]))
+    assert [state.attempt_timeout_s(RetryPolicy(), timeouts) for timeouts in (0, 1, 2)] == [120, 240, 480]
+    assert state.attempt_timeout_s(RetryPolicy(attempt_timeout_s=7), 3) == 7
+    for _ in range(20):
+        state.note_duration(10.0)
+    assert state.attempt_timeout_s(RetryPolicy()) == 50

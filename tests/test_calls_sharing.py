@@ -1,5 +1,7 @@
 """Calls at once share a model: in turn, at its pace, and leaving nothing behind."""
 
+from collections.abc import Sequence
+
 import anyio
 
 from asking import Asking, Stubborn, busy
@@ -7,7 +9,7 @@ from rlmbox.models.pace import Pace
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import model_state_of
 from rlmbox.testing import ScriptedModel
-from rlmbox.types import Message
+from rlmbox.types import Completion, Message
 
 
 async def test_cancelling_frees_the_slot_at_once_and_charges_the_worst_case() -> None:
@@ -39,14 +41,32 @@ async def test_one_run_does_not_hold_up_another() -> None:
     assert model.max_concurrency == 5
 
 
+class Held(ScriptedModel):
+    """A model that answers nobody until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(["ok"] * 1_000)
+        self.waiting = 0
+        self.let_go = anyio.Event()
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        self.waiting += 1
+        await self.let_go.wait()
+        return await super().complete(messages, max_output_tokens=max_output_tokens)
+
+
 async def test_without_a_pace_each_run_keeps_its_own_limit_and_waits_for_no_other() -> None:
-    model = ScriptedModel(["ok"] * 1_000, delay_s=0.05)
+    model = Held()
     runs = [Asking(model=model, concurrency=2) for _ in range(30)]
     async with anyio.create_task_group() as tasks:
         for run in runs:
             for _ in range(4):
                 tasks.start_soon(run.ask)
-    assert model.max_concurrency == 60
+        await anyio.wait_all_tasks_blocked()
+        assert model.waiting == 60
+        model.let_go.set()
     assert len(model.requests) == 120
 
 

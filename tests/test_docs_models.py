@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from rlmbox import events
+from rlmbox.models.providers import ASSUMED_WINDOW_TOKENS
+from rlmbox.models.target import resolve
+from rlmbox.requests.retries import RetryPolicy
+from rlmbox.requests.state import FIRST_TIMEOUT_S
 from rlmbox.requests.window import WARNING
 from rlmbox.testing import ProviderServer
 from rlmbox.testing.provider_wire import ProviderRequest
@@ -33,6 +37,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider
     with ProviderServer(answer) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        monkeypatch.setenv("OLLAMA_BASE_URL", server.openai_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-x")
         yield server
@@ -44,7 +49,31 @@ def test_every_example_of_the_page_runs(number: int, server: ProviderServer, tmp
         [sys.executable, "-c", EXAMPLES[number]], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert "yes, 5 %" in done.stdout
+    expected = "server None" if "check_reachable" in EXAMPLES[number] else "yes, 5 %"
+    assert expected in done.stdout
+
+
+def test_every_name_of_the_table_is_one_with_the_key_and_the_address_that_it_says() -> None:
+    for row in re.findall(r"^\| (`\w+:.*?) \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE):
+        for name in re.findall(r"`(\w+):", row[0]):
+            if row[1] == "none":
+                assert resolve(f"{name}:m", None, None).is_local
+                continue
+            target = resolve(f"{name}:m", "http://127.0.0.1:1", "k")
+            if row[1].startswith("`") and "and so on" not in row[1]:
+                assert list(target.key_variables) == re.findall(r"`(\w+)`", row[1])
+            else:
+                assert target.key_variables == (f"{name.upper()}_API_KEY",) or name == "openai"
+
+
+def test_the_numbers_of_the_page_are_those_of_the_policy() -> None:
+    usual = RetryPolicy()
+    assert "four attempts" in PAGE
+    assert "half of its requests" in PAGE
+    assert "ten times in a row" in PAGE
+    assert (usual.attempts, usual.extra_share, usual.failures_to_open) == (4, 0.5, 10)
+    assert f"{FIRST_TIMEOUT_S:.0f} seconds without a byte" in PAGE
+    assert f"{ASSUMED_WINDOW_TOKENS:,} tokens are assumed" in PAGE
 
 
 def test_the_example_of_the_cache_asks_for_the_same_sub_call_once(server: ProviderServer, tmp_path: Path) -> None:

@@ -49,13 +49,18 @@ def test_the_example_of_limits_prints_answer_cost_and_report(server: ProviderSer
     assert {line.split(":")[0] for line in lines[2:]} >= {"root", "recursive"}
 
 
-def test_the_example_of_a_limit_that_is_reached_says_which(server: ProviderServer) -> None:
+def test_the_example_of_a_request_that_is_too_dear_says_what_fits(server: ProviderServer) -> None:
     printed = run("-c", PYTHON[1])
+    assert re.match(r"False \$0\.0000 is spent .* a prompt of up to some [\d,]+ characters fits\n", printed)
+
+
+def test_the_example_of_a_limit_that_is_reached_says_which(server: ProviderServer) -> None:
+    printed = run("-c", PYTHON[2])
     assert re.fullmatch(r"no final answer after 1 turn \(max_turns\) - 1 turn, \$0\.\d{4}\n", printed)
 
 
 def test_the_example_of_a_report_prints_its_parts(server: ProviderServer) -> None:
-    rows = [line.rsplit(" ", 4) for line in run("-c", PYTHON[2]).splitlines()]
+    rows = [line.rsplit(" ", 4) for line in run("-c", PYTHON[3]).splitlines()]
     assert [row[0] for row in rows[:2]] == ["root", "recursive"]
     assert {row[0] for row in rows} == {"root", "recursive", "openai:gpt-5", "openai:gpt-5-mini", "depth 0", "depth 1"}
     assert {(row[0], row[1]) for row in rows} >= {("root", "2"), ("recursive", "1"), ("depth 1", "1")}

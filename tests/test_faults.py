@@ -16,10 +16,10 @@ from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.testing import ProviderFault, ProviderServer, http_fault
+from rlmbox.testing import ProviderFault, ProviderReply, ProviderServer, http_fault
 from rlmbox.testing.fault_server import FAULTS, Fault, FaultServer
 from rlmbox.testing.provider_wire import ProviderRequest
-from rlmbox.types import Message
+from rlmbox.types import Message, Usage
 
 NAMES = ("openai:llama3", "anthropic:claude-sonnet-5-5", "google:gemini-2.5-pro")
 PRICE = FlatPrice(Decimal(1), Decimal(10), origin="test")
@@ -198,3 +198,73 @@ async def test_a_refusal_that_names_the_window_makes_the_next_request_fit() -> N
         reply = await Calls(budget).complete(model, [Message("user", "word " * 20_000)], account=budget.root)
     assert reply.completion.text == "ok"
     assert len(server.requests) == 2
+
+
+@every_provider
+async def test_what_is_cancelled_before_a_byte_was_sent_costs_nothing(name: str) -> None:
+    budget = Budget(Limits())
+    calls = Calls(budget)
+    async with ProviderServer("ok") as server, models(server, [name]) as (model,):
+        # The first request waits until its library is imported and its client is open.
+        with anyio.move_on_after(0.0):
+            await calls.complete(model, [Message("user", "Well?")], account=budget.root)
+        assert server.requests == []
+        assert budget.cost.total_usd == 0
+        reply = await calls.complete(model, [Message("user", "Well?")], account=budget.root)
+    assert reply.completion.text == "ok"
+    assert budget.cost.uncertain_usd == 0
+
+
+@every_provider
+async def test_what_is_cancelled_after_it_was_sent_may_have_been_billed(name: str) -> None:
+    seen = threading.Event()
+
+    def hang(_request: ProviderRequest) -> ProviderFault:
+        seen.set()
+        return ProviderFault("hang")
+
+    budget = Budget(Limits(max_output_tokens=500))
+    async with ProviderServer(hang) as server, models(server, [name]) as (model,):
+        task = asyncio.create_task(Calls(budget).complete(model, [Message("user", "Well?")], account=budget.root))
+        await asyncio.to_thread(seen.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert budget.cost.uncertain_usd > PRICE.cost_usd(Usage(0, 0, 500))
+
+
+async def test_a_prompt_is_charged_as_the_provider_has_counted_others_where_a_connection_broke() -> None:
+    prompt = [Message("user", "some words of a text " * 300)]  # 6,300 bytes, of which this server counts a quarter
+    answers = [ProviderReply("ok", input_tokens=1_575, output_tokens=5), ProviderFault("hang_up")]
+    budget = Budget(Limits(max_output_tokens=500))
+    calls = Calls(budget, retries=RetryPolicy(attempts=1))
+    async with ProviderServer(answers) as server, models(server, NAMES[:1]) as (model,):
+        await calls.complete(model, prompt, account=budget.root)
+        with pytest.raises(ModelError):
+            await calls.complete(model, prompt, account=budget.root)
+    output = PRICE.cost_usd(Usage(0, 0, 500))
+    assert PRICE.cost_usd(Usage(1_575)) + output <= budget.cost.uncertain_usd
+    assert budget.cost.uncertain_usd <= PRICE.cost_usd(Usage(1_575)) * Decimal("1.2") + output
+
+
+async def test_a_server_that_keeps_sending_is_not_taken_for_hung() -> None:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):  # DeepSeek sends empty lines while a request waits for its turn
+            writer.write(b"1\r\n\n\r\n")
+            await asyncio.sleep(0.1)
+        body = b'{"choices": [{"message": {"content": "at last"}}]}'
+        writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
+        writer.close()
+
+    slow = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}/v1"
+    model = provider_model("openai:slow", base_url=url, api_key="k", prices={"openai:slow": PRICE})
+    await model.ready()
+    budget = Budget(Limits())
+    calls = Calls(budget, retries=RetryPolicy(attempts=1, attempt_timeout_s=1.0))
+    reply = await calls.complete(model, [Message("user", "Well?")], account=budget.root)
+    await model.aclose()
+    slow.close()
+    assert reply.completion.text == "at last"

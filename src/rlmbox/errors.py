@@ -91,8 +91,23 @@ class ContextLimitExceeded(ModelError):
         window_tokens: The window, where the provider names it; None where it does not.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, window_tokens: int | None = None) -> None:
-        super().__init__(message, status=status)
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        status: int | None = None,
+        possibly_billed: bool = False,
+        retry_after_s: float | None = None,
+        window_tokens: int | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retryable=retryable,
+            status=status,
+            possibly_billed=possibly_billed,
+            retry_after_s=retry_after_s,
+        )
         self.window_tokens = window_tokens
 
 

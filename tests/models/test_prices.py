@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.prices import FREE, FlatPrice, catalogue_price, load_overrides, price_for
+from rlmbox.models.providers import provider_model
 from rlmbox.types import Usage
 
 counts = st.integers(0, 10**9)
@@ -177,3 +178,25 @@ def test_a_file_of_prices_may_name_the_price_of_writing_to_the_cache(tmp_path: P
         encoding="utf-8",
     )
     assert load_overrides(file)["a:b"].cache_write_usd_per_mtok == Decimal("3.75")
+
+
+def test_a_price_may_be_given_as_any_number_and_as_nothing_else() -> None:
+    price = FlatPrice(1.25, "10", 1)  # type: ignore[arg-type]
+    assert price == FlatPrice(Decimal("1.25"), Decimal(10), Decimal(1))
+    for wrong in ("much", None, True, float("nan"), -1):
+        with pytest.raises(ConfigError, match="a number from 0 up"):
+            FlatPrice(wrong, Decimal(1))  # type: ignore[arg-type]
+
+
+def test_a_source_of_prices_is_asked_again_for_each_request() -> None:
+    quotes = iter([FlatPrice(Decimal(1), Decimal(1)), None])
+    asked: list[str] = []
+
+    def live(name: str) -> FlatPrice | None:
+        asked.append(name)
+        return next(quotes)
+
+    model = provider_model("openai:m", base_url="http://127.0.0.1:1/v1", prices=live)
+    assert model.price == FlatPrice(Decimal(1), Decimal(1))
+    assert model.price is None
+    assert asked == ["openai:m"] * 2

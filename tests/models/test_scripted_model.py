@@ -140,3 +140,11 @@ def test_it_costs_nothing_unless_told_otherwise() -> None:
     assert price is not None
     assert price.cost_usd(Usage(10**9, 0, 10**9)) == 0
     assert ScriptedModel([], price=None).price is None
+
+
+async def test_it_can_be_asked_at_a_temperature_and_says_at_which() -> None:
+    model = ScriptedModel(["a", "b", "c"])
+    await model.complete([Message("user", "?")], max_output_tokens=5)
+    assert (await model.with_temperature(0.5).complete([Message("user", "?")], max_output_tokens=5)).text == "b"
+    await model.complete([Message("user", "?")], max_output_tokens=5)
+    assert model.temperatures == [None, 0.5, None]

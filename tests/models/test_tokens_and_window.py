@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlmbox.budget.tokens import TOKENS_PER_MESSAGE, Conversations, TokenScale, least_tokens, size_bytes
-from rlmbox.requests.window import WARNING, fit, named_window_tokens
+from rlmbox.models.complaints import named_window_tokens
+from rlmbox.requests.window import WARNING, fit
 from rlmbox.types import Message
 
 messages = st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), st.text(max_size=400)), min_size=1)

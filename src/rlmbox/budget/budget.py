@@ -44,7 +44,7 @@ SMALLEST_INPUT_TOKENS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What room is wanted for."""
+    """A request that room is wanted for."""
 
     model: Model
     price: Price | None
@@ -125,7 +125,7 @@ class Budget:
 
     @property
     def keeps_cost_limit(self) -> bool:
-        """Whether the cost limit is being kept: False where the default meets a model without a known price."""
+        """True if the cost limit is being kept: False where the default meets a model without a known price."""
         return self.limits.cost_limit_usd is not None and not self._unknown
 
     def admit(self, model: Model) -> None:
@@ -285,7 +285,7 @@ class Budget:
         )
 
     def fits(self, model: Model, input_tokens: int, max_output_tokens: int, *, account: Account) -> bool:
-        """Whether a request could be reserved now, without waiting or shortening; takes nothing.
+        """Return True if a request could be reserved now, without waiting or shortening; takes nothing.
 
         Args:
             model: The model.

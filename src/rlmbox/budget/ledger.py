@@ -21,7 +21,7 @@ NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left of one limit.
+    """The rest of one limit.
 
     Attributes:
         name: Its unit: `usd`, `tokens`, `subcalls`, `seconds` or `turns`.
@@ -36,7 +36,7 @@ class Left:
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """What one session and all below it may spend, and what they have.
+    """The spending of one session and all below it, and its limits.
 
     Attributes:
         depth: The depth of the session that it was given to; 0 for the run's.
@@ -67,7 +67,7 @@ class Pool:
     held_tokens: int = 0
 
     def fits(self, tokens: int, usd: Decimal) -> bool:
-        """Whether a request fits beside everything that is spent, under way or set aside."""
+        """Return True if a request fits beside everything that is spent, under way or set aside."""
         if self.max_tokens is not None and (
             self.spent_tokens + self.reserved_tokens + self.held_tokens + tokens > self.max_tokens
         ):
@@ -76,14 +76,14 @@ class Pool:
         return limit is None or self.spent_usd + self.reserved_usd + self.held_usd + usd <= limit
 
     def could_fit(self, tokens: int, usd: Decimal) -> bool:
-        """Whether a request would fit if everything under way cost nothing."""
+        """Return True if a request would fit if everything under way cost nothing."""
         if self.max_tokens is not None and self.spent_tokens + self.held_tokens + tokens > self.max_tokens:
             return False
         return self.cost_limit_usd is None or self.spent_usd + self.held_usd + usd <= self.cost_limit_usd
 
     @property
     def overshot(self) -> bool:
-        """Whether more is spent than was allowed: only a provider that reports more than was reserved does that."""
+        """True if more is spent than was allowed: only a provider that reports more than was reserved does that."""
         if self.max_tokens is not None and self.spent_tokens > self.max_tokens:
             return True
         return self.cost_limit_usd is not None and self.spent_usd > self.cost_limit_usd

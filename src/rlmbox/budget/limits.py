@@ -1,4 +1,4 @@
-"""What a run may use."""
+"""Limits: what a run may use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POSITIVE = ("max_tokens", "max_seconds", "subcall_timeout_s", "observation_char
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may use; children share their root's.
+    """The limits of a run; children share their root's.
 
     Attributes:
         cost_limit_usd: US dollars of the whole tree; a string, number or `Decimal`. None for no limit. An unknown
@@ -56,7 +56,7 @@ class Limits:
     cell: CellLimits = CellLimits()
 
     def __post_init__(self) -> None:
-        """Checks every value.
+        """Check every value.
 
         Raises:
             ConfigError: A limit is not a number or out of its range.
@@ -97,7 +97,7 @@ class Limits:
 
     @property
     def cost_limit_is_default(self) -> bool:
-        """Whether nobody set the cost limit."""
+        """True if nobody set the cost limit."""
         return self.cost_limit_usd is DEFAULT_COST_LIMIT_USD
 
     @property
@@ -116,7 +116,7 @@ _DEFAULTS = {each.name: each.default for each in fields(Limits)}
 
 
 def dollars(value: object, name: str) -> Decimal:
-    """Reads an amount of US dollars.
+    """Read an amount of US dollars.
 
     Args:
         value: A string, a number or a `Decimal`.

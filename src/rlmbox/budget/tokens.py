@@ -74,7 +74,7 @@ def size_bytes(messages: Sequence[Message]) -> int:
 
 
 class TokenScale:
-    """What is known of one model's tokens: an estimate per text, corrected upwards by what the provider reports.
+    """The length of one model's tokens: an estimate per text, corrected upwards by what the provider reports.
 
     Args:
         name: The model's full name; the part before the colon is its family.

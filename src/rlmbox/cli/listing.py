@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rlmbox.cli.failing import report
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.errors import ConfigError, RLMError
-from rlmbox.models.base import Model
+from rlmbox.models.base import Bounded, Model
 from rlmbox.models.prices import FlatPrice, load_overrides
 from rlmbox.types import Usage
 
@@ -26,12 +27,22 @@ _EXAMPLES = (
     "google:gemini-2.5-pro",
     "google:gemini-2.5-flash",
     "azure:DEPLOYMENT",
+    "openrouter:openai/gpt-5-mini",
+    "groq:openai/gpt-oss-120b",
+    "xai:grok-4-0709",
+    "deepseek:deepseek-v3.2",
+    "mistral:mistral-large-2512",
+    "ollama:qwen3",
+    "vllm:MODEL",
+    "llamacpp:MODEL",
+    "lmstudio:MODEL",
     OFFLINE_MODEL,
 )
+_SERVED_HERE = ("ollama", "vllm", "llamacpp", "lmstudio")
 
 
 def print_models(name: str | None, prices: Path | None, *, as_json: bool, debug: bool) -> int:
-    """Runs `rlmbox models`; gives the exit code."""
+    """Run `rlmbox models` and return the exit code."""
     try:
         overrides = load_overrides(prices) if prices is not None else {}
         names = [name] if name else list(dict.fromkeys([*_EXAMPLES, *overrides]))
@@ -46,9 +57,12 @@ def print_models(name: str | None, prices: Path | None, *, as_json: bool, debug:
         table.add_column(heading, no_wrap=heading != "reachable", justify="right" if "$" in heading else "left")
     for row in rows:
         window = f"{row['window']:,}" if row["window"] else None
-        table.add_row(
-            *(value or "unknown" for value in (row["model"], row["input"], row["output"], window)), row["reachable"]
+        cells = (
+            *(value or "unknown" for value in (row["model"], row["input"], row["output"], window)),
+            row["reachable"],
         )
+        # What a cell says may have brackets, as in `pip install "rlmbox[openai]"`, which are no markup.
+        table.add_row(*(escape(cell) for cell in cells))
     Console().print(table)
     origins = sorted({str(row["origin"]) for row in rows if row["origin"] and row["origin"] != "free"})
     print(f"US dollars per million tokens, from {' and '.join(origins) or 'no catalogue'}; window in tokens")  # noqa: T201
@@ -56,8 +70,8 @@ def print_models(name: str | None, prices: Path | None, *, as_json: bool, debug:
 
 
 def _row(name: str, overrides: Mapping[str, FlatPrice], *, strict: bool) -> dict[str, Any]:
-    """Describes a model; one that cannot be reached says what is missing."""
-    reachable = "yes"
+    """Describe a model; one that cannot be reached says what is missing, and what nobody knows is None."""
+    reachable = "if it runs here" if name.partition(":")[0] in _SERVED_HERE else "yes"
     try:
         model: Model = model_from(name, prices=overrides)
     except ConfigError as error:
@@ -78,7 +92,7 @@ def _row(name: str, overrides: Mapping[str, FlatPrice], *, strict: bool) -> dict
         "reachable": reachable,
         "input": _per_million(price.cost_usd(Usage(input_tokens=1_000))) if price else None,
         "output": _per_million(price.cost_usd(Usage(output_tokens=1_000))) if price else None,
-        "window": model.window_tokens,
+        "window": model.window_tokens if not isinstance(model, Bounded) or model.window_is_known else None,
         "origin": price.origin if price else None,
     }
 

@@ -1,4 +1,4 @@
-"""What a provider was found to want, told by its refusals, and how a request is changed for it.
+"""Adaptations of requests to what a provider was found to want, told by its refusals.
 
 A refusal costs nothing and mostly names what is wrong. It is learned from once, and every later request of the process
 to the same model at the same address is written accordingly.

@@ -17,7 +17,7 @@ from rlmbox.types import Completion, Message, Usage
 
 
 class Price(Protocol):
-    """What a model's tokens cost."""
+    """The price of a model's tokens."""
 
     @property
     def origin(self) -> str:
@@ -28,7 +28,7 @@ class Price(Protocol):
 
 
 PriceSource = Callable[[str], "Price | None"]
-"""Looks up the price of a model by its full name, such as `openai:gpt-5`; None where it does not know it."""
+"""A function that returns the price of a model by its full name, such as `openai:gpt-5`; None where it knows none."""
 
 
 class Model(Protocol):
@@ -48,7 +48,7 @@ class Model(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known."""
+        """The price; None where it is not known."""
 
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
@@ -75,7 +75,7 @@ class Hosted(Protocol):
 
     @property
     def pace(self) -> Pace:
-        """What it may be asked at once and in a minute, by all runs of the process together."""
+        """How much it may be asked at once and in a minute, by all runs of the process together."""
 
     @property
     def settings(self) -> str:
@@ -100,7 +100,7 @@ class Bounded(Protocol):
 
     @property
     def window_is_known(self) -> bool:
-        """Whether `window_tokens` is the model's own, and not what is assumed where nobody knows."""
+        """True if `window_tokens` is the model's own, and not what is assumed where nobody knows."""
 
     @property
     def output_cap_tokens(self) -> int | None:
@@ -113,7 +113,7 @@ class Reporting(Protocol):
 
     @property
     def reports_exchange(self) -> bool:
-        """Whether it does."""
+        """True if it does."""
 
 
 @runtime_checkable
@@ -126,7 +126,7 @@ class Closeable(Protocol):
 
 @dataclass(slots=True)
 class Exchange:
-    """What became of one request on its way to the provider.
+    """The progress of one request on its way to the provider.
 
     Whoever asks a model may set one as `current_exchange` and read afterwards, also where the request was cancelled,
     how far it came.
@@ -147,7 +147,7 @@ class Exchange:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether the provider may charge for the request; True where nothing is known."""
+        """True if the provider may charge for the request; True where nothing is known."""
         return not self.tracked or (self.sent and not self.refused)
 
     def begin(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a provider says when it refuses a request: its words, and what they ask for.
+"""Refusals: what providers say when they refuse a request, and what that asks for.
 
 Providers that speak the same protocol word the same refusal differently, and few send a code for it. The wordings here
 are from their documentation and from public bug reports; `rlmbox.testing.quirks` names the reports.
@@ -154,12 +154,12 @@ class Complaint:
 
     @property
     def names_length(self) -> bool:
-        """Whether a code says that the request is too long, whatever the status is."""
+        """True if a code says that the request is too long, whatever the status is."""
         return bool(self.codes & _TOO_LONG_CODES)
 
     @property
     def too_long(self) -> bool:
-        """Whether the request is longer than the window."""
+        """True if the request is longer than the window."""
         return (
             self.names_length
             or _TOO_LONG.search(self.message) is not None
@@ -184,7 +184,7 @@ class Complaint:
 
     @property
     def exceeds_rate(self) -> bool:
-        """Whether this one request is larger than what the account may use in a minute."""
+        """True if this one request is larger than what the account may use in a minute."""
         return self.rate_tokens is not None or _RATE_TOO_SMALL.search(self.message) is not None
 
     @property
@@ -199,12 +199,12 @@ class Complaint:
 
     @property
     def wants_no_system(self) -> bool:
-        """Whether the model takes no system message."""
+        """True if the model takes no system message."""
         return _NO_SYSTEM.search(self.message) is not None
 
     @property
     def wants_alternate_roles(self) -> bool:
-        """Whether the model takes only turns that alternate."""
+        """True if the model takes only turns that alternate."""
         return _ALTERNATE.search(self.message) is not None
 
     @property
@@ -215,7 +215,7 @@ class Complaint:
 
     @property
     def out_of_credit(self) -> bool:
-        """Whether the account's credit, or its share of the day, is used up."""
+        """True if the account's credit, or its share of the day, is used up."""
         # Google's daily quota comes back at midnight, which is nothing to wait for.
         daily = "PerDay" in json.dumps(self.details)
         said = _QUOTA.search(self.message) is not None and self.wait_s is None

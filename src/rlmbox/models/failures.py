@@ -1,4 +1,4 @@
-"""What went wrong at a provider, as a `ModelError` of one line.
+"""Failures at a provider, each as a `ModelError` of one line.
 
 Imports httpx2, so it is itself imported late, by `providers`.
 """

@@ -1,4 +1,4 @@
-"""What tokens cost: the maintained catalogue of genai-prices, and a user's own figures from a file.
+"""Prices of tokens: the maintained catalogue of genai-prices, and a user's own figures from a file.
 
 Nothing here reaches the network: the catalogue is the one inside the installed genai-prices package, and its
 version is part of a price's `origin`.
@@ -61,14 +61,14 @@ class FlatPrice:
     cache_write_usd_per_mtok: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for figure in (
-            self.input_usd_per_mtok,
-            self.output_usd_per_mtok,
-            self.cached_input_usd_per_mtok,
-            self.cache_write_usd_per_mtok,
-        ):
-            if figure is not None and not (figure.is_finite() and figure >= 0):
-                raise ConfigError(f"a price per million tokens must be a number from 0 up, not {figure}")
+        for name in (*_REQUIRED, *_OPTIONAL):
+            given = getattr(self, name)
+            if given is None and name in _OPTIONAL:
+                continue
+            figure = _decimal(given)
+            if figure is None or not (figure.is_finite() and figure >= 0):
+                raise ConfigError(f"a price per million tokens must be a number from 0 up, not {given!r}")
+            object.__setattr__(self, name, figure)
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the cost of some usage in US dollars."""
@@ -80,6 +80,16 @@ class FlatPrice:
         if written and self.cache_write_usd_per_mtok is not None:
             total += (self.cache_write_usd_per_mtok - self.input_usd_per_mtok) * written
         return total / _PER_MILLION
+
+
+def _decimal(value: object) -> Decimal | None:
+    """Return a number as it is written, also of a text or a float; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | float | str):
+        return None
+    try:
+        return value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        return None
 
 
 FREE = FlatPrice(Decimal(0), Decimal(0), origin="free")

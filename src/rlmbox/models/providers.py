@@ -40,6 +40,7 @@ DEFAULT_TIMEOUT_S = 120.0
 """Seconds without a byte after which a request is given up, unless the request says otherwise."""
 
 _MOST_ADAPTATIONS = 6
+_LONGEST_CLOSE_S = 5.0
 _MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
 
 
@@ -134,12 +135,12 @@ class ProviderModel:
 
     @property
     def target(self) -> Target:
-        """What the name stands for."""
+        """The provider, address and key that the name stands for."""
         return self._target
 
     @property
     def pace(self) -> Pace:
-        """What it may be asked at once and in a minute."""
+        """How much it may be asked at once and in a minute."""
         return self._pace
 
     @property
@@ -159,7 +160,7 @@ class ProviderModel:
 
     @property
     def window_is_known(self) -> bool:
-        """Whether `window_tokens` was given or is in the catalogue."""
+        """True if `window_tokens` was given or is in the catalogue."""
         return self._known_window_tokens is not None
 
     @property
@@ -180,7 +181,7 @@ class ProviderModel:
 
     @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known, as for a gateway. A server on this machine costs nothing."""
+        """The price; None where it is not known, as for a gateway. A server on this machine costs nothing."""
         return self._prices(self.name) if callable(self._prices) else self._listed_price
 
     @cached_property
@@ -354,4 +355,6 @@ class _Connections:
             if loop is here:
                 await pool.release(self)
             elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(pool.release(self), loop))
+                closing = asyncio.run_coroutine_threadsafe(pool.release(self), loop)
+                # A loop that is held up, as by the very call that closes, does it when it goes on.
+                await asyncio.wait([asyncio.wrap_future(closing)], timeout=_LONGEST_CLOSE_S)

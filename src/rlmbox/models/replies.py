@@ -51,7 +51,7 @@ class UnreadableReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a reply says: text, whether there was anything besides, why it ended, and the provider's counts."""
+    """The parts of a reply: text, reasoning, why it ended, and the provider's counts."""
 
     text: str
     reasoning: str
@@ -293,7 +293,7 @@ def _usage(part: _Part, messages: Sequence[Message], text: str, *, made: bool) -
 
 
 def _apart(counts: Mapping[str, Any], cached: int, sent: int, received: int | None, total: int | None) -> bool:
-    """Whether cached tokens are counted beside the input, as Anthropic does, and not within it."""
+    """Return True if cached tokens are counted beside the input, as Anthropic does, and not within it."""
     if not any(name in counts for name in ("cache_read_input_tokens", "cache_creation_input_tokens")):
         return False
     return total is None or sent + cached + (received or 0) == total

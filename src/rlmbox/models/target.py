@@ -1,4 +1,4 @@
-"""What a model's name stands for: the provider, where it is, and the key for it.
+"""Model names: the provider that one stands for, where that is, and the key for it.
 
 A provider is one row of `_KNOWN`. Most of them speak OpenAI's protocol and differ in their address and their key.
 """
@@ -60,18 +60,18 @@ class Target:
 
     @property
     def is_openai(self) -> bool:
-        """Whether it is OpenAI itself, and not another that speaks its protocol."""
+        """True if it is OpenAI itself, and not another that speaks its protocol."""
         return self.official and self.preset == "openai"
 
     @property
     def start_hint(self) -> str:
-        """What starts the server, to be appended to an error; empty where that is not known."""
+        """The command that starts the server, to be appended to an error; empty where that is not known."""
         known = _KNOWN.get(self.preset)
         return f", such as with `{known.start.format(model=self.model)}`" if known and known.start else ""
 
     @property
     def missing_hint(self) -> str:
-        """What makes the model known to its server, to be appended to an error; empty where nothing does."""
+        """The command that gives the server the model, to be appended to an error; empty where there is none."""
         known = _KNOWN.get(self.preset)
         return f", or run `{known.fetch.format(model=self.model)}`" if known and known.fetch else ""
 
@@ -236,7 +236,7 @@ def _url_of_environment(preset: str, known: _Known) -> str:
 
 
 def _is_near(host: str) -> bool:
-    """Whether a host is this machine or a private address."""
+    """Return True if a host is this machine or a private address."""
     if (
         host == "localhost"
         or host.endswith((".localhost", ".local", ".internal"))

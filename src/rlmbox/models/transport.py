@@ -110,7 +110,7 @@ def open_client(pool: Pool, timeout_s: float) -> httpx2.AsyncClient:
 
 
 class _WholeReplies(httpx2.AsyncBaseTransport):
-    """Sends what the provider is known to want, and reads each reply to its end, within `MAX_REPLY_BYTES`.
+    """A transport that adapts each request to its provider, and reads each reply to its end, within `MAX_REPLY_BYTES`.
 
     The bound counts decoded bytes: a small compressed body can become any size.
     """

@@ -40,14 +40,14 @@ CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at);
 
 
 def default_path() -> Path:
-    """Gives where replies are kept unless another place is named: `$XDG_CACHE_HOME/rlmbox/replies`."""
+    """Return where replies are kept unless another place is named: `$XDG_CACHE_HOME/rlmbox/replies`."""
     base = os.environ.get("XDG_CACHE_HOME", "").strip()
     return (Path(base) if base else Path.home() / ".cache") / "rlmbox" / "replies"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a reply is the reply to.
+    """Everything that decides a reply.
 
     Attributes:
         text: Everything that decides the reply, as JSON.
@@ -57,7 +57,7 @@ class Question:
 
     @classmethod
     def of(cls, model: Model, messages: Sequence[Message], max_output_tokens: int, *, whole: bool = False) -> Question:
-        """Puts together what decides a reply.
+        """Return what decides a reply.
 
         Args:
             model: The model: its name, its address and its settings count.
@@ -83,7 +83,7 @@ class Kept:
     cost_usd: Decimal
 
     def completion(self, model: str) -> Completion:
-        """Gives it as a model's reply that used nothing.
+        """Return it as a model's reply that used nothing.
 
         Args:
             model: The model's full name.
@@ -110,11 +110,11 @@ class ReplyCache:
         self._size_bytes = 0
 
     async def get(self, question: Question) -> Kept | None:
-        """Looks a reply up; None where there is none."""
+        """Return a reply, or None where there is none."""
         return await anyio.to_thread.run_sync(self._get, self._key(question))
 
     async def put(self, question: Question, completion: Completion, cost_usd: Decimal) -> None:
-        """Keeps a reply.
+        """Keep a reply.
 
         Args:
             question: What was asked.
@@ -125,7 +125,7 @@ class ReplyCache:
         await anyio.to_thread.run_sync(self._put, self._key(question), reply)
 
     def close(self) -> None:
-        """Closes the file; a later use opens it again."""
+        """Close the file; a later use opens it again."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
@@ -174,7 +174,7 @@ class ReplyCache:
                 self._give_up(error)
 
     def _clear(self, database: sqlite3.Connection) -> None:
-        """Drops the replies that were used longest ago, a fifth of them at a time."""
+        """Drop the replies that were used longest ago, a fifth of them at a time."""
         (size,) = database.execute("SELECT COALESCE(SUM(size_bytes), 0) FROM replies").fetchone()
         with database:
             for key, length in database.execute("SELECT key, size_bytes FROM replies ORDER BY used_at").fetchall():
@@ -186,7 +186,7 @@ class ReplyCache:
         self._size_bytes = size
 
     def _open(self) -> sqlite3.Connection | None:
-        """Opens the file, the first time; None where that does not work."""
+        """Open the file, the first time; None where that does not work."""
         if self._database is None and not self._unusable:
             try:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -233,7 +233,7 @@ class ReplyCache:
 
 
 def _read(reply: str) -> Kept | None:
-    """Reads a row; None where it is not what was written."""
+    """Read a row; None where it is not what was written."""
     try:
         fields = json.loads(reply)
         text, cost = fields["text"], Decimal(fields["cost_usd"])

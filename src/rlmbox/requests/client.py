@@ -12,11 +12,12 @@ from decimal import Decimal
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
-from rlmbox.errors import ConfigError, ModelError
+from rlmbox.errors import ConfigError, LimitExceeded, ModelError
 from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.models.base import Model, Tunable
-from rlmbox.requests.attempt import Answered, Attempts, Request, Tell, tell_nobody
+from rlmbox.requests.attempt import Attempts
 from rlmbox.requests.cache import Question, ReplyCache
+from rlmbox.requests.request import Answered, Request, Tell, tell_nobody
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.types import Completion, Message, Usage
 
@@ -24,16 +25,16 @@ MOST_PARTS = 3
 """Parts that a whole reply is asked for in at most."""
 
 CUT = "[SYSTEM WARNING: Reply cut at its longest]"
-"""What stands at the end of a reply that was still not whole after `MOST_PARTS`."""
+"""Text at the end of a reply that was still not whole after `MOST_PARTS`."""
 
 UNREAD = "[SYSTEM WARNING: the server read only a part of the input, some {read:,} of {sent:,} tokens]"
-"""What stands at the end of a reply whose server cut the input without a word."""
+"""Text at the end of a reply whose server cut the input without a word."""
 
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."
 _OUT_OF_CREDIT = (402, 429)
 
 FallbackWhen = Callable[[Completion], bool]
-"""Whether a reply is one for which another model should be asked."""
+"""A function that returns True for a reply for which another model should be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +152,29 @@ class Calls:
         """Ask the model, and where it is not available or will not do the one that stands in for it."""
         fallback = self._fallback
         if fallback is None or fallback is request.model:
-            return await self._parts(request, whole=whole, may_go_on=may_go_on)
+            return _with_text(await self._parts(request, whole=whole, may_go_on=may_go_on), request, whole=whole)
+        spent = Decimal(0)
         try:
             reply = await self._parts(replace(request, patient=False), whole=whole, may_go_on=may_go_on)
+            spent, reason = reply.cost_usd, self._complaint(reply, request, whole=whole)
+            if not reason:
+                return reply
         except ModelError as error:
             if not _unavailable(error):
                 raise
-            spent, reason = Decimal(0), str(error)
-        else:
-            if not self._wants_another(reply):
-                return reply
-            spent, reason = reply.cost_usd, "fallback_when asked for another model"
+            reason = str(error)
         request.tell(ModelFellBack, from_model=request.model.name, to_model=fallback.name, reason=reason)
         if temperature is not None and isinstance(fallback, Tunable):
             fallback = self._at_temperature(fallback, temperature)
-        reply = await self._parts(replace(request, model=fallback), whole=whole, may_go_on=may_go_on)
+        request = replace(request, model=fallback)
+        reply = _with_text(await self._parts(request, whole=whole, may_go_on=may_go_on), request, whole=whole)
         return replace(reply, cost_usd=reply.cost_usd + spent)
+
+    def _complaint(self, reply: ModelReply, request: Request, *, whole: bool) -> str:
+        """Return why a reply will not do; an empty text where it will."""
+        if whole and not reply.completion.text.strip():
+            return _why_empty(reply.completion, request.max_output_tokens)
+        return "fallback_when asked for another model" if self._wants_another(reply) else ""
 
     def _wants_another(self, reply: ModelReply) -> bool:
         """Return the verdict of the user's check.
@@ -189,14 +197,15 @@ class Calls:
             request.tell(ReplyContinued, part=len(answered) + 1)
             so_far = "".join(part.completion.text for part in answered)
             messages = (*request.messages[:], Message("assistant", so_far), Message("user", _GO_ON))
-            answered.append(await self._attempts.answer(replace(request, messages=messages)))
+            try:
+                answered.append(await self._attempts.answer(replace(request, messages=messages)))
+            except (LimitExceeded, ModelError):
+                break  # what was paid for is given as it is, marked as cut
         last = answered[-1].completion
         text = "".join(part.completion.text for part in answered)
-        if whole and not text.strip():
-            raise ModelError(f"{request.model.name}: {_why_empty(last, request.max_output_tokens)}")
-        if may_go_on and last.stop_reason == "length":
+        if may_go_on and last.stop_reason == "length" and text.strip():
             text = f"{text}\n\n{CUT}"
-        if whole and first.unread_tokens:
+        if whole and first.unread_tokens and text.strip():
             read = first.completion.usage.input_tokens
             text = f"{text}\n\n{UNREAD.format(read=read, sent=read + first.unread_tokens)}"
         usage = sum((part.completion.usage for part in answered), Usage())
@@ -225,9 +234,20 @@ class Calls:
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:
-    """Whether a reply was cut and there is something to go on from: reasoning alone may have taken all its length."""
+    """Return True if a reply was cut and has text to go on from: reasoning alone may have taken all its length."""
     last = answered[-1].completion
     return last.stop_reason == "length" and bool(last.text.strip())
+
+
+def _with_text(reply: ModelReply, request: Request, *, whole: bool) -> ModelReply:
+    """Return a reply that has a text, where one is wanted.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if whole and not reply.completion.text.strip():
+        raise ModelError(f"{request.model.name}: {_why_empty(reply.completion, request.max_output_tokens)}")
+    return reply
 
 
 def _why_empty(completion: Completion, longest_tokens: int) -> str:
@@ -243,7 +263,7 @@ def _why_empty(completion: Completion, longest_tokens: int) -> str:
 
 
 def _may_be_kept(reply: ModelReply, model: Model) -> bool:
-    """Whether a reply may answer the same question in a later run."""
+    """Return True if a reply may answer the same question in a later run."""
     completion = reply.completion
     marked = completion.text.endswith(CUT) or "[SYSTEM WARNING: the server read only" in completion.text[-120:]
     whole = completion.stop_reason == "stop" and bool(completion.text.strip()) and not marked
@@ -251,5 +271,5 @@ def _may_be_kept(reply: ModelReply, model: Model) -> bool:
 
 
 def _unavailable(error: ModelError) -> bool:
-    """Whether another model may do better: this one was not there or its credit is used up; it did not refuse."""
+    """Return True if another model may do better: this one was away or its credit is used up; it did not refuse."""
     return error.retryable or error.status in _OUT_OF_CREDIT

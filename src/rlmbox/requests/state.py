@@ -1,13 +1,14 @@
-"""What all runs of a process share about a model and its provider: retries, circuit breaker, pace, what was learned."""
+"""State that all runs of a process share about a model and its provider: retries, circuit breaker, pace, learning."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from rlmbox.budget.tokens import TokenScale
-from rlmbox.models.base import Bounded, Hosted, Model
+from rlmbox.models.base import Bounded, Hosted, Model, Reporting
 from rlmbox.models.pace import UNPACED, Pace
 from rlmbox.requests.rate import RateLimiter
 from rlmbox.requests.retries import CircuitBreaker, RetryBudget, RetryPolicy
@@ -22,7 +23,7 @@ _HUNG_AT_LEAST_S = 20.0
 
 
 class ProviderState:
-    """What is known of one address.
+    """State of one address.
 
     Attributes:
         retry_budget: Its extra requests.
@@ -37,25 +38,29 @@ class ProviderState:
 
 
 class ModelState:
-    """What is known of one model at one address.
+    """State of one model at one address.
 
     Args:
-        name: The model's full name.
-        provider: What is known of the address.
+        model: The model.
+        provider: State of the address.
         pace: What the model may be asked.
 
     Attributes:
-        provider: What is known of the address.
+        provider: State of the address.
+        keeps_time: Whether the model takes its timeout for the wait for the next bytes, and keeps it by itself.
         rate_limiter: Where its requests wait for their turn.
         tokens: How long its tokens are.
         learned_window_tokens: The window that the provider named in a refusal, or None.
         refused_tokens: The likely length of the shortest request that it found too long, or None.
     """
 
-    def __init__(self, name: str, provider: ProviderState, pace: Pace = UNPACED) -> None:
+    def __init__(self, model: Model, provider: ProviderState, pace: Pace = UNPACED) -> None:
+        # Looked at once, since a check against a protocol takes longer than the rest of a request's bookkeeping.
+        self._is_bounded = isinstance(model, Bounded)
+        self.keeps_time = isinstance(model, Reporting) and model.reports_exchange
         self.provider = provider
         self.rate_limiter = RateLimiter(pace)
-        self.tokens = TokenScale(name)
+        self.tokens = TokenScale(model.name)
         self.learned_window_tokens: int | None = None
         self.refused_tokens: int | None = None
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED_REPLIES)
@@ -67,8 +72,12 @@ class ModelState:
 
     def bound_tokens(self, model: Model) -> int | None:
         """Return the tokens that no request can have more of, with its reply; None where the window is assumed."""
-        known = not isinstance(model, Bounded) or model.window_is_known
+        known = not self._is_bounded or cast("Bounded", model).window_is_known
         return self.window_tokens(model) if known or self.learned_window_tokens is not None else None
+
+    def output_cap_tokens(self, model: Model) -> int | None:
+        """Return the longest reply that the provider accepts to be asked for; None where that is not known."""
+        return cast("Bounded", model).output_cap_tokens if self._is_bounded else None
 
     def note_duration(self, duration_s: float) -> None:
         """Take note of how long a reply took, in seconds."""
@@ -107,11 +116,11 @@ def model_state_of(model: Model) -> ModelState:
             provider = _providers.setdefault(model.endpoint, ProviderState())
             key = (model.endpoint, model.name, model.pace)
             if key not in _hosted:
-                _hosted[key] = ModelState(model.name, provider, model.pace)
+                _hosted[key] = ModelState(model, provider, model.pace)
             return _hosted[key]
         try:
             if model not in _alone:
-                _alone[model] = ModelState(model.name, ProviderState())
+                _alone[model] = ModelState(model, ProviderState())
             return _alone[model]
         except TypeError:  # it cannot be hashed or referred to, so it shares nothing
-            return ModelState(model.name, ProviderState())
+            return ModelState(model, ProviderState())

@@ -8,7 +8,7 @@ from rlmbox.budget.tokens import TOKENS_PER_MESSAGE
 from rlmbox.types import Message
 
 WARNING = "[SYSTEM WARNING: Input truncated due to context limits]"
-"""What a model is told where something was cut."""
+"""Text that tells a model where something was cut."""
 
 _SMALLEST_TOKENS = 16
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
+from typing import get_args
 
 from rlmbox.models.base import Model
-from rlmbox.types import Completion, Message, Usage
+from rlmbox.types import Completion, Message, StopReason, Usage
 
 MakeModel = Callable[[], Model] | Callable[[], Awaitable[Model]]
-"""Makes a model that answers any prompt; it is called once for each check."""
+"""A function that returns a model that answers any prompt; it is called once for each check."""
 
 _PROMPT = (Message("system", "You are terse."), Message("user", "Say hello."))
 _CONCURRENT = 20
 
 
 async def check_model(make_model: MakeModel, *, except_for: Collection[str] = ()) -> tuple[str, ...]:
-    """Checks that a model keeps the contract of `rlmbox.models.Model`.
+    """Check that a model keeps the contract of `rlmbox.models.Model`.
 
     Args:
         make_model: Makes the model; it must answer `Say hello.` and take a moment for it, so that it can be
@@ -134,7 +135,7 @@ def _expect_completion(model: Model, completion: Completion) -> None:
     _expect_kind(completion, Completion, "complete gives a Completion")
     _expect_kind(completion.text, str, "its text is a str")
     _expect(completion.model == model.name, "it carries the model's name")
-    _expect(completion.stop_reason in ("stop", "length", "content_filter"), "its stop_reason is a known one")
+    _expect(completion.stop_reason in get_args(StopReason), "its stop_reason is a known one")
 
 
 CHECKS: tuple[tuple[str, Callable[[Model], Awaitable[None]]], ...] = (

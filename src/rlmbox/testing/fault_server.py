@@ -18,7 +18,7 @@ from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
 from rlmbox.types import Usage
 
 Fault = ProviderFault | ProviderReply
-"""What happens in place of a good reply; as a `ProviderReply`, one whose counts make no sense."""
+"""A fault in place of a good reply; as a `ProviderReply`, one whose counts make no sense."""
 
 _SOON = MappingProxyType({"Retry-After-Ms": "20"})
 
@@ -36,12 +36,12 @@ FAULTS: tuple[Fault, ...] = (
     ProviderReply(input_tokens=-5_000, output_tokens=-1),
     ProviderReply(input_tokens=0, output_tokens=0),
 )
-"""What goes wrong in turn unless told otherwise; without what takes long, which is `hang` and `huge`."""
+"""The faults in turn unless told otherwise; without what takes long, which is `hang` and `huge`."""
 
 
 @dataclass(slots=True)
 class Charged:
-    """What a provider charged for, by its own count.
+    """A provider's own count of what it charged for.
 
     Attributes:
         complete: Tokens of replies that were sent whole and with their counts.
@@ -64,7 +64,7 @@ class _Plan:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def entry(self, request: ProviderRequest) -> Answer:
-        """Gives what a request gets, and enters it in the account."""
+        """Return what a request gets, and enter it in the account."""
         text = self.answer(request)
         usage = _usage(request, text)
         with self.lock:

@@ -125,7 +125,7 @@ class ProviderReply:
 
 
 def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRequest | None:
-    """Tells which protocol a request is in; None where it is in none.
+    """Return the request if it is in a known protocol; None where it is in none.
 
     Args:
         path: The path with its query.
@@ -143,7 +143,7 @@ def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRe
 
 
 def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
-    """Writes a reply in the request's protocol.
+    """Write a reply in the request's protocol.
 
     Args:
         request: What is answered.
@@ -157,7 +157,7 @@ def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
 
 
 def error_body(protocol: Protocol, status: int, message: str, code: str | None) -> Json:
-    """Writes an error in a protocol.
+    """Write an error in a protocol.
 
     Args:
         protocol: The protocol.
@@ -174,7 +174,7 @@ def error_body(protocol: Protocol, status: int, message: str, code: str | None) 
 
 
 def too_long_message(protocol: Protocol) -> tuple[str, str | None]:
-    """Gives the message and the code with which a provider refuses a request that its window cannot hold.
+    """Return the message and the code with which a provider refuses a request that its window cannot hold.
 
     Args:
         protocol: The protocol.

@@ -20,7 +20,7 @@ from rlmbox.testing.provider_server import Answer, ProviderServer, RawReply
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest, reply_body
 
 Rule = Callable[[ProviderRequest, str], Answer | None]
-"""What a quirk makes of a request and of the text that answers it; None where it does not apply."""
+"""The answer of a quirk to a request and of the text that answers it; None where it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 
 import anyio
 
@@ -22,6 +23,7 @@ SIMILARITY = 0.95
 _COMPARED_CHARS = 4_000
 _SHOWN_CHARS = 2_000
 _BYTES_PER_TOKEN = 4
+_temperature: ContextVar[float | None] = ContextVar("temperature", default=None)
 
 
 class ScriptMiss(ModelError, AssertionError):
@@ -39,6 +41,7 @@ class ScriptedModel:
     Attributes:
         requests: The messages of each request, in order.
         max_output_tokens: The limit of each request, in order.
+        temperatures: The temperature of each request, in order; None where none was asked for.
         misses: The requests that the script had no reply to.
         max_concurrency: Most requests that were under way at once.
 
@@ -63,6 +66,7 @@ class ScriptedModel:
             raise TypeError("replies is a list of replies or a mapping of prompts to replies, not one text")
         self.requests: list[tuple[Message, ...]] = []
         self.max_output_tokens: list[int] = []
+        self.temperatures: list[float | None] = []
         self.misses: list[tuple[Message, ...]] = []
         self.max_concurrency = 0
         self._name = name
@@ -87,7 +91,7 @@ class ScriptedModel:
 
     @property
     def price(self) -> Price | None:
-        """What it costs; None where that is not known."""
+        """The price; None where it is not known."""
         return self._price
 
     @property
@@ -95,10 +99,18 @@ class ScriptedModel:
         """Replies of a sequence that were not asked for yet; 0 for a mapping."""
         return 0 if isinstance(self._script, Mapping) else max(len(self._script) - self._next, 0)
 
+    def with_temperature(self, temperature: float) -> _AtTemperature:
+        """Return the same script at a temperature, which is recorded.
+
+        Args:
+            temperature: The sampling temperature.
+        """
+        return _AtTemperature(self, temperature)
+
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        """Gives the script's reply.
+        """Return the script's reply.
 
         Args:
             messages: The conversation.
@@ -113,6 +125,7 @@ class ScriptedModel:
         with self._lock:
             self.requests.append(asked)
             self.max_output_tokens.append(max_output_tokens)
+            self.temperatures.append(_temperature.get())
             self._under_way += 1
             self.max_concurrency = max(self.max_concurrency, self._under_way)
             number, self._next = self._next, self._next + 1
@@ -168,8 +181,37 @@ class ScriptedModel:
         return ScriptMiss("\n".join([f"{self.name}: {reason}", *diff]))
 
 
+class _AtTemperature:
+    """A scripted model that is asked at a temperature."""
+
+    def __init__(self, model: ScriptedModel, temperature: float) -> None:
+        self._model = model
+        self._temperature = temperature
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    @property
+    def window_tokens(self) -> int:
+        return self._model.window_tokens
+
+    @property
+    def price(self) -> Price | None:
+        return self._model.price
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        token = _temperature.set(self._temperature)
+        try:
+            return await self._model.complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
+        finally:
+            _temperature.reset(token)
+
+
 def _closest(prompt: str, known: Mapping[str, str]) -> tuple[float, str | None]:
-    """Gives the most similar prompt and its ratio; an exact match comes without any comparing."""
+    """Return the most similar prompt and its ratio; an exact match comes without any comparing."""
     if prompt in known:
         return 1.0, known[prompt]
     best, closest = -1.0, None

@@ -9,7 +9,7 @@ from pathlib import Path
 from figures import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from adversary import many_sub_calls, random_run
+from adversary import Outcome, many_sub_calls, random_run
 
 RUNS = 200
 
@@ -18,14 +18,25 @@ async def measure() -> list[Figure]:
     outcomes = [await random_run(seed) for seed in range(RUNS)]
     lawless = sum(not outcome.keeps_the_law for outcome in outcomes)
     overshoots = sum(outcome.billed_usd > outcome.limit_usd for outcome in outcomes)
-    many = await many_sub_calls(2_000)
+    free = await many_sub_calls(2_000, limit_usd="50")
+    tight = await many_sub_calls(2_000, prompt_bytes=3_000, reply_tokens=(20, 120))
     return [
         Figure(f"{RUNS} random trees: runs over their limit by the provider's account", overshoots, 0, "runs"),
         Figure(f"{RUNS} random trees: runs whose bill is not between certain and total", lawless, 0, "runs"),
-        Figure("2,000 sub-calls, 25 % faults, $5: answered", many.answered, None, ""),
-        Figure("of them charged, for each dollar billed", float(many.total_usd / many.billed_usd), 1.5, "$"),
-        Figure("of them billed", float(many.billed_usd), 5, "$"),
+        Figure("2,000 sub-calls, 25 % faults: charged for each dollar billed", ratio(free), 1.5, "$"),
+        Figure("of them not answered", 2_000 - free.answered, 100, ""),
+        Figure(
+            f"2,000 that cost ${tight.billed_usd:.2f}, 25 % faults, under $5: not answered",
+            2_000 - tight.answered,
+            100,
+            "",
+        ),
+        Figure("charged for each dollar billed", ratio(tight), 1.5, "$"),
     ]
+
+
+def ratio(outcome: Outcome) -> float:
+    return float(outcome.total_usd / outcome.billed_usd)
 
 
 def figures() -> list[Figure]:

@@ -1,0 +1,126 @@
+"""When a request is sent again: the rules that tenacity asks after each attempt that failed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tenacity import RetryCallState
+
+from rlmbox.budget.budget import Budget
+from rlmbox.errors import ContextLimitExceeded, ModelError
+from rlmbox.events import CallRetried
+from rlmbox.requests.fitting import cut_further
+from rlmbox.requests.request import Answered, CircuitOpen, Request, RequestState
+from rlmbox.requests.retries import RetryPolicy
+from rlmbox.requests.state import ModelState
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """When one request is sent again, after how long, and with what error it is given up; for tenacity.
+
+    Attributes:
+        policy: What the run has set.
+        budget: The run's ledger.
+        request: The request.
+        shared: State of its model.
+        state: How far it has come.
+    """
+
+    policy: RetryPolicy
+    budget: Budget
+    request: Request
+    shared: ModelState
+    state: RequestState
+
+    def should_send_again(self, error: BaseException) -> bool:
+        """Return True if sending the request once more may help."""
+        if isinstance(error, ContextLimitExceeded):
+            return cut_further(self.request, self.shared, self.state, error, truncate=self.budget.limits.truncate_input)
+        return isinstance(error, CircuitOpen) or (isinstance(error, ModelError) and error.retryable)
+
+    def wait_s(self, call: RetryCallState) -> float:
+        """Return the seconds before it is sent again."""
+        error = _raised(call)
+        if isinstance(error, CircuitOpen):
+            return error.wait_s
+        if not isinstance(error, ModelError) or isinstance(error, ContextLimitExceeded):
+            return 0.0
+        asked_s = error.retry_after_s
+        if asked_s is not None and self._outlasts and asked_s > self.policy.max_retry_after_s:
+            return asked_s
+        return self.policy.wait_s(self.state.attempts, asked_s)
+
+    def should_give_up(self, call: RetryCallState) -> bool:
+        """Return True if there is no attempt left, no time, or no retry of the provider's budget."""
+        error, wait_s = _raised(call), call.upcoming_sleep
+        if isinstance(error, ContextLimitExceeded):
+            return False
+        if wait_s >= self.state.left_s or (self._outlasts and time.monotonic() + wait_s >= self.budget.deadline_s):
+            return True
+        if isinstance(error, CircuitOpen):
+            self.state.waited_s += wait_s
+            too_long = self.state.waited_s > self.policy.max_retry_after_s and not self._outlasts
+            return too_long or not self.request.patient
+        if self.state.attempts >= self.policy.attempts and not self._is_outage(error):
+            return True
+        if self.shared.provider.retry_budget.take(self.policy):
+            return False
+        share = f"{self.policy.extra_share:.0%}"
+        self.state.gave_up = f"; not tried again, since {share} of the requests were retries"
+        return True
+
+    def tell_of_retry(self, call: RetryCallState) -> None:
+        """Tell that the request is sent again."""
+        error = _raised(call)
+        if isinstance(error, ModelError) and not isinstance(error, ContextLimitExceeded):
+            fields = {"attempt": self.state.attempts + 1, "wait_s": call.upcoming_sleep, "reason": str(error)}
+            self.request.tell(CallRetried, **fields)
+
+    def give_up(self, call: RetryCallState) -> Answered:
+        """Raise what the request came to."""
+        error, state = _raised(call), self.state
+        if isinstance(error, CircuitOpen):
+            failures = self.shared.provider.circuit_breaker.failures
+            raise ModelError(
+                f"{self.request.model.name}: the provider failed {failures} times in a row and is "
+                f"left alone; it is tried again in {error.wait_s:.0f} s",
+                retryable=True,
+                retry_after_s=error.wait_s,
+            )
+        if not isinstance(error, ModelError):
+            raise error
+        raise _after(error, state.attempts, state.gave_up) from None
+
+    @property
+    def _outlasts(self) -> bool:
+        """True if the request outlasts an outage: a turn of the root, in a run that says how long it may take."""
+        return self.request.account.depth == 0 and self.budget.limits.max_seconds is not None and self.request.patient
+
+    def _is_outage(self, error: BaseException) -> bool:
+        """Return True if the provider is away for a while, and asking again costs nothing."""
+        if not self._outlasts or not isinstance(error, ModelError) or error.possibly_billed:
+            return False
+        # An address where nobody has ever answered is more likely wrong.
+        return error.status is not None or self.shared.provider.has_answered
+
+
+def _raised(call: RetryCallState) -> BaseException:
+    error = call.outcome.exception() if call.outcome is not None else None
+    assert error is not None  # noqa: S101 - the rules are only asked after an exception
+    return error
+
+
+def _after(error: ModelError, attempts: int, why: str = "") -> ModelError:
+    """Return the error with the number of attempts that were made."""
+    if attempts == 1 and not why:
+        return error
+    tried = f" (after {attempts} attempts)" if attempts > 1 else ""
+    return ModelError(
+        f"{error}{tried}{why}",
+        retryable=error.retryable,
+        status=error.status,
+        possibly_billed=error.possibly_billed,
+        retry_after_s=error.retry_after_s,
+    )
