@@ -134,7 +134,7 @@ class Biller:
             message["content"] = self.random.choice([None, ""])
         if fault == "tool_call":
             message |= {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
-        reply = {
+        reply: dict[str, Any] = {
             "id": "1", "object": "chat.completion", "created": self.random.choice([1, 1.5, None]), "model": "m",
             "choices": [{"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}],
         }  # fmt: skip

@@ -71,7 +71,7 @@ class Asking:
         )
 
     def _tell(self, kind: type[RequestEvent], **fields: object) -> None:
-        kind(**ANYWHERE, model="", **fields)  # the fields are those of the event
+        kind(**{**ANYWHERE, "model": "", **fields})  # the fields are those of the event
         self.told.append(Told(kind, fields))
 
     def of(self, kind: type[RequestEvent]) -> list[dict[str, Any]]:

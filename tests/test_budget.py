@@ -437,9 +437,9 @@ async def test_a_doubtful_request_is_charged_no_more_than_was_reserved_for_it() 
 
 async def test_a_request_is_settled_at_the_price_that_it_was_reserved_at() -> None:
     class Volatile(ScriptedModel):
-        price = GPT_5  # type: ignore[assignment]
+        price = GPT_5
 
     model, budget = Volatile([]), Budget(Limits(cost_limit_usd="1"))
     reservation = await budget.reserve(model, 1_000, 1_000, account=budget.root)
-    Volatile.price = FlatPrice(Decimal(1_000), Decimal(1_000), origin="an hour later")  # type: ignore[assignment]
+    Volatile.price = FlatPrice(Decimal(1_000), Decimal(1_000), origin="an hour later")
     assert budget.settle(reservation, Usage(1_000, 0, 1_000, 0, 1)) == reservation.worst_usd

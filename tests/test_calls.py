@@ -209,7 +209,7 @@ class Tuned(ScriptedModel):
         self.endpoint, self.pace = "http://tuned", UNPACED
         self.settings = f'{{"temperature": {temperature}}}'
 
-    def with_temperature(self, temperature: float) -> "Tuned":
+    def with_temperature(self, temperature: float) -> "Tuned":  # type: ignore[override]
         return Tuned(temperature)
 
 
@@ -240,7 +240,7 @@ async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
         fallback=second, fallback_when=lambda completion: "don't know" in completion.text,
     )  # fmt: skip
     reply = await asking.ask()
-    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("a real answer", "second", 15)
+    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("a real answer", "second", Decimal(15))
     (told,) = asking.of(ModelFellBack)
     assert told["reason"] == "fallback_when asked for another model"
     assert (await asking.ask()).model_name == "scripted"
@@ -249,7 +249,7 @@ async def test_a_users_check_sends_a_reply_to_the_other_model() -> None:
 async def test_another_model_is_asked_where_the_first_has_no_answer() -> None:
     asking = Asking(used("", 5, 10), fallback=ScriptedModel(["an answer"], name="second"))
     reply = await asking.ask(whole=True)
-    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("an answer", "second", 15)
+    assert (reply.completion.text, reply.model_name, reply.cost_usd) == ("an answer", "second", Decimal(15))
     assert "the reply is empty" in asking.of(ModelFellBack)[0]["reason"]
     assert "second: the reply is empty" in str(
         await Asking(used("", 5, 10), fallback=ScriptedModel([" "], name="second")).fail(whole=True)

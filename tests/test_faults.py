@@ -235,7 +235,10 @@ async def test_what_is_cancelled_after_it_was_sent_may_have_been_billed(name: st
 
 async def test_a_prompt_is_charged_as_the_provider_has_counted_others_where_a_connection_broke() -> None:
     prompt = [Message("user", "some words of a text " * 300)]  # 6,300 bytes, of which this server counts a quarter
-    answers = [ProviderReply("ok", input_tokens=1_575, output_tokens=5), ProviderFault("hang_up")]
+    answers: list[ProviderReply | ProviderFault] = [
+        ProviderReply("ok", input_tokens=1_575, output_tokens=5),
+        ProviderFault("hang_up"),
+    ]
     budget = Budget(Limits(max_output_tokens=500))
     calls = Calls(budget, retries=RetryPolicy(attempts=1))
     async with ProviderServer(answers) as server, models(server, NAMES[:1]) as (model,):

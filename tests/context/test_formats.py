@@ -9,8 +9,10 @@ import lzma
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +38,7 @@ def zipped(files: dict[str, str | bytes]) -> bytes:
     return out.getvalue()
 
 
-def tarred(files: dict[str, bytes], mode: str = "w") -> bytes:
+def tarred(files: dict[str, bytes], mode: Any = "w") -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as archive:
         for name, data in files.items():
@@ -55,14 +57,25 @@ def opened(tmp_path: Path, name: str, data: bytes | str) -> Context:
     return Context.from_path(path)
 
 
+def columns(context: Context) -> list[dict[str, object]]:
+    found = context.get_schema()["columns"]
+    assert isinstance(found, list)
+    return found
+
+
 # ---- what is packed -----------------------------------------------------------------------------------------------
 
 
 def zstd(data: bytes) -> bytes:
-    return pytest.importorskip("zstandard").compress(data)
+    return bytes(pytest.importorskip("zstandard").compress(data))
 
 
-PACKED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd,
+}
 
 
 @pytest.mark.parametrize("ending", PACKED)
@@ -75,7 +88,7 @@ def test_a_compressed_text_is_the_text(tmp_path: Path, ending: str):
 
 def test_a_compressed_table_is_a_table_and_a_compressed_page_a_page(tmp_path: Path):
     table = opened(tmp_path, "a.csv.gz", gzip.compress(b"name,qty\nbolt,1\nnut,2\n"))
-    assert [column["name"] for column in table.get_schema()["columns"]] == ["name", "qty"]
+    assert [column["name"] for column in columns(table)] == ["name", "qty"]
     assert opened(tmp_path, "a.html.gz", gzip.compress(b"<h1>Title</h1>")).text() == "# Title\n"
     assert opened(tmp_path, "no-ending", gzip.compress(b"plain")).text() == "plain"
 
@@ -89,7 +102,7 @@ def test_a_compressed_text_may_be_in_an_older_encoding(tmp_path: Path):
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip"])
 def test_an_archive_is_its_files(tmp_path: Path, ending: str):
-    files = {
+    files: dict[str, str | bytes] = {
         "a/one.txt": b"first",
         "a/two.csv.gz": gzip.compress(b"x,y\n1,2\n"),
         "b.html": b"<p>source</p>",
@@ -322,7 +335,7 @@ def test_a_cell_at_the_far_end_is_read(tmp_path: Path):
 def _odf(kind: str, body: str, styles: str = "") -> bytes:
     names = " ".join(f'xmlns:{prefix}="urn:x:{prefix}"' for prefix in ("office", "text", "table", "draw", "style"))
     mime = f"application/vnd.oasis.opendocument.{kind}"
-    files = {
+    files: dict[str, str | bytes] = {
         "mimetype": mime,
         "content.xml": f"<office:document-content {names}><office:body>{body}</office:body></office:document-content>",
     }
@@ -425,7 +438,7 @@ def test_a_table_of_parquet_is_csv(tmp_path: Path):
     parquet.write_table(table, tmp_path / "a.parquet")
     context = Context.from_path(tmp_path / "a.parquet")
     assert context.text() == 'name,qty,tags\nbolt,1,"[""a"", ""b""]"\n,2,[]\n'
-    assert [column["name"] for column in context.get_schema()["columns"]] == ["name", "qty", "tags"]
+    assert [column["name"] for column in columns(context)] == ["name", "qty", "tags"]
 
 
 @pytest.mark.parametrize(

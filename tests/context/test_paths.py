@@ -267,7 +267,7 @@ def test_a_folder_with_hostile_rules_is_read(tree: Path):
         ({"include": ["*.txt", "*.md"], "exclude": "b"}, ["a.md", "z.txt"], 3),
     ],
 )
-def test_files_are_chosen_by_patterns(tree: Path, options: dict[str, list[str]], names: list[str], excluded: int):
+def test_files_are_chosen_by_patterns(tree: Path, options: dict[str, Any], names: list[str], excluded: int):
     context = Context.from_path(tree, **options)
     assert list(context.document_names) == names
     assert context.skipped["excluded"] == excluded

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import assume, given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from rlmbox.context import Context
 from rlmbox.context.storage import equivalents
 
-FORMS = ("NFC", "NFD")
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: tuple[Form, ...] = ("NFC", "NFD")
 WORDS = ["Größe", "Zürich", "élève", "Ångström", "việt", "한국어", "ñandú", "ἄνθρωπος", "é", "ǖ", "Ω"]
 LETTERS = st.text(st.sampled_from("aeou äéöüñçǖệ한국άz-\u0308\u0301\u0323"), min_size=1, max_size=8)
 
@@ -19,7 +21,7 @@ LETTERS = st.text(st.sampled_from("aeou äéöüñçǖệ한국άz-\u0308\u0301\
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("written", FORMS)
 @pytest.mark.parametrize("asked", FORMS)
-def test_a_word_is_found_in_either_form(word: str, written: str, asked: str):
+def test_a_word_is_found_in_either_form(word: str, written: Form, asked: Form):
     inside, wanted = unicodedata.normalize(written, word), unicodedata.normalize(asked, word)
     text = f"one {inside} two {inside}.\n"
     context = Context.from_text(text)
@@ -74,7 +76,7 @@ def test_every_form_of_a_text_matches_its_pattern(text: str):
 
 @pytest.mark.parametrize("written", FORMS)
 @pytest.mark.parametrize("asked", FORMS)
-def test_documents_are_found_by_their_names(tmp_path: Path, written: str, asked: str):
+def test_documents_are_found_by_their_names(tmp_path: Path, written: Form, asked: Form):
     names = [unicodedata.normalize(written, name) for name in ("a/übersicht.txt", "b/größe.txt")]
     context = Context.from_documents([(name, f"text {number}") for number, name in enumerate(names)])
     for number, name in enumerate(("a/übersicht.txt", "größe.txt")):

@@ -61,7 +61,12 @@ WANTS: dict[str, Callable[[Body], str | None]] = {
     "a deprecated one": lambda body: "`temperature` is deprecated for this model." if "temperature" in body else None,
     "all of it": lambda body: next((said for want in ALL if (said := WANTS[want](body)) is not None), None),
 }
-ALL = ("max_completion_tokens", "no system role", "strict turns without system", "a cap in Groq's words")
+ALL: tuple[str, ...] = (
+    "max_completion_tokens",
+    "no system role",
+    "strict turns without system",
+    "a cap in Groq's words",
+)
 
 
 def _asked(body: Body) -> int:

@@ -201,7 +201,7 @@ def test_a_reset_may_be_a_moment() -> None:
 
 def test_words_of_a_provider_behind_a_gateway_come_through() -> None:
     raw = json.dumps({"error": {"message": "tokens are all gone", "type": "overloaded"}})
-    body = {
+    body: dict[str, object] = {
         "error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "X"}}
     }
     assert "tokens are all gone" in str(refused(400, httpx2.Headers(), json.dumps(body).encode(), TARGETS[0]))
