@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import Limits
@@ -30,6 +31,9 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer
+
+if TYPE_CHECKING:
+    from rlmbox.guard import Guard, Policy, RunGuard  # takes 50 ms, and a run without a guard does not need it
 
 Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""
@@ -78,6 +82,8 @@ class RLM:
         invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
             question with `Stalled`.
         fallback_code: Code that runs once in place of that; None for none.
+        guard: What may leave the sandbox for a model: `redact` hides secrets and personal data and bounds what is
+            copied of the text, `strict` more, `off` nothing; or a `Guard`. What was hidden is there again in answers.
 
     Raises:
         ConfigError: A name, a key or a limit is missing or wrong.
@@ -112,6 +118,7 @@ class RLM:
         require_subcall_before_final: bool = False,
         invalid_response_limit: int = 4,
         fallback_code: str | None = None,
+        guard: Guard | Policy = "off",
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
             if given is not None and model is None:
@@ -154,6 +161,7 @@ class RLM:
         )
         host_functions(self._options.tools, depth=0)  # what is wrong with a tool is said here
         check_parts(self._options.prompts)
+        self._guard = _guard(guard)
         self._budget(self.limits)
 
     def ask(
@@ -228,6 +236,7 @@ class RLM:
         """
         if question is not None:
             check_question(question)
+        opened = Context.of(context)
         run = Run(
             self.model,
             self.sub_model,
@@ -238,10 +247,11 @@ class RLM:
             cache=self._cache,
             retries=self._retries,
             seed=self._seed,
+            guard=self._run_guard(opened),
         )
         return Session(
             run,
-            Context.of(context),
+            opened,
             question=question,
             returns=returns,
             inputs=dict(inputs or {}),
@@ -318,6 +328,15 @@ class RLM:
     ) -> None:
         await self.aclose()
 
+    def _run_guard(self, context: Context) -> RunGuard | None:
+        if self._guard is None or not self._guard.is_ever_on:
+            return None
+        from rlmbox.guard import secrets_of_environment
+
+        run_guard = self._guard.for_run(context, known_secrets=secrets_of_environment(os.environ))
+        run_guard.prepare()
+        return run_guard
+
     def _budget(self, limits: Limits) -> Budget:
         """Return a run's ledger, having checked that its limits can be kept with these models."""
         budget = Budget(limits)
@@ -325,6 +344,14 @@ class RLM:
             if model is not None:
                 budget.admit(model)
         return budget
+
+
+def _guard(policy: Guard | Policy) -> Guard | None:
+    if policy == "off":
+        return None
+    from rlmbox.guard import Guard
+
+    return policy if isinstance(policy, Guard) else Guard(policy)
 
 
 async def _answer(session: Session) -> Answer:

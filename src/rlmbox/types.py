@@ -163,6 +163,7 @@ class HostFunction:
         pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
             may call it again. The answers of others are recorded.
         is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
+        is_tool: True for a function of the user's own.
     """
 
     name: str
@@ -170,6 +171,7 @@ class HostFunction:
     summary: str
     pure: bool = False
     is_answer: bool = False
+    is_tool: bool = False
 
     @property
     def is_async(self) -> bool:

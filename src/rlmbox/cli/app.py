@@ -55,6 +55,10 @@ Package = Annotated[list[str] | None, _option("An installed package that cells m
 Approve = Annotated[
     str | None, _option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
 ]
+GuardPolicy = Annotated[
+    str,
+    _option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
+]
 SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
 Instructions = Annotated[Path | None, _option("File with instructions for the models.", "RLM_INSTRUCTIONS")]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
@@ -107,6 +111,7 @@ def ask(
     approve: Approve = None,
     schema: SchemaFile = None,
     instructions: Instructions = None,
+    guard: GuardPolicy = "off",
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -140,6 +145,7 @@ def ask(
         approve=approve,
         schema=schema,
         instructions=instructions,
+        guard=guard,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
 
@@ -273,6 +279,23 @@ def subset(
     from rlmbox.cli.subset import serve_and_print
 
     raise typer.Exit(serve_and_print(profile, spec=spec, as_json=as_json, debug=debug))
+
+
+@app.command()
+def guard(
+    files: Annotated[list[str] | None, typer.Argument(help="Texts to look at; - is standard input.")] = None,
+    policy: Annotated[str, _option("redact or strict.", None, "--policy")] = "redact",
+    text: Annotated[bool, _option("Print the text as a model would get it.", None, "--text")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what would be hidden of a text before a model gets it, and why.
+
+    Exit codes: 0 nothing would be hidden, 1 something would, 2 wrong input.
+    """
+    from rlmbox.cli.guarding import guard_and_print
+
+    raise typer.Exit(guard_and_print(files or [], policy=policy, as_json=as_json, shows_text=text, debug=debug))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -55,6 +56,7 @@ class Settings:
     approve: str | None = None
     schema: Path | None = None
     instructions: Path | None = None
+    guard: str = "off"
 
     def returns(self) -> object:
         """Return the JSON Schema that the answer must fit, or None.
@@ -98,6 +100,7 @@ class Settings:
             hooks=hooks,
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
+            guard=cast("Any", self.guard),
         )
 
 

@@ -155,6 +155,11 @@ class Guard:
     def __repr__(self) -> str:
         return f"<Guard {self.policy}>"
 
+    @property
+    def is_ever_on(self) -> bool:
+        """True if some path or model has a policy other than `off`."""
+        return any(each != "off" for each in (self.policy, *self._per_model.values(), *self._per_path.values()))
+
     def policy_for(self, path: GuardPath, model: str | None = None) -> Policy:
         """Return the policy that holds on a path to a model.
 

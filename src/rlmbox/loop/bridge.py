@@ -63,6 +63,7 @@ class Bridge:
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
         self._scope = scope
+        middleware = (*middleware, self._guarded)
         chain: Next = _call
         for each in reversed(middleware):
             chain = _around(chain, each)
@@ -95,6 +96,15 @@ class Bridge:
                 raise ConfigError(f"{function.name!r} means something else in the REPL; rename your function")
             table[function.name] = function if function.pure else replace(function, call=self._wrapped(function))
         return table
+
+    async def _guarded(self, call: HostCall, then: Next) -> Any:
+        """Let nothing out to a user's tool that the guard would hide; requests to models are guarded where they are."""
+        if not call.function.is_tool:
+            return await then(call)
+        given = self._scope.guard.given
+        arguments = tuple(given(each) for each in call.arguments)
+        keywords = {name: given(each) for name, each in call.keywords.items()}
+        return await then(replace(call, arguments=arguments, keywords=keywords))
 
     def _wrapped(self, function: HostFunction) -> Callable[..., Any]:
         @functools.wraps(function.call)

@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, State
+from rlmbox.loop.guarding import SessionGuard
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
 from rlmbox.requests.attempt import Tell
@@ -23,6 +24,9 @@ from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
+
+if TYPE_CHECKING:
+    from rlmbox.guard import RunGuard  # takes 50 ms, and most runs have none
 
 
 def new_run_id() -> str:
@@ -46,6 +50,7 @@ class Run:
         retries: When a request is sent again; None for the usual.
         id: The run's name.
         seed: Seed of the root's sandbox, from which those of the children follow.
+        guard: What may leave the sandboxes; None lets everything leave.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
     """
@@ -61,6 +66,7 @@ class Run:
     retries: RetryPolicy | None = None
     id: str = field(default_factory=new_run_id)
     seed: int = 0
+    guard: RunGuard | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)
 
@@ -147,6 +153,11 @@ class Scope:
         """Seed of the session's sandbox: the same for the same place in a run of the same seed."""
         place = self.session_id.removeprefix(self.run.id)
         return zlib.crc32(place.encode(), self.run.seed & 0xFFFFFFFF) if place else self.run.seed
+
+    @property
+    def guard(self) -> SessionGuard:
+        """The run's guard as this session uses it."""
+        return SessionGuard(self.run.guard, self.session_id)
 
     def child(self, name: str, account: Account, *, cost_limit_usd: Decimal | None = None) -> Scope:
         """Return the scope of a new session below this one.

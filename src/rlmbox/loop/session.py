@@ -274,6 +274,8 @@ class Session:
         self._remaining = Remaining(self.scope, self._model, task)
         self._last_answer = LastAnswer(self.scope, self._model, task)
         metadata = await anyio.to_thread.run_sync(self._context.metadata) if task.number == 1 else None
+        if metadata is not None:
+            metadata = dict(self.scope.guard.facts(metadata, self._model.name))
         if metadata is not None and self._inputs:
             metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
         message = question_prompt(question, metadata, left=self._remaining.in_words(), wanted=wanted)
@@ -486,6 +488,8 @@ class Session:
         final = proposal.reply.final if counts else None
         found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
         if isinstance(found, FinalAnswer):
+            restored = self.scope.guard.restored
+            found = replace(found, text=restored(found.text), value=restored(found.value))
             found = await self._judged(task, found)
         if isinstance(found, FinalAnswer):
             sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
@@ -603,6 +607,8 @@ class Session:
             observation = Observation(no_code(problems, notes))
         task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
         task.last_failure = failure
+        guarded = self.scope.guard.observed(observation.text, self._model.name, turn.number)
+        observation = replace(observation, text=guarded)
         self._history.add_observation(observation.text)
         await self.scope.append(
             events.ObservationMade, self._enter("OBSERVATION"), turn=turn.number, observation=observation

@@ -236,6 +236,7 @@ class Subcalls:
     ) -> str:
         """Send one request, counted, reserved for and under the limiter, or take what the journal has of it."""
         target = self._model(model)
+        messages = self._scope.guard.asked(messages, target.name)
         if max_tokens is not None:
             whole_number(max_tokens, "max_tokens")
         account = self._task_account().below()
@@ -276,7 +277,7 @@ class Subcalls:
         if not answer.strip():
             only = "only reasoning" if thought else "empty"
             raise ModelError(f"{target.name}: the reply is {only}, no answer; ask in other words, or allow more tokens")
-        return answer
+        return str(self._scope.guard.restored(answer))
 
     def _effect(
         self, began: SubcallStarted, cost_usd: Callable[[], Decimal]
@@ -337,6 +338,7 @@ class Subcalls:
             return await self._instead_of_child(function, prompt, context, model, item)
         text = read_text(context, self._context)
         target = self._model(model)
+        prompt = self._scope.guard.asked([Message("user", prompt)], target.name)[0].content
         number = self._count()
         key = key_of(current_call().key, item)
 

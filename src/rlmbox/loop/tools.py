@@ -69,7 +69,7 @@ class Tool:
         del call.__wrapped__  # the signature that is shown leaves out the secrets
         call.__signature__ = shown  # type: ignore[attr-defined]
         summary = (inspect.getdoc(self.function) or "a function of the user's").partition("\n")[0]
-        return HostFunction(name, call, summary, pure=False)
+        return HostFunction(name, call, summary, is_tool=True)
 
     async def _call(
         self, name: str, checked: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
