@@ -26,6 +26,7 @@ from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
 from rlmbox.record.journal import Journal, Store
 from rlmbox.requests.cache import ReplyCache
+from rlmbox.requests.client import FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
@@ -55,6 +56,7 @@ class RLM:
             `offline:extractive`, which needs no network and only picks sentences.
         sub_model: The model of sub-calls and children; None is the root model.
         fallback_model: The model that is asked where another is not available; None for none.
+        fallback_when: Your own check of a reply (a `Completion`): True asks the fallback model as well.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
         api_key: The key for models given by name; None takes it from the provider's environment variable.
         sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
@@ -96,6 +98,7 @@ class RLM:
         *,
         sub_model: Model | str | None = None,
         fallback_model: Model | str | None = None,
+        fallback_when: FallbackWhen | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         sandbox: str | Callable[[], Sandbox] = "auto",
@@ -139,6 +142,7 @@ class RLM:
         self.sub_model = self.model if sub_model is None else made(sub_model)
         self.fallback_model = None if fallback_model is None else made(fallback_model)
         self._retries = retries
+        self._fallback_when = fallback_when
         self._cache = ReplyCache(None if cache is True else cache) if cache else None
         if packages and not isinstance(sandbox, str):
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
@@ -244,6 +248,7 @@ class RLM:
             self._new_sandbox,
             Journal(self._store, (*self._hooks, *hooks)),
             fallback=self.fallback_model,
+            fallback_when=self._fallback_when,
             cache=self._cache,
             retries=self._retries,
             seed=self._seed,

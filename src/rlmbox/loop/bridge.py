@@ -165,7 +165,9 @@ def recorded_error(event: EffectEnded) -> Exception:
     return error
 
 
-_ERROR_DATA = frozenset({"limit", "used", "depth", "retryable", "status", "possibly_billed", "retry_after_s"})
+_ERROR_DATA = frozenset(
+    {"limit", "used", "depth", "is_final", "retryable", "status", "possibly_billed", "retry_after_s", "window_tokens"}
+)
 _BUILTIN = {"ValueError": ValueError, "TypeError": TypeError, "KeyError": KeyError, "IndexError": IndexError}
 
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 import anyio
 
 from rlmbox import events
-from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, worst_input_tokens
+from rlmbox.budget.budget import MIN_OUTPUT_TOKENS
 from rlmbox.budget.ledger import Left
 from rlmbox.errors import LimitExceeded, RLMError
 from rlmbox.loop.root_request import ask_model
@@ -23,6 +23,7 @@ from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
 from rlmbox.record.keys import key_of
+from rlmbox.requests.state import model_state_of
 from rlmbox.requests.window import fit
 from rlmbox.types import Completion, Message, Turn
 
@@ -121,6 +122,7 @@ class LastAnswer:
         self._task = task
         self._budget = scope.run.budget
         self._account = task.account
+        self._tokens = model_state_of(model).tokens
         self._output_tokens = min(_MOST_OUTPUT_TOKENS, task.limits.max_output_tokens)
 
     def set_aside(self, messages: Sequence[Message]) -> None:
@@ -131,7 +133,7 @@ class LastAnswer:
         """
         if not self._task.limits.last_answer or self._account.pools[-1].depth != self._scope.depth:
             return
-        first = worst_input_tokens([*messages, Message("user", _LAST)])
+        first = self._tokens.likely([*messages, Message("user", _LAST)])
         for room, output in _ROOMS:
             held = self._budget.hold(
                 self._model,
@@ -188,13 +190,13 @@ class LastAnswer:
     def _request(self, messages: Sequence[Message], error: RLMError) -> tuple[Message, ...] | None:
         """Return the request: of the conversation what there is room for; None where there is none."""
         prompt = _LAST.format(reason=str(error))
-        beside = worst_input_tokens([Message("user", prompt)])
-        first = worst_input_tokens(messages[:2])
-        whole = worst_input_tokens(messages)
+        beside = self._tokens.likely([Message("user", prompt)])
+        first = self._tokens.likely(messages[:2])
+        whole = self._tokens.likely(messages)
         rooms = ((whole, self._output_tokens), (whole, _ROOMS[0][1]), *((first + more, out) for more, out in _ROOMS))
         for room, output in (*rooms, (whole, MIN_OUTPUT_TOKENS)):
             if self._fits(min(room, whole) + beside, output):
-                return _with_prompt(fit(messages, min(room, whole), _bytes), prompt)
+                return _with_prompt(fit(messages, min(room, whole), self._tokens.likely_text), prompt)
         return None
 
     def _fits(self, input_tokens: int, output_tokens: int) -> bool:
@@ -207,10 +209,6 @@ def _with_prompt(messages: Sequence[Message], prompt: str) -> tuple[Message, ...
     if messages[-1].role == "user":
         return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{prompt}"))
     return (*messages, Message("user", prompt))
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
 
 
 def _is_near(left: Left, coming: Decimal | float) -> bool:

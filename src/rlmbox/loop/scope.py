@@ -20,7 +20,7 @@ from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
 from rlmbox.requests.attempt import Tell
 from rlmbox.requests.cache import ReplyCache
-from rlmbox.requests.client import Calls
+from rlmbox.requests.client import Calls, FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
@@ -46,6 +46,7 @@ class Run:
         journal: Where everything that happens is recorded.
         models: Models that code may name in `llm_query(..., model=…)`.
         fallback: The model that is asked where another is not available; None for none.
+        fallback_when: A check of a reply that has the fallback model asked too; None for none.
         cache: Where the replies to sub-calls are kept from run to run; None for nowhere.
         retries: When a request is sent again; None for the usual.
         id: The run's name.
@@ -62,6 +63,7 @@ class Run:
     journal: Journal = field(default_factory=Journal)
     models: Mapping[str, Model] = field(default_factory=dict)
     fallback: Model | None = None
+    fallback_when: FallbackWhen | None = None
     cache: ReplyCache | None = None
     retries: RetryPolicy | None = None
     id: str = field(default_factory=new_run_id)
@@ -71,7 +73,13 @@ class Run:
     requests: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
-        calls = Calls(self.budget, retries=self.retries, cache=self.cache, fallback=self.fallback)
+        calls = Calls(
+            self.budget,
+            retries=self.retries,
+            cache=self.cache,
+            fallback=self.fallback,
+            fallback_when=self.fallback_when,
+        )
         object.__setattr__(self, "calls", calls)
         object.__setattr__(self, "requests", anyio.CapacityLimiter(self.budget.limits.concurrency))
 

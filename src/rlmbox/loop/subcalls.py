@@ -119,10 +119,16 @@ class Subcalls:
         return notes
 
     async def llm_query(
-        self, prompt: str, context_chunk: str = "", model: str | None = None, max_tokens: int | None = None
+        self,
+        prompt: str,
+        context_chunk: str = "",
+        model: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
     ) -> str:
         """Ask another model; the error of the call is the cell's."""
-        return await self._fatal(self._query("llm_query", read_prompt(prompt, context_chunk), model, max_tokens))
+        text = read_prompt(prompt, context_chunk)
+        return await self._fatal(self._query("llm_query", text, model, max_tokens, temperature=temperature))
 
     async def llm_query_batched(
         self,
@@ -220,9 +226,16 @@ class Subcalls:
         )
 
     async def _query(
-        self, function: str, prompt: str, model: str | None = None, max_tokens: int | None = None, item: int = 0
+        self,
+        function: str,
+        prompt: str,
+        model: str | None = None,
+        max_tokens: int | None = None,
+        item: int = 0,
+        temperature: float | None = None,
     ) -> str:
-        return await self._converse(function, [Message("user", prompt)], model, max_tokens, item=item)
+        messages = [Message("user", prompt)]
+        return await self._converse(function, messages, model, max_tokens, item=item, temperature=temperature)
 
     async def _converse(
         self,
@@ -233,6 +246,7 @@ class Subcalls:
         *,
         item: int,
         part: int = 0,
+        temperature: float | None = None,
     ) -> str:
         """Send one request, counted, reserved for and under the limiter, or take what the journal has of it."""
         target = self._model(model)
@@ -252,6 +266,7 @@ class Subcalls:
                     account=account,
                     max_output_tokens=max_tokens,
                     timeout_s=self._run.budget.limits.subcall_timeout_s,
+                    temperature=temperature,
                     tell=tale.tell,
                     whole=True,
                 )
@@ -268,7 +283,7 @@ class Subcalls:
             item=item,
             prompt=tuple(messages),
             max_output_tokens=max_tokens,
-            temperature=getattr(target, "temperature", None),
+            temperature=temperature if temperature is not None else getattr(target, "temperature", None),
         )
         effect = self._effect(began, lambda: tale.cost_usd)
         text, *_ = await self._run.journal.once(effect, ask)
@@ -394,7 +409,7 @@ class Subcalls:
 
     def _is_own(self, error: RLMError) -> bool:
         """Return True if an error is a limit of this session or of one above it, and not only of a child."""
-        return isinstance(error, LimitExceeded) and error.depth <= self._scope.depth
+        return isinstance(error, LimitExceeded) and error.is_final and error.depth <= self._scope.depth
 
     async def _fatal(self, call: Awaitable[_Item]) -> _Item:
         """Note a limit of this session that a call ran into; a child's own is not one."""
