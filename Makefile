@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast coverage check bench docs lock format clean
+.PHONY: demo test test-fast coverage check live bench docs lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -43,6 +43,9 @@ check: $(STAMP_DEV)  ## lint, types, import direction, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+live: $(STAMP_DEV)  ## ask each provider whose key there is one cheap question; costs a fraction of a cent
+	$(BIN)/python -m rlmbox.testing.live
 
 bench: $(STAMP_DEV)  ## measure, and write bench/RESULTS.md
 	$(BIN)/python bench/run.py --write

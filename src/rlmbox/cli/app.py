@@ -55,6 +55,15 @@ Package = Annotated[list[str] | None, _option("An installed package that cells m
 Approve = Annotated[
     str | None, _option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
 ]
+Include = Annotated[
+    list[str] | None,
+    _option("Take only the files that match; several times for several.", None, "--include"),
+]
+Exclude = Annotated[
+    list[str] | None,
+    _option("Leave out the files that match; several times for several.", None, "--exclude"),
+]
+Encoding = Annotated[str | None, _option("Encoding of the files. Default: recognised.", None, "--encoding")]
 GuardPolicy = Annotated[
     str,
     _option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
@@ -112,6 +121,9 @@ def ask(
     schema: SchemaFile = None,
     instructions: Instructions = None,
     guard: GuardPolicy = "off",
+    include: Include = None,
+    exclude: Exclude = None,
+    encoding: Encoding = None,
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -146,6 +158,9 @@ def ask(
         schema=schema,
         instructions=instructions,
         guard=guard,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        encoding=encoding,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
 

@@ -57,6 +57,9 @@ class Settings:
     schema: Path | None = None
     instructions: Path | None = None
     guard: str = "off"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    encoding: str | None = None
 
     def returns(self) -> object:
         """Return the JSON Schema that the answer must fit, or None.
@@ -133,7 +136,10 @@ def ask_and_print(
         rlm = settings.rlm([say_sandbox, *hooks])
         if not quiet:
             _notices(rlm, console)
-        return rlm, rlm.ask(question, open_context(paths), returns=settings.returns())
+        context = open_context(paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding)
+        if context.skipped_summary and not quiet:
+            console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
+        return rlm, rlm.ask(question, context, returns=settings.returns())
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -183,13 +189,16 @@ def _run_and_print(
     return 0
 
 
-def open_context(paths: Sequence[str]) -> Context:
+def open_context(
+    paths: Sequence[str], *, include: Sequence[str] = (), exclude: Sequence[str] = (), encoding: str | None = None
+) -> Context:
     """Opens what `--context` names.
 
     Raises:
         ContextError: It is missing, unreadable or empty.
     """
-    return Context.from_path(paths[0] if len(paths) == 1 else list(paths))
+    path = paths[0] if len(paths) == 1 else list(paths)
+    return Context.from_path(path, include=include, exclude=exclude, encoding=encoding)
 
 
 def _standard_library(folder: Path) -> list[tuple[str, str]]:
