@@ -61,7 +61,7 @@ def _read(name: str) -> str:
 
 def _located(text: str, checked: Checked) -> dict[str, object]:
     """Return what was found as a JSON value, with lines and columns."""
-    places = _Places(text)
+    places = _LinePlaces(text)
     found = [
         {
             "kind": each.kind,
@@ -79,7 +79,7 @@ def _located(text: str, checked: Checked) -> dict[str, object]:
 
 
 def _print_findings(name: str, text: str, checked: Checked) -> None:
-    places = _Places(text)
+    places = _LinePlaces(text)
     for each in checked.findings:
         place = f"{name}:{places.line(each.start)}:{places.column(each.start)}"
         _write(f"{place}: {_VERBS[each.effect]} {each.kind} ({each.end - each.start:,} characters): {each.why}\n")
@@ -88,7 +88,7 @@ def _print_findings(name: str, text: str, checked: Checked) -> None:
     _write(f"{name}: {told}\n")
 
 
-class _Places:
+class _LinePlaces:
     """Lines and columns of a text, both from 1."""
 
     def __init__(self, text: str) -> None:

@@ -35,7 +35,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # no provider can be sent one
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _OutputPart:
     """A label that is always shown, a text that may be cut, and what is always shown after it."""
 
     label: str
@@ -134,7 +134,7 @@ def _parts(
     nothing: str,
     variables: Mapping[str, str] | None,
     names: Sequence[str],
-) -> Iterator[_Part]:
+) -> Iterator[_OutputPart]:
     """Gives the parts of one cell: what it printed with its value, its error stream, its error."""
     printed = _readable(execution.stdout.rstrip("\n"))
     stderr = _readable(execution.stderr.rstrip("\n"))
@@ -143,18 +143,18 @@ def _parts(
         value = _readable(execution.value_repr)
         printed = f"{printed}\n{value}" if printed else value
     if printed or (dropped and not stderr):
-        yield _Part(title, printed, dropped)
+        yield _OutputPart(title, printed, dropped)
         title, dropped = "", 0
     if stderr:
-        yield _Part(f"{title}\nstderr:".lstrip("\n"), stderr, dropped)
+        yield _OutputPart(f"{title}\nstderr:".lstrip("\n"), stderr, dropped)
         title = ""
     if execution.outcome != "ok" or execution.error is not None:
         error = execution.error or CellError(execution.outcome, "the cell was ended")
         label = f"{title}\n{_ERROR}".lstrip("\n") if " of cell " in title else _ERROR
         advice = hint(error, execution.outcome, execution.namespace, [*(variables or {}), *names])
-        yield _Part(label, _traceback(error), after=f"Hint: {advice}")
+        yield _OutputPart(label, _traceback(error), after=f"Hint: {advice}")
     elif title:
-        yield _Part(title, nothing)
+        yield _OutputPart(title, nothing)
 
 
 def _traceback(error: CellError) -> str:

@@ -98,7 +98,7 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 """The call that the running task is making."""
 
 
-def open_client(pool: Pool, timeout_s: float) -> httpx2.AsyncClient:
+def open_client(pool: ClientPool, timeout_s: float) -> httpx2.AsyncClient:
     """Return a client over shared connections; closing it closes none of them.
 
     Args:
@@ -161,7 +161,7 @@ async def _read(response: httpx2.Response, exchange: Exchange) -> bytes:
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
-class Pool:
+class ClientPool:
     """The connections of one event loop that go through one proxy, or through none.
 
     Attributes:
@@ -198,7 +198,7 @@ class Pool:
             await lease.aclose()
 
 
-async def _lease(pool: Pool) -> AsyncGenerator[None, None]:
+async def _lease(pool: ClientPool) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
@@ -206,10 +206,10 @@ async def _lease(pool: Pool) -> AsyncGenerator[None, None]:
 
 
 _lock = threading.Lock()
-_pools: dict[tuple[asyncio.AbstractEventLoop, str | None], Pool] = {}
+_pools: dict[tuple[asyncio.AbstractEventLoop, str | None], ClientPool] = {}
 
 
-def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Pool:
+def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> ClientPool:
     """Return the connections of an event loop.
 
     Args:
@@ -224,7 +224,7 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Poo
         pool = _pools.get((loop, proxy))
         if pool is None:
             limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
-            pool = _pools[loop, proxy] = Pool(loop, httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy))
+            pool = _pools[loop, proxy] = ClientPool(loop, httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy))
         pool.users.add(user)
         return pool
 

@@ -27,7 +27,7 @@ from pydantic_ai.settings import ModelSettings
 
 from rlmbox.models.replies import UnreadableReply, read_reply
 from rlmbox.models.target import Target
-from rlmbox.models.transport import Call, Pool, current_call, open_client
+from rlmbox.models.transport import Call, ClientPool, current_call, open_client
 from rlmbox.types import Completion, Message
 
 
@@ -40,11 +40,11 @@ class Connection:
         library: The provider's library behind pydantic-ai's interface.
     """
 
-    pool: Pool
+    pool: ClientPool
     library: Library
 
 
-def connect(target: Target, pool: Pool, timeout_s: float) -> Connection:
+def connect(target: Target, pool: ClientPool, timeout_s: float) -> Connection:
     """Return a connection; nothing is sent yet.
 
     Args:

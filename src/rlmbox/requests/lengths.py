@@ -28,7 +28,7 @@ Key = tuple[str, int]
 
 
 @dataclass(slots=True)
-class _Seen:
+class _SeenLength:
     replies: int = 0
     longest_tokens: int = 0
     floor_tokens: int = _SHORTEST_TOKENS
@@ -38,7 +38,7 @@ class ReplyLengths:
     """The lengths of one run's replies, by model and depth."""
 
     def __init__(self) -> None:
-        self._seen: dict[Key, _Seen] = {}
+        self._seen: dict[Key, _SeenLength] = {}
 
     def cap_tokens(self, key: Key, wanted_tokens: int, affordable_tokens: float) -> int:
         """Return the longest reply to ask for.
@@ -63,7 +63,7 @@ class ReplyLengths:
             key: The model and the depth.
             output_tokens: Its length.
         """
-        seen = self._seen.setdefault(key, _Seen())
+        seen = self._seen.setdefault(key, _SeenLength())
         seen.replies += 1
         seen.longest_tokens = max(seen.longest_tokens, output_tokens)
 
@@ -74,5 +74,5 @@ class ReplyLengths:
             key: The model and the depth.
             cap_tokens: What was asked for.
         """
-        seen = self._seen.setdefault(key, _Seen())
+        seen = self._seen.setdefault(key, _SeenLength())
         seen.floor_tokens = max(seen.floor_tokens, cap_tokens * _GROWTH)

@@ -71,7 +71,7 @@ def text_functions(context: Context) -> dict[str, HostFunction]:
     Args:
         context: The text.
     """
-    text = _Text(context)
+    text = _HostText(context)
     plain: tuple[Callable[..., object], ...] = (text.slice, text.byte_range, text.line_batch)
     scans: tuple[Callable[..., object], ...] = (
         text.anchors,
@@ -86,7 +86,7 @@ def text_functions(context: Context) -> dict[str, HostFunction]:
     return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
 
 
-class _Text:
+class _HostText:
     """The functions themselves; positions are characters."""
 
     def __init__(self, context: Context) -> None:

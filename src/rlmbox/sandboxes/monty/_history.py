@@ -18,7 +18,7 @@ STOP: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "this call w
 
 
 @dataclass(slots=True)
-class Run:
+class CellRun:
     """A cell that runs, or runs again.
 
     Attributes:
@@ -44,11 +44,11 @@ class Run:
                 return answer
         return STOP
 
-    def repeated(self) -> Run:
+    def repeated(self) -> CellRun:
         """Return the same cell, to run again."""
-        return Run(self.source, [*self.calls], again=True)
+        return CellRun(self.source, [*self.calls], again=True)
 
-    def cut(self, statement: int, *, drop_last: bool) -> Run | None:
+    def cut(self, statement: int, *, drop_last: bool) -> CellRun | None:
         """Return the part of the cell that had run when it ended at a limit; None where there is none.
 
         Args:

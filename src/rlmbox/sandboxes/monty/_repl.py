@@ -31,13 +31,13 @@ from rlmbox.sandboxes.monty._code import (
     read_expression,
     show_vars_source,
 )
-from rlmbox.sandboxes.monty._history import Run, call_key
+from rlmbox.sandboxes.monty._history import CellRun, call_key
 from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
-from rlmbox.sandboxes.monty._worker import Worker
+from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import (
     HOST_FUNCTIONS,
     MODULES,
@@ -87,7 +87,7 @@ class Setting:
 
 
 @dataclass(slots=True)
-class _Clock:
+class _MontyClock:
     """The running time of a cell: its own, and that of host functions that it does not wait for.
 
     Attributes:
@@ -134,16 +134,16 @@ class _Feed:
         calls_overdue: How often it called after its time was up.
     """
 
-    run: Run
+    run: CellRun
     printed: Printed
-    clock: _Clock
+    clock: _MontyClock
     file_name: str = ""
     waiting: dict[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = field(default_factory=dict)
     statement: int = 0
     calls_overdue: int = 0
 
 
-class Repl:
+class MontyRepl:
     """A namespace in a worker.
 
     Args:
@@ -165,7 +165,7 @@ class Repl:
         self._host = {**setting.host, **{function.name: function for function in HOST_FUNCTIONS}}
         self._objects: dict[UUID, str] = {}
         self._inputs: dict[str, Any] = {}
-        self._worker: Worker | None = None
+        self._worker: MontyWorker | None = None
         self._session: Any = None
         self._idle = threading.Event()
         self._idle.set()
@@ -213,7 +213,7 @@ class Repl:
         else:
             started["_rlm_context"] = setting.context.text()
             prelude += "context = P = _rlm_context\n"
-        self._worker = Worker()
+        self._worker = MontyWorker()
         self._session = self._worker.open(
             script_name="rlm_session",
             limits={
@@ -307,7 +307,7 @@ class Repl:
 
     # Cells
 
-    def begin(self, run: Run, printed: Printed, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
+    def begin(self, run: CellRun, printed: Printed, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
         """Feed a cell; the first step of its way.
 
         Args:
@@ -316,7 +316,7 @@ class Repl:
             show_names: The variables that `SHOW_VARS` describes.
             known: Names that cells have bound.
         """
-        feed = self._feed = _Feed(run, printed, _Clock(self.setting.limits.cell_timeout_s))
+        feed = self._feed = _Feed(run, printed, _MontyClock(self.setting.limits.cell_timeout_s))
         self.is_overdue, self.refusal, self._known = False, None, known
         source = run.source
         self._load_for(source)
@@ -540,11 +540,11 @@ class Repl:
         self.refusal = str(args[0])
         return _INTERRUPT
 
-    async def _recorded(self, run: Run, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    async def _recorded(self, run: CellRun, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         return run.record(key, await make())
 
     async def _settle(
-        self, run: Run, waiting: Mapping[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]]
+        self, run: CellRun, waiting: Mapping[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]]
     ) -> dict[int, Any]:
         """Make the calls that a cell awaits, all at once."""
         answers: dict[int, Any] = {}

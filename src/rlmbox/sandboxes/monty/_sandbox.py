@@ -25,9 +25,9 @@ from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
-from rlmbox.sandboxes.monty._history import Run
+from rlmbox.sandboxes.monty._history import CellRun
 from rlmbox.sandboxes.monty._refusals import CellRefused
-from rlmbox.sandboxes.monty._repl import Repl, Setting
+from rlmbox.sandboxes.monty._repl import MontyRepl, Setting
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
 from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
@@ -69,10 +69,10 @@ class MontySandbox:
     def __init__(self, *, type_check: bool = False) -> None:
         self._type_check = type_check
         self._limits = CellLimits()
-        self._repl: Repl | None = None
+        self._repl: MontyRepl | None = None
         self._setting: Setting | None = None
         self._closed = False
-        self._history: list[Run] = []
+        self._history: list[CellRun] = []
         self._names: dict[str, None] = {}
         self._stopping: anyio.CancelScope | None = None
         self._clocks = ClockReaders()
@@ -112,7 +112,7 @@ class MontySandbox:
         except CellRefused as refusal:
             lines = cell.code.splitlines()
             return Execution("error", error=refusal_error(refusal, lines), duration_s=time.perf_counter() - began)
-        run = Run(source)
+        run = CellRun(source)
         error: Exception | None = None
         value: object = None
         value_repr: str | None = None
@@ -142,7 +142,7 @@ class MontySandbox:
         repl = await self._ready()
         try:
             listing = await self._driven(
-                repl, Run(CellSource("SHOW_VARS()")), Printed(self._limits), shows_variables=True
+                repl, CellRun(CellSource("SHOW_VARS()")), Printed(self._limits), shows_variables=True
             )
         except (SandboxError, SandboxUnavailable):
             raise
@@ -170,13 +170,13 @@ class MontySandbox:
         if self._closed or self._setting is None:
             raise SandboxError("this sandbox is closed; open a new session")
 
-    async def _open(self) -> Repl:
+    async def _open(self) -> MontyRepl:
         """Begin in a fresh worker, which takes the place of the one there was."""
         assert self._setting is not None  # noqa: S101 - `start` set it
         if self._repl is not None:
             with anyio.CancelScope(shield=True):
                 await self._repl.end()
-        repl = self._repl = Repl(self._setting)
+        repl = self._repl = MontyRepl(self._setting)
         try:
             await repl.open()
         except MontyError as error:
@@ -186,7 +186,7 @@ class MontySandbox:
             self._check_open()
         return repl
 
-    async def _ready(self) -> Repl:
+    async def _ready(self) -> MontyRepl:
         """Return the worker, made again where the last one was lost with a task that was cancelled."""
         self._check_open()
         assert self._repl is not None  # noqa: S101 - `start` made it
@@ -196,7 +196,7 @@ class MontySandbox:
         assert self._repl is not None  # noqa: S101
         return self._repl
 
-    async def _driven(self, repl: Repl, run: Run, printed: Printed, *, shows_variables: bool) -> Any:
+    async def _driven(self, repl: MontyRepl, run: CellRun, printed: Printed, *, shows_variables: bool) -> Any:
         """Run a cell to its end, answering what it asks; return the value of its last expression."""
         source = run.source
         names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
@@ -215,7 +215,7 @@ class MontySandbox:
         finally:
             self._stopping = None
 
-    def _note_cancelled(self, repl: Repl, run: Run) -> None:
+    def _note_cancelled(self, repl: MontyRepl, run: CellRun) -> None:
         """Keep what a cell had done when its task was cancelled: it is there again if the session goes on."""
         if run.source.ends and not run.again:
             cut = run.cut(repl.statement, drop_last=False)
@@ -229,7 +229,7 @@ class MontySandbox:
         self._clocks.look(cell.code, ast.parse(cell.code))
         return self._clocks.seen
 
-    def _outcome(self, repl: Repl, printed: Printed, error: Exception | None) -> Outcome:
+    def _outcome(self, repl: MontyRepl, printed: Printed, error: Exception | None) -> Outcome:
         if printed.flooded:
             return "output"
         if repl.is_overdue:
@@ -238,12 +238,12 @@ class MontySandbox:
             return "ok"
         return "error" if repl.refusal is not None else outcome_of(error)
 
-    def _error(self, repl: Repl, run: Run, error: Exception | None, outcome: Outcome, cell: Cell) -> Any:
+    def _error(self, repl: MontyRepl, run: CellRun, error: Exception | None, outcome: Outcome, cell: Cell) -> Any:
         if outcome == "error" and repl.refusal is not None:
             return refusal_error(CellRefused(repl.refusal), cell.code.splitlines())
         return cell_error(error, outcome, repl.feeds, self._limits, repl.setting.function_names)
 
-    async def _settled(self, repl: Repl, run: Run, execution: Execution, error: Exception | None) -> Execution:
+    async def _settled(self, repl: MontyRepl, run: CellRun, execution: Execution, error: Exception | None) -> Execution:
         """Keep the cell's part in the history, and make the namespace good again."""
         outcome = execution.outcome
         self._check_open()
@@ -262,7 +262,7 @@ class MontySandbox:
         rebuilt = await self._rebuild([cut] if cut is not None else [])
         return replace(execution, namespace="rebuilt" if rebuilt else "lost")
 
-    async def _rebuild(self, partly: list[Run]) -> bool:
+    async def _rebuild(self, partly: list[CellRun]) -> bool:
         """Open a fresh worker and run the earlier cells again.
 
         Args:
@@ -281,7 +281,7 @@ class MontySandbox:
         await self._open()
         return False
 
-    async def _ran_again(self, repl: Repl, runs: list[Run]) -> bool:
+    async def _ran_again(self, repl: MontyRepl, runs: list[CellRun]) -> bool:
         for run in runs:
             again = run.repeated()
             error: Exception | None = None

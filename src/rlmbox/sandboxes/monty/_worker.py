@@ -18,7 +18,7 @@ from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.monty import _walls
 
 
-class Worker:
+class MontyWorker:
     """A process of Monty, started at once.
 
     Raises:

@@ -74,7 +74,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class HostCall:
+class CallFrame:
     """Code calls a host function."""
 
     id: int
@@ -99,7 +99,7 @@ class Done:
     reads_clock: bool = False
 
 
-Reply = Ready | HostCall | Done
+Reply = Ready | CallFrame | Done
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -313,7 +313,7 @@ def _message(frame: Any) -> Reply:
     if kind == "ready" and not frame:
         return Ready()
     if kind == "call":
-        return HostCall(
+        return CallFrame(
             _number(frame, "id"),
             _field(frame, "name", str),
             _field(frame, "args", list),

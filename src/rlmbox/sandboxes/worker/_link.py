@@ -25,9 +25,9 @@ import anyio.to_thread
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import (
+    CallFrame,
     Done,
     FrameLimits,
-    HostCall,
     Inbox,
     Ready,
     Reply,
@@ -204,7 +204,7 @@ class Link:
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
             got = await self._converse(starting=starting, frame=encode(message))
-            if isinstance(got, HostCall):  # a task group only where it is needed: most cells call nothing that waits
+            if isinstance(got, CallFrame):  # a task group only where it is needed: most cells call nothing that waits
                 async with anyio.create_task_group() as self._tasks:
                     self._begin_call(got)
                     got = await self._converse(starting=starting, calling=True)
@@ -212,7 +212,7 @@ class Link:
                         self._tasks.cancel_scope.cancel()
         finally:
             self._clock.pause()
-        assert not isinstance(got, HostCall)  # noqa: S101 - for the type checker
+        assert not isinstance(got, CallFrame)  # noqa: S101 - for the type checker
         return got
 
     def _late(self, grace_s: float) -> None:
@@ -246,7 +246,7 @@ class Link:
 
     async def _converse(
         self, *, starting: bool, frame: bytes = b"", calling: bool = False
-    ) -> Done | Ready | HostCall | Lost:
+    ) -> Done | Ready | CallFrame | Lost:
         """Go on until the request is answered, or, unless `calling`, until a call has to be waited for."""
         try:
             if frame:
@@ -254,7 +254,7 @@ class Link:
             while True:
                 while (body := self._inbox.take()) is not None:
                     message = await self._read(body)
-                    if not isinstance(message, HostCall):
+                    if not isinstance(message, CallFrame):
                         return self._accepted(message, starting=starting)
                     self._check_call(message, starting=starting)
                     if not self._answer_at_once(message):
@@ -300,7 +300,7 @@ class Link:
             raise Violation("it sent more after the end of a cell")
         return message
 
-    def _check_call(self, call: HostCall, *, starting: bool) -> None:
+    def _check_call(self, call: CallFrame, *, starting: bool) -> None:
         if call.name not in self._host or starting:
             raise Violation(f"it called the unknown function {call.name[:50]!r}")
         if call.id <= self._last_call_id:
@@ -311,13 +311,13 @@ class Link:
         self._last_call_id = call.id
         self._calls += 1
 
-    def _begin_call(self, call: HostCall) -> None:
+    def _begin_call(self, call: CallFrame) -> None:
         self._pending.add(call.id)
         if not self._host[call.name].pure or self._free_left_s > 0:
             self._clock.pause()
         self._tasks.start_soon(self._answer, self._host[call.name], call)
 
-    async def _answer(self, function: HostFunction, call: HostCall) -> None:
+    async def _answer(self, function: HostFunction, call: CallFrame) -> None:
         began = time.monotonic()
         try:
             frame = _result(call, await self._result_of(function, call))
@@ -342,7 +342,7 @@ class Link:
     # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
     # two changes of thread for each of what may be thousands of calls. One slow call puts it back for good.
 
-    async def _result_of(self, function: HostFunction, call: HostCall) -> Any:
+    async def _result_of(self, function: HostFunction, call: CallFrame) -> Any:
         if function.is_async:
             return await function.call(*call.args, **call.kwargs)  # type: ignore[misc]
         took_s = math.inf
@@ -364,7 +364,7 @@ class Link:
         self._quick[call.name] = -math.inf
         return await result
 
-    def _answer_at_once(self, call: HostCall) -> bool:
+    def _answer_at_once(self, call: CallFrame) -> bool:
         """Answer a call that needs no waiting; return whether it was one."""
         if self._calls > self._limits.host_calls:
             limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
@@ -385,13 +385,13 @@ class Link:
         return True
 
 
-def _result(call: HostCall, value: Any) -> bytes:
+def _result(call: CallFrame, value: Any) -> bytes:
     try:
         return encode({"id": call.id, "value": value})
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"{call.name}() gave a value that is not JSON: {error}") from None
 
 
-def _failure(call: HostCall, error: Exception) -> bytes:
+def _failure(call: CallFrame, error: Exception) -> bytes:
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
     return encode({"id": call.id, "error": {"type": type(error).__name__, "message": str(message)[:10_000]}})

@@ -80,8 +80,8 @@ def _described(pattern: str, flags: int) -> dict[str, Any]:
     state = tree.state
     kinds = [(ascii_text, newline) for ascii_text in (True, False) for newline in (False, True)]
     return {
-        "sources": [_Writer(*kind).sequence(tree, state.flags) for kind in kinds],
-        "places": [f"(?=({_Writer(*kind, before=1).sequence(tree, state.flags)}))" for kind in kinds],
+        "sources": [_MontyPatternWriter(*kind).sequence(tree, state.flags) for kind in kinds],
+        "places": [f"(?=({_MontyPatternWriter(*kind, before=1).sequence(tree, state.flags)}))" for kind in kinds],
         "flags": int(state.flags),
         "groups": state.groups - 1,
         "names": dict(state.groupdict),
@@ -138,7 +138,7 @@ def _behind(tree: Any) -> int:
     return most
 
 
-class _Writer:
+class _MontyPatternWriter:
     """Writes one pattern.
 
     Args:
