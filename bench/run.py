@@ -26,6 +26,8 @@ PARTS = {
     "contexts": "Texts of gigabytes",
     "handles": "Texts of gigabytes in a sandbox",
     "ranking": "Ranked search",
+    "guard": "What may leave",
+    "billing": "The ledger beside an account of its own",
 }
 """Modules of this folder with `figures()`, and their headings."""
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from rlmbox.sandboxes.monty._pool import new_session
+from pydantic_monty import Monty
 
 from figures import REST_S, Figure, command_ms, settled_ms
 from rlmbox import Context
@@ -128,6 +128,12 @@ def echo() -> Iterator[socket.socket]:
         ours.shutdown(socket.SHUT_RDWR)
 
 
+def bare_monty() -> tuple[Any, Any]:
+    """A process of pydantic-monty itself, without our walls, and a session in it."""
+    pool = Monty(min_processes=1, max_processes=1).__enter__()
+    return pool, pool.checkout().__enter__()
+
+
 async def floors() -> list[Figure]:
     """What the pieces cannot be quicker than here and now, whoever writes them."""
     loop = asyncio.get_running_loop()
@@ -138,21 +144,23 @@ async def floors() -> list[Figure]:
             await loop.sock_recv(channel, 1)
 
         turn = await settled_ms(there_and_back, 100)
-    monty = new_session(CellLimits(), CellLimits().memory_bytes)
+    pool, monty = bare_monty()
 
     async def bare() -> None:
         monty.feed_run(QUICK.code)
 
     cell = await settled_ms(bare, 100)
     monty.__exit__(None, None, None)
+    pool.__exit__(None, None, None)
     starts = []
     for _ in range(21):
         await asyncio.sleep(REST_S)  # as before the starts below, after which nothing is at hand any more
         began = time.perf_counter()
-        monty = new_session(CellLimits(), CellLimits().memory_bytes)
+        pool, monty = bare_monty()
         monty.feed_run("None")
         starts.append((time.perf_counter() - began) * 1_000)
         monty.__exit__(None, None, None)
+        pool.__exit__(None, None, None)
     return [
         Figure("a byte to a bare process and back, by the event loop", turn * 1_000, None, "µs"),
         Figure("`x = 1 + 2` in pydantic-monty itself, without event loop", cell * 1_000, None, "µs"),
