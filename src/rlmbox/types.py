@@ -175,7 +175,7 @@ class HostFunction:
 
     @property
     def is_async(self) -> bool:
-        """Whether `call` is a coroutine function."""
+        """True if `call` is a coroutine function."""
         return inspect.iscoroutinefunction(self.call)
 
     @property
@@ -189,7 +189,7 @@ class HostFunction:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the arguments that can be given by position.
+        """Name of the arguments that can be given by position.
 
         Raises:
             ValueError: As for `signature`.
@@ -201,7 +201,7 @@ _of_methods: WeakKeyDictionary[object, tuple[str, tuple[str, ...]]] = WeakKeyDic
 
 
 def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
-    """Gives a function's signature and its positional parameters.
+    """Return a function's signature and its positional parameters.
 
     Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
     found of a method is kept for as long as its class has it.
@@ -273,7 +273,7 @@ class Turn:
 
     @property
     def failed(self) -> bool:
-        """Whether the last cell that ran ended in an exception or at a limit."""
+        """True if the last cell that ran ended in an exception or at a limit."""
         return bool(self.executions) and self.executions[-1].outcome != "ok"
 
 

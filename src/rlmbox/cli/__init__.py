@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    """Runs the command with the process's arguments."""
+    """Run the command with the process's arguments."""
     from rlmbox.cli.app import app
 
     app()

@@ -134,14 +134,14 @@ def diagnose(
 
 
 def exit_code(found: Sequence[Diagnosis]) -> int:
-    """Gives the exit code: 0, 1 where an attack went wrong, 4 where no safe sandbox is available."""
+    """Return the exit code: 0, 1 where an attack went wrong, 4 where no safe sandbox is available."""
     if not any(each.available and each.safe for each in found):
         return 4
     return 1 if any(each.attacks and not each.attacks.ok for each in found) else 0
 
 
 async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
-    """Tries and measures a sandbox; what goes wrong with it is what is found of it."""
+    """Try and measures a sandbox; what goes wrong with it is what is found of it."""
     unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)
@@ -193,10 +193,10 @@ def _maker(kind: Backend) -> Callable[[], Sandbox]:
 
 
 async def _speed(make: Callable[[], Sandbox]) -> Speed:
-    """Measures start-up, the simplest cell and a host call."""
+    """Measure start-up, the simplest cell and a host call."""
 
     def ping(n: int) -> int:
-        """Gives the number back."""
+        """Return the number back."""
         return n
 
     host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
@@ -218,7 +218,7 @@ async def _speed(make: Callable[[], Sandbox]) -> Speed:
 
 
 async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
-    """Gives the median time of a cell, in seconds.
+    """Return the median time of a cell, in seconds.
 
     Raises:
         SandboxError: It does not run.
@@ -234,7 +234,7 @@ async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
 
 
 async def _missing(make: Callable[[], Sandbox]) -> tuple[str, ...]:
-    """Names the language cells that do not run."""
+    """Name the language cells that do not run."""
     missing = []
     sandbox = make()
     try:
@@ -248,7 +248,7 @@ async def _missing(make: Callable[[], Sandbox]) -> tuple[str, ...]:
 
 
 def as_object(found: Diagnosis) -> dict[str, object]:
-    """Gives what `--json` prints of a sandbox."""
+    """Return what `--json` prints of a sandbox."""
     speed = found.speed
     body: dict[str, object] = {
         "name": found.name,

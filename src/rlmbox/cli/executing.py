@@ -56,7 +56,7 @@ class ExecSettings:
     keep_going: bool = False
 
     def limits(self) -> CellLimits:
-        """Gives the limits of a cell.
+        """Return the limits of a cell.
 
         Raises:
             ConfigError: An option is not a number above 0.
@@ -64,7 +64,7 @@ class ExecSettings:
         return cell_limits(self.cell_timeout_s, self.memory_mb)
 
     def sandbox_maker(self) -> Callable[[], Sandbox]:
-        """Gives what makes the sandbox.
+        """Return what makes the sandbox.
 
         Raises:
             ConfigError: There is no such sandbox, or it cannot have the packages, or it isolates nothing and was not
@@ -99,7 +99,7 @@ class _Source:
 
 
 def exec_and_print(files: Sequence[str], settings: ExecSettings, *, as_json: bool, debug: bool) -> int:
-    """Runs `rlmbox exec`; gives the exit code."""
+    """Run `rlmbox exec`; return the exit code."""
     _never_fail_to_encode()
     try:
         prompting = not files and sys.stdin.isatty()
@@ -124,7 +124,7 @@ def _run(
     as_json: bool,
     prompting: bool,
 ) -> int:
-    """Runs the cells in one session and prints what each gave; gives the exit code."""
+    """Run the cells in one session and prints what each gave; return the exit code."""
     context = _context(settings.context)
     host = {function.name: function for function in repl_functions(context)}
     sandbox = make_sandbox()
@@ -144,7 +144,7 @@ def _run(
 
 
 def _context(paths: Sequence[str]) -> Context:
-    """Opens what `--context` names.
+    """Open what `--context` names.
 
     Raises:
         ContextError: It is missing, unreadable or empty.
@@ -155,7 +155,7 @@ def _context(paths: Sequence[str]) -> Context:
 
 
 def _check_standard_input(files: Sequence[str], context: Sequence[str]) -> None:
-    """Checks that standard input is wanted for one thing.
+    """Check that standard input is wanted for one thing.
 
     Raises:
         ConfigError: It is to be both the context and a cell, or two cells.
@@ -167,7 +167,7 @@ def _check_standard_input(files: Sequence[str], context: Sequence[str]) -> None:
 
 
 def _read(files: Sequence[str]) -> list[_Source]:
-    """Reads the cells.
+    """Read the cells.
 
     Raises:
         ConfigError: A file cannot be read, or is no UTF-8 text.
@@ -185,7 +185,7 @@ def _read(files: Sequence[str]) -> list[_Source]:
 
 
 def _folder_of(package: str) -> Path:
-    """Finds the folder that a package is imported from.
+    """Find the folder that a package is imported from.
 
     Raises:
         ConfigError: It is not installed.
@@ -198,7 +198,7 @@ def _folder_of(package: str) -> Path:
 
 
 def _prompted() -> Iterator[_Source]:
-    """Asks for cells at the terminal until the end of input; a statement with a body ends with an empty line."""
+    """Ask for cells at the terminal until the end of input; a statement with a body ends with an empty line."""
     import contextlib
 
     with contextlib.suppress(ImportError):
@@ -231,7 +231,7 @@ def _one_cell() -> str:
 
 
 def _print(execution: Execution) -> None:
-    """Prints what a cell gave as Python would: output, the value of a last expression, the error."""
+    """Print what a cell gave as Python would: output, the value of a last expression, the error."""
     _write(execution.stdout, sys.stdout)
     _write(execution.stderr, sys.stderr)
     if execution.value_repr is not None:
@@ -245,7 +245,7 @@ def _print(execution: Execution) -> None:
 
 
 def _write(text: str, stream: object) -> None:
-    """Writes text as it is, but to a terminal only what does nothing there but show itself."""
+    """Write text as it is, but to a terminal only what does nothing there but show itself."""
     if text:
         shown = printable(text) if stream.isatty() else text  # type: ignore[attr-defined]
         print(shown, end="", file=stream, flush=True)  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
-    """Prints an error in one line, what there was until then, and the traceback only when asked for.
+    """Print an error in one line, what there was until then, and the traceback only when asked for.
 
     Args:
         error: What ended the command.
@@ -58,7 +58,7 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def summary(answer: Answer) -> str:
-    """Says in one line what a run took."""
+    """Say in one line what a run took."""
     return (
         f"{answer.duration_s:.2f} s, {_counted(answer.turns, 'turn')}, {_counted(answer.subcalls, 'sub-call')}, "
         f"{answer.usage.total_tokens:,} tokens, {answer.cost}"
@@ -70,12 +70,12 @@ def _counted(number: int, what: str) -> str:
 
 
 def division(answer: Answer) -> list[str]:
-    """Says how a run's spend divides, one line for each part; nothing where there is nothing to divide."""
+    """Say how a run's spend divides, one line for each part; nothing where there is nothing to divide."""
     return [f"  {printable(line)}" for line in str(answer.report).splitlines()]
 
 
 def as_object(answer: Answer) -> dict[str, object]:
-    """Gives what `--json` prints of an answer."""
+    """Return what `--json` prints of an answer."""
     return {
         "text": answer.text,
         "value": to_json(answer.value),

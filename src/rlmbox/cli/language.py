@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 @cache
 def language_cells() -> Mapping[str, str]:
-    """Gives the cells by name; each runs without an error where the language has what it uses."""
+    """Return the cells by name; each runs without an error where the language has what it uses."""
     text = files(__package__).joinpath("language.txt").read_text("utf-8")
     blocks = (block.split("\n", 1) for block in text.split("### ")[1:])
     return MappingProxyType({name: code.strip("\n") for name, code in blocks})

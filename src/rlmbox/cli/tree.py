@@ -32,7 +32,7 @@ _CODE_LINES, _OUTPUT_LINES, _LINE_CHARS = 6, 4, 110
 
 
 def printable(text: str) -> str:
-    """Gives text that does nothing to a terminal but show itself: control characters become a visible mark."""
+    """Return text that does nothing to a terminal but show itself: control characters become a visible mark."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)
 
 
@@ -88,14 +88,14 @@ class LiveTree:
         self._subcalls: dict[str, _SubcallsLine] = {}
 
     def __enter__(self) -> Self:
-        """Begins to draw."""
+        """Begin to draw."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Draws a last time and leaves the tree on the screen."""
+        """Draw a last time and leaves the tree on the screen."""
         self._live.stop()
         if not self._console.is_terminal:
             self._console.line()  # where nothing is live, the tree was printed without its last line's end
@@ -148,7 +148,7 @@ class LiveTree:
             self._sessions[event.session_id].add(Text(_REMARKS[event.kind], style="yellow"))
 
     def _calls(self, session_id: str) -> _SubcallsLine:
-        """Gives the line of the sub-calls of a session's cell."""
+        """Return the line of the sub-calls of a session's cell."""
         calls = self._subcalls.get(session_id)
         if calls is None:
             calls = self._subcalls[session_id] = _SubcallsLine(self._cells.get(session_id, self._root).add(""))
@@ -174,7 +174,7 @@ def _short(text: str) -> str:
 
 
 def _lines(text: str, most: int) -> str:
-    """Gives the first lines, each cut, and how many there are more."""
+    """Return the first lines, each cut, and how many there are more."""
     lines = printable(text).strip().split("\n")
     shown = [line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…" for line in lines[:most]]
     more = len(lines) - most

@@ -66,17 +66,17 @@ class Sandbox(Protocol):
         """
 
     async def execute(self, cell: Cell) -> Execution:
-        """Runs a cell; whatever the cell does is data on the result.
+        """Run a cell; whatever the cell does is data on the result.
 
         Raises:
             SandboxCrashed: The worker is gone and the namespace could not be rebuilt.
         """
 
     async def variables(self) -> Mapping[str, str]:
-        """Lists the variables that cells have set, each with a short description such as `list, 3 items`."""
+        """List the variables that cells have set, each with a short description such as `list, 3 items`."""
 
     async def close(self) -> None:
-        """Frees everything; afterwards nothing of the session is left."""
+        """Free everything; afterwards nothing of the session is left."""
 
 
 @runtime_checkable

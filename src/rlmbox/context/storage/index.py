@@ -108,7 +108,7 @@ def _by_pieces(source: ByteSource, begin: int, check: Callable[[], None]) -> arr
 
 
 def _by_programs(source: ByteSource, begin: int, check: Callable[[], None]) -> array[int] | None:
-    """Has processes count a range each; gives None where that is not possible, or not worth it."""
+    """Have processes count a range each; gives None where that is not possible, or not worth it."""
     parts = threads()
     if (
         not isinstance(source, InFile)

@@ -276,7 +276,7 @@ def show_vars_source(names: Iterable[str]) -> str:
 
 
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that a module's statements bind, without those that only functions and comprehensions see."""
+    """Name that a module's statements bind, without those that only functions and comprehensions see."""
     queue: list[ast.AST] = [*reversed([*body])]
     while queue:
         node = queue.pop()

@@ -82,7 +82,7 @@ class Setting:
 
     @property
     def function_names(self) -> frozenset[str]:
-        """Names by which code reaches the host: functions, and objects that have methods."""
+        """Name by which code reaches the host: functions, and objects that have methods."""
         return frozenset(name.partition(".")[0] for name in self.host)
 
 

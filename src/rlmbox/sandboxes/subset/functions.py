@@ -38,7 +38,7 @@ class Parameters:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there are only parameters that can be given by position."""
+        """True if there are only parameters that can be given by position."""
         return not self.keyword_only and self.rest is None and self.named_rest is None
 
     def bound(
