@@ -18,7 +18,7 @@ from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.prompts import check_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
-from rlmbox.loop.scope import Run
+from rlmbox.loop.scope import RunContext
 from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.loop.tools import Tool, host_functions
 from rlmbox.models.base import Model
@@ -228,7 +228,7 @@ class RLM:
         """
         if question is not None:
             check_question(question)
-        run = Run(
+        run = RunContext(
             self.model,
             self.sub_model,
             self._budget(limits or self.limits),

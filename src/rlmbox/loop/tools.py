@@ -120,6 +120,16 @@ def host_functions(tools: Iterable[Tool | Callable[..., Any]], depth: int) -> tu
     return tuple(tool.host_function() for tool in named if tool.depths is None or depth in tool.depths)
 
 
+def unrepeatable(tools: Iterable[Tool | Callable[..., Any]]) -> frozenset[str]:
+    """Return the names of the tools that must not be called again when nobody knows how a call of them ended.
+
+    Args:
+        tools: Tools, or bare functions.
+    """
+    named = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
+    return frozenset(str(tool.name or getattr(tool.function, "__name__", "")) for tool in named if not tool.pure)
+
+
 def _crossing(name: str, value: Any) -> Any:
     """Return a result as the JSON value that crosses into the sandbox."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
