@@ -479,7 +479,7 @@ class Session:
                 execution = await self._recorded_or_run(cell, key_of(task.number, cell.turn, cell.index))
             if self._subcalls.fatal is not None:
                 raise self._subcalls.fatal
-            executed = await self.scope.append(events.CellExecuted, self.state, cell=cell, execution=execution)
+            executed = self.scope.note(events.CellExecuted, self.state, cell=cell, execution=execution)
             ran = (*turn.executions, executed.execution)
             turn = task.turns[-1] = replace(turn, cells=_with(turn.cells, place, cell), executions=ran)
             if turn.failed:
@@ -646,9 +646,7 @@ class Session:
             observation = Observation(no_code(problems, notes))
         task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
         task.last_failure = failure
-        made = await self.scope.append(
-            events.ObservationMade, self._enter("OBSERVATION"), turn=turn.number, observation=observation
-        )
+        made = self._note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
         told: Observation = made.observation
         self._history.add_observation(told.text)
         return told

@@ -302,6 +302,7 @@ class Subcalls:
             done=lambda got: event(text=got[0], usage=got[1], cost_usd=got[2], model=got[3]),
             failed=failed,
             load=_loaded,
+            is_part=True,
         )
 
     async def _json(

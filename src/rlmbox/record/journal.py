@@ -138,12 +138,14 @@ class Effect(Generic[_Result]):
         done: Makes the event of its result.
         failed: Makes the event of its end without a result.
         load: Reads the result out of a recorded end; raises the recorded error where there is none.
+        is_part: True for a part of another effect, for whose end its caller waits: it is durable when that one is.
     """
 
     began: EffectBegan
     done: Callable[[_Result], EffectEnded]
     failed: Callable[[BaseException, Ended], EffectEnded]
     load: Callable[[EffectEnded], _Result]
+    is_part: bool = False
 
 
 class RecordEnded(StoreError):
@@ -257,7 +259,10 @@ class Journal:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             self.note(effect.failed(error, "cancelled" if cancelled else "failed"))
             raise
-        await self.append(effect.done(result))
+        if effect.is_part:
+            self.note(effect.done(result))
+        else:
+            await self.append(effect.done(result))
         return result
 
     def hold(self, run_id: str) -> None:

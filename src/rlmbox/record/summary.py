@@ -51,11 +51,12 @@ class RunSummary:
     origin: str | None = None
 
 
-def summary_of(events: Sequence[Event]) -> RunSummary:
+def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSummary:
     """Return what a list shows of a run.
 
     Args:
-        events: The run's events, in order; at least one.
+        events: The run's events, in order; at least one. Those that say nothing of what is shown may be missing.
+        count: How many there are; None for as many as are given.
     """
     run_id = events[0].run_id
     question = model = sandbox = ""
@@ -86,6 +87,6 @@ def summary_of(events: Sequence[Event]) -> RunSummary:
         cost_usd,
         events[0].at_s,
         events[-1].at_s,
-        len(events),
+        len(events) if count is None else count,
         origin,
     )
