@@ -87,7 +87,7 @@ class RunContext:
         """
         if not self.journal.is_recorded:
             return
-        self.journal.hold(self.id)
+        await self.journal.open(self.id)
         fields: Mapping[str, Any] = {"version": version("rlmbox")}
         if self.describe is not None and self.journal.past.peek(self.id, RunStarted) is None:
             fields = await anyio.to_thread.run_sync(self.describe)

@@ -265,8 +265,8 @@ class Journal:
             await self.append(effect.done(result))
         return result
 
-    def hold(self, run_id: str) -> None:
-        """Take hold of the run in the store, unless that is done.
+    async def open(self, run_id: str) -> None:
+        """Take hold of a new run in the store; of one that goes on, that is done.
 
         Args:
             run_id: The run.
@@ -274,8 +274,12 @@ class Journal:
         Raises:
             StoreError: Somebody else is at work on it, or there is a run of that name already.
         """
-        if self._store is not None and self._lease is None:
-            self._lease = self._store.hold(run_id)
+        if self._store is None or self._lease is not None:
+            return
+        self._lease = self._store.hold(run_id)
+        if not self.past.events and await self._store.read(run_id):
+            await self.close()
+            raise StoreError(f"there is a run {run_id} already; go on with it (rlmbox resume), or give another name")
 
     async def close(self) -> None:
         """Make what was recorded durable, and let go of the run.
