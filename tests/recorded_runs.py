@@ -18,7 +18,7 @@ ROOT = (
     ),
     repl("b = rlm_query('child?')"),
     repl("print('not this')"),
-    repl("note = keep('x')\nc = a + [b, note]\nprint(dice, c)"),
+    repl("try:\n    note = keep('x')\nexcept RuntimeError:\n    note = 'kept x'\nc = a + [b, note]\nprint(dice, c)"),
     "FINAL_VAR(c)",
 )
 """The replies of the root, one for each turn; the third is replaced by a person."""

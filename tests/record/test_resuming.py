@@ -18,6 +18,7 @@ from rlmbox.events import (
     EffectEnded,
     Event,
     HostCallFinished,
+    ModelReplied,
     ModelRequested,
 )
 from rlmbox.record.journal import MemoryStore
@@ -117,7 +118,7 @@ async def test_a_tool_that_was_under_way_is_not_called_again(tmp_path: Path) -> 
         called.append(word)
         return word
 
-    root = ScriptedModel([repl("note = 'asked somebody'\nFINAL(note)")], name="root", price=PENNY)
+    root = ScriptedModel([repl("note = 'asked somebody'\nFINAL(note)")], name="root")
     answer = await recording_rlm(root, models()[1], store, tools=[keep]).aresume("audit")
     assert answer.value == "asked somebody"
     assert not called
@@ -139,22 +140,22 @@ async def test_a_pure_tool_that_was_under_way_is_called_again(tmp_path: Path) ->
 
 async def test_a_request_that_failed_for_a_while_is_sent_again(tmp_path: Path) -> None:
     store = MemoryStore()
-    broken = ScriptedModel([ModelError("the key is not valid", status=401)], name="root", price=PENNY)
+    broken = ScriptedModel([ModelError("the key is not valid", status=401)], name="root")
     with pytest.raises(ModelError, match="not valid"):
         await RLM(broken, store=store, limits=LIMITS, sandbox="monty").aask("How?", TEXT, run_id="audit")
-    mended = ScriptedModel(["FINAL(yes)"], name="root", price=PENNY)
+    mended = ScriptedModel(["FINAL(yes)"], name="root")
     answer = await RLM(mended, store=store, limits=LIMITS, sandbox="monty").aresume("audit")
     assert answer.value == "yes"
 
 
 async def test_a_run_that_ended_at_a_limit_ends_there_again(tmp_path: Path) -> None:
     store = MemoryStore()
-    root = ScriptedModel([repl("x = 1"), "FINAL(a guess)"], name="root", price=PENNY)
+    root = ScriptedModel([repl("x = 1"), "FINAL(a guess)"], name="root")
     limits = replace(LIMITS, max_turns=1)
     with pytest.raises(MaxTurnsExceeded) as first:
         await RLM(root, store=store, limits=limits, sandbox="monty").aask("How?", TEXT, run_id="audit")
     before = len(await store.read("audit"))
-    nobody = ScriptedModel([], name="root", price=PENNY)
+    nobody = ScriptedModel([], name="root")
     with pytest.raises(MaxTurnsExceeded) as second:
         await RLM(nobody, store=store, sandbox="monty").aresume("audit")
     assert str(second.value) == str(first.value)
@@ -167,10 +168,10 @@ async def test_a_text_that_has_changed_is_an_error_that_names_it(tmp_path: Path)
     text = tmp_path / "contract.txt"
     text.write_text(TEXT)
     store = MemoryStore()
-    broken = ScriptedModel([ModelError("away", status=401)], name="root", price=PENNY)
+    broken = ScriptedModel([ModelError("away", status=401)], name="root")
     with pytest.raises(ModelError):
         await RLM(broken, store=store, sandbox="monty").aask("How?", text, run_id="audit")
-    mended = RLM(ScriptedModel(["FINAL(yes)"], name="root", price=PENNY), store=store, sandbox="monty")
+    mended = RLM(ScriptedModel(["FINAL(yes)"], name="root"), store=store, sandbox="monty")
     text.write_text(TEXT.replace("May", "Jun"))
     with pytest.raises(ContextError, match=r"contract\.txt has changed since the run began"):
         await mended.aresume("audit")
@@ -184,10 +185,10 @@ async def test_a_text_that_has_changed_is_an_error_that_names_it(tmp_path: Path)
 )
 async def test_a_text_without_a_path_is_in_the_record(context: object) -> None:
     store = MemoryStore()
-    broken = ScriptedModel([ModelError("away", status=401)], name="root", price=PENNY)
+    broken = ScriptedModel([ModelError("away", status=401)], name="root")
     with pytest.raises(ModelError):
         await RLM(broken, store=store, sandbox="monty").aask("How?", context, run_id="audit")  # type: ignore[arg-type]
-    root = ScriptedModel([repl("FINAL(context)")], name="root", price=PENNY)
+    root = ScriptedModel([repl("FINAL(context)")], name="root")
     answer = await RLM(root, store=store, sandbox="monty").aresume("audit")
     from rlmbox.context import Context
 
@@ -198,7 +199,7 @@ async def test_a_text_without_a_path_is_in_the_record(context: object) -> None:
 async def test_questions_of_one_session_go_on_where_they_were(tmp_path: Path) -> None:
     store = MemoryStore()
     script = [repl("x = 20"), "FINAL(one)", repl("FINAL(x + 1)")]
-    rlm = RLM(ScriptedModel(script, name="root", price=PENNY), store=store, sandbox="monty")
+    rlm = RLM(ScriptedModel(script, name="root"), store=store, sandbox="monty")
     async with rlm.session(TEXT, question="First?", run_id="audit") as session:
         await session.run()
         assert (await session.ask("Second?")).value == 21
@@ -207,19 +208,19 @@ async def test_questions_of_one_session_go_on_where_they_were(tmp_path: Path) ->
     shorter = MemoryStore()
     for event in events[:cut]:
         shorter.write(event)
-    root = ScriptedModel([repl("FINAL(x + 2)")], name="root", price=PENNY)
+    root = ScriptedModel([repl("FINAL(x + 2)")], name="root")
     assert (await RLM(root, store=shorter, sandbox="monty").aresume("audit")).value == 22
 
 
 async def test_a_finished_cell_that_calls_otherwise_stops_the_run_and_says_where() -> None:
     store = MemoryStore()
-    root = ScriptedModel([repl("import time\nllm_query(str(time.time_ns()))"), "FINAL(x)"], name="root", price=PENNY)
+    root = ScriptedModel([repl("import time\nllm_query(str(time.time_ns()))"), "FINAL(x)"], name="root")
     from rlmbox.sandboxes.local import LocalSandbox
 
     def unsafe() -> LocalSandbox:
         return LocalSandbox(unsafe_no_isolation=True)
 
-    sub = ScriptedModel([lambda m: "said"] * 9, name="sub", price=PENNY)
+    sub = ScriptedModel([lambda m: "said"] * 9, name="sub")
     rlm = RLM(root, sub_model=sub, store=store, sandbox=unsafe)
     await rlm.aask("How?", TEXT, run_id="audit")
     events = await store.read("audit")
@@ -227,7 +228,7 @@ async def test_a_finished_cell_that_calls_otherwise_stops_the_run_and_says_where
     shorter = MemoryStore()
     for event in events[:cut]:
         shorter.write(event)
-    again = RLM(ScriptedModel([], name="root", price=PENNY), sub_model=sub, store=shorter, sandbox=unsafe)
+    again = RLM(ScriptedModel([], name="root"), sub_model=sub, store=shorter, sandbox=unsafe)
     asked = len(sub.requests)
     with pytest.raises(StoreError, match=r"a cell of turn 1 that had ended calls llm_query otherwise"):
         await again.aresume("audit")
@@ -242,7 +243,7 @@ async def test_a_cell_that_prints_otherwise_is_an_event_and_addresses_do_not_cou
 
     store, code = MemoryStore(), "import time\nprint(object())\nprint(hex(id(object())))"
     script = [repl(code), repl("import time\nprint(time.time_ns())"), "FINAL(x)"]
-    await RLM(ScriptedModel(script, name="root", price=PENNY), store=store, sandbox=unsafe).aask(
+    await RLM(ScriptedModel(script, name="root"), store=store, sandbox=unsafe).aask(
         "How?", TEXT, run_id="audit"
     )
     seen: list[Event] = []
@@ -275,13 +276,13 @@ async def test_a_clock_that_jumps_back_costs_nothing(tmp_path: Path) -> None:
 
 async def test_a_limit_of_a_share_counts_what_the_share_had_spent() -> None:
     store = MemoryStore()
-    code = repl("a = rlm_query('child?', cost_limit_usd=0.5)")
+    code = repl("a = rlm_query('child?', cost_limit_usd=200000)\nFINAL(a)")
 
     def child(messages: Sequence[object]) -> str:
         return repl("x = 1") if len(messages) < 6 else "FINAL(done)"
 
     def root(messages: Sequence[object]) -> str:
-        return code if len(messages) == 2 else "FINAL_VAR(a)"
+        return code
 
     def rlm(store: MemoryStore) -> RLM:
         return RLM(
@@ -297,7 +298,8 @@ async def test_a_limit_of_a_share_counts_what_the_share_had_spent() -> None:
     children = [e for e in events if isinstance(e, AttemptFinished) and e.depth == 1]
     assert children
     shorter = MemoryStore()
-    for event in events[: children[0].sequence]:
+    first_reply = next(e for e in events if isinstance(e, ModelReplied) and e.depth == 1)
+    for event in events[: first_reply.sequence]:
         shorter.write(event)
     await rlm(shorter).aresume("audit")
     after = [e for e in await shorter.read("audit") if isinstance(e, AttemptFinished) and e.depth == 1]

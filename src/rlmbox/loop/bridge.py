@@ -130,7 +130,7 @@ class Bridge:
         journal, key = self._scope.run.journal, call.key
         recorded = key in journal.past.ended
         if not recorded and not journal.is_sealed and key.rsplit("/", 3)[0] in journal.past.closed_cells:
-            where = f"turn {key.rsplit('/', 4)[1]}" if key.count("/") > 4 else key
+            where = f"turn {key.rsplit('/', 5)[1]}" if key.count("/") > 5 else key
             raise RecordEnded(
                 StoreError(
                     f"a cell of {where} that had ended calls {call.function.name} otherwise than it did when it was "

@@ -9,6 +9,7 @@ what it may spend (`budget`), what its code may call (`bridge`, `subcalls`), wha
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -532,8 +533,12 @@ class Session:
         if task.error is not None:
             raise task.error
         try:
-            with anyio.move_on_after(task.left_s):
-                return await work()
+            # What the record has is brought back without a limit of its time.
+            is_recorded = self._run.journal.past.peek(self.scope.session_id, events.TurnFinished) is not None
+            left_s = math.inf if is_recorded else task.left_s
+            with anyio.move_on_after(left_s):
+                if left_s > 0:
+                    return await work()
             raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
         except RecordEnded as end:
             error = end.error if isinstance(end.error, RLMError) else end

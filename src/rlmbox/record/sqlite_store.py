@@ -71,6 +71,7 @@ _MAY_WAIT = (
     CellExecuted,
     ObservationMade,
     TurnFinished,
+    AttemptFinished,  # with the reply that it paid for, or neither
 )
 _OF_SUMMARY = tuple(
     kind_of(kind)
