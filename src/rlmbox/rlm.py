@@ -174,6 +174,7 @@ class RLM:
             "sub_model": self.sub_model.name,
             "fallback_model": self.fallback_model.name if self.fallback_model else None,
             "base_url": base_url,
+            "prices": os.path.abspath(prices) if prices is not None else None,  # noqa: PTH100 - links stay as they are
             "sandbox": sandbox if isinstance(sandbox, str) else None,
             "packages": list(packages),
             "seed": seed,

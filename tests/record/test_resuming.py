@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_runs import ANSWER, LIMITS, keep, models, recorded, recording_rlm, stored
 
+from recorded_runs import ANSWER, LIMITS, keep, models, recorded, recording_rlm, stored
 from rlmbox import RLM, Limits
 from rlmbox.errors import ConfigError, ContextError, MaxTurnsExceeded, ModelError, StoreError, ToolOutcomeUnknown
 from rlmbox.events import (
@@ -243,9 +243,7 @@ async def test_a_cell_that_prints_otherwise_is_an_event_and_addresses_do_not_cou
 
     store, code = MemoryStore(), "import time\nprint(object())\nprint(hex(id(object())))"
     script = [repl(code), repl("import time\nprint(time.time_ns())"), "FINAL(x)"]
-    await RLM(ScriptedModel(script, name="root"), store=store, sandbox=unsafe).aask(
-        "How?", TEXT, run_id="audit"
-    )
+    await RLM(ScriptedModel(script, name="root"), store=store, sandbox=unsafe).aask("How?", TEXT, run_id="audit")
     seen: list[Event] = []
     answer = await RLM(store=store, sandbox=unsafe, hooks=[seen.append]).areplay("audit")
     assert answer.value == "x"
