@@ -56,6 +56,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]wasm-*",
             "record/test_killed.py::*",
             "record/test_command.py::*",
+            "record/test_docs_record.py::*",
             "models/test_provider_faults.py::test_a_hanging_provider_is_given_up_and_may_have_charged*",
             "models/test_provider_faults.py::test_every_fault_is_one_attempt_and_one_clear_line_*",
             "models/test_providers.py::test_200_requests_at_once_share_one_client*",
