@@ -477,7 +477,12 @@ It cannot change or hold back what is recorded, and an exception of its own is l
 
 def kind_of(event: type[Event]) -> str:
     """Return the name of a class of events in traces, such as `cell_executed`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event.__name__).lower()
+    return _in_snake_case(event.__name__)
+
+
+@cache
+def _in_snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def to_json(value: object) -> object:
@@ -489,22 +494,26 @@ def to_json(value: object) -> object:
     Args:
         value: An event, a noun of `rlmbox.types`, or what they hold.
     """
+    if value is None or isinstance(value, str | bool | int | float):  # most of what there is
+        return value
     if isinstance(value, Event):
         return {"kind": value.kind, "format": FORMAT, **_members(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        return _members(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return _members(value)
     return str(value)
 
 
 def _members(value: Any) -> dict[str, object]:
-    names = (*(f.name for f in fields(value)), *getattr(value, "DERIVED", ()))
-    return {name: to_json(getattr(value, name)) for name in names}
+    return {name: to_json(getattr(value, name)) for name in _member_names(type(value))}
+
+
+@cache
+def _member_names(kind: Any) -> tuple[str, ...]:
+    return (*(f.name for f in fields(kind)), *getattr(kind, "DERIVED", ()))
 
 
 def from_json(data: Mapping[str, object]) -> Event:
