@@ -48,7 +48,8 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
     try:
         answer = await rlm.areplay(run_id)
     except RLMError as error:
-        assert run.error == f"{type(error).__name__}: {error}"
+        ended = f"{type(error).__name__}: {error}"
+        assert run.error == ended
     else:
         assert run.error is None, run.error
         assert to_json(answer.text) == to_json(run.answer.text if run.answer else None)

@@ -508,12 +508,14 @@ def to_json(value: object) -> object:
 
 
 def _members(value: Any) -> dict[str, object]:
-    return {name: to_json(getattr(value, name)) for name in _member_names(type(value))}
+    kind = type(value)
+    names = _names.get(kind)
+    if names is None:
+        names = _names[kind] = (*(f.name for f in fields(value)), *getattr(value, "DERIVED", ()))
+    return {name: to_json(getattr(value, name)) for name in names}
 
 
-@cache
-def _member_names(kind: Any) -> tuple[str, ...]:
-    return (*(f.name for f in fields(kind)), *getattr(kind, "DERIVED", ()))
+_names: dict[type, tuple[str, ...]] = {}  # of the members of each kind, which are asked for thousands of times
 
 
 def from_json(data: Mapping[str, object]) -> Event:

@@ -128,7 +128,7 @@ class Bridge:
     async def _once(self, call: HostCall) -> Any:
         """Make a call, or give what the record has of it."""
         journal, key = self._scope.run.journal, call.key
-        recorded = key in journal.past.ended
+        recorded = journal.past.end(key) is not None
         if not recorded and not journal.is_sealed and key.rsplit("/", 3)[0] in journal.past.closed_cells:
             where = f"turn {key.rsplit('/', 5)[1]}" if key.count("/") > 5 else key
             raise RecordEnded(

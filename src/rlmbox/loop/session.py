@@ -449,7 +449,7 @@ class Session:
         """
         approval = self._options.approval
         effect = _approval_effect(self.scope, task, proposal)
-        recorded = effect.began.key in self._run.journal.past.ended
+        recorded = self._run.journal.past.end(effect.began.key) is not None
         if not recorded and (approval is None or not approval.concerns(proposal)):
             return proposal
         decide = (approval or Approval(lambda _: True)).decide

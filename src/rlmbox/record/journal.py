@@ -246,7 +246,7 @@ class Journal:
             RecordEnded: It is not recorded, and the journal is sealed.
             StoreError: It cannot be kept.
         """
-        past = self.past.ended.get(effect.began.key)
+        past = self.past.end(effect.began.key)
         if past is not None:
             self._show_until(past.sequence)
             return effect.load(past)

@@ -5,6 +5,7 @@ It is made of the events alone, and nothing is written here. `Journal` asks it b
 
 from __future__ import annotations
 
+import builtins
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,6 @@ TOLD: frozenset[type[Event]] = frozenset(
 """Events that a session comes to again in the same order, and that are then read back instead of being derived."""
 
 _FINAL = (errors.LimitExceeded, errors.AnswerRejected)
-_BUILTIN = {"ValueError": ValueError, "TypeError": TypeError, "KeyError": KeyError, "IndexError": IndexError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,16 @@ class Past:
         root = self.events[0].run_id if self.events else ""
         last = next((e for e in reversed(self.events) if e.session_id == root and type(e) in TOLD), None)
         return isinstance(last, SessionFinished) or (isinstance(last, SessionFailed) and is_final(last))
+
+    def end(self, key: str) -> EffectEnded | None:
+        """Return how an effect ended, or None where that is not known: it was cut off with all that waited for it.
+
+        Args:
+            key: The effect's.
+        """
+        ended = self.ended.get(key)
+        was_cut = ended is not None and ended.ended == "cancelled" and key.rsplit("/", 3)[0] not in self.closed_cells
+        return None if was_cut else ended
 
     def peek(self, session_id: str, kind: type[Event]) -> Event | None:
         """Return the next event of a kind that a session will come to, or None where there is none.
@@ -269,13 +279,17 @@ def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exceptio
         message: Its message.
         data: Its other attributes.
     """
-    kind = getattr(errors, error_type, None) or _BUILTIN.get(error_type) or RLMError
-    if isinstance(kind, type) and issubclass(kind, errors.LimitExceeded):
+    kind = getattr(errors, error_type, None) or getattr(builtins, error_type, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        kind = type(error_type, (RLMError,), {})  # one of a program's own, which is told by its name
+    if issubclass(kind, errors.LimitExceeded):
         data = {"limit": 0, "used": 0, **data}
+    if kind is KeyError and message[:1] in ("'", '"'):
+        message = message[1:-1]  # its text is the repr of the key
     try:
         error: Exception = kind(message, **data)
     except TypeError:
-        error = RLMError(f"{error_type}: {message}")
+        error = type(error_type, (RLMError,), {})(message)
     return error
 
 
