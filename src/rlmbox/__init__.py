@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rlmbox.loop.task import Proposal
     from rlmbox.loop.tools import Tool
     from rlmbox.models.pace import Pace
-    from rlmbox.record.run import Run
+    from rlmbox.record.run import Run, load_from_trace
     from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
     from rlmbox.types import Answer, CellLimits, Source
@@ -33,6 +33,7 @@ __all__ = [
     "Session",
     "Source",
     "Tool",
+    "load_from_trace",
 ]
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
     "Tool": "rlmbox.loop.tools",
+    "load_from_trace": "rlmbox.record.run",
 }
 
 

@@ -19,7 +19,7 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
-from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
+from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, RLMError, StoreError
 from rlmbox.events import Event, Hook, QuestionAsked, to_json
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
@@ -33,9 +33,11 @@ from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
 from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
-from rlmbox.record.journal import Journal, Lease, Store
+from rlmbox.record.export import write_evidence
+from rlmbox.record.journal import Journal, Lease, MemoryStore, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
+from rlmbox.record.run import Run
 from rlmbox.record.stores import open_store
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.retries import RetryPolicy
@@ -78,6 +80,7 @@ class RLM:
         store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records none,
             unless `record` is set.
         record: Record runs in the user's own file, where `store` names no other.
+        evidence_dir: Folder in which a run that fails leaves what helps to find why, in a folder of its name.
         seed: Seed of the sandboxes' `random` and hash order.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
@@ -116,6 +119,7 @@ class RLM:
         hooks: Iterable[Hook] = (),
         store: Store | str | os.PathLike[str] | None = None,
         record: bool = False,
+        evidence_dir: str | os.PathLike[str] | None = None,
         seed: int = 0,
         strict: bool = False,
         auto_finalize_var: str | None = None,
@@ -153,6 +157,10 @@ class RLM:
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._hooks, self._store, self._seed = tuple(hooks), open_store(store, record=record), seed
+        self._owns_store = self._store is not store
+        self._evidence_dir = Path(evidence_dir) if evidence_dir is not None else None
+        if self._store is None and evidence_dir is not None:
+            self._store = MemoryStore()
         rules: list[AnswerRule] = []
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
@@ -220,7 +228,7 @@ class RLM:
         """
         session = self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
         try:
-            return run_blocking(lambda: _answer(session))
+            return run_blocking(lambda: self._answer(session))
         except KeyboardInterrupt as interrupt:
             error = session.task.error if session.task is not None else None
             interrupt.partial = getattr(error, "partial", None)  # type: ignore[attr-defined]
@@ -237,7 +245,7 @@ class RLM:
         run_id: str | None = None,
     ) -> Answer:
         """Ask a question of a text; see `ask`."""
-        return await _answer(
+        return await self._answer(
             self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
         )
 
@@ -406,6 +414,22 @@ class RLM:
         finally:
             lease.release()
 
+    async def _answer(self, session: Session) -> Answer:
+        """Run a session to its answer, and leave evidence where it fails and a folder for that was named."""
+        try:
+            async with session:
+                return await session.run()
+        except RLMError:
+            await self._leave_evidence(session.scope.session_id)
+            raise
+
+    async def _leave_evidence(self, run_id: str) -> None:
+        if self._evidence_dir is None or self._store is None:
+            return
+        events = tuple(await self._store.read(run_id))
+        if events:
+            await to_thread.run_sync(write_evidence, Run(events), self._evidence_dir / run_id)
+
     def _recorded(self) -> Store:
         if self._store is None:
             raise ConfigError("there is no store; say where runs are recorded: RLM(…, store='runs.db') or record=True")
@@ -508,7 +532,7 @@ class RLM:
         async def run() -> None:
             try:
                 hooks = [queue.put_nowait]
-                await _answer(
+                await self._answer(
                     self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, hooks=hooks)
                 )
             finally:
@@ -526,10 +550,16 @@ class RLM:
                 await asyncio.wait([task])
 
     async def aclose(self) -> None:
-        """Close the connections of the models that were given by name; models given as objects are their owner's."""
+        """Close the connections of the models that were given by name, and the store that was given by its path.
+
+        What was given as an object is its owner's.
+        """
         for model in self._own_models:
             if isinstance(model, _Closable):
                 await model.aclose()
+        close = getattr(self._store, "close", None) if self._owns_store else None
+        if close is not None:
+            await to_thread.run_sync(close)
 
     def close(self) -> None:
         """Close the connections of the models that were given by name; see `aclose`."""
@@ -556,11 +586,6 @@ class RLM:
             if model is not None:
                 budget.admit(model)
         return budget
-
-
-async def _answer(session: Session) -> Answer:
-    async with session:
-        return await session.run()
 
 
 async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:

@@ -191,6 +191,18 @@ class Run:
         return "\n".join(tree_of(self.events))
 
 
+def load_from_trace(path: str | PathLike[str]) -> Run:
+    """Return the run of a trace; see `Run.load`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: It cannot be read, or is no trace.
+    """
+    return Run.load(path)
+
+
 def tree_of(events: Sequence[Event]) -> Iterator[str]:
     """Yield the lines of a run's tree: sessions, turns, cells and sub-calls, with money and time.
 
