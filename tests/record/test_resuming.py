@@ -1,5 +1,6 @@
 """A recorded run goes on from wherever its process ended, and asks for nothing that was paid for again."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from rlmbox.events import (
 )
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
+from rlmbox.types import Message
 from runs import PENNY, TEXT, repl
 
 
@@ -303,3 +305,38 @@ async def test_a_limit_of_a_share_counts_what_the_share_had_spent() -> None:
     after = [e for e in await shorter.read("audit") if isinstance(e, AttemptFinished) and e.depth == 1]
     assert Counter(e.outcome for e in after) == Counter(e.outcome for e in children)
     assert sum(e.cost_usd for e in after) == sum(e.cost_usd for e in children)
+
+
+@pytest.mark.parametrize("where", ["root", "sub"])
+async def test_a_run_that_was_interrupted_goes_on(where: str) -> None:
+    store = MemoryStore()
+    waits = ScriptedModel([root_of_two] * 3, name="root", delay_s=30 if where == "root" else 0)
+    sub = ScriptedModel(["said"] * 3, name="sub", delay_s=30 if where == "sub" else 0)
+    rlm = RLM(waits, sub_model=sub, store=store, sandbox="monty")
+    asked = waits if where == "root" else sub
+    task = asyncio.create_task(rlm.aask("How?", TEXT, run_id="audit"))
+    while not asked.requests:  # noqa: ASYNC110 - the model of the tests has no event to wait for
+        await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    quick = ScriptedModel([root_of_two] * 3, name="root"), ScriptedModel(["said"] * 3, name="sub")
+    answer = await RLM(quick[0], sub_model=quick[1], store=store, sandbox="monty").aresume("audit")
+    assert answer.value == "said"
+    assert len(quick[1].requests) == 1
+    events = await store.read("audit")
+    assert answer.cost_usd == sum(e.cost_usd for e in events if isinstance(e, AttemptFinished))
+    assert await rlm.areplay("audit") == answer
+
+
+def root_of_two(messages: Sequence[Message]) -> str:
+    return repl("x = llm_query('?')") if len(messages) == 2 else "FINAL_VAR(x)"
+
+
+async def test_a_replay_of_a_run_that_did_not_end_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    events, _ = await recorded(tmp_path / "whole.db")
+    store = stored(tmp_path / "runs.db", events[:40])
+    with pytest.raises(StoreError, match="the record ends here, before an answer; go on with it"):
+        await recording_rlm(*models(), store).areplay("audit")
+    assert list(store.events("audit")) == events[:40]
+    store.close()
