@@ -120,6 +120,7 @@ class SqliteStore:
         self._waiting: list[_Row] = []
         self._payloads: list[tuple[str, str, str]] = []
         self._written = self._synced = 0
+        self._changed_s: dict[str, float] = {}
         self._wal: int | None = None
         self._syncer: threading.Thread | None = None
         self._wake = threading.Event()
@@ -273,7 +274,9 @@ class SqliteStore:
         """Write what waits into the write-ahead log, where it survives the process; the lock is held."""
         if not self._waiting:
             return
-        changed = {row[0]: time.time() for row in self._waiting}
+        now_s = time.time()
+        # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
+        changed = {row[0]: now_s for row in self._waiting if abs(now_s - self._changed_s.get(row[0], 0.0)) > 1.0}
         try:
             with self._errors("written"):
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -284,6 +287,7 @@ class SqliteStore:
                 self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", self._waiting)
                 self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?)", changed.items())
                 self._connection.execute("COMMIT")
+                self._changed_s |= changed
         except StoreError as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -337,6 +341,8 @@ class SqliteStore:
             unused = "DELETE FROM payloads WHERE hash NOT IN (SELECT hash FROM payload_uses)"
             self._connection.execute(unused)
             self._connection.execute("COMMIT")
+            for run_id in run_ids:
+                self._changed_s.pop(run_id, None)
 
     # ---- reading ----------------------------------------------------------------------------------------------
 
