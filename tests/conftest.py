@@ -85,6 +85,13 @@ def _no_key_of_a_paid_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_run_among_those_of_the_person(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("RLM_STORE", str(tmp_path_factory.getbasetemp() / "runs.db"))
+
+
+@pytest.fixture(autouse=True)
 def _no_way_out_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuses connections and look-ups that leave loopback, so that no test can reach a paid model."""
     import socket

@@ -26,7 +26,7 @@ from rlmbox.events import (
     to_json,
 )
 from rlmbox.loop.bridge import Bridge
-from rlmbox.loop.scope import Run, Scope
+from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.session import Session
 from rlmbox.record.journal import Journal, MemoryStore
 from rlmbox.requests.retries import RetryPolicy
@@ -150,7 +150,7 @@ def test_what_is_no_event_is_refused(data: dict[str, object], says: str) -> None
 
 async def gone_on(past: Sequence[Event], root: ScriptedModel, sub: ScriptedModel) -> object:
     """Runs the same session over a journal that has entries already."""
-    run = Run(
+    run = RunContext(
         root,
         sub,
         Budget(LIMITS),
@@ -231,7 +231,7 @@ async def test_a_store_that_cannot_write_ends_the_run_with_one_error() -> None:
 # The bridge.
 def bridge() -> Bridge:
     model = ScriptedModel([])
-    return Bridge(Scope.root(Run(model, model, Budget(Limits()), MontySandbox)))
+    return Bridge(Scope.root(RunContext(model, model, Budget(Limits()), MontySandbox)))
 
 
 @pytest.mark.parametrize("name", ["context", "json", "answer", "twice", "ctx"])
@@ -252,7 +252,7 @@ async def test_every_function_that_takes_something_out_passes_the_middleware() -
         return await then(call)
 
     model = ScriptedModel([])
-    run = Run(model, model, Budget(Limits()), MontySandbox)
+    run = RunContext(model, model, Budget(Limits()), MontySandbox)
     door = Bridge(Scope.root(run), [watch])
 
     def impure(x: int) -> int:

@@ -8,7 +8,7 @@ from rlmbox import Context
 from rlmbox.budget.budget import Budget, Limits
 from rlmbox.context.repl import repl_functions
 from rlmbox.loop.prompts import question_prompt, system_prompt
-from rlmbox.loop.scope import Run, Scope
+from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.session import BUDGET, Session
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.testing import ScriptedModel
@@ -22,7 +22,7 @@ async def _nobody(*_: object) -> object:
 def functions() -> tuple[object, ...]:
     context = Context.from_text("text")
     model = ScriptedModel([])
-    run = Run(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
+    run = RunContext(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
     budget = HostFunction("budget", Session(run, context)._budget, BUDGET)
     return (*repl_functions(context), *Subcalls(Scope.root(run), context, _nobody).functions(), budget)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from rlmbox.budget.budget import Budget
 from rlmbox.errors import RecursionDepthExceeded
 from rlmbox.events import Event
 from rlmbox.loop.arguments import read_text
-from rlmbox.loop.scope import Run
+from rlmbox.loop.scope import RunContext
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
 from runs import PENNY, echo, repl, value_of
@@ -100,7 +100,7 @@ async def test_at_the_deepest_level_a_text_that_no_model_can_read_is_refused() -
 
 
 async def test_the_host_refuses_a_session_below_the_deepest_whatever_asks_for_it() -> None:
-    run = Run(echo(), echo(), Budget(Limits(max_depth=1)), MontySandbox)
+    run = RunContext(echo(), echo(), Budget(Limits(max_depth=1)), MontySandbox)
     context = Context.from_text("text")
     root = Session(run, context)
     child = Session(run, context, parent=root)

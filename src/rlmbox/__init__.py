@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rlmbox.loop.task import Proposal
     from rlmbox.loop.tools import Tool
     from rlmbox.models.pace import Pace
+    from rlmbox.record.run import Run, load_from_trace
     from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
     from rlmbox.types import Answer, CellLimits, Source
@@ -28,9 +29,11 @@ __all__ = [
     "RLMError",
     "Replace",
     "RetryPolicy",
+    "Run",
     "Session",
     "Source",
     "Tool",
+    "load_from_trace",
 ]
 
 _HOMES = {
@@ -45,9 +48,11 @@ _HOMES = {
     "RLMError": "rlmbox.errors",
     "Replace": "rlmbox.loop.approval",
     "RetryPolicy": "rlmbox.requests.retries",
+    "Run": "rlmbox.record.run",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
     "Tool": "rlmbox.loop.tools",
+    "load_from_trace": "rlmbox.record.run",
 }
 
 

@@ -15,6 +15,7 @@ RLMError
  │    └── SandboxUnavailable     the backend cannot run on this machine
  ├── AnswerRejected              no answer passed the rules, after so many tries
  ├── StoreError                  a record of a run cannot be read or written
+ ├── ToolOutcomeUnknown          a tool was under way when the process ended; nobody knows whether it did its work
  └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
       ├── BudgetExceeded         US dollars
       ├── TokenLimitExceeded     tokens
@@ -141,6 +142,10 @@ class SandboxUnavailable(SandboxError):
 
 class StoreError(RLMError):
     """A record of a run cannot be read or written."""
+
+
+class ToolOutcomeUnknown(RLMError):
+    """A tool was under way when the process ended, and may or may not have done its work; the cell decides."""
 
 
 class AnswerRejected(RLMError):

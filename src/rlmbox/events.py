@@ -26,7 +26,7 @@ from typing import Any, Literal
 from rlmbox.errors import StoreError
 from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Message, Observation, Turn, Usage
 
-FORMAT = 2
+FORMAT = 3
 """Version of the events' JSON form. A reader takes this one and older ones."""
 
 State = Literal["INIT", "THOUGHT", "ACTION", "OBSERVATION", "TERMINATED"]
@@ -89,6 +89,53 @@ class EffectEnded(Event):
     error_type: str | None = None
     error: str | None = None
     error_data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run that is recorded begins: what it takes to go on with it.
+
+    Attributes:
+        version: The rlmbox that wrote it.
+        settings: How the run was made: names of models and sandbox, limits, seed, options, tools by name.
+        context: How the text is opened again, or the text itself.
+        inputs: The further variables of the REPL.
+        origin_run: The run that this one was forked from, or None.
+        origin_turn: The turn from which on it is its own, or None.
+    """
+
+    version: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    context: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    origin_run: str | None = None
+    origin_turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    """The process before this one ended early, and the run goes on from its record.
+
+    Attributes:
+        uncertain: Attempts that were under way when it ended; they stay charged at their worst case.
+    """
+
+    uncertain: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellDiffered(Event):
+    """A cell that ran again did not print what the record has, addresses aside.
+
+    Attributes:
+        cell: The cell.
+        recorded: What the record has, as far as it is shown.
+        now: What it gave now.
+    """
+
+    cell: Cell
+    recorded: str
+    now: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,7 +477,12 @@ It cannot change or hold back what is recorded, and an exception of its own is l
 
 def kind_of(event: type[Event]) -> str:
     """Return the name of a class of events in traces, such as `cell_executed`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event.__name__).lower()
+    return _in_snake_case(event.__name__)
+
+
+@cache
+def _in_snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def to_json(value: object) -> object:
@@ -442,22 +494,28 @@ def to_json(value: object) -> object:
     Args:
         value: An event, a noun of `rlmbox.types`, or what they hold.
     """
+    if value is None or isinstance(value, str | bool | int | float):  # most of what there is
+        return value
     if isinstance(value, Event):
         return {"kind": value.kind, "format": FORMAT, **_members(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        return _members(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return _members(value)
     return str(value)
 
 
 def _members(value: Any) -> dict[str, object]:
-    names = (*(f.name for f in fields(value)), *getattr(value, "DERIVED", ()))
+    kind = type(value)
+    names = _names.get(kind)
+    if names is None:
+        names = _names[kind] = (*(f.name for f in fields(value)), *getattr(value, "DERIVED", ()))
     return {name: to_json(getattr(value, name)) for name in names}
+
+
+_names: dict[type, tuple[str, ...]] = {}  # of the members of each kind, which are asked for thousands of times
 
 
 def from_json(data: Mapping[str, object]) -> Event:

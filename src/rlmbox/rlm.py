@@ -4,34 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+from anyio import to_thread
+
 from rlmbox.budget.budget import Budget
-from rlmbox.budget.limits import Limits
+from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError
-from rlmbox.events import Event, Hook
+from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, RLMError, StoreError
+from rlmbox.events import Event, Hook, QuestionAsked, to_json
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.prompts import check_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
-from rlmbox.loop.scope import Run
+from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.loop.tools import Tool, host_functions
+from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
-from rlmbox.record.journal import Journal, Store
+from rlmbox.record.context_record import record_context, reopen_context
+from rlmbox.record.continuing import begun, forked, questions, resumed
+from rlmbox.record.export import write_evidence
+from rlmbox.record.journal import Journal, Lease, MemoryStore, Store
+from rlmbox.record.offline import RecordedModel
+from rlmbox.record.past import Past
+from rlmbox.record.run import Run
+from rlmbox.record.stores import open_store
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer
+from rlmbox.types import Answer, CellLimits
 
 if TYPE_CHECKING:
     from rlmbox.guard import Guard, Policy, RunGuard  # takes 50 ms, and a run without a guard does not need it
@@ -68,7 +82,10 @@ class RLM:
             user's cache folder, a path in that folder. Off by default.
         prices: File of prices that take precedence over the catalogue's (TOML or JSON, see the docs).
         hooks: Readers of every run's events. They are called on the run's event loop, in the order of the events.
-        store: Where the events of runs are kept; None keeps none.
+        store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records none,
+            unless `record` is set.
+        record: Record runs in the user's own file, where `store` names no other.
+        evidence_dir: Folder in which a run that fails leaves what helps to find why, in a folder of its name.
         seed: Seed of the sandboxes' `random` and hash order.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
@@ -108,7 +125,9 @@ class RLM:
         cache: bool | str | Path = False,
         prices: str | Path | None = None,
         hooks: Iterable[Hook] = (),
-        store: Store | None = None,
+        store: Store | str | os.PathLike[str] | None = None,
+        record: bool = False,
+        evidence_dir: str | os.PathLike[str] | None = None,
         seed: int = 0,
         strict: bool = False,
         auto_finalize_var: str | None = None,
@@ -147,7 +166,11 @@ class RLM:
         if packages and not isinstance(sandbox, str):
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
-        self._hooks, self._store, self._seed = tuple(hooks), store, seed
+        self._hooks, self._store, self._seed = tuple(hooks), open_store(store, record=record), seed
+        self._owns_store = self._store is not store
+        self._evidence_dir = Path(evidence_dir) if evidence_dir is not None else None
+        if self._store is None and evidence_dir is not None:
+            self._store = MemoryStore()
         rules: list[AnswerRule] = []
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
@@ -163,7 +186,28 @@ class RLM:
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
         )
-        host_functions(self._options.tools, depth=0)  # what is wrong with a tool is said here
+        named_tools = host_functions(self._options.tools, depth=None)  # what is wrong with a tool is said here
+        self._made_with: dict[str, object] = {
+            "model": self.model.name,
+            "sub_model": self.sub_model.name,
+            "fallback_model": self.fallback_model.name if self.fallback_model else None,
+            "base_url": base_url,
+            "prices": os.path.abspath(prices) if prices is not None else None,  # noqa: PTH100 - links stay as they are
+            "sandbox": sandbox if isinstance(sandbox, str) else None,
+            "packages": list(packages),
+            "seed": seed,
+            "strict": strict,
+            "auto_finalize_var": auto_finalize_var,
+            "tools": [tool.name for tool in named_tools],
+            "instructions": instructions,
+            "prompts": dict(prompts or {}),
+            "approves": self._options.approval is not None,
+            "validators": len(rules) - require_repl_before_final - require_subcall_before_final,
+            "require_repl_before_final": require_repl_before_final,
+            "require_subcall_before_final": require_subcall_before_final,
+            "invalid_response_limit": invalid_response_limit,
+            "fallback_code": fallback_code,
+        }
         check_parts(self._options.prompts)
         self._guard = _guard(guard)
         self._budget(self.limits)
@@ -176,6 +220,7 @@ class RLM:
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
+        run_id: str | None = None,
     ) -> Answer:
         """Ask a question of a text and wait for the answer.
 
@@ -186,14 +231,15 @@ class RLM:
                 or a JSON Schema; None for any.
             inputs: Further variables in the REPL, by name: values that are JSON, strings included.
             limits: What this question may use, in place of the limits of the `RLM`.
+            run_id: The run's name, by which a recorded one is found again; None for one of its own.
 
         Raises:
             RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
             KeyboardInterrupt: Somebody interrupted it; `.partial` has what there was, where anything had begun.
         """
-        session = self.session(context, question=question, returns=returns, inputs=inputs, limits=limits)
+        session = self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
         try:
-            return run_blocking(lambda: _answer(session))
+            return run_blocking(lambda: self._answer(session))
         except KeyboardInterrupt as interrupt:
             error = session.task.error if session.task is not None else None
             interrupt.partial = getattr(error, "partial", None)  # type: ignore[attr-defined]
@@ -207,9 +253,12 @@ class RLM:
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
+        run_id: str | None = None,
     ) -> Answer:
         """Ask a question of a text; see `ask`."""
-        return await _answer(self.session(context, question=question, returns=returns, inputs=inputs, limits=limits))
+        return await self._answer(
+            self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
+        )
 
     def session(
         self,
@@ -220,6 +269,7 @@ class RLM:
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
         hooks: Iterable[Hook] = (),
+        run_id: str | None = None,
     ) -> Session:
         """Return a session over a text, to be asked any number of questions or taken step by step.
 
@@ -233,35 +283,240 @@ class RLM:
             inputs: Further variables in the REPL, by name; see `ask`.
             limits: What the session may use, in place of the limits of the `RLM`.
             hooks: Readers of this run's events, besides those of all runs.
+            run_id: The run's name, by which a recorded one is found again; None for one of its own.
 
         Raises:
-            ConfigError: The question is empty, or a limit cannot be kept with these models.
+            ConfigError: The question is empty, the name cannot be one, or a limit cannot be kept with these models.
             ContextError: The text cannot be opened.
         """
         if question is not None:
             check_question(question)
-        opened = Context.of(context)
-        run = Run(
+        text, given, limits = Context.of(context), dict(inputs or {}), limits or self.limits
+        settings = self._settings(question, returns, limits)
+        run = RunContext(
             self.model,
             self.sub_model,
-            self._budget(limits or self.limits),
+            self._budget(limits),
             self._new_sandbox,
             Journal(self._store, (*self._hooks, *hooks)),
             fallback=self.fallback_model,
             fallback_when=self._fallback_when,
             cache=self._cache,
             retries=self._retries,
+            id=new_run_id() if run_id is None else checked_run_id(run_id),
             seed=self._seed,
-            guard=self._run_guard(opened),
+            describe=lambda: {
+                "version": version("rlmbox"),
+                "settings": settings,
+                "context": record_context(text),
+                "inputs": given,
+            },
+            guard=self._run_guard(text),
         )
-        return Session(
-            run,
-            opened,
-            question=question,
-            returns=returns,
-            inputs=dict(inputs or {}),
-            options=self._options,
+        return Session(run, text, question=question, returns=returns, inputs=given, options=self._options)
+
+    def resume(self, run_id: str, *, context: Openable | None = None, returns: Any = None) -> Answer:
+        """Go on with a recorded run whose process ended early, and wait for the answer.
+
+        Nothing that was paid for is asked again. A run that has its answer gives it again.
+
+        Args:
+            run_id: The run.
+            context: The text, where the record has neither it nor its path; None to open it as the record says.
+            returns: The type of `answer.value`; None for what the record has of it.
+
+        Raises:
+            ConfigError: The run needs a model or a function that this `RLM` has not.
+            ContextError: The text has changed since, or is not there any more.
+            StoreError: There is no such run, it is at work elsewhere, or it cannot go on.
+            RLMError: As for `ask`.
+        """
+        return run_blocking(lambda: self.aresume(run_id, context=context, returns=returns))
+
+    async def aresume(self, run_id: str, *, context: Openable | None = None, returns: Any = None) -> Answer:
+        """Go on with a recorded run; see `resume`."""
+        store = self._recorded()
+        lease = store.hold(run_id)
+        try:
+            events = list(await store.read(run_id))
+            started = begun(events, run_id)
+            is_over = Past(events).is_over
+            if not is_over:
+                self._check_has(started.settings)
+                added = resumed(events)
+                for event in added:
+                    store.write(event)
+                events += added
+            return await self._go_on(events, lease, context=context, returns=returns, is_sealed=is_over)
+        finally:
+            lease.release()
+
+    def replay(self, run_id: str, *, context: Openable | None = None) -> Answer:
+        """Run a recorded run again from its record alone, and return its answer.
+
+        No model is asked, no tool is called and nothing is written. Hooks see the events of the record as the run
+        comes to them, and a `CellDiffered` for a cell that prints otherwise than it did.
+
+        Args:
+            run_id: The run.
+            context: The text, where the record has neither it nor its path; None to open it as the record says.
+
+        Raises:
+            StoreError: There is no such run, or it did not come to what the record has.
+            RLMError: What the run ended with.
+        """
+        return run_blocking(lambda: self.areplay(run_id, context=context))
+
+    async def areplay(self, run_id: str, *, context: Openable | None = None) -> Answer:
+        """Run a recorded run again from its record; see `replay`."""
+        events = list(await self._recorded().read(run_id))
+        return await self._go_on(events, None, run_id=run_id, context=context, is_sealed=True)
+
+    def fork(
+        self,
+        run_id: str,
+        *,
+        at: int,
+        code: str | None = None,
+        limits: Limits | None = None,
+        new_id: str | None = None,
+    ) -> Answer:
+        """Begin a new run that is a recorded one up to a turn, and wait for its answer.
+
+        The models are those of this `RLM`. The new run has its own costs; what the other one paid is the other's.
+
+        Args:
+            run_id: The recorded run, which stays as it is.
+            at: The turn of the root session from which on the new run is its own, from 1.
+            code: Code that runs in this turn in place of the model's; None asks the model anew for this turn.
+            limits: What the new run may use; None for the limits of the recorded one.
+            new_id: The new run's name; None for one of its own.
+
+        Raises:
+            ConfigError: The run has no such turn.
+            StoreError: There is no such run, or the record cannot be written.
+            RLMError: As for `ask`.
+        """
+        return run_blocking(lambda: self.afork(run_id, at=at, code=code, limits=limits, new_id=new_id))
+
+    async def afork(
+        self,
+        run_id: str,
+        *,
+        at: int,
+        code: str | None = None,
+        limits: Limits | None = None,
+        new_id: str | None = None,
+    ) -> Answer:
+        """Begin a new run that is a recorded one up to a turn; see `fork`."""
+        store = self._recorded()
+        origin = list(await store.read(run_id))
+        recorded = begun(origin, run_id).settings
+        settings: dict[str, object] = {**recorded, **self._made_with}
+        if limits is not None:
+            settings |= _limits_setting(limits)
+        name = new_run_id() if new_id is None else checked_run_id(new_id)
+        events = forked(origin, name, at=at, code=code, model=self.model.name, settings=settings)
+        lease = store.hold(name)
+        try:
+            if await store.read(name):
+                raise StoreError(f"there is a run {name} already; give another name")
+            for event in events:
+                store.write(event)
+            return await self._go_on(events, lease)
+        finally:
+            lease.release()
+
+    async def _answer(self, session: Session) -> Answer:
+        """Run a session to its answer, and leave evidence where it fails and a folder for that was named."""
+        try:
+            async with session:
+                return await session.run()
+        except RLMError:
+            await self._leave_evidence(session.scope.session_id)
+            raise
+
+    async def _leave_evidence(self, run_id: str) -> None:
+        if self._evidence_dir is None or self._store is None:
+            return
+        events = tuple(await self._store.read(run_id))
+        if events:
+            await to_thread.run_sync(write_evidence, Run(events), self._evidence_dir / run_id)
+
+    def _recorded(self) -> Store:
+        if self._store is None:
+            raise ConfigError("there is no store; say where runs are recorded: RLM(…, store='runs.db') or record=True")
+        return self._store
+
+    def _settings(self, question: str | None, returns: Any, limits: Limits) -> dict[str, object]:
+        """Return how a run is made, as its record has it."""
+        schema = dict(AnswerType(returns).schema) if returns is not None and self._store is not None else None
+        return {**self._made_with, "question": question, "returns": schema, **_limits_setting(limits)}
+
+    def _check_has(self, settings: Mapping[str, Any]) -> None:
+        """Check that this `RLM` has what a recorded run goes on with.
+
+        Raises:
+            ConfigError: It lacks something, which the message names.
+        """
+        mine = self._made_with
+        for name in ("model", "sub_model", "fallback_model"):
+            if settings.get(name) != mine[name]:
+                raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {mine[name]!r}; give that")
+        has = {tool.name for tool in host_functions(self._options.tools, depth=None)}
+        lacking = sorted({str(name) for name in settings.get("tools", ())} - has)
+        if lacking:
+            raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are not given; give them with tools=")
+        for name, option in (("approves", "approve"), ("validators", "validate")):
+            if settings.get(name) and not mine[name]:
+                raise ConfigError(f"the run was begun with {option}=, which is not given; give it to go on")
+
+    async def _go_on(
+        self,
+        events: Sequence[Event],
+        lease: Lease | None,
+        *,
+        run_id: str = "",
+        context: Openable | None = None,
+        returns: Any = None,
+        is_sealed: bool = False,
+    ) -> Answer:
+        """Run a session over a record until its last question is answered."""
+        started = begun(events, run_id)
+        settings: Mapping[str, Any] = started.settings
+        limits = limits_of(settings)
+        options = self._options
+        if is_sealed:  # nothing is asked, so that there is nothing to limit, and tools are not called
+            limits = replace(limits, cost_limit_usd=None, max_tokens=None, max_seconds=None)
+            options = replace(options, tools=_stand_ins(settings), rules=(), approval=None)
+        text = await to_thread.run_sync(_opened, context, started.context)
+        run = RunContext(
+            RecordedModel(str(settings["model"])) if is_sealed else self.model,
+            RecordedModel(str(settings["sub_model"])) if is_sealed else self.sub_model,
+            Budget(limits) if is_sealed else self._budget(limits),
+            self._new_sandbox,
+            Journal(None if is_sealed else self._store, self._hooks, events, is_sealed=is_sealed, lease=lease),
+            fallback=None if is_sealed else self.fallback_model,
+            fallback_when=None if is_sealed else self._fallback_when,
+            cache=self._cache,
+            retries=self._retries,
+            id=started.run_id,
+            seed=int(settings.get("seed", 0)),
+            guard=self._run_guard(text),
         )
+        wanted = returns if returns is not None else settings.get("returns")
+        asked = questions(events)
+        first = asked[0].question if asked else settings.get("question")
+        if not first:
+            raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
+        session = Session(run, text, question=first, returns=wanted, inputs=dict(started.inputs), options=options)
+        answer = await _answer_again(session, asked[1:], settings)
+        left = run.journal.past.unread() if is_sealed else []
+        if left:
+            raise StoreError(
+                f"the replay did not come to {len(left)} events of the record, the first of them a {left[0].kind}"
+            )
+        return answer
 
     async def stream(
         self,
@@ -292,7 +547,7 @@ class RLM:
         async def run() -> None:
             try:
                 hooks = [queue.put_nowait]
-                await _answer(
+                await self._answer(
                     self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, hooks=hooks)
                 )
             finally:
@@ -310,10 +565,16 @@ class RLM:
                 await asyncio.wait([task])
 
     async def aclose(self) -> None:
-        """Close the connections of the models that were given by name; models given as objects are their owner's."""
+        """Close the connections of the models that were given by name, and the store that was given by its path.
+
+        What was given as an object is its owner's.
+        """
         for model in self._own_models:
             if isinstance(model, _Closable):
                 await model.aclose()
+        close = getattr(self._store, "close", None) if self._owns_store else None
+        if close is not None:
+            await to_thread.run_sync(close)
 
     def close(self) -> None:
         """Close the connections of the models that were given by name; see `aclose`."""
@@ -359,6 +620,56 @@ def _guard(policy: Guard | Policy) -> Guard | None:
     return policy if isinstance(policy, Guard) else Guard(policy)
 
 
-async def _answer(session: Session) -> Answer:
+async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:
+    """Answer a session's first question and then the others that its record has."""
     async with session:
+        for following in others:
+            with suppress(LimitExceeded, AnswerRejected):  # it ended so, and the next one was asked all the same
+                await session.run()
+            own = None if dict(following.limits) == settings["limits"] else limits_of({"limits": following.limits})
+            await session.begin(following.question, limits=own)
         return await session.run()
+
+
+def _opened(context: Openable | None, recorded: Mapping[str, Any]) -> Context:
+    return reopen_context(recorded) if context is None else Context.of(context)
+
+
+def _limits_setting(limits: Limits) -> dict[str, object]:
+    return {"limits": to_json(limits), "cost_limit_is_default": limits.cost_limit_is_default}
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """Return the limits that a record has.
+
+    Args:
+        settings: The settings of the run.
+    """
+    found = {name: value for name, value in settings["limits"].items() if name != "cell"}
+    if settings.get("cost_limit_is_default"):
+        found["cost_limit_usd"] = DEFAULT_COST_LIMIT_USD
+    return Limits(**found, cell=CellLimits(**settings["limits"]["cell"]))
+
+
+def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:
+    """Return functions in the places of a run's tools, whose answers the record has."""
+
+    def stand_in(*arguments: object, **keywords: object) -> object:
+        """Answer from the record."""
+        raise StoreError(f"the record has no answer to {(arguments, keywords)}")
+
+    return tuple(Tool(stand_in, name=str(name)) for name in settings.get("tools", ()))
+
+
+def checked_run_id(run_id: str) -> str:
+    """Return a run's name, having checked that it can be one.
+
+    Args:
+        run_id: The name.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise ConfigError(f"a run's name has letters, digits, '.', '_' and '-', at most 100 of them, not {run_id!r}")
+    return run_id

@@ -166,6 +166,49 @@ class Budget:
                 pool.subcalls += 1
             return self.root.pools[0].subcalls
 
+    def enter_past(self, depth: int, model: str, usage: Usage, cost_usd: Decimal, *, uncertain: bool) -> None:
+        """Enter an attempt that the record of this run has, made before this ledger was.
+
+        Args:
+            depth: Its account's depth.
+            model: The model's name.
+            usage: What it used.
+            cost_usd: What it cost.
+            uncertain: Whether that is its worst case, because nobody knows.
+        """
+        with self._lock:
+            pool = self.root.pools[0]
+            pool.spent_tokens += usage.total_tokens
+            pool.spent_usd += cost_usd
+            self._books.enter(depth, model, usage, cost_usd, uncertain=uncertain)
+
+    def enter_in_pool(self, pool: Pool, usd: Decimal, tokens: int, subcalls: int) -> None:
+        """Enter what the record has of a share that is given anew; the run's own pool has it already.
+
+        Args:
+            pool: The share.
+            usd: Money that was charged against it.
+            tokens: Tokens that were charged against it.
+            subcalls: Calls to other models that were made against it.
+        """
+        with self._lock:
+            pool.spent_usd += usd
+            pool.spent_tokens += tokens
+            pool.subcalls += subcalls
+
+    def go_on_from(self, subcalls: int, used_s: float) -> None:
+        """Count the calls and the time of the run before this ledger was made.
+
+        Args:
+            subcalls: Calls to other models.
+            used_s: Seconds of wall time.
+        """
+        with self._lock:
+            self.root.pools[0].subcalls += subcalls
+            self.began_s -= used_s
+            self.end_s -= used_s
+            self.deadline_s -= used_s
+
     def check_depth(self, depth: int) -> None:
         """Check that a session at `depth` may open.
 

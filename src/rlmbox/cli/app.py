@@ -73,6 +73,13 @@ Instructions = Annotated[Path | None, _option("File with instructions for the mo
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
 Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
+StoreFile = Annotated[
+    Path | None,
+    _option("File where runs are recorded. Default: runs.db in your data directory.", "RLM_STORE", "--store"),
+]
+Record = Annotated[bool, _option("Record the run, so that it can go on after a crash.", None, "--record/--no-record")]
+RunId = Annotated[str | None, _option("The run's name, by which it is found again.", None, "--run-id")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
 Quiet = Annotated[bool, _option("Print the answer only.", None, "--quiet", "-q")]
 Contexts = Annotated[
     list[str], _option("A file or folder; several times for several; - is standard input.", None, "--context", "-c")
@@ -124,6 +131,9 @@ def ask(
     include: Include = None,
     exclude: Exclude = None,
     encoding: Encoding = None,
+    store: StoreFile = None,
+    record: Record = True,
+    run_id: RunId = None,
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -161,6 +171,9 @@ def ask(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         encoding=encoding,
+        store=store,
+        record=record,
+        run_id=run_id,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
 
@@ -324,3 +337,125 @@ def models(
     from rlmbox.cli.listing import print_models
 
     raise typer.Exit(print_models(name, prices, as_json=as_json, debug=debug))
+
+
+@app.command()
+def resume(
+    run: RunName,
+    store: StoreFile = None,
+    prices: Prices = None,
+    approve: Approve = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
+
+    Exit codes as for ask.
+    """
+    from rlmbox.cli.recording import resume_and_print
+
+    code = resume_and_print(run, store, prices=prices, approve=approve, as_json=as_json, quiet=quiet, debug=debug)
+    raise typer.Exit(code)
+
+
+@app.command()
+def runs(
+    store: StoreFile = None,
+    status: Annotated[str | None, _option("Only these: answered, failed, stopped.", None, "--status")] = None,
+    question: Annotated[str | None, _option("Only those whose question has this text.", None, "--question")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the recorded runs, the last one first."""
+    from rlmbox.cli.recording import runs_and_print
+
+    raise typer.Exit(runs_and_print(store, status=status, text=question, as_json=as_json, debug=debug))
+
+
+@app.command()
+def show(
+    run: RunName,
+    store: StoreFile = None,
+    turn: Annotated[int | None, _option("Show this turn whole.", None, "--turn", least=1)] = None,
+    evidence: Annotated[bool, _option("Write what helps to find why it failed.", None, "--evidence")] = False,
+    folder: Annotated[Path | None, _option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show a recorded run as a tree with money and time."""
+    from rlmbox.cli.recording import show_and_print
+
+    code = show_and_print(run, store, turn=turn, evidence=evidence, folder=folder, as_json=as_json, debug=debug)
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    run: RunName, store: StoreFile = None, as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
+) -> None:
+    """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
+    from rlmbox.cli.recording import replay_and_print
+
+    raise typer.Exit(replay_and_print(run, store, as_json=as_json, quiet=quiet, debug=debug))
+
+
+@app.command()
+def fork(
+    run: RunName,
+    at: Annotated[int, _option("The turn from which on the new run is its own.", None, "--at", least=1)],
+    edit: Annotated[Path | None, _option("File with the code that runs in this turn.", None, "--edit")] = None,
+    run_id: RunId = None,
+    model: Annotated[str | None, _option("The new run's root model.", None, "--model", "-m")] = None,
+    cost_limit: Annotated[str | None, _option("US dollars that the new run may cost.", None, "--cost-limit")] = None,
+    max_turns: Annotated[int | None, _option("Turns of each session.", None, "--max-turns", least=1)] = None,
+    prices: Prices = None,
+    store: StoreFile = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit."""
+    from rlmbox.cli.recording import fork_and_print
+
+    code = fork_and_print(
+        run,
+        store,
+        at=at,
+        edit=edit,
+        new_id=run_id,
+        model=model,
+        limits={"cost_limit_usd": cost_limit, "max_turns": max_turns},
+        prices=prices,
+        as_json=as_json,
+        quiet=quiet,
+        debug=debug,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    run: RunName,
+    form: Annotated[str, _option("jsonl (a trace), sft (training data) or md (a report).", None, "--format")] = "jsonl",
+    store: StoreFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Print a recorded run as a trace, as training data or as a report."""
+    from rlmbox.cli.recording import export_and_print
+
+    raise typer.Exit(export_and_print(run, store, form=form, as_json=as_json, debug=debug))
+
+
+@app.command()
+def rm(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' names.")],
+    store: StoreFile = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Forget recorded runs."""
+    from rlmbox.cli.recording import remove_and_print
+
+    raise typer.Exit(remove_and_print(run, store, as_json=as_json, debug=debug))

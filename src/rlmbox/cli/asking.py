@@ -22,8 +22,11 @@ from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError
-from rlmbox.events import Event, Hook, SessionStarted, to_json
+from rlmbox.errors import ConfigError, LimitExceeded, StoreError
+from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted, to_json
+from rlmbox.record.journal import Store
+from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
+from rlmbox.record.stores import default_path, open_store
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
 
@@ -60,6 +63,9 @@ class Settings:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     encoding: str | None = None
+    store: Path | None = None
+    record: bool = False
+    run_id: str | None = None
 
     def returns(self) -> object:
         """Return the JSON Schema that the answer must fit, or None.
@@ -104,7 +110,30 @@ class Settings:
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
             guard=cast("Any", self.guard),
+            store=self.opened_store(),
         )
+
+    def opened_store(self) -> Store | None:
+        """Return where the run is recorded, or None for nowhere.
+
+        Raises:
+            StoreError: The store that was named cannot be opened.
+        """
+        if not self.record:
+            return None
+        try:
+            path = self.store or default_path()
+            is_new = not path.exists()
+            found = open_store(path)
+        except StoreError as error:
+            if self.store is not None or self.run_id is not None:
+                raise
+            print(f"note: the run is not recorded: {error}", file=sys.stderr)  # noqa: T201
+            return None
+        if is_new and self.store is None:
+            kept = f"{KEPT_DAYS} days, at most {KEPT_BYTES // 10**9} GB"
+            print(f"note: runs are kept in {path} ({kept}); --no-record keeps none", file=sys.stderr)  # noqa: T201
+        return found
 
 
 def _text_of(path: Path) -> str:
@@ -139,7 +168,7 @@ def ask_and_print(
         context = open_context(paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding)
         if context.skipped_summary and not quiet:
             console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
-        return rlm, rlm.ask(question, context, returns=settings.returns())
+        return rlm, rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -164,7 +193,7 @@ def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: P
 
 
 def _run_and_print(
-    run: Callable[[Sequence[Hook]], tuple[RLM, Answer]],
+    run: Callable[[Sequence[Hook]], tuple[RLM | None, Answer]],
     tree: Console | None,
     *,
     as_json: bool,
@@ -172,6 +201,7 @@ def _run_and_print(
     quiet: bool,
     debug: bool,
 ) -> int:
+    recorded: list[Event] = []
     try:
         with ExitStack() as stack:
             hooks: list[Hook] = []
@@ -179,14 +209,37 @@ def _run_and_print(
                 hooks.append(stack.enter_context(_traced(trace)))
             if tree is not None:
                 hooks.append(stack.enter_context(LiveTree(tree)))
+            hooks.append(lambda event: recorded.append(event) if isinstance(event, RunStarted | RunResumed) else None)
             _, answer = run(hooks)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
-        return report(error, as_json=as_json, debug=debug)
+        code = report(error, as_json=as_json, debug=debug)
+        if recorded:
+            run_id = recorded[0].run_id
+            further = "" if isinstance(error, LimitExceeded) else f"; go on with it: rlmbox resume {run_id}"
+            print(f"look at it: rlmbox show {run_id} --evidence{further}", file=sys.stderr)  # noqa: T201
+        return code
     if as_json:
         print(json.dumps(as_object(answer), ensure_ascii=False, indent=2))  # noqa: T201
     else:
         print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0
+
+
+def print_run(run: Callable[[Sequence[Hook]], Answer], *, as_json: bool, quiet: bool, debug: bool) -> int:
+    """Print the answer of a run, or its error in one line, as `ask` does; return the exit code.
+
+    Args:
+        run: Runs it, with these readers of its events.
+        as_json: Print one JSON object.
+        quiet: Print the answer only.
+        debug: Print the traceback of an error.
+    """
+    tree = Console(stderr=True) if sys.stderr.isatty() and not (as_json or quiet) else None
+
+    def with_nothing(hooks: Sequence[Hook]) -> tuple[None, Answer]:
+        return None, run(hooks)
+
+    return _run_and_print(with_nothing, tree, as_json=as_json, trace=None, quiet=quiet, debug=debug)
 
 
 def open_context(

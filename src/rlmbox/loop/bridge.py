@@ -13,12 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlmbox import errors
-from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError
+import anyio
+
+from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError, StoreError, ToolOutcomeUnknown
 from rlmbox.events import EffectEnded, Ended, HostCallFinished, HostCallStarted
 from rlmbox.loop.scope import Scope
-from rlmbox.record.journal import Effect
+from rlmbox.record.journal import Effect, RecordEnded
 from rlmbox.record.keys import CallKeys
+from rlmbox.record.past import error_of
 from rlmbox.sandboxes.base import INJECTED, Host
 from rlmbox.types import HostFunction
 
@@ -59,6 +61,11 @@ class Bridge:
         scope: The session.
         middleware: What each call passes, the outermost first; the journal stands before all of it, so that what is
             recorded is what the cell was told.
+
+    Attributes:
+        stop: Called with a limit of the session, or with what else ends its question, that a call came to; the cell
+            is then cancelled, whatever it does with the error.
+        unrepeatable: Names of the functions that must not be called again when nobody knows how a call ended.
     """
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
@@ -69,6 +76,8 @@ class Bridge:
             chain = _around(chain, each)
         self._chain = chain
         self._keys = CallKeys(scope.session_id)
+        self.stop: Callable[[RLMError], None] = _let_go
+        self.unrepeatable: frozenset[str] = frozenset()
 
     def enter(self, cell: str) -> None:
         """Say which cell runs from now on; its calls have their keys below it.
@@ -119,9 +128,38 @@ class Bridge:
         try:
             if call.function.is_answer:  # it only says how the turn ends, which a cell that runs again must say again
                 return await self._chain(call)
-            return await self._scope.run.journal.once(self._effect(call), lambda: self._chain(call))
+            return await self._once(call)
+        except RecordEnded as end:
+            self.stop(end.error if isinstance(end.error, RLMError) else end)
+            return await anyio.sleep_forever()
         finally:
             _current.reset(token)
+
+    async def _once(self, call: HostCall) -> Any:
+        """Make a call, or give what the record has of it."""
+        journal, key = self._scope.run.journal, call.key
+        recorded = journal.past.end(key) is not None
+        if not recorded and not journal.is_sealed and key.rsplit("/", 3)[0] in journal.past.closed_cells:
+            where = f"turn {key.rsplit('/', 5)[1]}" if key.count("/") > 5 else key
+            raise RecordEnded(
+                StoreError(
+                    f"a cell of {where} that had ended calls {call.function.name} otherwise than it did when it was "
+                    "recorded, so the run cannot go on; look at it with rlmbox show, or fork it from an earlier turn"
+                )
+            )
+        make = self._unknown if journal.was_cut(key) and call.function.name in self.unrepeatable else self._chain
+        try:
+            return await journal.once(self._effect(call), lambda: make(call))
+        except LimitExceeded as error:
+            if recorded and error.depth <= self._scope.depth:
+                self.stop(error)
+            raise
+
+    async def _unknown(self, call: HostCall) -> Any:
+        raise ToolOutcomeUnknown(
+            f"{call.function.name} was under way when the process ended, and may or may not have done its work; find "
+            "out before you call it again"
+        )
 
     def _effect(self, call: HostCall) -> Effect[Any]:
         def event(kind: Callable[..., Any], **fields: Any) -> Any:
@@ -156,19 +194,16 @@ def recorded_error(event: EffectEnded) -> Exception:
     Args:
         event: The recorded end.
     """
-    kind = getattr(errors, event.error_type or "", None) or _BUILTIN.get(event.error_type or "", RLMError)
-    message = event.error or ""
-    try:
-        error: Exception = kind(message, **event.error_data)
-    except TypeError:
-        error = RLMError(f"{event.error_type}: {message}")
-    return error
+    return error_of(event.error_type or "", event.error or "", event.error_data)
 
 
 _ERROR_DATA = frozenset(
     {"limit", "used", "depth", "is_final", "retryable", "status", "possibly_billed", "retry_after_s", "window_tokens"}
 )
-_BUILTIN = {"ValueError": ValueError, "TypeError": TypeError, "KeyError": KeyError, "IndexError": IndexError}
+
+
+def _let_go(_error: RLMError) -> None:
+    """Do nothing, where there is no question to end."""
 
 
 def _has_data(error: BaseException) -> bool:

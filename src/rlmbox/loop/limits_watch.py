@@ -175,7 +175,7 @@ class LastAnswer:
                     request,
                     key=key_of(self._scope.session_id, self._task.number, number, "conclude", 0),
                     turn=number,
-                    added=request[-1:],
+                    added=request,  # whole: it may be cut, and its last message is one that was put together
                     account=self._account,
                     max_output_tokens=self._output_tokens,
                 )

@@ -8,13 +8,15 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
-from rlmbox.events import AttemptFinished, Event, State
+from rlmbox.events import AttemptFinished, Event, RunStarted, State
 from rlmbox.loop.guarding import SessionGuard
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
@@ -35,7 +37,7 @@ def new_run_id() -> str:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """A tree of sessions: the root and all its children.
 
     Attributes:
@@ -52,6 +54,7 @@ class Run:
         id: The run's name.
         seed: Seed of the root's sandbox, from which those of the children follow.
         guard: What may leave the sandboxes; None lets everything leave.
+        describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
     """
@@ -69,6 +72,7 @@ class Run:
     id: str = field(default_factory=new_run_id)
     seed: int = 0
     guard: RunGuard | None = None
+    describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)
 
@@ -82,6 +86,34 @@ class Run:
         )
         object.__setattr__(self, "calls", calls)
         object.__setattr__(self, "requests", anyio.CapacityLimiter(self.budget.limits.concurrency))
+        past = self.journal.past
+        for charge in past.charges:
+            self.budget.enter_past(
+                charge.depth, charge.model, charge.usage, charge.cost_usd, uncertain=charge.uncertain
+            )
+        self.budget.go_on_from(past.subcalls, past.used_s)
+
+    async def open(self) -> None:
+        """Take hold of the run's record and begin it, before anything else happens.
+
+        Raises:
+            StoreError: The record cannot be written, or another process is at work on the run.
+        """
+        if not self.journal.is_recorded:
+            return
+        await self.journal.open(self.id)
+        fields: Mapping[str, Any] = {"version": version("rlmbox")}
+        if self.describe is not None and self.journal.past.peek(self.id, RunStarted) is None:
+            fields = await anyio.to_thread.run_sync(self.describe)
+        Scope.root(self).note(RunStarted, "INIT", **fields)
+
+    async def close(self) -> None:
+        """Make the record durable and let go of it.
+
+        Raises:
+            StoreError: The record cannot be written.
+        """
+        await self.journal.close()
 
     def answer(
         self,
@@ -132,13 +164,13 @@ class Scope:
         account: Where its turns are entered in the ledger; its depth is the session's, 0 for the root.
     """
 
-    run: Run
+    run: RunContext
     session_id: str
     parent_id: str | None
     account: Account
 
     @classmethod
-    def root(cls, run: Run) -> Scope:
+    def root(cls, run: RunContext) -> Scope:
         """Return the scope of a run's first session.
 
         Args:
@@ -175,7 +207,22 @@ class Scope:
             account: The account of the question that opens it.
             cost_limit_usd: US dollars that the child and all below it may not exceed; None for none of its own.
         """
-        return Scope(self.run, name, self.session_id, account.below(cost_limit_usd=cost_limit_usd))
+        below = account.below(cost_limit_usd=cost_limit_usd)
+        if cost_limit_usd is not None:
+            self.carry_over(below, name)
+        return Scope(self.run, name, self.session_id, below)
+
+    def carry_over(self, account: Account, path: str) -> None:
+        """Enter what the record has below a path in the pool that an account was given for it.
+
+        Args:
+            account: The account, whose last pool is new.
+            path: The path of the session or of its question.
+        """
+        past = self.run.journal.past
+        if past.events:
+            usd, tokens = past.charged_below(path)
+            self.run.budget.enter_in_pool(account.pools[-1], usd, tokens, past.subcalls_below(path))
 
     def event(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Return an event of this session, which is not recorded yet.
@@ -194,13 +241,13 @@ class Scope:
             **fields,
         )
 
-    def note(self, kind: Callable[..., Event], state: State, **fields: Any) -> None:
-        """Record an event of this session; see `event`."""
-        self.run.journal.note(self.event(kind, state, **fields))
+    def note(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
+        """Record an event of this session, and return it as the record has it; see `event`."""
+        return self.run.journal.note(self.event(kind, state, **fields))
 
-    async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> None:
-        """Record an event of this session and return when it is durable; see `event`."""
-        await self.run.journal.append(self.event(kind, state, **fields))
+    async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
+        """Record an event of this session, and return it, as the record has it, when it is durable; see `event`."""
+        return await self.run.journal.append(self.event(kind, state, **fields))
 
     def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:
         """Return what records the events of one request.

@@ -9,6 +9,7 @@ what it may spend (`budget`), what its code may call (`bridge`, `subcalls`), wha
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -35,13 +36,14 @@ from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.prompts import question_prompt, system_prompt
 from rlmbox.loop.root_request import ask_model
-from rlmbox.loop.scope import Run, Scope
+from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.task import Proposal, Task
-from rlmbox.loop.tools import Tool, host_functions
+from rlmbox.loop.tools import Tool, host_functions, unrepeatable
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
-from rlmbox.record.journal import Effect
+from rlmbox.record.compare import printed_otherwise, shown_output
+from rlmbox.record.journal import Effect, RecordEnded
 from rlmbox.record.keys import key_of
 from rlmbox.reply.parse import parse_reply
 from rlmbox.reply.thoughts import split_thought
@@ -116,7 +118,7 @@ class Session:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         context: Context,
         *,
         question: str | None = None,
@@ -151,6 +153,8 @@ class Session:
         self._answers = AnswerRules(
             self._options.auto_finalize_var, strict=self._options.strict, rules=self._options.rules
         )
+        self._bridge.stop = self._subcalls.stop
+        self._bridge.unrepeatable = unrepeatable(self._options.tools)
         self._namespace = _Namespace(self)
         self._history = History("")
         self._sent = 0
@@ -175,6 +179,8 @@ class Session:
         self._names = (*self._host, *self._inputs, "context", "query", "SHOW_VARS")
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
+        if self.scope.parent_id is None:
+            await self._run.open()
         await self._start()
         system = system_prompt(
             shown,
@@ -187,9 +193,8 @@ class Session:
             instructions=self._options.instructions,
             prompts=self._options.prompts,
         )
-        self._history = History(system)
         reason = self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
-        self._note(
+        started = self._note(
             events.SessionStarted,
             model=self._model.name,
             sandbox=self._sandbox.name,
@@ -200,6 +205,7 @@ class Session:
             system=system,
             opened_by=self.scope.opened_by,
         )
+        self._history = History(started.system)
         question, returns, own = self._first
         if question is not None:
             await self.begin(question, returns=returns, limits=own)
@@ -211,6 +217,8 @@ class Session:
             self._last_answer.free()
         with anyio.CancelScope(shield=True):
             await self._sandbox.close()
+            if self.scope.parent_id is None:
+                await self._run.close()
 
     def __enter__(self) -> BlockingSession:
         """Open the session for code that does not use `await`."""
@@ -268,7 +276,10 @@ class Session:
             max_turns=self.max_turns,
             limits=limits,
         )
+        if limits is not None:
+            self.scope.carry_over(task.account, key_of(self.scope.session_id, task.number))
         task.returns = AnswerType(returns) if returns is not None else None
+        task.subcalls = self._run.journal.past.subcalls_below(key_of(self.scope.session_id, task.number))
         self.task = self._subcalls.task = task
         self._subcalls.fatal = None
         self._remaining = Remaining(self.scope, self._model, task)
@@ -279,15 +290,15 @@ class Session:
         if metadata is not None and self._inputs:
             metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
         message = question_prompt(question, metadata, left=self._remaining.in_words(), wanted=wanted)
-        self._history.add_question(message)
-        self._last_answer.set_aside(self._history.messages)
-        self._note(
+        asked = self._note(
             events.QuestionAsked,
             number=task.number,
             question=question,
             limits=_as_mapping(task.limits),
             message=message,
         )
+        self._history.add_question(asked.message)
+        self._last_answer.set_aside(self._history.messages)
         return task
 
     async def run(self, task: Task | None = None) -> Answer:
@@ -396,8 +407,9 @@ class Session:
             ModelError: The provider failed.
         """
         task.check_turn()
-        self._spent_before = self._run.budget.spent_usd
         number, messages = len(task.turns) + 1, self._history.messages
+        paid_usd, _ = self._run.journal.past.charged_below(key_of(self.scope.session_id, task.number, number))
+        self._spent_before = self._run.budget.spent_usd - paid_usd
         self.state = "THOUGHT"
         completion, cost_usd = await ask_model(
             self.scope,
@@ -438,10 +450,12 @@ class Session:
             proposal: What the model would do.
         """
         approval = self._options.approval
-        if approval is None or not approval.concerns(proposal):
-            return proposal
         effect = _approval_effect(self.scope, task, proposal)
-        decision = await self._run.journal.once(effect, lambda: approval.decide(proposal))
+        recorded = self._run.journal.past.end(effect.began.key) is not None
+        if not recorded and (approval is None or not approval.concerns(proposal)):
+            return proposal
+        decide = (approval or Approval(lambda _: True)).decide
+        decision = await self._run.journal.once(effect, lambda: decide(proposal))
         if isinstance(decision, Replace):
             proposal.override_code(decision.code)
         elif decision is not True:
@@ -462,14 +476,15 @@ class Session:
         task.is_taken = True
         cells = () if proposal.rejected is not None else proposal.cells
         turn = task.turns[-1] = replace(task.turns[-1], cells=cells)
-        for cell in cells:
-            self._note(events.CellStarted, "ACTION", cell=cell)
+        for place, proposed in enumerate(cells):
+            cell = self._note(events.CellStarted, "ACTION", cell=proposed).cell
             with anyio.CancelScope() as self._subcalls.cell:
-                execution = await self._execute(cell, key_of(task.number, cell.turn, cell.index))
+                execution = await self._recorded_or_run(cell, key_of(task.number, cell.turn, cell.index))
             if self._subcalls.fatal is not None:
                 raise self._subcalls.fatal
-            turn = task.turns[-1] = replace(turn, executions=(*turn.executions, execution))
-            await self.scope.append(events.CellExecuted, self.state, cell=cell, execution=execution)
+            executed = self.scope.note(events.CellExecuted, self.state, cell=cell, execution=execution)
+            ran = (*turn.executions, executed.execution)
+            turn = task.turns[-1] = replace(turn, cells=_with(turn.cells, place, cell), executions=ran)
             if turn.failed:
                 break
         return turn
@@ -496,11 +511,14 @@ class Session:
             self._turn_is_over(task, turn)
             task.answer = self._answered(task, found.text, value=found.value, sources=sources)
             self._last_answer.free()
-            await self.scope.append(events.SessionFinished, self._enter("TERMINATED"), answer=task.answer)
+            ended = await self.scope.append(events.SessionFinished, self._enter("TERMINATED"), answer=task.answer)
+            if ended.sequence < self._run.journal.first_new:  # read back: its figures are those of then
+                task.answer = replace(ended.answer, value=found.value)
             return Step("finished", found.text, task.turns[-1].cost_usd)
         correction = found
         observation = await self._observe(task, turn, proposal, correction)
-        self._turn_is_over(task, replace(turn, observation=observation))
+        turn = replace(turn, observation=observation)
+        self._turn_is_over(task, turn)
         self._check_progress(task, turn, proposal, correction)
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
 
@@ -519,9 +537,17 @@ class Session:
         if task.error is not None:
             raise task.error
         try:
-            with anyio.move_on_after(task.left_s):
-                return await work()
+            # What the record has is brought back without a limit of its time.
+            is_recorded = self._run.journal.past.peek(self.scope.session_id, events.TurnFinished) is not None
+            left_s = math.inf if is_recorded else task.left_s
+            with anyio.move_on_after(left_s):
+                if left_s > 0:
+                    return await work()
             raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
+        except RecordEnded as end:
+            error = end.error if isinstance(end.error, RLMError) else end
+            await self._fail(task, error)
+            raise error from None
         except RLMError as error:
             await self._fail(task, error)
             raise
@@ -539,8 +565,9 @@ class Session:
     async def _take(self, task: Task, proposal: Proposal) -> Step:
         try:
             return await self.conclude(task, await self.execute(task, proposal))
-        finally:  # also where a limit ends the turn halfway, what its sub-calls cost is its own
+        except BaseException:  # where a limit ends the turn halfway, too, what its sub-calls cost is its own
             task.turns[-1] = replace(task.turns[-1], cost_usd=self._turn_cost())
+            raise
 
     async def _judged(self, task: Task, found: FinalAnswer) -> FinalAnswer | str:
         """Return an answer of the type that was asked for, or what to tell the model in place of an end.
@@ -549,7 +576,11 @@ class Session:
             AnswerRejected: Too many answers were sent back.
         """
         typed = task.returns.read(found) if task.returns is not None else found
-        correction = typed if isinstance(typed, str) else await self._answers.judge(task, typed)
+        recorded = self._recorded_verdict(task)
+        if recorded is not None:
+            correction = typed if isinstance(typed, str) else recorded or None
+        else:
+            correction = typed if isinstance(typed, str) else await self._answers.judge(task, typed)
         if correction is None and isinstance(typed, FinalAnswer):
             return typed
         task.corrections += 1
@@ -557,6 +588,22 @@ class Session:
             times = task.corrections
             raise AnswerRejected(f"{times} answers were sent back; the last one because: {correction}"[:_MESSAGE_CHARS])
         return correction or ""
+
+    def _recorded_verdict(self, task: Task) -> str | None:
+        """Return what the record says of the answer of this turn: empty where it was taken; None for no word of it.
+
+        Raises:
+            RecordEnded: There is none, and nothing may be added.
+        """
+        journal, session_id = self._run.journal, self.scope.session_id
+        observed = journal.past.peek(session_id, events.ObservationMade)
+        if isinstance(observed, events.ObservationMade) and observed.turn == len(task.turns):
+            return "(as it was recorded)"
+        if isinstance(journal.past.peek(session_id, events.SessionFinished), events.SessionFinished):
+            return ""
+        if journal.is_sealed:
+            raise RecordEnded(journal.past.end_of(session_id))
+        return None
 
     def _check_progress(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> None:
         """Check that the model does not repeat itself.
@@ -579,7 +626,8 @@ class Session:
 
     def _turn_is_over(self, task: Task, turn: Turn) -> None:
         task.turns[-1] = replace(turn, cost_usd=self._turn_cost())
-        self._note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
+        over = self._note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
+        task.turns[-1] = over.turn
 
     async def _observe(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> Observation:
         """Tell the model what its code gave, or that there was none."""
@@ -609,11 +657,10 @@ class Session:
         task.last_failure = failure
         guarded = self.scope.guard.observed(observation.text, self._model.name, turn.number)
         observation = replace(observation, text=guarded)
-        self._history.add_observation(observation.text)
-        await self.scope.append(
-            events.ObservationMade, self._enter("OBSERVATION"), turn=turn.number, observation=observation
-        )
-        return observation
+        made = self._note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
+        told: Observation = made.observation
+        self._history.add_observation(told.text)
+        return told
 
     async def _fail(self, task: Task, error: RLMError) -> None:
         """Keep what there was, and record how the question ended."""
@@ -622,13 +669,14 @@ class Session:
         error.partial = partial = await self._partial(task, error)
         task.error = error
         self._last_answer.free()
-        await self.scope.append(
+        failed = await self.scope.append(
             events.SessionFailed,
             self._enter("TERMINATED"),
             error_type=type(error).__name__,
             message=str(error),
             partial=partial,
         )
+        error.partial = failed.partial
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""
@@ -698,6 +746,22 @@ class Session:
             self._bridge.enter(path)
             await self._sandbox.execute(cell)
 
+    async def _recorded_or_run(self, cell: Cell, path: str) -> Execution:
+        """Run a cell; of one that the record has, bring back the variables, and return what it gave then."""
+        executed = self._run.journal.past.peek(self.scope.session_id, events.CellExecuted)
+        if not isinstance(executed, events.CellExecuted):
+            return await self._execute(cell, path)
+        recorded = executed.execution
+        if recorded.namespace == "lost":
+            self._ran.clear()
+            await self._rebuild()
+        elif recorded.namespace == "kept":  # after one that ended with the variables rebuilt they are as before it
+            now = await self._execute(cell, path)
+            if printed_otherwise(recorded, now):
+                shown = {"recorded": shown_output(recorded), "now": shown_output(now)}
+                self.scope.note(events.CellDiffered, self.state, cell=cell, **shown)
+        return recorded
+
     async def _execute(self, cell: Cell, path: str) -> Execution:
         """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
         path = key_of(self.scope.session_id, path)
@@ -727,9 +791,9 @@ class Session:
         self.state = state
         return state
 
-    def _note(self, kind: Any, state: State | None = None, **fields: Any) -> None:
-        """Record an event, having moved to `state` where one is given."""
-        self.scope.note(kind, self._enter(state or self.state), **fields)
+    def _note(self, kind: Any, state: State | None = None, **fields: Any) -> Any:
+        """Record an event, having moved to `state` where one is given, and return it as the record has it."""
+        return self.scope.note(kind, self._enter(state or self.state), **fields)
 
 
 class BlockingSession:
@@ -816,10 +880,11 @@ class _Namespace:
         cell = Cell(code, turn, self._count, by="engine")
         self._count += 1
         path = key_of(task.number if task else 0, turn, f"engine-{cell.index}")
-        session.scope.note(events.CellStarted, session.state, cell=cell)
-        execution = await session._execute(cell, path)  # noqa: SLF001 - a part of the session
-        session.scope.note(events.CellExecuted, session.state, cell=cell, execution=execution)
-        return execution
+        cell = session.scope.note(events.CellStarted, session.state, cell=cell).cell
+        execution = await session._recorded_or_run(cell, path)  # noqa: SLF001 - a part of the session
+        executed = session.scope.note(events.CellExecuted, session.state, cell=cell, execution=execution)
+        found: Execution = executed.execution
+        return found
 
     async def variables(self) -> Mapping[str, str]:
         try:
@@ -850,6 +915,10 @@ def _check_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigError("rlmbox runs on asyncio; under trio, call RLM.ask in a thread of its own") from None
+
+
+def _with(cells: tuple[Cell, ...], place: int, cell: Cell) -> tuple[Cell, ...]:
+    return (*cells[:place], cell, *cells[place + 1 :])
 
 
 def _restored(turn: Turn) -> list[str]:

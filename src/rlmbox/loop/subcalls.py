@@ -68,7 +68,7 @@ class Subcalls:
 
     Attributes:
         count: Calls that this session has made.
-        fatal: The limit that a call ran into, which ends the question whatever the cell does with the error.
+        fatal: The limit that a call ran into, or what else ends the question whatever the cell does with the error.
         cell: What the running cell is cancelled by when that happens: code that swallows the error and asks again
             would otherwise go on for as long as it likes, because waiting is not running.
         task: The question at work, to whose account calls are entered.
@@ -84,7 +84,7 @@ class Subcalls:
         self._told_deepest = False
         self._notes: list[str] = []
         self.count = 0
-        self.fatal: LimitExceeded | None = None
+        self.fatal: RLMError | None = None
         self.cell: anyio.CancelScope | None = None
         self.task: Task | None = None
 
@@ -254,8 +254,8 @@ class Subcalls:
         if max_tokens is not None:
             whole_number(max_tokens, "max_tokens")
         account = self._task_account().below()
-        number = self._count()
         key = key_of(current_call().key, item, part)
+        number = self._count(key)
         tale = self._scope.tells("ACTION", target.name, key, number)
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
@@ -318,6 +318,7 @@ class Subcalls:
             done=lambda got: event(text=got[0], usage=got[1], cost_usd=got[2], model=got[3]),
             failed=failed,
             load=_loaded,
+            is_part=True,
         )
 
     async def _json(
@@ -354,8 +355,8 @@ class Subcalls:
         text = read_text(context, self._context)
         target = self._model(model)
         prompt = self._scope.guard.asked([Message("user", prompt)], target.name)[0].content
-        number = self._count()
         key = key_of(current_call().key, item)
+        number = self._count(key)
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._children:
@@ -421,9 +422,17 @@ class Subcalls:
 
     def _note(self, error: RLMError) -> None:
         if isinstance(error, LimitExceeded) and self._is_own(error):
-            self.fatal = error
-            if self.cell is not None:
-                self.cell.cancel()
+            self.stop(error)
+
+    def stop(self, error: RLMError) -> None:
+        """End the question with an error, and the running cell with it.
+
+        Args:
+            error: The error.
+        """
+        self.fatal = error
+        if self.cell is not None:
+            self.cell.cancel()
 
     async def _all(
         self,
@@ -469,8 +478,11 @@ class Subcalls:
             raise self.fatal
         return results
 
-    def _count(self) -> int:
-        number = self._run.budget.count_subcall(self._task_account())
+    def _count(self, key: str) -> int:
+        begun = self._run.journal.past.begun.get(key)
+        number = begun.number if isinstance(begun, SubcallStarted) else None
+        if number is None:  # one that began in the past is counted there
+            number = self._run.budget.count_subcall(self._task_account())
         self.count += 1
         if self.task is not None:
             self.task.subcalls += 1

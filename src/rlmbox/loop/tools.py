@@ -106,18 +106,28 @@ class Tool:
         return checked
 
 
-def host_functions(tools: Iterable[Tool | Callable[..., Any]], depth: int) -> tuple[HostFunction, ...]:
+def host_functions(tools: Iterable[Tool | Callable[..., Any]], depth: int | None) -> tuple[HostFunction, ...]:
     """Return the tools that a session at some depth has.
 
     Args:
         tools: Tools, or bare functions.
-        depth: The session's depth, 0 for the root.
+        depth: The session's depth, 0 for the root; None for the tools of all sessions.
 
     Raises:
         ConfigError: One cannot be given to a model.
     """
     named = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
-    return tuple(tool.host_function() for tool in named if tool.depths is None or depth in tool.depths)
+    return tuple(tool.host_function() for tool in named if depth is None or tool.depths is None or depth in tool.depths)
+
+
+def unrepeatable(tools: Iterable[Tool | Callable[..., Any]]) -> frozenset[str]:
+    """Return the names of the tools that must not be called again when nobody knows how a call of them ended.
+
+    Args:
+        tools: Tools, or bare functions.
+    """
+    named = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
+    return frozenset(str(tool.name or getattr(tool.function, "__name__", "")) for tool in named if not tool.pure)
 
 
 def _crossing(name: str, value: Any) -> Any:

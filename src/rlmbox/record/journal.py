@@ -14,10 +14,20 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
-from rlmbox.events import EffectBegan, EffectEnded, Ended, Event, Hook, HostCallFinished
+from rlmbox.errors import StoreError
+from rlmbox.events import CellDiffered, EffectBegan, EffectEnded, Ended, Event, Hook, HostCallFinished
+from rlmbox.record.past import TOLD, Past
+from rlmbox.record.summary import RunSummary, summary_of
 
 _log = logging.getLogger("rlmbox")
 _Result = TypeVar("_Result")
+
+
+class Lease(Protocol):
+    """A hold on a run, which ends with the process that has it, however that ends."""
+
+    def release(self) -> None:
+        """Let go of the run; a second time does nothing."""
 
 
 class Store(Protocol):
@@ -44,12 +54,34 @@ class Store(Protocol):
             StoreError: The record is damaged, or a newer rlmbox wrote it.
         """
 
+    def hold(self, run_id: str) -> Lease:
+        """Take hold of a run, so that nobody else goes on with it at the same time.
+
+        Raises:
+            StoreError: Somebody else is at work on it.
+        """
+
+    async def runs(self) -> Sequence[RunSummary]:
+        """Return what there is of each run, the last one first.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+
+    async def remove(self, run_id: str) -> None:
+        """Forget a run.
+
+        Raises:
+            StoreError: It cannot be written, or somebody is at work on the run.
+        """
+
 
 class MemoryStore:
     """Keeps events in this process's memory, for as long as the object lives."""
 
     def __init__(self) -> None:
         self._events: dict[str, list[Event]] = {}
+        self._held: set[str] = set()
 
     def write(self, event: Event) -> None:
         """Take an event; see `Store.write`."""
@@ -62,6 +94,40 @@ class MemoryStore:
         """Return the events of a run; see `Store.read`."""
         return tuple(self._events.get(run_id, ()))
 
+    def hold(self, run_id: str) -> Lease:
+        """Take hold of a run; see `Store.hold`."""
+        if run_id in self._held:
+            raise StoreError(f"the run {run_id} is at work elsewhere; wait until it has ended")
+        self._held.add(run_id)
+        return MemoryLease(self._held, run_id)
+
+    async def runs(self) -> Sequence[RunSummary]:
+        """Return what there is of each run; see `Store.runs`."""
+        return sorted((summary_of(events) for events in self._events.values()), key=lambda run: -run.began_s)
+
+    async def remove(self, run_id: str) -> None:
+        """Forget a run; see `Store.remove`."""
+        lease = self.hold(run_id)
+        self._events.pop(run_id, None)
+        lease.release()
+
+
+class MemoryLease:
+    """A hold on a run within this process.
+
+    Args:
+        held: The names of the runs that are held.
+        run_id: The run.
+    """
+
+    def __init__(self, held: set[str], run_id: str) -> None:
+        self._held = held
+        self._run_id = run_id
+
+    def release(self) -> None:
+        """Let go of the run."""
+        self._held.discard(self._run_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Effect(Generic[_Result]):
@@ -72,31 +138,72 @@ class Effect(Generic[_Result]):
         done: Makes the event of its result.
         failed: Makes the event of its end without a result.
         load: Reads the result out of a recorded end; raises the recorded error where there is none.
+        is_part: True for a part of another effect, for whose end its caller waits: it is durable when that one is.
     """
 
     began: EffectBegan
     done: Callable[[_Result], EffectEnded]
     failed: Callable[[BaseException, Ended], EffectEnded]
     load: Callable[[EffectEnded], _Result]
+    is_part: bool = False
+
+
+class RecordEnded(StoreError):
+    """There is no record of an effect that must not happen now: in a replay, or inside of a cell that has ended.
+
+    Attributes:
+        error: What the session ends with.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Journal:
     """The journal of one run. It belongs to one event loop.
 
+    Over a past, what a session comes to again is read back from it, and neither written nor shown again; only what
+    the past has not happens. Sealed, nothing happens at all: what is read back is shown, which is a replay.
+
     Args:
         store: Where the events are kept; None keeps none of them, for a run that is not recorded.
         readers: Called with every event, after it was recorded. One that fails is logged and changes nothing.
         past: The events that the run has already, in order.
+        is_sealed: Whether nothing may be added.
+        lease: The hold on the run, where it was taken already.
+
+    Attributes:
+        past: What the run has already.
+        is_sealed: Whether nothing may be added.
+        first_new: Sequence number of the first event that is not read back.
     """
 
-    def __init__(self, store: Store | None = None, readers: Iterable[Hook] = (), past: Sequence[Event] = ()) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        readers: Iterable[Hook] = (),
+        past: Sequence[Event] = (),
+        *,
+        is_sealed: bool = False,
+        lease: Lease | None = None,
+    ) -> None:
         self._store = store
+        self._lease = lease
         self._readers = tuple(readers)
         self._sequence = past[-1].sequence if past else 0
-        self._ended: dict[str, EffectEnded] = {event.key: event for event in past if isinstance(event, EffectEnded)}
+        self.first_new = self._sequence + 1
+        self._shown = 0
+        self.past = Past(past)
+        self.is_sealed = is_sealed
+
+    @property
+    def is_recorded(self) -> bool:
+        """True if the events are kept somewhere, or come from where they were kept."""
+        return self._store is not None or bool(self.past.events)
 
     def note(self, event: Event) -> Event:
-        """Record an event that may be lost with the process; return it with its sequence number.
+        """Record an event that may be lost with the process; return it as the record has it.
 
         Args:
             event: What happened.
@@ -104,21 +211,14 @@ class Journal:
         Raises:
             StoreError: It cannot be kept.
         """
-        self._sequence += 1
-        event = replace(event, sequence=self._sequence)
-        if isinstance(event, HostCallFinished):
-            self._ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
-        if self._store is not None:
-            self._store.write(event)
-        for reader in self._readers:
-            try:
-                reader(event)
-            except Exception:  # noqa: BLE001 - a reader's mistake must not cost the run
-                _log.exception("a hook failed on %s", event.kind)
-        return event
+        recorded = self.past.take(event) if type(event) in TOLD else None
+        if recorded is not None:
+            self._show_until(recorded.sequence)
+            return recorded
+        return self._add(event)
 
     async def append(self, event: Event) -> Event:
-        """Record an event, and return it when it is as durable as the store makes it.
+        """Record an event, and return it as the record has it when it is as durable as the store makes it.
 
         Args:
             event: What happened.
@@ -126,8 +226,9 @@ class Journal:
         Raises:
             StoreError: It cannot be kept.
         """
+        before = self._sequence
         event = self.note(event)
-        if self._store is not None:
+        if self._store is not None and self._sequence != before:
             await self._store.sync()
         return event
 
@@ -142,11 +243,15 @@ class Journal:
 
         Raises:
             Exception: What `make` raised, or what the record says it raised.
+            RecordEnded: It is not recorded, and the journal is sealed.
             StoreError: It cannot be kept.
         """
-        past = self._ended.get(effect.began.key)
+        past = self.past.end(effect.began.key)
         if past is not None:
+            self._show_until(past.sequence)
             return effect.load(past)
+        if self.is_sealed:
+            raise RecordEnded(self.past.end_of(effect.began.session_id))
         self.note(effect.began)  # needs no sync: without its end the effect counts as possibly under way
         try:
             result = await make()
@@ -154,5 +259,76 @@ class Journal:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             self.note(effect.failed(error, "cancelled" if cancelled else "failed"))
             raise
-        await self.append(effect.done(result))
+        if effect.is_part:
+            self.note(effect.done(result))
+        else:
+            await self.append(effect.done(result))
         return result
+
+    async def open(self, run_id: str) -> None:
+        """Take hold of a new run in the store; of one that goes on, that is done.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            StoreError: Somebody else is at work on it, or there is a run of that name already.
+        """
+        if self._store is None or self._lease is not None:
+            return
+        self._lease = self._store.hold(run_id)
+        if not self.past.events and await self._store.read(run_id):
+            await self.close()
+            raise StoreError(f"there is a run {run_id} already; go on with it (rlmbox resume), or give another name")
+
+    async def close(self) -> None:
+        """Make what was recorded durable, and let go of the run.
+
+        Raises:
+            StoreError: It cannot be kept.
+        """
+        try:
+            if self._store is not None:
+                await self._store.sync()
+        finally:
+            if self._lease is not None:
+                self._lease.release()
+                self._lease = None
+
+    def was_cut(self, key: str) -> bool:
+        """Return True if an effect began in the past and nobody knows how it ended.
+
+        Args:
+            key: The effect's.
+        """
+        return key in self.past.begun and key not in self.past.ended
+
+    def _add(self, event: Event) -> Event:
+        if self.is_sealed:
+            if isinstance(event, CellDiffered):
+                self._show(event)
+            return event
+        self._sequence += 1
+        event = replace(event, sequence=self._sequence)
+        if isinstance(event, HostCallFinished):
+            self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
+        if self._store is not None:
+            self._store.write(event)
+        self._show(event)
+        return event
+
+    def _show(self, event: Event) -> None:
+        for reader in self._readers:
+            try:
+                reader(event)
+            except Exception:  # noqa: BLE001 - a reader's mistake must not cost the run
+                _log.exception("a hook failed on %s", event.kind)
+
+    def _show_until(self, sequence: int) -> None:
+        """Show a replay's readers what the record has up to an event that was read back."""
+        if not self.is_sealed:
+            return
+        events = self.past.events
+        while self._shown < len(events) and events[self._shown].sequence <= sequence:
+            self._show(events[self._shown])
+            self._shown += 1

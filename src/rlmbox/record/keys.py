@@ -41,10 +41,13 @@ class CallKeys:
 
     Args:
         cell: The cell's path.
+
+    Attributes:
+        cell: The same.
     """
 
     def __init__(self, cell: str) -> None:
-        self._cell = cell
+        self.cell = cell
         self._seen: Counter[tuple[str, str]] = Counter()
 
     def next(self, function: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
@@ -58,4 +61,4 @@ class CallKeys:
         called = (function, digest(arguments, keywords))
         occurrence = self._seen[called]
         self._seen[called] += 1
-        return key_of(self._cell, *called, occurrence)
+        return key_of(self.cell, *called, occurrence)

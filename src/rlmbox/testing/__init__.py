@@ -2,6 +2,7 @@
 
 from rlmbox.testing.check_model import check_model
 from rlmbox.testing.check_sandbox import check_sandbox
+from rlmbox.testing.check_store import check_store
 from rlmbox.testing.fault_server import FaultServer
 from rlmbox.testing.provider_server import ProviderFault, ProviderServer, RawReply, http_fault
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
@@ -22,5 +23,6 @@ __all__ = [
     "ScriptedModel",
     "check_model",
     "check_sandbox",
+    "check_store",
     "http_fault",
 ]

@@ -1,0 +1,312 @@
+"""`resume`, `runs`, `show`, `replay`, `fork`, `export` and `rm`: what is done with recorded runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlmbox.budget.limits import Limits
+from rlmbox.cli.approving import approval_of
+from rlmbox.cli.asking import print_run
+from rlmbox.cli.failing import report
+from rlmbox.cli.tree import printable
+from rlmbox.errors import ConfigError, StoreError
+from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
+from rlmbox.record.continuing import begun
+from rlmbox.record.export import FORMATS, write_evidence
+from rlmbox.record.run import Run
+from rlmbox.record.sqlite_store import SqliteStore
+from rlmbox.record.stores import default_path
+from rlmbox.record.summary import RunSummary
+from rlmbox.rlm import RLM, limits_of
+from rlmbox.sandboxes.registry import BACKENDS
+from rlmbox.sync import run_blocking
+from rlmbox.types import Answer
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+_MOST_SHOWN = 100
+
+
+def resume_and_print(
+    run_id: str,
+    store: Path | None,
+    *,
+    prices: Path | None,
+    approve: str | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Run `rlmbox resume`; return the exit code."""
+
+    def run(hooks: Sequence[Hook]) -> Answer:
+        kept = opened(store)
+        events = kept.events(run_id)
+        rlm = _rlm_of(events, run_id, kept, [_said_difference(), *hooks], prices=prices, approve=approve)
+        return rlm.resume(run_id)
+
+    return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
+
+
+def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: bool, debug: bool) -> int:
+    """Run `rlmbox replay`, which asks no model and needs no key; return the exit code."""
+
+    def run(hooks: Sequence[Hook]) -> Answer:
+        kept = opened(store)
+        sandbox = _sandbox_of(kept.events(run_id), run_id)
+        packages = begun(kept.events(run_id), run_id).settings.get("packages")
+        given = tuple(str(name) for name in packages) if isinstance(packages, list) else ()
+        return RLM(sandbox=sandbox, packages=given, store=kept, hooks=[_said_difference(), *hooks]).replay(run_id)
+
+    return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
+
+
+def fork_and_print(
+    run_id: str,
+    store: Path | None,
+    *,
+    at: int,
+    edit: Path | None,
+    new_id: str | None,
+    model: str | None,
+    limits: Mapping[str, object],
+    prices: Path | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Run `rlmbox fork`; return the exit code."""
+
+    def run(hooks: Sequence[Hook]) -> Answer:
+        kept = opened(store)
+        events = kept.events(run_id)
+        code = _text_of(edit) if edit is not None else None
+        rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=None, model=model)
+        given = {name: value for name, value in limits.items() if value is not None}
+        own = _replaced(limits_of(begun(events, run_id).settings), given) if given else None
+        return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
+
+    return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
+
+
+def runs_and_print(store: Path | None, *, status: str | None, text: str | None, as_json: bool, debug: bool) -> int:
+    """Run `rlmbox runs`; return the exit code."""
+
+    def work() -> None:
+        found = run_blocking(opened(store).runs)
+        chosen = [
+            each
+            for each in found
+            if status in (None, each.status) and (text is None or text.casefold() in each.question.casefold())
+        ]
+        if as_json:
+            print(json.dumps([to_json(each) for each in chosen], ensure_ascii=False, indent=2))  # noqa: T201
+        else:
+            _print_table(chosen)
+
+    return _printed(work, as_json=as_json, debug=debug)
+
+
+def show_and_print(
+    run_id: str,
+    store: Path | None,
+    *,
+    turn: int | None,
+    evidence: bool,
+    folder: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Run `rlmbox show`; return the exit code."""
+
+    def work() -> None:
+        run = _run_of(run_id, opened(store))
+        if evidence or folder is not None:
+            written = write_evidence(run, folder or Path("rlm_traces", run_id))
+            print("\n".join(str(path) for path in written))  # noqa: T201
+        elif turn is not None:
+            _print_turn(run, turn, as_json=as_json)
+        elif as_json:
+            shown = {**asdict(run.summary), "error": run.error, "turns": run.turns, "answer": run.answer}
+            print(json.dumps(to_json(shown), ensure_ascii=False, indent=2))  # noqa: T201
+        else:
+            print(run)  # noqa: T201
+
+    return _printed(work, as_json=as_json, debug=debug)
+
+
+def export_and_print(run_id: str, store: Path | None, *, form: str, as_json: bool, debug: bool) -> int:
+    """Run `rlmbox export`; return the exit code."""
+
+    def work() -> None:
+        if form not in FORMATS:
+            raise ConfigError(f"there is no format {form!r} to export a run in; there are {', '.join(FORMATS)}")
+        lines = FORMATS[form](_run_of(run_id, opened(store)))
+        if as_json:
+            print(json.dumps({"run_id": run_id, "format": form, "text": "\n".join(lines)}))  # noqa: T201
+            return
+        for line in lines:
+            sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        sys.stdout.flush()
+
+    return _printed(work, as_json=as_json, debug=debug)
+
+
+def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: bool, debug: bool) -> int:
+    """Run `rlmbox rm`; return the exit code."""
+
+    def work() -> None:
+        kept = opened(store)
+        for run_id in run_ids:
+            begun(kept.events(run_id), run_id)
+        for run_id in run_ids:
+            run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
+        if as_json:
+            print(json.dumps({"removed": list(run_ids)}))  # noqa: T201
+
+    return _printed(work, as_json=as_json, debug=debug)
+
+
+def opened(store: Path | None) -> SqliteStore:
+    """Return the store that was named, or the user's own, which has to be there.
+
+    Args:
+        store: Its path, or None.
+
+    Raises:
+        StoreError: There is none, or it cannot be opened.
+    """
+    path = default_path() if store is None else store
+    if not path.exists():
+        raise StoreError(f"there are no recorded runs in {path}; name another file with --store")
+    return SqliteStore(path)
+
+
+def _rlm_of(
+    events: Sequence[Event],
+    run_id: str,
+    store: SqliteStore,
+    hooks: Sequence[Hook],
+    *,
+    prices: Path | None,
+    approve: str | None,
+    model: str | None = None,
+) -> RLM:
+    """Return an RLM as the one that a recorded run was begun with."""
+    made: Mapping[str, Any] = begun(events, run_id).settings
+    if made.get("tools"):
+        names = ", ".join(made["tools"])
+        raise ConfigError(f"the run has tools of a program ({names}); go on with it there: rlm.resume({run_id!r})")
+    root = model or made["model"]
+    sub = made["sub_model"] if made["sub_model"] != made["model"] else None
+    return RLM(
+        root,
+        sub_model=sub,
+        fallback_model=made["fallback_model"],
+        base_url=made["base_url"],
+        sandbox=_sandbox_of(events, run_id),
+        packages=made["packages"],
+        limits=limits_of(made),
+        prices=prices or made.get("prices"),
+        hooks=hooks,
+        store=store,
+        seed=made["seed"],
+        strict=made["strict"],
+        auto_finalize_var=made["auto_finalize_var"],
+        instructions=made["instructions"],
+        prompts=made["prompts"],
+        approve=approval_of(approve, Console(stderr=True)),
+        require_repl_before_final=made["require_repl_before_final"],
+        require_subcall_before_final=made["require_subcall_before_final"],
+        invalid_response_limit=made["invalid_response_limit"],
+        fallback_code=made["fallback_code"],
+    )
+
+
+def _sandbox_of(events: Sequence[Event], run_id: str) -> str:
+    """Return the sandbox that a run was in, also where `auto` had chosen it."""
+    made = begun(events, run_id).settings
+    ran_in = next((e.sandbox for e in events if isinstance(e, SessionStarted)), None)
+    names = {each.name for each in BACKENDS if each.is_isolated}
+    return ran_in if ran_in in names else str(made.get("sandbox") or "auto")
+
+
+def _run_of(run_id: str, store: SqliteStore) -> Run:
+    events = store.events(run_id)
+    begun(events, run_id)
+    return Run(tuple(events))
+
+
+def _replaced(limits: Limits, given: Mapping[str, Any]) -> Limits:
+    from dataclasses import replace
+
+    return replace(limits, **given)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _said_difference() -> Hook:
+    console = Console(stderr=True)
+
+    def say(event: Event) -> None:
+        if isinstance(event, CellDiffered):
+            line = f"note: the cell of turn {event.cell.turn} printed otherwise than it did when it was recorded"
+            console.print(Text(line, style="yellow"))
+
+    return say
+
+
+def _print_table(runs: Sequence[RunSummary]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "status", "cost", "age", "model", "question"):
+        table.add_column(name, no_wrap=name != "question", overflow="ellipsis")
+    for each in runs[:_MOST_SHOWN]:
+        cells = (each.run_id, each.status, f"${each.cost_usd:.4f}", _age(each.changed_s), each.model, each.question)
+        table.add_row(*(Text(" ".join(printable(cell).split())) for cell in cells))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    if len(runs) > _MOST_SHOWN:
+        print(f"and {len(runs) - _MOST_SHOWN} older ones; --json shows all")  # noqa: T201
+
+
+def _age(at_s: float) -> str:
+    age_s = max(time.time() - at_s, 0.0)
+    return next((f"{age_s // size_s:.0f} {unit}" for unit, size_s in _UNITS if age_s >= size_s), f"{age_s:.0f} s")
+
+
+def _print_turn(run: Run, number: int, *, as_json: bool) -> None:
+    turn = next((each for each in run.turns if each.number == number), None)
+    if turn is None:
+        raise ConfigError(f"the run {run.run_id} has no turn {number}; it has {len(run.turns)}")
+    if as_json:
+        print(json.dumps(to_json(turn), ensure_ascii=False, indent=2))  # noqa: T201
+        return
+    parts = [f"turn {turn.number}, ${turn.cost_usd:.4f}", turn.reply]
+    for cell, execution in zip(turn.cells, turn.executions, strict=False):
+        error = execution.error.traceback if execution.error else ""
+        parts += [f"--- ran, {execution.duration_s:.2f} s:", cell.code, "--- gave:", execution.stdout + error]
+    if turn.observation is not None:
+        parts += ["--- the model was told:", turn.observation.text]
+    print("\n".join(printable(part.rstrip("\n")) for part in parts if part.strip()))  # noqa: T201
+
+
+def _printed(work: Callable[[], None], *, as_json: bool, debug: bool) -> int:
+    """Do what a command does, and return its exit code."""
+    try:
+        work()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        return report(error, as_json=as_json, debug=debug)
+    return 0

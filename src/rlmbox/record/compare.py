@@ -1,0 +1,37 @@
+"""Whether a cell that ran again gave what the record has of it."""
+
+from __future__ import annotations
+
+import re
+
+from rlmbox.types import Execution
+
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
+_SHOWN_CHARS = 500
+
+
+def printed_otherwise(recorded: Execution, now: Execution) -> bool:
+    """Return True if two executions of a cell differ in their outcome or in what they printed, addresses aside.
+
+    Args:
+        recorded: What the record has.
+        now: What came of it now.
+    """
+    return _of_note(recorded) != _of_note(now)
+
+
+def shown_output(execution: Execution) -> str:
+    """Return what an execution gave, as far as an event shows it.
+
+    Args:
+        execution: The execution.
+    """
+    outcome, *texts = _of_note(execution)
+    text = "".join(texts)[:_SHOWN_CHARS]
+    return text if outcome == "ok" else f"[{outcome}] {text}"
+
+
+def _of_note(execution: Execution) -> tuple[str, ...]:
+    error = execution.error.type if execution.error else ""
+    texts = (execution.stdout, execution.stderr, execution.value_repr or "", error)
+    return (execution.outcome, *(_ADDRESS.sub("0x…", text) for text in texts))

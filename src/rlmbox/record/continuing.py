@@ -1,0 +1,146 @@
+"""What a record is turned into before a run goes on from it: resumed where it ended, or forked from a turn of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from rlmbox.errors import ConfigError, StoreError
+from rlmbox.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    AttemptFinished,
+    AttemptStarted,
+    CellDiffered,
+    EffectEnded,
+    Event,
+    ModelReplied,
+    ModelRequested,
+    QuestionAsked,
+    RunResumed,
+    RunStarted,
+    SessionFailed,
+    SessionStarted,
+)
+from rlmbox.record.keys import key_of
+from rlmbox.record.past import Past, closings
+
+_PATHS = ("run_id", "session_id", "parent_id", "key", "opened_by")
+
+
+def begun(events: Sequence[Event], run_id: str) -> RunStarted:
+    """Return how a run began.
+
+    Args:
+        events: The run's events.
+        run_id: The run.
+
+    Raises:
+        StoreError: There is no such run, or its record does not begin at the beginning.
+    """
+    if not events:
+        raise StoreError(f"there is no run {run_id!r} in the store; rlmbox runs lists those that there are")
+    if not isinstance(events[0], RunStarted):
+        raise StoreError(f"the record of {run_id} has no beginning, so the run cannot go on")
+    return events[0]
+
+
+def questions(events: Sequence[Event]) -> list[QuestionAsked]:
+    """Return the questions that the root session was asked, in order.
+
+    Args:
+        events: The run's events.
+    """
+    return [event for event in events if isinstance(event, QuestionAsked) and event.depth == 0]
+
+
+def resumed(events: Sequence[Event]) -> list[Event]:
+    """Return the events that are added to a record when its run is resumed.
+
+    What was under way stays charged at its worst case.
+
+    Args:
+        events: The run's events; at least one.
+    """
+    last = events[-1].sequence
+    ends = closings(events)
+    root = events[0]
+    again = RunResumed(run_id=root.run_id, session_id=root.session_id, parent_id=None, depth=0, state="INIT")
+    added: list[Event] = [*ends, replace(again, uncertain=len(ends))]
+    return [replace(event, sequence=last + number) for number, event in enumerate(added, 1)]
+
+
+def forked(
+    events: Sequence[Event],
+    run_id: str,
+    *,
+    at: int,
+    code: str | None,
+    model: str,
+    settings: Mapping[str, object],
+) -> list[Event]:
+    """Return the beginning of a run that is another's up to a turn, and its own from there.
+
+    What the other run paid is the other run's.
+
+    Args:
+        events: The other run's events.
+        run_id: Name of the new run.
+        at: The turn of the root's last question from which on it is its own: the model is asked anew for it.
+        code: Code that runs in this turn in place of the model's, which then is not asked for it; None for none.
+        model: Name of the new run's root model.
+        settings: How the new run is made.
+
+    Raises:
+        ConfigError: There is no such turn.
+    """
+    origin = begun(events, events[0].run_id if events else run_id)
+    kept = _until(events, at, with_reply=code is not None)
+    found: list[Event] = [replace(origin, settings=settings, origin_run=origin.run_id, origin_turn=at)]
+    found += [replace(e, model=model) if isinstance(e, SessionStarted) and e.depth == 0 else e for e in kept]
+    if code is not None:
+        found += _edit(kept[-1], at, code)
+    return [_renamed(event, origin.run_id, run_id, number) for number, event in enumerate(found, 1)]
+
+
+def _until(events: Sequence[Event], at: int, *, with_reply: bool) -> list[Event]:
+    past = Past(events)
+    asked = questions(events)
+    begins = asked[-1].sequence if asked else 0
+    kept: list[Event] = []
+    for event in events[1:]:
+        mine = event.depth == 0 and event.sequence > begins
+        if mine and isinstance(event, ModelRequested) and event.turn == at and not with_reply:
+            return kept
+        if _is_of_process(event, past) or (mine and isinstance(event, SessionFailed)):
+            continue
+        kept.append(event)
+        if mine and isinstance(event, ModelReplied) and event.turn == at and event.ended == "done":
+            return kept
+    turns = max((e.turn for e in past.ended.values() if isinstance(e, ModelReplied) and e.depth == 0), default=0)
+    raise ConfigError(f"the run has no turn {at} to fork from; it has {turns}")
+
+
+def _is_of_process(event: Event, past: Past) -> bool:
+    """Return True if an event tells of a process or a payment, and not of the conversation."""
+    if isinstance(event, EffectEnded):
+        return past.ended.get(event.key) is not event
+    return isinstance(event, RunResumed | AttemptStarted | AttemptFinished | CellDiffered)
+
+
+def _edit(reply: Event, at: int, code: str) -> list[Event]:
+    """Return the events of somebody who replaced the code of the last turn."""
+    assert isinstance(reply, ModelReplied)  # noqa: S101 - the record was cut after it
+    place: dict[str, Any] = {f.name: getattr(reply, f.name) for f in fields(Event)}
+    place |= {"key": key_of(reply.key.rpartition("/")[0], "approval"), "turn": at}
+    return [ApprovalAsked(**place, code=""), ApprovalGiven(**place, decision="replace", code=code)]
+
+
+def _renamed(event: Event, old: str, new: str, sequence: int) -> Event:
+    changed: dict[str, Any] = {"sequence": sequence}
+    for name in _PATHS:
+        path = getattr(event, name, None)
+        if isinstance(path, str) and (path == old or path.startswith(f"{old}/")):
+            changed[name] = new + path[len(old) :]
+    return replace(event, **changed)

@@ -1,0 +1,176 @@
+"""A run in forms that others read: a trace, training data, a report; and what helps to find why it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from rlmbox.errors import StoreError
+from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted, to_json
+from rlmbox.record.run import Run
+from rlmbox.types import Message
+
+_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
+_LEAST_SECRET_CHARS = 8
+
+
+def jsonl(run: Run) -> Iterator[str]:
+    """Yield a run's events as JSON, one a line, as `--trace` writes them.
+
+    Args:
+        run: The run.
+    """
+    for event in run.events:
+        yield json.dumps(to_json(event), ensure_ascii=True)
+
+
+def sft(run: Run) -> Iterator[str]:
+    """Yield examples for fine-tuning, one JSON object a line: the messages, and the reply as it should have been.
+
+    A turn whose code a person replaced has their code as the reply; one that was rejected is left out. Sub-calls are
+    examples of their own.
+
+    Args:
+        run: The run.
+    """
+    conversation: dict[str, list[Message]] = {}
+    asked: dict[str, tuple[Message, ...]] = {}
+    edited = _edited(run)
+    for event in run.events:
+        if isinstance(event, ModelRequested):
+            known = conversation.setdefault(event.session_id, [])
+            known[event.messages - len(event.added) :] = event.added
+            asked[event.key] = tuple(known)
+        elif isinstance(event, SubcallStarted) and event.prompt:
+            asked[event.key] = event.prompt
+        elif isinstance(event, ModelReplied) and event.completion is not None and event.key in asked:
+            reply = edited.get((event.session_id, event.turn), event.completion.text)
+            yield _example(run, asked[event.key], reply, edited=(event.session_id, event.turn) in edited)
+        elif isinstance(event, SubcallFinished) and event.ended == "done" and event.key in asked:
+            yield _example(run, asked[event.key], event.text, edited=False)
+
+
+def markdown(run: Run) -> Iterator[str]:
+    """Yield the lines of a report that a person can read and send.
+
+    Args:
+        run: The run.
+    """
+    summary, answer = run.summary, run.answer
+    yield from (f"# {run.question}", "")
+    yield f"{summary.status}, ${summary.cost_usd:.4f}, {summary.model} in {summary.sandbox}, run `{run.run_id}`"
+    yield ""
+    if answer is not None:
+        yield from ("## Answer", "", answer.text, "")
+        for source in answer.sources:
+            yield f"- {source.document}, characters {source.start:,}-{source.end:,}: {source.quote}"
+    if run.error:
+        yield from ("## Error", "", run.error, "")
+    for turn in run.turns:
+        yield from (f"## Turn {turn.number}, ${turn.cost_usd:.4f}", "")
+        for place, cell in enumerate(turn.cells):
+            yield from _fenced(cell.code, "python")
+            if place < len(turn.executions):
+                ran = turn.executions[place]
+                shown = ran.stdout + (ran.value_repr or "") + (ran.error.traceback if ran.error else "")
+                yield from _fenced(shown, "") if shown.strip() else ()
+        if not turn.cells:
+            yield from (turn.reply, "")
+
+
+FORMATS: Mapping[str, Callable[[Run], Iterator[str]]] = {"jsonl": jsonl, "sft": sft, "md": markdown}
+"""What a run can be exported as, by name."""
+
+
+def write_evidence(run: Run, folder: Path, *, doctor: str = "") -> list[Path]:
+    """Write what helps to find why a run failed, without the keys of this process.
+
+    Args:
+        run: The run.
+        folder: Where to; it is made.
+        doctor: What `rlmbox doctor` prints here, where that is known.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    last = run.last_cell
+    ran = [event for event in run.events if isinstance(event, CellExecuted) and event.cell.by != "engine"]
+    versions = {"rlmbox": version("rlmbox"), "python": sys.version, "system": platform.platform()}
+    texts = {
+        "trace.json": "".join(f"{line}\n" for line in jsonl(run)),
+        "last_code.py": f"{last.code}\n" if last else "",
+        "stderr.log": "".join(
+            e.execution.stderr + (e.execution.error.traceback if e.execution.error else "") for e in ran
+        ),
+        "variables.json": json.dumps(_names_set(run), indent=2),
+        "versions.json": json.dumps(versions, indent=2),
+        "tree.txt": f"{run}\n",
+        **({"doctor.txt": doctor} if doctor else {}),
+    }
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        for name, text in texts.items():
+            path = folder / name
+            path.touch(0o600)
+            path.write_text(redacted(text), "utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise StoreError(f"the evidence cannot be written to {folder}: {error.strerror}") from None
+    return [folder / name for name in texts]
+
+
+def redacted(text: str) -> str:
+    """Return a text without the values of environment variables that hold keys.
+
+    Args:
+        text: The text.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _LEAST_SECRET_CHARS and any(part in name.upper() for part in _SECRET_NAMES):
+            text = text.replace(value, f"[{name}]").replace(json.dumps(value)[1:-1], f"[{name}]")
+    return text
+
+
+def _edited(run: Run) -> dict[tuple[str, int], str]:
+    """Return the code that a person ran in place of a model's, as a reply, by session and turn."""
+    found: dict[tuple[str, int], str] = {}
+    for event in run.events:
+        if isinstance(event, CellExecuted) and event.cell.by == "person":
+            found[event.session_id, event.cell.turn] = f"```repl\n{event.cell.code}\n```"
+    return found
+
+
+def _example(run: Run, prompt: tuple[Message, ...], reply: str, *, edited: bool) -> str:
+    messages = [{"role": m.role, "content": m.content} for m in (*prompt, Message("assistant", reply))]
+    return json.dumps({"messages": messages, "edited": edited, "run_id": run.run_id}, ensure_ascii=True)
+
+
+def _fenced(text: str, language: str) -> Iterator[str]:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    yield from (f"{fence}{language}", text.rstrip("\n"), fence, "")
+
+
+def _names_set(run: Run) -> list[str]:
+    """Return the names that the cells of the root assigned, in order, as far as their text tells."""
+    import ast
+
+    found: dict[str, None] = {}
+    for event in run.events:
+        if isinstance(event, CellExecuted) and event.depth == 0:
+            try:
+                tree = ast.parse(event.cell.code)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    found[node.id] = None
+    return list(found)

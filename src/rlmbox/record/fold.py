@@ -1,0 +1,131 @@
+"""The state of a run as a pure function of its events: conversation, turns, spend, and what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import reduce
+from typing import Literal
+
+from rlmbox.events import (
+    AttemptFinished,
+    CellExecuted,
+    Event,
+    ModelReplied,
+    ModelRequested,
+    ObservationMade,
+    QuestionAsked,
+    SessionFailed,
+    SessionFinished,
+    SessionStarted,
+    TurnFinished,
+)
+from rlmbox.types import Answer, Message, Turn
+
+Next = Literal["start", "question", "model", "code", "observation"]
+"""What a session does next: wait for its sandbox or a question, ask its model, run code, tell the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """How far a session is.
+
+    Attributes:
+        messages: Its conversation as it was last sent, or as it begins.
+        question: The question at work, from 1; 0 before the first.
+        turns: The turns of this question that are over.
+        comes_next: What it does next.
+        answer: The answer to the question, or None.
+        error: What ended the question without one, or None.
+    """
+
+    messages: tuple[Message, ...] = ()
+    question: int = 0
+    turns: tuple[Turn, ...] = ()
+    comes_next: Next = "start"
+    answer: Answer | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far a run is.
+
+    Attributes:
+        spent_usd: What its attempts were charged.
+        uncertain_usd: The part of it that is charged because nobody knows.
+        tokens: The tokens that were charged.
+        sessions: Its sessions, by name.
+    """
+
+    spent_usd: Decimal = Decimal(0)
+    uncertain_usd: Decimal = Decimal(0)
+    tokens: int = 0
+    sessions: tuple[tuple[str, SessionState], ...] = ()
+
+    def of(self, session_id: str) -> SessionState:
+        """Return the state of a session, which is at its beginning where no event is of it.
+
+        Args:
+            session_id: The session.
+        """
+        return dict(self.sessions).get(session_id, SessionState())
+
+
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """Return the state that events lead to.
+
+    Args:
+        events: The events, in order.
+        state: The state before them; None for that of a run without events.
+    """
+    return reduce(after, events, state or RunState())
+
+
+def after(state: RunState, event: Event) -> RunState:
+    """Return the state after one event more.
+
+    Args:
+        state: The state before.
+        event: The event.
+    """
+    if isinstance(event, AttemptFinished):
+        return replace(
+            state,
+            spent_usd=state.spent_usd + event.cost_usd,
+            uncertain_usd=state.uncertain_usd + (event.cost_usd if event.outcome == "uncertain" else 0),
+            tokens=state.tokens + event.usage.total_tokens,
+        )
+    before = state.of(event.session_id)
+    changed = _session_after(before, event)
+    if changed is before:
+        return state
+    return replace(state, sessions=tuple({**dict(state.sessions), event.session_id: changed}.items()))
+
+
+def _session_after(state: SessionState, event: Event) -> SessionState:
+    match event:
+        case SessionStarted():
+            return SessionState((Message("system", event.system),), comes_next="question")
+        case QuestionAsked():
+            asked = replace(state, question=event.number, turns=(), answer=None, error=None, comes_next="model")
+            return replace(asked, messages=(*state.messages, Message("user", event.message)))
+        case ModelRequested():
+            kept = state.messages[: event.messages - len(event.added)]
+            return replace(state, messages=(*kept, *event.added), comes_next="model")
+        case ModelReplied() if event.ended == "done":
+            return replace(state, comes_next="code")
+        case CellExecuted() if event.cell.by != "engine":
+            return replace(state, comes_next="observation")
+        case ObservationMade():
+            return replace(state, comes_next="model")
+        case TurnFinished():
+            return replace(state, turns=(*state.turns, event.turn))
+        case SessionFinished():
+            return replace(state, answer=event.answer, comes_next="question")
+        case SessionFailed():
+            error = f"{event.error_type}: {event.message}"
+            return replace(state, answer=event.partial, error=error, comes_next="question")
+        case _:
+            return state

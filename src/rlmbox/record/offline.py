@@ -1,0 +1,52 @@
+"""The model of a replay, which answers nothing: all its answers are in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlmbox.errors import StoreError
+from rlmbox.models.base import Price
+from rlmbox.types import Completion, Message
+
+_WINDOW_TOKENS = 10_000_000
+
+
+class RecordedModel:
+    """A model that is only named.
+
+    Args:
+        name: The full name of the model that the record has answers of.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The full name."""
+        return self._name
+
+    @property
+    def window_tokens(self) -> int:
+        """More than any request has: none is sent."""
+        return _WINDOW_TOKENS
+
+    @property
+    def price(self) -> Price | None:
+        """None: nothing is bought."""
+        return None
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        """Refuse to answer.
+
+        Args:
+            messages: The conversation.
+            max_output_tokens: Longest reply.
+            timeout_s: Seconds to wait.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise StoreError(f"the record has no reply of {self._name} to this request")

@@ -1,0 +1,335 @@
+"""What a run that goes on finds in its record: results of effects, what was said and shown, and what was paid.
+
+It is made of the events alone, and nothing is written here. `Journal` asks it before it lets anything happen.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from rlmbox import errors
+from rlmbox.errors import RLMError, StoreError
+from rlmbox.events import (
+    AttemptFinished,
+    AttemptStarted,
+    CellExecuted,
+    CellStarted,
+    EffectBegan,
+    EffectEnded,
+    Event,
+    LastAnswerAsked,
+    ModelReplied,
+    ObservationMade,
+    QuestionAsked,
+    RunResumed,
+    RunStarted,
+    SessionFailed,
+    SessionFinished,
+    SessionStarted,
+    SubcallStarted,
+    TurnFinished,
+)
+from rlmbox.record.keys import key_of
+from rlmbox.types import Usage
+
+TOLD: frozenset[type[Event]] = frozenset(
+    {
+        RunStarted,
+        SessionStarted,
+        QuestionAsked,
+        CellStarted,
+        CellExecuted,
+        LastAnswerAsked,
+        ObservationMade,
+        TurnFinished,
+        SessionFinished,
+        SessionFailed,
+    }
+)
+"""Events that a session comes to again in the same order, and that are then read back instead of being derived."""
+
+_FINAL = (errors.LimitExceeded, errors.AnswerRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an attempt was charged.
+
+    Attributes:
+        key: The request that it belongs to.
+        depth: Depth at which it was entered.
+        model: The model that was asked.
+        usage: The tokens.
+        cost_usd: The money.
+        uncertain: Whether that is the worst case, because nobody knows.
+    """
+
+    key: str
+    depth: int
+    model: str
+    usage: Usage
+    cost_usd: Decimal
+    uncertain: bool
+
+
+class Past:
+    """The record of a run until now, by what is asked of it.
+
+    Args:
+        events: The events of the run, in order.
+
+    Attributes:
+        events: The same.
+        ended: The last end of each effect that counts.
+        begun: The last beginning of each effect.
+        closed_cells: Paths of the cells that ran to their end.
+        charges: What the attempts were charged.
+        subcalls: Calls to other models that were counted.
+        used_s: Seconds of wall time that the run took, without those between its processes.
+        open_attempts: Attempts that were under way when the record ends.
+    """
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        self.events = tuple(events)
+        self.ended: dict[str, EffectEnded] = {}
+        self.begun: dict[str, EffectBegan] = {}
+        self.closed_cells: set[str] = set()
+        self.charges: list[Charge] = []
+        self.subcalls = 0
+        self.used_s = 0.0
+        self._told: defaultdict[tuple[str, type[Event]], deque[Event]] = defaultdict(deque)
+        self._ends: dict[str, SessionFailed] = {}
+        self._questions: dict[str, int] = {}
+        self.open_attempts: tuple[AttemptStarted, ...] = ()
+        self._read()
+
+    @property
+    def is_over(self) -> bool:
+        """True if the run has its answer, or failed in a way that going on would not change."""
+        root = self.events[0].run_id if self.events else ""
+        last = next((e for e in reversed(self.events) if e.session_id == root and type(e) in TOLD), None)
+        return isinstance(last, SessionFinished) or (isinstance(last, SessionFailed) and is_final(last))
+
+    def end(self, key: str) -> EffectEnded | None:
+        """Return how an effect ended, or None where that is not known: it was cut off with all that waited for it.
+
+        Args:
+            key: The effect's.
+        """
+        ended = self.ended.get(key)
+        was_cut = ended is not None and ended.ended == "cancelled" and key.rsplit("/", 3)[0] not in self.closed_cells
+        return None if was_cut else ended
+
+    def peek(self, session_id: str, kind: type[Event]) -> Event | None:
+        """Return the next event of a kind that a session will come to, or None where there is none.
+
+        Args:
+            session_id: The session.
+            kind: The event's class, one of `TOLD`.
+        """
+        queue = self._told.get((session_id, kind))
+        return queue[0] if queue else None
+
+    def take(self, event: Event) -> Event | None:
+        """Return the recorded event in place of one that a session has come to, or None where there is none.
+
+        Args:
+            event: What the session would record.
+        """
+        queue = self._told.get((event.session_id, type(event)))
+        return queue.popleft() if queue else None
+
+    def unread(self) -> list[Event]:
+        """Return what sessions have not come to, without those that ran inside of an effect that was read back."""
+        left = (event for queue in self._told.values() for event in queue)
+        return [event for event in left if not _is_inside(event.session_id, self.ended)]
+
+    def charged_below(self, prefix: str) -> tuple[Decimal, int]:
+        """Return the money and the tokens that requests below a path were charged.
+
+        Args:
+            prefix: The path.
+        """
+        found = [charge for charge in self.charges if charge.key.startswith(f"{prefix}/")]
+        return sum((c.cost_usd for c in found), Decimal(0)), sum(c.usage.total_tokens for c in found)
+
+    def subcalls_below(self, prefix: str) -> int:
+        """Return how many calls to other models were made below a path.
+
+        Args:
+            prefix: The path.
+        """
+        started = (e for e in self.begun.values() if isinstance(e, SubcallStarted))
+        return sum(event.key.startswith(f"{prefix}/") for event in started)
+
+    def end_of(self, session_id: str) -> Exception:
+        """Return what a session ended with, for a reader that has come to where the record has no more.
+
+        Args:
+            session_id: The session.
+        """
+        failed = self._ends.get(session_id)
+        if failed is None:
+            return StoreError("the record ends here, before an answer; go on with it: rlmbox resume RUN")
+        error = error_of(failed.error_type, failed.message, {})
+        return error if isinstance(error, RLMError) else RLMError(failed.message)
+
+    def _read(self) -> None:
+        open_attempts: dict[tuple[str, int], AttemptStarted] = {}
+        began_s = self.events[0].at_s if self.events else 0.0
+        last_s = began_s
+        for event in self.events:
+            if isinstance(event, RunResumed):
+                self.used_s += max(last_s - began_s, 0.0)
+                began_s = event.at_s
+                self._resume(event.run_id)
+            last_s = max(event.at_s, began_s)
+            if isinstance(event, AttemptStarted):
+                open_attempts[event.key, event.attempt] = event
+            elif isinstance(event, AttemptFinished):
+                open_attempts.pop((event.key, event.attempt), None)
+                self._charge(event)
+            else:
+                self._note(event)
+        self.used_s += max(last_s - began_s, 0.0)
+        self.open_attempts = tuple(open_attempts.values())
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, EffectBegan):
+            self.begun[event.key] = event
+            if isinstance(event, SubcallStarted):
+                self.subcalls = max(self.subcalls, event.number)
+        elif isinstance(event, EffectEnded):
+            self.ended[event.key] = event
+        elif type(event) in TOLD:
+            self._told[event.session_id, type(event)].append(event)
+            if isinstance(event, QuestionAsked):
+                self._questions[event.session_id] = event.number
+            elif isinstance(event, SessionFailed):
+                self._ends[event.session_id] = event
+            elif isinstance(event, CellExecuted):
+                self.closed_cells.add(cell_path(event, self._questions.get(event.session_id, 0)))
+
+    def _charge(self, event: AttemptFinished) -> None:
+        if event.outcome != "released":
+            self.charges.append(
+                Charge(
+                    event.key,
+                    event.account_depth,
+                    event.model,
+                    event.usage,
+                    event.cost_usd,
+                    event.outcome == "uncertain",
+                )
+            )
+
+    def _resume(self, root: str) -> None:
+        """Forget how the process before ended: what was cut off is not a result, and is tried again."""
+        failed = self._ends.get(root)
+        if failed is not None and not is_final(failed):
+            self._drop_failed_request(root, failed)
+        for session_id, end in list(self._ends.items()):
+            if not is_final(end) and (session_id == root or _was_cut(end)):
+                self._told[session_id, SessionFailed].pop()
+                del self._ends[session_id]
+        cut = [key for key, end in self.ended.items() if end.ended == "cancelled"]
+        for key in cut:
+            if key.rsplit("/", 3)[0] not in self.closed_cells:
+                del self.ended[key]
+
+    def _drop_failed_request(self, root: str, failed: SessionFailed) -> None:
+        replies = [e for e in self.ended.values() if isinstance(e, ModelReplied) and e.session_id == root]
+        last = max(replies, key=lambda event: event.sequence, default=None)
+        if last is not None and last.ended == "failed" and last.error == failed.message:
+            del self.ended[last.key]
+
+
+def cell_path(event: CellStarted | CellExecuted, question: int) -> str:
+    """Return the path of a cell, below which its host calls have their keys.
+
+    Args:
+        event: The event of the cell.
+        question: Number of the question at work.
+    """
+    cell = event.cell
+    index = f"engine-{cell.index}" if cell.by == "engine" else cell.index
+    return key_of(event.session_id, question, cell.turn, index)
+
+
+def is_final(failed: SessionFailed) -> bool:
+    """Return True if a question that ended so would end so again: at a limit, or with answers that were rejected.
+
+    Args:
+        failed: How it ended.
+    """
+    kind = getattr(errors, failed.error_type, None)
+    return isinstance(kind, type) and issubclass(kind, _FINAL)
+
+
+def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exception:
+    """Return the error that a record describes.
+
+    Args:
+        error_type: Its class.
+        message: Its message.
+        data: Its other attributes.
+    """
+    kind = getattr(errors, error_type, None) or getattr(builtins, error_type, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        kind = type(error_type, (RLMError,), {})  # one of a program's own, which is told by its name
+    if issubclass(kind, errors.LimitExceeded):
+        data = {"limit": 0, "used": 0, **data}
+    if kind is KeyError and message[:1] in ("'", '"'):
+        message = message[1:-1]  # its text is the repr of the key
+    try:
+        error: Exception = kind(message, **data)
+    except TypeError:
+        error = type(error_type, (RLMError,), {})(message)
+    return error
+
+
+def closings(events: Sequence[Event]) -> list[AttemptFinished]:
+    """Return the ends of the attempts that were under way when a process ended, each charged at its worst case.
+
+    Args:
+        events: The events of the run.
+    """
+    return [
+        AttemptFinished(
+            run_id=start.run_id,
+            session_id=start.session_id,
+            parent_id=start.parent_id,
+            depth=start.depth,
+            state=start.state,
+            model=start.model,
+            number=start.number,
+            key=start.key,
+            attempt=start.attempt,
+            outcome="uncertain",
+            usage=Usage(
+                input_tokens=max(start.reserved_tokens - start.max_output_tokens, 0),
+                output_tokens=min(start.max_output_tokens, start.reserved_tokens),
+                requests=1,
+            ),
+            cost_usd=start.reserved_usd,
+            account_depth=start.depth + (start.number is not None),
+            error="the process ended while it was under way",
+        )
+        for start in Past(events).open_attempts
+    ]
+
+
+def _was_cut(failed: SessionFailed) -> bool:
+    kind = getattr(errors, failed.error_type, None)
+    return not (isinstance(kind, type) and issubclass(kind, RLMError))
+
+
+def _is_inside(session_id: str, ended: Mapping[str, EffectEnded]) -> bool:
+    """Return True if a session is a child that ran inside of an effect, at whatever depth, which is over."""
+    parts = session_id.split("/")
+    return any("/".join(parts[:length]) in ended for length in range(2, len(parts) + 1))

@@ -1,0 +1,310 @@
+"""A recorded run, to be looked at: how far it came, what it cost, and its tree as text."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from rlmbox.errors import StoreError
+from rlmbox.events import (
+    AttemptFinished,
+    CellDiffered,
+    CellExecuted,
+    Event,
+    ModelReplied,
+    QuestionAsked,
+    RunResumed,
+    SessionFailed,
+    SessionFinished,
+    SessionStarted,
+    SubcallFinished,
+    SubcallStarted,
+    from_json,
+    to_json,
+)
+from rlmbox.record.summary import RunSummary, summary_of
+from rlmbox.types import Answer, Cell, Message, Turn
+
+_LINE_CHARS, _CODE_LINES = 100, 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is recorded of a run.
+
+    `str(run)` is its tree, with money and time. Nothing here asks or runs anything.
+
+    Attributes:
+        events: The events, in order; at least one.
+    """
+
+    events: tuple[Event, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Check that there are events.
+
+        Raises:
+            StoreError: There are none.
+        """
+        if not self.events:
+            raise StoreError("there are no events; it is no record of a run")
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Return the run of a trace: JSON Lines as `--trace` and `export` write them, or a `trace.json`.
+
+        A last line that is cut, because a process ended while it wrote, is left out.
+
+        Args:
+            path: The file.
+
+        Raises:
+            StoreError: It cannot be read, or is no trace.
+        """
+        try:
+            lines = Path(path).read_text("utf-8").splitlines()
+        except (OSError, UnicodeError) as error:
+            raise StoreError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        events: list[Event] = []
+        for number, line in enumerate(lines, 1):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                if number == len(lines):
+                    break
+                raise StoreError(f"{path}, line {number}: it is not JSON, so this is no trace") from None
+            if not isinstance(found, dict):
+                raise StoreError(f"{path}, line {number}: it is no event, so this is no trace")
+            events.append(from_json(found))
+        if not events:
+            raise StoreError(f"{path} has no events")
+        return cls(tuple(events))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the run as a trace: one event as JSON on each line.
+
+        Args:
+            path: The file.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        text = "".join(json.dumps(to_json(event)) + "\n" for event in self.events)
+        try:
+            Path(path).write_text(text, "utf-8")
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}") from None
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.events[0].run_id
+
+    @property
+    def summary(self) -> RunSummary:
+        """What a list of runs shows of it."""
+        return summary_of(self.events)
+
+    @property
+    def question(self) -> str:
+        """The last question of the root session."""
+        return self.summary.question
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What it cost until its last event, in US dollars."""
+        return sum((e.cost_usd for e in self.events if isinstance(e, AttemptFinished)), Decimal(0))
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer; what there was until then, where an error ended the run; None where there is nothing."""
+        for event in reversed(self.events):
+            if event.depth == 0 and isinstance(event, SessionFinished):
+                return event.answer
+            if event.depth == 0 and isinstance(event, SessionFailed):
+                return event.partial
+        return None
+
+    @property
+    def error(self) -> str | None:
+        """What ended it without an answer, in one line, or None."""
+        last = next(
+            (e for e in reversed(self.events) if isinstance(e, SessionFinished | SessionFailed) and not e.depth), None
+        )
+        return f"{last.error_type}: {last.message}" if isinstance(last, SessionFailed) else None
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns of the root session's last question."""
+        return tuple(self.turns_of(self.run_id))
+
+    @property
+    def last_cell(self) -> Cell | None:
+        """The cell that ran last, other than what rlmbox runs itself; None where none ran."""
+        executed = (e.cell for e in reversed(self.events) if isinstance(e, CellExecuted))
+        return next((cell for cell in executed if cell.by != "engine"), None)
+
+    def turns_of(self, session_id: str) -> list[Turn]:
+        """Return the turns of a session's last question, also those that were not finished.
+
+        Args:
+            session_id: The session.
+        """
+        found: dict[int, Turn] = {}
+        for event in self.events:
+            if event.session_id != session_id:
+                continue
+            if isinstance(event, QuestionAsked):
+                found.clear()
+            elif isinstance(event, ModelReplied) and event.completion is not None:
+                found[event.turn] = Turn(event.turn, event.completion.text, cost_usd=event.cost_usd)
+            elif isinstance(event, CellExecuted) and event.cell.by != "engine":
+                turn = found.setdefault(event.cell.turn, Turn(event.cell.turn, ""))
+                cells, ran = (*turn.cells, event.cell), (*turn.executions, event.execution)
+                found[event.cell.turn] = Turn(turn.number, turn.reply, cells, ran, cost_usd=turn.cost_usd)
+            elif event.kind == "turn_finished":
+                turn = event.turn  # type: ignore[attr-defined]
+                found[turn.number] = turn
+        return list(found.values())
+
+    def messages_of(self, session_id: str) -> tuple[Message, ...]:
+        """Return the conversation of a session until its last request and the reply to it.
+
+        Args:
+            session_id: The session.
+        """
+        found: list[Message] = []
+        for event in self.events:
+            if event.session_id == session_id and event.kind == "model_requested":
+                found = [*found[: event.messages - len(event.added)], *event.added]  # type: ignore[attr-defined]
+        return tuple(found)
+
+    def __str__(self) -> str:
+        """Return the tree."""
+        return "\n".join(tree_of(self.events))
+
+
+def load_from_trace(path: str | PathLike[str]) -> Run:
+    """Return the run of a trace; see `Run.load`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: It cannot be read, or is no trace.
+    """
+    return Run.load(path)
+
+
+def tree_of(events: Sequence[Event]) -> Iterator[str]:
+    """Yield the lines of a run's tree: sessions, turns, cells and sub-calls, with money and time.
+
+    Args:
+        events: The run's events, in order.
+    """
+    summary = summary_of(events)
+    taken_s = max(summary.changed_s - summary.began_s, 0.0)
+    from_run = f", forked from {summary.origin}" if summary.origin else ""
+    where = f"{summary.model} in {summary.sandbox}" if summary.model else "not begun"
+    yield f"{summary.run_id}: {summary.status}, ${summary.cost_usd:.4f}, {taken_s:.1f} s, {where}{from_run}"
+    yield from _Tree(events).lines()
+
+
+class _Tree:
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+        self._calls: defaultdict[str, list[SubcallStarted]] = defaultdict(list)
+        self._prompts: Counter[str] = Counter()
+        self._cost: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._asked_s: dict[str, float] = {}
+        for event in events:
+            if event.kind == "model_requested":
+                self._asked_s[event.key] = event.at_s  # type: ignore[attr-defined]
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each thing that a person looks for, indented by the depth of its session."""
+        for event in self._events:
+            for line in self._lines_of(event):
+                yield f"{'  ' * (2 * event.depth + 1)}{line}"
+
+    def _lines_of(self, event: Event) -> Iterator[str]:
+        match event:
+            case QuestionAsked():
+                yield f"question: {_line(event.question)}"
+            case ModelReplied() if event.completion is not None:
+                took_s = max(event.at_s - self._asked_s.get(event.key, event.at_s), 0.0)
+                yield f"turn {event.turn}  ${event.cost_usd:.4f}  {took_s:.1f} s"
+            case ModelReplied():
+                yield f"turn {event.turn}  {event.ended}: {_line(event.error or '')}"
+            case CellExecuted() if event.cell.by != "engine":
+                yield from self._cell(event)
+            case SubcallStarted():
+                self._calls[event.session_id].append(event)
+            case SubcallFinished():
+                self._cost[event.session_id] += event.cost_usd
+            case _:
+                yield from _lines_of_session(event)
+
+    def _cell(self, event: CellExecuted) -> Iterator[str]:
+        by = " (by a person)" if event.cell.by == "person" else ""
+        lines = printable(event.cell.code).strip().split("\n")
+        for line in lines[:_CODE_LINES]:
+            yield f"  | {line[:_LINE_CHARS]}{by}"
+            by = ""
+        if len(lines) > _CODE_LINES:
+            yield f"  | … {len(lines) - _CODE_LINES} more lines"
+        yield from self._subcalls(event.session_id)
+        execution = event.execution
+        shown = (execution.stdout or execution.value_repr or "").strip()
+        if shown:
+            yield f"  > {_line(shown)}"
+        if execution.error:
+            yield f"  ! {execution.error.type}: {_line(execution.error.message)}"
+
+    def _subcalls(self, session_id: str) -> Iterator[str]:
+        calls = self._calls.pop(session_id, [])
+        if not calls:
+            return
+        prompts = [call.prompt[-1].content for call in calls if call.prompt]
+        repeated = sum(self._prompts[prompt] > 0 for prompt in prompts)
+        self._prompts.update(prompts)
+        again = f", {repeated} of them asked before" if repeated else ""
+        names = ", ".join(dict.fromkeys(call.model for call in calls))
+        yield f"  {len(calls)} sub-calls to {names}, ${self._cost.pop(session_id, Decimal(0)):.4f}{again}"
+
+
+def _lines_of_session(event: Event) -> Iterator[str]:
+    match event:
+        case SessionStarted() if event.depth:
+            yield f"child of {event.model} in {event.sandbox}"
+        case SessionFinished():
+            yield f"answer: {_line(event.answer.text)}"
+        case SessionFailed():
+            yield f"ended without an answer: {event.error_type}: {_line(event.message)}"
+        case RunResumed():
+            yield f"resumed; {event.uncertain} requests were under way and stay charged"
+        case CellDiffered():
+            yield f"turn {event.cell.turn} printed otherwise than it did: {_line(event.now)}"
+        case _:
+            pass
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal but show itself.
+
+    Args:
+        text: Any text.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
+
+
+def _line(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"

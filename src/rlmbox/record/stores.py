@@ -1,0 +1,45 @@
+"""From a path to a store, and the place where runs are kept unless another is named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rlmbox.errors import StoreError
+from rlmbox.record.journal import Store
+
+
+def default_path() -> Path:
+    """Return the file where this user's runs are kept: `$XDG_DATA_HOME/rlmbox/runs.db`, or the system's place for it.
+
+    Raises:
+        StoreError: There is no home directory.
+    """
+    base = os.environ.get("XDG_DATA_HOME", "").strip()
+    if not Path(base).is_absolute():
+        try:
+            home = Path.home()
+        except RuntimeError:
+            raise StoreError("there is no home directory to keep runs in; give a file with --store") from None
+        base = str(home / ("Library/Application Support" if sys.platform == "darwin" else ".local/share"))
+    return Path(base) / "rlmbox" / "runs.db"
+
+
+def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = False) -> Store | None:
+    """Return the store that was named.
+
+    Args:
+        store: A store, or the path of a file; None for none, or for the user's own where `record` is set.
+        record: Whether to keep runs in the user's own file where no other is named.
+
+    Raises:
+        StoreError: The file cannot be opened.
+    """
+    if store is None and not record:
+        return None
+    if store is None or isinstance(store, str | os.PathLike):
+        from rlmbox.record.sqlite_store import SqliteStore
+
+        return SqliteStore(default_path() if store is None else store)
+    return store

@@ -1,0 +1,92 @@
+"""What a list of runs shows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from rlmbox.events import (
+    AttemptFinished,
+    Event,
+    QuestionAsked,
+    RunStarted,
+    SessionFailed,
+    SessionFinished,
+    SessionStarted,
+)
+from rlmbox.record.past import is_final
+
+Status = Literal["answered", "failed", "stopped"]
+"""`failed` where going on would end in the same way, `stopped` where it can go on; one at work is `stopped`, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a list.
+
+    Attributes:
+        run_id: The run's name.
+        question: Its last question.
+        model: The root model.
+        sandbox: The sandbox.
+        status: How far it came.
+        cost_usd: What it cost until now.
+        began_s: When it began, in seconds since the epoch.
+        changed_s: When something happened last.
+        events: How many there are.
+        origin: The run that it was forked from, or None.
+    """
+
+    run_id: str
+    question: str = ""
+    model: str = ""
+    sandbox: str = ""
+    status: Status = "stopped"
+    cost_usd: Decimal = Decimal(0)
+    began_s: float = 0.0
+    changed_s: float = 0.0
+    events: int = 0
+    origin: str | None = None
+
+
+def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSummary:
+    """Return what a list shows of a run.
+
+    Args:
+        events: The run's events, in order; at least one. Those that say nothing of what is shown may be missing.
+        count: How many there are; None for as many as are given.
+    """
+    run_id = events[0].run_id
+    question = model = sandbox = ""
+    status: Status = "stopped"
+    origin: str | None = None
+    cost_usd = Decimal(0)
+    for event in events:
+        if isinstance(event, AttemptFinished):
+            cost_usd += event.cost_usd
+        elif event.session_id != run_id:
+            continue
+        elif isinstance(event, RunStarted):
+            origin = event.origin_run
+        elif isinstance(event, SessionStarted):
+            model, sandbox = event.model, event.sandbox
+        elif isinstance(event, QuestionAsked):
+            question, status = event.question, "stopped"
+        elif isinstance(event, SessionFinished):
+            status = "answered"
+        elif isinstance(event, SessionFailed):
+            status = "failed" if is_final(event) else "stopped"
+    return RunSummary(
+        run_id,
+        question,
+        model,
+        sandbox,
+        status,
+        cost_usd,
+        events[0].at_s,
+        events[-1].at_s,
+        len(events) if count is None else count,
+        origin,
+    )

@@ -1,0 +1,70 @@
+"""A process that runs or resumes the recorded run of the tests, and may be killed by its own hand after an event.
+
+    python killed_child.py STORE LOG KILL_AT
+
+KILL_AT is how many events this process records before it ends with SIGKILL; 0 for none. LOG is what the provider saw:
+a line when a request comes and one when its reply has left.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from recorded_runs import models, recording_rlm
+from rlmbox.events import Event
+from rlmbox.record.sqlite_store import SqliteStore
+from rlmbox.testing import ScriptedModel
+from rlmbox.types import Completion, Message
+from runs import TEXT
+
+
+class Logged:
+    """A model whose requests are counted where the process cannot take them along."""
+
+    def __init__(self, model: ScriptedModel, log: int) -> None:
+        self._model = model
+        self._log = log
+        self.name, self.window_tokens, self.price = model.name, model.window_tokens, model.price
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        asked = f"{self.name} {len(messages)} {hash_of(messages)}"
+        os.write(self._log, f"asked {asked}\n".encode())
+        await anyio.sleep(0.002)
+        return await self._model.complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
+
+
+def hash_of(messages: Sequence[Message]) -> str:
+    import hashlib
+
+    return hashlib.sha256(repr(messages).encode()).hexdigest()[:16]
+
+
+def main() -> None:
+    store_path, log_path, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    log = os.open(log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    seen = 0
+
+    def die(_event: Event) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    store = SqliteStore(store_path)
+    root, sub = models()
+    rlm = recording_rlm(Logged(root, log), Logged(sub, log), store, [die])  # type: ignore[arg-type]
+    answer = rlm.resume("audit") if store.events("audit") else rlm.ask("How?", TEXT, run_id="audit")
+    print(answer.text)  # noqa: T201
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

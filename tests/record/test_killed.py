@@ -1,0 +1,169 @@
+"""A process that is killed at any instant loses nothing that was paid for, and the run comes to the same answer."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from recorded_runs import ANSWER, models, recording_rlm
+from rlmbox.errors import StoreError
+from rlmbox.events import AttemptFinished, AttemptStarted, RunResumed
+from rlmbox.record.run import Run
+from rlmbox.record.sqlite_store import SqliteStore
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+CHILD = Path(__file__).with_name("killed_child.py")
+ANSWERED = json.dumps(ANSWER)
+KILLS = int(os.environ.get("RECORD_KILLS", "20"))  # 300 for the figure in the docs
+
+
+def start(folder: Path, kill_at: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, str(CHILD), str(folder / "runs.db"), str(folder / "log"), str(kill_at)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(child: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = child.communicate(timeout=120)
+    return child.returncode, out, err
+
+
+def check(folder: Path) -> None:
+    """What the record says of a run that came to its answer is what the provider saw."""
+    store = SqliteStore(folder / "runs.db")
+    events = store.events("audit")
+    store.close()
+    run = Run(tuple(events))
+    assert run.answer is not None
+    assert run.answer.value == ANSWER
+    finished = [e for e in events if isinstance(e, AttemptFinished)]
+    uncertain = [e for e in finished if e.outcome == "uncertain"]
+    assert run.answer.cost_usd == sum((e.cost_usd for e in finished), Decimal(0))
+    assert sum(e.uncertain for e in events if isinstance(e, RunResumed)) == len(uncertain)
+    asked = (folder / "log").read_text().splitlines()
+    twice = sum(count - 1 for count in Counter(asked).values())
+    assert twice <= len(uncertain)
+    # Each request is in the record before it leaves; one that was in flight may not have left.
+    started = sum(isinstance(e, AttemptStarted) for e in events)
+    assert len(asked) <= started <= len(asked) + len(uncertain)
+    assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+
+
+def until_it_ends(folder: Path, most: int = 400) -> None:
+    for _ in range(most):
+        code, out, err = ended(start(folder))
+        if code == 0:
+            assert out.strip() == ANSWERED
+            return
+        pytest.fail(err)
+
+
+@pytest.mark.parametrize("kill_at", [1, 5, 14, 33, 42, 60, 78, 97])
+def test_a_run_that_is_killed_after_an_event_comes_to_the_same_answer(tmp_path: Path, kill_at: int) -> None:
+    code, *_ = ended(start(tmp_path, kill_at))
+    assert code == -signal.SIGKILL
+    until_it_ends(tmp_path)
+    check(tmp_path)
+
+
+def test_a_run_that_is_killed_again_and_again_comes_to_the_same_answer(tmp_path: Path) -> None:
+    code, killed = -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        code, out, err = ended(start(tmp_path, 14))
+        killed += code == -signal.SIGKILL
+    assert code == 0, err
+    assert out.strip() == ANSWERED
+    assert killed > 4
+    check(tmp_path)
+
+
+@pytest.mark.timeout(3600)
+def test_a_run_that_is_killed_after_each_event_in_turn_comes_to_the_same_answer(tmp_path: Path) -> None:
+    for kill_at in range(1, 102, 1 if KILLS >= 300 else 9):
+        folder = tmp_path / str(kill_at)
+        folder.mkdir()
+        ended(start(folder, kill_at))
+        until_it_ends(folder)
+        check(folder)
+
+
+@pytest.mark.timeout(3600)
+def test_a_run_that_is_killed_at_random_comes_to_the_same_answer(tmp_path: Path) -> None:
+    killed = run = 0
+    while killed < KILLS:
+        folder, run = tmp_path / str(run), run + 1
+        folder.mkdir()
+        while True:
+            child = start(folder)
+            time.sleep(random.Random(killed * 1009 + run).uniform(0.2, 2.0))
+            if child.poll() is None:
+                child.kill()
+                killed += 1
+            code, out, err = ended(child)
+            if code != -signal.SIGKILL:
+                assert code == 0, err
+                assert out.strip() == ANSWERED
+                break
+        check(folder)
+
+
+def test_of_two_processes_that_resume_one_run_one_is_refused(tmp_path: Path) -> None:
+    ended(start(tmp_path, 20))
+    store = SqliteStore(tmp_path / "runs.db")
+    lease = store.hold("audit")
+    code, _, err = ended(start(tmp_path))
+    assert code == 1
+    assert "another process is at work on the run audit; wait until it has ended" in err
+    lease.release()
+    store.close()
+    until_it_ends(tmp_path)
+
+
+def test_a_lease_is_free_when_its_holder_was_killed(tmp_path: Path) -> None:
+    ended(start(tmp_path, 20))
+    store = SqliteStore(tmp_path / "runs.db")
+    store.hold("audit").release()
+    store.close()
+
+
+def test_a_log_whose_last_page_is_cut_loses_only_what_was_in_it(tmp_path: Path) -> None:
+    ended(start(tmp_path, 60))
+    wal = tmp_path / "runs.db-wal"
+    with wal.open("r+b") as file:
+        file.truncate(wal.stat().st_size - 1_000)
+    until_it_ends(tmp_path)
+    store = SqliteStore(tmp_path / "runs.db")
+    assert Run(tuple(store.events("audit"))).answer.value == ANSWER  # type: ignore[union-attr]
+    store.close()
+
+
+def test_a_file_that_is_no_store_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    path.write_bytes(b"no database at all, but some text that is long enough" * 40)
+    with pytest.raises(StoreError, match=r"runs\.db cannot be opened: file is not a database; the file is damaged"):
+        SqliteStore(path)
+    other = tmp_path / "other.db"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    with pytest.raises(StoreError, match="is a database of another program"):
+        SqliteStore(other)
+
+
+async def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = SqliteStore(path)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 6}")
+    with pytest.raises(StoreError, match="database or disk is full; make room on the disk and resume the run"):
+        await recording_rlm(*models(), store).aask("How?", "some text " * 50_000, run_id="audit")
+    before = len(SqliteStore(path).events("audit"))
+    assert before >= 0

@@ -1,0 +1,112 @@
+"""What is shown of a recorded run: its tree, its exports, and the evidence of one that failed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recorded_runs import EDITED, recorded
+from rlmbox import RLM, Run, load_from_trace
+from rlmbox.errors import ConfigError, MaxTurnsExceeded, RLMError
+from rlmbox.record.export import markdown, redacted, sft
+from rlmbox.record.journal import MemoryStore
+from rlmbox.testing import ScriptedModel
+from runs import TEXT, repl
+
+
+async def test_the_tree_has_turns_cells_sub_calls_children_and_money(tmp_path: Path) -> None:
+    events, answer = await recorded(tmp_path / "runs.db")
+    tree = str(Run(tuple(events)))
+    assert tree.splitlines()[0].startswith(f"audit: answered, ${answer.cost_usd:.4f}, ")
+    for part in (
+        "question: How?",
+        "turn 1  $",
+        "child of sub in monty",
+        "(by a person)",
+        "answer: ",
+        "2 sub-calls to sub",
+    ):
+        assert part in tree, part
+
+
+async def test_a_sub_call_that_was_made_before_is_marked() -> None:
+    store = MemoryStore()
+    root = ScriptedModel([repl("llm_query('same')"), repl("llm_query('same')"), "FINAL(x)"], name="root")
+    sub = ScriptedModel(["said"] * 2, name="sub")
+    await RLM(root, sub_model=sub, store=store, sandbox="monty").aask("How?", TEXT, run_id="audit")
+    assert str(Run(tuple(await store.read("audit")))).count("1 of them asked before") == 1
+
+
+async def test_a_tree_does_nothing_to_a_terminal() -> None:
+    store = MemoryStore()
+    root = ScriptedModel([repl("print('\\x1b[2J\\u202e')"), "FINAL(\x1b[31m)"], name="root")
+    await RLM(root, store=store, sandbox="monty").aask("How?\x07", TEXT, run_id="audit")
+    tree = str(Run(tuple(await store.read("audit"))))
+    assert not {"\x1b", "\x07", "\u202e"} & set(tree)
+
+
+async def test_examples_have_the_code_that_a_person_put_in_place(tmp_path: Path) -> None:
+    events, _ = await recorded(tmp_path / "runs.db")
+    examples = [json.loads(line) for line in sft(Run(tuple(events)))]
+    (edited,) = [each for each in examples if each["edited"]]
+    assert edited["messages"][-1] == {"role": "assistant", "content": f"```repl\n{EDITED}\n```"}
+    assert edited["messages"][0]["role"] == "system"
+    assert [m["role"] for m in edited["messages"][1:]] == ["user", "assistant"] * 3
+    assert {len(each["messages"]) for each in examples} == {2, 3, 5, 7, 9, 11}
+
+
+async def test_a_report_shows_code_that_has_fences_in_it() -> None:
+    store = MemoryStore()
+    root = ScriptedModel([repl("x = '`' * 3\nprint(x)"), "FINAL(done)"], name="root")
+    await RLM(root, store=store, sandbox="monty").aask("How?", TEXT, run_id="audit")
+    report = "\n".join(markdown(Run(tuple(await store.read("audit")))))
+    assert "````\n```\n````" in report
+
+
+async def test_a_run_that_fails_leaves_its_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-a-secret-of-mine")
+    root = ScriptedModel([repl("value = 'sk-a-secret-of-mine'\nprint(value)\nbroken")], name="root")
+    from rlmbox import Limits
+
+    rlm = RLM(root, sandbox="monty", limits=Limits(max_turns=1, last_answer=False), evidence_dir=tmp_path)
+    with pytest.raises(MaxTurnsExceeded):
+        await rlm.aask("How?", TEXT, run_id="audit")
+    folder = tmp_path / "audit"
+    run = load_from_trace(folder / "trace.json")
+    assert run.error == "MaxTurnsExceeded: no final answer after 1 turn (max_turns)"
+    assert len(run.turns) == 1
+    assert (folder / "last_code.py").read_text().endswith("broken\n")
+    assert "NameError" in (folder / "stderr.log").read_text()
+    assert json.loads((folder / "variables.json").read_text()) == ["value"]
+    assert not [path for path in folder.iterdir() if "sk-a-secret" in path.read_text()]
+    assert redacted("key sk-a-secret-of-mine") == "key [SOME_API_KEY]"
+
+
+async def test_without_a_store_there_is_nothing_to_go_on_from() -> None:
+    rlm = RLM(ScriptedModel([], name="root"), sandbox="monty")
+    for work in (rlm.aresume("x"), rlm.areplay("x"), rlm.afork("x", at=1)):
+        with pytest.raises(ConfigError, match="there is no store; say where runs are recorded"):
+            await work
+
+
+async def test_a_fork_is_the_other_run_until_its_turn_and_pays_for_itself(tmp_path: Path) -> None:
+    store = MemoryStore()
+    script = [repl("x = 2"), repl("y = llm_query('?')"), "FINAL_VAR(y)"]
+    sub = ScriptedModel(["said"] * 2, name="sub")
+    await RLM(ScriptedModel(script, name="root"), sub_model=sub, store=store, sandbox="monty").aask(
+        "How?", TEXT, run_id="audit"
+    )
+    other = ScriptedModel([repl("FINAL(x * 21)")], name="another")
+    rlm = RLM(other, sub_model=sub, store=store, sandbox="monty")
+    forked = await rlm.afork("audit", at=2)
+    assert (forked.value, forked.model) == (42, "another")
+    assert forked.run_id != "audit"
+    assert forked.usage.requests == 1
+    assert [m.role for m in other.requests[0]] == ["system", "user", "assistant", "user"]
+    assert await rlm.areplay(forked.run_id) == forked
+    assert (await rlm.aresume(forked.run_id)) == forked
+    again = await rlm.afork(forked.run_id, at=1, code="FINAL('edited')", new_id="mine")
+    assert (again.value, again.run_id, again.usage.requests) == ("edited", "mine", 0)
+    with pytest.raises(RLMError, match="there is a run mine already"):
+        await rlm.afork("audit", at=1, code="x", new_id="mine")
+    assert len(sub.requests) == 1

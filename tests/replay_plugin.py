@@ -1,0 +1,80 @@
+"""Makes a replay test of every session that a test runs to its end: `pytest -p replay_plugin tests/test_session.py`.
+
+Each run is recorded in memory. When its test is over, its events are folded, and it is replayed offline by the object
+that ran it; the replay has to show the same events and to end in the same way. So whoever adds to the loop something
+that is not told by events, or that cannot be read back, hears of it from the tests that exist already.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from rlmbox import RLM, Run
+from rlmbox.errors import RLMError
+from rlmbox.events import Event, QuestionAsked, RunResumed, SessionFailed, SessionFinished, to_json
+from rlmbox.record.fold import fold
+from rlmbox.record.journal import MemoryStore
+from rlmbox.record.past import TOLD
+
+LEFT_OUT = "replay_plugin_leaves_out"
+
+
+def is_over(events: list[Event]) -> bool:
+    """True for a run whose questions were all answered or failed by themselves."""
+    root = [e for e in events if e.depth == 0 and type(e) in TOLD]
+    asked = sum(isinstance(e, QuestionAsked) for e in root)
+    ends = [e for e in root if isinstance(e, SessionFinished | SessionFailed)]
+    cut = any(isinstance(e, SessionFailed) and e.error_type == "CancelledError" for e in events)
+    return bool(root) and root[-1] in ends and len(ends) == asked and not cut
+
+
+def by_hand(events: list[Event]) -> bool:
+    """True for a run that a program drove step by step, which the record of the session does not replay by itself."""
+    approved = {e.turn for e in events if e.kind == "approval_given"}  # type: ignore[attr-defined]
+    cells = (e.cell for e in events if e.kind == "cell_started")  # type: ignore[attr-defined]
+    return any(cell.by == "person" and cell.turn not in approved for cell in cells)
+
+
+async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
+    events = list(await store.read(run_id))
+    if not is_over(events) or by_hand(events) or any(isinstance(e, RunResumed) for e in events):
+        return
+    run, state = Run(tuple(events)), fold(events)
+    assert state.spent_usd == run.cost_usd
+    assert str(run)
+    seen: list[Event] = []
+    rlm._hooks = (seen.append,)
+    try:
+        answer = await rlm.areplay(run_id)
+    except RLMError as error:
+        ended = f"{type(error).__name__}: {error}"
+        assert run.error == ended
+    else:
+        assert run.error is None, run.error
+        assert to_json(answer.text) == to_json(run.answer.text if run.answer else None)
+        assert answer.cost_usd == run.cost_usd
+    assert [to_json(event) for event in seen] == [to_json(event) for event in events]
+
+
+@pytest.fixture(autouse=True)
+def _replays_every_session(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    made: list[tuple[RLM, MemoryStore]] = []
+    usual = RLM.__init__
+
+    def recording(self: RLM, *arguments: object, **options: object) -> None:
+        if options.get("store") is not None or options.get("record"):
+            usual(self, *arguments, **options)  # type: ignore[arg-type]
+            return
+        store = MemoryStore()
+        usual(self, *arguments, **{**options, "store": store})  # type: ignore[arg-type]
+        made.append((self, store))
+
+    monkeypatch.setattr(RLM, "__init__", recording)
+    yield
+    monkeypatch.undo()
+    if getattr(request.module, LEFT_OUT, False):
+        return
+    for rlm, store in made:
+        for run_id in list(store._events):
+            asyncio.run(asyncio.wait_for(replayed(rlm, store, run_id), 60))
