@@ -141,7 +141,7 @@ def test_a_log_whose_last_page_is_cut_loses_only_what_was_in_it(tmp_path: Path) 
         file.truncate(wal.stat().st_size - 1_000)
     until_it_ends(tmp_path)
     store = SqliteStore(tmp_path / "runs.db")
-    assert Run(tuple(store.events("audit"))).answer.value == ANSWER  # type: ignore[union-attr]
+    assert Run(tuple(store.events("audit"))).answer.value == ANSWER
     store.close()
 
 

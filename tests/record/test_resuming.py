@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:
         ({"fallback_model": ScriptedModel([], name="other")}, "fallback_model=None"),
     ],
 )
-async def test_what_a_run_needs_and_lacks_is_named(tmp_path: Path, options: dict[str, object], says: str) -> None:
+async def test_what_a_run_needs_and_lacks_is_named(tmp_path: Path, options: dict[str, Any], says: str) -> None:
     events, _ = await recorded(tmp_path / "whole.db")
     store = stored(tmp_path / "runs.db", events[:20])
     with pytest.raises(ConfigError, match=says):
@@ -258,7 +259,8 @@ async def test_time_that_was_used_counts(tmp_path: Path) -> None:
 
     events, _ = await recorded(tmp_path / "whole.db")
     limits: dict[str, object] = {**events[0].settings["limits"], "max_seconds": 60.0}  # type: ignore[attr-defined]
-    first = replace(events[0], settings={**events[0].settings, "limits": limits})  # type: ignore[attr-defined]
+    settings = {**events[0].settings, "limits": limits}  # type: ignore[attr-defined]
+    first = replace(events[0], settings=settings)  # type: ignore[call-arg]
     kept: list[Event] = [first, *(replace(e, at_s=e.at_s + 100) for e in events[1:20])]
     store = stored(tmp_path / "runs.db", kept)
     with pytest.raises(TimeLimitExceeded):
@@ -286,8 +288,8 @@ async def test_a_limit_of_a_share_counts_what_the_share_had_spent() -> None:
 
     def rlm(store: MemoryStore) -> RLM:
         return RLM(
-            ScriptedModel([root] * 9, name="root", price=PENNY),  # type: ignore[list-item]
-            sub_model=ScriptedModel([child] * 9, name="sub", price=PENNY),  # type: ignore[list-item]
+            ScriptedModel([root] * 9, name="root", price=PENNY),
+            sub_model=ScriptedModel([child] * 9, name="sub", price=PENNY),
             store=store,
             limits=Limits(cost_limit_usd="1000000", max_output_tokens=20),
             sandbox="monty",

@@ -163,8 +163,21 @@ class Session:
         self._names: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
-        """Open the sandbox and write the system message."""
+        """Open the sandbox and write the system message; leave nothing open where that fails."""
         _check_loop()
+        question, returns, own = self._first
+        if returns is not None:
+            AnswerType(returns).in_words()  # what is wrong with it is said before anything is opened
+        try:
+            await self._open()
+            if question is not None:
+                await self.begin(question, returns=returns, limits=own)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _open(self) -> None:
         limits = self._run.budget.limits
         shown = (
             *repl_functions(self._context),
@@ -206,10 +219,6 @@ class Session:
             opened_by=self.scope.opened_by,
         )
         self._history = History(started.system)
-        question, returns, own = self._first
-        if question is not None:
-            await self.begin(question, returns=returns, limits=own)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the sandbox, also when cancelled."""
