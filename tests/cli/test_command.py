@@ -45,7 +45,7 @@ def test_ask_without_a_model_quotes_from_the_text_and_says_what_it_is(contract: 
     assert "offline:extractive only quotes" in done.stderr
     assert "--model" in done.stderr
     assert "found in contract.txt, characters 29-71" in done.stderr
-    assert "sub-calls" in done.stderr
+    assert "sub-call" in done.stderr
 
 
 def test_ask_says_in_a_line_which_sandbox_auto_chose_and_why(contract: str) -> None:

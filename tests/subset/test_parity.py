@@ -35,7 +35,7 @@ def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     arithmetic = st.tuples(
         inner,
         st.sampled_from(
-            ["+", "-", "*", "/", "//", "%", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "in", "is", "and", "or"]
+            ["+", "-", "*", "/", "//", "%", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or"]
         ),
         inner,
     )

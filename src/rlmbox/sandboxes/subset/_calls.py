@@ -50,6 +50,12 @@ class HostBridge:
         self.waiting: HostRequest | None = None
         self.meter: Meter | None = None
 
+    def renewed(self) -> HostBridge:
+        """Return a bridge in place of this one, whose thread may still have something to say that nobody waits for."""
+        new = HostBridge(self._loop, self._most)
+        new._left = self._left
+        return new
+
     def send(self, event: object) -> None:
         """Tell the event loop something, from any thread."""
         try:

@@ -8,7 +8,8 @@ from typing import Any
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
 from rlmbox.sandboxes.subset.evaluate import SubsetSession, bounded
 from rlmbox.sandboxes.subset.long_text import LongText
-from rlmbox.sandboxes.subset.values import same_kind, weigh
+from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet, same_kind, weigh
+from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import CellError, Outcome
 
 _OUTCOMES: dict[str, tuple[Outcome, str]] = {
@@ -63,6 +64,13 @@ def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
         return shown, shown
 
 
+def _hashable(value: Any) -> Any:
+    """Return an item of a set as Python's own, for the one rule by which sets are ordered."""
+    if value.__class__ is tuple:
+        return tuple(_hashable(item) for item in value)
+    return frozenset(_hashable(item) for item in value.items) if value.__class__ is CellFrozenSet else value
+
+
 def _json(value: Any, shown: str, depth: int) -> object:
     if value is None or value.__class__ in (bool, int):
         return value
@@ -72,6 +80,10 @@ def _json(value: Any, shown: str, depth: int) -> object:
         return value if math.isfinite(value) else repr(value)
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
+    if value.__class__ is bytes:
+        return to_json(value)
+    if value.__class__ in (CellSet, CellFrozenSet):
+        return to_json({_hashable(item) for item in value.items})
     if isinstance(value, list | tuple):
         return [_json(item, "", depth + 1) for item in value]
     if isinstance(value, dict):

@@ -208,6 +208,7 @@ class SubsetSandbox:
             session.meter.stop()
             if bridge.waiting is not None:
                 bridge.waiting.answer.put((False, RuntimeError("the session was ended")))
+            self._bridge = bridge.renewed()
             self._session = None if self._closed else self._new_session()
             raise
 
@@ -242,6 +243,7 @@ class SubsetSandbox:
         if self._closed:
             raise SandboxError("the sandbox was closed while a cell ran")
         stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        self._bridge = bridge.renewed()
         self._session = self._new_session()
         message = f"the cell ran longer than {self._cell_limits.cell_timeout_s:g} s; its variables are lost"
         error = CellError("ExecutionTimeout", message, f"ExecutionTimeout: {message}")
@@ -249,11 +251,20 @@ class SubsetSandbox:
 
     def _execution(self, session: SubsetSession, result: Result) -> Execution:
         stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        restored = self._restored(session)
         if result.error is not None:
             outcome, error = cell_error(session, result.error)
-            return Execution(outcome, stdout, "", dropped, error)
+            return Execution(outcome, stdout, "", dropped, error, restored=restored)
         value, shown = value_of(session, result.value)
-        return Execution("ok", stdout, "", dropped, None, value, shown)
+        return Execution("ok", stdout, "", dropped, None, value, shown, restored=restored)
+
+    def _restored(self, session: SubsetSession) -> tuple[str, ...]:
+        """Give the names of the REPL back that the cell has assigned; return them."""
+        own = {name.partition(".")[0] for name in self._host} | {"context", "P", "SHOW_VARS"}
+        taken = tuple(sorted(own & session.variables.keys()))
+        for name in taken:
+            del session.variables[name]
+        return taken
 
     async def variables(self) -> Mapping[str, str]:
         """List the variables that cells have set; see `Sandbox.variables`."""

@@ -198,7 +198,7 @@ async def recursion_is_bounded(stage: Stage) -> str:
 async def cancelling_frees_everything(stage: Stage) -> str:
     """A session that is cancelled with 16 sub-calls under way ends at once and leaves nothing."""
     sub = ScriptedModel(["never"] * 16, name="sub", delay_s=60)
-    root = ScriptedModel([_cell("print(llm_query_batched(['p'] * 16))")], name="root")
+    root = ScriptedModel([_cell("print(llm_query_batched([f'p{n}' for n in range(16)]))")], name="root")
     limits = replace(Limits(concurrency=16), cell=LIMITS)
     rlm = RLM(root, sub_model=sub, sandbox=stage.make_sandbox, limits=limits)
     under_way = 0
