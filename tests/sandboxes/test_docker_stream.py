@@ -178,7 +178,7 @@ def test_the_end_of_the_connection_is_seen() -> None:
 
 
 def relayed(worker: str, sent: bytes = b"", *, close: bool = False) -> tuple[dict[int, bytes], bytes, int]:
-    """Runs a program behind the relay; gives what came of each kind, the order of kinds, and the exit status."""
+    """Run a program behind the relay; return what came of each kind, the kind of each byte, and the exit status."""
     command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", getsource(_relay), textwrap.dedent(worker)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"SECRET": "x"})
     assert process.stdin is not None
@@ -192,7 +192,7 @@ def relayed(worker: str, sent: bytes = b"", *, close: bool = False) -> tuple[dic
         order = b""
         for kind, piece in Frames(came).feed(process.stdout.read()):
             came[kind] += piece
-            order += bytes([kind])
+            order += bytes([kind]) * max(len(piece), 1)
     return came, order, process.returncode
 
 

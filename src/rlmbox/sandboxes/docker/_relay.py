@@ -94,23 +94,47 @@ def become_worker(source: str, from_host: int, wire: int, out: int, err: int) ->
 def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
     """Carry frames until the worker ends; return its status as `ended` does, None when the input has ended first."""
     poll = select.poll()
-    for fd in reversed(carried.values()):  # the wire first, so that what was printed before a frame is seen with it
+    for fd in carried.values():
         poll.register(fd, select.POLLIN)
     poll.register(wake, select.POLLIN)
     poll.register(0, 0)  # for its end only; the worker reads there
+    printed = {kind: fd for kind, fd in carried.items() if kind != WIRE}
+    for fd in printed.values():
+        os.set_blocking(fd, False)
     while True:
         ready = {fd for fd, _ in poll.poll()}
         if 0 in ready:
             return None
-        for kind, fd in carried.items():
-            if fd in ready:
-                data = os.read(fd, PIECE_BYTES)
-                if data:
-                    forward(kind, data)
-                else:
-                    poll.unregister(fd)
+        # The wire is read first and forwarded last: what was printed before a frame is in the pipes by then.
+        frames = os.read(carried[WIRE], PIECE_BYTES) if carried[WIRE] in ready else None
+        for fd in forward_printed(printed):
+            poll.unregister(fd)
+        if frames:
+            forward(WIRE, frames)
+        elif frames is not None:
+            poll.unregister(carried[WIRE])
         if wake in ready and (status := ended(pid, wake)) is not None:
             return status
+
+
+def forward_printed(printed: dict[int, int]) -> list[int]:
+    """Forward what is in the pipes of printed output; return those that have ended, which are carried no more."""
+    over = []
+    for kind, fd in tuple(printed.items()):
+        data = read_now(fd)
+        if data:
+            forward(kind, data)
+        elif data is not None:
+            over.append(printed.pop(kind))
+    return over
+
+
+def read_now(fd: int) -> bytes | None:
+    """Return what is in a pipe, which one read empties; nothing at its end, None where there is nothing yet."""
+    try:
+        return os.read(fd, PIECE_BYTES)
+    except BlockingIOError:
+        return None
 
 
 def ended(worker: int, wake: int) -> int | None:
