@@ -21,6 +21,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from rlmbox.context.storage.caching import cache_path
 from rlmbox.models.base import Hosted, Model
 from rlmbox.types import Completion, Message, Usage
 
@@ -40,9 +41,8 @@ CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at);
 
 
 def default_path() -> Path:
-    """Return where replies are kept unless another place is named: `$XDG_CACHE_HOME/rlmbox/replies`."""
-    base = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(base) if base else Path.home() / ".cache") / "rlmbox" / "replies"
+    """Return the folder of the user's cache in which replies are kept; it need not exist."""
+    return cache_path("replies")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rlmbox.errors import SandboxUnavailable
+from rlmbox.context.storage.caching import cache_path
+from rlmbox.errors import ContextError, SandboxUnavailable
 
 REMEDY = "the wasm sandbox needs another package: pip install 'rlmbox[wasm]'"
 _FORMAT = 1
@@ -86,14 +87,10 @@ def artifacts() -> Artifacts:
 
 def cache_folder() -> Path:
     """Return the directory for all that is kept, of this user; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if Path(base).is_absolute():
-        return Path(base) / "rlmbox" / "wasm"
     try:
-        home = Path.home()
-    except RuntimeError:
+        return cache_path("wasm")
+    except ContextError:
         raise SandboxUnavailable("the wasm sandbox needs a home directory, or XDG_CACHE_HOME, for its cache") from None
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "rlmbox" / "wasm"
 
 
 def prepared(found: Artifacts) -> Prepared | None:
