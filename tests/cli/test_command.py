@@ -72,6 +72,29 @@ def test_ask_reads_standard_input() -> None:
     assert "5 %" in done.stdout
 
 
+def test_an_answer_that_the_terminal_cannot_encode_is_printed_with_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "contract.txt"
+    path.write_text("A penalty of 5 % in Zürich applies to late delivery.\n")
+    for form in ([], ["--quiet"]):
+        done = rlmbox("ask", "What penalty applies?", "-c", str(path), *form, PYTHONIOENCODING="ascii")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+        assert "in Z\\xfcrich" in done.stdout
+    as_json = rlmbox("ask", "What penalty applies?", "-c", str(path), "--json", PYTHONIOENCODING="ascii")
+    assert "in Zürich" in json.loads(as_json.stdout)["text"]
+
+
+def test_closed_standard_input_is_named_wherever_it_would_be_read() -> None:
+    for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"]):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "rlmbox", *arguments],
+            capture_output=True,
+            text=True,
+            env=bare(),
+            check=False,
+        )
+        refused(done, 2, "standard input is closed")
+
+
 def test_ask_reads_a_folder_and_several_paths(tmp_path: Path, contract: str) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.md").write_text("The price was set to 30 francs.\n")

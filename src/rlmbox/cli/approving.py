@@ -35,7 +35,7 @@ def approval_of(policy: str | None, console: Console) -> Approval | None:
     if policy is None or policy == "never":
         return None
     approval = Approval(lambda proposal: _asked(proposal, console), policy)
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError(f"--approve {policy} asks at a terminal, and standard input is none; leave it out")
     return approval
 

@@ -19,6 +19,7 @@ from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import as_object, division, report, summary
+from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import LiveTree, printable
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
@@ -219,7 +220,7 @@ def _run_and_print(
             print(f"look at it: rlmbox show {run_id} --evidence{further}", file=sys.stderr)  # noqa: T201
         return code
     if as_json:
-        print(json.dumps(as_object(answer), ensure_ascii=False, indent=2))  # noqa: T201
+        print_json(as_object(answer))
     else:
         print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0

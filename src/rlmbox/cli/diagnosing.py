@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
+from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import printable
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
@@ -89,7 +89,7 @@ def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_js
     if as_json:
         auto = {"name": choice.name, "reason": str(choice)} if choice else None
         body = {"auto": auto, "sandboxes": [as_object(each) for each in found]}
-        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+        print_json(body)
     else:
         _print(found, console)
         if choice:

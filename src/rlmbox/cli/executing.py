@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import codeop
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from pathlib import Path
 
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import report
+from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import printable
 from rlmbox.context import Context
+from rlmbox.context.load.opening import standard_input
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import to_json
@@ -100,9 +101,8 @@ class _Source:
 
 def exec_and_print(files: Sequence[str], settings: ExecSettings, *, as_json: bool, debug: bool) -> int:
     """Run `rlmbox exec`; return the exit code."""
-    _never_fail_to_encode()
     try:
-        prompting = not files and sys.stdin.isatty()
+        prompting = not files and sys.stdin is not None and sys.stdin.isatty()
         _check_standard_input(files, settings.context)
         limits, make_sandbox = settings.limits(), settings.sandbox_maker()
         # Everything is read beforehand: a file that is not there is found before anything runs.
@@ -111,7 +111,7 @@ def exec_and_print(files: Sequence[str], settings: ExecSettings, *, as_json: boo
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         if as_json and isinstance(error, RLMError):
             described = {"type": type(error).__name__, "message": printable(str(error))}
-            print(json.dumps({"error": described, "outcome": None}, ensure_ascii=False))  # noqa: T201
+            print_json({"error": described, "outcome": None}, indent=None)
         return report(error, as_json=False, debug=debug)
 
 
@@ -175,7 +175,7 @@ def _read(files: Sequence[str]) -> list[_Source]:
     sources = []
     for name in files:
         try:
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            data = standard_input().read() if name == "-" else Path(name).read_bytes()
             sources.append(_Source(name, data.decode("utf-8-sig")))
         except OSError as error:
             raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
@@ -265,11 +265,4 @@ def _print_as_object(source: _Source, execution: Execution) -> None:
         "duration_s": round(execution.duration_s, 6),
         "namespace": execution.namespace,
     }
-    print(json.dumps(body, ensure_ascii=False), flush=True)  # noqa: T201
-
-
-def _never_fail_to_encode() -> None:
-    """What a cell prints may hold any character; a terminal or a pipe may not take them all."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    print_json(body, indent=None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from dataclasses import asdict
 
+from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RLMError, SandboxError
 from rlmbox.events import to_json
@@ -35,12 +35,12 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """
     if debug:
         traceback.print_exception(error)
-    partial = error.partial if isinstance(error, RLMError) else None
+    partial = getattr(error, "partial", None)
     line = " ".join(printable(_in_one_line(error)).split())
     if as_json:
         described = {"type": type(error).__name__, "message": line}
         body = {**(as_object(partial) if partial else {}), "complete": False, "error": described}
-        print(json.dumps(body, ensure_ascii=False, indent=2))  # noqa: T201
+        print_json(body)
     print(f"error: {line}", file=sys.stderr)  # noqa: T201
     if partial and partial.turns and not as_json:
         print("\n".join([f"until then: {summary(partial)}", *division(partial)]), file=sys.stderr)  # noqa: T201

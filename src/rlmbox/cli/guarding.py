@@ -12,6 +12,7 @@ from typing import cast
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.tree import printable
+from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
 from rlmbox.guard import Checked, Guard, Policy
 
@@ -37,7 +38,7 @@ def guard_and_print(files: Sequence[str], *, policy: str, as_json: bool, shows_t
         return report(error, as_json=as_json, debug=debug)
     for name, text, checked in checks:
         if as_json:
-            _write(json.dumps({"file": name, **_located(text, checked)}, ensure_ascii=False) + "\n")
+            _write(json.dumps({"file": name, **_located(text, checked)}) + "\n")
         elif shows_text:
             _write(checked.text)
         else:
@@ -52,7 +53,7 @@ def _read(name: str) -> str:
         ConfigError: It cannot be read.
     """
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = standard_input().read() if name == "-" else Path(name).read_bytes()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{name} cannot be read: {why}") from error
@@ -104,6 +105,4 @@ class _LinePlaces:
 def _write(text: str) -> None:
     """Write text as it is, but to a terminal only what does nothing there but show itself."""
     shown = printable(text) if sys.stdout.isatty() else text
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
     print(shown, end="", flush=True)  # noqa: T201

@@ -18,6 +18,7 @@ from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.asking import print_run
 from rlmbox.cli.failing import report
+from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
@@ -109,7 +110,7 @@ def runs_and_print(store: Path | None, *, status: str | None, text: str | None, 
             if status in (None, each.status) and (text is None or text.casefold() in each.question.casefold())
         ]
         if as_json:
-            print(json.dumps([to_json(each) for each in chosen], ensure_ascii=False, indent=2))  # noqa: T201
+            print_json([to_json(each) for each in chosen])
         else:
             _print_table(chosen)
 
@@ -137,7 +138,7 @@ def show_and_print(
             _print_turn(run, turn, as_json=as_json)
         elif as_json:
             shown = {**asdict(run.summary), "error": run.error, "turns": run.turns, "answer": run.answer}
-            print(json.dumps(to_json(shown), ensure_ascii=False, indent=2))  # noqa: T201
+            print_json(to_json(shown))
         else:
             print(run)  # noqa: T201
 
@@ -292,7 +293,7 @@ def _print_turn(run: Run, number: int, *, as_json: bool) -> None:
     if turn is None:
         raise ConfigError(f"the run {run.run_id} has no turn {number}; it has {len(run.turns)}")
     if as_json:
-        print(json.dumps(to_json(turn), ensure_ascii=False, indent=2))  # noqa: T201
+        print_json(to_json(turn))
         return
     parts = [f"turn {turn.number}, ${turn.cost_usd:.4f}", turn.reply]
     for cell, execution in zip(turn.cells, turn.executions, strict=False):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from rlmbox.cli.failing import report
+from rlmbox.cli.printing import print_json
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.grammar import Profile
@@ -41,7 +41,7 @@ def _profile(name: str) -> Profile:
 def _print_table(*, as_json: bool) -> None:
     if as_json:
         rows = [row.as_json() for row in grammar.table()]
-        print(json.dumps(rows, ensure_ascii=False, indent=2))  # noqa: T201
+        print_json(rows)
     else:
         print(grammar.as_text(grammar.table()), end="")  # noqa: T201
 

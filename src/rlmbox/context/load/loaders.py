@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -233,7 +232,7 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
     """
     name = os.fspath(given)
     if name == STANDARD_INPUT:
-        return read_stream(sys.stdin.buffer, "standard input", options)
+        return read_stream(opening.standard_input(), "standard input", options)
     if _is_pipe(name):
         with Path(name).open("rb") as stream:
             return read_stream(stream, Path(name).name, options)
@@ -315,7 +314,7 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAU
 def _add_path(found: Found, name: str) -> None:
     options = found.options
     if name == STANDARD_INPUT:
-        found.add("standard input", read_stream(sys.stdin.buffer, "standard input", options))
+        found.add("standard input", read_stream(opening.standard_input(), "standard input", options))
         return
     if _is_pipe(name):
         with Path(name).open("rb") as stream:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from rlmbox.context.load.encodings import (
     HEAD_BYTES,
@@ -224,6 +225,17 @@ class _Look:
         self.facts = facts
         self._learn(replace)
         return self._text(file, facts)
+
+
+def standard_input() -> BinaryIO:
+    """Return the process's standard input as bytes.
+
+    Raises:
+        ContextError: There is none: it was closed before the program started.
+    """
+    if sys.stdin is None:
+        raise ContextError("standard input is closed; give a file, or pipe the text in")
+    return sys.stdin.buffer
 
 
 def read_small(file: InFile, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
