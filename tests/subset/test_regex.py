@@ -184,3 +184,9 @@ def test_what_is_no_pattern_is_the_error_that_it_is_in_re(pattern: str) -> None:
     with pytest.raises(re.error) as found:
         engine().compile(pattern)
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("pattern", [r"\B(a|)^", r"\b(a|)^", r"\B(?:a|b|)\A", r"\Ba?^", r"\B^", r"\B(a|@)^"])
+@pytest.mark.parametrize("text", ["@É", "É@", "É", "aÉ"])
+def test_an_anchor_after_a_boundary_is_matched_as_in_re_or_refused(pattern: str, text: str) -> None:
+    same(pattern, text, may_refuse=True)

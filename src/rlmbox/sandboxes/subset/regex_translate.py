@@ -512,7 +512,10 @@ def _through(kinds: Any, nodes: Iterable[Node], flags: int, outer: Any, last: bo
 def _beside_anchor(value: Any, flags: int, last: bool) -> Any:
     ends = (sre.AT_END, sre.AT_END_STRING)
     begins = (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING)
-    return "other" if value in (begins if last else ends) else None
+    if value in (begins if last else ends):
+        return "other"
+    # What looks at the character beyond takes it, and an anchor after that would look from behind it.
+    return "unknown" if value in (ends if last else begins) else None
 
 
 def _is_leaf(node: Node) -> bool:
