@@ -364,7 +364,7 @@ class AttemptStarted(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFinished(RequestEvent):
-    """What an attempt came to in the ledger. The `cost_usd` of all of them is what the run cost.
+    """An attempt as the ledger settled it. The `cost_usd` of all of them is the cost of the run.
 
     Attributes:
         attempt: As in `AttemptStarted`.

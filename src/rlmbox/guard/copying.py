@@ -65,7 +65,7 @@ class CopyBudgets:
 
 @dataclass(frozen=True, slots=True)
 class CopyVerdict:
-    """What of an output may be shown.
+    """The part of an output that may be shown.
 
     Attributes:
         copied_chars: Different positions of the context that it shows, up to the cut.

@@ -43,7 +43,7 @@ _MARGIN_CHARS = 8_192
 
 @dataclass(frozen=True, slots=True)
 class _PathRules:
-    """What a path needs besides redaction.
+    """The rules of a path besides redaction.
 
     Attributes:
         copies: Which allowance verbatim context is counted against; empty for none.
@@ -70,7 +70,7 @@ _PATHS: Mapping[str, _PathRules] = {
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What may leave of a text.
+    """The part of a text that may leave.
 
     Attributes:
         text: The text to send on.

@@ -11,7 +11,7 @@ _NUMBERS = frozenset({"card", "cnpj", "cpf", "iban", "phone"})
 
 
 class Placeholders:
-    """Gives the same value the same placeholder, and gives values back.
+    """Placeholders for values: the same one for the same value, and the way back.
 
     The first value of a kind is `<REDACTED: email>`, the next `<REDACTED: email 2>`. What differs only in how it is
     written, such as the dots of a CPF or the case of an e-mail address, is the same value. Safe to use from several

@@ -39,7 +39,7 @@ class _Called:
 
 
 class Namespace(Protocol):
-    """What answers are read from: the session's REPL, with cells that the engine itself runs."""
+    """The session's REPL as answers are read from it, with cells that the engine itself runs."""
 
     async def evaluate(self, code: str) -> Execution:
         """Run an expression and return what it gave."""

@@ -55,7 +55,7 @@ def current_call() -> HostCall:
 
 
 class Bridge:
-    """What the sandbox of one session may call.
+    """The functions that the sandbox of one session may call.
 
     Args:
         scope: The session.

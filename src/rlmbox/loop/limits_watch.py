@@ -43,7 +43,7 @@ _UNITS = {"usd": "${left:.4f} of ${limit:.4f}", "seconds": "{left:.0f} of {limit
 
 
 class Remaining:
-    """What a question has left, for its model to know.
+    """The remainder of a question's limits, for its model to know.
 
     Args:
         scope: The session.

@@ -269,7 +269,7 @@ class Scope:
 
 @dataclass(slots=True)
 class RequestTale:
-    """What one request has told of so far.
+    """The progress that one request has told of so far.
 
     Attributes:
         tell: Records an event of the request.

@@ -60,7 +60,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session and its children are made with; every part stands behind a seam of its own.
+    """The parts that a session and its children are made with; every part stands behind a seam of its own.
 
     Attributes:
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
@@ -394,7 +394,7 @@ class Session:
 
     @property
     def cost(self) -> Cost:
-        """What the whole session has cost until now."""
+        """The cost of the whole session until now."""
         return self._run.budget.cost
 
     async def variables(self) -> Mapping[str, str]:
@@ -845,7 +845,7 @@ class BlockingSession:
 
     @property
     def cost(self) -> Cost:
-        """What the whole session has cost until now."""
+        """The cost of the whole session until now."""
         return self._session.cost
 
     def variables(self) -> Mapping[str, str]:

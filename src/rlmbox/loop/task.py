@@ -19,7 +19,7 @@ from rlmbox.types import Answer, Cell, Completion, Turn
 
 @dataclass(slots=True, eq=False)
 class Proposal:
-    """What the model would do next; nothing of it has run.
+    """The model's next step; nothing of it has run.
 
     Attributes:
         turn: The turn, from 1.

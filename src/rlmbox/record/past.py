@@ -58,7 +58,7 @@ _FINAL = (errors.LimitExceeded, errors.AnswerRejected)
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What an attempt was charged.
+    """The charge for an attempt.
 
     Attributes:
         key: The request that it belongs to.

@@ -37,7 +37,7 @@ _LINE_CHARS, _CODE_LINES = 100, 6
 
 @dataclass(frozen=True)
 class Run:
-    """What is recorded of a run.
+    """The recorded part of a run.
 
     `str(run)` is its tree, with money and time. Nothing here asks or runs anything.
 
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def summary(self) -> RunSummary:
-        """What a list of runs shows of it."""
+        """The run as a list of runs shows it."""
         return summary_of(self.events)
 
     @property
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def cost_usd(self) -> Decimal:
-        """What it cost until its last event, in US dollars."""
+        """The cost until its last event, in US dollars."""
         return sum((e.cost_usd for e in self.events if isinstance(e, AttemptFinished)), Decimal(0))
 
     @property
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def error(self) -> str | None:
-        """What ended it without an answer, in one line, or None."""
+        """The error that ended it without an answer, in one line, or None."""
         last = next(
             (e for e in reversed(self.events) if isinstance(e, SessionFinished | SessionFailed) and not e.depth), None
         )

@@ -313,7 +313,7 @@ class SubsetSandbox:
 
 
 class _CpuClock:
-    """Says when a cell has run too long.
+    """A clock that tells when a cell has run too long.
 
     On a busy machine the time that counts is that of the thread, so that a cell is not ended for what others do.
 

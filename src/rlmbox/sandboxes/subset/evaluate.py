@@ -88,7 +88,7 @@ class CompiledCell:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a cell gave.
+    """The outcome of a cell.
 
     Attributes:
         error: How it failed; None for one that did not.

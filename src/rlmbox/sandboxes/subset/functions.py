@@ -18,7 +18,7 @@ Body = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a function takes.
+    """The parameters of a function.
 
     Attributes:
         name: The function's name.

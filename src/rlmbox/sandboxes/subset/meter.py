@@ -20,7 +20,7 @@ INT_BOUND = 10**4_300
 
 @dataclass(frozen=True, slots=True)
 class StepLimits:
-    """What a session may use.
+    """The limits of a session.
 
     Attributes:
         steps: Steps of a cell: one for each node of its syntax that is evaluated, and one for each 1,000 characters

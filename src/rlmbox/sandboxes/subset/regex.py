@@ -94,7 +94,7 @@ class Subject:
 
 
 class Match:
-    """What a pattern found, as Python's `re.Match` tells it.
+    """A match of a pattern, as Python's `re.Match` tells it.
 
     Attributes:
         text: The text that was searched.
@@ -557,7 +557,7 @@ class Engine:
 
 
 class _ForTemplate:
-    """What Python's parser of replacements asks of a pattern."""
+    """The attributes of a pattern that Python's parser of replacements reads."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.groups, self.groupindex, self.pattern = pattern.groups, pattern.names, pattern.pattern

@@ -31,7 +31,7 @@ BREAK, CONTINUE = object(), object()
 
 
 class Returned:
-    """What a function returns, on its way out.
+    """The value that a function returns, on its way out.
 
     Attributes:
         value: The value.
