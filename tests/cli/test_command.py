@@ -84,7 +84,7 @@ def test_an_answer_that_the_terminal_cannot_encode_is_printed_with_escapes(tmp_p
 
 
 def test_closed_standard_input_is_named_wherever_it_would_be_read() -> None:
-    for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"]):
+    for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"], ["subset"]):
         done = subprocess.run(
             ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "rlmbox", *arguments],
             capture_output=True,

@@ -6,6 +6,7 @@ import sys
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
+from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.grammar import Profile
@@ -47,6 +48,7 @@ def _print_table(*, as_json: bool) -> None:
 
 
 def _serve(profile: Profile) -> None:
+    standard_input()  # a closed one is named; iterating over None would be a mistake of ours
     for line in sys.stdin:
         if line.strip():
             print(answer_line(line, profile), flush=True)  # noqa: T201
