@@ -83,6 +83,21 @@ def test_an_answer_that_the_terminal_cannot_encode_is_printed_with_escapes(tmp_p
     assert "in Zürich" in json.loads(as_json.stdout)["text"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_output_to_a_full_disk_is_one_line_of_error(contract: str) -> None:
+    for form in ([], ["--quiet"], ["--json"]):
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            done = subprocess.run(
+                [sys.executable, "-m", "rlmbox", "ask", "What penalty applies?", "-c", contract, *form],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=bare(),
+                check=False,
+            )
+        refused(done, 1, "the output cannot be written")
+
+
 def test_closed_standard_input_is_named_wherever_it_would_be_read() -> None:
     for arguments in (["ask", "?", "-c", "-"], ["exec", "-"], ["exec"], ["guard", "-"], ["subset"]):
         done = subprocess.run(

@@ -1,10 +1,19 @@
 """The command `rlmbox`: arguments to library calls, events to the terminal."""
 
+import sys
+
 
 def main() -> None:
     """Run the command with the process's arguments."""
     from rlmbox.cli.app import app
-    from rlmbox.cli.printing import never_fail_to_encode
+    from rlmbox.cli.printing import never_fail_to_encode, output_failed
 
     never_fail_to_encode()
-    app()
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:  # as it is where it was closed
+                sys.stdout.flush()
+    except OSError as error:  # commands report their own; what comes here is the output itself
+        raise SystemExit(output_failed(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 
@@ -20,5 +21,15 @@ def print_json(value: object, *, indent: int | None = 2) -> None:
         value: Of what JSON has.
         indent: Spaces for each level; None for one line.
     """
-    takes_all = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    takes_all = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
     print(json.dumps(value, ensure_ascii=not takes_all, indent=indent), flush=True)  # noqa: T201
+
+
+def output_failed(error: OSError) -> int:
+    """Print in one line that the output cannot be written, such as to a full disk; return the exit code."""
+    why = error.strerror or str(error)
+    if not isinstance(error, BrokenPipeError):  # whoever reads, such as head, has enough
+        print(f"error: the output cannot be written: {why}; rlmbox runs lists the runs that are kept", file=sys.stderr)  # noqa: T201
+    # What is still buffered would fail once more when Python exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
