@@ -99,3 +99,24 @@ def test_what_coverage_leaves_out_exists():
     left_out = config["tool"]["coverage"]["run"]["omit"]
     assert left_out
     assert [path for path in left_out if not (ROOT / path).is_file()] == []
+
+
+QUESTIONS = {"Gives", "How", "Says", "Tells", "What", "Where", "Whether", "Which"}
+
+
+def documented(path: Path) -> list[tuple[str, str]]:
+    """List the names that a module documents, with the first word of each docstring."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)]
+    return [(getattr(node, "name", ""), text.split()[0]) for node in nodes if (text := ast.get_docstring(node))]
+
+
+def test_docstrings_are_statements_and_not_questions():
+    found = [
+        f"{path.relative_to(ROOT)} {name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for name, first in documented(path)
+        if first in QUESTIONS
+    ]
+    # These are sentences of the system prompt.
+    assert [each for each in found if not each.startswith("src/rlmbox/context/repl.py")] == []

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""The errors of rlmbox, as one tree.
 
 RLMError
  ├── ConfigError                 a setting, a name or a key is missing or wrong

@@ -92,7 +92,7 @@ class CellError:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What running a cell gave.
+    """The result of running a cell.
 
     Attributes:
         outcome: `ok`, `error` (a Python exception), or the limit that ended the cell.
@@ -125,7 +125,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class CellLimits:
-    """What one cell may use; the same meaning in every sandbox.
+    """Limits of one cell; they mean the same in every sandbox.
 
     Attributes:
         cell_timeout_s: Seconds of running time of a cell. Time spent waiting for a host call is not counted, but for
@@ -221,7 +221,7 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the model is told about the cells that ran.
+    """The text that tells the model about the cells that ran.
 
     Attributes:
         text: The message.
@@ -279,7 +279,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one turn came to.
+    """The outcome of one turn.
 
     Attributes:
         status: `continue`, `finished`, or `error` when the turn's last cell failed.
@@ -339,5 +339,5 @@ class Answer:
 
     @property
     def report(self) -> Report:
-        """How the money and the tokens divide."""
+        """The money and the tokens, divided by model and by depth."""
         return Report(self.cost.lines)

@@ -1,4 +1,4 @@
-"""What a run used and what it cost, and how that divides: frozen values that do nothing but sums.
+"""Frozen values for the tokens and money of a run, and how they divide.
 
 Token counts are whole tokens, money is `Decimal` US dollars.
 """
@@ -177,7 +177,7 @@ class SpendShare:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run's spend divides.
+    """A run's spend, divided by model and by depth.
 
     Attributes:
         lines: One for each model and depth; everything else is derived from them.

@@ -118,7 +118,7 @@ class Budget:
 
     @property
     def report(self) -> Report:
-        """How money and tokens divide among models and depths."""
+        """The money and tokens, divided by model and by depth."""
         with self._lock:
             spends = list(self._books.spends())
         return Report.of(spends)

@@ -1,4 +1,4 @@
-"""How many tokens a request has, without any vocabulary: a bound that holds, and an estimate that learns.
+"""Token counts of requests without any vocabulary: a bound that holds, and an estimate that learns.
 
 The bound is what a budget reserves, the estimate is for a model's window and its pace. Why they are two, and why no
 vocabulary is shipped, is in docs/decisions/0014.

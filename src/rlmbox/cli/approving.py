@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError
+from rlmbox.guard.visible import printable
 from rlmbox.loop.approval import POLICIES, Approval, Decision, Replace
 from rlmbox.loop.task import Proposal
 

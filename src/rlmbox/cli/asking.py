@@ -20,11 +20,12 @@ from rlmbox.cli.approving import approval_of
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.printing import print_json
-from rlmbox.cli.tree import LiveTree, printable
+from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, LimitExceeded, StoreError
 from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted, to_json
+from rlmbox.guard.visible import printable
 from rlmbox.record.journal import Store
 from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
 from rlmbox.record.stores import default_path, open_store
@@ -266,7 +267,7 @@ def _standard_library(folder: Path) -> list[tuple[str, str]]:
 
 
 def _notices(rlm: RLM, console: Console) -> None:
-    """Says in one line each what a user should know before the run."""
+    """Print in one line each what a user should know before the run."""
     lines = []
     if OFFLINE_MODEL in (rlm.model.name, rlm.sub_model.name):
         from rlmbox.models.offline import NOTICE

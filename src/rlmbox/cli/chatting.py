@@ -11,8 +11,8 @@ from rich.text import Text
 
 from rlmbox.cli.asking import Settings, open_context, print_answer
 from rlmbox.cli.failing import report
-from rlmbox.cli.tree import printable
 from rlmbox.errors import RLMError
+from rlmbox.guard.visible import printable
 from rlmbox.loop.session import BlockingSession
 
 _HELP = "/vars shows the variables, /cost what was spent, /save FILE keeps the talk, /quit ends; Ctrl-C ends a question"

@@ -15,10 +15,10 @@ from rich.text import Text
 from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
 from rlmbox.cli.printing import print_json
-from rlmbox.cli.tree import printable
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
+from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.auto import Choice, auto_sandbox
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import BACKENDS, Backend
@@ -49,7 +49,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found of a sandbox.
+    """The findings about a sandbox.
 
     Attributes:
         name: Its name.

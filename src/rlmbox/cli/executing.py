@@ -14,12 +14,12 @@ from pathlib import Path
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
-from rlmbox.cli.tree import printable
 from rlmbox.context import Context
 from rlmbox.context.load.opening import standard_input
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import to_json
+from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking

@@ -1,4 +1,4 @@
-"""How the command ends: its exit code, and what it prints of an error and of a run."""
+"""The end of a command: its exit code, and what it prints of an error and of a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import traceback
 from dataclasses import asdict
 
 from rlmbox.cli.printing import print_json
-from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RLMError, SandboxError
 from rlmbox.events import to_json
+from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import cast
 
 from rlmbox.cli.failing import report
-from rlmbox.cli.tree import printable
 from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
 from rlmbox.guard import Checked, Guard, Policy
+from rlmbox.guard.visible import printable
 
 _VERBS = {"hidden": "hide", "warned": "warn", "named": "name"}
 

@@ -19,9 +19,9 @@ from rlmbox.cli.approving import approval_of
 from rlmbox.cli.asking import print_run
 from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
-from rlmbox.cli.tree import printable
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
+from rlmbox.guard.visible import printable
 from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
 from rlmbox.record.run import Run

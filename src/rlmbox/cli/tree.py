@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from types import TracebackType
 from typing import Self
@@ -26,15 +25,10 @@ from rlmbox.events import (
     SubcallFinished,
     SubcallStarted,
 )
+from rlmbox.guard.visible import printable
+from rlmbox.record.run import one_line
 
-_UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
 _CODE_LINES, _OUTPUT_LINES, _LINE_CHARS = 6, 4, 110
-
-
-def printable(text: str) -> str:
-    """Return text that does nothing to a terminal but show itself: control characters become a visible mark."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)
-
 
 _REMARKS = {
     "call_retried": "sent again",
@@ -123,12 +117,14 @@ class LiveTree:
             case CellExecuted():
                 self._executed(event)
             case LastAnswerAsked():
-                line = _short(f"{event.reason}: asked for the best answer")
+                line = one_line(f"{event.reason}: asked for the best answer")
                 self._sessions[event.session_id].add(Text(line, style="yellow"))
             case SessionFinished() if event.depth:
                 self._sessions[event.session_id].add(Text.assemble(("answer  ", "green"), _lines(event.answer.text, 6)))
             case SessionFailed():
-                self._sessions[event.session_id].add(Text(_short(f"{event.error_type}: {event.message}"), style="red"))
+                self._sessions[event.session_id].add(
+                    Text(one_line(f"{event.error_type}: {event.message}"), style="red")
+                )
             case _:
                 pass
 
@@ -139,7 +135,7 @@ class LiveTree:
             self._where[event.session_id] = f"  {event.model} in {event.sandbox}"
         else:
             where = (self._where[event.session_id], "dim")
-            self._sessions[event.session_id].label = Text.assemble((_short(event.question), "bold"), where)
+            self._sessions[event.session_id].label = Text.assemble((one_line(event.question), "bold"), where)
 
     def _on_the_way(self, event: RequestEvent) -> None:
         if event.number is not None:
@@ -161,16 +157,11 @@ class LiveTree:
         if output.strip():
             cell.add(Text(_lines(output, _OUTPUT_LINES), style="dim"))
         if execution.error:
-            cell.add(Text(_short(f"{execution.error.type}: {execution.error.message}"), style="red"))
+            cell.add(Text(one_line(f"{execution.error.type}: {execution.error.message}"), style="red"))
 
 
 def _cost(cost_usd: object) -> str:
     return f"  ${cost_usd:.4f}" if cost_usd else ""
-
-
-def _short(text: str) -> str:
-    line = " ".join(printable(text).split())
-    return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
 
 
 def _lines(text: str, most: int) -> str:

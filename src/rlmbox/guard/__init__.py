@@ -1,4 +1,4 @@
-"""What may leave the sandbox: secrets and personal data hidden, copies of the context limited, length bounded."""
+"""The guard of what leaves a sandbox: secrets and personal data hidden, copies and length bounded."""
 
 from rlmbox.guard.bounds import OutputBounds
 from rlmbox.guard.copying import CopyBudgets

@@ -1,4 +1,4 @@
-"""How much of an output is shown: its head and its tail, with a count of what is hidden between."""
+"""Bounding an output to its head and its tail, with a count of what is hidden between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MARKER = "... [Output Truncated: {lines:,} lines, {size:,} bytes hidden] ..."
 
 @dataclass(frozen=True, slots=True)
 class OutputBounds:
-    """How much printed text a model is shown.
+    """The bounds on printed text that a model is shown.
 
     The default of a turn, 20,000 characters, is about 5,000 tokens: a table of a hundred rows or thirty pages of search
     hits pass whole, and thirty turns stay below 200,000 tokens. Half is the head, because listings and files say

@@ -1,4 +1,4 @@
-"""Where stretches of an output are in the context, told from an index that is small.
+"""Locating stretches of an output in the context, by an index that is small.
 
 The text is folded: case is dropped, and so are ASCII punctuation and white space. Anchors are chosen by content: what
 follows a *separator*, a byte or pair of bytes that is as frequent in that part of the text as the index has room for.

@@ -1,4 +1,4 @@
-"""How much of the context may be shown word for word: budgets, not a verdict.
+"""Budgets, not a verdict, for what of the context may be shown word for word.
 
 Similarity of the output to the context tells the wrong ones apart (docs/decisions/0031). What counts is how many
 different positions of the context a model has been shown.
@@ -28,7 +28,7 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class CopyBudgets:
-    """How many characters of the context a model may be shown word for word.
+    """The numbers of characters of the context that a model may be shown word for word.
 
     All are counted in different positions of the context: what was shown once is not counted again in the run.
 

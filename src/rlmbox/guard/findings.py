@@ -1,4 +1,4 @@
-"""What detectors find, and the seam they are behind."""
+"""Findings of detectors, and the seam that detectors are behind."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Checked:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each kind."""
+        """The number of findings of each kind."""
         return dict(Counter(finding.kind for finding in self.findings))
 
     def as_json(self) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Controls but tab and newline (a carriage return only where a newline follows), soft hyphen, zero-width and directional
 # marks, line separators, variation selectors that carry data, tags of plane 14, lone surrogates.
@@ -20,6 +21,8 @@ _SHOWN = re.compile(
     "|(?<![#*0-9\u00a9\u00ae\u2000-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
 )
 
+_UNSEEN, _MARK = ("Cc", "Cf", "Cs"), "\N{REPLACEMENT CHARACTER}"
+
 
 def make_visible(text: str) -> str:
     """Return a text whose control, bidirectional and invisible characters are written as escapes of Python."""
@@ -31,3 +34,12 @@ def _escape(found: re.Match[str]) -> str:
     if code <= 0xFF:
         return "\\r" if found[0] == "\r" else f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal but show itself.
+
+    Args:
+        text: Any text; its control characters but tab and newline become U+FFFD.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)

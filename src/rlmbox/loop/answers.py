@@ -1,4 +1,4 @@
-"""How a question ends: the answer that a model gives, in any of the ways it may give it, and the rules it must pass.
+"""The end of a question: the answer that a model gives, in any of the ways it may give it, and the rules it must pass.
 
 In the order in which they count within a turn: a call of `FINAL`, `SUBMIT` or `FINAL_VAR` in code, the `answer`
 dictionary made ready by code, the variable named by `auto_finalize_var`, a final tag in the reply's text.
@@ -49,7 +49,7 @@ class Namespace(Protocol):
 
 
 class AnswerRules:
-    """How the turns of a session end: the functions by which code gives an answer, and what a turn came to.
+    """The functions by which code gives an answer, and the conclusion of each turn.
 
     Args:
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it to something.

@@ -1,4 +1,4 @@
-"""What code passes to a sub-call, read with suspicion: values of any type may come.
+"""Arguments of sub-calls, read with suspicion: values of any type may come.
 
 Every function raises `TypeError` or `ValueError`, which is the calling cell's own error.
 """

@@ -1,4 +1,4 @@
-"""Where the guard stands in the loop: everything that goes from the sandbox to a model or to the user passes here."""
+"""The guard in the loop: everything that goes from the sandbox to a model or to the user passes here."""
 
 from __future__ import annotations
 

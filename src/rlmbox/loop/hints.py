@@ -93,7 +93,7 @@ _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
 
 def hint(error: CellError, outcome: Outcome, namespace: Namespace, names: Sequence[str]) -> str:
-    """Gives one line of advice about an error, and what became of the variables where that matters.
+    """Return one line of advice about an error, and what became of the variables where that matters.
 
     Args:
         error: The error.
@@ -112,7 +112,7 @@ def hint(error: CellError, outcome: Outcome, namespace: Namespace, names: Sequen
 
 
 def close_names(name: str, names: Iterable[str]) -> list[str]:
-    """Gives up to three names that are like a name, the likest first (difflib's ratio, at least 0.6)."""
+    """Return up to three names that are like a name, the likest first (difflib's ratio, at least 0.6)."""
     candidates = [
         other for other, _ in zip(names, range(_MAX_CANDIDATES), strict=False) if len(other) <= _MAX_NAME_CHARS
     ]

@@ -1,4 +1,4 @@
-"""What a session does when a limit is near, and when it is reached.
+"""The behaviour of a session when a limit is near, and when it is reached.
 
 Near a limit the model is told once what is left. At the limit it is asked for the best answer from what it has, in
 one request whose room was set aside when the question was asked: so the answer breaks no limit, and a run that was

@@ -1,4 +1,4 @@
-"""What the model is told after a turn: output, errors with a hint, and corrections, within a bound.
+"""The message to the model after a turn: output, errors with a hint, and corrections, within a bound.
 
 Cells of one reply run in order; after one that fails the rest do not run, because they were written in the belief
 that it would work, and the observation says how many did not. Pure functions: nothing here reads or runs anything.
@@ -135,7 +135,7 @@ def _parts(
     variables: Mapping[str, str] | None,
     names: Sequence[str],
 ) -> Iterator[_OutputPart]:
-    """Gives the parts of one cell: what it printed with its value, its error stream, its error."""
+    """Return the parts of one cell: what it printed with its value, its error stream, its error."""
     printed = _readable(execution.stdout.rstrip("\n"))
     stderr = _readable(execution.stderr.rstrip("\n"))
     dropped = execution.dropped_chars
@@ -163,7 +163,7 @@ def _traceback(error: CellError) -> str:
 
 
 def _readable(text: str) -> str:
-    """Gives a text as it is, or the name of it where it looks binary."""
+    """Return a text as it is, or a name for it where it looks binary."""
     unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
     if "\0" in text or unreadable > _BINARY_SHARE * len(text):
         return _BINARY.format(count=len(text))

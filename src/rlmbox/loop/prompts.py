@@ -1,4 +1,4 @@
-"""What a session's model is told at the start. Versioned, because a trace is only readable with its prompt."""
+"""The first messages to a session's model. Versioned, because a trace is only readable with its prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tree of sessions has in common, and each session's place in it."""
+"""Shared state of a tree of sessions, and each session's place in it."""
 
 from __future__ import annotations
 

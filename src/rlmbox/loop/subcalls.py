@@ -1,4 +1,4 @@
-"""What code in a sandbox may ask of other models: the functions, and what they cost.
+"""The functions by which code in a sandbox asks other models.
 
 Identity, depth and budget are the host's: a cell can only name a function of the table and pass it values.
 """

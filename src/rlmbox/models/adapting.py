@@ -21,7 +21,7 @@ _SMALLEST_CAP_TOKENS = 16
 
 
 class Adaptations:
-    """How requests to one model at one address are changed. May be used from several threads.
+    """Changes to requests to one model at one address. May be used from several threads.
 
     Attributes:
         output_field: `max_tokens` or `max_completion_tokens`, where the provider wants that one.

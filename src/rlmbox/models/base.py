@@ -21,7 +21,7 @@ class Price(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where the price comes from and of which day it is, such as `genai-prices 0.2.3`."""
+        """The source of the price and its date, such as `genai-prices 0.2.3`."""
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the cost of some usage in US dollars."""
@@ -75,7 +75,7 @@ class Hosted(Protocol):
 
     @property
     def pace(self) -> Pace:
-        """How much it may be asked at once and in a minute, by all runs of the process together."""
+        """The limits on requests at once and in a minute, for all runs of the process together."""
 
     @property
     def settings(self) -> str:

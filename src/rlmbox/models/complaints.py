@@ -168,7 +168,7 @@ class Complaint:
 
     @property
     def window_tokens(self) -> int | None:
-        """How large the window is, where the provider says so."""
+        """Return the size of the window in tokens, where the provider's message says so."""
         if isinstance(self._window_field, int) and self._window_field >= _NARROWEST_TOKENS:
             return self._window_field
         return named_window_tokens(self.message)

@@ -238,7 +238,7 @@ def _weights(
 
 
 class _Judge:
-    """How well sentences answer one question."""
+    """A scorer of sentences as answers to one question."""
 
     def __init__(self, question: str, weights: Mapping[str, float], names: set[str]) -> None:
         self._weights = weights

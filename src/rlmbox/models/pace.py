@@ -1,4 +1,4 @@
-"""How much a model may be asked at once and in a minute."""
+"""Limits on concurrent requests and requests a minute to a model."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class ProviderModel:
 
     @property
     def pace(self) -> Pace:
-        """How much it may be asked at once and in a minute."""
+        """The limits on requests at once and in a minute."""
         return self._pace
 
     @property

@@ -1,4 +1,4 @@
-"""How many tokens a model's window has."""
+"""Context windows of models, in tokens."""
 
 from __future__ import annotations
 

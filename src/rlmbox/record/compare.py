@@ -1,4 +1,4 @@
-"""Whether a cell that ran again gave what the record has of it."""
+"""Comparing the result of a cell that ran again with the record."""
 
 from __future__ import annotations
 

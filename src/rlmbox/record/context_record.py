@@ -1,4 +1,4 @@
-"""How a run's text is opened again: its paths, with what shows that they did not change, or the text itself."""
+"""The record of a run's text: its paths, with evidence that they did not change, or the text itself."""
 
 from __future__ import annotations
 

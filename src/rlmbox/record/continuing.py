@@ -1,4 +1,4 @@
-"""What a record is turned into before a run goes on from it: resumed where it ended, or forked from a turn of it."""
+"""Preparing a record for a run that goes on from it: resumed where it ended, or forked from a turn of it."""
 
 from __future__ import annotations
 

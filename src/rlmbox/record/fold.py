@@ -29,7 +29,7 @@ Next = Literal["start", "question", "model", "code", "observation"]
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """How far a session is.
+    """The state of a session, as told by its events.
 
     Attributes:
         messages: Its conversation as it was last sent, or as it begins.
@@ -50,7 +50,7 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How far a run is.
+    """The state of a run, as told by its events.
 
     Attributes:
         spent_usd: What its attempts were charged.

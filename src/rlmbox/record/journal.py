@@ -31,7 +31,7 @@ class Lease(Protocol):
 
 
 class Store(Protocol):
-    """Where the events of runs are kept."""
+    """A place where the events of runs are kept."""
 
     def write(self, event: Event) -> None:
         """Take an event, in order; it is durable after the next `sync`.
@@ -131,7 +131,7 @@ class MemoryLease:
 
 @dataclass(frozen=True, slots=True)
 class Effect(Generic[_Result]):
-    """How something that must not happen twice is recorded.
+    """Something that must not happen twice, and how it is recorded.
 
     Attributes:
         began: The event that says that it is about to happen; its key is the effect's.

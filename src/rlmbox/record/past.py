@@ -1,4 +1,4 @@
-"""What a run that goes on finds in its record: results of effects, what was said and shown, and what was paid.
+"""The past of a run that goes on: results of effects, messages and observations, and what was paid.
 
 It is made of the events alone, and nothing is written here. `Journal` asks it before it lets anything happen.
 """

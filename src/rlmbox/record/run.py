@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from rlmbox.events import (
     from_json,
     to_json,
 )
+from rlmbox.guard.visible import printable
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
 
@@ -237,12 +237,12 @@ class _Tree:
     def _lines_of(self, event: Event) -> Iterator[str]:
         match event:
             case QuestionAsked():
-                yield f"question: {_line(event.question)}"
+                yield f"question: {one_line(event.question)}"
             case ModelReplied() if event.completion is not None:
                 took_s = max(event.at_s - self._asked_s.get(event.key, event.at_s), 0.0)
                 yield f"turn {event.turn}  ${event.cost_usd:.4f}  {took_s:.1f} s"
             case ModelReplied():
-                yield f"turn {event.turn}  {event.ended}: {_line(event.error or '')}"
+                yield f"turn {event.turn}  {event.ended}: {one_line(event.error or '')}"
             case CellExecuted() if event.cell.by != "engine":
                 yield from self._cell(event)
             case SubcallStarted():
@@ -264,9 +264,9 @@ class _Tree:
         execution = event.execution
         shown = (execution.stdout or execution.value_repr or "").strip()
         if shown:
-            yield f"  > {_line(shown)}"
+            yield f"  > {one_line(shown)}"
         if execution.error:
-            yield f"  ! {execution.error.type}: {_line(execution.error.message)}"
+            yield f"  ! {execution.error.type}: {one_line(execution.error.message)}"
 
     def _subcalls(self, session_id: str) -> Iterator[str]:
         calls = self._calls.pop(session_id, [])
@@ -285,26 +285,22 @@ def _lines_of_session(event: Event) -> Iterator[str]:
         case SessionStarted() if event.depth:
             yield f"child of {event.model} in {event.sandbox}"
         case SessionFinished():
-            yield f"answer: {_line(event.answer.text)}"
+            yield f"answer: {one_line(event.answer.text)}"
         case SessionFailed():
-            yield f"ended without an answer: {event.error_type}: {_line(event.message)}"
+            yield f"ended without an answer: {event.error_type}: {one_line(event.message)}"
         case RunResumed():
             yield f"resumed; {event.uncertain} requests were under way and stay charged"
         case CellDiffered():
-            yield f"turn {event.cell.turn} printed otherwise than it did: {_line(event.now)}"
+            yield f"turn {event.cell.turn} printed otherwise than it did: {one_line(event.now)}"
         case _:
             pass
 
 
-def printable(text: str) -> str:
-    """Return text that does nothing to a terminal but show itself.
+def one_line(text: str) -> str:
+    """Return text as one line, safe for a terminal and cut where it is long.
 
     Args:
         text: Any text.
     """
-    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
-
-
-def _line(text: str) -> str:
     line = " ".join(printable(text).split())
     return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"

@@ -1,4 +1,4 @@
-"""What a list of runs shows of each."""
+"""One row of a list of runs."""
 
 from __future__ import annotations
 

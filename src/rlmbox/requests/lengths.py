@@ -1,4 +1,4 @@
-"""How long a reply is asked for, by how long the replies of a run have been.
+"""Choosing the longest reply to ask for, from how long the replies of a run have been.
 
 What a request may cost is mostly its reply at its longest, which hardly any reply is. Asking for less makes the worst
 case tight: more requests fit beside each other, and one that breaks off is charged less. Where a reply is cut after

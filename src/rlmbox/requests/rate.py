@@ -1,4 +1,4 @@
-"""Where requests to one model wait for their turn: at its pace, and at most so many of each run at once.
+"""The queue in which requests to one model wait for their turn: at its pace, and at most so many of each run at once.
 
 No library does this: the limits hold over several event loops, and the runs of a process take turns.
 """

@@ -71,7 +71,7 @@ class Answered:
 
 @dataclass(slots=True)
 class RequestState:
-    """How far a request has come.
+    """The state of a request under way.
 
     Attributes:
         scope: Ends the whole request when its time is over.

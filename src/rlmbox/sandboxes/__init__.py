@@ -1,1 +1,1 @@
-"""Where cells run."""
+"""The sandboxes that cells run in."""

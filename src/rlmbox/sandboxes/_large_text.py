@@ -223,7 +223,7 @@ class _HostText:
 
 
 class _LineIndex:
-    """How many lines end before each block of a text, as `str.splitlines` sees ends of lines.
+    """The number of lines that end before each block of a text, as `str.splitlines` sees ends of lines.
 
     Args:
         store: The text.

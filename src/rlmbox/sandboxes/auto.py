@@ -16,7 +16,7 @@ from rlmbox.types import Cell, CellLimits, Execution
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which sandbox was chosen, and why.
+    """The sandbox that was chosen, with the reason.
 
     Attributes:
         name: Its name.

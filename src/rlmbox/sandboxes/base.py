@@ -38,7 +38,7 @@ class Sandbox(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a model should know of this backend's Python, one sentence each."""
+        """Facts that a model should know of this backend's Python, one sentence each."""
 
     async def start(
         self,
@@ -81,7 +81,7 @@ class Sandbox(Protocol):
 
 @runtime_checkable
 class Chosen(Protocol):
-    """What a sandbox has besides, where something chose it among several."""
+    """The attributes of a sandbox that was chosen among several."""
 
     @property
     def reason(self) -> str:

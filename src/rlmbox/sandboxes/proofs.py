@@ -1,4 +1,4 @@
-"""What sandboxes have shown on this machine, kept from process to process.
+"""Results of self-checks on this machine, kept from process to process.
 
 A self-check takes up to a second. What it showed stays true for as long as nothing that it depends on has changed:
 this boot of this kernel, this interpreter, this user and this state of rlmbox.

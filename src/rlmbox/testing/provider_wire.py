@@ -1,4 +1,4 @@
-"""How each provider writes requests, replies and errors: the protocols behind `ProviderServer`."""
+"""The protocols of each provider, for requests, replies and errors, behind `ProviderServer`."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExit:
-    """How a container ended that was not killed by us.
+    """The end of a container that was not killed by us.
 
     Attributes:
         how: Such as `signal 9`.

@@ -108,12 +108,12 @@ class AttachedSocket(socket.socket):
 
     @property
     def outputs(self) -> tuple[int, int]:
-        """Where to read what was printed; the reader closes these."""
+        """The file descriptors to read printed output from; the reader closes them."""
         return self._pipes[STDOUT][0], self._pipes[STDERR][0]
 
     @property
     def last_words(self) -> str:
-        """How the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown."""
+        """The way the worker ended, such as `signal 9`, with ` oom` after it where memory ran out; '' where unknown."""
         text = self._words.decode("ascii", "replace")
         return text if _END.fullmatch(text) else ""
 

@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class CgroupPlace:
-    """Where groups can be made.
+    """A place where control groups can be made.
 
     Attributes:
         version: 1 or 2.

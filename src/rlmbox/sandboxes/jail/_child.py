@@ -1,4 +1,4 @@
-"""How a process that the fork server forked becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
+"""The steps by which a forked process becomes a jail: namespaces, mounts, limits, privileges, filter, worker.
 
 Nothing here is undone or loosened later, and nothing of a session is known until all of it stands. A step that fails
 ends the process: there is no jail with a wall missing.

@@ -1,4 +1,4 @@
-"""Which shared libraries a program needs, read from its ELF headers: nothing is run to find out.
+"""The shared libraries that a program needs, read from its ELF headers: nothing is run to find out.
 
 Layout from the System V ABI's "Object Files" chapter; the order of directories is that of `ld.so(8)`.
 """

@@ -1,4 +1,4 @@
-"""What the host makes of a cell before Monty runs it.
+"""The changes that the host makes to a cell before Monty runs it.
 
 The cell is parsed with `ast`, never compiled or run. It is refused where Monty would do something else than CPython
 (`_refusals.py`), changed where that makes it equal (`_rewrite.py`, and `_large.py` for a long context), and written

@@ -1,4 +1,4 @@
-"""What cells called and were answered, so that a lost namespace can be made again without asking anybody twice.
+"""The calls of earlier cells with their answers, so that a lost namespace can be rebuilt without asking anybody twice.
 
 A worker that is lost is replaced by running the earlier cells again. An answer belongs to a function and its arguments,
 never to a place in the order: where a cell that runs again asks for something else, it is stopped there.

@@ -1,4 +1,4 @@
-"""What a cell asks of a context that is too long to be a `str`: `re` in linear time, and scans."""
+"""Requests of a cell about a context that is too long to be a `str`: `re` in linear time, and scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell may not do in Monty, found before it runs and said with the way that works.
+"""Refusals of what Monty does not do as Python does, found before a cell runs and said with the way that works.
 
 Monty has not all of Python. A cell that would mean something else in it than in CPython is not run at all: half a
 cell may have been paid for, and a silent difference is worse than a refusal. What can be made equal is made so in

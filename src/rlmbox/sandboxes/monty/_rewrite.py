@@ -371,7 +371,7 @@ class Rewriter:
         return node
 
     def _generatorexp(self, node: ast.GeneratorExp) -> ast.expr:
-        """Where it is not known what reads it: an iterator that computes an item when it is asked for one."""
+        """Rewrite one whose reader is not known as an iterator that computes an item when it is asked for one."""
         first = node.generators[0]
         source = self.expression(first.iter)
         inner: ast.expr = node.elt

@@ -1,4 +1,4 @@
-"""What can be reached of a value with a dot."""
+"""The attributes and methods that each kind of value has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found out of a cell before anything of it runs: its size, its nesting, and what the language has not."""
+"""Checks of a cell before anything of it runs: its size, its nesting, and what the language does not have."""
 
 from __future__ import annotations
 

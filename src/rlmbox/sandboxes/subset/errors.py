@@ -1,4 +1,4 @@
-"""What can go wrong in a cell: Python's exceptions, which it may catch, and limits and refusals, which it may not."""
+"""Errors of a cell: Python's exceptions, which it may catch, and limits and refusals, which it may not."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SubsetError:
-    """How a cell failed.
+    """The failure of a cell.
 
     Attributes:
         code: The exception's name, `ResourceLimitExceeded`, `ForbiddenSyntax` or `ForbiddenName`.

@@ -1,4 +1,4 @@
-"""What the language has and has not, as one table.
+"""The constructs that the language has and does not have, as one table.
 
 The interpreter looks everything up here, `rlmbox subset --spec` prints it, the documentation includes it and the tests
 go through it.

@@ -1,4 +1,4 @@
-"""What a session uses: steps, live data, depth of calls."""
+"""Counting the use of a session: steps, live data, depth of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators do: what Python's do, once it is known how much they would make."""
+"""Operators with Python's results, computed once it is known how large the result would be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where names of a cell live: in the session, in a function, or in a comprehension."""
+"""Scopes of names: the session, a function, or a comprehension."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Python's parser lets pass and its compiler does not: `return` outside of a function and the like."""
+"""Syntax errors that Python's compiler finds and its parser does not: `return` outside of a function and the like."""
 
 from __future__ import annotations
 

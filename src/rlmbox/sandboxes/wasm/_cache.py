@@ -1,4 +1,4 @@
-"""Where the guest of the `wasm` sandbox is kept, compiled for this machine.
+"""The cache of the `wasm` sandbox's guest, compiled for this machine.
 
 The compiled module is native code that is run as it is found, so it is loaded only from a directory that belongs
 to this user, that nobody else can write, and that has no links on the way from rlmbox's own part of the path.

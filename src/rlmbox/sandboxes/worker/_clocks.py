@@ -1,4 +1,4 @@
-"""Which cells read a clock, as far as their source shows it.
+"""Finding cells that read a clock, as far as their source shows it.
 
 A clock is real in every backend, so a cell that reads one may do something else when it is run again. It is marked by
 what it names: `time.time()`, `datetime.now()`, `perf_counter`. A function that names one marks the cells that name the

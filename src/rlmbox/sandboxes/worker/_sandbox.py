@@ -72,7 +72,7 @@ class WorkerProcess(Protocol):
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """Where the worker finds the context's bytes: `{"fd": 5}` or `{"path": "/context"}`."""
+        """The place of the context's bytes for the worker: `{"fd": 5}` or `{"path": "/context"}`."""
 
     @property
     def has_language(self) -> bool:

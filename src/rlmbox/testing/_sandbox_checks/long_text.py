@@ -106,7 +106,7 @@ async def check_a_long_context_takes_no_memory(make_sandbox: MakeSandbox) -> Non
 
 
 async def check_a_long_context_is_there_after_a_limit(make_sandbox: MakeSandbox) -> None:
-    """Where a limit ended a cell, the text can be read in the next."""
+    """Check that the text can be read in the cell after one that a limit ended."""
     limits = replace(LARGE, cell_timeout_s=0.5)
     async with opened(make_sandbox, text=TEXT, limits=limits) as repl:
         await repl.fails("while True:\n    pass", "timeout")

@@ -84,7 +84,7 @@ class AttackReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many attacks there are of each verdict."""
+        """The number of attacks of each verdict."""
         return dict(Counter(result.verdict for result in self.results))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Where an attack takes place: a session in a sandbox, with host functions that count who calls them."""
+"""The stage of an attack: a session in a sandbox, with host functions that count who calls them."""
 
 from __future__ import annotations
 
