@@ -8,13 +8,13 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from anyio import to_thread
 
+from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from
@@ -306,7 +306,7 @@ class RLM:
             id=new_run_id() if run_id is None else checked_run_id(run_id),
             seed=self._seed,
             describe=lambda: {
-                "version": version("rlmbox"),
+                "version": __version__,
                 "settings": settings,
                 "context": record_context(text),
                 "inputs": given,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from rlmbox import __version__
+
 app = typer.Typer(
     name="rlmbox",
     help="Ask questions of text far larger than a model's window. "
@@ -88,9 +90,7 @@ Contexts = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"rlmbox {version('rlmbox')}")
+        typer.echo(f"rlmbox {__version__}")
         raise typer.Exit
 
 

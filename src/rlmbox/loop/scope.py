@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
+from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
@@ -102,7 +102,7 @@ class RunContext:
         if not self.journal.is_recorded:
             return
         await self.journal.open(self.id)
-        fields: Mapping[str, Any] = {"version": version("rlmbox")}
+        fields: Mapping[str, Any] = {"version": __version__}
         if self.describe is not None and self.journal.past.peek(self.id, RunStarted) is None:
             fields = await anyio.to_thread.run_sync(self.describe)
         Scope.root(self).note(RunStarted, "INIT", **fields)

@@ -7,9 +7,9 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
+from rlmbox import __version__
 from rlmbox.errors import StoreError
 from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted, to_json
 from rlmbox.record.run import Run
@@ -103,7 +103,7 @@ def write_evidence(run: Run, folder: Path, *, doctor: str = "") -> list[Path]:
     """
     last = run.last_cell
     ran = [event for event in run.events if isinstance(event, CellExecuted) and event.cell.by != "engine"]
-    versions = {"rlmbox": version("rlmbox"), "python": sys.version, "system": platform.platform()}
+    versions = {"rlmbox": __version__, "python": sys.version, "system": platform.platform()}
     texts = {
         "trace.json": "".join(f"{line}\n" for line in jsonl(run)),
         "last_code.py": f"{last.code}\n" if last else "",
