@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from anyio import to_thread
 
-from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from
@@ -46,6 +45,7 @@ from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, CellLimits
+from rlmbox.version import __version__
 
 if TYPE_CHECKING:
     from rlmbox.guard import Guard, Policy, RunGuard  # takes 50 ms, and a run without a guard does not need it

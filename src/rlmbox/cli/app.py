@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rlmbox import __version__
+from rlmbox.version import __version__
 
 app = typer.Typer(
     name="rlmbox",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
@@ -26,6 +25,7 @@ from rlmbox.requests.client import Calls, FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
+from rlmbox.version import __version__
 
 if TYPE_CHECKING:
     from rlmbox.guard import RunGuard  # takes 50 ms, and most runs have none

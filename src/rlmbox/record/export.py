@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from rlmbox import __version__
 from rlmbox.errors import StoreError
 from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted, to_json
 from rlmbox.record.run import Run
 from rlmbox.types import Message
+from rlmbox.version import __version__
 
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 _LEAST_SECRET_CHARS = 8
