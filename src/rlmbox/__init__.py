@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rlmbox.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from rlmbox.budget.limits import Limits
     from rlmbox.context import Context
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
     from rlmbox.types import Answer, CellLimits, Source
+    from rlmbox.version import __version__ as __version__
 
 __all__ = [
     "RLM",
@@ -53,6 +52,7 @@ _HOMES = {
     "Run": "rlmbox.record.run",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
+    "__version__": "rlmbox.version",
     "Tool": "rlmbox.loop.tools",
     "load_from_trace": "rlmbox.record.run",
 }
