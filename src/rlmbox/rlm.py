@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,19 @@ from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
 from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, RLMError, StoreError
-from rlmbox.events import Event, Hook, QuestionAsked, to_json
+from rlmbox.events import (
+    CellExecuted,
+    CellStarted,
+    Event,
+    Hook,
+    ModelRequested,
+    QuestionAsked,
+    SessionStarted,
+    SubcallStarted,
+    TurnFinished,
+    to_json,
+)
+from rlmbox.hooks import CostUpdate, NamedHooks, readers_of
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.prompts import check_parts
@@ -81,7 +93,14 @@ class RLM:
         cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
             user's cache folder, a path in that folder. Off by default.
         prices: File of prices that take precedence over the catalogue's (TOML or JSON, see the docs).
-        hooks: Readers of every run's events. They are called on the run's event loop, in the order of the events.
+        hooks: Readers of every run's events, in their order: plain ones are called on the run's event loop, what async
+            ones return is awaited beside the run.
+        on_session_start: Called when a session's sandbox is ready; plain or async, as are all hooks by name.
+        on_llm_call: Called when a model is about to be asked, by a session or by its code.
+        on_code_exec: Called when a cell is about to run.
+        on_observation: Called when a cell has run.
+        on_cost_update: Called with a `CostUpdate` when a request was charged for, with the run's totals.
+        on_step_end: Called when a turn is over.
         store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records none,
             unless `record` is set.
         record: Record runs in the user's own file, where `store` names no other.
@@ -124,7 +143,13 @@ class RLM:
         retries: RetryPolicy | None = None,
         cache: bool | str | Path = False,
         prices: str | Path | None = None,
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]] = (),
+        on_session_start: Callable[[SessionStarted], Awaitable[None] | None] | None = None,
+        on_llm_call: Callable[[ModelRequested | SubcallStarted], Awaitable[None] | None] | None = None,
+        on_code_exec: Callable[[CellStarted], Awaitable[None] | None] | None = None,
+        on_observation: Callable[[CellExecuted], Awaitable[None] | None] | None = None,
+        on_cost_update: Callable[[CostUpdate], Awaitable[None] | None] | None = None,
+        on_step_end: Callable[[TurnFinished], Awaitable[None] | None] | None = None,
         store: Store | str | os.PathLike[str] | None = None,
         record: bool = False,
         evidence_dir: str | os.PathLike[str] | None = None,
@@ -167,6 +192,9 @@ class RLM:
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._hooks, self._store, self._seed = tuple(hooks), open_store(store, record=record), seed
+        self._named_hooks = NamedHooks(
+            on_session_start, on_llm_call, on_code_exec, on_observation, on_cost_update, on_step_end
+        )
         self._owns_store = self._store is not store
         self._evidence_dir = Path(evidence_dir) if evidence_dir is not None else None
         if self._store is None and evidence_dir is not None:
@@ -268,7 +296,7 @@ class RLM:
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]] = (),
         run_id: str | None = None,
     ) -> Session:
         """Return a session over a text, to be asked any number of questions or taken step by step.
@@ -298,7 +326,7 @@ class RLM:
             self.sub_model,
             self._budget(limits),
             self._new_sandbox,
-            Journal(self._store, (*self._hooks, *hooks)),
+            Journal(self._store, self._readers(hooks)),
             fallback=self.fallback_model,
             fallback_when=self._fallback_when,
             cache=self._cache,
@@ -495,7 +523,13 @@ class RLM:
             RecordedModel(str(settings["sub_model"])) if is_sealed else self.sub_model,
             Budget(limits) if is_sealed else self._budget(limits),
             self._new_sandbox,
-            Journal(None if is_sealed else self._store, self._hooks, events, is_sealed=is_sealed, lease=lease),
+            Journal(
+                None if is_sealed else self._store,
+                self._readers((), () if is_sealed else events),
+                events,
+                is_sealed=is_sealed,
+                lease=lease,
+            ),
             fallback=None if is_sealed else self.fallback_model,
             fallback_when=None if is_sealed else self._fallback_when,
             cache=self._cache,
@@ -593,6 +627,12 @@ class RLM:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _readers(
+        self, hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]], past: Sequence[Event] = ()
+    ) -> tuple[Hook, ...]:
+        """Return the readers of one run's journal: all hooks."""
+        return readers_of((*self._hooks, *hooks), self._named_hooks, past)
 
     def _run_guard(self, context: Context) -> RunGuard | None:
         if self._guard is None or not self._guard.is_ever_on:

@@ -282,7 +282,7 @@ class Journal:
             raise StoreError(f"there is a run {run_id} already; go on with it (rlmbox resume), or give another name")
 
     async def close(self) -> None:
-        """Make what was recorded durable, and let go of the run.
+        """Make what was recorded durable, have the readers come to their end, and let go of the run.
 
         Raises:
             StoreError: It cannot be kept.
@@ -291,6 +291,8 @@ class Journal:
             if self._store is not None:
                 await self._store.sync()
         finally:
+            for reader in self._readers:
+                await _close(reader)
             if self._lease is not None:
                 self._lease.release()
                 self._lease = None
@@ -332,3 +334,14 @@ class Journal:
         while self._shown < len(events) and events[self._shown].sequence <= sequence:
             self._show(events[self._shown])
             self._shown += 1
+
+
+async def _close(reader: Hook) -> None:
+    """Have a reader come to its end, where it has one: an `aclose`, for which the run waits."""
+    aclose = getattr(reader, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        await aclose()
+    except Exception:
+        _log.exception("a hook failed at the end of the run")
