@@ -343,5 +343,5 @@ async def _close(reader: Hook) -> None:
         return
     try:
         await aclose()
-    except Exception:
+    except Exception:  # noqa: BLE001 - a hook of the user's must not cost the run
         _log.exception("a hook failed at the end of the run")
