@@ -126,6 +126,15 @@ async def test_a_loop_that_is_cancelled_keeps_the_answers_that_were_paid(sandbox
     assert asked.prompts == ["a", "b", "wait"]
 
 
+@pytest.mark.parametrize("limit", ["while True: pass", "x = 'ab' * 10 ** 10", "sum(1 for _ in range(10 ** 12))"])
+async def test_a_limit_after_a_call_leaves_what_the_call_gave(sandbox: MontySandbox, asked: Asked, limit: str) -> None:
+    cut = await run(sandbox, f"a = llm_query('one')\nb = a + '!'\nc = 1\n{limit}")
+    assert cut.outcome in ("timeout", "memory")
+    assert cut.namespace == "rebuilt"
+    assert (await run(sandbox, "[a, b, c]")).value == ["ONE", "ONE!", 1]
+    assert asked.prompts == ["one"]
+
+
 async def test_a_cell_that_is_cancelled_before_it_began_holds_up_nothing(sandbox: MontySandbox) -> None:
     for code in ("a = 1", "while True: pass"):
         with anyio.CancelScope() as scope:

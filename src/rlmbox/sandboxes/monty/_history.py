@@ -25,15 +25,20 @@ class CellRun:
         source: The cell.
         calls: The calls that it made, by function and arguments, and their answers, in order.
         again: Whether it runs again: then it gets recorded answers only.
+        statement: The number of the statement that it has come to, from 0.
+        called_in: The number of the statement that made the last of `calls`.
     """
 
     source: CellSource
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     again: bool = False
+    statement: int = 0
+    called_in: int = -1
 
     def record(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer, and return it."""
         self.calls.append((key, answer))
+        self.called_in = self.statement
         return answer
 
     def recorded(self, key: str) -> dict[str, Any]:
@@ -48,16 +53,18 @@ class CellRun:
         """Return the same cell, to run again."""
         return CellRun(self.source, [*self.calls], again=True)
 
-    def cut(self, statement: int, *, drop_last: bool) -> CellRun | None:
+    def cut(self, *, drop_last: bool) -> CellRun | None:
         """Return the part of the cell that had run when it ended at a limit; None where there is none.
 
+        The statement that was running is a part of it if it called something.
+
         Args:
-            statement: Its statement that was running, from 0; it is kept if it called something.
-            drop_last: Whether it did not end in a call: then it is stopped at its last call, lest it runs on into
-                the same limit.
+            drop_last: Whether that statement did not end in a call: then it is stopped at its last call, lest it runs
+                on into the same limit.
         """
-        calls = self.calls[:-1] if drop_last else self.calls
-        source = self.source.upto(statement + 1 if self.calls else statement)
+        called = self.called_in == self.statement
+        source = self.source.upto(self.statement + 1 if called else self.statement)
+        calls = self.calls[:-1] if called and drop_last else self.calls
         return replace(self, source=source, calls=calls) if source is not None else None
 
 

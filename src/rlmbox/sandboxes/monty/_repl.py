@@ -130,7 +130,6 @@ class _Feed:
         file_name: Monty's name for it.
         clock: Its time.
         waiting: Calls that it awaits, by Monty's number.
-        statement: The number of the statement that it has come to.
         calls_overdue: How often it called after its time was up.
     """
 
@@ -139,7 +138,6 @@ class _Feed:
     clock: _MontyClock
     file_name: str = ""
     waiting: dict[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = field(default_factory=dict)
-    statement: int = 0
     calls_overdue: int = 0
 
 
@@ -353,11 +351,6 @@ class MontyRepl:
         assert self._feed is not None  # noqa: S101 - `begin` comes first
         return self._feed
 
-    @property
-    def statement(self) -> int:
-        """The number of the statement that the last cell had come to."""
-        return self._feed.statement if self._feed is not None else 0
-
     async def restore(self, source: CellSource) -> tuple[str, ...]:
         """Give reserved names their meaning back where a cell took it; return those.
 
@@ -468,7 +461,7 @@ class MontyRepl:
     def _answered(self, snapshot: Any, feed: _Feed) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
         """Return the answer to a call, or what is to be awaited for it."""
         if snapshot.function_name == MARK:
-            feed.statement = snapshot.args[0]
+            feed.run.statement = snapshot.args[0]
             return {"return_value": None}
         if feed.clock.is_over:
             return self._overdue(feed)

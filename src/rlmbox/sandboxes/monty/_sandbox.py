@@ -218,7 +218,7 @@ class MontySandbox:
     def _note_cancelled(self, repl: MontyRepl, run: CellRun) -> None:
         """Keep what a cell had done when its task was cancelled: it is there again if the session goes on."""
         if run.source.ends and not run.again:
-            cut = run.cut(repl.statement, drop_last=False)
+            cut = run.cut(drop_last=False)
             if cut is not None:
                 self._history.append(cut)
                 self._names.update(dict.fromkeys(run.source.names))
@@ -252,7 +252,7 @@ class MontySandbox:
                 self._history.append(run)
                 self._names.update(dict.fromkeys(run.source.names))
             return replace(execution, restored=await repl.restore(run.source))
-        cut = run.cut(repl.statement, drop_last=True)
+        cut = run.cut(drop_last=True)
         if repl.is_overdue and not repl.is_lost:
             # It was stopped by an exception at a call, so that the heap is whole.
             if cut is not None:

@@ -1,0 +1,372 @@
+"""Random cells, limits, cancellations and rebuilds, checked against what Python would have left.
+
+Two machines over one generator of cells. `SandboxMachine` drives one sandbox and keeps beside it, for every variable,
+the values that it may have. `RunMachine` drives whole questions of a session over a scripted model that keeps an
+account of its own. Neither knows how a backend works; a seed decides all that they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from rlmbox import RLM, CellLimits, Limits
+from rlmbox.context import Context
+from rlmbox.errors import RLMError
+from rlmbox.events import AttemptFinished, Event
+from rlmbox.models.prices import FlatPrice
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.testing import ScriptedModel
+from rlmbox.types import Cell, Completion, Execution, HostFunction
+from rlmbox.usage import Cost
+
+TEXT = "one two three\nfour é five\n" * 40
+PRICE = FlatPrice(Decimal(3), Decimal(15), origin="test")
+TIMEOUTS_S = (0.15, 0.3, 0.6)
+PATIENCE_S = 30.0
+"""Seconds in which every cell and every question has to end, whatever it does; far beyond all limits here."""
+
+ENDINGS = {
+    "nothing": ("",),
+    "raises": ("raise ValueError('no')", "1 / 0", "missing_name", "'a' + 1", "[][1]", "assert False", "json.loads('')"),
+    "leaves": ("raise SystemExit(3)", "raise KeyboardInterrupt('x')"),
+    "loops": (
+        "while True: pass",
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "while True: ctx.slice(0, 1)",
+        "try:\n    while True: pass\nfinally:\n    while True: pass",
+        "sum(1 for _ in range(10 ** 12))",
+        "sorted([3, 1, 2], key=lambda x: [y for y in range(10 ** 10)])",
+    ),
+    "fills": (
+        "x9 = 'ab' * 10 ** 10",
+        "x9 = [0]\nwhile True: x9 = x9 + x9",
+        "x9 = [str(i) for i in range(10 ** 9)]",
+        "x9 = {i: [i] for i in range(10 ** 9)}",
+    ),
+    "recurses": ("def deep(n): return deep(n + 1) + 1\ndeep(0)",),
+    "floods": ("while True: print('x' * 100_000)", "while True: print('x')"),
+    "is_large": ("2 ** 20_000", "[list(range(1_000))] * 300", "'x' * 5_000_000", "x9 = [0]; x9.append(x9); x9"),
+    "waits": ("llm_query('wait')", "llm_query('fail')"),
+    "is_broken": ("def", "x = (", "'\\ud800'", "yield 1", "x" * 3 + " = " + "(" * 150 + ")" * 150),
+    "overwrites": ("context = 1", "ctx = None", "llm_query = 5", "answer = 3", "str = list = 0", "_rlm_own = 1"),
+}
+"""How a cell may end, after statements whose effect is known."""
+
+_GONE = object()
+
+
+@dataclass
+class Asked:
+    """What cells asked of the host."""
+
+    prompts: Counter[str] = field(default_factory=Counter)
+    number: int = 0
+
+    def fresh(self) -> str:
+        self.number += 1
+        return f"prompt {self.number}"
+
+    async def llm_query(self, prompt: str) -> str:
+        self.prompts[prompt] += 1
+        await asyncio.sleep(0.3 if prompt == "wait" else 0)
+        if prompt == "fail":
+            raise ValueError("the model is not there")
+        return f"yes: {prompt}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A cell of the machine's.
+
+    Attributes:
+        code: The cell.
+        sets: Variables and the values that its statements give them, in order.
+        ending: How it ends, by the kind.
+    """
+
+    code: str
+    sets: tuple[tuple[str, object], ...]
+    ending: str
+
+
+def made_cell(dice: random.Random, known: dict[str, object], asked: Asked) -> Made:
+    """Return a cell whose first statements have a known effect, and whose last may be anything.
+
+    Args:
+        dice: Decides.
+        known: Variables whose values are known.
+        asked: Names the prompts, each of which is asked once.
+    """
+    lines, sets = [], list[tuple[str, object]]()
+    now = dict(known)
+    for _ in range(dice.randint(0, 4)):
+        name = f"v{dice.randint(0, 5)}"
+        kind = dice.randint(0, 5)
+        value: object
+        if kind == 0:
+            value = dice.randint(-(10**20), 10**20)
+            lines.append(f"{name} = {value}")
+        elif kind == 1:
+            prompt = asked.fresh()
+            lines.append(f"{name} = llm_query({prompt!r})")
+            value = f"yes: {prompt}"
+        elif kind == 2 and now:
+            other = dice.choice(sorted(now))
+            lines.append(f"{name} = [{other}, len(context)]")
+            value = [now[other], len(TEXT)]
+        elif kind == 3:
+            prompts = [asked.fresh() for _ in range(dice.randint(1, 3))]
+            lines.append(f"{name} = [llm_query(p) for p in {prompts!r}]")
+            value = [f"yes: {prompt}" for prompt in prompts]
+        elif kind == 4:
+            lines.append(f"{name} = {{'a': [1, None, True], 'é': context[3:9]}}")
+            value = {"a": [1, None, True], "é": TEXT[3:9]}
+        else:
+            lines.append(f"def made(x, y={dice.randint(0, 9)}): return x * y\n{name} = made(3, y=4)")
+            value = 12
+        now[name] = value
+        sets.append((name, value))
+    ending = dice.choices([*ENDINGS], weights=[8, 3, 1, 2, 1, 1, 1, 1, 2, 1, 2])[0]
+    lines.append(dice.choice(ENDINGS[ending]))
+    return Made("\n".join(lines), tuple(sets), ending)
+
+
+class Broken(AssertionError):
+    """A property does not hold; the message has all that is needed to see it again."""
+
+
+class SandboxMachine:
+    """Drives one sandbox.
+
+    Args:
+        make: Makes the sandbox.
+        seed: Decides all.
+    """
+
+    def __init__(self, make: Callable[[], Sandbox], seed: int) -> None:
+        self.make, self.seed = make, seed
+        self.dice = random.Random(seed)
+        self.asked = Asked()
+        self.may_be: dict[str, list[object]] = {}
+        self.log: list[str] = []
+        self.outcomes: Counter[str] = Counter()
+
+    async def run(self, cells: int) -> None:
+        """Run so many cells.
+
+        Raises:
+            Broken: Something is not as it has to be.
+        """
+        sandbox = await self._opened()
+        try:
+            for _ in range(cells):
+                if not await self._step(sandbox):
+                    await sandbox.close()
+                    sandbox = await self._opened()
+        finally:
+            await sandbox.close()
+
+    async def _opened(self) -> Sandbox:
+        self.may_be = {}
+        sandbox = self.make()
+        limits = CellLimits(
+            cell_timeout_s=self.dice.choice(TIMEOUTS_S), memory_bytes=64 << 20, output_flood_bytes=4 << 20
+        )
+        host = {
+            "llm_query": HostFunction("llm_query", self.asked.llm_query, "asks"),
+            "ctx.slice": HostFunction("ctx.slice", lambda start, end: TEXT[start:end], "cuts", pure=True),
+        }
+        self.log.append(f"# opened with {limits.cell_timeout_s} s")
+        await sandbox.start(limits, Context.from_text(TEXT), host, query="why?", seed=self.seed)
+        return sandbox
+
+    async def _step(self, sandbox: Sandbox) -> bool:
+        known = {name: values[0] for name, values in self.may_be.items() if len(values) == 1 and values[0] is not _GONE}
+        made = made_cell(self.dice, known, self.asked)
+        self.log.append(made.code)
+        before = Counter(self.asked.prompts)
+        cut_after_s = self.dice.choice([0.0, 0.01, 0.1]) if self.dice.random() < 0.15 else None
+        task = asyncio.ensure_future(sandbox.execute(Cell(made.code)))
+        if cut_after_s is not None:
+            await asyncio.sleep(cut_after_s)
+            task.cancel()
+            self.log.append(f"# cancelled after {cut_after_s} s")
+        result = await self._ended(task, cut_after_s is not None)
+        twice = [
+            one for one, count in (self.asked.prompts - before).items() if count > 1 and one not in ("wait", "fail")
+        ]
+        if twice or any(count > 1 for one, count in self.asked.prompts.items() if one.startswith("prompt ")):
+            raise self._broken(f"asked twice: {twice}")
+        if result is None:  # cancelled, or the sandbox is lost
+            self._allow(made.sets)
+            return await self._goes_on(sandbox)
+        self.outcomes[f"{made.ending} {result.outcome} {result.namespace}"] += 1
+        if result.namespace == "lost":
+            self.may_be = {}
+        elif result.outcome == "ok" or (result.error is not None and self._whole(made, result.error.type)):
+            self.may_be.update({name: [value] for name, value in made.sets})
+        else:
+            self._allow(made.sets)
+        return await self._agrees(sandbox)
+
+    @staticmethod
+    def _whole(made: Made, error: str) -> bool:
+        """Return whether all known statements of a cell ran, by how it ended."""
+        return made.ending in ("raises", "loops", "recurses") and error not in ("SyntaxError", "NotImplementedError")
+
+    def _allow(self, sets: Sequence[tuple[str, object]]) -> None:
+        """Each variable of a cell that was cut has its old value or any of those that it was given."""
+        for name, value in sets:
+            self.may_be.setdefault(name, [_GONE]).append(value)
+
+    async def _ended(self, task: asyncio.Future[Execution], cancelled: bool) -> Execution | None:
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), PATIENCE_S)
+        except TimeoutError:
+            task.cancel()
+            raise self._broken("the cell did not end") from None
+        except asyncio.CancelledError:
+            if not cancelled:
+                raise self._broken("the cell was cancelled by itself") from None
+        except RLMError as error:
+            self.log.append(f"# {type(error).__name__}: {error}")
+        except BaseException as error:
+            raise self._broken(f"{type(error).__name__} left execute: {error}") from error
+        return None
+
+    async def _goes_on(self, sandbox: Sandbox) -> bool:
+        """A sandbox whose cell was cancelled is closed, or goes on with what the cell had done."""
+        try:
+            await asyncio.wait_for(sandbox.variables(), PATIENCE_S)
+        except RLMError:
+            return False
+        except Exception as error:
+            raise self._broken(f"{type(error).__name__} left variables: {error}") from error
+        return await self._agrees(sandbox)
+
+    async def _agrees(self, sandbox: Sandbox) -> bool:
+        """Compare every variable with what it may be; settle on what it is."""
+        try:
+            for name, values in [*self.may_be.items()]:
+                found = await asyncio.wait_for(sandbox.execute(Cell(name, by="engine")), PATIENCE_S)
+                value = found.value if found.outcome == "ok" else _GONE
+                if found.outcome not in ("ok", "error") or value not in values:
+                    raise self._broken(f"{name} is {found.value!r} ({found.error}), not one of {values}")
+                self.may_be[name] = [value]
+            self.may_be = {name: values for name, values in self.may_be.items() if values != [_GONE]}
+        except RLMError as error:
+            raise self._broken(f"a variable could not be read: {error}") from error
+        return True
+
+    def _broken(self, what: str) -> Broken:
+        log = "\n".join(f"  {line}" for entry in self.log[-12:] for line in entry.splitlines() or [""])
+        return Broken(f"seed {self.seed}: {what}\n{log}")
+
+
+class Billed(ScriptedModel):
+    """A scripted model that keeps an account of what it answered."""
+
+    billed_usd = Decimal(0)
+
+    async def complete(self, *arguments: Any, **options: Any) -> Completion:
+        completion = await super().complete(*arguments, **options)
+        self.billed_usd += PRICE.cost_usd(completion.usage)
+        return completion
+
+
+class RunMachine:
+    """Drives questions to a session, with limits, over a model that keeps its own account.
+
+    Args:
+        make: Makes sandboxes.
+        seed: Decides all.
+    """
+
+    def __init__(self, make: Callable[[], Sandbox], seed: int) -> None:
+        self.make, self.seed = make, seed
+        self.dice = random.Random(seed)
+        self.asked = Asked()
+        self.log: list[str] = []
+        self.outcomes: Counter[str] = Counter()
+
+    async def run(self, questions: int) -> None:
+        """Ask so many questions of one session.
+
+        Raises:
+            Broken: Something is not as it has to be.
+        """
+        root = Billed([lambda _: self._reply()] * 1_000, name="root", price=PRICE)
+        sub = Billed(["yes"] * 5_000, name="sub", price=PRICE, delay_s=0.005)
+        limits = Limits(
+            cost_limit_usd=self.dice.choice([None, "0.05", "0.2", "1"]),
+            max_turns=self.dice.randint(1, 6),
+            max_subcalls=self.dice.choice([0, 3, 200]),
+            max_seconds=self.dice.choice([None, None, 1.0, 4.0]),
+            max_output_tokens=self.dice.choice([200, 2_000]),
+            last_answer=self.dice.random() < 0.8,
+            cell=CellLimits(cell_timeout_s=0.3, memory_bytes=64 << 20, output_flood_bytes=4 << 20),
+        )
+        events: list[Event] = []
+        self.log.append(f"# {limits}")
+        rlm = RLM(root, sub_model=sub, sandbox=self.make, limits=limits, hooks=[events.append], seed=self.seed)
+        session = rlm.session(TEXT)
+        async with session:
+            for number in range(questions):
+                await self._question(session.ask(f"question {number}?"))
+        self._check_money(events, session.cost, root.billed_usd + sub.billed_usd, limits)
+
+    async def _question(self, ask: Coroutine[Any, Any, object]) -> None:
+        cut_after_s = self.dice.choice([0.0, 0.05, 0.4]) if self.dice.random() < 0.2 else None
+        task = asyncio.ensure_future(ask)
+        if cut_after_s is not None:
+            await asyncio.sleep(cut_after_s)
+            task.cancel()
+            self.log.append(f"# cancelled after {cut_after_s} s")
+        try:
+            await asyncio.wait_for(asyncio.shield(task), 2 * PATIENCE_S)
+            self.outcomes["answer"] += 1
+        except TimeoutError:
+            task.cancel()
+            raise self._broken("the question did not end") from None
+        except asyncio.CancelledError as cancelled:
+            if cut_after_s is None:
+                raise self._broken("the question was cancelled by itself") from cancelled
+            self.outcomes["cancelled"] += 1
+        except RLMError as error:
+            self.outcomes[type(error).__name__] += 1
+            self.log.append(f"# {type(error).__name__}: {error}")
+            if error.partial is None:
+                raise self._broken(f"{type(error).__name__} without partial: {error}") from error
+        except BaseException as error:
+            raise self._broken(f"{type(error).__name__} left ask: {error}") from error
+
+    def _reply(self) -> str:
+        if self.dice.random() < 0.15:
+            return self.dice.choice(["FINAL(Paris)", "FINAL_VAR(v1)", "Let me think.", "", "SUBMIT(total=3, name='x')"])
+        cells = [made_cell(self.dice, {}, self.asked).code for _ in range(self.dice.randint(1, 2))]
+        if self.dice.random() < 0.2:
+            ends = "FINAL(v0)", "FINAL({2020: 5})", "FINAL(10 ** 5000)", "answer['ready'] = True", "FINAL(float('nan'))"
+            cells.append(self.dice.choice(ends))
+        self.log.extend(cells)
+        return "\n".join(f"```repl\n{cell}\n```" for cell in cells)
+
+    def _check_money(self, events: Sequence[Event], cost: Cost, billed: Decimal, limits: Limits) -> None:
+        attempts = [event for event in events if isinstance(event, AttemptFinished)]
+        recorded = sum((event.cost_usd or Decimal(0) for event in attempts), Decimal(0))
+        total, uncertain = cost.total_usd, cost.uncertain_usd
+        if recorded != total:
+            raise self._broken(f"the events say {recorded} USD, the ledger {total}")
+        if not total - uncertain <= billed <= total:
+            raise self._broken(f"{billed} USD were billed, and the ledger says {total}, {uncertain} of it uncertain")
+        if limits.money is not None and total > limits.money:
+            raise self._broken(f"{total} USD were spent under a limit of {limits.money} ({uncertain} uncertain)")
+
+    def _broken(self, what: str) -> Broken:
+        log = "\n".join(f"  {line}" for entry in self.log[-12:] for line in entry.splitlines() or [""])
+        return Broken(f"seed {self.seed}: {what}\n{log}")
