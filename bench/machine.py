@@ -1,4 +1,4 @@
-"""Runs the machines of `tests/cell_machine.py` for so many minutes over all backends, each round with a seed of its own.
+"""Runs the machines of `tests/cell_machine.py` for so many minutes, each round with a seed of its own.
 
     python bench/machine.py --minutes 30 --seed 1 --backend jail --backend monty
 

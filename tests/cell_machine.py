@@ -190,7 +190,6 @@ class SandboxMachine:
         known = {name: values[0] for name, values in self.may_be.items() if len(values) == 1 and values[0] is not _GONE}
         made = made_cell(self.dice, known, self.asked)
         self.log.append(made.code)
-        before = Counter(self.asked.prompts)
         cut_after_s = self.dice.choice([0.0, 0.01, 0.1]) if self.dice.random() < 0.15 else None
         task = asyncio.ensure_future(sandbox.execute(Cell(made.code)))
         if cut_after_s is not None:
@@ -198,10 +197,8 @@ class SandboxMachine:
             task.cancel()
             self.log.append(f"# cancelled after {cut_after_s} s")
         result = await self._ended(task, cut_after_s is not None)
-        twice = [
-            one for one, count in (self.asked.prompts - before).items() if count > 1 and one not in ("wait", "fail")
-        ]
-        if twice or any(count > 1 for one, count in self.asked.prompts.items() if one.startswith("prompt ")):
+        twice = [one for one, count in self.asked.prompts.items() if count > 1 and one.startswith("prompt ")]
+        if twice:
             raise self._broken(f"asked twice: {twice}")
         if result is None:  # cancelled, or the sandbox is lost
             self._allow(made.sets)

@@ -1,4 +1,4 @@
-"""Whatever cells do, under whatever limits and cancellations: only an `RLMError` leaves, and nothing is lost or paid twice.
+"""Whatever cells do, under all limits and cancellations: only an `RLMError` leaves, nothing is lost or paid twice.
 
 `bench/machine.py` runs the same for as long as one likes; here a few seeds show that the machines run and would see.
 """
