@@ -21,6 +21,8 @@ TOKENS_PER_MESSAGE = 16
 _LONG_ENOUGH = 2_000  # bytes from which on a request tells something about tokens per byte
 _KEPT_PREFIXES = 256
 _KEPT_TEXTS, _KEPT_CHARS = 1_024, 20_000
+_LONG_REPLY = 64  # the same for replies
+_REPLY_MARGIN, _REPLY_FRAME_TOKENS = 1.1, 8
 _MOST_HIDDEN = 20_000  # tokens that a provider may add to a request; a report beyond it is charged, but not believed
 
 # Tokens per byte of letters and spaces in words, of letters in one long run as base64 has them, of what is beyond
@@ -86,6 +88,7 @@ class TokenScale:
         self._hidden = 0
         self._per_byte = 1.0
         self._counted_share: float | None = None  # most tokens that were counted for each that was estimated
+        self._reply_share: float | None = None  # the same of replies
 
     def likely(self, messages: Sequence[Message]) -> int:
         """Estimate the tokens of a conversation, on the high side."""
@@ -113,6 +116,33 @@ class TokenScale:
     def likely_text(self, text: str) -> int:
         """Estimate the tokens of a text, on the high side."""
         return math.ceil(_measured(text).likely * self._factor)
+
+    def reply_tokens(self, text: str, hidden_bytes: int) -> int:
+        """Return the most tokens that a reply can have had that the provider did not count.
+
+        Where it has counted others, that is by the most that those had for their text, reasoning that nobody sees
+        included; else a token for each byte.
+
+        Args:
+            text: The reply.
+            hidden_bytes: Bytes of the reasoning that came beside it.
+        """
+        share = self._reply_share
+        if share is None:
+            return len(text.encode("utf-8", "replace")) + hidden_bytes
+        raw = _measured(text).likely + hidden_bytes * _HIGH[1]
+        return math.ceil(raw * share * _REPLY_MARGIN) + _REPLY_FRAME_TOKENS
+
+    def learn_reply(self, text: str, counted_tokens: int) -> None:
+        """Take note of what the provider counted for a reply.
+
+        Args:
+            text: The reply.
+            counted_tokens: Output tokens, reasoning included.
+        """
+        measure = _measured(text)
+        if measure.size_bytes >= _LONG_REPLY and measure.likely:
+            self._reply_share = max(self._reply_share or 0.0, counted_tokens / measure.likely)
 
     def most(self, count: int, messages: int) -> int:
         """Return a number of tokens that so many bytes in so many messages cannot exceed.

@@ -1,24 +1,23 @@
-"""When a request is sent again: the rules that tenacity asks after each attempt that failed."""
+"""When a request is sent again: the rules that are asked after each attempt that failed."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-
-from tenacity import RetryCallState
+from typing import NoReturn
 
 from rlmbox.budget.budget import Budget
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.events import CallRetried
 from rlmbox.requests.fitting import cut_further
-from rlmbox.requests.request import Answered, CircuitOpen, Request, RequestState
+from rlmbox.requests.request import CircuitOpen, Request, RequestState
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import ModelState
 
 
 @dataclass(frozen=True, slots=True)
 class SendAgain:
-    """When one request is sent again, after how long, and with what error it is given up; for tenacity.
+    """When one request is sent again, after how long, and with what error it is given up.
 
     Attributes:
         policy: What the run has set.
@@ -40,9 +39,23 @@ class SendAgain:
             return cut_further(self.request, self.shared, self.state, error, truncate=self.budget.limits.truncate_input)
         return isinstance(error, CircuitOpen) or (isinstance(error, ModelError) and error.retryable)
 
-    def wait_s(self, call: RetryCallState) -> float:
-        """Return the seconds before it is sent again."""
-        error = _raised(call)
+    def wait_s(self, error: BaseException) -> float:
+        """Return the seconds to wait before the request is sent again.
+
+        Args:
+            error: What the last attempt came to.
+
+        Raises:
+            ModelError: There is no attempt left, no time, or no retry of the provider's budget.
+        """
+        wait_s = self._next_wait_s(error)
+        if self._should_give_up(error, wait_s):
+            self._give_up(error)
+        if isinstance(error, ModelError) and not isinstance(error, ContextLimitExceeded):
+            self.request.tell(CallRetried, attempt=self.state.attempts + 1, wait_s=wait_s, reason=str(error))
+        return wait_s
+
+    def _next_wait_s(self, error: BaseException) -> float:
         if isinstance(error, CircuitOpen):
             return error.wait_s
         if not isinstance(error, ModelError) or isinstance(error, ContextLimitExceeded):
@@ -52,9 +65,7 @@ class SendAgain:
             return asked_s
         return self.policy.wait_s(self.state.attempts, asked_s)
 
-    def should_give_up(self, call: RetryCallState) -> bool:
-        """Return True if there is no attempt left, no time, or no retry of the provider's budget."""
-        error, wait_s = _raised(call), call.upcoming_sleep
+    def _should_give_up(self, error: BaseException, wait_s: float) -> bool:
         if isinstance(error, ContextLimitExceeded):
             return False
         if wait_s >= self.state.left_s or (self._outlasts and time.monotonic() + wait_s >= self.budget.deadline_s):
@@ -71,16 +82,8 @@ class SendAgain:
         self.state.gave_up = f"; not tried again, since {share} of the requests were retries"
         return True
 
-    def tell_of_retry(self, call: RetryCallState) -> None:
-        """Tell that the request is sent again."""
-        error = _raised(call)
-        if isinstance(error, ModelError) and not isinstance(error, ContextLimitExceeded):
-            fields = {"attempt": self.state.attempts + 1, "wait_s": call.upcoming_sleep, "reason": str(error)}
-            self.request.tell(CallRetried, **fields)
-
-    def give_up(self, call: RetryCallState) -> Answered:
+    def _give_up(self, error: BaseException) -> NoReturn:
         """Raise what the request came to."""
-        error, state = _raised(call), self.state
         if isinstance(error, CircuitOpen):
             failures = self.shared.provider.circuit_breaker.failures
             raise ModelError(
@@ -91,7 +94,7 @@ class SendAgain:
             )
         if not isinstance(error, ModelError):
             raise error
-        raise _after(error, state.attempts, state.gave_up) from None
+        raise _after(error, self.state.attempts, self.state.gave_up) from None
 
     @property
     def _outlasts(self) -> bool:
@@ -104,12 +107,6 @@ class SendAgain:
             return False
         # An address where nobody has ever answered is more likely wrong.
         return error.status is not None or self.shared.provider.has_answered
-
-
-def _raised(call: RetryCallState) -> BaseException:
-    error = call.outcome.exception() if call.outcome is not None else None
-    assert error is not None  # noqa: S101 - the rules are only asked after an exception
-    return error
 
 
 def _after(error: ModelError, attempts: int, why: str = "") -> ModelError:

@@ -12,8 +12,6 @@ from decimal import Decimal
 from typing import Literal
 
 import anyio
-from tenacity import AsyncRetrying, retry_if_exception
-
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
 from rlmbox.budget.tokens import Conversations
@@ -64,16 +62,14 @@ class Attempts:
             state = RequestState(scope)
             fit_request(request, shared, state, truncate=self._budget.limits.truncate_input)
             rules = SendAgain(self._policy, self._budget, request, shared, state)
-            retrying = AsyncRetrying(
-                retry=retry_if_exception(rules.should_send_again),
-                wait=rules.wait_s,
-                stop=rules.should_give_up,
-                before_sleep=rules.tell_of_retry,
-                retry_error_callback=rules.give_up,
-                sleep=anyio.sleep,
-            )
-            answered: Answered = await retrying(self._attempt, request, shared, state)
-            return answered
+            while True:
+                try:
+                    return await self._attempt(request, shared, state)
+                except (ModelError, CircuitOpen) as error:
+                    if not rules.should_send_again(error):
+                        raise
+                    wait_s = rules.wait_s(error)
+                await anyio.sleep(wait_s)
         raise _too_slow(request.model, request.timeout_s or 0.0, billed=state.charged_usd > 0)
 
     async def _attempt(self, request: Request, shared: ModelState, state: RequestState) -> Answered:
@@ -239,7 +235,10 @@ class Attempts:
         doubt, said = self._in_doubt(shared, state, reservation), completion.usage
         if not completion.text.strip():
             return doubt  # whatever was made is not here to be measured
-        most_output = max(len(completion.text.encode("utf-8", "replace")), _BYTES_PER_TOKEN * said.output_tokens)
+        size_bytes = len(completion.text.encode("utf-8", "replace"))
+        most_output = shared.tokens.reply_tokens(
+            completion.text, max(_BYTES_PER_TOKEN * said.output_tokens - size_bytes, 0)
+        )
         return replace(
             doubt,
             input_tokens=min(max(doubt.input_tokens, said.input_tokens), reservation.worst.input_tokens),
@@ -282,6 +281,7 @@ class Attempts:
         if not completion.counted or not was_read(state, counted):
             return
         shared.tokens.learn(state.messages, counted)
+        shared.tokens.learn_reply(completion.text, completion.usage.output_tokens)
         self._conversations.learn(reservation.model.name, state.messages, counted)
 
     def _shared(self, model: Model) -> ModelState:

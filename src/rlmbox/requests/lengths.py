@@ -18,9 +18,10 @@ FIRST_SHARE = 1 / 200
 
 _SHORTEST_FIRST_TOKENS = 512
 _SHORTEST_TOKENS = 128
-_STEP_TOKENS = 64
+_STEP_TOKENS = 16
 _FEW = 5
-_MARGINS = ((50, 1.5), (20, 2.0), (_FEW, 4.0))  # of the longest reply, by how many there were
+# Of the longest reply, by how many there were: of 200, the next one is longer than all of them once in 200 times.
+_MARGINS = ((200, 1.1), (50, 1.3), (20, 2.0), (_FEW, 4.0))
 _GROWTH = 4
 
 Key = tuple[str, int]
@@ -31,6 +32,7 @@ Key = tuple[str, int]
 class _SeenLength:
     replies: int = 0
     longest_tokens: int = 0
+    cut_tokens: int = 0
     floor_tokens: int = _SHORTEST_TOKENS
 
 
@@ -66,6 +68,9 @@ class ReplyLengths:
         seen = self._seen.setdefault(key, _SeenLength())
         seen.replies += 1
         seen.longest_tokens = max(seen.longest_tokens, output_tokens)
+        if output_tokens > seen.cut_tokens:
+            # The reply that was cut is known at its full length now, so there is nothing to guess any more.
+            seen.cut_tokens, seen.floor_tokens = 0, _SHORTEST_TOKENS
 
     def note_cut(self, key: Key, cap_tokens: int) -> None:
         """Take note that a reply was longer than it was asked for.
@@ -75,4 +80,5 @@ class ReplyLengths:
             cap_tokens: What was asked for.
         """
         seen = self._seen.setdefault(key, _SeenLength())
+        seen.cut_tokens = max(seen.cut_tokens, cap_tokens)
         seen.floor_tokens = max(seen.floor_tokens, cap_tokens * _GROWTH)
