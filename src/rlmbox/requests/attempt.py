@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 import anyio
+
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
 from rlmbox.budget.tokens import Conversations
