@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rlmbox.context import Context
     from rlmbox.errors import RLMError
     from rlmbox.loop.approval import Approval, Replace
+    from rlmbox.loop.compaction import LeftOut
     from rlmbox.loop.session import Session
     from rlmbox.loop.task import Proposal
     from rlmbox.loop.tools import Tool
@@ -24,6 +25,7 @@ __all__ = [
     "Approval",
     "CellLimits",
     "Context",
+    "LeftOut",
     "Limits",
     "Pace",
     "Proposal",
@@ -43,6 +45,7 @@ _HOMES = {
     "Approval": "rlmbox.loop.approval",
     "CellLimits": "rlmbox.types",
     "Context": "rlmbox.context",
+    "LeftOut": "rlmbox.loop.compaction",
     "Limits": "rlmbox.budget.limits",
     "Pace": "rlmbox.models.pace",
     "Proposal": "rlmbox.loop.task",

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from rlmbox.errors import StoreError
 from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Message, Observation, Turn, Usage
 
-FORMAT = 3
+FORMAT = 4
 """Version of the events' JSON form. A reader takes this one and older ones."""
 
 State = Literal["INIT", "THOUGHT", "ACTION", "OBSERVATION", "TERMINATED"]
@@ -213,6 +213,44 @@ class ModelReplied(EffectEnded):
 
     turn: int
     completion: Completion | None = None
+    cost_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionStarted(EffectBegan):
+    """The conversation became too long, and its middle is about to be replaced by a digest.
+
+    Attributes:
+        turn: The turn, from 1, before whose request that is.
+        messages: Length of the conversation, in messages.
+        tokens: Its length in tokens, as estimated.
+    """
+
+    turn: int
+    messages: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryCompacted(EffectEnded):
+    """The middle of the conversation was replaced by a digest; system message and first question stay.
+
+    Attributes:
+        turn: The turn, from 1, before whose request that is.
+        first_kept: Index of the first message after the middle, in the conversation before.
+        left_out: How many messages were left out.
+        digest: What is said in their place.
+        before_tokens: Length of the conversation before, in tokens, as estimated.
+        after_tokens: Its length afterwards.
+        cost_usd: What the digest cost, where a model was asked for it.
+    """
+
+    turn: int
+    first_kept: int = 0
+    left_out: int = 0
+    digest: str = ""
+    before_tokens: int = 0
+    after_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
 
 

@@ -34,6 +34,7 @@ from rlmbox.events import (
 from rlmbox.hooks import CostUpdate, NamedHooks, readers_of
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
+from rlmbox.loop.compaction import Compaction, compaction_from
 from rlmbox.loop.prompts import check_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
 
 Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""
+
+
+_LEAST_HISTORY_TOKENS = 4_000  # the system message and a question take half of it
 
 
 @runtime_checkable
@@ -120,6 +124,10 @@ class RLM:
         invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
             question with `Stalled`.
         fallback_code: Code that runs once in place of that; None for none.
+        max_history_tokens: Most tokens of a session's conversation; where it becomes longer, its middle is replaced
+            by a digest. None for 60 % of the model's window.
+        compaction: Who writes the digest: `digest`, which asks nobody, `model` for the session's own model, or a
+            function of yours that takes a `LeftOut` and returns the text; plain or async.
         guard: What may leave the sandbox for a model: `redact` hides secrets and personal data and bounds what is
             copied of the text, `strict` more, `off` nothing; or a `Guard`. What was hidden is there again in answers.
 
@@ -165,6 +173,8 @@ class RLM:
         require_subcall_before_final: bool = False,
         invalid_response_limit: int = 4,
         fallback_code: str | None = None,
+        max_history_tokens: int | None = None,
+        compaction: str | Compaction = "digest",
         guard: Guard | Policy = "off",
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
@@ -213,6 +223,8 @@ class RLM:
             prompts=dict(prompts or {}),
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
+            max_history_tokens=_history_tokens(max_history_tokens),
+            compaction=compaction_from(compaction),
         )
         named_tools = host_functions(self._options.tools, depth=None)  # what is wrong with a tool is said here
         self._made_with: dict[str, object] = {
@@ -235,6 +247,8 @@ class RLM:
             "require_subcall_before_final": require_subcall_before_final,
             "invalid_response_limit": invalid_response_limit,
             "fallback_code": fallback_code,
+            "max_history_tokens": max_history_tokens,
+            "compaction": compaction if isinstance(compaction, str) else "own",
         }
         check_parts(self._options.prompts)
         self._guard = _guard(guard)
@@ -650,6 +664,12 @@ class RLM:
             if model is not None:
                 budget.admit(model)
         return budget
+
+
+def _history_tokens(most: Any) -> int | None:
+    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
+        raise ConfigError(f"max_history_tokens is a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}")
+    return None if most is None else int(most)
 
 
 def _guard(policy: Guard | Policy) -> Guard | None:

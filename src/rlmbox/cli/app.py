@@ -54,6 +54,13 @@ SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBO
 CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
 Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
 Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
+MaxHistoryTokens = Annotated[
+    int | None,
+    _option(
+        "Tokens of a conversation, above which its middle is summed up. Default: 60 % of the model's window.",
+        "RLM_MAX_HISTORY_TOKENS",
+    ),
+]
 Approve = Annotated[
     str | None, _option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
 ]
@@ -119,6 +126,7 @@ def ask(
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     last_answer: LastAnswer = True,
+    max_history_tokens: MaxHistoryTokens = None,
     cache: Cache = False,
     sandbox: SandboxName = "auto",
     package: Package = None,
@@ -159,6 +167,7 @@ def ask(
         max_tokens=max_tokens,
         max_seconds=max_seconds,
         last_answer=last_answer,
+        max_history_tokens=max_history_tokens,
         cache=cache,
         sandbox=sandbox,
         packages=tuple(package or ()),
@@ -189,6 +198,7 @@ def chat(
     sandbox: SandboxName = "auto",
     package: Package = None,
     instructions: Instructions = None,
+    max_history_tokens: MaxHistoryTokens = None,
     debug: Debug = False,
 ) -> None:
     """Ask questions of a text one after another; the model keeps its variables from one to the next.
@@ -208,6 +218,7 @@ def chat(
         sandbox=sandbox,
         packages=tuple(package or ()),
         instructions=instructions,
+        max_history_tokens=max_history_tokens,
     )
     raise typer.Exit(run_chat(context, settings, debug=debug))
 

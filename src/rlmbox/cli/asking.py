@@ -53,6 +53,7 @@ class Settings:
     max_tokens: int | None = None
     max_seconds: float | None = None
     last_answer: bool = True
+    max_history_tokens: int | None = None
     cache: bool = False
     sandbox: str = "auto"
     packages: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class Settings:
             hooks=hooks,
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
+            max_history_tokens=self.max_history_tokens,
             guard=cast("Any", self.guard),
             store=self.opened_store(),
         )

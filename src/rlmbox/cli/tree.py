@@ -15,6 +15,7 @@ from rlmbox.events import (
     CellExecuted,
     CellStarted,
     Event,
+    HistoryCompacted,
     LastAnswerAsked,
     ModelReplied,
     QuestionAsked,
@@ -116,9 +117,8 @@ class LiveTree:
                 self._on_the_way(event)
             case CellExecuted():
                 self._executed(event)
-            case LastAnswerAsked():
-                line = one_line(f"{event.reason}: asked for the best answer")
-                self._sessions[event.session_id].add(Text(line, style="yellow"))
+            case LastAnswerAsked() | HistoryCompacted():
+                self._remarked(event)
             case SessionFinished() if event.depth:
                 self._sessions[event.session_id].add(Text.assemble(("answer  ", "green"), _lines(event.answer.text, 6)))
             case SessionFailed():
@@ -136,6 +136,13 @@ class LiveTree:
         else:
             where = (self._where[event.session_id], "dim")
             self._sessions[event.session_id].label = Text.assemble((one_line(event.question), "bold"), where)
+
+    def _remarked(self, event: LastAnswerAsked | HistoryCompacted) -> None:
+        if isinstance(event, LastAnswerAsked):
+            line = f"{event.reason}: asked for the best answer"
+        else:
+            line = f"history summed up: {event.before_tokens:,} tokens became {event.after_tokens:,}"
+        self._sessions[event.session_id].add(Text(one_line(line), style="yellow"))
 
     def _on_the_way(self, event: RequestEvent) -> None:
         if event.number is not None:

@@ -1,17 +1,22 @@
-"""The conversation with a session's model: append-only, so that providers' prompt caches hit."""
+"""The conversation with a session's model: append-only between compactions, so that providers' prompt caches hit."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from rlmbox.types import Message
 
 MAX_REPLY_CHARS = 100_000
 """Longest reply of a model that is kept whole in its own history."""
 
+_KEPT_HEAD = 2  # the system message and the first question, which no compaction touches
+_PLACEHOLDER = "(The turns before are summed up in the next message.)"
+
 
 class History:
     """Messages in the order in which they were said.
 
-    A message that was appended is never changed or removed.
+    A message that was appended is never changed, and only `compact` takes messages out.
 
     Args:
         system: The system message.
@@ -19,6 +24,8 @@ class History:
 
     def __init__(self, system: str) -> None:
         self._messages = [Message("system", system)]
+        self._question, self._question_text = 0, ""  # where the message of the question at work is
+        self._taken_out = 0  # messages that compactions have taken out, less those that they have put in
 
     def add_question(self, text: str) -> None:
         """Append the message that puts a question.
@@ -28,12 +35,18 @@ class History:
         """
         if self._messages[-1].role == "user":  # the question before ended at a limit; some models take turns strictly
             self._messages.append(Message("assistant", "(no answer)"))
+        self._question, self._question_text = len(self._messages), text
         self._messages.append(Message("user", text))
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """All messages until now."""
         return tuple(self._messages)
+
+    @property
+    def said(self) -> int:
+        """Messages that were ever appended, which goes on counting whatever is taken out."""
+        return len(self._messages) + self._taken_out
 
     def add_reply(self, text: str) -> None:
         """Append a model's reply; of an enormous one the head and the tail."""
@@ -47,3 +60,42 @@ class History:
     def add_observation(self, text: str) -> None:
         """Append what the model is told."""
         self._messages.append(Message("user", text))
+
+    def middle(self, tail_tokens: int, count: Callable[[str], int]) -> int | None:
+        """Return how many messages stand before the newest ones that are kept; None where nothing can be taken out.
+
+        Args:
+            tail_tokens: Most tokens of the newest messages; the last reply and what it was told stay in any case.
+            count: Returns the tokens of a text.
+        """
+        first_kept = len(self._messages)
+        left = tail_tokens
+        for index in range(len(self._messages) - 1, _KEPT_HEAD, -1):
+            message = self._messages[index]
+            left -= count(message.content)
+            if left < 0 and first_kept < len(self._messages):
+                break
+            if message.role == "assistant":
+                first_kept = index
+        # The placeholder and the digest take two places: taking out as many or fewer would win nothing.
+        return first_kept if _KEPT_HEAD + 2 < first_kept < len(self._messages) else None
+
+    def compact(self, first_kept: int, digest: str) -> int:
+        """Put a digest in the place of the middle of the conversation; return how many messages are as they were.
+
+        The system message and the first question stay, and so do the newest messages. The message of the question at
+        work is said again below the digest where it was in the middle.
+
+        Args:
+            first_kept: Index of the first of the newest messages, which is a reply.
+            digest: What is said in place of the others.
+        """
+        if _KEPT_HEAD <= self._question < first_kept:
+            digest = f"{digest}\n\n{self._question_text}"
+            self._question = _KEPT_HEAD + 1
+        elif self._question >= first_kept:
+            self._question += _KEPT_HEAD + 2 - first_kept
+        self._taken_out += first_kept - _KEPT_HEAD - 2
+        between = (Message("assistant", _PLACEHOLDER), Message("user", digest))
+        self._messages = [*self._messages[:_KEPT_HEAD], *between, *self._messages[first_kept:]]
+        return _KEPT_HEAD

@@ -80,7 +80,7 @@ def observe(
     ]
     remarks, hidden = _cut(_remarks(len(cells) - len(executions), problems, notes, repeated), max_chars // 3)
     fixed = len(remarks) + sum(len(part.label) + len(part.after) + 3 for part in parts)
-    room = _shares([len(part.text) + (len(_marker(part.dropped_chars)) + 1) for part in parts], max_chars - fixed)
+    room = shares([len(part.text) + (len(_marker(part.dropped_chars)) + 1) for part in parts], max_chars - fixed)
     blocks: list[str] = []
     for part, share in zip(parts, room, strict=True):
         shown, count = _cut(part.text, share, part.dropped_chars)
@@ -208,12 +208,17 @@ def _cut(text: str, max_chars: int, dropped_chars: int = 0) -> tuple[str, int]:
     return f"{head}\n{_marker(hidden)}\n{tail}", hidden
 
 
-def _shares(lengths: Sequence[int], room: int) -> list[int]:
-    """Divides room among texts so that short ones are whole and long ones get equal parts."""
-    shares = [0] * len(lengths)
+def shares(lengths: Sequence[int], room: int) -> list[int]:
+    """Divide room among texts so that short ones are whole and long ones get equal parts.
+
+    Args:
+        lengths: Their lengths.
+        room: What there is for all of them.
+    """
+    found = [0] * len(lengths)
     left = max(room, 0)
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     for place, index in enumerate(order):
-        shares[index] = min(lengths[index], left // (len(order) - place))
-        left -= shares[index]
-    return shares
+        found[index] = min(lengths[index], left // (len(order) - place))
+        left -= found[index]
+    return found

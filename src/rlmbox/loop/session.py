@@ -29,6 +29,7 @@ from rlmbox.loop.answers import AnswerRule, AnswerRules, checked_sources
 from rlmbox.loop.approval import Approval, Decision, Replace
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.bridge import Bridge, Middleware, ended_with, recorded_error
+from rlmbox.loop.compaction import Compaction, Compactor, plain_digest
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.history import History
 from rlmbox.loop.inputs import described, read_inputs
@@ -75,6 +76,8 @@ class SessionOptions:
         most_repeats: Times in a row that the same cell may fail in the same way, or a reply may have neither code nor
             an answer, before the question ends with `Stalled`.
         fallback_code: Code that runs once in place of ending with `Stalled`; None for none.
+        max_history_tokens: Most tokens of a conversation; None for 60 % of the model's window.
+        compaction: Writes the digest that replaces the middle of a conversation that has become longer.
     """
 
     strict: bool = False
@@ -88,6 +91,8 @@ class SessionOptions:
     most_corrections: int = 4
     most_repeats: int = 4
     fallback_code: str | None = None
+    max_history_tokens: int | None = None
+    compaction: Compaction = plain_digest
 
 
 class Session:
@@ -158,8 +163,10 @@ class Session:
         self._namespace = _Namespace(self)
         self._history = History("")
         self._sent = 0
+        self._compactor = Compactor(self.scope, self._model, self._options.compaction, self._options.max_history_tokens)
         self._questions = 0
         self._spent_before = Decimal(0)
+        self._reply_at = 0
         self._names: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
@@ -307,6 +314,7 @@ class Session:
             message=message,
         )
         self._history.add_question(asked.message)
+        self._compactor.note_question(task, self._history.said - 1)
         self._last_answer.set_aside(self._history.messages)
         return task
 
@@ -416,10 +424,13 @@ class Session:
             ModelError: The provider failed.
         """
         task.check_turn()
-        number, messages = len(task.turns) + 1, self._history.messages
+        number = len(task.turns) + 1
         paid_usd, _ = self._run.journal.past.charged_below(key_of(self.scope.session_id, task.number, number))
         self._spent_before = self._run.budget.spent_usd - paid_usd
         self.state = "THOUGHT"
+        unchanged = await self._compactor.keep_within(self._history, task, self._namespace.variables)
+        self._sent = self._sent if unchanged is None else unchanged
+        messages = self._history.messages
         completion, cost_usd = await ask_model(
             self.scope,
             self._model,
@@ -433,6 +444,7 @@ class Session:
         self._sent = len(messages)
         reply = parse_reply(completion.text, strict=self._options.strict)
         # Reasoning stays out of the conversation, as the makers of reasoning models ask for.
+        self._reply_at = self._history.said
         self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
         # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
         task.turns.append(Turn(number, completion.text, cost_usd=cost_usd))
@@ -519,6 +531,7 @@ class Session:
             sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
             self._turn_is_over(task, turn)
             task.answer = self._answered(task, found.text, value=found.value, sources=sources)
+            self._compactor.note_answer(found.text)
             self._last_answer.free()
             ended = await self.scope.append(events.SessionFinished, self._enter("TERMINATED"), answer=task.answer)
             if ended.sequence < self._run.journal.first_new:  # read back: its figures are those of then
@@ -637,6 +650,7 @@ class Session:
         task.turns[-1] = replace(turn, cost_usd=self._turn_cost())
         over = self._note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
         task.turns[-1] = over.turn
+        self._compactor.note_turn(task, over.turn, self._reply_at)
 
     async def _observe(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> Observation:
         """Tell the model what its code gave, or that there was none."""

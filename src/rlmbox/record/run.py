@@ -17,6 +17,7 @@ from rlmbox.events import (
     CellDiffered,
     CellExecuted,
     Event,
+    HistoryCompacted,
     ModelReplied,
     QuestionAsked,
     RunResumed,
@@ -288,6 +289,9 @@ def _lines_of_session(event: Event) -> Iterator[str]:
             yield f"answer: {one_line(event.answer.text)}"
         case SessionFailed():
             yield f"ended without an answer: {event.error_type}: {one_line(event.message)}"
+        case HistoryCompacted() if event.ended == "done":
+            tokens = f"{event.before_tokens:,} tokens became {event.after_tokens:,}"
+            yield f"history summed up before turn {event.turn}  ${event.cost_usd:.4f}  {tokens}"
         case RunResumed():
             yield f"resumed; {event.uncertain} requests were under way and stay charged"
         case CellDiffered():

@@ -1,0 +1,211 @@
+"""A digest of turns that leave the conversation: what each did and printed, in as many characters as there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rlmbox.loop.observation import shares
+from rlmbox.types import Turn
+
+_MOST_NOTE_CHARS = 600
+_LEAST_NOTE_CHARS = 48
+_CODE_CHARS = 100
+_FINDING_CHARS = 200
+_MOST_VARIABLES = 60
+_FINDING = 3  # rank of a line that has a result
+_LABEL = re.compile(
+    r"REPL output( of cell \d+ of \d+)?:|stderr:|\(no output.*\)|\(nothing ran\)|\d+ later cells? did not run\."
+)
+_IDLE_LINE = re.compile(r"\s*(#.*|import .*|from .* import .*|)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnNote:
+    """What is kept in mind of a turn, or of a question.
+
+    Attributes:
+        question: Number of the question within the session.
+        turn: Number of the turn within the question; 0 for the question itself.
+        at: Place of its first message among all that were ever said.
+        did: The first line of each cell; for a question, its text.
+        printed: What its cells printed, a line for each line, as the model was told it.
+        answer: The answer, where the turn gave one.
+        times: How many turns in a row did the same and printed the same.
+    """
+
+    question: int
+    turn: int
+    at: int
+    did: str = ""
+    printed: tuple[str, ...] = ()
+    answer: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the digest: what is always shown, what may be cut, and how much it matters."""
+
+    head: str
+    findings: tuple[str, ...]
+    rank: int
+
+    def within(self, chars: int) -> str:
+        """Return the line in at most so many characters; what was printed may take all but a third of them."""
+        printed = len(" | ".join(self.findings))
+        head = _cut(self.head, max(chars // 3, chars - printed - 4))
+        found = _chosen(self.findings, chars - len(head) - 4)
+        return f"{head} -> {found}" if found else _cut(self.head, chars)
+
+
+def note_of(question: int, turn: Turn, told: str, at: int) -> TurnNote:
+    """Return what is kept in mind of a turn.
+
+    Args:
+        question: Number of the question.
+        turn: The turn.
+        told: What the model was told of it.
+        at: Place of its reply among all messages that were ever said.
+    """
+    firsts = (_first_line(cell.code) for cell in turn.cells[: max(len(turn.executions), 1)])
+    did = "; ".join(line for line in firsts if line)
+    printed: list[str] = []
+    for line in told.splitlines():
+        line = " ".join(line.split())
+        if line and not _LABEL.fullmatch(line):
+            printed.append(line[:_FINDING_CHARS])
+    return TurnNote(question, turn.number, at, _cut(did, _CODE_CHARS), _bounded(printed))
+
+
+def digest_of(notes: Sequence[TurnNote], variables: Mapping[str, str], *, left_out: int, room_chars: int) -> str:
+    """Return the digest: what was left out, the variables there are, and what each turn did and printed.
+
+    Where there is not room for every turn, turns that printed nothing are the first to go, then those without a
+    figure, then the oldest; how many went is said.
+
+    Args:
+        notes: The turns and questions, in order.
+        variables: The variables of the REPL, each with a short description.
+        left_out: How many messages are left out.
+        room_chars: Most characters of all of it.
+    """
+    head = heading(notes, left_out)
+    listed = variables_in_words(variables, room_chars // 4)
+    lines = _fitted([_line_of(note) for note in _merged(notes)], room_chars - len(head) - len(listed) - 80)
+    return "\n".join([head, listed, "What each turn did -> and printed:", *lines])
+
+
+def heading(notes: Sequence[TurnNote], left_out: int) -> str:
+    """Return the sentence that says what a digest stands for.
+
+    Args:
+        notes: The turns and questions that it stands for.
+        left_out: How many messages are left out.
+    """
+    turns = [note for note in notes if note.turn]
+    return (
+        f"[HISTORY DIGEST] This conversation became long: {left_out:,} messages, {len(turns):,} turns, are left out "
+        "of it and summed up here. The REPL has lost nothing. Do not do the work again: use the variables and the "
+        "figures below, and print a variable to see it whole."
+    )
+
+
+def variables_in_words(variables: Mapping[str, str], most_chars: int) -> str:
+    """Return one line of the variables that there are.
+
+    Args:
+        variables: The variables, each with a short description.
+        most_chars: Most characters.
+    """
+    named = [
+        f"{name} ({_cut(' '.join(what.split()), 60)})" for name, what in list(variables.items())[-_MOST_VARIABLES:]
+    ]
+    while named and sum(len(each) + 2 for each in named) > most_chars:
+        named.pop(0)
+    more = len(variables) - len(named)
+    shown = ", ".join([*([f"{more:,} more (see SHOW_VARS())"] if more else []), *named])
+    return f"Variables: {shown}." if shown else "No variable is set."
+
+
+def _merged(notes: Sequence[TurnNote]) -> list[TurnNote]:
+    found: list[TurnNote] = []
+    for note in notes:
+        last = found[-1] if found else None
+        same = last is not None and last.turn and note.turn and (last.did, last.printed) == (note.did, note.printed)
+        if last is not None and same:
+            found[-1] = replace(last, times=last.times + 1)
+        else:
+            found.append(note)
+    return found
+
+
+def _line_of(note: TurnNote) -> _Line:
+    if not note.turn:
+        return _Line(f"Question {note.question}: {_cut(note.did, 300)}", (), 4)
+    if note.answer:
+        return _Line(f"{note.turn}. answered: {_cut(note.answer, 300)}", (), 4)
+    until = f"-{note.turn + note.times - 1}" if note.times > 1 else ""
+    head = f"{note.turn}{until}. {note.did or '(no code)'}"
+    if not note.printed:
+        return _Line(head, (), 0)
+    has_figure = any(any(map(str.isdigit, line)) for line in note.printed)
+    is_short = sum(map(len, note.printed)) <= _FINDING_CHARS
+    # What is printed at length is mostly the text itself, which can be read again; a short line with a figure is a
+    # result.
+    return _Line(head, note.printed, (_FINDING if is_short else 2) if has_figure else 1)
+
+
+def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
+    """Yield the lines that there is room for: findings whole where they can be, the others in what they leave."""
+    kept = _ranked(lines, room_chars // _LEAST_NOTE_CHARS)
+    if len(kept) < len(lines):
+        yield f"({len(lines) - len(kept):,} turns that had the least to tell are not listed)"
+    wanted = {index: len(lines[index].within(_MOST_NOTE_CHARS)) + 1 for index in kept}
+    findings = [index for index in kept if lines[index].rank >= _FINDING]
+    others = [index for index in kept if lines[index].rank < _FINDING]
+    for_others = min(_LEAST_NOTE_CHARS * len(others), sum(wanted[index] for index in others))
+    given = dict(zip(findings, shares([wanted[i] for i in findings], room_chars - for_others), strict=True))
+    left = room_chars - sum(given.values())
+    given |= dict(zip(others, shares([wanted[i] for i in others], left), strict=True))
+    for index in kept:
+        yield _cut(lines[index].within(given[index] - 1), max(given[index] - 1, _LEAST_NOTE_CHARS - 1))
+
+
+def _ranked(lines: Sequence[_Line], most: int) -> list[int]:
+    """Return the places of at most so many lines: of the higher rank, and of the same rank the newest."""
+    order = sorted(range(len(lines)), key=lambda index: (lines[index].rank, index), reverse=True)
+    return sorted(order[: max(most, 1)])
+
+
+def _chosen(findings: Sequence[str], chars: int) -> str:
+    """Return findings in their order; where not all fit, short ones with a figure come before others."""
+    joined = " | ".join(findings)
+    if len(joined) <= chars or not findings:
+        return joined
+    order = sorted(range(len(findings)), key=lambda i: (not any(map(str.isdigit, findings[i])), len(findings[i]) > 80))
+    kept, left = set[int](), chars - 4
+    for index in order:
+        if len(findings[index]) + 3 <= left:
+            kept.add(index)
+            left -= len(findings[index]) + 3
+    if not kept:
+        return _cut(findings[order[0]], max(chars, 1))
+    return " | ".join([*(findings[index] for index in sorted(kept)), "…"])
+
+
+def _bounded(lines: list[str]) -> tuple[str, ...]:
+    """Return lines in at most `_MOST_NOTE_CHARS`, chosen as a digest would."""
+    chosen = _chosen(lines, _MOST_NOTE_CHARS)
+    return tuple(chosen.split(" | ")) if chosen else ()
+
+
+def _first_line(code: str) -> str:
+    return next(
+        (line.strip() for line in code.splitlines() if not _IDLE_LINE.fullmatch(line)), code.strip()[:_CODE_CHARS]
+    )
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: max(chars - 1, 0)] + "…"
