@@ -72,3 +72,16 @@ def run_blocking(function: Callable[[], Awaitable[_Result]]) -> _Result:
             future.cancel()  # says so at once; the function ends when it has cleaned up
             ended.wait()
         raise
+
+
+def start_soon(function: Callable[[], Awaitable[_Result]]) -> Future[_Result]:
+    """Begin an async function on the shared loop and return its future, by which it can be cancelled.
+
+    Args:
+        function: What to run.
+    """
+
+    async def whole() -> _Result:
+        return await function()
+
+    return _shared_portal().start_task_soon(whole)

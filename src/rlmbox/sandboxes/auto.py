@@ -168,6 +168,11 @@ class AutoSandbox:
         """Return the variables that cells have set; see `Sandbox.variables`."""
         return await self._started().variables()
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        interrupt: Callable[[], bool] = getattr(self._sandbox, "interrupt", bool)
+        return not self._closed and interrupt()
+
     async def close(self) -> None:
         """Free everything; see `Sandbox.close`."""
         self._closed = True

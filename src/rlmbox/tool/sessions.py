@@ -1,0 +1,115 @@
+"""Interpreters by name, each with a state of its own, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from rlmbox.errors import RLMError
+from rlmbox.tool.interpreter import Interpreter
+from rlmbox.tool.result import ToolResult, failure
+from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, read_call, read_json, shortened
+
+MAX_SESSIONS = 256
+"""Sessions that are open at once, unless the tool's owner says otherwise."""
+
+_KNOWN = ("code", "timeout", "id", "session", "close")
+_NAME_CHARS = 200
+
+
+class ToolSessions:
+    """Answers requests, each in the session that it names.
+
+    Args:
+        new_interpreter: Makes a session's interpreter.
+        timeout_s: Seconds that a request may run which names no timeout.
+        max_timeout_s: The longest timeout that a request may name.
+        max_sessions: Sessions that may be open at once.
+    """
+
+    def __init__(
+        self,
+        new_interpreter: Callable[[], Interpreter],
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_timeout_s: float = MAX_TIMEOUT_S,
+        max_sessions: int = MAX_SESSIONS,
+    ) -> None:
+        self._new_interpreter = new_interpreter
+        self._timeout_s, self._max_timeout_s, self._max_sessions = timeout_s, max_timeout_s, max_sessions
+        self._open: dict[str, Interpreter] = {}
+
+    async def start(self) -> str:
+        """Make the session without a name ready; return why that failed, or an empty text."""
+        try:
+            await self._session("").start()
+        except (RLMError, OSError) as error:
+            return str(error)
+        return ""
+
+    async def answer(self, line: bytes) -> dict[str, object]:
+        """Answer a request.
+
+        Args:
+            line: A JSON object with `code`, and perhaps `timeout`, `id`, `session`; or with `close` and `session`.
+
+        Returns:
+            The result's fields, and the request's `id` where it has one.
+        """
+        try:
+            request = read_json(line)
+        except BadCall as error:
+            return failure(f"the request cannot be read: {error}").as_dict()
+        if not isinstance(request, Mapping):
+            return failure('a request is a JSON object such as {"code": "print(1)"}').as_dict()
+        result = (await self._result(request)).as_dict()
+        return {**result, "id": request["id"]} if "id" in request else result
+
+    async def aclose(self) -> None:
+        """End all sessions; requests that are under way end."""
+        sessions, self._open = list(self._open.values()), {}
+        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+
+    async def _result(self, request: Mapping[str, Any]) -> ToolResult:
+        try:
+            unknown = sorted(set(request) - set(_KNOWN))
+            if unknown:
+                raise BadCall(f"a request has no {shortened(unknown[0])!r}; it has {', '.join(_KNOWN)}")
+            name = _name(request.get("session"))
+            if "close" in request:
+                return await self._closed(name, request)
+            arguments = {key: request[key] for key in ("code", "timeout") if key in request}
+            call = read_call(arguments, default_timeout_s=self._timeout_s, max_timeout_s=self._max_timeout_s)
+            return await self._session(name).run(call)
+        except BadCall as error:
+            return failure(str(error))
+
+    def _session(self, name: str) -> Interpreter:
+        if name not in self._open:
+            if len(self._open) >= self._max_sessions:
+                raise BadCall(
+                    f"{self._max_sessions} sessions are open, and no more may be; "
+                    'end one: {"session": "NAME", "close": true}'
+                )
+            self._open[name] = self._new_interpreter()
+        return self._open[name]
+
+    async def _closed(self, name: str, request: Mapping[str, Any]) -> ToolResult:
+        if request["close"] is not True or "code" in request or "timeout" in request:
+            raise BadCall('a session is ended with {"session": "NAME", "close": true} and nothing else')
+        session = self._open.pop(name, None)
+        if session is None:
+            raise BadCall(f"there is no session {shortened(name)!r}")
+        with suppress(RLMError):
+            await session.close()
+        return ToolResult()
+
+
+def _name(name: object) -> str:
+    if name is None:
+        return ""
+    if not isinstance(name, str) or len(name) > _NAME_CHARS:
+        raise BadCall(f"session is a name: a string of at most {_NAME_CHARS} characters")
+    return name
