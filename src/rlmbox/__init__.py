@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlmbox.record.run import Run, load_from_trace
     from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
+    from rlmbox.tool.python_tool import PythonTool
     from rlmbox.types import Answer, CellLimits, Source
     from rlmbox.version import __version__ as __version__
 
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "Pace",
     "Proposal",
+    "PythonTool",
     "RLMError",
     "Replace",
     "RetryPolicy",
@@ -49,6 +51,7 @@ _HOMES = {
     "Limits": "rlmbox.budget.limits",
     "Pace": "rlmbox.models.pace",
     "Proposal": "rlmbox.loop.task",
+    "PythonTool": "rlmbox.tool.python_tool",
     "RLMError": "rlmbox.errors",
     "Replace": "rlmbox.loop.approval",
     "RetryPolicy": "rlmbox.requests.retries",

@@ -321,6 +321,47 @@ def subset(
 
 
 @app.command()
+def tool(
+    sandbox: SandboxName = "auto",
+    context: Annotated[
+        list[str] | None, _option("A file or folder that is `context` in the code.", None, "--context", "-c")
+    ] = None,
+    package: Package = None,
+    memory: Memory = None,
+    timeout: Annotated[float, _option("Seconds that a request may run which names no timeout.")] = 30.0,
+    max_timeout: Annotated[float, _option("The longest timeout that a request may name.")] = 600.0,
+    max_sessions: Annotated[int, _option("Sessions that may be open at once.", least=1)] = 256,
+    echo: Annotated[bool, _option("Print the value of a last bare expression.", None, "--echo")] = False,
+    unsafe_no_isolation: Annotated[
+        bool, _option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Run Python for another agent: a JSON object a line on standard input, one a line on standard output.
+
+    A request has code, and may have timeout (seconds), id (which comes back) and session (a name with variables of its
+    own; {"session": NAME, "close": true} ends it). An answer has stdout, stderr, exception, success,
+    execution_time and timed_out. Sessions run side by side.
+
+    Exit codes: 0 the end of input, 1 the answers cannot be written, 2 wrong input, 143 ended by SIGTERM.
+    """
+    from rlmbox.cli.tooling import ToolSettings, serve_tool
+
+    settings = ToolSettings(
+        sandbox=sandbox,
+        unsafe_no_isolation=unsafe_no_isolation,
+        context=tuple(context or ()),
+        packages=tuple(package or ()),
+        memory_mb=memory,
+        timeout_s=timeout,
+        max_timeout_s=max_timeout,
+        max_sessions=max_sessions,
+        echo=echo,
+    )
+    raise typer.Exit(serve_tool(settings, debug=debug))
+
+
+@app.command()
 def guard(
     files: Annotated[list[str] | None, typer.Argument(help="Texts to look at; - is standard input.")] = None,
     policy: Annotated[str, _option("redact or strict.", None, "--policy")] = "redact",

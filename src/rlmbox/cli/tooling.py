@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.executing import ExecSettings
 from rlmbox.cli.failing import report
-from rlmbox.cli.printing import output_failed
-from rlmbox.cli.tree import printable
 from rlmbox.context import Context
 from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
+from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.tool.interpreter import Interpreter, tool_limits
 from rlmbox.tool.sessions import ToolSessions
@@ -83,15 +82,27 @@ class ToolSettings:
 def serve_tool(settings: ToolSettings, *, debug: bool) -> int:
     """Run `rlmbox tool`; return the exit code."""
     try:
-        standard_input()  # a closed one is named
-        if sys.stdout is None:
-            raise ConfigError("standard output is closed, so nobody would get the answers")
+        _check_streams()
         service = Service(settings.sessions(), sys.stdin.fileno(), sys.stdout.fileno(), _warn)
         return asyncio.run(service.serve())
-    except OSError as error:  # the client is gone, or the disk is full
-        return output_failed(error)
+    except OSError as error:
+        return _unwritable(error)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=False, debug=debug)
+
+
+def _check_streams() -> None:
+    standard_input()  # a closed one is named
+    if sys.stdout is None:
+        raise ConfigError("standard output is closed, so nobody would get the answers")
+
+
+def _unwritable(error: OSError) -> int:
+    """Say that answers cannot be written, unless the client has simply gone; return the exit code."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"error: the answers cannot be written: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _warn(line: str) -> None:

@@ -99,6 +99,11 @@ class Interpreter:
                 return failure(str(error), execution_time=time.perf_counter() - began)
             return self._result(execution, call, timed_out=timed_out, lost_before=lost_before)
 
+    async def finish(self) -> None:
+        """End the interpreter once the calls that came before are done."""
+        async with self._turn:
+            await self.close()
+
     async def close(self) -> None:
         """End the interpreter, also while a call runs, which then ends."""
         self._closed = True
@@ -116,10 +121,13 @@ class Interpreter:
                 await sandbox.close()
                 raise
             self._sandbox = sandbox
-            if self._closed:  # meanwhile
+            if self._is_closed():  # meanwhile
                 await sandbox.close()
                 raise RLMError("the tool is closed")
         return self._sandbox
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     async def _drop(self) -> None:
         """Give up the sandbox; the next call begins in a new one."""

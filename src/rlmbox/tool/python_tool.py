@@ -58,7 +58,11 @@ class PythonTool:
         memory_bytes: int | None = None,
         echo: bool = False,
     ) -> None:
-        for name, number in (("timeout_s", timeout_s), ("max_timeout_s", max_timeout_s), ("memory_bytes", memory_bytes)):
+        for name, number in (
+            ("timeout_s", timeout_s),
+            ("max_timeout_s", max_timeout_s),
+            ("memory_bytes", memory_bytes),
+        ):
             if number is not None and not number > 0:
                 raise ConfigError(f"{name} is a number above 0, not {number!r}")
         if isinstance(packages, str):
@@ -102,7 +106,7 @@ class PythonTool:
         return read if isinstance(read, ToolResult) else run_blocking(lambda: self._run(read))
 
     async def acall(self, arguments: object = None, /, *, code: object = None, timeout: object = None) -> ToolResult:
-        """Carry out a call; see `call`. Cancellation interrupts the code and keeps its variables where it heeds that."""
+        """Carry out a call; see `call`. Cancellation interrupts the code, whose variables are kept if it heeds that."""
         read = self._read(arguments, code, timeout)
         return read if isinstance(read, ToolResult) else await _elsewhere(lambda: self._run(read))
 

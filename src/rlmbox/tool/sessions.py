@@ -53,7 +53,8 @@ class ToolSessions:
         """Answer a request.
 
         Args:
-            line: A JSON object with `code`, and perhaps `timeout`, `id`, `session`; or with `close` and `session`.
+            line: A JSON object with `code`, and perhaps `timeout`, `id` and `session`; or with `session` and `close`,
+                which is true or "now".
 
         Returns:
             The result's fields, and the request's `id` where it has one.
@@ -74,9 +75,7 @@ class ToolSessions:
 
     async def _result(self, request: Mapping[str, Any]) -> ToolResult:
         try:
-            unknown = sorted(set(request) - set(_KNOWN))
-            if unknown:
-                raise BadCall(f"a request has no {shortened(unknown[0])!r}; it has {', '.join(_KNOWN)}")
+            _check_known(request)
             name = _name(request.get("session"))
             if "close" in request:
                 return await self._closed(name, request)
@@ -97,14 +96,24 @@ class ToolSessions:
         return self._open[name]
 
     async def _closed(self, name: str, request: Mapping[str, Any]) -> ToolResult:
-        if request["close"] is not True or "code" in request or "timeout" in request:
-            raise BadCall('a session is ended with {"session": "NAME", "close": true} and nothing else')
+        now = request["close"] == "now"
+        if not (now or request["close"] is True) or "code" in request or "timeout" in request:
+            raise BadCall(
+                'a session is ended with {"session": "NAME", "close": true}, after what it has to do, '
+                'or at once with {"session": "NAME", "close": "now"}'
+            )
         session = self._open.pop(name, None)
         if session is None:
             raise BadCall(f"there is no session {shortened(name)!r}")
         with suppress(RLMError):
-            await session.close()
+            await (session.close() if now else session.finish())
         return ToolResult()
+
+
+def _check_known(request: Mapping[str, Any]) -> None:
+    unknown = sorted(set(request) - set(_KNOWN))
+    if unknown:
+        raise BadCall(f"a request has no {shortened(unknown[0])!r}; it has {', '.join(_KNOWN)}")
 
 
 def _name(name: object) -> str:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from rlmbox.tool.result import failure
 from rlmbox.tool.schema import MAX_CODE_BYTES
@@ -122,8 +123,9 @@ class Service:
     async def _finish(self) -> None:
         """Answer what came before the end of input, unless a signal or a client that went away ends that too."""
         self._ended = self._loop.create_future()
-        answered = asyncio.ensure_future(asyncio.wait(self._under_way) if self._under_way else asyncio.sleep(0))
-        await asyncio.wait([answered, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        answered: asyncio.Future[Any] = asyncio.ensure_future(asyncio.gather(*self._under_way))
+        ended: asyncio.Future[Any] = self._ended
+        await asyncio.wait([answered, ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             self._ended.result()
 

@@ -28,6 +28,8 @@ FREE = ("answer", "query")
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 MAX_VARIABLES = 1000
+MAX_SOURCES = 1000  # cells whose lines tracebacks can show
+MAX_SOURCE_CHARS = 4_000_000
 PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 AWAITABLE_ARGUMENTS = ("gather", "create_task", "ensure_future", "wait_for")
 # Exceptions of the host that are raised as themselves; no name is looked up that is not here.
@@ -57,7 +59,8 @@ class Repl:
     def __init__(self, frame: dict[str, Any], wire: Any) -> None:
         self._own_files = {__name__, *OWN_FILES, wire.call.__code__.co_filename}
         self._wire = wire
-        self._cells = 0
+        self._cells = self._source_chars = 0
+        self._sources: dict[str, int] = {}
         self._clocks = _clocks.ClockReaders()
         self._file = FILE
         main = types.ModuleType("__main__")
@@ -123,9 +126,7 @@ class Repl:
         # Each cell has a file name of its own, so that a function of an earlier cell keeps its source lines;
         # `report` writes them all as `<rlm_session>`.
         self._file = f"<rlm_session:{self._cells}>"
-        import linecache
-
-        linecache.cache[self._file] = (len(code), None, code.splitlines(keepends=True), self._file)
+        self._keep_source(code)
         program, is_expression = self._compiled(code)
         # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
         # needs an int for the place of the instruction and begins anew when it gets none.
@@ -136,6 +137,18 @@ class Repl:
 
             asyncio.run(result)
         return self._echo(self._names.pop("_rlm_value", None), must_leave=is_expression)
+
+    def _keep_source(self, code: str) -> None:
+        """Let tracebacks show the cell's lines, and let go of the oldest cells' where they are many."""
+        import linecache
+
+        linecache.cache[self._file] = (len(code), None, code.splitlines(keepends=True), self._file)
+        self._sources[self._file] = len(code)
+        self._source_chars += len(code)
+        while len(self._sources) > MAX_SOURCES or (self._source_chars > MAX_SOURCE_CHARS and len(self._sources) > 1):
+            oldest = next(iter(self._sources))
+            self._source_chars -= self._sources.pop(oldest)
+            linecache.cache.pop(oldest, None)
 
     def after_cell(self) -> dict[str, Any]:
         """Put the namespace in order after a cell, however it ended; return what the host is told of that."""
