@@ -13,7 +13,7 @@ _REPLACED = "�"
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What came of a call.
+    """The outcome of a call.
 
     Attributes:
         stdout: What the code printed; cut in the middle, with a note, above 512 KiB.
