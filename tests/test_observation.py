@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlmbox.guard import quote, shown_plainly
 from rlmbox.loop.observation import missing_variable, no_code, observe
 from rlmbox.types import Cell, CellError, Execution, Observation
 
+NONCE = "abcdefgh"
 MARK_CHARS = 100  # room for the mark that takes the middle's place
 
 
@@ -22,7 +24,12 @@ def failed(kind: str, message: str = "", *, outcome: str = "error", traceback: s
 
 
 def told(*executions: Execution, cells: int | None = None, **options) -> str:
-    return observe([Cell("x")] * (cells or len(executions)), executions, **options).text
+    return observe([Cell("x")] * (cells or len(executions)), executions, nonce=NONCE, **options).text
+
+
+def out(text: str) -> str:
+    """Return what a text becomes between its delimiters."""
+    return quote(text, NONCE)
 
 
 def hint_for(execution: Execution, **options) -> str:
@@ -32,26 +39,28 @@ def hint_for(execution: Execution, **options) -> str:
 
 
 def test_the_output_of_one_cell_follows_a_plain_title() -> None:
-    assert observe([Cell("x")], [ran("one\ntwo\n")]) == Observation("REPL output:\none\ntwo")
+    text = "REPL output:\n<output abcdefgh>\none\ntwo\n</output abcdefgh>"
+    assert observe([Cell("x")], [ran("one\ntwo\n")], nonce=NONCE) == Observation(text)
 
 
 def test_each_of_several_cells_has_its_number() -> None:
     assert told(ran("a"), ran("b"), ran("c")) == (
-        "REPL output of cell 1 of 3:\na\nREPL output of cell 2 of 3:\nb\nREPL output of cell 3 of 3:\nc"
+        f"REPL output of cell 1 of 3:\n{out('a')}\nREPL output of cell 2 of 3:\n{out('b')}\n"
+        f"REPL output of cell 3 of 3:\n{out('c')}"
     )
 
 
 def test_the_value_of_the_last_expression_follows_what_was_printed() -> None:
-    assert told(ran("printed\n", value=7, value_repr="7")) == "REPL output:\nprinted\n7"
+    assert told(ran("printed\n", value=7, value_repr="7")) == "REPL output:\n" + out("printed\n7")
 
 
 def test_a_value_alone_is_shown() -> None:
-    assert told(ran(value="a", value_repr="'a'")) == "REPL output:\n'a'"
+    assert told(ran(value="a", value_repr="'a'")) == "REPL output:\n" + out("'a'")
 
 
 def test_the_error_stream_is_labelled() -> None:
-    assert told(ran("out\n", stderr="warned\n")) == "REPL output:\nout\nstderr:\nwarned"
-    assert told(ran(stderr="warned\n")) == "REPL output:\nstderr:\nwarned"
+    assert told(ran("out\n", stderr="warned\n")) == f"REPL output:\n{out('out')}\nstderr:\n{out('warned')}"
+    assert told(ran(stderr="warned\n")) == f"REPL output:\nstderr:\n{out('warned')}"
 
 
 def test_no_output_is_said_with_the_variables_there_are() -> None:
@@ -86,18 +95,18 @@ def test_an_error_shows_the_traceback_then_one_hint() -> None:
     text = told(failed("KeyError", "'a'", traceback=traceback))
     lines = text.split("\n")
     assert lines[0] == "[SYSTEM EXECUTION ERROR]"
-    assert "\n".join(lines[1:-1]) == traceback.strip()
+    assert "\n".join(lines[1:-1]) == out(traceback.strip())
     assert lines[-1].startswith("Hint: ")
 
 
 def test_an_error_without_traceback_shows_type_and_message() -> None:
-    assert "[SYSTEM EXECUTION ERROR]\nValueError: bad\nHint: " in told(failed("ValueError", "bad"))
-    assert "[SYSTEM EXECUTION ERROR]\nValueError\nHint: " in told(failed("ValueError"))
+    assert f"[SYSTEM EXECUTION ERROR]\n{out('ValueError: bad')}\nHint: " in told(failed("ValueError", "bad"))
+    assert f"[SYSTEM EXECUTION ERROR]\n{out('ValueError')}\nHint: " in told(failed("ValueError"))
 
 
 def test_output_before_an_error_is_shown_before_it() -> None:
     text = told(failed("ValueError", "bad", stdout="so far\n"))
-    assert text.startswith("REPL output:\nso far\n[SYSTEM EXECUTION ERROR]\n")
+    assert text.startswith(f"REPL output:\n{out('so far')}\n[SYSTEM EXECUTION ERROR]\n")
 
 
 def test_an_error_in_one_of_several_cells_names_the_cell() -> None:
@@ -116,15 +125,15 @@ def test_nothing_is_said_of_later_cells_where_all_ran() -> None:
 
 def test_problems_and_notes_follow_the_output() -> None:
     text = told(ran("a"), problems=["Close the block."], notes=["Two turns are left."])
-    assert text == "REPL output:\na\nClose the block.\nTwo turns are left."
+    assert text == f"REPL output:\n{out('a')}\nClose the block.\nTwo turns are left."
 
 
 def test_problems_alone_make_a_message() -> None:
-    assert observe([], [], problems=["Close the block."]).text == "Close the block."
+    assert observe([], [], nonce=NONCE, problems=["Close the block."]).text == "Close the block."
 
 
 def test_nothing_at_all_is_said_so() -> None:
-    assert observe([], []).text == "(nothing ran)"
+    assert observe([], [], nonce=NONCE).text == "(nothing ran)"
 
 
 def test_the_same_failure_again_is_pointed_out() -> None:
@@ -225,73 +234,82 @@ def test_an_ordinary_error_says_so_when_variables_are_lost() -> None:
 
 def test_long_output_keeps_head_and_tail_and_counts_the_middle() -> None:
     stdout = "".join(f"{n:06}" for n in range(10_000))
-    observation = observe([Cell("x")], [ran(stdout)], max_chars=1_000)
-    head, mark, tail = observation.text.removeprefix("REPL output:\n").split("\n")
+    observation = observe([Cell("x")], [ran(stdout)], nonce=NONCE, max_chars=1_000)
+    _, _, head, mark, tail, _ = observation.text.split("\n")
     assert stdout.startswith(head)
     assert stdout.endswith(tail)
     assert min(len(head), len(tail)) > 300
     hidden = len(stdout) - len(head) - len(tail)
-    assert mark == f"... [{hidden:,} characters hidden; print less, or look at a slice] ..."
+    assert mark == f"... [Output Truncated: 0 lines, {hidden:,} bytes hidden] ..."
     assert observation.hidden_chars == hidden
 
 
 def test_what_the_sandbox_dropped_is_counted_too() -> None:
-    observation = observe([Cell("x")], [ran("y" * 5_000, dropped_chars=1_000_000)], max_chars=1_000)
+    execution = ran("y" * 5_000, dropped_chars=1_000_000)
+    observation = observe([Cell("x")], [execution], nonce=NONCE, max_chars=1_000)
     assert observation.hidden_chars > 1_004_000
-    assert f"[{observation.hidden_chars:,} characters hidden" in observation.text
+    assert f"0 lines, {observation.hidden_chars:,} bytes hidden" in observation.text
 
 
 def test_what_the_sandbox_dropped_is_told_where_the_rest_is_whole() -> None:
-    observation = observe([Cell("x")], [ran("short", dropped_chars=12_345)])
-    assert observation.text == (
-        "REPL output:\nshort\n... [12,345 characters hidden; print less, or look at a slice] ..."
-    )
+    observation = observe([Cell("x")], [ran("short", dropped_chars=12_345)], nonce=NONCE)
+    told = out("short\n... [Output Truncated: 0 lines, 12,345 bytes hidden] ...")
+    assert observation.text == f"REPL output:\n{told}"
     assert observation.hidden_chars == 12_345
 
 
 def test_a_short_output_is_whole_beside_a_long_one() -> None:
     text = told(ran("z" * 100_000), ran("short one"), ran("y" * 100_000), max_chars=2_000)
-    assert "REPL output of cell 2 of 3:\nshort one\n" in text
+    assert f"REPL output of cell 2 of 3:\n{out('short one')}\n" in text
     assert abs(text.count("z") - text.count("y")) < 50
 
 
 def test_the_error_stays_readable_beside_long_output() -> None:
     traceback = 'Traceback:\n  File "<rlm_session>", line 1\nValueError: the end'
     text = told(failed("ValueError", traceback=traceback, stdout="z" * 100_000), max_chars=2_000)
-    assert traceback in text
+    assert out(traceback) in text
     assert "Hint: " in text
 
 
 def test_a_long_traceback_keeps_its_last_line() -> None:
     text = told(failed("ValueError", traceback="deep\n" * 50_000 + "ValueError: the end"), max_chars=2_000)
-    assert "ValueError: the end\nHint: " in text
+    assert f"ValueError: the end\n</output {NONCE}>\nHint: " in text
     assert len(text) <= 2_000
 
 
 @pytest.mark.parametrize(
-    "stdout", ["PK\x03\x04" + "a" * 100 + "\0", "\x01\x02\x03\x04abcdef", "\ufffd" * 40 + "a" * 60]
+    "stdout", ["PK\x03\x04" + "\0\1\2ab" * 20, "\x01\x02\x03\x04" * 3 + "abcdef", "\ufffd" * 40 + "a" * 60]
 )
 def test_binary_output_is_named_and_not_shown(stdout: str) -> None:
-    assert told(ran(stdout)) == f"REPL output:\n[binary output, {len(stdout)} characters, not shown]"
+    shown = told(ran(stdout))
+    assert shown.startswith(f"REPL output:\n<output {NONCE}>\n[binary output, ")
+    assert shown.endswith(f", not shown]\n</output {NONCE}>")
 
 
-def test_binary_output_is_counted_with_commas() -> None:
-    assert "[binary output, 12,345 characters, not shown]" in told(ran("\0" * 12_345))
+def test_binary_output_is_named_with_its_size_and_kind() -> None:
+    assert "[binary output, 12,345 bytes, unknown format, not shown]" in told(ran("\0" * 12_345))
+
+
+@pytest.mark.parametrize("stdout", ["a\tb\nc\r\nd", "naïve 漢字 🎉", "a broken \ufffd mark"])
+def test_text_with_a_few_odd_characters_is_shown(stdout: str) -> None:
+    assert told(ran(stdout)) == f"REPL output:\n{out(stdout)}"
 
 
 @pytest.mark.parametrize(
-    "stdout", ["a\tb\nc\r\nd\x0ce", "naïve 漢字 🎉", "\x1b[31mred text\x1b[0m", "a broken \ufffd mark"]
+    ("stdout", "shown"),
+    [
+        ("\x1b[31mred text\x1b[0m", r"\x1b[31mred text\x1b[0m"),
+        ("d\x0ce", r"d\x0ce"),
+        ("a\u202eb\u200bc", r"a\u202eb\u200bc"),
+        ("some text \ud800 here", r"some text \ud800 here"),
+    ],
 )
-def test_text_with_a_few_odd_characters_is_shown(stdout: str) -> None:
-    assert told(ran(stdout)) == f"REPL output:\n{stdout}"
+def test_what_would_do_something_or_cannot_be_seen_is_written_as_an_escape(stdout: str, shown: str) -> None:
+    assert told(ran(stdout)) == f"REPL output:\n{out(shown)}"
 
 
 def test_an_error_with_binary_in_its_message_is_still_told() -> None:
-    assert "ValueError: bad ??" in told(failed("ValueError", "bad \0\1"))
-
-
-def test_a_lone_surrogate_does_not_reach_the_model() -> None:
-    assert told(ran("some text \ud800 here")) == "REPL output:\nsome text \ufffd here"
+    assert r"ValueError: bad \x00\x01" in told(failed("ValueError", "bad \0\1"))
 
 
 words = st.text(st.characters(), max_size=60) | st.sampled_from(["x" * 5_000, "line\n" * 2_000, "\0" * 300])
@@ -326,6 +344,7 @@ def test_a_message_is_never_longer_than_its_bound(
     observation = observe(
         [Cell("x")] * (len(executions) + more),
         executions,
+        nonce=NONCE,
         variables=variables,
         names=remarks,
         problems=remarks,
@@ -340,7 +359,9 @@ def test_a_message_is_never_longer_than_its_bound(
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffd"), min_size=1, max_size=500))
 def test_output_that_fits_is_shown_unchanged(stdout: str) -> None:
-    assert observe([Cell("x")], [ran(stdout)], max_chars=1_000) == Observation(f"REPL output:\n{stdout}")
+    assert observe([Cell("x")], [ran(stdout)], nonce=NONCE, max_chars=1_000) == Observation(
+        f"REPL output:\n{out(shown_plainly(stdout, max_chars=1_000).text)}"
+    )
 
 
 def test_thousands_of_cells_stay_within_the_bound() -> None:
@@ -348,12 +369,12 @@ def test_thousands_of_cells_stay_within_the_bound() -> None:
 
 
 def test_a_reply_without_code_is_asked_for_a_block_or_an_answer() -> None:
-    assert "```repl" in no_code()
-    assert "FINAL(your answer)" in no_code()
+    assert "```repl" in no_code(nonce=NONCE)
+    assert "FINAL(your answer)" in no_code(nonce=NONCE)
 
 
 def test_a_reply_without_code_is_told_what_is_wrong_with_it() -> None:
-    assert no_code(["FINAL( is not closed."]) == "FINAL( is not closed."
+    assert no_code(["FINAL( is not closed."], nonce=NONCE) == "FINAL( is not closed."
 
 
 def test_a_missing_variable_gets_the_likely_name_and_the_list() -> None:

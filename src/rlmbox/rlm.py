@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from anyio import to_thread
 
@@ -31,6 +31,7 @@ from rlmbox.events import (
     TurnFinished,
     to_json,
 )
+from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
 from rlmbox.hooks import CostUpdate, NamedHooks, readers_of
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
@@ -59,9 +60,6 @@ from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, CellLimits
 from rlmbox.version import __version__
-
-if TYPE_CHECKING:
-    from rlmbox.guard import Guard, Policy, RunGuard  # takes 50 ms, and a run without a guard does not need it
 
 Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""
@@ -251,7 +249,7 @@ class RLM:
             "compaction": compaction if isinstance(compaction, str) else "own",
         }
         check_parts(self._options.prompts)
-        self._guard = _guard(guard)
+        self._guard = guard if isinstance(guard, Guard) else Guard(guard)
         self._budget(self.limits)
 
     def ask(
@@ -648,11 +646,7 @@ class RLM:
         """Return the readers of one run's journal: all hooks."""
         return readers_of((*self._hooks, *hooks), self._named_hooks, past)
 
-    def _run_guard(self, context: Context) -> RunGuard | None:
-        if self._guard is None or not self._guard.is_ever_on:
-            return None
-        from rlmbox.guard import secrets_of_environment
-
+    def _run_guard(self, context: Context) -> RunGuard:
         run_guard = self._guard.for_run(context, known_secrets=secrets_of_environment(os.environ))
         run_guard.prepare()
         return run_guard
@@ -670,14 +664,6 @@ def _history_tokens(most: Any) -> int | None:
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
         raise ConfigError(f"max_history_tokens is a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}")
     return None if most is None else int(most)
-
-
-def _guard(policy: Guard | Policy) -> Guard | None:
-    if policy == "off":
-        return None
-    from rlmbox.guard import Guard
-
-    return policy if isinstance(policy, Guard) else Guard(policy)
 
 
 async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:

@@ -101,7 +101,7 @@ def _from_base64(value: str) -> bytes | None:
 
 def _from_hex(value: str) -> bytes | None:
     joined = re.sub(r"[ :]", "", value)
-    if len(set(joined)) < 4:
+    if len(set(joined)) < 4 or joined[:4096].isdigit():  # a long number is read, not decoded
         return None
     return bytes.fromhex(joined[: len(joined) // 2 * 2])
 
@@ -139,4 +139,4 @@ def _kind(data: bytes) -> str:
     except UnicodeDecodeError as error:
         if error.start < min(len(data), 4096) - 4:
             return "unknown format"
-    return "text" if data.isascii() or b"\0" not in data else "unknown format"
+    return "unknown format" if b"\0" in data else "text"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from rlmbox.errors import ConfigError
 
 _MARKER = "... [Output Truncated: {lines:,} lines, {size:,} bytes hidden] ..."
+MAX_MARKER_CHARS = 96
+"""Room for a marker on a line of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,19 @@ def marker(lines: int, size_bytes: int) -> str:
     return _MARKER.format(lines=lines, size=size_bytes)
 
 
-def bounded(text: str, max_chars: int, head_share: float = 0.5) -> tuple[str, int]:
+def bounded(text: str, max_chars: int, head_share: float = 0.5, dropped_chars: int = 0) -> tuple[str, int]:
     """Return the head and the tail of a text, and how many of its characters are hidden.
 
     Args:
         text: The text.
         max_chars: Characters to keep; the marker between head and tail comes on top.
         head_share: Part of them that is the head.
+        dropped_chars: Characters that were left out of the middle before; they count as a byte each.
     """
     if len(text) <= max_chars:
-        return text, 0
+        return joined(text, "", "", dropped_chars)
     head, tail = split(max_chars, head_share)
-    return joined(text[:head], text[head : len(text) - tail], text[len(text) - tail :])
+    return joined(text[:head], text[head : len(text) - tail], text[len(text) - tail :], dropped_chars)
 
 
 def split(max_chars: int, head_share: float) -> tuple[int, int]:
@@ -62,12 +65,12 @@ def split(max_chars: int, head_share: float) -> tuple[int, int]:
     return head, max_chars - head
 
 
-def joined(head: str, hidden: str, tail: str) -> tuple[str, int]:
+def joined(head: str, hidden: str, tail: str, dropped_chars: int = 0) -> tuple[str, int]:
     """Return head and tail with the marker for what is hidden between, and how many characters are hidden."""
-    if not hidden:
+    if not hidden and not dropped_chars:
         return head + tail, 0
-    size = len(hidden.encode(errors="replace"))
+    size = len(hidden.encode(errors="replace")) + dropped_chars
     between = marker(hidden.count("\n"), size)
     before = "" if not head or head.endswith("\n") else "\n"
     after = "" if not tail or tail.startswith("\n") else "\n"
-    return f"{head}{before}{between}{after}{tail}", len(hidden)
+    return f"{head}{before}{between}{after}{tail}", len(hidden) + dropped_chars

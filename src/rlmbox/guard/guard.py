@@ -19,7 +19,7 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.blobs import binary_name, encoded_blobs
-from rlmbox.guard.bounds import OutputBounds, bounded, joined, split
+from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded, joined, split
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
 from rlmbox.guard.findings import Detector, Effect, Finding, without_overlaps
 from rlmbox.guard.known import KnownSecrets
@@ -102,6 +102,21 @@ class Checked:
             "was_cut": bool(self.cut_message),
             "is_changed": self.is_changed,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The part of an output that a model may be told.
+
+    Attributes:
+        text: The text, without `notice`.
+        hidden_chars: Characters that were left out for length.
+        notice: What the model is told where it was cut for copying; empty otherwise.
+    """
+
+    text: str
+    hidden_chars: int = 0
+    notice: str = ""
 
 
 class Guard:
@@ -248,14 +263,22 @@ class RunGuard:
 
     def prepare(self) -> None:
         """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
-        if self.guard.policy == "off":
+        if not self.guard.is_ever_on:
             return
         threading.Thread(target=self.guard.warm, name="rlmbox-guard", daemon=True).start()
         if self._copying is not None:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
     def check(
-        self, text: str, *, path: GuardPath, model: str | None = None, session: str = "", turn: int | None = None
+        self,
+        text: str,
+        *,
+        path: GuardPath,
+        model: str | None = None,
+        session: str = "",
+        turn: int | None = None,
+        max_chars: int | None = None,
+        dropped_chars: int = 0,
     ) -> Checked:
         """Return what may leave of a text.
 
@@ -266,25 +289,66 @@ class RunGuard:
             session: The session it is of.
             turn: Its turn in the session. Outputs of one turn share its bounds; without a number each is a turn of its
                 own.
+            max_chars: A bound of this text alone, where it is narrower than that of the path.
+            dropped_chars: Characters that were left out of its middle before.
 
         Raises:
             ConfigError: The path is none, or a detector of the user's failed.
         """
         rules = _rules(path)
         policy = self.guard.policy_for(path, model)
-        shown, findings, hidden_chars = self._redacted(text, policy, rules, session, turn)
+        room = self._room(session, turn) if rules.is_bounded else None
+        if max_chars is not None:
+            room = max_chars if room is None else min(room, max_chars)
+        shown, findings, hidden_chars = self._redacted(text, policy, rules, room, dropped_chars)
         verdict = self._copied(shown, policy, rules, session, turn)
         if verdict.cut_at is not None:
             shown = "\n".join(part for part in (shown[: verdict.cut_at].rstrip(), verdict.message) if part)
         if rules.is_read:
             shown = make_visible(shown)
-        if rules.is_bounded and len(shown) > self.guard.bounds.turn_chars + _MARGIN_CHARS:
+        slack = _MARGIN_CHARS if max_chars is None else MAX_MARKER_CHARS + len(verdict.message)
+        if room is not None and len(shown) > room + slack:
             # Escapes are longer than what they stand for; a few do not matter, many do.
-            shown, more = bounded(shown, self.guard.bounds.turn_chars, self.guard.bounds.head_share)
+            shown, more = bounded(shown, room, self.guard.bounds.head_share)
             hidden_chars += more
         checked = Checked(shown, findings, verdict.copied_chars, hidden_chars, verdict.message, shown != text)
         self._count(checked, path, rules, session, turn)
         return checked
+
+    def show(
+        self,
+        text: str,
+        *,
+        max_chars: int,
+        dropped_chars: int = 0,
+        model: str | None = None,
+        session: str = "",
+        turn: int | None = None,
+    ) -> Shown:
+        """Return what a model may be told of an output, with the notice of a cut apart from it; see `check`."""
+        checked = self.check(
+            text,
+            path="observation",
+            model=model,
+            session=session,
+            turn=turn,
+            max_chars=max_chars,
+            dropped_chars=dropped_chars,
+        )
+        kept = checked.text.removesuffix(checked.cut_message).rstrip("\n") if checked.cut_message else checked.text
+        return Shown(kept, checked.hidden_chars, checked.cut_message)
+
+    def redact_again(self, text: str, *, path: GuardPath, model: str | None = None) -> str:
+        """Return a text that was put together from checked ones with whatever a part brought past the checks hidden.
+
+        Nothing is counted, bounded or cut.
+
+        Args:
+            text: The text.
+            path: Where it goes.
+            model: The model that will read it; None where none does.
+        """
+        return self._replaced(text, self.guard.policy_for(path, model), _PathRules())[0]
 
     def restore(self, text: str) -> str:
         """Return a text for the user, with values in the place of this run's placeholders."""
@@ -317,19 +381,16 @@ class RunGuard:
             }
 
     def _redacted(
-        self, text: str, policy: Policy, rules: _PathRules, session: str, turn: int | None
+        self, text: str, policy: Policy, rules: _PathRules, room: int | None, dropped_chars: int
     ) -> tuple[str, tuple[Finding, ...], int]:
         """Return the text within its bounds and redacted, what was found, and how much is hidden for length."""
         if rules.is_read and (named := binary_name(text)):
-            return named, (Finding("binary", 0, len(text), "named", why="bytes that are no text"),), 0
-        room = self._room(session, turn) if rules.is_bounded else None
-        if room is None or len(text) <= room:
-            shown, findings = self._replaced(text, policy, rules)
-            return shown, tuple(findings), 0
-        if len(text) <= room + 2 * _MARGIN_CHARS:
+            return named, (Finding("binary", 0, len(text), "named", why="bytes that are no text"),), dropped_chars
+        if room is None or len(text) <= room + 2 * _MARGIN_CHARS:
             # Where what is hidden makes it short enough, all of the rest is shown.
             shown, findings = self._replaced(text, policy, rules)
-            shown, hidden_chars = bounded(shown, room, self.guard.bounds.head_share)
+            most = len(shown) if room is None or len(text) <= room else room
+            shown, hidden_chars = bounded(shown, most, self.guard.bounds.head_share, dropped_chars)
             return shown, tuple(findings), hidden_chars
         head_chars, tail_chars = split(room, self.guard.bounds.head_share)
         tail_at = len(text) - tail_chars
@@ -337,7 +398,7 @@ class RunGuard:
         begin = tail_at - _MARGIN_CHARS
         tail, last = self._replaced(text[begin:], policy, rules, start=_MARGIN_CHARS)
         last = [replace(each, start=each.start + begin, end=each.end + begin) for each in last]
-        shown, hidden_chars = joined(head, text[head_chars:tail_at], tail)
+        shown, hidden_chars = joined(head, text[head_chars:tail_at], tail, dropped_chars)
         return shown, (*first, *last), hidden_chars
 
     def _replaced(
@@ -445,3 +506,16 @@ def _run(detector: Detector, text: str) -> list[Finding]:
         if not 0 <= each.start < each.end <= len(text):
             raise ConfigError(f"the detector {name} found something at {each.start}-{each.end}, outside of the text")
     return found
+
+
+def shown_plainly(text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:
+    """Return what the policy `off` shows of a text: all that fits, and nothing that does anything to a terminal.
+
+    Args:
+        text: The text.
+        max_chars: The most to show; a marker between head and tail comes on top.
+        dropped_chars: Characters that were left out of its middle before.
+    """
+    run = RunGuard(Guard("off"), None, KnownSecrets(()))
+    checked = run.check(text, path="observation", max_chars=max_chars, dropped_chars=dropped_chars)
+    return Shown(checked.text, checked.hidden_chars)

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from rlmbox.types import Message
-
-if TYPE_CHECKING:
-    from rlmbox.guard import RunGuard
+from rlmbox.guard import GuardPath, RunGuard, Shown, nonce_of
+from rlmbox.types import Message, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class SessionGuard:
-    """The run's guard as one session uses it; without one, everything passes as it is.
+    """The run's guard as one session uses it.
 
     Attributes:
-        run: The run's guard, shared by all sessions; None for none.
+        run: The run's guard, shared by all sessions.
         session_id: The session's name.
     """
 
-    run: RunGuard | None
+    run: RunGuard
     session_id: str
+
+    def shows(self, model: str, turn: int) -> Callable[..., Shown]:
+        """Return what decides on the parts of a turn's message; see `rlmbox.loop.observation.Show`.
+
+        Args:
+            model: The model that reads it.
+            turn: The turn.
+        """
+        return partial(self.run.show, model=model, session=self.session_id, turn=turn)
+
+    def nonce(self, question: int, turn: Turn) -> str:
+        """Return what the delimiters of a turn have; see `rlmbox.guard.nonce_of`.
+
+        Args:
+            question: Number of the question.
+            turn: The turn, with what its cells gave.
+        """
+        given = (
+            text
+            for ran in turn.executions
+            for text in (ran.stdout, ran.stderr, ran.value_repr or "", ran.error.traceback if ran.error else "")
+        )
+        return nonce_of(self.session_id, (str(question), str(turn.number), turn.reply, *given))
+
+    def told(self, message: str, model: str) -> str:
+        """Return a message that was put together for a model, with whatever came into it unchecked hidden.
+
+        Args:
+            message: The message.
+            model: The model that reads it.
+        """
+        return self.run.redact_again(message, path="observation", model=model)
 
     def observed(self, text: str, model: str, turn: int) -> str:
         """Return what a model may be told of a turn.
@@ -32,8 +63,6 @@ class SessionGuard:
             model: The model that reads it.
             turn: The turn.
         """
-        if self.run is None:
-            return text
         return self.run.check(text, path="observation", model=model, session=self.session_id, turn=turn).text
 
     def facts(self, metadata: Mapping[str, object], model: str) -> Mapping[str, object]:
@@ -43,27 +72,24 @@ class SessionGuard:
             metadata: Facts of the context, with a short preview.
             model: The model that reads them.
         """
-        if self.run is None:
-            return metadata
         return {
             key: self.observed(value, model, 0) if isinstance(value, str) else value for key, value in metadata.items()
         }
 
-    def asked(self, messages: list[Message], model: str) -> list[Message]:
+    def asked(self, messages: list[Message], model: str, path: GuardPath = "subcall") -> list[Message]:
         """Return what another model may be asked.
 
         Args:
             messages: The messages.
             model: The model that reads them.
+            path: `subcall`, or `question` where a child session is asked.
 
         Raises:
             ValueError: They show more of the context than may leave; the message says what to do instead.
         """
-        if self.run is None:
-            return messages
         passed = []
         for message in messages:
-            checked = self.run.check(message.content, path="subcall", model=model, session=self.session_id)
+            checked = self.run.check(message.content, path=path, model=model, session=self.session_id)
             if checked.cut_message:
                 raise ValueError(checked.cut_message)
             passed.append(Message(message.role, checked.text))
@@ -78,8 +104,6 @@ class SessionGuard:
         Raises:
             ValueError: It shows more of the context than may leave.
         """
-        if self.run is None:
-            return value
         if isinstance(value, str):
             checked = self.run.check(value, path="tool", session=self.session_id)
             if checked.cut_message:
@@ -97,4 +121,4 @@ class SessionGuard:
         Args:
             value: A JSON value.
         """
-        return value if self.run is None else self.run.restore_value(value)
+        return self.run.restore_value(value)

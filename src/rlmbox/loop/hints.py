@@ -88,7 +88,7 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
     ("outside function", "A cell is not a function: leave out return and print the value."),
 )
 
-_NAME = re.compile(r"name '([^']{1,60})'|variable '([^']{1,60})'")
+_NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # a message may say anything
 _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
 

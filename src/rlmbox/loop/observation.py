@@ -1,20 +1,20 @@
 """The message to the model after a turn: output, errors with a hint, and corrections, within a bound.
 
 Cells of one reply run in order; after one that fails the rest do not run, because they were written in the belief
-that it would work, and the observation says how many did not. Pure functions: nothing here reads or runs anything.
+that it would work, and the observation says how many did not. Whatever code printed, or an exception says, stands
+between delimiters with a nonce, so that no text can pose as words of the system. Nothing here reads or runs anything.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from rlmbox.guard import MAX_MARKER_CHARS, Shown, bounded, quote, shown_plainly
 from rlmbox.loop.hints import close_names, hint
 from rlmbox.types import Cell, CellError, Execution, Observation
 
-_HIDDEN = "... [{count:,} characters hidden; print less, or look at a slice] ..."
-_BINARY = "[binary output, {count:,} characters, not shown]"
 _ERROR = "[SYSTEM EXECUTION ERROR]"
 _REPEATED = (
     "The same cell failed in the same way as in the turn before. Do something different: "
@@ -27,27 +27,45 @@ _NO_CODE = (
 _MAX_REMARK_CHARS = 1_000
 _MAX_NAMES = 30
 _MAX_NAME_CHARS = 60
-_BINARY_SHARE = 0.3
+_MIN_CHARS = 100  # that a message may always have
 
-# C0 controls but tab, line ends and form feed; DEL and C1; the replacement character; bytes that were not text.
-_UNREADABLE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")  # no provider can be sent one
+
+class Show(Protocol):
+    """Returns the part of a text from the sandbox that a model may be told; see `rlmbox.guard.RunGuard.show`."""
+
+    def __call__(self, text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:
+        """Return at most so many characters of a text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class _OutputPart:
-    """A label that is always shown, a text that may be cut, and what is always shown after it."""
+    """A label that is always shown, a text that may be cut, and what is always shown after it.
+
+    Attributes:
+        label: Words of the system before it.
+        text: What the sandbox gave; empty for none.
+        dropped_chars: Characters of it that the sandbox left out.
+        after: Words of the system after it.
+    """
 
     label: str
-    text: str
+    text: str = ""
     dropped_chars: int = 0
     after: str = ""
+
+    @property
+    def has_text(self) -> bool:
+        """True if there is something to show, or to say that it is not shown."""
+        return bool(self.text or self.dropped_chars)
 
 
 def observe(
     cells: Sequence[Cell],
     executions: Sequence[Execution],
     *,
+    nonce: str,
+    show: Show = shown_plainly,
     variables: Mapping[str, str] | None = None,
     names: Sequence[str] = (),
     problems: Sequence[str] = (),
@@ -55,7 +73,7 @@ def observe(
     max_chars: int = 20_000,
     repeated: bool = False,
 ) -> Observation:
-    """Writes the one message that follows a turn.
+    """Write the one message that follows a turn.
 
     Short texts are shown whole; the long ones share the rest of the room evenly (max-min fairness), and of each the
     head and the tail are kept.
@@ -63,6 +81,8 @@ def observe(
     Args:
         cells: The cells of the reply, in order.
         executions: What those that ran gave, in the same order; fewer than `cells` where one failed.
+        nonce: What the delimiters of this turn have and no text before them can have; from `rlmbox.guard.new_nonce`.
+        show: Returns what a model may be told of a text; everything that is not the system's own words passes it.
         variables: The variables afterwards, as `Sandbox.variables` gives them; None where they are not known.
         names: The other names in the REPL, such as host functions, for "did you mean".
         problems: Corrections of the reply's form, from `parse_reply`.
@@ -70,7 +90,8 @@ def observe(
         max_chars: Longest message in characters; where it is below 100 the message may have up to 100.
         repeated: Whether the cell that failed did so in the turn before.
     """
-    max_chars = max(max_chars, 0)
+    max_chars = max(max_chars, _MIN_CHARS)
+    told = _Told(show, nonce)
     parts = [
         part
         for index, execution in enumerate(executions)
@@ -78,27 +99,74 @@ def observe(
             execution, _title(index, len(cells)), _listed(variables, index, executions), variables, names
         )
     ]
-    remarks, hidden = _cut(_remarks(len(cells) - len(executions), problems, notes, repeated), max_chars // 3)
-    fixed = len(remarks) + sum(len(part.label) + len(part.after) + 3 for part in parts)
-    room = shares([len(part.text) + (len(_marker(part.dropped_chars)) + 1) for part in parts], max_chars - fixed)
-    blocks: list[str] = []
-    for part, share in zip(parts, room, strict=True):
-        shown, count = _cut(part.text, share, part.dropped_chars)
-        hidden += count
-        blocks.append("\n".join(piece for piece in (part.label, shown, part.after) if piece))
-    text = "\n".join([*blocks, remarks] if remarks else blocks) or "(nothing ran)"
-    text, count = _cut(_SURROGATE.sub("\ufffd", text), max_chars)
-    return Observation(text, hidden + count)
+    later = _later(len(cells) - len(executions), repeated=repeated)
+    remarks = told.remarks([*later, *problems, *notes], max_chars // 3)
+    frame = len(quote("", nonce)) + len("\n") + MAX_MARKER_CHARS
+    fixed = len(remarks) + sum(len(p.label) + len(p.after) + 3 + (frame if p.has_text else 0) for p in parts)
+    if parts and fixed > max_chars:  # thousands of cells
+        text, hidden = bounded("\n".join([*(part.label for part in parts), remarks]), max_chars - MAX_MARKER_CHARS)
+        hidden += sum(len(part.text) + part.dropped_chars for part in parts)
+        return Observation(text, told.hidden_chars + hidden)
+    room = shares([len(part.text) for part in parts], max_chars - fixed)
+    blocks = [told.part(part, share) for part, share in zip(parts, room, strict=True)]
+    text = "\n".join(block for block in (*blocks, *told.notices, remarks) if block) or "(nothing ran)"
+    return Observation(text, told.hidden_chars)
 
 
-def no_code(problems: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
-    """Writes the message for a reply with neither code nor a final answer.
+class _Told:
+    """Texts on their way into a message, and what was left out of them.
+
+    Attributes:
+        hidden_chars: Characters that were left out for length.
+        notices: What the model is told of texts that were cut for what they show, each once.
+    """
+
+    def __init__(self, show: Show, nonce: str) -> None:
+        self._show = show
+        self._nonce = nonce
+        self.hidden_chars = 0
+        self.notices: dict[str, None] = {}
+
+    def part(self, part: _OutputPart, max_chars: int) -> str:
+        """Return a part of an output with its label, its text between delimiters."""
+        shown = quote(self._shown(part.text, max_chars, part.dropped_chars), self._nonce) if part.has_text else ""
+        after = self.plain(part.after, len(part.after))
+        return "\n".join(piece for piece in (part.label, shown, after) if piece)
+
+    def remarks(self, remarks: Sequence[str], max_chars: int) -> str:
+        """Return remarks, one a line. What of one is not on its first line stands between delimiters."""
+        lines = []
+        for remark in remarks:
+            first, _, rest = remark.partition("\n")
+            lines.append(self.plain(first, _MAX_REMARK_CHARS))
+            if rest:
+                lines.append(quote(self.plain(rest, _MAX_REMARK_CHARS), self._nonce))
+        text, hidden = bounded("\n".join(lines), max_chars)
+        self.hidden_chars += hidden
+        return text
+
+    def plain(self, text: str, max_chars: int) -> str:
+        """Return words of the system, which may have names and values of the sandbox in them."""
+        return self._shown(text, max_chars + MAX_MARKER_CHARS, 0) if text else ""
+
+    def _shown(self, text: str, max_chars: int, dropped_chars: int) -> str:
+        shown = self._show(text, max_chars=max(max_chars, 0), dropped_chars=dropped_chars)
+        self.hidden_chars += shown.hidden_chars
+        if shown.notice:
+            self.notices[shown.notice] = None
+        return shown.text
+
+
+def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: str, show: Show = shown_plainly) -> str:
+    """Write the message for a reply with neither code nor a final answer.
 
     Args:
         problems: What `parse_reply` found wrong with it; told in place of the general message.
         notes: Further sentences for the model.
+        nonce: As for `observe`.
+        show: As for `observe`.
     """
-    return _cut(_remarks(0, problems or [_NO_CODE], notes, repeated=False), 4 * _MAX_REMARK_CHARS)[0]
+    return _Told(show, nonce).remarks([*(problems or [_NO_CODE]), *notes], 4 * _MAX_REMARK_CHARS)
 
 
 def missing_variable(name: str, variables: Mapping[str, str]) -> str:
@@ -135,13 +203,11 @@ def _parts(
     variables: Mapping[str, str] | None,
     names: Sequence[str],
 ) -> Iterator[_OutputPart]:
-    """Return the parts of one cell: what it printed with its value, its error stream, its error."""
-    printed = _readable(execution.stdout.rstrip("\n"))
-    stderr = _readable(execution.stderr.rstrip("\n"))
+    """Yield the parts of one cell: what it printed with its value, its error stream, its error."""
+    printed, stderr = execution.stdout.rstrip("\n"), execution.stderr.rstrip("\n")
     dropped = execution.dropped_chars
     if execution.value_repr is not None:
-        value = _readable(execution.value_repr)
-        printed = f"{printed}\n{value}" if printed else value
+        printed = f"{printed}\n{execution.value_repr}" if printed else execution.value_repr
     if printed or (dropped and not stderr):
         yield _OutputPart(title, printed, dropped)
         title, dropped = "", 0
@@ -154,58 +220,22 @@ def _parts(
         advice = hint(error, execution.outcome, execution.namespace, [*(variables or {}), *names])
         yield _OutputPart(label, _traceback(error), after=f"Hint: {advice}")
     elif title:
-        yield _OutputPart(title, nothing)
+        yield _OutputPart(title, after=nothing)
 
 
 def _traceback(error: CellError) -> str:
-    text = error.traceback.strip("\n") or f"{error.type}: {error.message}".removesuffix(": ")
-    return _UNREADABLE.sub("?", text)
+    return error.traceback.strip("\n") or f"{error.type}: {error.message}".removesuffix(": ")
 
 
-def _readable(text: str) -> str:
-    """Return a text as it is, or a name for it where it looks binary."""
-    unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
-    if "\0" in text or unreadable > _BINARY_SHARE * len(text):
-        return _BINARY.format(count=len(text))
-    return text
-
-
-def _remarks(later: int, problems: Sequence[str], notes: Sequence[str], repeated: bool) -> str:
-    lines = [_cut(remark, _MAX_REMARK_CHARS)[0] for remark in (*problems, *notes)]
-    if repeated:
-        lines.insert(0, _REPEATED)
-    if later > 0:
-        lines.insert(0, f"{later} later cell{'s' if later > 1 else ''} did not run.")
-    return "\n".join(lines)
+def _later(count: int, *, repeated: bool) -> list[str]:
+    later = [f"{count} later cell{'s' if count > 1 else ''} did not run."] if count > 0 else []
+    return [*later, _REPEATED] if repeated else later
 
 
 def _names(variables: Mapping[str, str]) -> str:
     names = [name for name in variables if name.isidentifier() and len(name) <= _MAX_NAME_CHARS]
     more = len(variables) - len(names[:_MAX_NAMES])
     return ", ".join([*names[:_MAX_NAMES], *([f"and {more:,} more"] if more else [])])
-
-
-def _marker(hidden_chars: int) -> str:
-    return _HIDDEN.format(count=hidden_chars) if hidden_chars else ""
-
-
-def _cut(text: str, max_chars: int, dropped_chars: int = 0) -> tuple[str, int]:
-    """Keeps the head and the tail of a text and counts what is missing, with what was dropped before.
-
-    Returns:
-        The text and the count of hidden characters. Where the room is less than the mark that
-        takes the middle's place, the text is that mark.
-    """
-    whole = "\n".join(piece for piece in (text, _marker(dropped_chars)) if piece)
-    if len(whole) <= max_chars:
-        return whole, dropped_chars
-    kept = max(max_chars - len(_marker(len(text) + dropped_chars)) - 2, 0)
-    if kept < 2:
-        hidden = len(text) + dropped_chars
-        return _marker(hidden), hidden
-    head, tail = text[: kept - kept // 2], text[-(kept // 2) :]
-    hidden = len(text) - len(head) - len(tail) + dropped_chars
-    return f"{head}\n{_marker(hidden)}\n{tail}", hidden
 
 
 def shares(lengths: Sequence[int], room: int) -> list[int]:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -16,6 +16,7 @@ import anyio.to_thread
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
+from rlmbox.guard import Guard, RunGuard
 from rlmbox.loop.guarding import SessionGuard
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
@@ -26,9 +27,6 @@ from rlmbox.requests.retries import RetryPolicy
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
 from rlmbox.version import __version__
-
-if TYPE_CHECKING:
-    from rlmbox.guard import RunGuard  # takes 50 ms, and most runs have none
 
 
 def new_run_id() -> str:
@@ -53,7 +51,7 @@ class RunContext:
         retries: When a request is sent again; None for the usual.
         id: The run's name.
         seed: Seed of the root's sandbox, from which those of the children follow.
-        guard: What may leave the sandboxes; None lets everything leave.
+        guard: What may leave the sandboxes; by default everything that fits.
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
@@ -71,7 +69,7 @@ class RunContext:
     retries: RetryPolicy | None = None
     id: str = field(default_factory=new_run_id)
     seed: int = 0
-    guard: RunGuard | None = None
+    guard: RunGuard = field(default_factory=lambda: Guard("off").for_run())
     describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)

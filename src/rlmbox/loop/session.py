@@ -662,11 +662,15 @@ class Session:
         edited = [_EDITED.format(code=proposal.code_block)] if proposal.is_edited and turn.executions else []
         notes = [*edited, *_restored(turn), *reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
         failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
+        nonce = self.scope.guard.nonce(task.number, turn)
+        show = self.scope.guard.shows(self._model.name, turn.number)
         if turn.executions:
             quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
             observation = observe(
                 turn.cells,
                 turn.executions,
+                nonce=nonce,
+                show=show,
                 variables=await self._namespace.variables() if quiet or turn.failed else None,
                 names=self._names,
                 problems=problems,
@@ -675,11 +679,10 @@ class Session:
                 repeated=turn.failed and failure == task.last_failure,
             )
         else:
-            observation = Observation(no_code(problems, notes))
+            observation = Observation(no_code(problems, notes, nonce=nonce, show=show))
         task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
         task.last_failure = failure
-        guarded = self.scope.guard.observed(observation.text, self._model.name, turn.number)
-        observation = replace(observation, text=guarded)
+        observation = replace(observation, text=self.scope.guard.told(observation.text, self._model.name))
         made = self._note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
         told: Observation = made.observation
         self._history.add_observation(told.text)
@@ -716,6 +719,7 @@ class Session:
         said = last.reply if last else task.turns[-1].reply if task.turns else ""
         best = await self._answers.last_word(self._namespace, said, prose=last is not None)
         text, value = (best.text, best.value) if best else (_thought_of(task), None)
+        text, value = self.scope.guard.restored(text), self.scope.guard.restored(value)
         if last is not None:
             task.turns.append(last)
         return self._answered(task, text, value=value, complete=False)

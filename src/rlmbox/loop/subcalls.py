@@ -354,7 +354,7 @@ class Subcalls:
             return await self._instead_of_child(function, prompt, context, model, item)
         text = read_text(context, self._context)
         target = self._model(model)
-        prompt = self._scope.guard.asked([Message("user", prompt)], target.name)[0].content
+        prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
         key = key_of(current_call().key, item)
         number = self._count(key)
 

@@ -25,6 +25,7 @@ NOTICE = (
 """What users are told when this model works for them."""
 
 _NOT_FOUND = "NOT FOUND"
+_ERROR = re.compile(r"\A(?:[^<]*<output (\w+)>\n.*?\n</output \1>\n)*[^<]*\[SYSTEM EXECUTION ERROR\]", re.DOTALL)
 _QUESTION = re.compile(r"\AQuestion:\n(.*?)\n\nAbout the text in `context`:", re.DOTALL)
 
 _LOOK = """\
@@ -149,7 +150,7 @@ def _next_reply(messages: Sequence[Message]) -> str:
     match = _QUESTION.match(messages[1].content)
     question = match.group(1) if match else messages[1].content
     turn = sum(message.role == "assistant" for message in messages)
-    if "[SYSTEM EXECUTION ERROR]" in messages[-1].content or turn >= 4:
+    if _ERROR.search(messages[-1].content) or turn >= 4:
         return 'FINAL("The text could not be searched for this question.")'
     thought, cell = _steps(question)[turn]
     return f"{thought}\n```repl\n{cell}\n```"

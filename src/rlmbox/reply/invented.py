@@ -21,7 +21,7 @@ _TITLE = re.compile(
 _MARK = re.compile(
     r"[ \t]*(?:\[SYSTEM EXECUTION ERROR\]|Out\[\d+\]:|Traceback \(most recent call last\):"
     r"|</?(?:tool_response|tool_result|tool_output|function_results?|function_response|observation|output|stdout"
-    r"|repl_output|execution_results?|execution_output|execute_result|code_output|result)>)"
+    r"|repl_output|execution_results?|execution_output|execute_result|code_output|result)(?: [0-9a-z]{4,32})?>)"
 )
 _MAX_LINE_CHARS = 200
 
