@@ -35,7 +35,7 @@ async def test_code_calls_a_tool_as_a_function(sandbox: str) -> None:
     assert (await asked.aask("?", TEXT)).value == [0, 1]
     prompt = asked.model.requests[0][0].content  # type: ignore[attr-defined]
     assert "`lookup_customer(name: str, limit: int = 3) -> dict[str, Any]`: Return what is known" in prompt
-    assert "second paragraph" not in prompt
+    assert "second paragraph" in prompt
 
 
 async def test_an_async_tool_is_awaited() -> None:

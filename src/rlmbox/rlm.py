@@ -40,7 +40,8 @@ from rlmbox.loop.prompts import check_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
-from rlmbox.loop.tools import Tool, host_functions
+from rlmbox.loop.toolbox import Given, Toolbox
+from rlmbox.loop.tools import Tool
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
@@ -110,7 +111,7 @@ class RLM:
         seed: Seed of the sandboxes' `random` and hash order.
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
-        tools: Functions of yours that code may call, as they are or as `Tool`.
+        tools: Functions of yours that code may call, as they are or as `Tool`, and `MCPTools`.
         instructions: What the models of the root and of children are told besides.
         prompts: Texts in place of parts of the prompt, by the part's name.
         approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
@@ -162,7 +163,7 @@ class RLM:
         seed: int = 0,
         strict: bool = False,
         auto_finalize_var: str | None = None,
-        tools: Iterable[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Given] = (),
         instructions: str = "",
         prompts: Mapping[str, str] | None = None,
         approve: Approve | Approval | None = None,
@@ -214,7 +215,6 @@ class RLM:
         self._options = SessionOptions(
             strict=strict,
             auto_finalize_var=auto_finalize_var,
-            tools=tuple(tools),
             approval=approve if isinstance(approve, Approval) or approve is None else Approval(approve),
             rules=tuple(rules),
             instructions=instructions,
@@ -224,7 +224,9 @@ class RLM:
             max_history_tokens=_history_tokens(max_history_tokens),
             compaction=compaction_from(compaction),
         )
-        named_tools = host_functions(self._options.tools, depth=None)  # what is wrong with a tool is said here
+        self._tools = tuple(tools)
+        toolbox = Toolbox(self._tools)
+        toolbox.check()  # what is wrong with a tool is said here
         self._made_with: dict[str, object] = {
             "model": self.model.name,
             "sub_model": self.sub_model.name,
@@ -236,7 +238,7 @@ class RLM:
             "seed": seed,
             "strict": strict,
             "auto_finalize_var": auto_finalize_var,
-            "tools": [tool.name for tool in named_tools],
+            "tools": [tool.repl_name for tool in toolbox.tools],
             "instructions": instructions,
             "prompts": dict(prompts or {}),
             "approves": self._options.approval is not None,
@@ -332,7 +334,7 @@ class RLM:
         if question is not None:
             check_question(question)
         text, given, limits = Context.of(context), dict(inputs or {}), limits or self.limits
-        settings = self._settings(question, returns, limits)
+        settings, tools = self._settings(question, returns, limits), Toolbox(self._tools)
         run = RunContext(
             self.model,
             self.sub_model,
@@ -347,13 +349,24 @@ class RLM:
             seed=self._seed,
             describe=lambda: {
                 "version": __version__,
-                "settings": settings,
+                "settings": {**settings, "source_tools": list(tools.source_names)},
                 "context": record_context(text),
                 "inputs": given,
             },
             guard=self._run_guard(text),
+            tools=tools,
         )
         return Session(run, text, question=question, returns=returns, inputs=given, options=self._options)
+
+    def stubs(self) -> str:
+        """Return what is in the REPL as the text of a stub file (`.pyi`), for editors and type checkers.
+
+        Tools of an MCP server are known once a session has begun; `Session.stubs` has them too.
+
+        Raises:
+            ConfigError: A tool has a name that something else has.
+        """
+        return self.session(" ").stubs()
 
     def resume(self, run_id: str, *, context: Openable | None = None, returns: Any = None) -> Answer:
         """Go on with a recorded run whose process ended early, and wait for the answer.
@@ -503,7 +516,12 @@ class RLM:
         for name in ("model", "sub_model", "fallback_model"):
             if settings.get(name) != mine[name]:
                 raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {mine[name]!r}; give that")
-        has = {tool.name for tool in host_functions(self._options.tools, depth=None)}
+        toolbox = Toolbox(self._tools)
+        if settings.get("source_tools") and not toolbox.has_sources:
+            raise ConfigError(
+                "the run has tools of an MCP server, which is not given; give it with tools=[MCPTools(…)]"
+            )
+        has = {tool.repl_name for tool in toolbox.tools}
         lacking = sorted({str(name) for name in settings.get("tools", ())} - has)
         if lacking:
             raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are not given; give them with tools=")
@@ -525,10 +543,10 @@ class RLM:
         started = begun(events, run_id)
         settings: Mapping[str, Any] = started.settings
         limits = limits_of(settings)
-        options = self._options
+        options, tools = self._options, Toolbox(self._tools)
         if is_sealed:  # nothing is asked, so that there is nothing to limit, and tools are not called
             limits = replace(limits, cost_limit_usd=None, max_tokens=None, max_seconds=None)
-            options = replace(options, tools=_stand_ins(settings), rules=(), approval=None)
+            options, tools = replace(options, rules=(), approval=None), Toolbox(_stand_ins(settings))
         text = await to_thread.run_sync(_opened, context, started.context)
         run = RunContext(
             RecordedModel(str(settings["model"])) if is_sealed else self.model,
@@ -549,6 +567,7 @@ class RLM:
             id=started.run_id,
             seed=int(settings.get("seed", 0)),
             guard=self._run_guard(text),
+            tools=tools,
         )
         wanted = returns if returns is not None else settings.get("returns")
         asked = questions(events)
@@ -704,7 +723,8 @@ def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:
         """Answer from the record."""
         raise StoreError(f"the record has no answer to {(arguments, keywords)}")
 
-    return tuple(Tool(stand_in, name=str(name)) for name in settings.get("tools", ()))
+    names = (*settings.get("tools", ()), *settings.get("source_tools", ()))
+    return tuple(Tool(stand_in, name=str(name)) for name in names)
 
 
 def checked_run_id(run_id: str) -> str:

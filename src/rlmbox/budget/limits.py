@@ -13,8 +13,11 @@ from rlmbox.types import CellLimits
 DEFAULT_COST_LIMIT_USD = Decimal("5.00")
 """The limit of a run for which none is set. It is kept where prices are known; a limit that is set is always kept."""
 
+DEFAULT_TOOL_TIMEOUT_S = 30.0
+"""Seconds that a call of a user's tool may take, where neither a limit nor the tool says otherwise."""
+
 _LEAST = {"max_turns": 1, "max_depth": 0, "max_subcalls": 0, "max_output_tokens": 1, "concurrency": 1}
-_POSITIVE = ("max_tokens", "max_seconds", "subcall_timeout_s", "observation_chars")
+_POSITIVE = ("max_tokens", "max_seconds", "subcall_timeout_s", "tool_timeout_s", "observation_chars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Limits:
         max_output_tokens: Longest reply asked for, reasoning included.
         concurrency: Requests of sub-calls under way at once in the whole tree; more wait.
         subcall_timeout_s: Seconds after which a sub-call's request is given up.
+        tool_timeout_s: Seconds that a call of a user's tool may take, where the tool has no time of its own.
         observation_chars: Longest message to the model about what its cells gave.
         last_answer: Whether a run that ends at a limit asks its model once more for the best answer from what it
             has. The room for that request is set aside at the start, so that it breaks no limit; where a limit is
@@ -50,6 +54,7 @@ class Limits:
     max_output_tokens: int = 16_384
     concurrency: int = 10
     subcall_timeout_s: float = 60.0
+    tool_timeout_s: float = DEFAULT_TOOL_TIMEOUT_S
     observation_chars: int = 20_000
     last_answer: bool = True
     truncate_input: bool = True

@@ -66,6 +66,7 @@ class Bridge:
         stop: Called with a limit of the session, or with what else ends its question, that a call came to; the cell
             is then cancelled, whatever it does with the error.
         unrepeatable: Names of the functions that must not be called again when nobody knows how a call ended.
+        recomputed: Names of the functions that a run that goes on calls again, whatever its record has of them.
     """
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
@@ -78,6 +79,7 @@ class Bridge:
         self._keys = CallKeys(scope.session_id)
         self.stop: Callable[[RLMError], None] = _let_go
         self.unrepeatable: frozenset[str] = frozenset()
+        self.recomputed: frozenset[str] = frozenset()
 
     def enter(self, cell: str) -> None:
         """Say which cell runs from now on; its calls have their keys below it.
@@ -138,7 +140,11 @@ class Bridge:
     async def _once(self, call: HostCall) -> Any:
         """Make a call, or give what the record has of it."""
         journal, key = self._scope.run.journal, call.key
-        recorded = journal.past.end(key) is not None
+        end = journal.past.end(key)
+        recorded = end is not None
+        is_of_before = end is not None and end.sequence < journal.first_new
+        if is_of_before and call.function.name in self.recomputed and not journal.is_sealed:
+            return await self._chain(call)
         if not recorded and not journal.is_sealed and key.rsplit("/", 3)[0] in journal.past.closed_cells:
             where = f"turn {key.rsplit('/', 5)[1]}" if key.count("/") > 5 else key
             raise RecordEnded(

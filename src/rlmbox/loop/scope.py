@@ -18,6 +18,7 @@ from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
 from rlmbox.guard import Guard, RunGuard
 from rlmbox.loop.guarding import SessionGuard
+from rlmbox.loop.toolbox import Toolbox
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Journal
 from rlmbox.requests.attempt import Tell
@@ -52,6 +53,7 @@ class RunContext:
         id: The run's name.
         seed: Seed of the root's sandbox, from which those of the children follow.
         guard: What may leave the sandboxes; by default everything that fits.
+        tools: The user's own functions in the REPL.
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
@@ -70,6 +72,7 @@ class RunContext:
     id: str = field(default_factory=new_run_id)
     seed: int = 0
     guard: RunGuard = field(default_factory=lambda: Guard("off").for_run())
+    tools: Toolbox = field(default_factory=Toolbox)
     describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)
@@ -106,12 +109,15 @@ class RunContext:
         Scope.root(self).note(RunStarted, "INIT", **fields)
 
     async def close(self) -> None:
-        """Make the record durable and let go of it.
+        """Close what the tools are connected to, make the record durable and let go of it.
 
         Raises:
             StoreError: The record cannot be written.
         """
-        await self.journal.close()
+        try:
+            await self.tools.aclose()
+        finally:
+            await self.journal.close()
 
     def answer(
         self,

@@ -40,7 +40,6 @@ from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.task import Proposal, Task
-from rlmbox.loop.tools import Tool, host_functions, unrepeatable
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
 from rlmbox.record.compare import printed_otherwise, shown_output
@@ -48,7 +47,8 @@ from rlmbox.record.journal import Effect, RecordEnded
 from rlmbox.record.keys import key_of
 from rlmbox.reply.parse import parse_reply
 from rlmbox.reply.thoughts import split_thought
-from rlmbox.sandboxes.base import Chosen, Host
+from rlmbox.sandboxes.base import INJECTED, Chosen, Host
+from rlmbox.sandboxes.stubs import stubs_of
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, Cell, Cost, Execution, HostFunction, Observation, Step, Turn
 
@@ -66,7 +66,6 @@ class SessionOptions:
     Attributes:
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it.
-        tools: The user's own functions in the REPL.
         approval: Decides on what the model would do, before anything of it runs; None lets it run.
         rules: What a proposed answer must pass.
         middleware: What each call of a host function passes.
@@ -82,7 +81,6 @@ class SessionOptions:
 
     strict: bool = False
     auto_finalize_var: str | None = None
-    tools: tuple[Tool | Callable[..., Any], ...] = ()
     approval: Approval | None = None
     rules: tuple[AnswerRule, ...] = ()
     middleware: tuple[Middleware, ...] = ()
@@ -159,7 +157,6 @@ class Session:
             self._options.auto_finalize_var, strict=self._options.strict, rules=self._options.rules
         )
         self._bridge.stop = self._subcalls.stop
-        self._bridge.unrepeatable = unrepeatable(self._options.tools)
         self._namespace = _Namespace(self)
         self._history = History("")
         self._sent = 0
@@ -186,12 +183,9 @@ class Session:
 
     async def _open(self) -> None:
         limits = self._run.budget.limits
-        shown = (
-            *repl_functions(self._context),
-            *self._subcalls.functions(),
-            HostFunction("budget", self._budget, BUDGET),
-            *host_functions(self._options.tools, self.scope.depth),
-        )
+        if self.scope.parent_id is None:
+            await self._open_tools()
+        shown = self.functions()
         self._host = self._bridge.table((*shown, *self._answers.functions()))
         taken = self._inputs.keys() & {name.partition(".")[0] for name in self._host}
         if taken:
@@ -226,6 +220,44 @@ class Session:
             opened_by=self.scope.opened_by,
         )
         self._history = History(started.system)
+
+    def functions(self) -> tuple[HostFunction, ...]:
+        """Return the functions of the session's REPL, those that give an answer aside.
+
+        Raises:
+            ConfigError: A tool cannot be given to a model.
+        """
+        tools = self._run.tools
+        self._bridge.unrepeatable, self._bridge.recomputed = tools.unrepeatable, tools.recomputed
+        return (
+            *repl_functions(self._context),
+            *self._subcalls.functions(),
+            HostFunction("budget", self._budget, BUDGET),
+            *tools.functions(self.scope.depth, self._tool_timeout_s),
+        )
+
+    def stubs(self) -> str:
+        """Return what is in the REPL as the text of a stub file (`.pyi`), for editors and type checkers.
+
+        Raises:
+            ConfigError: A tool cannot be given to a model, or has the name of something else.
+        """
+        table = (*self.functions(), *self._answers.functions())
+        self._bridge.table(table)  # says where two have the same name
+        return stubs_of({each.name: each for each in table})
+
+    async def _open_tools(self) -> None:
+        """Connect what the run's tools come from, which only then are known."""
+        if not self._run.tools.has_sources:
+            return
+        own = (*self.functions(), *self._answers.functions())
+        begun = self._run.journal.past.peek(self.scope.session_id, events.RunStarted)
+        recorded = begun.settings.get("source_tools", ()) if isinstance(begun, events.RunStarted) else ()
+        taken = {*(each.name.partition(".")[0] for each in own), *self._inputs, *INJECTED}
+        await self._run.tools.open(taken, [str(name) for name in recorded] if isinstance(recorded, list) else ())
+
+    def _tool_timeout_s(self) -> float:
+        return (self.task.limits if self.task is not None else self._run.budget.limits).tool_timeout_s
 
     async def __aexit__(self, *_: object) -> None:
         """Close the sandbox, also when cancelled."""

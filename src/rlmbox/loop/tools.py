@@ -2,143 +2,309 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import keyword
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
+from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
+from rlmbox.loop.tool_secrets import SecretValues
+from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
+from rlmbox.loop.tool_threads import run_in_thread
 from rlmbox.types import HostFunction
 
-DEFAULT_TIMEOUT_S = 60.0
-"""Seconds that a call of a tool may take, unless the tool says otherwise."""
-
 _ERROR_CHARS = 500
+_SUMMARY_CHARS = 1_200
+_BUILTINS = frozenset(vars(builtins))
+
+TimeoutOf = Callable[[], float]
+"""Returns the seconds that a call may take now, where the tool does not say."""
+
+
+def usual_timeout_s() -> float:
+    """Return the seconds that a call may take by default."""
+    return DEFAULT_TOOL_TIMEOUT_S
 
 
 @dataclass(frozen=True)
 class Tool:
     """A function of yours that code in the REPL may call.
 
-    Its name, signature and the first line of its docstring go into the prompt. Arguments are checked against the
-    annotations, as pydantic reads them; what is wrong with them is an error of the cell. A plain function runs in a
-    thread of its own.
+    Its name, signature and docstring go into the prompt. Arguments are checked against the annotations, as pydantic
+    reads them; what is wrong with them is an error of the cell, as is what the function raises. A plain function runs
+    in a thread, an async one on the run's event loop.
 
     Attributes:
         function: The function, plain or async.
         name: Its name in the REPL; None for the function's own.
-        timeout_s: Seconds that a call may take.
+        timeout_s: Seconds that a call may take; None for `Limits.tool_timeout_s`.
         depths: Depths of the sessions that have it, 0 for the root; None for all.
-        pure: True if it does nothing but compute, so that it may be called again instead of being read from a record.
-        secrets: Arguments that the function gets by name and that neither the model nor a record sees.
+        pure: True if it does nothing but compute, so that a run that goes on calls it again instead of reading its
+            answer from the record.
+        idempotent: True if it may be called again when nobody knows whether a call did its work, because the process
+            ended meanwhile.
+        secrets: Arguments that the function gets by name and that neither a model nor a record nor a trace sees. What
+            the function says of them, in a result or an error, is hidden.
     """
 
     function: Callable[..., Any]
     name: str | None = None
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float | None = None
     depths: Collection[int] | None = None
     pure: bool = False
+    idempotent: bool = False
     secrets: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
-    def host_function(self) -> HostFunction:
+    @property
+    def repl_name(self) -> str:
+        """Its name in the REPL."""
+        return str(self.name or getattr(self.function, "__name__", ""))
+
+    def host_function(self, timeout_of: TimeoutOf = usual_timeout_s) -> HostFunction:
         """Return the function as a sandbox may call it.
 
+        Args:
+            timeout_of: Returns the seconds that a call may take where the tool does not say.
+
         Raises:
-            ConfigError: It has no name or no signature, or its annotations cannot be checked.
+            ConfigError: It has no name or no signature, its annotations cannot be checked, or an option is wrong.
         """
-        name = str(self.name or getattr(self.function, "__name__", ""))
-        if not name.isidentifier():
-            raise ConfigError(
-                f"a tool needs a name that code can call, not {name!r}; give one: Tool(fn, name='lookup')"
-            )
-        try:
-            shown = self._shown_signature()
-            checked = self._checked()
-        except (TypeError, ValueError, NameError) as error:
-            raise ConfigError(f"the tool {name} cannot be given to a model: {_line(error)}") from None
+        if not callable(self.function):
+            raise ConfigError(f"a tool is a function, not {type(self.function).__name__}: {self.function!r:.100}")
+        name = checked_name(self.repl_name)
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ConfigError(f"the tool {name} has timeout_s={self.timeout_s!r}; give seconds above 0")
+        checked, shown = self._checked, self._shown
 
-        @functools.wraps(self.function)
         async def call(*arguments: Any, **keywords: Any) -> Any:
-            return _crossing(name, await self._call(name, checked, arguments, keywords))
+            return await self._call(name, timeout_of, checked, shown, arguments, keywords)
 
-        del call.__wrapped__  # the signature that is shown leaves out the secrets
+        call.__name__, call.__doc__ = name, inspect.getdoc(self.function)
         call.__signature__ = shown  # type: ignore[attr-defined]
-        summary = (inspect.getdoc(self.function) or "a function of the user's").partition("\n")[0]
-        return HostFunction(name, call, summary, is_tool=True)
+        return HostFunction(name, call, self._summary, is_tool=True)
 
     async def _call(
-        self, name: str, checked: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+        self,
+        name: str,
+        timeout_of: TimeoutOf,
+        checked: Callable[..., Any],
+        shown: inspect.Signature,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
     ) -> Any:
+        """Call the function within its time; nothing of its secrets leaves, neither in the result nor in an error."""
+        positional, named = self._bound(name, shown, arguments, keywords)
+        bound = functools.partial(checked, *positional, **named, **self.secrets)
+        timeout_s = self.timeout_s if self.timeout_s is not None else timeout_of()
+        started = asyncio.current_task()
+        cancelled_before = started.cancelling() if started is not None else 0
+        try:
+            with anyio.fail_after(timeout_s) as scope:
+                result = bound() if self._is_async else await run_in_thread(functools.partial(_result, name, bound))
+                if inspect.isawaitable(result):
+                    result = _crossing(name, await result)
+            return self._hidden.hidden_in_value(result)
+        except TimeoutError as error:
+            if not scope.cancelled_caught:
+                raise self._told(name, error) from None
+            raise TimeoutError(f"{name} took longer than {timeout_s:g} s; ask for less at once") from None
+        except asyncio.CancelledError as error:
+            if started is not None and started.cancelling() > cancelled_before:
+                raise  # the run's own
+            raise RuntimeError(f"{name} was cancelled by itself: {_line(error) or 'CancelledError'}") from None
+        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, the cell is told
+            raise self._told(name, error) from None
+
+    def _bound(
+        self, name: str, shown: inspect.Signature, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments by position and by name, between which secrets may stand in the function's signature."""
+        try:
+            bound = shown.bind(*arguments, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}{shown}: {error}") from None
+        taken = self.secrets.keys() & keywords.keys()
+        if taken:
+            raise TypeError(f"{name}() takes no argument {min(taken)!r}")
+        parameters = shown.parameters.values()
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):  # where secrets are keyword-only
+            return bound.args, bound.kwargs
+        only = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in bound.arguments]
+        named = {key: value for key, value in bound.arguments.items() if key not in only}
+        for rest in (p.name for p in parameters if p.kind is p.VAR_KEYWORD):
+            named |= named.pop(rest, {})
+        return tuple(bound.arguments[key] for key in only), named
+
+    def _told(self, name: str, error: BaseException) -> Exception:
+        """Return an error as the cell is told of it: of its own type, without secrets."""
         from pydantic import ValidationError
 
-        bound = functools.partial(checked, *arguments, **keywords, **self.secrets)
+        hidden = self._hidden.hidden_in
+        if isinstance(error, ValidationError):
+            return TypeError(hidden(f"{name}: {_problems(error)}"))
+        if isinstance(error, SystemExit | GeneratorExit):
+            return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {_line(error)}"))
+        said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        if not self.secrets or (isinstance(error, Exception) and hidden(said) == said):
+            return error if isinstance(error, Exception) else RuntimeError(said)
+        return _same_type(error, hidden(said))
+
+    @functools.cached_property
+    def _hidden(self) -> SecretValues:
+        return SecretValues(self.secrets.values())
+
+    @functools.cached_property
+    def _is_async(self) -> bool:
+        function: Any = self.function
+        while isinstance(function, functools.partial):
+            function = function.func
+        function = inspect.unwrap(function)
+        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+    @functools.cached_property
+    def _summary(self) -> str:
+        """What the function does, and what the classes in its signature look like."""
+        said = " ".join((inspect.getdoc(self.function) or "").split())
+        if isinstance(self.function, functools.partial) or not said:
+            said = " ".join((inspect.getdoc(getattr(self.function, "func", None)) or "").split())
+        if len(said) > _SUMMARY_CHARS:
+            said = said[:_SUMMARY_CHARS].rstrip() + " …"
+        kinds = [kind for key, kind in resolved(self.function).items() if key not in self.secrets]
+        shapes = shapes_of(kinds)
+        return (said or "a function of the user's") + (f" ({shapes})" if shapes else "")
+
+    @functools.cached_property
+    def _shown(self) -> inspect.Signature:
+        name = self.repl_name
         try:
-            with anyio.fail_after(self.timeout_s):
-                if inspect.iscoroutinefunction(inspect.unwrap(self.function)):
-                    return await bound()
-                return await anyio.to_thread.run_sync(bound, abandon_on_cancel=True)
-        except ValidationError as error:
-            raise TypeError(f"{name}: {_problems(error)}") from None
-        except TimeoutError:
-            raise TimeoutError(f"{name} took longer than {self.timeout_s:g} s; ask for less at once") from None
+            signature = inspect.signature(self.function)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the tool {name} cannot be given to a model: {_line(error)}") from None
+        self._check_secrets(name, signature)
+        hints = resolved(self.function)
+        kept = [
+            parameter.replace(annotation=_written(hints.get(key, parameter.annotation)))
+            for key, parameter in signature.parameters.items()
+            if key not in self.secrets
+        ]
+        returned = _written(hints.get("return", signature.return_annotation))
+        return inspect.Signature(kept, return_annotation=returned)
 
-    def _shown_signature(self) -> inspect.Signature:
-        signature = inspect.signature(self.function)
-        unknown = self.secrets.keys() - signature.parameters.keys()
+    def _check_secrets(self, name: str, signature: inspect.Signature) -> None:
+        parameters = signature.parameters
+        unknown = self.secrets.keys() - parameters.keys()
         if unknown:
-            raise ValueError(f"it has no parameter {min(unknown)!r} for that secret")
-        kept = [parameter for key, parameter in signature.parameters.items() if key not in self.secrets]
-        return signature.replace(parameters=kept)
+            raise ConfigError(
+                f"the tool {name} cannot be given to a model: it has no parameter {min(unknown)!r} for that secret"
+            )
+        takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        for key in self.secrets:
+            kind = parameters[key].kind
+            if kind is inspect.Parameter.KEYWORD_ONLY or (
+                kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and not takes_any
+            ):
+                continue
+            raise ConfigError(f"the tool {name} takes its secret {key!r} by position only; make it keyword-only")
 
+    @functools.cached_property
     def _checked(self) -> Callable[..., Any]:
         from pydantic import ConfigDict, validate_call
         from pydantic.errors import PydanticUserError
 
+        function: Any = self.function
+        if not (inspect.isroutine(function) or isinstance(function, functools.partial) or inspect.isclass(function)):
+            function = function.__call__  # an object that can be called
         try:
-            checked: Callable[..., Any] = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(self.function)
+            checked: Callable[..., Any] = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
         except PydanticUserError as error:
-            raise ValueError(error.message) from None
+            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {error.message}") from None
+        except (TypeError, ValueError, NameError) as error:
+            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {_line(error)}") from None
         return checked
 
 
-def host_functions(tools: Iterable[Tool | Callable[..., Any]], depth: int | None) -> tuple[HostFunction, ...]:
+def checked_name(name: str) -> str:
+    """Return a tool's name, having checked that code can call it by that.
+
+    Args:
+        name: The name.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ConfigError(f"a tool needs a name that code can call, not {name!r}; give one: Tool(fn, name='lookup')")
+    if name in _BUILTINS or name.startswith("__"):
+        raise ConfigError(f"{name!r} means something else in Python; give the tool a name: Tool(fn, name='lookup')")
+    return name
+
+
+def as_tool(tool: Tool | Callable[..., Any]) -> Tool:
+    """Return a tool of a tool or a bare function.
+
+    Args:
+        tool: The tool or function.
+    """
+    return tool if isinstance(tool, Tool) else Tool(tool)
+
+
+def host_functions(
+    tools: Iterable[Tool | Callable[..., Any]], depth: int | None, timeout_of: TimeoutOf = usual_timeout_s
+) -> tuple[HostFunction, ...]:
     """Return the tools that a session at some depth has.
 
     Args:
         tools: Tools, or bare functions.
         depth: The session's depth, 0 for the root; None for the tools of all sessions.
+        timeout_of: Returns the seconds that a call may take where a tool does not say.
 
     Raises:
         ConfigError: One cannot be given to a model.
     """
-    named = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
-    return tuple(tool.host_function() for tool in named if depth is None or tool.depths is None or depth in tool.depths)
+    named = [as_tool(tool) for tool in tools]
+    return tuple(
+        tool.host_function(timeout_of) for tool in named if depth is None or tool.depths is None or depth in tool.depths
+    )
 
 
-def unrepeatable(tools: Iterable[Tool | Callable[..., Any]]) -> frozenset[str]:
-    """Return the names of the tools that must not be called again when nobody knows how a call of them ended.
-
-    Args:
-        tools: Tools, or bare functions.
-    """
-    named = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
-    return frozenset(str(tool.name or getattr(tool.function, "__name__", "")) for tool in named if not tool.pure)
+def _result(name: str, bound: Callable[[], Any]) -> Any:
+    """Call a plain function, and make its result JSON in the same thread: both may take long."""
+    result = bound()
+    return result if inspect.isawaitable(result) else _crossing(name, result)
 
 
 def _crossing(name: str, value: Any) -> Any:
-    """Return a result as the JSON value that crosses into the sandbox."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+    kind = type(value).__name__
+    if isinstance(value, Iterator | AsyncIterator | Coroutine):
+        raise TypeError(f"{name} returned a {kind}, which cannot cross into the REPL; return a list of what it yields")
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        kind = type(value).__name__
-        raise TypeError(f"{name} returned a {kind}, which cannot cross into the REPL: {_line(error)}") from None
+        raise TypeError(
+            f"{name} returned a {kind}, which cannot cross into the REPL: {_line(error)}; return text, numbers, lists "
+            "and dicts"
+        ) from None
+
+
+def _written(annotation: Any) -> Any:
+    return annotation if annotation is inspect.Parameter.empty else Written(written_type(annotation))
+
+
+def _same_type(error: BaseException, message: str) -> Exception:
+    """Return an error of the same class with another message, as far as its class allows."""
+    kind = type(error) if isinstance(error, Exception) else RuntimeError
+    made: Exception = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(message)
+    return made
 
 
 def _problems(error: Any) -> str:

@@ -6,14 +6,12 @@ running the cell only where it cannot be a matter of taste: a name, an argument 
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from rlmbox.sandboxes.base import Host
-from rlmbox.types import HostFunction
+from rlmbox.sandboxes.stubs import definitions
 
 _CERTAIN = frozenset(
     {
@@ -25,7 +23,6 @@ _CERTAIN = frozenset(
         "unresolved-import",
     }
 )
-_KNOWN_TYPES = frozenset({"Any", "None", "bool", "bytes", "dict", "float", "int", "list", "str", "tuple"})
 _ALWAYS = (
     "from typing import Any",
     "context: str",
@@ -54,24 +51,12 @@ class TypeProblem:
 
 
 def stubs_of(host: Host) -> str:
-    """Write the stubs of what is in the REPL.
+    """Write the stubs of what is in the REPL, for the checker.
 
     Args:
         host: The functions that code may call.
     """
-    lines = [*_ALWAYS]
-    objects: dict[str, list[HostFunction]] = {}
-    for name, function in host.items():
-        owner, dot, _ = name.partition(".")
-        if dot:
-            objects.setdefault(owner, []).append(function)
-        elif not name.startswith("_"):
-            lines.append(_definition(function, ""))
-    for owner, methods in objects.items():
-        lines.append(f"class {owner.capitalize()}:")
-        lines += [f"    {_definition(method, 'self')}" for method in methods]
-        lines.append(f"{owner}: {owner.capitalize()}")
-    return "\n".join([*lines, ""])
+    return "\n".join([*_ALWAYS, *definitions(host), ""])
 
 
 def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypeProblem]:
@@ -96,37 +81,3 @@ def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypePr
         )
         if certain:
             yield TypeProblem(found["location"]["row"], message)
-
-
-def _definition(function: HostFunction, first: str) -> str:
-    """Write one function, with `Any` for types that the checker would not know."""
-    parameters = [first] if first else []
-    try:
-        signature = inspect.signature(function.call)
-    except (TypeError, ValueError):  # some functions written in C do not say
-        signature = None
-        parameters.append("*args: Any, **kwargs: Any")
-    named = False
-    for parameter in signature.parameters.values() if signature else ():
-        if parameter.kind is parameter.KEYWORD_ONLY and not named:
-            named = True
-            parameters.append("*")
-        star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
-        star = "**" if parameter.kind is parameter.VAR_KEYWORD else star
-        default = "" if parameter.default is parameter.empty or star else " = ..."
-        parameters.append(f"{star}{parameter.name}: {_type(parameter.annotation)}{default}")
-    returned = _type(signature.return_annotation) if signature else "Any"
-    return f"def {function.name.rpartition('.')[2]}({', '.join(parameters)}) -> {returned}: ..."
-
-
-def _type(annotation: object) -> str:
-    """Write an annotation, `Any` where it names anything but a built-in type."""
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError):
-        return "Any"
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    plain = not any(isinstance(node, ast.Attribute | ast.Call) for node in ast.walk(tree))
-    text = text.replace("object", "Any")
-    return text if plain and names <= _KNOWN_TYPES | {"object"} else "Any"

@@ -1,0 +1,156 @@
+"""The tools of one run: a user's functions, and those of servers that are connected for as long as the run lasts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from rlmbox.errors import ConfigError
+from rlmbox.loop.tools import TimeoutOf, Tool, as_tool, host_functions
+from rlmbox.types import HostFunction
+
+
+@runtime_checkable
+class ToolSource(Protocol):
+    """Something that has tools once it is connected, such as a server."""
+
+    @property
+    def label(self) -> str:
+        """A name for messages; it stands before the names of its tools where those would clash."""
+
+    def connection(self) -> ToolConnection:
+        """Return a connection for one run, which is not open yet.
+
+        Raises:
+            ConfigError: What it takes is not installed.
+        """
+
+
+class ToolConnection(Protocol):
+    """The tools of one source, for one run."""
+
+    async def open(self) -> Sequence[SourceTool]:
+        """Connect, and return the tools there are.
+
+        Raises:
+            ConfigError: It cannot be reached.
+        """
+
+    async def aclose(self) -> None:
+        """Close the connection; afterwards nothing of it is left."""
+
+
+class SourceTool(Protocol):
+    """A tool of a source, whose name is not settled yet."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as an identifier."""
+
+    @property
+    def prefixed_name(self) -> str:
+        """Its name with that of its source before it."""
+
+    def named(self, name: str) -> Tool:
+        """Return it as a tool of a name."""
+
+
+Given = Tool | Callable[..., Any] | ToolSource
+"""What a user gives as a tool."""
+
+
+class Toolbox:
+    """The tools of one run; all its sessions share it.
+
+    Args:
+        tools: Functions, tools, and sources of tools.
+    """
+
+    def __init__(self, tools: Iterable[Given] = ()) -> None:
+        given = tuple(tools)
+        self._sources = tuple(each for each in given if isinstance(each, ToolSource))
+        self._own = tuple(as_tool(each) for each in given if not isinstance(each, ToolSource))
+        self._of_sources: tuple[Tool, ...] = ()
+        self._open: list[ToolConnection] = []
+
+    @property
+    def has_sources(self) -> bool:
+        """True if there are tools that are only known once the run has begun."""
+        return bool(self._sources)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """All tools that are known by now."""
+        return (*self._own, *self._of_sources)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the tools of sources."""
+        return tuple(tool.repl_name for tool in self._of_sources)
+
+    def check(self) -> None:
+        """Check the user's own tools.
+
+        Raises:
+            ConfigError: One cannot be given to a model.
+        """
+        host_functions(self._own, depth=None)
+
+    async def open(self, taken: Collection[str], recorded: Collection[str] = ()) -> None:
+        """Connect the sources, and settle the names of their tools.
+
+        A name that something else has already gets that of its source before it: that of both, where two sources
+        have it.
+
+        Args:
+            taken: Names in the REPL.
+            recorded: Names of the tools of sources that the run had when it began; none for a new run.
+
+        Raises:
+            ConfigError: A source cannot be reached, a name is still taken, or a tool of then is not there any more.
+        """
+        found: list[SourceTool] = []
+        for source in self._sources:
+            connection = source.connection()
+            self._open.append(connection)
+            found += await connection.open()
+        used = {*taken, *(tool.repl_name for tool in self._own)}
+        times = Counter(tool.name for tool in found)
+        names = [tool.prefixed_name if times[tool.name] > 1 or tool.name in used else tool.name for tool in found]
+        clashing = sorted({name for name in names if names.count(name) > 1 or name in used})
+        if clashing:
+            raise ConfigError(
+                f"there are two functions named {clashing[0]!r} for the REPL; give the server another name= or prefix="
+            )
+        lacking = sorted(set(recorded) - set(names))
+        if lacking:
+            raise ConfigError(f"the run has the tools {', '.join(lacking)}, which their server has not any more")
+        self._of_sources = tuple(tool.named(name) for tool, name in zip(found, names, strict=True))
+
+    def functions(self, depth: int, timeout_of: TimeoutOf) -> tuple[HostFunction, ...]:
+        """Return the tools of a session as its sandbox may call them.
+
+        Args:
+            depth: The session's depth, 0 for the root.
+            timeout_of: Returns the seconds that a call may take where a tool does not say.
+
+        Raises:
+            ConfigError: One cannot be given to a model.
+        """
+        return host_functions(self.tools, depth, timeout_of)
+
+    @property
+    def unrepeatable(self) -> frozenset[str]:
+        """Names of the tools that must not be called again when nobody knows how a call of them ended."""
+        return frozenset(tool.repl_name for tool in self.tools if not (tool.pure or tool.idempotent))
+
+    @property
+    def recomputed(self) -> frozenset[str]:
+        """Names of the tools that a run that goes on calls again, instead of reading their answers from the record."""
+        return frozenset(tool.repl_name for tool in self.tools if tool.pure)
+
+    async def aclose(self) -> None:
+        """Close what is connected, the last first."""
+        while self._open:
+            await self._open.pop().aclose()
