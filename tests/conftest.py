@@ -89,6 +89,7 @@ def _no_run_among_those_of_the_person(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("RLM_STORE", str(tmp_path_factory.getbasetemp() / "runs.db"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
 
 
 @pytest.fixture(autouse=True)

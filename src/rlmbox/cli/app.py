@@ -103,11 +103,63 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     del version
+    commands = getattr(ctx.command, "commands", {})
+    options = {name: {option.name for option in command.params} for name, command in commands.items()}
+    if ctx.invoked_subcommand != "config":
+        from rlmbox.cli.configuring import command_defaults
+
+        ctx.default_map = command_defaults(options, ctx.invoked_subcommand)
+
+
+config = typer.Typer(help="Show, write and check settings.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config, name="config")
+
+
+@config.command("show")
+def config_show(as_json: AsJson = False, debug: Debug = False) -> None:
+    """Show every setting, its value and where that came from; secrets are masked."""
+    from rlmbox.cli.configuring import show_and_print
+
+    raise typer.Exit(show_and_print(as_json=as_json, debug=debug))
+
+
+@config.command("init")
+def config_init(
+    path: Annotated[Path | None, typer.Argument(help="The file. Default: rlmbox.toml here.")] = None,
+    user: Annotated[bool, _option("Write the file for all of your projects.", None, "--user")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a file in which every setting is explained and none is set."""
+    from rlmbox.cli.configuring import init_and_print
+
+    raise typer.Exit(init_and_print(path, user=user, debug=debug))
+
+
+@config.command("check")
+def config_check(
+    path: Annotated[Path | None, typer.Argument(help="A file of settings. Default: all that count here.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Check settings; exit with 2 where one is wrong, with a line that says which and what would be right."""
+    from rlmbox.cli.configuring import check_and_print
+
+    raise typer.Exit(check_and_print(path, debug=debug))
+
+
+@config.command("trust")
+def config_trust(
+    path: Annotated[Path, typer.Argument(help="The project's file, which you have read.")], debug: Debug = False
+) -> None:
+    """Allow a project's file, as it is now, to name servers, keys and stores, and to raise limits."""
+    from rlmbox.cli.configuring import trust_and_print
+
+    raise typer.Exit(trust_and_print(path, debug=debug))
 
 
 @app.command()
