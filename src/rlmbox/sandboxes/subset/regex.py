@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from re import _parser  # type: ignore[attr-defined]
+from functools import lru_cache, partial
+from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import re2
@@ -13,6 +13,8 @@ import re2
 from rlmbox.sandboxes.subset.errors import LimitReached
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import TEXT_PER_STEP, Meter
+from rlmbox.sandboxes.subset.regex_direct import directly
+from rlmbox.sandboxes.subset.regex_findall import DirectMatches, NonEmptyMatches, Search, decoded, literals
 from rlmbox.sandboxes.subset.regex_translate import MAX_POSITIONS, SubsetPattern, positions, translate, unsupported
 
 Span = tuple[int, int]
@@ -24,7 +26,6 @@ _MAX_BRACKETS = 100
 _POSITIONS_PER_WEIGHT = 500
 _MATCH_BYTES = 250
 _TAKEN_TOGETHER = 64
-_SHORT_CHARS = 64
 _TAKEN_BYTES = 1 << 16
 _KEPT_CHARS = 10_000
 _MEMORY_BYTES = 2 << 20  # of a compiled pattern, and of what RE2 keeps from one search to the next
@@ -186,13 +187,11 @@ class _Program:
             return found  # type: ignore[no-any-return]
         return _clipped(found, translation)
 
-    def searcher(self, subject: Subject) -> Callable[[int], Found]:
-        """Return what searches a text from a byte on; without a match the first span is negative."""
-        translation, data, match = self.translation, subject.data, self._regexp.Match
-        size = len(data)
-        if not translation.starts and not translation.ends:
-            return lambda position: match(_UNANCHORED, data, position, size)
-        return lambda position: self.search(subject, position) or [_NONE]
+    def searcher(self, subject: Subject) -> Search:
+        """Return what searches a text from a byte to its end; without a match the first span is negative."""
+        if not self.translation.starts and not self.translation.ends:
+            return partial(self._regexp.Match, _UNANCHORED, subject.data)
+        return lambda position, _: self.search(subject, position) or [_NONE]
 
     def matches_more(self, subject: Subject, position: int) -> bool:
         """Return whether anything but nothing can be matched at a position."""
@@ -239,7 +238,18 @@ class Pattern:
         Refusal: RE2 has no such thing.
     """
 
-    __slots__ = ("_programs", "_tree", "flags", "groups", "names", "pattern", "weight")
+    __slots__ = (
+        "_programs",
+        "_tree",
+        "direct",
+        "flags",
+        "groups",
+        "literal",
+        "may_be_empty",
+        "names",
+        "pattern",
+        "weight",
+    )
 
     def __init__(self, pattern: str | bytes, flags: int) -> None:
         if (pattern.count("(") if isinstance(pattern, str) else pattern.count(b"(")) > _MAX_BRACKETS:
@@ -259,6 +269,16 @@ class Pattern:
         if size > MAX_POSITIONS:
             raise unsupported("more repetition than the linear engine takes", "write it with less repetition")
         self.weight = 1 + size // _POSITIONS_PER_WEIGHT
+        self.may_be_empty: bool = self._tree.getwidth()[0] == 0
+        self.literal = self._literal()
+        self.direct = directly(self._tree, self.flags, is_bytes=isinstance(pattern, bytes))
+
+    def _literal(self) -> str | bytes:
+        """Return the text that is all that the pattern matches; empty where it matches others too."""
+        if self.flags & re.IGNORECASE or any(op is not _constants.LITERAL for op, _ in self._tree):
+            return self.pattern[:0]
+        codes = [code for _, code in self._tree]
+        return bytes(codes) if isinstance(self.pattern, bytes) else "".join(map(chr, codes))
 
     def program(self, subject: Subject, *, whole: bool = False) -> _Program:
         """Return what matches a text."""
@@ -397,7 +417,7 @@ class Engine:
         program, end = pattern.program(subject), len(subject.data)
         meter, search = self._meter, program.searcher(subject)
         while position <= end:
-            found = search(position)
+            found = search(position, end)
             first, last = found[0]
             if first < 0:
                 return
@@ -421,55 +441,41 @@ class Engine:
         """Return the texts that match, or their groups."""
         compiled = self.compile(pattern, flags)
         subject, start = self._whole(compiled, string, pos, endpos)
+        if compiled.literal and not start:
+            return literals(subject.text, compiled.literal, self._meter)
         chosen = compiled.program(subject).translation.groups[1:] or (0,)
+        if compiled.may_be_empty:
+            return self._find_empty_too(compiled, subject, start, chosen)
         found: list[Any] = []
         self._meter.held.append(found)
-        source: Any = subject.data if subject.wide else subject.text
-        size = 0
-        if len(chosen) == 1 and not subject.wide:
-            self._find_one_group(compiled, subject, start, chosen[0], found)
-            self._meter.held.pop()
-            return found
-        for spans in self._all(compiled, subject, start):
-            if len(chosen) == 1:
-                first, last = spans[chosen[0]]
-                part = source[first:last] if last > 0 else source[:0]
-                size += last - first
-                found.append(part.decode() if subject.wide else part)
-            else:
-                parts = [
-                    source[first:last] if last > 0 else source[:0] for first, last in map(spans.__getitem__, chosen)
-                ]
-                size += 72 * len(parts) + sum(map(len, parts))
-                found.append(tuple([part.decode() for part in parts] if subject.wide else parts))
-            if not len(found) % _TAKEN_TOGETHER or size > _TAKEN_BYTES:
-                self._meter.take(size + 72 * _TAKEN_TOGETHER)
-                size = 0
-        self._meter.take(size)
+        if compiled.direct is not None:
+            for batch in DirectMatches(compiled.direct, subject.text, self._meter).batches(subject.char(start)):
+                found.extend(batch)
+        else:
+            source: Any = subject.data if subject.wide else subject.text
+            several = len(chosen) > 1
+            matches = NonEmptyMatches(compiled.program(subject).searcher(subject), source, chosen, self._meter)
+            for batch in matches.batches(start):
+                texts = decoded(batch, several=several) if subject.wide else batch
+                found.extend(map(tuple, texts) if several else texts)
         self._meter.held.pop()
         return found
 
-    def _find_one_group(self, pattern: Pattern, subject: Subject, position: int, group: int, found: list[Any]) -> None:
-        """Find texts of one group: what is asked for most, without what costs time for each match."""
-        program, meter, source = pattern.program(subject), self._meter, subject.text
-        search, add, end = program.searcher(subject), found.append, len(subject.data)
-        while position <= end:
-            spans = search(position)
-            first, last = spans[0]
-            if first < 0:
-                return
-            meter.steps = steps = meter.steps + 1
-            if steps > meter.stop_at:
-                meter.overdrawn()
-            low, high = spans[group]
-            add(source[low:high] if high > 0 else source[:0])
-            if high - low > _SHORT_CHARS or not steps % _TAKEN_TOGETHER:
-                meter.take(high - low + (_SHORT_CHARS + 72) * _TAKEN_TOGETHER)
-            position = last
-            if first == last:
-                if program.matches_more(subject, position):
-                    raise unsupported("a part that may match nothing where it could match something", _EMPTY_HINT)
-                position = subject.after(position)
+    def _find_empty_too(self, pattern: Pattern, subject: Subject, start: int, chosen: tuple[int, ...]) -> list[Any]:
+        found: list[Any] = []
+        self._meter.held.append(found)
+        empty = subject.text[:0]
+        size = 0
+        for spans in self._all(pattern, subject, start):
+            size += 72 * len(chosen) + sum(last - first for first, last in map(spans.__getitem__, chosen))
+            if not len(found) % _TAKEN_TOGETHER or size > _TAKEN_BYTES:
+                self._meter.take(size)
+                size = 0
+            parts = [empty if spans[each] == _NONE else subject.part(spans[each]) for each in chosen]
+            found.append(parts[0] if len(chosen) == 1 else tuple(parts))
+        self._meter.take(size)
+        self._meter.held.pop()
+        return found
 
     def split(self, pattern: Any, string: Any, maxsplit: Any = 0, flags: Any = 0) -> list[Any]:
         """Return the parts between the matches."""
@@ -496,10 +502,16 @@ class Engine:
         """Return the text with matches replaced by a text, or by what a function returns of each."""
         compiled = self.compile(pattern, flags)
         subject = self._subject(compiled, string)
-        fill = self._filler(compiled, subject, repl)
+        most = _index(count)
+        constant = self._constant(compiled, repl)
+        if most < 0:
+            return string
+        if constant is not None and compiled.literal:
+            return self._replace(string, compiled.literal, constant, most)
+        fill = (lambda _: constant) if constant is not None else self._filler(compiled, subject, repl)
         parts: list[Any] = []
         self._meter.held.append(parts)
-        at, size, most = 0, 0, _index(count)
+        at, size = 0, 0
         empty = string[:0]
         for number, spans in enumerate(self._all(compiled, subject), 1):
             filled = fill(spans)
@@ -520,20 +532,37 @@ class Engine:
         self._meter.held.pop()
         return empty.join(parts)
 
-    def _filler(self, pattern: Pattern, subject: Subject, repl: Any) -> Callable[[Found], Any]:
+    def _replace(self, text: Any, literal: Any, repl: Any, most: int) -> Any:
+        """Return a text in which a literal is replaced."""
+        count = text.count(literal)
+        if most:
+            count = min(count, most)
+        if not count:
+            return text
+        self._meter.spend(count)
+        wide = not (text.isascii() and repl.isascii())
+        self._meter.make_text(len(text) + count * (len(repl) - len(literal)), wide)
+        return text.replace(literal, repl, count)
+
+    def _constant(self, pattern: Pattern, repl: Any) -> Any:
+        """Return what each match is replaced by; None where that depends on the match."""
         if repl.__class__ not in (str, bytes):
             if not callable(repl):
                 raise TypeError(f"decoding to str: need a bytes-like object, {repl.__class__.__name__} found")
-            return lambda spans: repl(self._match(pattern, subject, spans))
+            return None
         if repl.__class__ is not pattern.pattern.__class__:
             raise TypeError(f"sequence item 0: expected a text like the pattern, {repl.__class__.__name__} found")
         backslash: Any = b"\\" if isinstance(repl, bytes) else "\\"
         if backslash not in repl:
-            return lambda _: repl
+            return repl
         self._meter.spend(len(repl) // 10)
         template = _template(pattern, repl)
-        if len(template) == 1 and not isinstance(template[0], int):
-            return lambda _: template[0]
+        return None if len(template) != 1 or isinstance(template[0], int) else template[0]
+
+    def _filler(self, pattern: Pattern, subject: Subject, repl: Any) -> Callable[[Found], Any]:
+        if repl.__class__ not in (str, bytes):
+            return lambda spans: repl(self._match(pattern, subject, spans))
+        template = _template(pattern, repl)
         numbers = pattern.program(subject).translation.groups
         empty: Any = repl[:0]
 

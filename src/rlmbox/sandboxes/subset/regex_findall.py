@@ -1,0 +1,141 @@
+"""`re.findall` over a text: what cells ask for most, without what costs time for each match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, repeat
+from typing import Any
+
+from rlmbox.sandboxes.subset.meter import Meter
+
+Span = tuple[int, int]
+Search = Callable[[int, int], list[Span]]
+
+_TOGETHER = 64
+_SHORT_BYTES = 64
+_ITEM_BYTES = 72
+
+
+def _room(meter: Meter) -> int:
+    """Return how many matches to look for at once.
+
+    With no step left it is one: only if there is one, the cell needs too many.
+    """
+    return max(1, min(_TOGETHER, meter.stop_at - meter.steps))
+
+
+def _match_bytes(groups: int) -> int:
+    return (_SHORT_BYTES + _ITEM_BYTES) * groups + _ITEM_BYTES
+
+
+def literals(text: Any, literal: Any, meter: Meter) -> list[Any]:
+    """Return a literal as often as it occurs in a text, as `re.findall` does."""
+    count = text.count(literal)
+    meter.spend(count)
+    meter.check_room(8 * count)
+    meter.take(_ITEM_BYTES + 8 * count)
+    return [literal] * count
+
+
+class DirectMatches:
+    """The matches of a pattern that Python's matcher takes, some at a time.
+
+    Args:
+        pattern: The pattern; its groups take part in every match.
+        text: The text.
+        meter: What counts the work, as `NonEmptyMatches` counts it.
+    """
+
+    __slots__ = ("_meter", "_pattern", "_text")
+
+    def __init__(self, pattern: re.Pattern[Any], text: Any, meter: Meter) -> None:
+        self._pattern, self._text, self._meter = pattern, text, meter
+
+    def batches(self, position: int) -> Iterator[list[Any]]:
+        """Go through the matches from a character on; more than one group is a tuple."""
+        meter, groups = self._meter, self._pattern.groups
+        each = _match_bytes(max(1, groups))
+        matches = self._pattern.finditer(self._text, position)
+        while True:
+            room = _room(meter)
+            found: list[Any] = []
+            for match in islice(matches, room):
+                first, last = match.span()
+                if last - first > _SHORT_BYTES:
+                    spans = map(match.span, range(bool(groups), groups + 1))
+                    meter.take(4 * sum(high - low for low, high in spans))
+                found.append(match.groups() if groups > 1 else match[groups])
+            meter.spend(len(found))
+            meter.take(len(found) * each)
+            yield found
+            if len(found) < room:
+                return
+
+
+class NonEmptyMatches:
+    """The matches of a pattern that never matches nothing, some at a time.
+
+    What is found is counted as it is in a loop over the matches: one step for each, and its data.
+
+    Args:
+        search: Finds the first match between two positions of bytes; without a match the first span is negative.
+        data: The text, or its bytes where it has characters beyond ASCII.
+        groups: The groups that are wanted; 0 is the whole match.
+        meter: What counts the work.
+    """
+
+    __slots__ = ("_data", "_each", "_groups", "_meter", "_search")
+
+    def __init__(self, search: Search, data: Any, groups: tuple[int, ...], meter: Meter) -> None:
+        self._search, self._data, self._groups, self._meter = search, data, groups, meter
+        self._each = _match_bytes(len(groups))
+
+    def batches(self, position: int) -> Iterator[list[Any]]:
+        """Go through the matches from a byte on; more than one group is a tuple."""
+        take = self._take_one if len(self._groups) == 1 else self._take_several
+        meter = self._meter
+        while True:
+            room = _room(meter)
+            found: list[Any] = []
+            position = take(position, room, found)
+            meter.spend(len(found))
+            meter.take(len(found) * self._each)
+            yield found
+            if position < 0:
+                return
+
+    def _take_one(self, position: int, most: int, found: list[Any]) -> int:
+        search, data, size = self._search, self._data, len(self._data)
+        add, group = found.append, self._groups[0]
+        for _ in repeat(None, most):
+            spans = search(position, size)
+            first, position = spans[0]
+            if first < 0:
+                break
+            if position - first > _SHORT_BYTES:
+                self._take_long(spans)
+            low, high = spans[group]
+            add(data[low:high])  # a group that took no part is from -1 to -1
+        return position
+
+    def _take_several(self, position: int, most: int, found: list[Any]) -> int:
+        search, data, size = self._search, self._data, len(self._data)
+        add, groups = found.append, self._groups
+        for _ in repeat(None, most):
+            spans = search(position, size)
+            first, position = spans[0]
+            if first < 0:
+                break
+            if position - first > _SHORT_BYTES:
+                self._take_long(spans)
+            add([data[low:high] for low, high in map(spans.__getitem__, groups)])
+        return position
+
+    def _take_long(self, spans: list[Span]) -> None:
+        self._meter.take(sum(high - low for low, high in map(spans.__getitem__, self._groups)))
+
+
+def decoded(batch: list[Any], *, several: bool) -> Iterable[Any]:
+    """Return matches that were found in bytes as texts."""
+    return ([part.decode() for part in parts] for parts in batch) if several else map(bytes.decode, batch)
