@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +204,13 @@ def _below(pid: int) -> set[int]:
     return children.union(*map(_below, children))
 
 
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_sigterm_ends_it_and_leaves_no_process() -> None:
     with Tool() as running:
         running.ask(code="pass")
@@ -211,7 +219,10 @@ def test_sigterm_ends_it_and_leaves_no_process() -> None:
         assert started
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(30) == 128 + signal.SIGTERM
-        assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+        until = time.monotonic() + 30
+        while (left := [pid for pid in started if _runs(pid)]) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert left == []
 
 
 def test_a_client_that_goes_away_ends_it_quietly() -> None:
