@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -197,10 +198,10 @@ def test_wrong_options_are_one_line_and_exit_code_2(arguments: list[str], said: 
 
 def _below(pid: int) -> set[int]:
     """List the processes that a process has started, and those that these have."""
-    try:
-        children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:
-        return set()
+    children: set[int] = set()
+    for threads in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children |= {int(child) for child in threads.read_text().split()}
     return children.union(*map(_below, children))
 
 
