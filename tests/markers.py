@@ -70,6 +70,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sandboxes/test_worker.py::test_every_way_to_wait_for_ever_is_ended*",
             "sandboxes/test_worker.py::test_memory_full_of_small_objects_is_told_and_the_session_goes_on*",
             "test_cell_machine.py::*",
+            "tool/test_c_agent.py::*",
             "tool/test_stdio.py::*",
             "test_docs_models.py::*",
             "test_docs_spend.py::*",
