@@ -59,7 +59,7 @@ async def test_the_user_reads_what_was_hidden_from_models() -> None:
 
 async def test_without_a_guard_everything_passes() -> None:
     root = ScriptedModel([repl("print(context)"), "FINAL(ok)"], name="root")
-    await RLM(root).aask("?", TEXT)
+    await RLM(root, guard="off").aask("?", TEXT)
     assert CANARY in everything(root)
 
 

@@ -174,7 +174,7 @@ class RLM:
         fallback_code: str | None = None,
         max_history_tokens: int | None = None,
         compaction: str | Compaction = "digest",
-        guard: Guard | Policy = "off",
+        guard: Guard | Policy = "redact",
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
             if given is not None and model is None:
@@ -227,6 +227,8 @@ class RLM:
         self._tools = tuple(tools)
         toolbox = Toolbox(self._tools)
         toolbox.check()  # what is wrong with a tool is said here
+        self._keys = (api_key,) if api_key else ()
+        self._guard = guard if isinstance(guard, Guard) else Guard(guard)
         self._made_with: dict[str, object] = {
             "model": self.model.name,
             "sub_model": self.sub_model.name,
@@ -247,11 +249,11 @@ class RLM:
             "require_subcall_before_final": require_subcall_before_final,
             "invalid_response_limit": invalid_response_limit,
             "fallback_code": fallback_code,
+            "guard": self._guard.settings(),
             "max_history_tokens": max_history_tokens,
             "compaction": compaction if isinstance(compaction, str) else "own",
         }
         check_parts(self._options.prompts)
-        self._guard = guard if isinstance(guard, Guard) else Guard(guard)
         self._budget(self.limits)
 
     def ask(
@@ -666,7 +668,7 @@ class RLM:
         return readers_of((*self._hooks, *hooks), self._named_hooks, past)
 
     def _run_guard(self, context: Context) -> RunGuard:
-        run_guard = self._guard.for_run(context, known_secrets=secrets_of_environment(os.environ))
+        run_guard = self._guard.for_run(context, known_secrets=(*self._keys, *secrets_of_environment(os.environ)))
         run_guard.prepare()
         return run_guard
 

@@ -77,6 +77,18 @@ GuardPolicy = Annotated[
     str,
     _option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
 ]
+GuardModel = Annotated[
+    list[str] | None,
+    _option("Another policy for some models, such as ollama:*=off; several times for several.", None, "--guard-model"),
+]
+GuardPath = Annotated[
+    list[str] | None,
+    _option("Another policy for a path, such as tool=off; several times for several.", None, "--guard-path"),
+]
+GuardAllow = Annotated[
+    list[str] | None,
+    _option("A value that stays visible, such as info@example.com; several times for several.", None, "--guard-allow"),
+]
 SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
 Instructions = Annotated[Path | None, _option("File with instructions for the models.", "RLM_INSTRUCTIONS")]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
@@ -187,7 +199,10 @@ def ask(
     approve: Approve = None,
     schema: SchemaFile = None,
     instructions: Instructions = None,
-    guard: GuardPolicy = "off",
+    guard: GuardPolicy = "redact",
+    guard_model: GuardModel = None,
+    guard_path: GuardPath = None,
+    guard_allow: GuardAllow = None,
     include: Include = None,
     exclude: Exclude = None,
     encoding: Encoding = None,
@@ -229,6 +244,9 @@ def ask(
         schema=schema,
         instructions=instructions,
         guard=guard,
+        guard_model=tuple(guard_model or ()),
+        guard_path=tuple(guard_path or ()),
+        guard_allow=tuple(guard_allow or ()),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         encoding=encoding,
@@ -251,6 +269,8 @@ def chat(
     package: Package = None,
     instructions: Instructions = None,
     max_history_tokens: MaxHistoryTokens = None,
+    guard: GuardPolicy = "redact",
+    guard_model: GuardModel = None,
     debug: Debug = False,
 ) -> None:
     """Ask questions of a text one after another; the model keeps its variables from one to the next.
@@ -271,6 +291,8 @@ def chat(
         packages=tuple(package or ()),
         instructions=instructions,
         max_history_tokens=max_history_tokens,
+        guard=guard,
+        guard_model=tuple(guard_model or ()),
     )
     raise typer.Exit(run_chat(context, settings, debug=debug))
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +18,7 @@ from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import as_object, division, report, summary
+from rlmbox.cli.guarding import guard_of
 from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
@@ -62,7 +62,10 @@ class Settings:
     approve: str | None = None
     schema: Path | None = None
     instructions: Path | None = None
-    guard: str = "off"
+    guard: str = "redact"
+    guard_model: tuple[str, ...] = ()
+    guard_path: tuple[str, ...] = ()
+    guard_allow: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     encoding: str | None = None
@@ -113,7 +116,7 @@ class Settings:
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
             max_history_tokens=self.max_history_tokens,
-            guard=cast("Any", self.guard),
+            guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),
             store=self.opened_store(),
         )
 

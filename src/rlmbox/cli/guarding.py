@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rlmbox.cli.failing import report
 from rlmbox.context.load.opening import standard_input
@@ -17,6 +17,34 @@ from rlmbox.guard import Checked, Guard, Policy
 from rlmbox.guard.visible import printable
 
 _VERBS = {"hidden": "hide", "warned": "warn", "named": "name"}
+
+
+def guard_of(
+    policy: str, per_model: Sequence[str] = (), per_path: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Guard:
+    """Return the guard that the options of a command ask for.
+
+    Args:
+        policy: `redact`, `strict` or `off`.
+        per_model: Policies by pattern of the model's name, such as `ollama:*=off`.
+        per_path: Policies by path, such as `tool=off`.
+        allow: Values that stay visible.
+
+    Raises:
+        ConfigError: A policy or a path is none, or a pair has no `=`.
+    """
+    models, paths = _pairs("--guard-model", per_model, "ollama:*=off"), _pairs("--guard-path", per_path, "tool=off")
+    return Guard(cast("Policy", policy), per_model=cast("Any", models), per_path=cast("Any", paths), allow=allow)
+
+
+def _pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+    pairs = {}
+    for each in given:
+        name, found, policy = each.rpartition("=")
+        if not found or not name:
+            raise ConfigError(f"{option} takes NAME=POLICY, such as {option} '{example}', not {each!r}")
+        pairs[name] = policy
+    return pairs
 
 
 def guard_and_print(files: Sequence[str], *, policy: str, as_json: bool, shows_text: bool, debug: bool) -> int:

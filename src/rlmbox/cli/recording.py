@@ -21,6 +21,7 @@ from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
+from rlmbox.guard import Guard
 from rlmbox.guard.visible import printable
 from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
@@ -230,7 +231,14 @@ def _rlm_of(
         require_subcall_before_final=made["require_subcall_before_final"],
         invalid_response_limit=made["invalid_response_limit"],
         fallback_code=made["fallback_code"],
+        guard=_guard_of(made),
     )
+
+
+def _guard_of(made: Mapping[str, Any]) -> Guard:
+    """Return the guard that a run was begun with; of one from before guards were recorded, the usual one."""
+    found = made.get("guard") or {"policy": "redact"}
+    return Guard(found["policy"], per_model=found.get("per_model"), per_path=found.get("per_path"))
 
 
 def _sandbox_of(events: Sequence[Event], run_id: str) -> str:

@@ -95,6 +95,7 @@ _WORDY = re.compile(r"[^\W\d_]+(?:[-_. :/\\][^\W\d_]+)*[.!?:]?")
 _IN_WORDS = re.compile(r"\s(?:is|é|es|ist|est)\s|[是为は]")
 _UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
 _RESOURCE = re.compile(r"[\w\\.-]+(?:/[\w\\.-]+){2,}")  # the name of a place where a secret is kept
+_NO_SECRET_BEFORE = re.compile(rb"(?:page|next|sync|continuation|resume|cursor)[\\ _-]{0,3}$", re.IGNORECASE)
 _MIN_TOKEN_CHARS = 8
 _MIN_TOKEN_BITS = 5.0
 _MIN_PASSWORD_CHARS = 4
@@ -135,6 +136,8 @@ def _named(words: list[str]) -> str:
 
 
 def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
+    if kind == "secret" and _NO_SECRET_BEFORE.search(data[max(0, found.start() - 20) : found.start()]):
+        return None  # where the next page of a list begins
     group = next(number for number in (1, 2, 3, 4) if found.span(number)[0] >= 0)
     start, end = found.span(group)
     value = data[start:end].decode(errors="replace")
@@ -151,6 +154,8 @@ def _is_bare_secret(value: str, following: str, before: str) -> bool:
     """Return whether a value without quotes is a literal, and not a name or a call in code."""
     if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not _is_unlike_words(value)):
         return False
+    if "\n" in before and value.startswith("."):
+        return False  # a request of troff on the next line
     if _CALLS.match(following) and _IDENTIFIER.fullmatch(value):
         return False
     if _CONSTANT.fullmatch(value):

@@ -175,6 +175,10 @@ class Guard:
         """True if some path or model has a policy other than `off`."""
         return any(each != "off" for each in (self.policy, *self._per_model.values(), *self._per_path.values()))
 
+    def settings(self) -> dict[str, object]:
+        """Return the policies as a JSON value, for the record of a run."""
+        return {"policy": self.policy, "per_model": dict(self._per_model), "per_path": dict(self._per_path)}
+
     def policy_for(self, path: GuardPath, model: str | None = None) -> Policy:
         """Return the policy that holds on a path to a model.
 

@@ -19,7 +19,12 @@ from rlmbox.guard.matching import Encoded, common_prefix
 from rlmbox.guard.rarity import bits_per_pair
 
 _MIN_CHARS = 6
-_SECRET_NAME = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)"
+    r"(?:_(?:[0-9]{1,3}|PROD|PRODUCTION|LIVE|STAGING|DEV|TEST))?$",
+    re.IGNORECASE,
+)
+_NO_SECRET = re.compile(r"[~.]?/.*|[a-z]+|[A-Z]+|[A-Z]?[a-z]+(?:[ _-][a-z]+)*|[0-9]{1,8}")  # paths, settings, words
 _WINDOW_CHARS = 8
 _MIN_PIECES_CHARS = 16
 _MIN_PIECES_BITS = 5.5
@@ -117,7 +122,13 @@ def _common_suffix(first: bytes, second: bytes) -> int:
 def secrets_of_environment(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of variables that are named as keys, tokens, secrets or passwords.
 
+    Values that are paths or plain words stay out: to hide `default` wherever a text has it would spoil the text.
+
     Args:
         environ: Such as `os.environ`.
     """
-    return tuple(value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= _MIN_CHARS)
+    return tuple(
+        value
+        for name, value in environ.items()
+        if _SECRET_NAME.search(name) and len(value) >= _MIN_CHARS and not _NO_SECRET.fullmatch(value)
+    )

@@ -36,6 +36,13 @@ _OBJECT = re.compile(
     r"|acct|ch|cs|cus|evt|in|pi|pm|price|prod|seti|si|sub|txn)[_-][0-9A-Za-z]{14,64}"
 )
 _PUBLIC_BEFORE = (b"sha256:", b"h1:", b"sha1-")
+_NAMED_PUBLIC = re.compile(
+    rb"(?:(?:sha-?(?:1|224|256|384|512)|md5|etag|checksum|digest|fingerprint|integrity)[\"'=: \r\n-]{1,4}|\.\.\.)$",
+    re.IGNORECASE,
+)
+_BEFORE_BYTES = 20
+# A list of options, a sample, a range of characters: nobody draws eight in their order.
+_IN_ORDER = re.compile("12345678|abcdefgh|23456789|87654321", re.IGNORECASE)
 _MIN_LINE_CHARS = 56
 _BASE64 = ALPHABET[:-1].encode()
 
@@ -58,18 +65,23 @@ class RareTokens:
         """Return the rare tokens of a text."""
         encoded = Encoded(text)
         for found in compiled(_TOKENS).finditer(encoded.data):
-            token = found.group().decode()
-            if (judged := self._judged(token, encoded.data, *found.span())) is not None:
-                start = encoded.char(found.start())
+            token, begin = found.group().decode(), found.start()
+            if token[0] == "f" and token[1] in "BIPR" and encoded.data[begin - 1 : begin] == b"\\":
+                token, begin = token[2:], begin + 2  # a change of font in a manual page
+            if (judged := self._judged(token, encoded.data, begin, found.end())) is not None:
+                start = encoded.char(begin)
                 yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
 
     def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, Effect, str] | None:
-        if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, data[max(0, start - 8) : start]):
+        before = data[max(0, start - _BEFORE_BYTES) : start]
+        if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, before):
             return None
         if _HEX.fullmatch(token):
             return "hex-digest", self._digest_effect, "20 hexadecimal digits or more"
+        if _IN_ORDER.search(token) or _NAMED_PUBLIC.search(before):
+            return None
         if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
-            if len(token) >= _MIN_LINE_CHARS and _is_line_of_many(data, start, end):
+            if _is_line_of_many(data, start, end):
                 return "encoded-lines", self._digest_effect, "lines of base64"
             return "rare-token", "hidden", "rare by the pairs of its characters"
         return None
@@ -81,16 +93,21 @@ def _is_public(token: str, before: bytes) -> bool:
 
 
 def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
-    """Return whether a token is a line, and the line before or after it is base64 of the same length."""
+    """Return whether a token is a line of base64 among others: as long as one beside it, or the rest after one."""
     begin, stop = data.rfind(b"\n", 0, start) + 1, data.find(b"\n", end)
     stop = len(data) if stop < 0 else stop
     if data[begin:start].strip() or data[end:stop].strip():
         return False
-    around = (
-        data[data.rfind(b"\n", 0, max(0, begin - 1)) + 1 : max(0, begin - 1)],
-        data[stop + 1 :].partition(b"\n")[0],
-    )
-    return any(len(line) == end - start and not line.translate(None, _BASE64) for line in map(bytes.strip, around))
+    before = data[data.rfind(b"\n", 0, max(0, begin - 1)) + 1 : max(0, begin - 1)].strip()
+    after = data[stop + 1 : stop + 1 + MAX_CHARS].partition(b"\n")[0].strip()
+    size = end - start
+    is_rest = len(before) >= _MIN_LINE_CHARS and size <= len(before) and _is_encoded(before)
+    is_same = size >= _MIN_LINE_CHARS and any(len(line) == size and _is_encoded(line) for line in (before, after))
+    return is_rest or is_same
+
+
+def _is_encoded(line: bytes) -> bool:
+    return not line.translate(None, _BASE64)
 
 
 def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
