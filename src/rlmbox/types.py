@@ -164,6 +164,7 @@ class HostFunction:
             may call it again. The answers of others are recorded.
         is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
         is_tool: True for a function of the user's own.
+        is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
     """
 
     name: str
@@ -172,6 +173,7 @@ class HostFunction:
     pure: bool = False
     is_answer: bool = False
     is_tool: bool = False
+    is_alias: bool = False
 
     @property
     def is_async(self) -> bool:

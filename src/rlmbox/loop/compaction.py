@@ -14,6 +14,7 @@ from typing import Any
 
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import CompactionStarted, EffectEnded, Ended, HistoryCompacted
+from rlmbox.guard import nonce_of, quote
 from rlmbox.loop.bridge import ended_with, recorded_error
 from rlmbox.loop.digest import TurnNote, digest_of, heading, note_of, variables_in_words
 from rlmbox.loop.history import History
@@ -52,6 +53,7 @@ class LeftOut:
         count: How many messages were left out until now, with those of earlier digests.
         variables: The variables of the REPL, each with a short description.
         room_chars: Most characters of the digest.
+        quoted: Puts what code printed between delimiters that no text can forge.
         ask: Asks the session's model within its budget, and returns its reply; it may be asked once.
     """
 
@@ -60,6 +62,7 @@ class LeftOut:
     count: int
     variables: Mapping[str, str]
     room_chars: int
+    quoted: Callable[[str], str]
     ask: Callable[[str], Awaitable[str]]
 
 
@@ -73,7 +76,13 @@ def plain_digest(left_out: LeftOut) -> str:
     Args:
         left_out: What the digest stands for.
     """
-    return digest_of(left_out.notes, left_out.variables, left_out=left_out.count, room_chars=left_out.room_chars)
+    return digest_of(
+        left_out.notes,
+        left_out.variables,
+        left_out=left_out.count,
+        room_chars=left_out.room_chars,
+        quoted=left_out.quoted,
+    )
 
 
 async def model_digest(left_out: LeftOut) -> str:
@@ -228,14 +237,15 @@ class Compactor:
             )
             return reply.completion.text
 
+        def quoted(text: str) -> str:
+            return quote(text, nonce_of(self._scope.session_id, (key, text)))
+
         async def make() -> HistoryCompacted:
             shown = messages[2:first_kept]
             until = history.said - len(messages) + first_kept
             notes = tuple(note for note in self._notes if note.at < until)
-            guard = self._scope.guard  # a variable's description may have what the model must not see
-            known = {n: guard.observed(what, self._model.name, turn) for n, what in (await variables()).items()}
-            left_out = LeftOut(notes, shown, until - 2, known, self._room_chars(messages), ask)
-            text = await self._written(left_out)
+            left_out = LeftOut(notes, shown, until - 2, await variables(), self._room_chars(messages), quoted, ask)
+            text = self._scope.guard.told(await self._written(left_out), self._model.name)
             after = self._tokens.likely([*messages[:2], Message("user", text), *messages[first_kept:]])
             return event(
                 first_kept=first_kept, digest=text, left_out=len(shown), before_tokens=before, after_tokens=after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlmbox.loop.observation import shares
@@ -17,6 +17,7 @@ _MOST_VARIABLES = 60
 _FINDING = 3  # rank of a line that has a result
 _LABEL = re.compile(
     r"REPL output( of cell \d+ of \d+)?:|stderr:|\(no output.*\)|\(nothing ran\)|\d+ later cells? did not run\."
+    r"|</?output \w{4,32}>"
 )
 _IDLE_LINE = re.compile(r"\s*(#.*|import .*|from .* import .*|)\s*")
 
@@ -79,7 +80,14 @@ def note_of(question: int, turn: Turn, told: str, at: int) -> TurnNote:
     return TurnNote(question, turn.number, at, _cut(did, _CODE_CHARS), _bounded(printed))
 
 
-def digest_of(notes: Sequence[TurnNote], variables: Mapping[str, str], *, left_out: int, room_chars: int) -> str:
+def digest_of(
+    notes: Sequence[TurnNote],
+    variables: Mapping[str, str],
+    *,
+    left_out: int,
+    room_chars: int,
+    quoted: Callable[[str], str],
+) -> str:
     """Return the digest: what was left out, the variables there are, and what each turn did and printed.
 
     Where there is not room for every turn, turns that printed nothing are the first to go, then those without a
@@ -90,11 +98,12 @@ def digest_of(notes: Sequence[TurnNote], variables: Mapping[str, str], *, left_o
         variables: The variables of the REPL, each with a short description.
         left_out: How many messages are left out.
         room_chars: Most characters of all of it.
+        quoted: Puts what code printed between delimiters.
     """
     head = heading(notes, left_out)
     listed = variables_in_words(variables, room_chars // 4)
-    lines = _fitted([_line_of(note) for note in _merged(notes)], room_chars - len(head) - len(listed) - 80)
-    return "\n".join([head, listed, "What each turn did -> and printed:", *lines])
+    lines = _fitted([_line_of(note) for note in _merged(notes)], room_chars - len(head) - len(listed) - 120)
+    return "\n".join([head, listed, "What each turn did -> and printed:", quoted("\n".join(lines))])
 
 
 def heading(notes: Sequence[TurnNote], left_out: int) -> str:
