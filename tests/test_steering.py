@@ -375,7 +375,7 @@ async def test_a_part_of_the_prompt_can_be_replaced() -> None:
     asked = rlm("FINAL(ok)", prompts={"system": "You count words."})
     await asked.aask("?", TEXT)
     assert asked.model.requests[0][0].content == "You count words."  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match="there are system"):
+    with pytest.raises(ConfigError, match="there are system, task"):
         rlm("FINAL(ok)", prompts={"sistem": "x"})
 
 

@@ -36,7 +36,7 @@ from rlmbox.hooks import CostUpdate, NamedHooks, readers_of
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
-from rlmbox.loop.prompts import check_parts
+from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
@@ -113,7 +113,7 @@ class RLM:
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
         tools: Functions of yours that code may call, as they are or as `Tool`, and `MCPTools`.
         instructions: What the models of the root and of children are told besides.
-        prompts: Texts in place of parts of the prompt, by the part's name.
+        prompts: Texts in place of parts of the prompt, by the part's name, or a TOML file of them.
         approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
             `Replace(code)`; plain or async. An `Approval` says when it is asked, too. None lets everything run.
         validate: Your own check of an answer, or several: takes the answer (`text`, `value`), returns None or what is
@@ -165,7 +165,7 @@ class RLM:
         auto_finalize_var: str | None = None,
         tools: Iterable[Given] = (),
         instructions: str = "",
-        prompts: Mapping[str, str] | None = None,
+        prompts: Mapping[str, str] | str | os.PathLike[str] | None = None,
         approve: Approve | Approval | None = None,
         validate: Validator | Iterable[Validator] = (),
         require_repl_before_final: bool = False,
@@ -218,7 +218,7 @@ class RLM:
             approval=approve if isinstance(approve, Approval) or approve is None else Approval(approve),
             rules=tuple(rules),
             instructions=instructions,
-            prompts=dict(prompts or {}),
+            prompts=read_parts(prompts),
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
             max_history_tokens=_history_tokens(max_history_tokens),
@@ -242,7 +242,7 @@ class RLM:
             "auto_finalize_var": auto_finalize_var,
             "tools": [tool.repl_name for tool in toolbox.tools],
             "instructions": instructions,
-            "prompts": dict(prompts or {}),
+            "prompts": dict(self._options.prompts),
             "approves": self._options.approval is not None,
             "validators": len(rules) - require_repl_before_final - require_subcall_before_final,
             "require_repl_before_final": require_repl_before_final,
@@ -253,7 +253,6 @@ class RLM:
             "max_history_tokens": max_history_tokens,
             "compaction": compaction if isinstance(compaction, str) else "own",
         }
-        check_parts(self._options.prompts)
         self._budget(self.limits)
 
     def ask(

@@ -91,6 +91,9 @@ GuardAllow = Annotated[
 ]
 SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
 Instructions = Annotated[Path | None, _option("File with instructions for the models.", "RLM_INSTRUCTIONS")]
+Prompts = Annotated[
+    Path | None, _option("TOML file with texts in place of parts of the prompt.", "RLM_PROMPTS", "--prompts")
+]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
 Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
@@ -199,6 +202,7 @@ def ask(
     approve: Approve = None,
     schema: SchemaFile = None,
     instructions: Instructions = None,
+    prompts: Prompts = None,
     guard: GuardPolicy = "redact",
     guard_model: GuardModel = None,
     guard_path: GuardPath = None,
@@ -243,6 +247,7 @@ def ask(
         approve=approve,
         schema=schema,
         instructions=instructions,
+        prompts=prompts,
         guard=guard,
         guard_model=tuple(guard_model or ()),
         guard_path=tuple(guard_path or ()),
@@ -268,6 +273,7 @@ def chat(
     sandbox: SandboxName = "auto",
     package: Package = None,
     instructions: Instructions = None,
+    prompts: Prompts = None,
     max_history_tokens: MaxHistoryTokens = None,
     guard: GuardPolicy = "redact",
     guard_model: GuardModel = None,
@@ -290,6 +296,7 @@ def chat(
         sandbox=sandbox,
         packages=tuple(package or ()),
         instructions=instructions,
+        prompts=prompts,
         max_history_tokens=max_history_tokens,
         guard=guard,
         guard_model=tuple(guard_model or ()),

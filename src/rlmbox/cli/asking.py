@@ -62,6 +62,7 @@ class Settings:
     approve: str | None = None
     schema: Path | None = None
     instructions: Path | None = None
+    prompts: Path | None = None
     guard: str = "redact"
     guard_model: tuple[str, ...] = ()
     guard_path: tuple[str, ...] = ()
@@ -115,6 +116,7 @@ class Settings:
             hooks=hooks,
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
+            prompts=self.prompts,
             max_history_tokens=self.max_history_tokens,
             guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),
             store=self.opened_store(),

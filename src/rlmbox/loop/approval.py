@@ -14,6 +14,7 @@ from rlmbox.loop.task import Proposal
 
 _SUBCALLS = frozenset(
     {"llm_query", "llm_query_batched", "llm_query_batch", "llm_batch", "llm_query_json", "llm_batch_json"}
+    | {"sub_llm", "sub_llm_batch", "recursive_llm", "sub_rlm"}
     | {"ask", "ask_chunks", "ask_chunks_first", "rlm_query", "rlm_query_batched"}
 )
 

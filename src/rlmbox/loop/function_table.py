@@ -79,6 +79,7 @@ _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
     ("yourself", (("budget", "what is left"),)),
 )
+_UNADVERTISED = ("lenP",)  # len(context) says the same
 _OTHER_CHARS = 90
 
 
@@ -104,7 +105,8 @@ def other_functions(functions: Sequence[HostFunction]) -> str:
     Args:
         functions: What is in the REPL.
     """
-    known = {f.name: f for f in functions if not (f.is_alias or f.is_tool or f.is_answer) and f.name not in FIRST}
+    known = {f.name: f for f in functions if not (f.is_alias or f.is_tool or f.is_answer)}
+    known = {name: each for name, each in known.items() if name not in (*FIRST, *_UNADVERTISED)}
     rows: list[tuple[str, list[str]]] = []
     for purpose, entries in _ROWS:
         cells = [_cell(known.pop(name), words) for name, words in entries if name in known]

@@ -35,6 +35,7 @@ from rlmbox.loop.history import History
 from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
+from rlmbox.loop.peer_names import peer_functions
 from rlmbox.loop.prompts import question_prompt, system_prompt
 from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import RunContext, Scope
@@ -186,11 +187,14 @@ class Session:
         if self.scope.parent_id is None:
             await self._open_tools()
         shown = self.functions()
-        self._host = self._bridge.table((*shown, *self._answers.functions()))
+        own = {*self._inputs, *(function.name for function in shown if function.is_tool)}
+        peers = peer_functions(shown, own)
+        self._host = self._bridge.table((*shown, *peers, *self._answers.functions()))
         taken = self._inputs.keys() & {name.partition(".")[0] for name in self._host}
         if taken:
             raise ConfigError(f"the input {min(taken)!r} has the name of a function of the REPL; rename it")
-        self._names = (*self._host, *self._inputs, "context", "query", "SHOW_VARS")
+        advertised = (name for name, function in self._host.items() if not function.is_alias)
+        self._names = (*advertised, *self._inputs, "context", "query", "SHOW_VARS")
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
         if self.scope.parent_id is None:

@@ -46,8 +46,8 @@ _ASK = (
     f"{NOT_FOUND}.\n\nQuestion: {{question}}"
 )
 _CHILD = (
-    "a child session with a REPL of its own over a text (yours, if None; a part of it, with ctx.slice_view), "
-    "under lower limits if you give them; [INCOMPLETE begins the best answer of one that reached them"
+    "str: the answer of a session with a REPL of its own over a text (yours, if None); for parts that are "
+    "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits"
 )
 _CHARS_PER_TOKEN = 3  # of what a window is sure to hold
 _FIRST_WAVE = 4
@@ -111,7 +111,7 @@ class Subcalls:
             ("rlm_query", self.rlm_query, self._deepest() if self._is_deepest else _CHILD),
             ("rlm_query_batched", self.rlm_query_batched, "rlm_query for many prompts at once, each over its text"),
         )
-        return tuple(HostFunction(*entry) for entry in table)
+        return tuple(HostFunction(*entry, is_alias=entry[2] is alias) for entry in table)
 
     def notes(self) -> list[str]:
         """Return what the session's model should be told of its calls, each once."""
