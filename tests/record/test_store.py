@@ -100,7 +100,7 @@ def test_a_newer_format_is_refused_and_the_file_left_as_it_is(tmp_path: Path) ->
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="has format 99, and this rlmbox reads up to 1; use a newer rlmbox"):
+    with pytest.raises(StoreError, match="has format 99, and this rlmbox reads up to 2; use a newer rlmbox"):
         SqliteStore(path)
 
 

@@ -1,7 +1,8 @@
 """Runs in one SQLite file.
 
-An event that something depends on is in the write-ahead log before `write` returns, so that it survives the process;
-`sync` waits until the disk has it, one `fdatasync` for all who wait. What nobody waits for is on the disk within
+What must be told before something happens, such as a request that is about to be sent, is in the write-ahead log when
+`write` returns, so that it survives the process. All else a thread of the store writes, at once where it cannot be told
+anew; `sync` waits until the disk has it, one `fdatasync` for all who wait. What nobody waits for is on the disk within
 `SYNC_WITHIN_S`. Long strings stand in a table of their own, once, by their hash.
 """
 
@@ -9,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,25 @@ import anyio.to_thread
 from rlmbox.errors import StoreError
 from rlmbox.events import (
     AttemptFinished,
+    AttemptStarted,
     CellExecuted,
     CellStarted,
+    EffectBegan,
     Event,
     ModelRequested,
     ObservationMade,
     QuestionAsked,
     RunStarted,
-    SessionFailed,
-    SessionFinished,
     SessionStarted,
     SubcallStarted,
     TurnFinished,
-    from_json,
-    kind_of,
-    to_json,
 )
+from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.journal import Lease
 from rlmbox.record.process_lock import hold_file
+from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, migrate
 from rlmbox.record.summary import RunSummary, summary_of
+from rlmbox.record.writer_thread import WriterThread
 
 fcntl: Any
 try:
@@ -55,11 +55,8 @@ SYNC_WITHIN_S = 0.05
 KEPT_DAYS = 30
 KEPT_BYTES = 1_000_000_000
 
-_FORMAT = 1
-_IDLE_S = 1.0
 _BUSY_S = 30.0
-_PAYLOAD_CHARS = 8_192
-_REFERENCE, _LITERAL = "$payload", "$literal"
+_LOG_CHARS = 4_000_000
 # They can be told anew from the events before them, and go with the next event that something depends on.
 _MAY_WAIT = (
     RunStarted,
@@ -73,21 +70,8 @@ _MAY_WAIT = (
     TurnFinished,
     AttemptFinished,  # with the reply that it paid for, or neither
 )
-_OF_SUMMARY = tuple(
-    kind_of(kind)
-    for kind in (RunStarted, SessionStarted, QuestionAsked, SessionFinished, SessionFailed, AttemptFinished)
-)
-_SCHEMA = f"""
-CREATE TABLE runs (run_id TEXT PRIMARY KEY, changed_s REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    run_id TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (run_id, sequence)
-) WITHOUT ROWID;
-CREATE INDEX events_of_summary ON events (run_id, sequence) WHERE kind IN {_OF_SUMMARY!r};
-CREATE TABLE payloads (hash TEXT PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE payload_uses (run_id TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (run_id, hash)) WITHOUT ROWID;
-PRAGMA user_version = {_FORMAT};
-"""
+# What they tell of is about to leave the process.
+_BEFORE_IT_HAPPENS = (EffectBegan, AttemptStarted)
 
 _Row = tuple[str, int, str, str]
 
@@ -120,29 +104,31 @@ class SqliteStore:
         self._waiting: list[_Row] = []
         self._payloads: list[tuple[str, str, str]] = []
         self._written = self._synced = 0
+        self._since_folded = 0
         self._changed_s: dict[str, float] = {}
         self._wal: int | None = None
-        self._syncer: threading.Thread | None = None
-        self._wake = threading.Event()
         self._failure: StoreError | None = None
+        self._writer = WriterThread(self._commit, self._sync, SYNC_WITHIN_S)
         self._connection = self._open()
         self._forget(kept_days, kept_bytes)
 
     def write(self, event: Event) -> None:
         """Take an event; see `Store.write`."""
-        if self._failure is not None:
-            raise self._failure
-        body = json.dumps(self._without_payloads(to_json(event), event.run_id))
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            body = body_of(event, lambda digest, text: self._payloads.append((event.run_id, digest, text)))
             self._waiting.append((event.run_id, event.sequence, event.kind, body))
             self._written += 1
-            if not isinstance(event, _MAY_WAIT):
-                self._flush()
-        self._sync_soon()
+            may_wait = isinstance(event, _MAY_WAIT)
+            if not may_wait and isinstance(event, _BEFORE_IT_HAPPENS):
+                self._commit()
+                may_wait = True
+        self._writer.soon() if may_wait else self._writer.now()
 
     async def sync(self) -> None:
         """Return when the disk has everything that was written; see `Store.sync`."""
-        await anyio.to_thread.run_sync(self._sync)
+        await self._writer.wait()
 
     async def read(self, run_id: str) -> Sequence[Event]:
         """Return the events of a run; see `Store.read`."""
@@ -157,23 +143,12 @@ class SqliteStore:
         Raises:
             StoreError: The record is damaged, or a newer rlmbox wrote it.
         """
-        return [from_json(body) for body in self.bodies(run_id)]
-
-    def bodies(self, run_id: str) -> Iterator[dict[str, object]]:
-        """Yield the events of a run in their JSON form, in order.
-
-        Args:
-            run_id: The run.
-
-        Raises:
-            StoreError: The record is damaged.
-        """
         with self._lock, self._errors("read"):
-            self._flush()
-            query = "SELECT body FROM events WHERE run_id = ? ORDER BY sequence"
-            rows = self._connection.execute(query, (run_id,)).fetchall()
-        for (body,) in rows:
-            yield self._decoded(body)
+            self._commit()
+            number = self._number_of(run_id)
+            query = "SELECT body FROM events WHERE number BETWEEN ? AND ? ORDER BY number"
+            rows = self._connection.execute(query, _numbers_of(number)).fetchall() if number is not None else []
+        return [self._event_of(body) for (body,) in rows]
 
     def hold(self, run_id: str) -> Lease:
         """Take hold of a run; see `Store.hold`."""
@@ -194,6 +169,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Make everything durable and close the file."""
+        self._writer.stop()
         with self._lock:
             if self._failure is None:
                 self._sync()
@@ -210,37 +186,24 @@ class SqliteStore:
             self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            connection = self._connected()
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                self._migrate(connection)
+                migrate(connection, self.path)
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring the file to this version's format; a later format is refused, and another program's file left alone."""
-        connection.execute("BEGIN IMMEDIATE")
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            if self._version_of(connection) == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # `_sync` waits for the disk, and nothing else
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # `_fold` does it, where nobody waits for it
         except BaseException:
-            connection.execute("ROLLBACK")
+            connection.close()
             raise
-
-    def _version_of(self, connection: sqlite3.Connection) -> int:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _FORMAT:
-            raise StoreError(
-                f"{self.path} has format {version}, and this rlmbox reads up to {_FORMAT}; use a newer rlmbox"
-            )
-        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StoreError(f"{self.path} is a database of another program; give another path")
-        return int(version)
+        return connection
 
     def _forget(self, kept_days: float | None, kept_bytes: int | None) -> None:
         """Remove the runs that are too old, and the oldest ones while there is too much."""
@@ -270,74 +233,105 @@ class SqliteStore:
 
     # ---- writing ----------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        """Write what waits into the write-ahead log, where it survives the process; the lock is held."""
-        if not self._waiting:
-            return
-        now_s = time.time()
-        # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
-        changed = {row[0]: now_s for row in self._waiting if abs(now_s - self._changed_s.get(row[0], 0.0)) > 1.0}
-        try:
-            with self._errors("written"):
-                self._connection.execute("BEGIN IMMEDIATE")
-                for run_id, digest, text in self._payloads:
-                    blob = text.encode("utf-8", "surrogatepass")
-                    self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
-                    self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (run_id, digest))
-                self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", self._waiting)
-                self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?)", changed.items())
-                self._connection.execute("COMMIT")
-                self._changed_s |= changed
-        except StoreError as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            self._failure = error  # what comes after would stand in a record with a gap
-            raise
-        self._waiting.clear()
-        self._payloads.clear()
+    def _commit(self) -> None:
+        """Write what waits into the write-ahead log, where it survives the process."""
+        with self._lock:
+            if not self._waiting:
+                return
+            if self._failure is not None:
+                raise self._failure
+            now_s = time.time()
+            # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
+            run_ids = {row[0] for row in self._waiting}
+            changed = {name: now_s for name in run_ids if abs(now_s - self._changed_s.get(name, 0.0)) > 1.0}
+            try:
+                with self._errors("written"):
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    self._insert({name: self._number_now(name, changed.get(name)) for name in run_ids})
+                    self._connection.execute("COMMIT")
+            except StoreError as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                self._failure = error  # what comes after would stand in a record with a gap
+                raise
+            self._changed_s |= changed
+            self._since_folded += sum(len(row[3]) for row in self._waiting) + sum(len(p[2]) for p in self._payloads)
+            self._waiting.clear()
+            self._payloads.clear()
+
+    def _insert(self, numbers: Mapping[str, int]) -> None:
+        for run_id, digest, text in self._payloads:
+            blob = text.encode("utf-8", "surrogatepass")
+            self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
+            self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
+        rows = [
+            (numbers[run_id] << SEQUENCE_BITS | sequence, kind, body) for run_id, sequence, kind, body in self._waiting
+        ]
+        self._connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+
+    def _number_now(self, run_id: str, changed_s: float | None) -> int:
+        """Return a run's number, which it is given where it has none; within a transaction."""
+        number = self._number_of(run_id)
+        if number is None:
+            new = "INSERT INTO runs (run_id, changed_s) VALUES (?, ?) RETURNING number"
+            return int(self._connection.execute(new, (run_id, changed_s or time.time())).fetchone()[0])
+        if changed_s is not None:
+            self._connection.execute("UPDATE runs SET changed_s = ? WHERE number = ?", (changed_s, number))
+        return number
+
+    def _number_of(self, run_id: str) -> int | None:
+        row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return None if row is None else int(row[0])
 
     def _sync(self) -> None:
         """Wait until the disk has what was written until now; who comes meanwhile is served by the next one."""
-        wanted = self._written
         with self._sync_lock:
-            if self._synced >= wanted:
-                return
             with self._lock:
                 if self._failure is not None:
                     raise self._failure
-                self._flush()
+                self._commit()
+                if self._synced == self._written:
+                    return
                 reached = self._written
                 if self._wal is None:
                     with self._errors("written"):
                         self._wal = os.open(f"{self.path}-wal", os.O_RDWR)
-            with self._errors("written"):
-                _to_disk(self._wal)
-            self._synced, self.syncs = reached, self.syncs + 1
-
-    def _sync_soon(self) -> None:
-        """Have a thread of its own sync what nobody waits for."""
-        self._wake.set()
-        if self._syncer is None or not self._syncer.is_alive():
-            self._syncer = threading.Thread(target=self._sync_now_and_then, name="rlmbox-store", daemon=True)
-            self._syncer.start()
-
-    def _sync_now_and_then(self) -> None:
-        while self._wake.wait(_IDLE_S):
-            time.sleep(SYNC_WITHIN_S)
-            self._wake.clear()
             try:
-                self._sync()
+                with self._errors("written"):
+                    self._wait_for_disk(self._wal)
             except StoreError as error:
-                self._failure = self._failure or error  # whoever writes next is told
-                return
+                self._failure = error
+                raise
+            self._synced, self.syncs = reached, self.syncs + 1
+        if self._since_folded > _LOG_CHARS:
+            self._since_folded = 0
+            threading.Thread(target=self._fold, name="rlmbox-store-fold", daemon=True).start()
+
+    def _wait_for_disk(self, descriptor: int) -> None:
+        """Wait until the disk itself has what was written."""
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is not None:  # macOS: fsync alone leaves it in the drive's own cache
+            fcntl.fcntl(descriptor, full)
+        elif hasattr(os, "fdatasync"):
+            os.fdatasync(descriptor)
+        else:
+            os.fsync(descriptor)
+
+    def _fold(self) -> None:
+        """Take the write-ahead log into the file; writers go on meanwhile, and the log begins anew after them."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connected()) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # where it fails, it is done the next time
 
     def _remove(self, run_ids: Sequence[str]) -> None:
         with self._lock, self._errors("written"):
-            self._flush()
+            self._commit()
             self._connection.execute("BEGIN IMMEDIATE")
             for run_id in run_ids:
-                for table in ("events", "runs", "payload_uses"):
-                    self._connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608
+                number = self._number_of(run_id)
+                if number is not None:
+                    self._connection.execute("DELETE FROM events WHERE number BETWEEN ? AND ?", _numbers_of(number))
+                    self._connection.execute("DELETE FROM payload_uses WHERE run = ?", (number,))
+                    self._connection.execute("DELETE FROM runs WHERE number = ?", (number,))
             unused = "DELETE FROM payloads WHERE hash NOT IN (SELECT hash FROM payload_uses)"
             self._connection.execute(unused)
             self._connection.execute("COMMIT")
@@ -348,63 +342,31 @@ class SqliteStore:
 
     def _summaries(self) -> Sequence[RunSummary]:
         found = []
+        marks = ", ".join(f"'{kind}'" for kind in KINDS_OF_SUMMARY)
+        of_run = "SELECT {} FROM events WHERE number BETWEEN ? AND ?"
         with self._lock, self._errors("read"):
-            self._flush()
-            rows = self._connection.execute("SELECT run_id FROM runs ORDER BY changed_s DESC").fetchall()
-            marks = ", ".join(f"'{kind}'" for kind in _OF_SUMMARY)
-            for (run_id,) in rows:
-                bodies = self._connection.execute(
-                    f"SELECT body FROM events WHERE run_id = ? AND kind IN ({marks}) ORDER BY sequence",  # noqa: S608
-                    (run_id,),
-                ).fetchall()
-                count = self._connection.execute("SELECT count(*) FROM events WHERE run_id = ?", (run_id,))
+            self._commit()
+            rows = self._connection.execute("SELECT number FROM runs ORDER BY changed_s DESC, number DESC").fetchall()
+            for (number,) in rows:
+                query = f"{of_run.format('body')} AND kind IN ({marks}) ORDER BY number"
+                bodies = self._connection.execute(query, _numbers_of(number)).fetchall()
+                count = self._connection.execute(of_run.format("count(*)"), _numbers_of(number))
                 found.append((bodies, count.fetchone()[0]))
         return [
-            summary_of([from_json(self._decoded(body)) for (body,) in bodies], count=count)
-            for bodies, count in found
-            if bodies
+            summary_of([self._event_of(body) for (body,) in bodies], count=count) for bodies, count in found if bodies
         ]
 
-    def _decoded(self, body: str) -> dict[str, object]:
+    def _event_of(self, body: str) -> Event:
         try:
-            whole = self._with_payloads(json.loads(body))
-        except (ValueError, RecursionError) as error:
-            raise StoreError(f"{self.path}: an event is damaged: {error}") from None
-        if not isinstance(whole, dict):
-            raise StoreError(f"{self.path}: an event is damaged")
-        return whole
-
-    def _without_payloads(self, value: object, run_id: str) -> object:
-        """Return a JSON value with references in place of its long strings, which are set aside."""
-        if isinstance(value, str):
-            if len(value) <= _PAYLOAD_CHARS:
-                return value
-            digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-            with self._lock:
-                self._payloads.append((run_id, digest, value))
-            return {_REFERENCE: digest}
-        if isinstance(value, dict):
-            inside = {key: self._without_payloads(item, run_id) for key, item in value.items()}
-            return {_LITERAL: inside} if value.keys() & {_REFERENCE, _LITERAL} else inside
-        if isinstance(value, list):
-            return [self._without_payloads(item, run_id) for item in value]
-        return value
-
-    def _with_payloads(self, value: object) -> object:
-        if isinstance(value, dict):
-            if len(value) == 1 and isinstance(value.get(_REFERENCE), str):
-                return self._payload(value[_REFERENCE])
-            inside = value[_LITERAL] if len(value) == 1 and isinstance(value.get(_LITERAL), dict) else value
-            return {key: self._with_payloads(item) for key, item in inside.items()}
-        if isinstance(value, list):
-            return [self._with_payloads(item) for item in value]
-        return value
+            return event_of(body, self._payload)
+        except StoreError as error:
+            raise StoreError(f"{self.path}: {error}") from None
 
     def _payload(self, digest: str) -> str:
         with self._lock, self._errors("read"):
             row = self._connection.execute("SELECT body FROM payloads WHERE hash = ?", (digest,)).fetchone()
         if row is None:
-            raise StoreError(f"{self.path}: a text of the record is missing; the file is damaged")
+            raise StoreError("a text of the record is missing; the file is damaged")
         return bytes(row[0]).decode("utf-8", "surrogatepass")
 
     @contextlib.contextmanager
@@ -419,6 +381,11 @@ class SqliteStore:
             raise StoreError(f"{self.path} {said}: {error.strerror or error}; give another path with --store") from None
 
 
+def _numbers_of(run: int) -> tuple[int, int]:
+    """Return the first and the last number that an event of a run can have."""
+    return run << SEQUENCE_BITS, (run + 1 << SEQUENCE_BITS) - 1
+
+
 def _remedy(error: sqlite3.DatabaseError) -> str:
     text = str(error)
     if "full" in text or "I/O" in text:
@@ -428,14 +395,3 @@ def _remedy(error: sqlite3.DatabaseError) -> str:
     if "malformed" in text or "not a database" in text:
         return "the file is damaged or no store; give another path with --store"
     return "give another path with --store"
-
-
-def _to_disk(descriptor: int) -> None:
-    """Wait until the disk itself has what was written."""
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:  # macOS: fsync alone leaves it in the drive's own cache
-        fcntl.fcntl(descriptor, full)
-    elif hasattr(os, "fdatasync"):
-        os.fdatasync(descriptor)
-    else:
-        os.fsync(descriptor)

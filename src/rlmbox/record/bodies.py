@@ -1,0 +1,98 @@
+"""The text of an event in a store: its JSON form, with long strings set aside.
+
+The usual event takes a few microseconds, because the form is made by `pydantic_core`. What it cannot write as
+`to_json` does, such as half of a surrogate pair, goes the long way, as does what has strings to set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pydantic_core
+
+from rlmbox.errors import StoreError
+from rlmbox.events import FORMAT, Event, from_json, to_json
+
+PAYLOAD_CHARS = 8_192
+"""Longest string that stands in an event's text; a longer one is set aside under its hash."""
+
+_REFERENCE, _LITERAL = "$payload", "$literal"
+
+
+def body_of(event: Event, keep: Callable[[str, str], None]) -> str:
+    """Return the text of an event.
+
+    Args:
+        event: The event.
+        keep: Called with the hash and the text of each string that is set aside.
+    """
+    try:
+        found = pydantic_core.to_json(event, inf_nan_mode="constants", fallback=_plain).decode()
+    except (ValueError, pydantic_core.PydanticSerializationError):
+        found = ""
+    if not found or len(found) > PAYLOAD_CHARS or _REFERENCE in found or _LITERAL in found:
+        return json.dumps(_without_payloads(to_json(event), keep))
+    return f'{{"kind":"{event.kind}","format":{FORMAT},{found[1:]}'
+
+
+def event_of(body: str, payload: Callable[[str], str]) -> Event:
+    """Return the event of a text.
+
+    Args:
+        body: The text.
+        payload: Returns the string that was set aside under a hash.
+
+    Raises:
+        StoreError: It is damaged, or a newer version of rlmbox wrote it.
+    """
+    try:
+        found = pydantic_core.from_json(body)
+    except ValueError:
+        found = _slowly(body)
+    if _REFERENCE in body or _LITERAL in body:
+        found = _with_payloads(found, payload)
+    if not isinstance(found, dict):
+        raise StoreError("an event is damaged: it is no object")
+    return from_json(found)
+
+
+def _slowly(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"an event is damaged: {error}") from None
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _without_payloads(value: object, keep: Callable[[str, str], None]) -> object:
+    """Return a JSON value with references in place of its long strings."""
+    if isinstance(value, str):
+        if len(value) <= PAYLOAD_CHARS:
+            return value
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        keep(digest, value)
+        return {_REFERENCE: digest}
+    if isinstance(value, dict):
+        inside = {key: _without_payloads(item, keep) for key, item in value.items()}
+        return {_LITERAL: inside} if value.keys() & {_REFERENCE, _LITERAL} else inside
+    if isinstance(value, list):
+        return [_without_payloads(item, keep) for item in value]
+    return value
+
+
+def _with_payloads(value: object, payload: Callable[[str], str]) -> object:
+    if isinstance(value, dict):
+        reference = value.get(_REFERENCE)
+        if len(value) == 1 and isinstance(reference, str):
+            return payload(reference)
+        inside = value[_LITERAL] if len(value) == 1 and isinstance(value.get(_LITERAL), dict) else value
+        return {key: _with_payloads(item, payload) for key, item in inside.items()}
+    if isinstance(value, list):
+        return [_with_payloads(item, payload) for item in value]
+    return value

@@ -1,0 +1,130 @@
+"""A thread that commits what a store was given and waits for the disk, once for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rlmbox.errors import StoreError
+
+_IDLE_S = 1.0
+
+
+class WriterThread:
+    """The thread of one store. It runs while there is something to do, and for a moment after.
+
+    Args:
+        commit: Writes what waits so that it survives the process.
+        to_disk: Writes what waits and returns when the disk has it.
+        within_s: Seconds within which `to_disk` is called after `soon`.
+    """
+
+    def __init__(self, commit: Callable[[], None], to_disk: Callable[[], None], within_s: float) -> None:
+        self._commit = commit
+        self._to_disk = to_disk
+        self._within_s = within_s
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: list[_Waiting] = []
+        self._commits = False
+        self._due_s: float | None = None
+        self._ends = False
+        self._thread: threading.Thread | None = None
+
+    def soon(self) -> None:
+        """Have what was written on the disk within `within_s`."""
+        if self._due_s is not None and self._thread is not None:
+            return  # it looks again by then; waking it for each event would cost more than what it does
+        with self._changed:
+            self._due_s = self._due_s or time.monotonic() + self._within_s
+            self._start()
+
+    def now(self) -> None:
+        """Have what was written committed at once, and on the disk within `within_s`."""
+        with self._changed:
+            self._commits = True
+            self._due_s = self._due_s or time.monotonic() + self._within_s
+            self._wake()
+
+    async def wait(self) -> None:
+        """Return when the disk has what was written until now.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(loop, loop.create_future())
+        with self._changed:
+            self._waiting.append(waiting)
+            self._wake()
+        await waiting.done
+
+    def stop(self) -> None:
+        """End the thread, after what it is at."""
+        with self._changed:
+            thread, self._ends = self._thread, True
+            self._changed.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="rlmbox-store", daemon=True)
+            self._thread.start()
+
+    def _wake(self) -> None:
+        self._start()
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while (waiting := self._next()) is not None:
+            error = None
+            try:
+                self._commit() if waiting is _ONLY_COMMIT else self._to_disk()
+            except StoreError as failed:  # whoever writes next is told, too
+                error = failed
+            for each in waiting:
+                each.tell(error)
+
+    def _next(self) -> list[_Waiting] | None:
+        """Wait until there is something to do; return who waits for the disk, or None where there was nothing."""
+        idle_s = 0.0
+        with self._changed:
+            while True:
+                left_s = self._within_s if self._due_s is None else self._due_s - time.monotonic()
+                if self._waiting or left_s <= 0:
+                    waiting, self._waiting = self._waiting, []
+                    self._commits, self._due_s = False, None
+                    return waiting
+                if self._commits:
+                    self._commits = False
+                    return _ONLY_COMMIT
+                idle_s = idle_s + left_s if self._due_s is None else 0.0
+                if self._ends or idle_s > _IDLE_S:
+                    self._thread = None  # under the lock, so that whoever comes next starts another
+                    return None
+                self._changed.wait(left_s)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+    def tell(self, error: StoreError | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits any more
+            self.loop.call_soon_threadsafe(self._end, error)
+
+    def _end(self, error: StoreError | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+
+_ONLY_COMMIT: list[_Waiting] = []
