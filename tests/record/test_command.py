@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.environment import bare
-from rlmbox.testing import ProviderServer
+from rlmbox.testing import ProviderRequest, ProviderServer
 
 CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late delivery.\n\nIt ends in June.\n"
 SCRIPT = [
@@ -67,7 +68,7 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
 
     tree, _ = rlmbox(folder, "show", "audit")
     assert "question: Is there one?" in tree
-    assert "1 sub-calls to openai:llama3" in tree
+    assert "1 sub-call to openai:llama3" in tree
     assert "answer: Yes, 5 %." in tree
     turn, _ = rlmbox(folder, "show", "audit", "--turn", "2")
     assert "said = llm_query" in turn
@@ -121,6 +122,34 @@ def test_a_run_whose_process_is_killed_is_resumed(folder: Path, server: Provider
     out, _ = rlmbox(folder, "resume", "audit", "--json")
     assert json.loads(out)["complete"]
     assert json.loads(rlmbox(folder, "replay", "audit", "--json")[0]) == json.loads(out)
+
+
+def test_a_request_that_was_under_way_is_sent_again_under_the_same_idempotency_key(folder: Path) -> None:
+    hangs = threading.Event()
+
+    def second(_request: ProviderRequest) -> str:
+        hangs.set()
+        time.sleep(5 if len(server.requests) == 2 else 0)
+        return SCRIPT[1]
+
+    with ProviderServer([SCRIPT[0], second, second, *SCRIPT[2:]]) as server:
+        of_model = ("--model", "openai:llama3", "--base-url", server.openai_url, "--sandbox", "monty")
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rlmbox", "ask", "Is it?", "-c", "contract.txt", "--run-id", "audit", *of_model],
+            cwd=folder,
+            env=bare(RLM_STORE=str(folder / "runs.db"), OPENAI_API_KEY="sk-x"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert hangs.wait(60)
+        child.kill()
+        child.wait()
+        answer = json.loads(rlmbox(folder, "resume", "audit", "--json")[0])
+        keys = [request.headers["idempotency-key"] for request in server.requests]
+    assert answer["text"] == "Yes, 5 %."
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == len(keys) - 1
+    assert "one request was under way and stays charged" in rlmbox(folder, "show", "audit")[0]
 
 
 def test_a_failed_run_names_its_evidence_and_what_is_not_there_is_one_line(

@@ -156,5 +156,12 @@ class Exchange:
         return self
 
 
+current_request_key: ContextVar[str | None] = ContextVar("current_request_key", default=None)
+"""What names the request that the running task makes in every process that makes it, or None where nothing does.
+
+A provider that takes idempotency keys is told it, so that a request that was under way when a process ended, and is
+sent again, is charged once.
+"""
+
 current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)
 """The exchange of the request that the running task makes, or None."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import MappingProxyType
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,7 +25,7 @@ import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
 from rlmbox.models.adapting import Adaptations
-from rlmbox.models.base import Exchange
+from rlmbox.models.base import Exchange, current_request_key
 from rlmbox.models.replies import Protocol
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -121,6 +122,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = current_call.get()
         request = _adapted(request, call)
+        _name(request, call)
         request.extensions = {**request.extensions, "trace": call.trace}
         response = await self._wire.handle_async_request(request)
         response.request = request
@@ -148,6 +150,14 @@ def _adapted(request: httpx2.Request, call: Call) -> httpx2.Request:
     return httpx2.Request(
         request.method, request.url, headers=headers, content=call.content, extensions=request.extensions
     )
+
+
+def _name(request: httpx2.Request, call: Call) -> None:
+    """Give the request its idempotency key, which is another one as soon as something else is asked."""
+    key = current_request_key.get()
+    if key is not None:
+        digest = sha256(key.encode("utf-8", "surrogatepass") + b"\0" + call.content).hexdigest()
+        request.headers["Idempotency-Key"] = digest[:40]
 
 
 async def _read(response: httpx2.Response, exchange: Exchange) -> bytes:

@@ -15,7 +15,18 @@ from typing import Generic, Protocol, TypeVar
 import anyio
 
 from rlmbox.errors import StoreError
-from rlmbox.events import CellDiffered, EffectBegan, EffectEnded, Ended, Event, Hook, HostCallFinished
+from rlmbox.events import (
+    CellDiffered,
+    EffectBegan,
+    EffectEnded,
+    Ended,
+    Event,
+    Hook,
+    HostCallFinished,
+    ModelRequested,
+    SubcallStarted,
+)
+from rlmbox.models.base import current_request_key
 from rlmbox.record.past import TOLD, Past
 from rlmbox.record.summary import RunSummary, summary_of
 
@@ -194,6 +205,7 @@ class Journal:
         self._sequence = past[-1].sequence if past else 0
         self.first_new = self._sequence + 1
         self._shown = 0
+        self._began_s = past[0].at_s if past else 0.0
         self.past = Past(past)
         self.is_sealed = is_sealed
 
@@ -253,12 +265,15 @@ class Journal:
         if self.is_sealed:
             raise RecordEnded(self.past.end_of(effect.began.session_id))
         self.note(effect.began)  # needs no sync: without its end the effect counts as possibly under way
+        token = current_request_key.set(self._request_key(effect.began))
         try:
             result = await make()
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             self.note(effect.failed(error, "cancelled" if cancelled else "failed"))
             raise
+        finally:
+            current_request_key.reset(token)
         if effect.is_part:
             self.note(effect.done(result))
         else:
@@ -305,12 +320,19 @@ class Journal:
         """
         return key in self.past.begun and key not in self.past.ended
 
+    def _request_key(self, began: EffectBegan) -> str | None:
+        """Return what names a request in every process that makes it; None for what is none."""
+        if not isinstance(began, ModelRequested | SubcallStarted):
+            return None
+        return f"{began.key}@{self._began_s}"  # a run's name may be given again, and that is another request
+
     def _add(self, event: Event) -> Event:
         if self.is_sealed:
             if isinstance(event, CellDiffered):
                 self._show(event)
             return event
         self._sequence += 1
+        self._began_s = self._began_s or event.at_s
         event = replace(event, sequence=self._sequence)
         if isinstance(event, HostCallFinished):
             self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again

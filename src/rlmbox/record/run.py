@@ -278,7 +278,7 @@ class _Tree:
         self._prompts.update(prompts)
         again = f", {repeated} of them asked before" if repeated else ""
         names = ", ".join(dict.fromkeys(call.model for call in calls))
-        yield f"  {len(calls)} sub-calls to {names}, ${self._cost.pop(session_id, Decimal(0)):.4f}{again}"
+        yield f"  {len(calls)} sub-call{'s' * (len(calls) != 1)} to {names}, ${self._cost.pop(session_id, Decimal(0)):.4f}{again}"
 
 
 def _lines_of_session(event: Event) -> Iterator[str]:
@@ -293,11 +293,19 @@ def _lines_of_session(event: Event) -> Iterator[str]:
             tokens = f"{event.before_tokens:,} tokens became {event.after_tokens:,}"
             yield f"history summed up before turn {event.turn}  ${event.cost_usd:.4f}  {tokens}"
         case RunResumed():
-            yield f"resumed; {event.uncertain} requests were under way and stay charged"
+            yield f"resumed; {_under_way(event.uncertain)}"
         case CellDiffered():
             yield f"turn {event.cell.turn} printed otherwise than it did: {one_line(event.now)}"
         case _:
             pass
+
+
+def _under_way(requests: int) -> str:
+    if not requests:
+        return "no request was under way"
+    if requests == 1:
+        return "one request was under way and stays charged"
+    return f"{requests} requests were under way and stay charged"
 
 
 def one_line(text: str) -> str:
