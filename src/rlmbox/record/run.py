@@ -278,7 +278,8 @@ class _Tree:
         self._prompts.update(prompts)
         again = f", {repeated} of them asked before" if repeated else ""
         names = ", ".join(dict.fromkeys(call.model for call in calls))
-        yield f"  {len(calls)} sub-call{'s' * (len(calls) != 1)} to {names}, ${self._cost.pop(session_id, Decimal(0)):.4f}{again}"
+        many = "sub-call" if len(calls) == 1 else "sub-calls"
+        yield f"  {len(calls)} {many} to {names}, ${self._cost.pop(session_id, Decimal(0)):.4f}{again}"
 
 
 def _lines_of_session(event: Event) -> Iterator[str]:
