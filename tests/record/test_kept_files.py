@@ -32,7 +32,7 @@ STORES = sorted(FILES.glob("store_*.db"))
 
 def test_there_are_files_of_the_format_that_is_written() -> None:
     assert FILES / f"format_{FORMAT}.jsonl" in TRACES
-    assert FILES / f"store_{STORE_FORMAT}.db" in STORES
+    assert FILES / f"store_{STORE_FORMAT}_events_{FORMAT}.db" in STORES
 
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
@@ -130,7 +130,7 @@ def test_a_trace_whose_last_line_is_cut_is_read_until_there(tmp_path: Path) -> N
 async def make() -> None:
     """Write the files of this version's format."""
     FILES.mkdir(exist_ok=True)
-    path = FILES / f"store_{STORE_FORMAT}.db"
+    path = FILES / f"store_{STORE_FORMAT}_events_{FORMAT}.db"
     events, _ = await recorded(path, "whole")
     Run(tuple(events)).save(FILES / f"format_{FORMAT}.jsonl")
     cut, _ = await recorded(FILES / "temporary.db", "cut")
