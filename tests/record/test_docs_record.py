@@ -52,7 +52,12 @@ def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
 
 
 def test_the_commands_work_one_after_another(tmp_path: Path, environment: dict[str, str]) -> None:
-    printed = [run(tmp_path, environment, "-m", "rlmbox", *shlex.split(line)[1:]) for line in COMMANDS]
+    printed = []
+    for line in COMMANDS:
+        words, _, into = line.partition(" > ")
+        printed.append(run(tmp_path, environment, "-m", "rlmbox", *shlex.split(words)[1:]))
+        if into:
+            (tmp_path / into).write_text(printed[-1])
     assert printed[0].startswith("Yes, 5 %.")
     assert printed[1].startswith("Yes, 5 %.")
     assert "audit-7" in printed[2]
@@ -60,6 +65,7 @@ def test_the_commands_work_one_after_another(tmp_path: Path, environment: dict[s
     assert printed[4].startswith("Yes, 5 %.")
     assert printed[5].startswith("no penalty")
     assert '"messages"' in printed[6]
+    assert printed[9] == printed[3]
     assert (tmp_path / "data" / "rlmbox" / "runs.db").exists()
 
 

@@ -15,6 +15,7 @@ from recorded_runs import recorded
 from rlmbox.errors import StoreError
 from rlmbox.events import AttemptStarted, Event, HostCallFinished, QuestionAsked, RunStarted
 from rlmbox.record.journal import MemoryStore, Store
+from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.record.sqlite_store import SYNC_WITHIN_S, SqliteStore
 from rlmbox.testing import check_store
 
@@ -25,14 +26,15 @@ def event(number: int = 1, value: object = None, run_id: str = "r") -> Event:
     return HostCallFinished(run_id=run_id, **PLACE, sequence=number, key=f"k{number}", function="f", value=value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "jsonl"])
 async def test_a_store_keeps_the_contract(kind: str, tmp_path: Path) -> None:
-    made: list[SqliteStore] = []
+    made: list[SqliteStore | JsonlStore] = []
 
     def store() -> Store:
         if kind == "memory":
             return MemoryStore()
-        made.append(SqliteStore(tmp_path / f"{len(made)}.db"))
+        path = tmp_path / f"{len(made)}.{kind}"
+        made.append(JsonlStore(path) if kind == "jsonl" else SqliteStore(path))
         return made[-1]
 
     await check_store(store)

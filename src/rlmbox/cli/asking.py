@@ -24,9 +24,10 @@ from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, LimitExceeded, StoreError
-from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted, to_json
+from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted
 from rlmbox.guard.visible import printable
 from rlmbox.record.journal import Store
+from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
 from rlmbox.record.stores import default_path, open_store
 from rlmbox.rlm import RLM
@@ -293,17 +294,15 @@ def _notices(rlm: RLM, console: Console) -> None:
 @contextmanager
 def _traced(path: Path) -> Iterator[Hook]:
     """Writes each event to a file at once, so that a run that breaks off leaves all until then."""
+    store = JsonlStore(path)
     try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"the trace cannot be written to {path}: {error.strerror}") from error
-    with file:
-
-        def write(event: Event) -> None:
-            file.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
-            file.flush()
-
-        yield write
+        try:
+            store.empty()
+        except StoreError as error:
+            raise ConfigError(f"the trace cannot be written: {error}") from None
+        yield store.write
+    finally:
+        store.close()
 
 
 def print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:

@@ -25,9 +25,9 @@ from rlmbox.guard import Guard
 from rlmbox.guard.visible import printable
 from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
+from rlmbox.record.journal import Store
 from rlmbox.record.run import Run
-from rlmbox.record.sqlite_store import SqliteStore
-from rlmbox.record.stores import default_path
+from rlmbox.record.stores import default_path, open_store
 from rlmbox.record.summary import RunSummary
 from rlmbox.rlm import RLM, limits_of
 from rlmbox.sandboxes.registry import BACKENDS
@@ -52,7 +52,7 @@ def resume_and_print(
 
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
-        events = kept.events(run_id)
+        events = _events_of(kept, run_id)
         rlm = _rlm_of(events, run_id, kept, [_said_difference(), *hooks], prices=prices, approve=approve)
         return rlm.resume(run_id)
 
@@ -64,8 +64,8 @@ def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: b
 
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
-        sandbox = _sandbox_of(kept.events(run_id), run_id)
-        packages = begun(kept.events(run_id), run_id).settings.get("packages")
+        sandbox = _sandbox_of(_events_of(kept, run_id), run_id)
+        packages = begun(_events_of(kept, run_id), run_id).settings.get("packages")
         given = tuple(str(name) for name in packages) if isinstance(packages, list) else ()
         return RLM(sandbox=sandbox, packages=given, store=kept, hooks=[_said_difference(), *hooks]).replay(run_id)
 
@@ -90,7 +90,7 @@ def fork_and_print(
 
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
-        events = kept.events(run_id)
+        events = _events_of(kept, run_id)
         code = _text_of(edit) if edit is not None else None
         rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=None, model=model)
         given = {name: value for name, value in limits.items() if value is not None}
@@ -169,7 +169,7 @@ def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: boo
     def work() -> None:
         kept = opened(store)
         for run_id in run_ids:
-            begun(kept.events(run_id), run_id)
+            begun(_events_of(kept, run_id), run_id)
         for run_id in run_ids:
             run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
         if as_json:
@@ -178,7 +178,7 @@ def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: boo
     return _printed(work, as_json=as_json, debug=debug)
 
 
-def opened(store: Path | None) -> SqliteStore:
+def opened(store: Path | None) -> Store:
     """Return the store that was named, or the user's own, which has to be there.
 
     Args:
@@ -190,13 +190,19 @@ def opened(store: Path | None) -> SqliteStore:
     path = default_path() if store is None else store
     if not path.exists():
         raise StoreError(f"there are no recorded runs in {path}; name another file with --store")
-    return SqliteStore(path)
+    found = open_store(path)
+    assert found is not None  # noqa: S101 - it was named
+    return found
+
+
+def _events_of(store: Store, run_id: str) -> Sequence[Event]:
+    return run_blocking(lambda: store.read(run_id))
 
 
 def _rlm_of(
     events: Sequence[Event],
     run_id: str,
-    store: SqliteStore,
+    store: Store,
     hooks: Sequence[Hook],
     *,
     prices: Path | None,
@@ -249,8 +255,8 @@ def _sandbox_of(events: Sequence[Event], run_id: str) -> str:
     return ran_in if ran_in in names else str(made.get("sandbox") or "auto")
 
 
-def _run_of(run_id: str, store: SqliteStore) -> Run:
-    events = store.events(run_id)
+def _run_of(run_id: str, store: Store) -> Run:
+    events = _events_of(store, run_id)
     begun(events, run_id)
     return Run(tuple(events))
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rlmbox.errors import StoreError
-from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted, to_json
+from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted
+from rlmbox.record.jsonl_store import line_of
 from rlmbox.record.run import Run
 from rlmbox.types import Message
 from rlmbox.version import __version__
@@ -26,7 +27,7 @@ def jsonl(run: Run) -> Iterator[str]:
         run: The run.
     """
     for event in run.events:
-        yield json.dumps(to_json(event), ensure_ascii=True)
+        yield line_of(event)
 
 
 def sft(run: Run) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -40,6 +41,17 @@ class FileLease:
                 os.close(self._descriptor)  # which frees the lock
                 self._descriptor = None
                 _held.discard(self._path)
+
+
+def lock_of_run(store: Path, run_id: str) -> Path:
+    """Return the file whose lock is the hold on a run.
+
+    Args:
+        store: The file that the run is kept in.
+        run_id: The run.
+    """
+    name = hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return store.with_name(f"{store.name}-locks") / name
 
 
 def hold_file(path: Path, run_id: str) -> FileLease:

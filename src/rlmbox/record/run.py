@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +26,9 @@ from rlmbox.events import (
     SubcallFinished,
     SubcallStarted,
     from_json,
-    to_json,
 )
 from rlmbox.guard.visible import printable
+from rlmbox.record.jsonl_store import line_of, lines_of
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
 
@@ -70,20 +69,13 @@ class Run:
             StoreError: It cannot be read, or is no trace.
         """
         try:
-            lines = Path(path).read_text("utf-8").splitlines()
-        except (OSError, UnicodeError) as error:
-            raise StoreError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        events: list[Event] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found = json.loads(line)
-            except ValueError:
-                if number == len(lines):
-                    break
-                raise StoreError(f"{path}, line {number}: it is not JSON, so this is no trace") from None
-            if not isinstance(found, dict):
-                raise StoreError(f"{path}, line {number}: it is no event, so this is no trace")
-            events.append(from_json(found))
+            text = Path(path).read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}") from None
+        try:
+            events = [from_json(form) for _, form in lines_of(text)]
+        except StoreError as error:
+            raise StoreError(f"{path}, {error}") from None
         if not events:
             raise StoreError(f"{path} has no events")
         return cls(tuple(events))
@@ -97,7 +89,7 @@ class Run:
         Raises:
             StoreError: It cannot be written.
         """
-        text = "".join(json.dumps(to_json(event)) + "\n" for event in self.events)
+        text = "".join(f"{line_of(event)}\n" for event in self.events)
         try:
             Path(path).write_text(text, "utf-8")
         except OSError as error:

@@ -9,7 +9,6 @@ anew; `sync` waits until the disk has it, one `fdatasync` for all who wait. What
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import threading
@@ -38,7 +37,7 @@ from rlmbox.events import (
 )
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.journal import Lease
-from rlmbox.record.process_lock import hold_file
+from rlmbox.record.process_lock import hold_file, lock_of_run
 from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, migrate
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.record.writer_thread import WriterThread
@@ -152,8 +151,7 @@ class SqliteStore:
 
     def hold(self, run_id: str) -> Lease:
         """Take hold of a run; see `Store.hold`."""
-        name = hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-        return hold_file(self.path.with_name(f"{self.path.name}-locks") / name, run_id)
+        return hold_file(lock_of_run(self.path, run_id), run_id)
 
     async def runs(self) -> Sequence[RunSummary]:
         """Return what there is of each run; see `Store.runs`."""

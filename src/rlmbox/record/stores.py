@@ -30,7 +30,8 @@ def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = F
     """Return the store that was named.
 
     Args:
-        store: A store, or the path of a file; None for none, or for the user's own where `record` is set.
+        store: A store, or the path of a file, which is of JSON Lines where it ends in `.jsonl`; None for none, or for
+            the user's own where `record` is set.
         record: Whether to keep runs in the user's own file where no other is named.
 
     Raises:
@@ -38,8 +39,13 @@ def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = F
     """
     if store is None and not record:
         return None
-    if store is None or isinstance(store, str | os.PathLike):
-        from rlmbox.record.sqlite_store import SqliteStore
+    if store is not None and not isinstance(store, str | os.PathLike):
+        return store
+    path = default_path() if store is None else Path(store)
+    if path.suffix == ".jsonl":
+        from rlmbox.record.jsonl_store import JsonlStore
 
-        return SqliteStore(default_path() if store is None else store)
-    return store
+        return JsonlStore(path)
+    from rlmbox.record.sqlite_store import SqliteStore
+
+    return SqliteStore(path)

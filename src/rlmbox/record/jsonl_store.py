@@ -1,0 +1,240 @@
+"""Events as JSON Lines: what `--trace` and `rlmbox export` write, and a store over such a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+
+from rlmbox.errors import StoreError
+from rlmbox.events import Event, from_json, to_json
+from rlmbox.record.journal import Lease
+from rlmbox.record.process_lock import hold_file, lock_of_run
+from rlmbox.record.summary import RunSummary, summary_of
+
+_CHUNK_BYTES = 1 << 20
+
+
+def line_of(event: Event) -> str:
+    """Return an event as one line of JSON, without its end.
+
+    Args:
+        event: The event.
+    """
+    form = to_json(event)
+    line = json.dumps(form, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which is no text to any other program
+        line = json.dumps(form)
+    return line
+
+
+def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield the number of each line of a trace, from 1, and the event's form on it.
+
+    Empty lines are passed over, as is a last one that is cut because a process ended while it wrote.
+
+    Args:
+        text: The trace.
+
+    Raises:
+        StoreError: It is no trace; the message says in which line.
+    """
+    lines = text.split(b"\n")  # and not by what else ends a line to Python, which may stand in a string
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            if number == len(lines) and number > 1:
+                return
+            raise StoreError(f"line {number}: it is not JSON, so this is no trace") from None
+        if not isinstance(found, dict):
+            raise StoreError(f"line {number}: it is no event, so this is no trace")
+        yield number, found
+
+
+class JsonlStore:
+    """Keeps runs in one file of JSON Lines, which only its owner can read.
+
+    It is made for traces: a file that other programs read. A run is found by reading the whole file, so that many runs
+    belong in a `SqliteStore`. A run that is removed is overwritten with spaces, because others may be adding to the
+    file.
+
+    Args:
+        path: The file; it is made with the first event.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        self._failure: StoreError | None = None
+
+    def write(self, event: Event) -> None:
+        """Take an event; see `Store.write`."""
+        line = f"{line_of(event)}\n".encode()
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                if self._file is None:
+                    self._file = self._opened()
+                while line:  # on a full disk a part is written, and then comes the error
+                    line = line[os.write(self._file, line) :]
+            except OSError as error:
+                self._failure = self._error("written", error)  # what came after would stand behind half a line
+                raise self._failure from None
+
+    async def sync(self) -> None:
+        """Return when the disk has everything that was written; see `Store.sync`."""
+        with self._lock:
+            failure, file = self._failure, self._file
+        if failure is not None:
+            raise failure
+        if file is not None:
+            await anyio.to_thread.run_sync(self._sync, file)
+
+    async def read(self, run_id: str) -> Sequence[Event]:
+        """Return the events of a run; see `Store.read`."""
+        return await anyio.to_thread.run_sync(self.events, run_id)
+
+    def events(self, run_id: str) -> Sequence[Event]:
+        """Return the events of a run; the blocking form of `read`.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            StoreError: The file is damaged, or a newer rlmbox wrote it.
+        """
+        return self._runs(run_id).get(run_id, [])
+
+    def hold(self, run_id: str) -> Lease:
+        """Take hold of a run; see `Store.hold`."""
+        return hold_file(lock_of_run(self.path, run_id), run_id)
+
+    async def runs(self) -> Sequence[RunSummary]:
+        """Return what there is of each run; see `Store.runs`."""
+        found = await anyio.to_thread.run_sync(self._runs, None)
+        return sorted((summary_of(events) for events in found.values()), key=lambda run: -run.changed_s)
+
+    async def remove(self, run_id: str) -> None:
+        """Forget a run; see `Store.remove`."""
+        lease = self.hold(run_id)
+        try:
+            await anyio.to_thread.run_sync(self._blank, run_id)
+        finally:
+            lease.release()
+
+    def empty(self) -> None:
+        """Make the file, or empty the one that is there.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with self._lock:
+            try:
+                if self._file is None:
+                    self._file = self._opened()
+                if os.fstat(self._file).st_size:
+                    os.ftruncate(self._file, 0)
+            except OSError as error:
+                raise self._error("written", error) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    def _opened(self) -> int:
+        self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        try:
+            _cut_half_a_line(file)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    def _runs(self, only: str | None) -> dict[str, list[Event]]:
+        """Return the events of each run of the file, or those of one, in order."""
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._error("read", error) from None
+        found: dict[str, list[Event]] = {}
+        for number, form in _lines_of(self.path, text):
+            run_id = str(form.get("run_id"))
+            if only is None or run_id == only:
+                try:
+                    found.setdefault(run_id, []).append(from_json(form))
+                except StoreError as error:
+                    raise StoreError(f"{self.path}, line {number}: {error}") from None
+        return found
+
+    def _blank(self, run_id: str) -> None:
+        try:
+            with self.path.open("r+b") as file:
+                for line in iter(file.readline, b""):
+                    if line.endswith(b"\n") and _is_of(line, run_id):
+                        file.seek(-len(line), os.SEEK_CUR)
+                        file.write(b" " * (len(line) - 1) + b"\n")
+                        file.flush()
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._error("written", error) from None
+
+    def _sync(self, file: int) -> None:
+        try:
+            os.fsync(file)
+        except OSError as error:
+            self._failure = self._error("written", error)
+            raise self._failure from None
+
+    def _error(self, what: str, error: OSError) -> StoreError:
+        return StoreError(f"{self.path} cannot be {what}: {error.strerror or error}; give another path, or make room")
+
+
+def _lines_of(path: Path, text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
+    try:
+        yield from lines_of(text)
+    except StoreError as error:
+        raise StoreError(f"{path}, {error}") from None
+
+
+def _is_of(line: bytes, run_id: str) -> bool:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("run_id") == run_id
+
+
+def _cut_half_a_line(file: int) -> None:
+    """Cut what a process that ended while it wrote has left at the end of a file."""
+    end = size = os.fstat(file).st_size  # 0 for what is no file, such as a pipe
+    while end:
+        start = max(end - _CHUNK_BYTES, 0)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(file, end)
