@@ -129,11 +129,11 @@ def test_a_request_that_was_under_way_is_sent_again_under_the_same_idempotency_k
 
     def second(_request: ProviderRequest) -> str:
         hangs.set()
-        time.sleep(5 if len(server.requests) == 2 else 0)
+        time.sleep(5 if len(provider.requests) == 2 else 0)
         return SCRIPT[1]
 
-    with ProviderServer([SCRIPT[0], second, second, *SCRIPT[2:]]) as server:
-        of_model = ("--model", "openai:llama3", "--base-url", server.openai_url, "--sandbox", "monty")
+    with ProviderServer([SCRIPT[0], second, second, *SCRIPT[2:]]) as provider:
+        of_model = ("--model", "openai:llama3", "--base-url", provider.openai_url, "--sandbox", "monty")
         child = subprocess.Popen(
             [sys.executable, "-m", "rlmbox", "ask", "Is it?", "-c", "contract.txt", "--run-id", "audit", *of_model],
             cwd=folder,
@@ -145,7 +145,7 @@ def test_a_request_that_was_under_way_is_sent_again_under_the_same_idempotency_k
         child.kill()
         child.wait()
         answer = json.loads(rlmbox(folder, "resume", "audit", "--json")[0])
-        keys = [request.headers["idempotency-key"] for request in server.requests]
+        keys = [request.headers["idempotency-key"] for request in provider.requests]
     assert answer["text"] == "Yes, 5 %."
     assert keys[1] == keys[2]
     assert len(set(keys)) == len(keys) - 1
