@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from anyio import to_thread
 
@@ -62,6 +62,9 @@ from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, CellLimits
 from rlmbox.version import __version__
 
+if TYPE_CHECKING:
+    from rlmbox.telemetry import Telemetry  # needs the extra [otel]
+
 Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""
 
@@ -104,6 +107,8 @@ class RLM:
         on_observation: Called when a cell has run.
         on_cost_update: Called with a `CostUpdate` when a request was charged for, with the run's totals.
         on_step_end: Called when a turn is over.
+        telemetry: OpenTelemetry spans and metrics of every run: True sends them where the program has set that up, a
+            `Telemetry` says more. It takes the extra `rlmbox[otel]`.
         store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records none,
             unless `record` is set.
         record: Record runs in the user's own file, where `store` names no other.
@@ -157,6 +162,7 @@ class RLM:
         on_observation: Callable[[CellExecuted], Awaitable[None] | None] | None = None,
         on_cost_update: Callable[[CostUpdate], Awaitable[None] | None] | None = None,
         on_step_end: Callable[[TurnFinished], Awaitable[None] | None] | None = None,
+        telemetry: Telemetry | bool = False,
         store: Store | str | os.PathLike[str] | None = None,
         record: bool = False,
         evidence_dir: str | os.PathLike[str] | None = None,
@@ -201,6 +207,7 @@ class RLM:
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._hooks, self._store, self._seed = tuple(hooks), open_store(store, record=record), seed
+        self._telemetry = _telemetry(telemetry)
         self._named_hooks = NamedHooks(
             on_session_start, on_llm_call, on_code_exec, on_observation, on_cost_update, on_step_end
         )
@@ -556,7 +563,7 @@ class RLM:
             self._new_sandbox,
             Journal(
                 None if is_sealed else self._store,
-                self._readers((), () if is_sealed else events),
+                self._readers((), () if is_sealed else events, is_replay=is_sealed),
                 events,
                 is_sealed=is_sealed,
                 lease=lease,
@@ -661,10 +668,15 @@ class RLM:
         await self.aclose()
 
     def _readers(
-        self, hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]], past: Sequence[Event] = ()
+        self,
+        hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]],
+        past: Sequence[Event] = (),
+        *,
+        is_replay: bool = False,
     ) -> tuple[Hook, ...]:
-        """Return the readers of one run's journal: all hooks."""
-        return readers_of((*self._hooks, *hooks), self._named_hooks, past)
+        """Return the readers of one run's journal: all hooks, and what makes its spans."""
+        readers = readers_of((*self._hooks, *hooks), self._named_hooks, past)
+        return readers if self._telemetry is None or is_replay else (self._telemetry.reader(), *readers)
 
     def _run_guard(self, context: Context) -> RunGuard:
         run_guard = self._guard.for_run(context, known_secrets=(*self._keys, *secrets_of_environment(os.environ)))
@@ -684,6 +696,14 @@ def _history_tokens(most: Any) -> int | None:
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
         raise ConfigError(f"max_history_tokens is a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}")
     return None if most is None else int(most)
+
+
+def _telemetry(given: Telemetry | bool) -> Telemetry | None:
+    if given is False:
+        return None
+    from rlmbox.telemetry import Telemetry
+
+    return Telemetry() if given is True else given
 
 
 async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:

@@ -96,6 +96,9 @@ Prompts = Annotated[
 ]
 AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
 Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
+Otel = Annotated[
+    bool, _option("Send OpenTelemetry spans and metrics where the OTEL_ variables say.", "RLM_OTEL", "--otel/--no-otel")
+]
 Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
 StoreFile = Annotated[
     Path | None,
@@ -213,6 +216,7 @@ def ask(
     store: StoreFile = None,
     record: Record = True,
     run_id: RunId = None,
+    otel: Otel = False,
     as_json: AsJson = False,
     trace: Trace = None,
     quiet: Quiet = False,
@@ -258,6 +262,7 @@ def ask(
         store=store,
         record=record,
         run_id=run_id,
+        otel=otel,
     )
     raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
 

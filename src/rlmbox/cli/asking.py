@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -32,6 +33,9 @@ from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
 from rlmbox.record.stores import default_path, open_store
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
+
+if TYPE_CHECKING:
+    from rlmbox.telemetry import Telemetry  # needs the extra [otel]
 
 _LEAVE_OUT = frozenset(
     {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "ensurepip", "__pycache__"}
@@ -74,6 +78,7 @@ class Settings:
     store: Path | None = None
     record: bool = False
     run_id: str | None = None
+    otel: bool = False
 
     def returns(self) -> object:
         """Return the JSON Schema that the answer must fit, or None.
@@ -88,7 +93,7 @@ class Settings:
         except ValueError as error:
             raise ConfigError(f"{self.schema} is not JSON: {error}") from None
 
-    def rlm(self, hooks: Sequence[Hook]) -> RLM:
+    def rlm(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> RLM:
         """Makes the RLM.
 
         Raises:
@@ -115,6 +120,7 @@ class Settings:
             cache=self.cache,
             prices=self.prices,
             hooks=hooks,
+            telemetry=telemetry,
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
             prompts=self.prompts,
@@ -172,13 +178,16 @@ def ask_and_print(
             console.print(Text(f"sandbox: {event.sandbox}, {event.sandbox_reason}", style="dim"))
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        rlm = settings.rlm([say_sandbox, *hooks])
-        if not quiet:
-            _notices(rlm, console)
-        context = open_context(paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding)
-        if context.skipped_summary and not quiet:
-            console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
-        return rlm, rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
+        with _telemetry(console, wanted=settings.otel) as telemetry:
+            rlm = settings.rlm([say_sandbox, *hooks], telemetry)
+            if not quiet:
+                _notices(rlm, console)
+            context = open_context(
+                paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding
+            )
+            if context.skipped_summary and not quiet:
+                console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
+            return rlm, rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -303,6 +312,23 @@ def _traced(path: Path) -> Iterator[Hook]:
         yield store.write
     finally:
         store.close()
+
+
+@contextmanager
+def _telemetry(console: Console, *, wanted: bool) -> Iterator[Telemetry | bool]:
+    """Exports spans and metrics where that is wanted, and says where they did not arrive."""
+    if not wanted:
+        yield False
+        return
+    from rlmbox.telemetry.exporting import Delivery, exported
+
+    delivery = Delivery()
+    try:
+        with exported(delivery) as telemetry:
+            yield telemetry
+    finally:
+        if delivery.problem:
+            console.print(Text(f"note: telemetry did not arrive: {printable(delivery.problem)}", style="yellow"))
 
 
 def print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:

@@ -6,10 +6,11 @@ optional: what implements them as well shares retries with its neighbours, takes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Protocol, Self, runtime_checkable
 
 from rlmbox.models.pace import Pace
@@ -162,6 +163,9 @@ current_request_key: ContextVar[str | None] = ContextVar("current_request_key", 
 A provider that takes idempotency keys is told it, so that a request that was under way when a process ended, and is
 sent again, is charged once.
 """
+
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar("trace_headers", default=MappingProxyType({}))
+"""HTTP headers that say which trace the request that the running task makes belongs to, such as `traceparent`."""
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("current_exchange", default=None)
 """The exchange of the request that the running task makes, or None."""

@@ -25,7 +25,7 @@ import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
 from rlmbox.models.adapting import Adaptations
-from rlmbox.models.base import Exchange, current_request_key
+from rlmbox.models.base import Exchange, current_request_key, trace_headers
 from rlmbox.models.replies import Protocol
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -123,6 +123,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
         call = current_call.get()
         request = _adapted(request, call)
         _name(request, call)
+        request.headers.update(trace_headers.get())
         request.extensions = {**request.extensions, "trace": call.trace}
         response = await self._wire.handle_async_request(request)
         response.request = request
