@@ -5,7 +5,7 @@ import copy
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import anyio
@@ -23,7 +23,9 @@ from rlmbox.errors import (
     TimeLimitExceeded,
 )
 from rlmbox.events import Event, SessionFailed, SessionStarted
+from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing import ScriptedModel
+from rlmbox.types import Cell
 from runs import PENNY, TEXT, repl, rlm, said_to
 
 
@@ -239,3 +241,22 @@ async def test_answers_can_be_pickled_and_copied() -> None:
         assert again == answer
         assert again.cost.by_model == answer.cost.by_model
         assert again.cost_usd > Decimal(0)
+
+
+async def test_a_question_that_is_cancelled_while_variables_are_listed_leaves_a_session_that_goes_on() -> None:
+    listing = asyncio.Event()
+
+    class Slow(LocalSandbox):
+        async def variables(self) -> Mapping[str, str]:
+            listing.set()
+            await super().execute(Cell("import time; time.sleep(3)"))
+            return await super().variables()
+
+    asked = rlm(repl("a = 20"), repl("FINAL(a + 1)"), sandbox=lambda: Slow(unsafe_no_isolation=True))
+    async with asked.session(TEXT) as session:
+        first = asyncio.ensure_future(session.ask("How many?"))
+        await listing.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await session.ask("And then?")).value == 21

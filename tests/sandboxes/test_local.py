@@ -181,9 +181,23 @@ async def test_a_flood_that_heeds_no_interrupt_is_killed() -> None:
 
 async def test_a_process_that_outlives_its_cell_writes_into_no_terminal() -> None:
     async with local() as repl:
-        await repl.run("import subprocess\np = subprocess.Popen(['sh', '-c', 'sleep 0.1; echo late'])")
-        execution = await repl.run("p.wait()")
+        await repl.run(
+            "import subprocess\np = subprocess.Popen(['sh', '-c', 'read x; echo late'], stdin=subprocess.PIPE)"
+        )
+        execution = await repl.run("_ = p.communicate(b'go')")
     assert execution.stdout == "late\n"
+
+
+async def test_a_process_that_writes_between_two_cells_writes_into_neither() -> None:
+    async with local() as repl:
+        folder = await repl.value(
+            "import os, subprocess\np = subprocess.Popen(['sh', '-c', 'sleep 0.1; echo late; touch done'])\nos.getcwd()"
+        )
+        with anyio.fail_after(20):
+            while not Path(folder, "done").exists():  # noqa: ASYNC110 - a file has no event
+                await anyio.sleep(0.02)
+        execution = await repl.run("print('on time')")
+    assert execution.stdout == "on time\n"
 
 
 async def test_packages_are_imported_from_the_directories_that_were_named(tmp_path: Path) -> None:

@@ -804,10 +804,10 @@ class Session:
             await self._sandbox.close()
         self._sandbox = self._run.new_sandbox()
         await self._start()
-        self._is_cut = False
         for cell, path in self._ran:
             self._bridge.enter(path)
             await self._sandbox.execute(cell)
+        self._is_cut = False
 
     async def _recorded_or_run(self, cell: Cell, path: str) -> Execution:
         """Run a cell; of one that the record has, bring back the variables, and return what it gave then."""
@@ -841,6 +841,13 @@ class Session:
         if execution.namespace != "lost" and execution.outcome in ("ok", "error"):
             self._ran.append((cell, path))
         return execution
+
+    async def _listed(self) -> Mapping[str, str]:
+        """Return the variables; what is cut here, such as by cancellation, may cost the sandbox as in a cell."""
+        was_cut, self._is_cut = self._is_cut, True
+        found = await self._sandbox.variables()
+        self._is_cut = was_cut
+        return found
 
     def _budget(self) -> dict[str, float | int | None]:
         return self._remaining.as_dict()
@@ -951,7 +958,7 @@ class _Namespace:
 
     async def variables(self) -> Mapping[str, str]:
         try:
-            return await self._session._sandbox.variables()  # noqa: SLF001 - a part of the session
+            return await self._session._listed()  # noqa: SLF001 - a part of the session
         except RLMError:
             raise
         except Exception as error:

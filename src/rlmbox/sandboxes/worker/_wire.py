@@ -49,6 +49,13 @@ class _Pipe:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._size_bytes = 0
 
+    def drop(self) -> None:
+        """Take what is there, and forget it."""
+        taken = 0
+        with suppress(OSError):
+            while taken < _LEFTOVER_BYTES and (data := os.read(self.fd, _READ_BYTES)):
+                taken += len(data)
+
     def read(self) -> int:
         """Take what is there; return how many bytes, 0 at the end, -1 for nothing yet."""
         try:
@@ -119,11 +126,14 @@ class WorkerPipes:
 
     def begin(self) -> bytes | None:
         """Make ready for a request; return a byte that came without being asked for, b"" where the worker is gone."""
+        self._broken = None
+        ready = self._ready()
         for pipe in self._pipes:
+            if pipe.fd in ready:  # a process that the last cell left wrote after it had ended: it is no cell's output
+                pipe.drop()
             if pipe.is_used:
                 pipe.begin()
-        self._broken = None
-        if self._fd in self._ready():
+        if self._fd in ready:
             with suppress(BlockingIOError):
                 try:
                     return self._wire.recv(1)
