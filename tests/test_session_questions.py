@@ -260,3 +260,14 @@ async def test_a_question_that_is_cancelled_while_variables_are_listed_leaves_a_
         with pytest.raises(asyncio.CancelledError):
             await first
         assert (await session.ask("And then?")).value == 21
+
+
+async def test_a_question_that_is_cancelled_before_its_first_turn_leaves_a_session_that_goes_on() -> None:
+    for steps in range(12):
+        async with rlm("FINAL(ok)", "FINAL(ok)").session(TEXT) as session:
+            first = asyncio.ensure_future(session.ask("How many?"))
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            assert (await session.ask("And then?")).text == "ok"

@@ -317,8 +317,12 @@ class Session:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
         if self._is_cut:
             await self._rebuild()
+        # Nothing is awaited once there is a task: a cancellation would leave it open.
+        metadata = None
         if self._questions:
             await self._namespace.evaluate(f"query = {question!r}")
+        else:
+            metadata = await anyio.to_thread.run_sync(self._context.metadata)
         self._questions += 1
         task = Task.of(
             question,
@@ -336,7 +340,6 @@ class Session:
         self._subcalls.fatal = None
         self._remaining = Remaining(self.scope, self._model, task)
         self._last_answer = LastAnswer(self.scope, self._model, task)
-        metadata = await anyio.to_thread.run_sync(self._context.metadata) if task.number == 1 else None
         if metadata is not None:
             metadata = dict(self.scope.guard.facts(metadata, self._model.name))
         if metadata is not None and self._inputs:
