@@ -4,6 +4,7 @@ import asyncio
 import copy
 import os
 import pickle
+import threading
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -11,7 +12,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from rlmbox import RLM, Limits, Session
+from rlmbox import RLM, Context, Limits, Session
 from rlmbox.errors import (
     BudgetExceeded,
     ConfigError,
@@ -262,12 +263,21 @@ async def test_a_question_that_is_cancelled_while_variables_are_listed_leaves_a_
         assert (await session.ask("And then?")).value == 21
 
 
-async def test_a_question_that_is_cancelled_before_its_first_turn_leaves_a_session_that_goes_on() -> None:
-    for steps in range(12):
-        async with rlm("FINAL(ok)", "FINAL(ok)").session(TEXT) as session:
-            first = asyncio.ensure_future(session.ask("How many?"))
-            for _ in range(steps):
-                await asyncio.sleep(0.0005)
-            first.cancel()
-            await asyncio.gather(first, return_exceptions=True)
-            assert (await session.ask("And then?")).text == "ok"
+async def test_a_question_that_is_cancelled_before_its_first_turn_leaves_a_session_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metadata, begun, release = Context.metadata, threading.Event(), threading.Event()
+
+    def slow(context: Context) -> Mapping[str, object]:
+        begun.set()
+        release.wait(5)
+        return metadata(context)
+
+    async with rlm("FINAL(ok)", "FINAL(ok)").session(TEXT) as session:
+        monkeypatch.setattr(Context, "metadata", slow)
+        first = asyncio.ensure_future(session.ask("How many?"))
+        await asyncio.to_thread(begun.wait, 5)
+        first.cancel()
+        release.set()
+        await asyncio.gather(first, return_exceptions=True)
+        assert (await session.ask("And then?")).text == "ok"
