@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
 
+import re2
+from pydantic_core import from_json
+
 from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_LEVELS, MAX_NODES
 from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from rlmbox.types import CellError, Outcome
@@ -32,11 +35,14 @@ _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
 _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
 # Python reads an int in time that grows with the square of its digits.
 _LONG_DIGITS = 4_000_000
-_SCANNED_BYTES = 8 << 20
-_MAX_SURROGATES = 100_000
+_BRIEF_BYTES = 1 << 20
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
 _PIECE_BYTES = 1 << 20
+_TEXT = re2.compile(rb'(?s)"(?:[^"\\]|\\.)*"')
+_STEPPED_TEXTS = 10_000
+_QUICK_DEPTH = 190  # the quick parser takes 200
+_FEW_NODES = 900  # quickly looked at, and too few for very many digits: the quick parser takes 4,300 in a number
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
@@ -180,31 +186,64 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 
 
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
-    surrogates = _surrogates(body)
-    if surrogates > _MAX_SURROGATES:
-        raise Violation(f"it sent a frame with more than {_MAX_SURROGATES:,} escaped surrogates")
-    _check_size(body, limits)
+    nodes, depth = _checked_size(body, limits)
     try:
-        value = _decoder_for(body).decode(body.decode())
+        # The quick parser takes numbers that no float can hold, and gives them as infinite.
+        if depth <= _QUICK_DEPTH and nodes <= _FEW_NODES:
+            return _checked_finite(_quickly(body))
+        if depth <= _QUICK_DEPTH and not _has_long_numbers(body):
+            return _quickly(body)
+        return _slowly(body)
     except (ValueError, RecursionError) as error:
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
-    return _without_surrogates(value) if surrogates else value
 
 
-def _surrogates(body: bytes) -> int:
-    """Count what may bring a lone surrogate, which no file and no request to a model can hold: only an escape can."""
-    if b"\\" not in body or (b"ud" not in body and b"uD" not in body):
-        return 0
-    return body.count(b"\\ud") + body.count(b"\\uD")
+def _quickly(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False, cache_strings="none")
+    except ValueError:
+        if len(body) > _BRIEF_BYTES or not _has_surrogates(body):
+            raise
+        return _slowly(body)
 
 
-def _decoder_for(body: bytes) -> json.JSONDecoder:
-    """Return a decoder that looks at each number, unless the frame is short and has none to look at."""
-    if len(body) <= _SCANNED_BYTES:
-        digits = body.translate(_DIGITS, b"+")
-        if _LONG_MANTISSA not in digits and _LONG_EXPONENT not in digits:
-            return _DECODER
-    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_BoundedInts())
+def _slowly(body: bytes) -> Any:
+    """Return the value of JSON text that the quick parser refuses or takes otherwise.
+
+    A text in it may have lone surrogates, which our worker does not send; whoever does has to be brief.
+    """
+    has_surrogates = _has_surrogates(body)
+    if has_surrogates and len(body) > _BRIEF_BYTES:
+        raise ValueError("it is long and has surrogates")
+    value = _slow_decoder().decode(body.decode())
+    return _without_surrogates(value) if has_surrogates else value
+
+
+def _has_surrogates(body: bytes) -> bool:
+    """Return whether there may be a lone surrogate, which no file and no request to a model can hold."""
+    return b"\\ud" in body or b"\\uD" in body
+
+
+def _has_long_numbers(body: bytes) -> bool:
+    """Return whether there is what may be a number of very many digits, or one that no float can hold."""
+    digits = body.translate(_DIGITS, b"+")
+    return _LONG_MANTISSA in digits or _LONG_EXPONENT in digits
+
+
+def _checked_finite(value: Any) -> Any:
+    """Return a value of few parts if all its numbers are finite.
+
+    Raises:
+        ValueError: One is not.
+    """
+    left = [value]
+    while left:
+        part = left.pop()
+        if type(part) is float and not math.isfinite(part):
+            raise ValueError("a number in it is not finite")
+        if isinstance(part, list | dict):
+            left.extend(part.values() if isinstance(part, dict) else part)
+    return value
 
 
 class _BoundedInts:
@@ -220,22 +259,30 @@ class _BoundedInts:
         return int(text)
 
 
-def _check_size(body: bytes, limits: FrameLimits) -> None:
-    """Bound the nodes and the depth of JSON text without decoding it."""
+def _checked_size(body: bytes, limits: FrameLimits) -> tuple[int, int]:
+    """Bound the nodes and the depth of JSON text without decoding it; return how many there are at most.
+
+    Raises:
+        Violation: There are too many.
+    """
     most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
     # Inside its texts there may be anything; often there is little enough even so.
-    if _count(body, b"[{") <= limits.depth and _count(body, _STRUCTURAL) <= most:
-        return
-    nodes, depth = 0, 0
+    brackets = _count(body, b"[{")
+    nodes = brackets + _count(body, b",:")
+    if brackets <= limits.depth and nodes <= most:
+        return nodes, brackets
+    nodes, depth, deepest = 0, 0, 0
     for part in _outside_texts(body, 2 * most + 2):
         nodes += _count(part, _STRUCTURAL)
         if nodes > most:
             raise Violation(f"it sent a frame with more than {most:,} values")
-        depth = _depth_after(part.translate(None, _NOT_BRACKETS), depth, limits.depth)
+        depth, peak = _depth_after(part.translate(None, _NOT_BRACKETS), depth, limits.depth)
+        deepest = max(deepest, peak)
+    return nodes, deepest
 
 
-def _depth_after(brackets: bytes, depth: int, most: int) -> int:
-    """Return the depth at the end of some brackets that begin at a depth."""
+def _depth_after(brackets: bytes, depth: int, most: int) -> tuple[int, int]:
+    """Return the depth at the end of some brackets that begin at a depth, and a bound of the deepest among them."""
     after = depth + 2 * _count(brackets, b"[{") - len(brackets)
     if after < 0:
         raise Violation("it sent a frame that is not JSON: brackets do not match")
@@ -248,12 +295,16 @@ def _depth_after(brackets: bytes, depth: int, most: int) -> int:
     deepest = max(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
     if deepest > most + bool(vanished) * _COLLAPSES - vanished:
         raise Violation(f"it sent a frame nested deeper than {most} levels")
-    return after
+    return after, deepest + vanished
 
 
 def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
     """Return JSON text without its strings, in pieces of bounded size."""
-    at, inside, quotes = 0, 0, 0
+    at, quotes = 0, 0
+    if b"\\" in body:
+        outside, at = _past_first_texts(body)
+        yield outside
+    inside = 0
     while at < len(body):
         end = min(at + _PIECE_BYTES, len(body))
         piece = body[at:end]
@@ -264,7 +315,7 @@ def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
                 piece += body[at : at + 1]
                 at += 1
         # Backslashes pair up from the left; what is left of a run escapes a quote that ends nothing.
-        if b"\\" in piece:
+        if b'\\"' in piece:
             piece = piece.replace(b"\\" * 8, b"").replace(b"\\\\", b"").replace(b'\\"', b"")
         quotes += _count(piece, b'"')
         if quotes > most_quotes:
@@ -272,6 +323,22 @@ def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
         parts = piece.split(b'"')
         yield b"".join(parts[inside::2])
         inside ^= (len(parts) - 1) & 1
+
+
+def _past_first_texts(body: bytes) -> tuple[bytes, int]:
+    """Return what is outside of so many texts, and where they end; long ones of many escapes are quickest so."""
+    outside, at = list[bytes](), 0
+    for _ in range(_STEPPED_TEXTS):
+        quote = body.find(b'"', at)
+        if quote < 0:
+            outside.append(body[at:])
+            return b"".join(outside), len(body)
+        outside.append(body[at:quote])
+        text = _TEXT.match(body, quote)
+        if text is None:
+            raise Violation("it sent a frame that is not JSON: a text does not end")
+        at = text.end()
+    return b"".join(outside), at
 
 
 def _count(data: bytes, characters: bytes) -> int:
@@ -295,6 +362,11 @@ def _finite(text: str) -> float:
 # Made once: `json.dumps` and `json.loads` would make them anew for each frame, which takes longer than a short frame.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _slow_decoder() -> json.JSONDecoder:
+    """Return a decoder that looks at each number."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_BoundedInts())
 
 
 def _without_surrogates(value: Any) -> Any:
