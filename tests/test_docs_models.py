@@ -19,7 +19,7 @@ from rlmbox.testing.provider_wire import ProviderRequest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-NAMES = ("anthropic:claude-sonnet-4-5", "anthropic:claude-haiku-4-5", "openai:gpt-5-mini")
+NAMES = ("anthropic:claude-sonnet-5-5", "anthropic:claude-haiku-4-5", "openai:gpt-5-mini")
 
 
 def answer(request: ProviderRequest) -> str:

@@ -90,7 +90,7 @@ def test_the_first_example_of_the_library_runs(folder: Path, server: ProviderSer
     (folder / "prices.toml").write_text(
         "".join(
             f'["anthropic:{name}"]\ninput_usd_per_mtok = "3"\noutput_usd_per_mtok = "15"\n'
-            for name in ("claude-sonnet-4-5", "claude-haiku-4-5")
+            for name in ("claude-sonnet-5-5", "claude-haiku-4-5")
         )
     )
     blocking = PYTHON[0].replace("limits=", 'prices="prices.toml", limits=')

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from rlmbox.errors import StoreError
 from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Message, Observation, Turn, Usage
@@ -44,8 +44,11 @@ class Event:
         depth: 0 for the root session, 1 for its children.
         state: The session's state after the event.
         at_s: Seconds since the epoch.
-        sequence: Place in the run's journal, from 1; 0 before the event is recorded.
+        sequence: Place in the run's journal, from 1; 0 before the event is recorded, and of one that is not.
     """
+
+    KEPT: ClassVar[bool] = True
+    """False for events that readers see and the journal does not keep."""
 
     run_id: str
     session_id: str
@@ -460,6 +463,23 @@ class ReplyContinued(RequestEvent):
     """A reply was cut at its longest, and the model is asked for part number `part` of it."""
 
     part: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyDelta(RequestEvent):
+    """The next piece of a reply, as it comes in from a provider that streams it. It is shown and not recorded.
+
+    Attributes:
+        attempt: As in `AttemptStarted`; a further attempt begins the reply anew.
+        text: The piece.
+        is_reasoning: Whether it is of the model's reasoning, which is no part of the reply.
+    """
+
+    KEPT: ClassVar[bool] = False
+
+    attempt: int
+    text: str
+    is_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.loop.toolbox import Given, Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.loop.typed import AnswerType
-from rlmbox.models.base import Model
-from rlmbox.models.prices import load_overrides
+from rlmbox.models.base import Model, PriceSource
+from rlmbox.models.prices import FlatPrice, load_overrides
 from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
 from rlmbox.record.export import write_evidence
@@ -84,7 +84,7 @@ class RLM:
     own sandbox and its own ledger. Use it as a context manager, or call `close()`, to close its connections.
 
     Args:
-        model: The root model: its name, such as `anthropic:claude-sonnet-4-5`, or an object. None is
+        model: The root model: its name, such as `anthropic:claude-sonnet-5-5`, or an object. None is
             `offline:extractive`, which needs no network and only picks sentences.
         sub_model: The model of sub-calls and children; None is the root model.
         fallback_model: The model that is asked where another is not available; None for none.
@@ -98,7 +98,14 @@ class RLM:
         retries: When a request that failed is sent again; None for the usual.
         cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
             user's cache folder, a path in that folder. Off by default.
-        prices: File of prices that take precedence over the catalogue's (TOML or JSON, see the docs).
+        prices: Prices that take precedence over the catalogue's: a file (TOML or JSON, see the docs), a mapping from
+            full names to prices, or a function from a full name to a price or None, which is asked before each request.
+        windows: Most tokens that a request and its reply may have together, for models given by name: one figure for
+            all of them, or figures by full name. None takes what is known of each.
+        request_timeout_s: Seconds without a byte after which an attempt at a request is given up; None takes 120 at
+            first, and learns from the replies how long they take.
+        stream_replies: Whether hooks see the text of sessions' models as it comes in, as `ReplyDelta`; None has it in
+            `stream` only. Providers that cannot stream are asked for replies in one piece.
         hooks: Readers of every run's events, in their order: plain ones are called on the run's event loop, what async
             ones return is awaited beside the run.
         on_session_start: Called when a session's sandbox is ready; plain or async, as are all hooks by name.
@@ -154,7 +161,10 @@ class RLM:
         limits: Limits | None = None,
         retries: RetryPolicy | None = None,
         cache: bool | str | Path = False,
-        prices: str | Path | None = None,
+        prices: str | Path | Mapping[str, FlatPrice] | PriceSource | None = None,
+        windows: int | Mapping[str, int] | None = None,
+        request_timeout_s: float | None = None,
+        stream_replies: bool | None = None,
         hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]] = (),
         on_session_start: Callable[[SessionStarted], Awaitable[None] | None] | None = None,
         on_llm_call: Callable[[ModelRequested | SubcallStarted], Awaitable[None] | None] | None = None,
@@ -185,12 +195,13 @@ class RLM:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
             if given is not None and model is None:
                 raise ConfigError(f"{name} needs the name of the model to ask, such as model='openai:NAME'")
-        overrides = load_overrides(prices) if prices is not None else {}
+        overrides = load_overrides(prices) if isinstance(prices, str | os.PathLike) else prices
         self._own_models: list[Model] = []
 
         def made(named: Model | str) -> Model:
             if isinstance(named, str):
-                named = model_from(named, base_url=base_url, api_key=api_key, prices=overrides)
+                window = windows.get(named) if isinstance(windows, Mapping) else windows
+                named = model_from(named, base_url=base_url, api_key=api_key, prices=overrides, window_tokens=window)
                 self._own_models.append(named)
             elif not hasattr(named, "complete"):
                 raise ConfigError(f"a model is a name such as 'openai:gpt-5' or a Model, not {type(named).__name__}")
@@ -200,7 +211,12 @@ class RLM:
         self.model = made(OFFLINE_MODEL if model is None else model)
         self.sub_model = self.model if sub_model is None else made(sub_model)
         self.fallback_model = None if fallback_model is None else made(fallback_model)
+        if isinstance(windows, Mapping):
+            _check_windows(windows, [each.name for each in self._own_models])
+        if request_timeout_s is not None:
+            retries = replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
         self._retries = retries
+        self._stream_replies = stream_replies
         self._fallback_when = fallback_when
         self._cache = ReplyCache(None if cache is True else cache) if cache else None
         if packages and not isinstance(sandbox, str):
@@ -241,7 +257,11 @@ class RLM:
             "sub_model": self.sub_model.name,
             "fallback_model": self.fallback_model.name if self.fallback_model else None,
             "base_url": base_url,
-            "prices": os.path.abspath(prices) if prices is not None else None,  # noqa: PTH100 - links stay as they are
+            "prices": os.path.abspath(prices)  # noqa: PTH100 - links stay as they are
+            if isinstance(prices, str | os.PathLike)
+            else None,
+            "windows": dict(windows) if isinstance(windows, Mapping) else windows,
+            "request_timeout_s": request_timeout_s,
             "sandbox": sandbox if isinstance(sandbox, str) else None,
             "packages": list(packages),
             "seed": seed,
@@ -320,6 +340,7 @@ class RLM:
         limits: Limits | None = None,
         hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]] = (),
         run_id: str | None = None,
+        stream_replies: bool | None = None,
     ) -> Session:
         """Return a session over a text, to be asked any number of questions or taken step by step.
 
@@ -334,6 +355,7 @@ class RLM:
             limits: What the session may use, in place of the limits of the `RLM`.
             hooks: Readers of this run's events, besides those of all runs.
             run_id: The run's name, by which a recorded one is found again; None for one of its own.
+            stream_replies: Whether hooks see the replies as they come in; None as the `RLM` says.
 
         Raises:
             ConfigError: The question is empty, the name cannot be one, or a limit cannot be kept with these models.
@@ -363,6 +385,7 @@ class RLM:
             },
             guard=self._run_guard(text),
             tools=tools,
+            streams=bool(self._stream_replies if stream_replies is None else stream_replies),
         )
         return Session(run, text, question=question, returns=returns, inputs=given, options=self._options)
 
@@ -576,6 +599,7 @@ class RLM:
             seed=int(settings.get("seed", 0)),
             guard=self._run_guard(text),
             tools=tools,
+            streams=bool(self._stream_replies),
         )
         wanted = returns if returns is not None else settings.get("returns")
         asked = questions(events)
@@ -602,8 +626,9 @@ class RLM:
     ) -> AsyncIterator[Event]:
         """Ask a question of a text and yield the run's events as they happen.
 
-        The last event of the root session is `SessionFinished` with the answer. Leaving the loop early cancels
-        the run.
+        The replies of sessions' models are streamed where the provider can, and their pieces are among the events
+        (`ReplyDelta`). The last event of the root session is `SessionFinished` with the answer. Leaving the loop early
+        cancels the run.
 
         Args:
             question: What is asked.
@@ -619,10 +644,16 @@ class RLM:
 
         async def run() -> None:
             try:
-                hooks = [queue.put_nowait]
-                await self._answer(
-                    self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, hooks=hooks)
+                session = self.session(
+                    context,
+                    question=question,
+                    returns=returns,
+                    inputs=inputs,
+                    limits=limits,
+                    hooks=[queue.put_nowait],
+                    stream_replies=self._stream_replies is not False,
                 )
+                await self._answer(session)
             finally:
                 queue.put_nowait(None)
 
@@ -704,6 +735,17 @@ def _telemetry(given: Telemetry | bool) -> Telemetry | None:
     from rlmbox.telemetry import Telemetry
 
     return Telemetry() if given is True else given
+
+
+def _check_windows(windows: Mapping[str, int], names: Sequence[str]) -> None:
+    """Check that each window is that of a model which is used.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    other = next((name for name in windows if name not in names), None)
+    if other is not None:
+        raise ConfigError(f"windows names {other!r}, which is none of the models given by name: {', '.join(names)}")
 
 
 async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:

@@ -316,7 +316,7 @@ def test_models_lists_what_can_be_reached() -> None:
     rows = {row["model"]: row for row in json.loads(done.stdout)}
     assert rows["openai:gpt-5"]["reachable"] == "yes"
     assert float(rows["openai:gpt-5"]["input"]) > 0
-    assert "ANTHROPIC_API_KEY" in rows["anthropic:claude-sonnet-4-5"]["reachable"]
+    assert "ANTHROPIC_API_KEY" in rows["anthropic:claude-sonnet-5-5"]["reachable"]
     assert rows["offline:extractive"]["input"] == "0"
     assert "OPENAI" not in rlmbox("models", "openai:gpt-5", "--json", OPENAI_API_KEY="sk-x").stdout
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.models.replies import Protocol, UnreadableReply, read_reply
+from rlmbox.models.replies import read_reply
+from rlmbox.models.reply_fields import Protocol, UnreadableReply
 from rlmbox.types import Completion, Message, Usage
 
 ASK = (Message("user", "How many needles are in the haystack?"),)

@@ -37,6 +37,16 @@ FallbackModel = Annotated[
 ]
 BaseUrl = Annotated[str | None, _option("A server that speaks the provider's protocol.", "RLM_BASE_URL")]
 Prices = Annotated[Path | None, _option("File of prices (TOML or JSON), before the catalogue's.", "RLM_PRICES")]
+Window = Annotated[
+    list[str] | None,
+    _option("Tokens of the models' windows, or NAME=TOKENS for one; several times for several.", "RLM_WINDOW"),
+]
+RequestTimeout = Annotated[
+    float | None,
+    _option(
+        "Seconds without a byte after which a request is sent again. Default: 120, then learned.", "RLM_REQUEST_TIMEOUT"
+    ),
+]
 CostLimit = Annotated[
     str | None, _option("US dollars that the run may cost. Default: 5.00 where prices are known.", "RLM_COST_LIMIT_USD")
 ]
@@ -189,6 +199,8 @@ def ask(
     fallback_model: FallbackModel = None,
     base_url: BaseUrl = None,
     prices: Prices = None,
+    window: Window = None,
+    request_timeout: RequestTimeout = None,
     cost_limit: CostLimit = None,
     max_turns: MaxTurns = 30,
     max_depth: MaxDepth = 3,
@@ -235,6 +247,8 @@ def ask(
         fallback_model=fallback_model,
         base_url=base_url,
         prices=prices,
+        windows=tuple(window or ()),
+        request_timeout_s=request_timeout,
         cost_limit_usd=cost_limit,
         max_turns=max_turns,
         max_depth=max_depth,
@@ -274,6 +288,8 @@ def chat(
     sub_model: SubModel = None,
     base_url: BaseUrl = None,
     prices: Prices = None,
+    window: Window = None,
+    request_timeout: RequestTimeout = None,
     cost_limit: CostLimit = None,
     sandbox: SandboxName = "auto",
     package: Package = None,
@@ -297,6 +313,8 @@ def chat(
         sub_model=sub_model,
         base_url=base_url,
         prices=prices,
+        windows=tuple(window or ()),
+        request_timeout_s=request_timeout,
         cost_limit_usd=cost_limit,
         sandbox=sandbox,
         packages=tuple(package or ()),

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class Settings:
     fallback_model: str | None = None
     base_url: str | None = None
     prices: Path | None = None
+    windows: tuple[str, ...] = ()
+    request_timeout_s: float | None = None
     cost_limit_usd: str | None = None
     max_turns: int = 30
     max_depth: int = 3
@@ -79,6 +81,7 @@ class Settings:
     record: bool = False
     run_id: str | None = None
     otel: bool = False
+    streams: bool | None = None
 
     def returns(self) -> object:
         """Return the JSON Schema that the answer must fit, or None.
@@ -119,6 +122,9 @@ class Settings:
             limits=limits,
             cache=self.cache,
             prices=self.prices,
+            windows=windows_of(self.windows),
+            request_timeout_s=self.request_timeout_s,
+            stream_replies=self.streams,
             hooks=hooks,
             telemetry=telemetry,
             approve=approval_of(self.approve, Console(stderr=True)),
@@ -152,6 +158,26 @@ class Settings:
         return found
 
 
+def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:
+    """Return what `--window` says: one figure for all models, figures by name, or None where it was not given.
+
+    Args:
+        options: Its values, `TOKENS` or `NAME=TOKENS`.
+
+    Raises:
+        ConfigError: One is neither, or there is one for all beside others.
+    """
+    found: dict[str, int] = {}
+    for option in options:
+        name, _, tokens = option.rpartition("=")
+        if not tokens.strip().isdecimal() or int(tokens) < 1:
+            raise ConfigError(f"--window takes TOKENS, or NAME=TOKENS such as ollama:qwen3=8192, not {option!r}")
+        found[name] = int(tokens)
+    if "" in found and len(found) > 1:
+        raise ConfigError("--window is one figure for all models, or NAME=TOKENS for each, and not both")
+    return found.get("", found) if found else None
+
+
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -179,7 +205,7 @@ def ask_and_print(
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
         with _telemetry(console, wanted=settings.otel) as telemetry:
-            rlm = settings.rlm([say_sandbox, *hooks], telemetry)
+            rlm = replace(settings, streams=show_tree).rlm([say_sandbox, *hooks], telemetry)
             if not quiet:
                 _notices(rlm, console)
             context = open_context(
@@ -309,7 +335,8 @@ def _traced(path: Path) -> Iterator[Hook]:
             store.empty()
         except StoreError as error:
             raise ConfigError(f"the trace cannot be written: {error}") from None
-        yield store.write
+        # A trace is a record: of a reply that came in pieces it has the whole.
+        yield lambda event: store.write(event) if event.KEPT else None
     finally:
         store.close()
 

@@ -22,7 +22,7 @@ from rlmbox.types import Usage
 _EXAMPLES = (
     "openai:gpt-5",
     "openai:gpt-5-mini",
-    "anthropic:claude-sonnet-4-5",
+    "anthropic:claude-sonnet-5-5",
     "anthropic:claude-haiku-4-5",
     "google:gemini-2.5-pro",
     "google:gemini-2.5-flash",

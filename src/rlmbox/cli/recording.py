@@ -225,6 +225,8 @@ def _rlm_of(
         packages=made["packages"],
         limits=limits_of(made),
         prices=prices or made.get("prices"),
+        windows=_windows_of(made, (root, sub, made["fallback_model"])),
+        request_timeout_s=made.get("request_timeout_s"),
         hooks=hooks,
         store=store,
         seed=made["seed"],
@@ -245,6 +247,14 @@ def _guard_of(made: Mapping[str, Any]) -> Guard:
     """Return the guard that a run was begun with; of one from before guards were recorded, the usual one."""
     found = made.get("guard") or {"policy": "redact"}
     return Guard(found["policy"], per_model=found.get("per_model"), per_path=found.get("per_path"))
+
+
+def _windows_of(made: Mapping[str, Any], models: Sequence[str | None]) -> int | Mapping[str, int] | None:
+    """Return the windows that a run was begun with, of the models that it goes on with."""
+    windows = made.get("windows")
+    if isinstance(windows, Mapping):
+        return {name: tokens for name, tokens in windows.items() if name in models}
+    return windows
 
 
 def _sandbox_of(events: Sequence[Event], run_id: str) -> str:

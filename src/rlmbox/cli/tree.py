@@ -19,6 +19,7 @@ from rlmbox.events import (
     LastAnswerAsked,
     ModelReplied,
     QuestionAsked,
+    ReplyDelta,
     RequestEvent,
     SessionFailed,
     SessionFinished,
@@ -65,6 +66,30 @@ class _SubcallsLine:
         self._node.label = Text(line, style="magenta")
 
 
+class _ReplyLine:
+    """The end of the reply that comes in, while it does."""
+
+    def __init__(self, session: Tree) -> None:
+        self._session = session
+        self._node: Tree | None = None
+        self._attempt = 0
+        self._text = ""
+
+    def add(self, event: ReplyDelta) -> None:
+        if self._node is None:
+            self._node = self._session.add("")
+        if event.attempt != self._attempt:
+            self._attempt, self._text = event.attempt, ""
+        self._text = (self._text + ("" if event.is_reasoning else event.text))[-_LINE_CHARS:]
+        line = " ".join(printable(self._text).split()) or "thinking"
+        self._node.label = Text(f"\N{HORIZONTAL ELLIPSIS} {line}", style="dim italic")
+
+    def end(self) -> None:
+        if self._node is not None:
+            self._session.children.remove(self._node)
+        self._node, self._attempt, self._text = None, 0, ""
+
+
 class LiveTree:
     """Shows sessions, turns, cells and sub-calls as they happen. Use it as a context manager, and as a hook.
 
@@ -81,6 +106,7 @@ class LiveTree:
         self._turns: dict[str, Tree] = {}
         self._cells: dict[str, Tree] = {}
         self._subcalls: dict[str, _SubcallsLine] = {}
+        self._replies: dict[str, _ReplyLine] = {}
 
     def __enter__(self) -> Self:
         """Begin to draw."""
@@ -97,7 +123,9 @@ class LiveTree:
 
     def __call__(self, event: Event) -> None:
         """Take one event; what the engine itself runs is not shown."""
-        if not (isinstance(event, CellStarted | CellExecuted) and event.cell.by == "engine"):
+        if isinstance(event, ReplyDelta):
+            self._reply(event.session_id).add(event)
+        elif not (isinstance(event, CellStarted | CellExecuted) and event.cell.by == "engine"):
             self._take(event)
 
     def _take(self, event: Event) -> None:
@@ -105,6 +133,7 @@ class LiveTree:
             case SessionStarted() | QuestionAsked():
                 self._opened(event)
             case ModelReplied() if event.ended == "done":
+                self._reply(event.session_id).end()
                 label = Text.assemble(f"turn {event.turn}", (_cost(event.cost_usd), "dim"))
                 self._turns[event.session_id] = self._sessions[event.session_id].add(label)
             case CellStarted():
@@ -127,6 +156,12 @@ class LiveTree:
                 )
             case _:
                 pass
+
+    def _reply(self, session_id: str) -> _ReplyLine:
+        """Return the line of the reply that a session's model is writing."""
+        if session_id not in self._replies:
+            self._replies[session_id] = _ReplyLine(self._sessions[session_id])
+        return self._replies[session_id]
 
     def _opened(self, event: SessionStarted | QuestionAsked) -> None:
         if isinstance(event, SessionStarted):

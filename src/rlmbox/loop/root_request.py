@@ -48,7 +48,13 @@ async def ask_model(
 
     async def ask() -> tuple[Completion, Decimal]:
         reply = await scope.run.calls.complete(
-            model, messages, account=account, max_output_tokens=max_output_tokens, tell=tale.tell, reuse=False
+            model,
+            messages,
+            account=account,
+            max_output_tokens=max_output_tokens,
+            tell=tale.tell,
+            reuse=False,
+            streams=scope.run.streams,
         )
         return reply.completion, reply.cost_usd
 

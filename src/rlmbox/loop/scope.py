@@ -54,6 +54,7 @@ class RunContext:
         seed: Seed of the root's sandbox, from which those of the children follow.
         guard: What may leave the sandboxes; by default everything that fits.
         tools: The user's own functions in the REPL.
+        streams: Whether somebody reads the replies of sessions' models as they come in.
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
@@ -73,6 +74,7 @@ class RunContext:
     seed: int = 0
     guard: RunGuard = field(default_factory=lambda: Guard("off").for_run())
     tools: Toolbox = field(default_factory=Toolbox)
+    streams: bool = False
     describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)
     requests: anyio.CapacityLimiter = field(init=False)

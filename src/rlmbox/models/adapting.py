@@ -29,7 +29,9 @@ class Adaptations:
         no_system: Whether the system message is put in front of the first user message.
         alternate: Whether messages of one role in a row become one.
         dropped: Parameters that are left out.
+        no_stream: Whether replies are asked for in one piece, also where somebody would read along.
         has_answered: Whether a good reply has come from there.
+        has_streamed: Whether one has come as a stream, or in its place.
     """
 
     def __init__(self) -> None:
@@ -38,7 +40,9 @@ class Adaptations:
         self.no_system = False
         self.alternate = False
         self.dropped: frozenset[str] = frozenset()
+        self.no_stream = False
         self.has_answered = False
+        self.has_streamed = False
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
@@ -57,7 +61,8 @@ class Adaptations:
         body = json.loads(content)
         with self._lock:
             return (
-                self._learn_output_field(complaint, body)
+                self._learn_no_stream(complaint, body)
+                or self._learn_output_field(complaint, body)
                 or self._learn_cap(complaint, body)
                 or self._learn_roles(complaint)
                 or self._learn_dropped(complaint, body)
@@ -94,6 +99,12 @@ class Adaptations:
             return False
         self.output_field = other
         return True
+
+    def _learn_no_stream(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        if self.no_stream or not body.get("stream") or "stream_options" in complaint.named_parameters:
+            return False
+        self.no_stream = "stream" in complaint.named_parameters or complaint.wants_no_stream
+        return self.no_stream
 
     def _learn_cap(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
         cap = complaint.output_cap_tokens

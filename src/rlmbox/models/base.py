@@ -125,6 +125,18 @@ class Closeable(Protocol):
         """Close the connections, each on the event loop it belongs to. A later request opens new ones."""
 
 
+class OnText(Protocol):
+    """A reader of a reply's text as it comes in."""
+
+    def __call__(self, text: str, *, is_reasoning: bool) -> None:
+        """Take the next piece.
+
+        Args:
+            text: The piece.
+            is_reasoning: Whether it is of the model's reasoning and not of the reply.
+        """
+
+
 @dataclass(slots=True)
 class Exchange:
     """The progress of one request on its way to the provider.
@@ -133,6 +145,8 @@ class Exchange:
     how far it came.
 
     Attributes:
+        on_text: Where the reply's text goes as it comes in, for somebody to read; None where nobody does. A model that
+            can, asks for a stream then.
         tracked: Whether the model reports here at all.
         sent: Whether the provider may have seen the whole request.
         refused: Whether the provider answered with an error, for which nobody charges.
@@ -140,6 +154,7 @@ class Exchange:
         received_bytes: Bytes of the reply's body that arrived.
     """
 
+    on_text: OnText | None = None
     tracked: bool = False
     sent: bool = False
     refused: bool = False

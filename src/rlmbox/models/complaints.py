@@ -95,6 +95,11 @@ _NO_SYSTEM = re.compile(
     r"|role.{0,10}system.{0,20}(?:not supported|unsupported)|only user and assistant roles are supported",
     re.IGNORECASE,
 )
+_NO_STREAM = re.compile(
+    r"stream(?:ing|ed)?\b.{0,60}\b(?:not|n't|un)\W?(?:supported|enabled|allowed|available|implemented)"
+    r"|(?:not|n't) support (?:\w+ ){0,3}stream|verified to stream",
+    re.IGNORECASE,
+)
 _ALTERNATE = re.compile(
     r"roles must alternate|alternate (?:between )?(?:the )?'?user|(?:consecutive|successive) (?:user|assistant)"
     r"|first message must (?:be|use|have).{0,20}user",
@@ -201,6 +206,11 @@ class Complaint:
     def wants_no_system(self) -> bool:
         """True if the model takes no system message."""
         return _NO_SYSTEM.search(self.message) is not None
+
+    @property
+    def wants_no_stream(self) -> bool:
+        """True if the model, or the account, cannot have its replies as a stream."""
+        return _NO_STREAM.search(self.message) is not None
 
     @property
     def wants_alternate_roles(self) -> bool:

@@ -16,7 +16,7 @@ import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models.complaints import Complaint, duration_s
-from rlmbox.models.replies import UnreadableReply
+from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
 from rlmbox.models.transport import Call, Refused, ReplyTooLarge
 
@@ -153,10 +153,9 @@ def _unreadable(
     error: UnreadableReply, target: Target, body: bytes, headers: httpx2.Headers | None, *, has_answered: bool
 ) -> ModelError:
     """Return the error for a reply with status 200 that is none."""
-    said = Complaint(body)
+    said = Complaint(error.error or body)
     if error.is_error:
-        status = said.status or (429 if "rate" in said.message.lower() and "limit" in said.message.lower() else 400)
-        return refused(Refused(status, headers or httpx2.Headers(), body), target)
+        return refused(Refused(_status_of(said), headers or httpx2.Headers(), error.error or body), target)
     words = _one_line(said.message or str(error), target)
     if error.is_page and not has_answered:
         # Where an API has never answered, something else lives at that address.
@@ -171,6 +170,16 @@ def _unreadable(
         retryable=True,
         possibly_billed=True,
     )
+
+
+def _status_of(said: Complaint) -> int:
+    """Return the status that an error should have had which came with 200."""
+    if said.status is not None:
+        return said.status
+    words = " ".join((said.message, *said.codes)).lower().replace("_", " ")
+    if "rate" in words and "limit" in words:
+        return 429
+    return 503 if any(word in words for word in ("overloaded", "server error", "api error", "unavailable")) else 400
 
 
 def _retry_after_s(headers: httpx2.Headers, said: Complaint) -> float | None:

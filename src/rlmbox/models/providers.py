@@ -40,6 +40,7 @@ DEFAULT_TIMEOUT_S = 120.0
 """Seconds without a byte after which a request is given up, unless the request says otherwise."""
 
 _MOST_ADAPTATIONS = 6
+_REFUSALS_OF_STREAMS = (400, 404, 405, 415, 422, 501)
 _LONGEST_CLOSE_S = 5.0
 _MOST_WAITS = 10  # a server that sends a byte now and then is given up after so many times the wait for one
 
@@ -256,11 +257,23 @@ class ProviderModel:
         from rlmbox.models.transport import Call
 
         for _ in range(_MOST_ADAPTATIONS):
-            call = Call(self._target.provider, exchange.begin(), self._adaptations)
+            streams = exchange.on_text is not None and not self._adaptations.no_stream
+            call = Call(self._target.provider, exchange.begin(), self._adaptations, streams)
             outcome = await self._send(connection, messages, call, max_output_tokens, limit_s)
-            if call.refused is None or not self._adaptations.learn(Complaint(call.refused.body), call.content):
+            if call.refused is None:
+                return outcome
+            complaint = Complaint(call.refused.body)
+            if not self._adaptations.learn(complaint, call.content) and not self._gives_up_stream(call, complaint):
                 return outcome
         return outcome
+
+    def _gives_up_stream(self, call: Call, complaint: Complaint) -> bool:
+        """Return True if a refusal may be one of streams, though it does not say so; the next request shows."""
+        refused = call.refused
+        if not call.streams or self._adaptations.has_streamed or refused is None or complaint.too_long:
+            return False
+        self._adaptations.no_stream = refused.status in _REFUSALS_OF_STREAMS
+        return self._adaptations.no_stream
 
     async def _send(
         self, connection: Connection, messages: Sequence[Message], call: Call, max_output_tokens: int, limit_s: float
@@ -285,6 +298,9 @@ class ProviderModel:
             has_answered = self._adaptations.has_answered
             return failures.explain(error, self._target, call, timeout_s=limit_s, has_answered=has_answered)
         self._adaptations.has_answered = True
+        self._adaptations.has_streamed |= call.streams
+        # A server that counts no tokens of its streams may count those of replies in one piece, which is worth more.
+        self._adaptations.no_stream |= call.streams and not completion.counted
         return completion
 
     async def aclose(self) -> None:

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
+from rlmbox.models.reply_fields import Protocol, UnreadableReply, first, mapping, reasoning_of, text_of, thinking_of
+from rlmbox.models.streams import is_stream, joined
 from rlmbox.types import Completion, Message, StopReason, Usage
-
-Protocol = Literal["openai", "azure", "anthropic", "google"]
 
 _BYTES_PER_TOKEN = 3
 _MOST_TOKENS = 100_000_000  # a count beyond it is absurd
@@ -33,20 +33,6 @@ _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
     }
 )
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
-
-
-class UnreadableReply(Exception):
-    """A reply with status 200 that is none.
-
-    Attributes:
-        is_page: Whether it is a web page, as of a proxy or of a login.
-        is_error: Whether it is an error that was given the status of success.
-    """
-
-    def __init__(self, message: str, *, is_page: bool = False, is_error: bool = False) -> None:
-        super().__init__(message)
-        self.is_page = is_page
-        self.is_error = is_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,7 @@ def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Me
     Raises:
         UnreadableReply: There is no reply in it.
     """
-    found = _decoded(body)
+    found = _decoded(protocol, body)
     part = _READERS[protocol](found)
     text = _whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
     stop = _STOP_REASONS.get(part.finish.lower(), "stop")
@@ -89,16 +75,18 @@ def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Me
     return Completion(text, usage, name, stop, counted)
 
 
-def _decoded(body: bytes) -> Mapping[str, Any]:
+def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
     text = body.lstrip()
     if text[:1] == b"<":
         raise UnreadableReply("a web page", is_page=True)
-    if text.startswith((b"data:", b"event:", b":")):
-        return _joined(text)
+    if is_stream(text):
+        return joined(protocol, text)
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise UnreadableReply(f"it is not whole JSON: {error}") from None
+    if isinstance(found, list) and len(found) > 1 and protocol == "google":
+        return joined(protocol, b"\n".join(b"data: " + json.dumps(chunk).encode() for chunk in found))
     if isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, Mapping):
@@ -108,50 +96,21 @@ def _decoded(body: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _joined(text: bytes) -> Mapping[str, Any]:
-    """Return a stream of OpenAI's protocol, which some servers send unasked, as one reply."""
-    content, reasoning, finish, seen = [], [], "", False
-    usage: Mapping[str, Any] = {}
-    for line in text.splitlines():
-        data = line.removeprefix(b"data:").strip()
-        if not line.startswith(b"data:") or data == b"[DONE]":
-            continue
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(chunk, Mapping):
-            continue
-        if chunk.get("error"):
-            raise UnreadableReply("an error", is_error=True)
-        usage = _mapping(chunk.get("usage")) or usage
-        choice = _first(chunk.get("choices"))
-        delta = _mapping(choice.get("delta")) or _mapping(choice.get("message"))
-        seen = seen or bool(choice)
-        content.append(_text(delta.get("content")))
-        reasoning.append(_reasoning(delta))
-        finish = str(choice.get("finish_reason") or finish)
-    if not seen:
-        raise UnreadableReply("a stream without a reply")
-    message = {"content": "".join(content), "reasoning": "".join(reasoning)}
-    return {"choices": [{"message": message, "finish_reason": finish}], "usage": usage}
-
-
 def _openai(found: Mapping[str, Any]) -> _Part:
-    choice = _first(found.get("choices"))
-    message = _mapping(choice.get("message"))
+    choice = first(found.get("choices"))
+    message = mapping(choice.get("message"))
     if not choice and isinstance(found.get("message"), Mapping):  # Ollama's own protocol behind a gateway
-        choice, message = found, _mapping(found["message"])
+        choice, message = found, mapping(found["message"])
     if not message and "text" not in choice:
         raise UnreadableReply("it has no message")
     content = message.get("content") if message else choice.get("text")
     return _Part(
-        text=_text(content),
-        reasoning=_reasoning(message) + _thinking(content),
+        text=text_of(content),
+        reasoning=reasoning_of(message) + thinking_of(content),
         finish=str(choice.get("finish_reason") or choice.get("done_reason") or ""),
-        refusal=_text(message.get("refusal")),
+        refusal=text_of(message.get("refusal")),
         called=bool(message.get("tool_calls") or message.get("function_call")),
-        counts=_mapping(found.get("usage")) or (found if "eval_count" in found else {}),
+        counts=mapping(found.get("usage")) or (found if "eval_count" in found else {}),
     )
 
 
@@ -161,63 +120,33 @@ def _anthropic(found: Mapping[str, Any]) -> _Part:
         raise UnreadableReply("it has no content")
     kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
     return _Part(
-        text=_text(blocks),
-        reasoning=_thinking(blocks),
+        text=text_of(blocks),
+        reasoning=thinking_of(blocks),
         finish=str(found.get("stop_reason") or ""),
         refusal="",
         called="tool_use" in kinds,
-        counts=_mapping(found.get("usage")),
+        counts=mapping(found.get("usage")),
     )
 
 
 def _google(found: Mapping[str, Any]) -> _Part:
-    candidate = _first(found.get("candidates"))
-    parts = _mapping(candidate.get("content")).get("parts")
+    candidate = first(found.get("candidates"))
+    parts = mapping(candidate.get("content")).get("parts")
     parts = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
-    blocked = _mapping(found.get("promptFeedback")).get("blockReason")
+    blocked = mapping(found.get("promptFeedback")).get("blockReason")
     return _Part(
-        text="".join(_text(part.get("text")) for part in parts if not part.get("thought")),
-        reasoning="".join(_text(part.get("text")) for part in parts if part.get("thought")),
+        text="".join(text_of(part.get("text")) for part in parts if not part.get("thought")),
+        reasoning="".join(text_of(part.get("text")) for part in parts if part.get("thought")),
         finish="content_filter" if blocked else str(candidate.get("finishReason") or ""),
         refusal="",
         called=any("functionCall" in part for part in parts),
-        counts=_mapping(found.get("usageMetadata")),
+        counts=mapping(found.get("usageMetadata")),
     )
 
 
 _READERS: Mapping[Protocol, Callable[[Mapping[str, Any]], _Part]] = MappingProxyType(
     {"openai": _openai, "azure": _openai, "anthropic": _anthropic, "google": _google}
 )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _first(value: object) -> Mapping[str, Any]:
-    return _mapping(value[0]) if isinstance(value, list) and value else {}
-
-
-def _text(content: object) -> str:
-    """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Mapping):
-        kind = content.get("type", "text")
-        return _text(content.get("text")) if kind in ("text", "output_text") else ""
-    if isinstance(content, list):
-        return "".join(_text(part) for part in content)
-    return ""
-
-
-def _thinking(content: object) -> str:
-    if not isinstance(content, list):
-        return ""
-    return "".join(str(part.get("thinking", "")) for part in content if isinstance(part, Mapping))
-
-
-def _reasoning(message: Mapping[str, Any]) -> str:
-    return next((_text(message[key]) for key in ("reasoning_content", "reasoning") if message.get(key)), "")
 
 
 def _whole_characters(text: str) -> str:
@@ -244,9 +173,9 @@ _DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_
 
 def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
     """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
-    for mapping in (counts, *(_mapping(counts.get(name)) for name in _DETAILS)):
+    for place in (counts, *(mapping(counts.get(name)) for name in _DETAILS)):
         for name in names:
-            number = _number(mapping.get(name))
+            number = _number(place.get(name))
             if number is not None:
                 return number
     return None

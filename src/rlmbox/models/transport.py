@@ -26,10 +26,14 @@ from pydantic_ai.models import create_async_httpx2_client
 
 from rlmbox.models.adapting import Adaptations
 from rlmbox.models.base import Exchange, current_request_key, trace_headers
-from rlmbox.models.replies import Protocol
+from rlmbox.models.reply_fields import Protocol
+from rlmbox.models.streams import Delta, StreamText
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
+MAX_STREAM_BYTES = 4 * MAX_REPLY_BYTES
+"""The same for a stream, in which each token comes with a frame of its own."""
+
 CONNECT_TIMEOUT_S = 10.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
@@ -75,6 +79,7 @@ class Call:
         protocol: The protocol that the provider speaks.
         exchange: Where to report how far the request came.
         adaptations: How the request is changed before it is sent.
+        streams: Whether the reply is asked for as a stream.
         content: The request's body as it was sent.
         refused: The error that it was answered with; None where there was none.
         body: The body of a good reply; None where there was none.
@@ -84,6 +89,7 @@ class Call:
     protocol: Protocol
     exchange: Exchange
     adaptations: Adaptations
+    streams: bool = False
     content: bytes = b"{}"
     refused: Refused | None = None
     body: bytes | None = None
@@ -121,14 +127,14 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = current_call.get()
-        request = _adapted(request, call)
+        request = _adapted(_streamed(request, call.protocol) if call.streams else request, call)
         _name(request, call)
         request.headers.update(trace_headers.get())
         request.extensions = {**request.extensions, "trace": call.trace}
         response = await self._wire.handle_async_request(request)
         response.request = request
         try:
-            body = await _read(response, call.exchange)
+            body = await _read(response, call)
         finally:
             await response.aclose()
         if response.is_success:
@@ -141,16 +147,31 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
         return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
 
 
+def _streamed(request: httpx2.Request, protocol: Protocol) -> httpx2.Request:
+    """Return the request as one for a stream."""
+    body, url = json.loads(request.content), request.url
+    if protocol == "google":
+        url = url.copy_with(path=url.path.removesuffix(":generateContent") + ":streamGenerateContent")
+        url = url.copy_merge_params({"alt": "sse"})
+    else:
+        body["stream"] = True
+    if protocol in ("openai", "azure"):
+        body["stream_options"] = {"include_usage": True}
+    return _rewritten(request, url, json.dumps(body).encode())
+
+
+def _rewritten(request: httpx2.Request, url: httpx2.URL, content: bytes) -> httpx2.Request:
+    headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
+    return httpx2.Request(request.method, url, headers=headers, content=content, extensions=request.extensions)
+
+
 def _adapted(request: httpx2.Request, call: Call) -> httpx2.Request:
     """Return the request with what was learned of its provider."""
     call.content = request.content
     if not call.adaptations:
         return request
     call.content = json.dumps(call.adaptations.apply(json.loads(request.content))).encode()
-    headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
-    return httpx2.Request(
-        request.method, request.url, headers=headers, content=call.content, extensions=request.extensions
-    )
+    return _rewritten(request, request.url, call.content)
 
 
 def _name(request: httpx2.Request, call: Call) -> None:
@@ -161,14 +182,30 @@ def _name(request: httpx2.Request, call: Call) -> None:
         request.headers["Idempotency-Key"] = digest[:40]
 
 
-async def _read(response: httpx2.Response, exchange: Exchange) -> bytes:
+async def _read(response: httpx2.Response, call: Call) -> bytes:
     parts: list[bytes] = []
+    exchange = call.exchange
+    # A server that takes no notice of being asked for a stream sends its reply in one piece.
+    streams = call.streams and "event-stream" in response.headers.get("content-type", "") and response.is_success
+    most_bytes = MAX_STREAM_BYTES if streams else MAX_REPLY_BYTES
+    text = StreamText(call.protocol) if streams else None
     async for part in response.aiter_bytes():
         exchange.received_bytes += len(part)
-        if exchange.received_bytes > MAX_REPLY_BYTES:
-            raise ReplyTooLarge(f"the reply is longer than {MAX_REPLY_BYTES // (1024 * 1024)} MB")
+        if exchange.received_bytes > most_bytes:
+            raise ReplyTooLarge(f"the reply is longer than {most_bytes // (1024 * 1024)} MB")
         parts.append(part)
+        if text is not None:
+            _show(text.feed(part), exchange)
     return b"".join(parts)
+
+
+def _show(delta: Delta, exchange: Exchange) -> None:
+    """Show whoever reads along what has come in."""
+    if exchange.on_text is None:
+        return
+    for text, is_reasoning in ((delta.reasoning, True), (delta.text, False)):
+        if text:
+            exchange.on_text(text, is_reasoning=is_reasoning)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

@@ -25,7 +25,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model as Library
 from pydantic_ai.settings import ModelSettings
 
-from rlmbox.models.replies import UnreadableReply, read_reply
+from rlmbox.models.replies import read_reply
+from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
 from rlmbox.models.transport import Call, ClientPool, current_call, open_client
 from rlmbox.types import Completion, Message

@@ -223,6 +223,9 @@ class Journal:
         Raises:
             StoreError: It cannot be kept.
         """
+        if not event.KEPT:
+            self._show(event)
+            return event
         recorded = self.past.take(event) if type(event) in TOLD else None
         if recorded is not None:
             self._show_until(recorded.sequence)

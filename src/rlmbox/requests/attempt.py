@@ -17,8 +17,8 @@ from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
 from rlmbox.budget.tokens import Conversations
 from rlmbox.errors import ConfigError, ModelError, RLMError
-from rlmbox.events import AttemptFinished, AttemptStarted
-from rlmbox.models.base import Exchange, Model, current_exchange
+from rlmbox.events import AttemptFinished, AttemptStarted, ReplyDelta
+from rlmbox.models.base import Exchange, Model, OnText, current_exchange
 from rlmbox.requests.again import SendAgain
 from rlmbox.requests.fitting import fit_request, unread_tokens, was_read
 from rlmbox.requests.lengths import FIRST_SHARE, ReplyLengths
@@ -141,7 +141,7 @@ class Attempts:
             max_output_tokens=reservation.max_output_tokens,
             sent=None if state.messages == tuple(request.messages) else state.messages,
         )
-        exchange = Exchange()
+        exchange = Exchange(_reader(request, state) if request.streams else None)
         token = current_exchange.set(exchange)
         try:
             completion = await self._ask(request, shared, state, reservation, exchange)
@@ -290,6 +290,16 @@ class Attempts:
         if found is None:
             found = self._known[id(model)] = (model, model_state_of(model))
         return found[1]
+
+
+def _reader(request: Request, state: RequestState) -> OnText:
+    """Return what tells of each piece of a reply's text."""
+    attempt = state.attempts
+
+    def read(text: str, *, is_reasoning: bool) -> None:
+        request.tell(ReplyDelta, attempt=attempt, text=text, is_reasoning=is_reasoning)
+
+    return read
 
 
 def _checked(model: Model, completion: object) -> Completion:

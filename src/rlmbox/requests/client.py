@@ -96,6 +96,7 @@ class Calls:
         tell: Tell = tell_nobody,
         whole: bool = False,
         reuse: bool = True,
+        streams: bool = False,
     ) -> ModelReply:
         """Ask a model.
 
@@ -113,6 +114,7 @@ class Calls:
                 cut at the run's longest is continued, up to `MOST_PARTS`, and marked where it is cut even then. One
                 that is cut at `max_output_tokens` is as long as was asked for.
             reuse: Whether a reply from the cache will do, and this one may be kept there.
+            streams: Whether `tell` is called with each piece of the reply's text as it comes in, as `ReplyDelta`.
 
         Raises:
             BudgetExceeded: Not even a reply of `MIN_OUTPUT_TOKENS` can be paid for.
@@ -123,7 +125,8 @@ class Calls:
         """
         model = self._at_temperature(model, temperature)
         longest = self._budget.limits.max_output_tokens
-        request = Request(model, tuple(messages), account, min(max_output_tokens or longest, longest), timeout_s, tell)
+        most = min(max_output_tokens or longest, longest)
+        request = Request(model, tuple(messages), account, most, timeout_s, tell, streams=streams)
         may_go_on = whole and max_output_tokens is None
         if self._cache is None or not reuse:
             return await self._ask(request, temperature, whole=whole, may_go_on=may_go_on)

@@ -38,6 +38,7 @@ class Request:
         tell: Called with the class of each event on the way to the reply, and its fields.
         patient: Whether to wait for a provider that is left alone, rather than fail at once.
         as_usual: Whether to ask for a reply as long as the run's replies have been, rather than for the longest.
+        streams: Whether somebody reads the reply's text as it comes in.
     """
 
     model: Model
@@ -48,6 +49,7 @@ class Request:
     tell: Tell
     patient: bool = True
     as_usual: bool = False
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)

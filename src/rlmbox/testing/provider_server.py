@@ -28,6 +28,7 @@ from rlmbox.testing.provider_wire import (
     error_body,
     recognise,
     reply_body,
+    stream_body,
     too_long_message,
 )
 
@@ -107,6 +108,7 @@ class _Response:
     headers: Mapping[str, str]
     sent_bytes: int | None = None
     copies: int = 1
+    pause_s: float = 0.0
 
 
 class ProviderServer:
@@ -250,7 +252,7 @@ def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault | 
         raw = text if isinstance(text, bytes) else text.encode()
         return _Response(answer.status, raw, {"Content-Type": "application/json", **answer.headers})
     if isinstance(answer, ProviderReply):
-        return _json(200, reply_body(request, answer))
+        return _replied(request, answer)
     if answer.kind == "status":
         message = answer.message or f"refused the request of {request.key}"
         body = error_body(request.protocol, answer.status, message, answer.code)
@@ -262,9 +264,16 @@ def _response(request: ProviderRequest, answer: ProviderReply | ProviderFault | 
     return _broken(request, answer.kind)
 
 
+def _replied(request: ProviderRequest, reply: ProviderReply) -> _Response:
+    """Return a good reply, in the form that it was asked for in."""
+    if not request.streams:
+        return _json(200, reply_body(request, reply))
+    return _Response(200, stream_body(request, reply), {"Content-Type": "text/event-stream"}, pause_s=reply.pause_s)
+
+
 def _broken(request: ProviderRequest, kind: FaultKind) -> _Response | None:
     """Return a reply with status 200 of which nothing can be made; None for none at all."""
-    whole = _json(200, reply_body(request, ProviderReply("a reply that is never read whole")))
+    whole = _replied(request, ProviderReply("a reply that is never read whole"))
     if kind == "reset":
         return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)
     json_type = {"Content-Type": "application/json"}
@@ -297,9 +306,14 @@ async def _send(writer: asyncio.StreamWriter, response: _Response) -> bool:
     head = [f"HTTP/1.1 {response.status} Scripted", f"Content-Length: {len(response.body) * response.copies}"]
     head += [f"{name}: {value}" for name, value in response.headers.items()]
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
-    for _ in range(response.copies):
-        writer.write(response.body[: response.sent_bytes])
+    body = response.body[: response.sent_bytes]
+    pieces = [body] * response.copies
+    if response.pause_s:
+        pieces = [event + b"\n\n" for event in body.removesuffix(b"\n\n").split(b"\n\n")]
+    for piece in pieces:
+        writer.write(piece)
         await writer.drain()
+        await asyncio.sleep(response.pause_s)
     if response.sent_bytes is not None:
         writer.transport.abort()
         return False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -18,7 +19,7 @@ _PATHS: tuple[tuple[Protocol, re.Pattern[str]], ...] = (
     ("azure", re.compile(r"/openai/v1/chat/completions")),
     ("openai", re.compile(r"(?:/[\w.-]+)*/chat/completions")),
     ("anthropic", re.compile(r"/v1/messages")),
-    ("google", re.compile(r"/v1beta/models/(?P<model>[^/:]+):generateContent")),
+    ("google", re.compile(r"/v1beta/models/(?P<model>[^/:]+):(?:generate|streamGenerate)Content")),
 )
 _FINISH: Mapping[str, Mapping[StopReason, str]] = MappingProxyType(
     {
@@ -89,6 +90,11 @@ class ProviderRequest:
         return next((int(place[name]) for place in places for name in names if name in place), None)
 
     @property
+    def streams(self) -> bool:
+        """True if the reply is asked for as a stream of events."""
+        return bool(self.body.get("stream")) or ":streamGenerateContent" in self.path
+
+    @property
     def key(self) -> str:
         """The key that it carries, in whatever form the provider wants it."""
         for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key"):
@@ -111,6 +117,7 @@ class ProviderReply:
         reasoning: What the model thought, in the place that the protocol has for it.
         delay_s: Seconds before the reply begins.
         cache_write_tokens: The part of `input_tokens` that was written to the cache; Anthropic's protocol tells it.
+        pause_s: Seconds between the events of a reply that is streamed.
     """
 
     text: str = ""
@@ -122,6 +129,7 @@ class ProviderReply:
     reasoning: str = ""
     delay_s: float = 0.0
     cache_write_tokens: int = 0
+    pause_s: float = 0.0
 
 
 def recognise(path: str, headers: Mapping[str, str], body: object) -> ProviderRequest | None:
@@ -154,6 +162,26 @@ def reply_body(request: ProviderRequest, reply: ProviderReply) -> Json:
     if request.protocol == "google":
         return _google_reply(request, reply)
     return _openai_reply(request, reply)
+
+
+def stream_body(request: ProviderRequest, reply: ProviderReply) -> bytes:
+    """Write a reply in the request's protocol as a stream of events, a word of it in each.
+
+    Args:
+        request: What is answered.
+        reply: The answer.
+    """
+    whole = reply_body(request, reply)
+    if request.protocol == "anthropic":
+        events = _anthropic_events(reply, whole)
+    elif request.protocol == "google":
+        events = _google_events(reply, whole)
+    else:
+        events = _openai_events(request, reply, whole)
+    named = request.protocol == "anthropic"
+    lines = (f"{'event: ' + event['type'] + chr(10) if named else ''}data: {json.dumps(event)}\n\n" for event in events)
+    end = "" if request.protocol in ("anthropic", "google") else "data: [DONE]\n\n"
+    return ("".join(lines) + end).encode()
 
 
 def error_body(protocol: Protocol, status: int, message: str, code: str | None) -> Json:
@@ -207,6 +235,53 @@ def _openai_reply(request: ProviderRequest, reply: ProviderReply) -> Json:
             "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
         }
     return body
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+\s*|\s+", text)
+
+
+def _openai_events(request: ProviderRequest, reply: ProviderReply, whole: Json) -> Iterator[Json]:
+    head = {name: whole[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    finish = whole["choices"][0]["finish_reason"]
+
+    def event(delta: Json, finish: str | None = None) -> Json:
+        return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+    yield event({"role": "assistant", "content": ""})
+    yield from (event({"reasoning_content": word}) for word in _words(reply.reasoning))
+    yield from (event({"content": word}) for word in _words(reply.text))
+    yield event({}, finish)
+    options = request.body.get("stream_options")
+    if "usage" in whole and isinstance(options, dict) and options.get("include_usage"):
+        yield {**head, "choices": [], "usage": whole["usage"]}
+
+
+def _anthropic_events(reply: ProviderReply, whole: Json) -> Iterator[Json]:
+    usage = {**whole["usage"], "output_tokens": 1}
+    yield {"type": "message_start", "message": {**whole, "content": [], "stop_reason": None, "usage": usage}}
+    blocks = (("thinking", reply.reasoning), ("text", reply.text))
+    for index, (kind, text) in enumerate((kind, text) for kind, text in blocks if text):
+        yield {"type": "content_block_start", "index": index, "content_block": {"type": kind, kind: ""}}
+        yield {"type": "ping"}
+        for word in _words(text):
+            delta = {"type": f"{kind}_delta", kind: word}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    end = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": whole["usage"]["output_tokens"]}}
+    yield {"type": "message_stop"}
+
+
+def _google_events(reply: ProviderReply, whole: Json) -> Iterator[Json]:
+    parts = [{"text": word, "thought": True} for word in _words(reply.reasoning)]
+    parts += [{"text": word} for word in _words(reply.text)] or [{"text": ""}]
+    finish = whole["candidates"][0]["finishReason"]
+    for number, part in enumerate(parts, 1):
+        candidate: Json = {"index": 0, "content": {"role": "model", "parts": [part]}}
+        last = number == len(parts)
+        rest: Json = {name: whole[name] for name in ("usageMetadata", "modelVersion") if name in whole and last}
+        yield {"candidates": [candidate | ({"finishReason": finish} if last else {})], **rest}
 
 
 def _anthropic_reply(request: ProviderRequest, reply: ProviderReply) -> Json:

@@ -1,0 +1,60 @@
+"""Fields of replies, read leniently, and the error of a body in which there is no reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Protocol = Literal["openai", "azure", "anthropic", "google"]
+
+
+class UnreadableReply(Exception):
+    """A reply with status 200 that is none.
+
+    Attributes:
+        is_page: Whether it is a web page, as of a proxy or of a login.
+        is_error: Whether it is an error that was given the status of success, before anything of a reply came.
+        error: The error's body, where that is only a part of what came.
+    """
+
+    def __init__(
+        self, message: str, *, is_page: bool = False, is_error: bool = False, error: bytes | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_page = is_page
+        self.is_error = is_error
+        self.error = error
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a value that is an object; an empty one in place of anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def first(value: object) -> Mapping[str, Any]:
+    """Return the first object of a list; an empty one where there is none."""
+    return mapping(value[0]) if isinstance(value, list) and value else {}
+
+
+def text_of(content: object) -> str:
+    """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        kind = content.get("type", "text")
+        return text_of(content.get("text")) if kind in ("text", "output_text") else ""
+    if isinstance(content, list):
+        return "".join(text_of(part) for part in content)
+    return ""
+
+
+def thinking_of(content: object) -> str:
+    """Return the thoughts in a content that is a list of parts."""
+    if not isinstance(content, list):
+        return ""
+    return "".join(str(part.get("thinking", "")) for part in content if isinstance(part, Mapping))
+
+
+def reasoning_of(message: Mapping[str, Any]) -> str:
+    """Return the reasoning that stands beside a message's content, in OpenAI's protocol."""
+    return next((text_of(message[key]) for key in ("reasoning_content", "reasoning") if message.get(key)), "")

@@ -1,0 +1,232 @@
+"""A reply that comes as a stream of events: its text as it comes in, and the whole reply put together from them.
+
+What is shown meanwhile is for a person to read. The reply itself is only ever put together from all that came, by the
+same readers as a reply in one piece.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from rlmbox.models.reply_fields import Protocol, UnreadableReply, first, mapping, reasoning_of, text_of, thinking_of
+
+Chunk = Mapping[str, Any]
+
+
+class Delta(NamedTuple):
+    """The next piece of a reply.
+
+    Attributes:
+        text: Text.
+        reasoning: Text of the model's reasoning, where the provider sends it.
+    """
+
+    text: str
+    reasoning: str
+
+
+def is_stream(body: bytes) -> bool:
+    """Return True if a body is a stream of server-sent events."""
+    return body.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+
+class StreamText:
+    """The text of a stream, as its bytes come in.
+
+    Args:
+        protocol: The protocol that the provider speaks.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._read = _DELTAS[protocol]
+        self._rest = b""
+
+    def feed(self, part: bytes) -> Delta:
+        """Return what a part of the body adds.
+
+        Args:
+            part: The next bytes.
+        """
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        found = [self._read(chunk) for chunk in map(_chunk, lines) if chunk is not None]
+        return Delta("".join(delta.text for delta in found), "".join(delta.reasoning for delta in found))
+
+
+def joined(protocol: Protocol, body: bytes) -> Chunk:
+    """Return a stream as the one reply that the provider would have sent.
+
+    Args:
+        protocol: The protocol that the provider speaks.
+        body: All that came.
+
+    Raises:
+        UnreadableReply: There is no reply in it, or it broke off.
+    """
+    parts: _Parts = _JOINS[protocol]()
+    for line in body.splitlines():
+        chunk = _chunk(line)
+        if chunk is None:
+            parts.is_over |= line.removeprefix(b"data:").strip() == b"[DONE]"
+            continue
+        if chunk.get("error"):
+            raise _broken_by(chunk, begun=parts.begun)
+        parts.add(chunk)
+    if not parts.begun:
+        raise UnreadableReply("a stream without a reply")
+    if not parts.is_over:
+        raise UnreadableReply("the stream broke off before its end")
+    return parts.reply()
+
+
+def _broken_by(chunk: Chunk, *, begun: bool) -> UnreadableReply:
+    """Return the error of a stream that ends with one; what had come before that may have been billed."""
+    body = json.dumps(chunk).encode()
+    if not begun:
+        return UnreadableReply("an error", is_error=True, error=body)
+    error = chunk["error"]
+    said = str(mapping(error).get("message") or error)
+    return UnreadableReply(f"the stream broke off with an error: {said}", error=body)
+
+
+def _chunk(line: bytes) -> Chunk | None:
+    if not line.startswith(b"data:"):
+        return None
+    try:
+        found = json.loads(line[len(b"data:") :])
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
+def _openai_delta(chunk: Chunk) -> Delta:
+    choice = first(chunk.get("choices"))
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    content = delta.get("content")
+    return Delta(text_of(content), reasoning_of(delta) + thinking_of(content))
+
+
+def _anthropic_delta(chunk: Chunk) -> Delta:
+    delta = mapping(chunk.get("delta"))
+    block = mapping(chunk.get("content_block"))
+    return Delta(
+        text_of(delta.get("text")) + text_of(block.get("text")),
+        text_of(delta.get("thinking")) + text_of(block.get("thinking")),
+    )
+
+
+def _google_delta(chunk: Chunk) -> Delta:
+    parts = mapping(first(chunk.get("candidates")).get("content")).get("parts")
+    known = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return Delta(
+        "".join(text_of(part.get("text")) for part in known if not part.get("thought")),
+        "".join(text_of(part.get("text")) for part in known if part.get("thought")),
+    )
+
+
+_DELTAS: Mapping[Protocol, Callable[[Chunk], Delta]] = MappingProxyType(
+    {"openai": _openai_delta, "azure": _openai_delta, "anthropic": _anthropic_delta, "google": _google_delta}
+)
+
+
+@dataclass
+class _Parts(ABC):
+    """A reply that grows by its chunks."""
+
+    begun: bool = False
+    is_over: bool = False
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    finish: str = ""
+    counts: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, delta: Delta) -> None:
+        self.text.append(delta.text)
+        self.reasoning.append(delta.reasoning)
+
+    @abstractmethod
+    def add(self, chunk: Chunk) -> None: ...
+
+    @abstractmethod
+    def reply(self) -> Chunk: ...
+
+
+@dataclass
+class _OpenAIParts(_Parts):
+    refusal: list[str] = field(default_factory=list)
+    calls: list[object] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        usage = mapping(chunk.get("usage"))
+        if usage:
+            self.counts = dict(usage)
+        choice = first(chunk.get("choices"))
+        if not choice:
+            return
+        self.begun = True
+        self.take(_openai_delta(chunk))
+        delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+        self.refusal.append(text_of(delta.get("refusal")))
+        self.calls += [call for call in (delta.get("tool_calls"), delta.get("function_call")) if call]
+        self.finish = str(choice.get("finish_reason") or self.finish)
+        self.is_over |= bool(self.finish)
+
+    def reply(self) -> Chunk:
+        message = {"content": "".join(self.text), "reasoning": "".join(self.reasoning)}
+        message |= {"refusal": "".join(self.refusal), "tool_calls": self.calls}  # type: ignore[dict-item]
+        return {"choices": [{"message": message, "finish_reason": self.finish}], "usage": self.counts}
+
+
+@dataclass
+class _AnthropicParts(_Parts):
+    is_call: bool = False
+
+    def add(self, chunk: Chunk) -> None:
+        message = mapping(chunk.get("message"))
+        self.begun = self.begun or bool(message) or chunk.get("type") in ("content_block_start", "content_block_delta")
+        # What is counted first is counted again at the end, of what has changed.
+        self.counts |= {**mapping(message.get("usage")), **mapping(chunk.get("usage"))}
+        self.take(_anthropic_delta(chunk))
+        self.is_call |= mapping(chunk.get("content_block")).get("type") == "tool_use"
+        self.finish = str(mapping(chunk.get("delta")).get("stop_reason") or self.finish)
+        self.is_over |= bool(self.finish) or chunk.get("type") == "message_stop"
+
+    def reply(self) -> Chunk:
+        content = [
+            {"type": "thinking", "thinking": "".join(self.reasoning)},
+            {"type": "text", "text": "".join(self.text)},
+        ]
+        content += [{"type": "tool_use"}] * self.is_call
+        return {"content": content, "stop_reason": self.finish, "usage": self.counts}
+
+
+@dataclass
+class _GoogleParts(_Parts):
+    feedback: Chunk = field(default_factory=dict)
+    is_call: bool = False
+
+    def add(self, chunk: Chunk) -> None:
+        self.counts |= mapping(chunk.get("usageMetadata"))
+        self.feedback = mapping(chunk.get("promptFeedback")) or self.feedback
+        candidate = first(chunk.get("candidates"))
+        self.begun = self.begun or bool(candidate) or bool(self.feedback)
+        self.take(_google_delta(chunk))
+        parts = mapping(candidate.get("content")).get("parts")
+        self.is_call |= isinstance(parts, list) and any("functionCall" in mapping(part) for part in parts)
+        self.finish = str(candidate.get("finishReason") or self.finish)
+        self.is_over |= bool(self.finish) or "blockReason" in self.feedback
+
+    def reply(self) -> Chunk:
+        parts: list[object] = [{"text": "".join(self.reasoning), "thought": True}, {"text": "".join(self.text)}]
+        parts += [{"functionCall": {}}] * self.is_call
+        candidate = {"content": {"parts": parts}, "finishReason": self.finish}
+        return {"candidates": [candidate], "promptFeedback": self.feedback, "usageMetadata": self.counts}
+
+
+_JOINS: Mapping[Protocol, Callable[[], _Parts]] = MappingProxyType(
+    {"openai": _OpenAIParts, "azure": _OpenAIParts, "anthropic": _AnthropicParts, "google": _GoogleParts}
+)
