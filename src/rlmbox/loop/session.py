@@ -658,9 +658,12 @@ class Session:
         """
         journal, session_id = self._run.journal, self.scope.session_id
         observed = journal.past.peek(session_id, events.ObservationMade)
-        if isinstance(observed, events.ObservationMade) and observed.turn == len(task.turns):
+        finished = journal.past.peek(session_id, events.SessionFinished)
+        # That of a later question may be of the same turn, and comes after the end of this one.
+        is_next = observed is not None and (finished is None or observed.sequence < finished.sequence)
+        if is_next and isinstance(observed, events.ObservationMade) and observed.turn == len(task.turns):
             return "(as it was recorded)"
-        if isinstance(journal.past.peek(session_id, events.SessionFinished), events.SessionFinished):
+        if finished is not None:
             return ""
         if journal.is_sealed:
             raise RecordEnded(journal.past.end_of(session_id))
