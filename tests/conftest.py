@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from markers import MARKERS, ONE_AFTER_ANOTHER, group_of, markers_of
+from replay_plugin import replays_every_session as replays_every_session
 
 # A shared machine stalls now and then; how long an example takes is no property of the code.
 settings.register_profile("rlmbox", deadline=None)

@@ -157,7 +157,7 @@ class Bridge:
         try:
             return await journal.once(self._effect(call), lambda: make(call))
         except LimitExceeded as error:
-            if recorded and error.depth <= self._scope.depth:
+            if recorded and error.is_final and error.depth <= self._scope.depth:
                 self.stop(error)
             raise
 
