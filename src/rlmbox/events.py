@@ -45,6 +45,7 @@ class Event:
         state: The session's state after the event.
         at_s: Seconds since the epoch.
         sequence: Place in the run's journal, from 1; 0 before the event is recorded, and of one that is not.
+        hidden: Values that are hidden from this event on, by their placeholders; empty but in the record's own file.
     """
 
     KEPT: ClassVar[bool] = True
@@ -57,6 +58,7 @@ class Event:
     state: State
     at_s: float = field(default_factory=time.time)
     sequence: int = 0
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def kind(self) -> str:
@@ -555,7 +557,10 @@ def to_json(value: object) -> object:
     if value is None or isinstance(value, str | bool | int | float):  # most of what there is
         return value
     if isinstance(value, Event):
-        return {"kind": value.kind, "format": FORMAT, **_members(value)}
+        members = _members(value)
+        if not value.hidden:
+            del members["hidden"]
+        return {"kind": value.kind, "format": FORMAT, **members}
     if isinstance(value, dict | Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -26,6 +26,7 @@ from rlmbox.events import (
     Hook,
     ModelRequested,
     QuestionAsked,
+    SessionFinished,
     SessionStarted,
     SubcallStarted,
     TurnFinished,
@@ -48,6 +49,7 @@ from rlmbox.models.prices import FlatPrice, load_overrides
 from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
 from rlmbox.record.export import write_evidence
+from rlmbox.record.hiding import HiddenValues, table_of, whole
 from rlmbox.record.journal import Journal, Lease, MemoryStore, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
@@ -141,6 +143,8 @@ class RLM:
             function of yours that takes a `LeftOut` and returns the text; plain or async.
         guard: What may leave the sandbox for a model: `redact` hides secrets and personal data and bounds what is
             copied of the text, `strict` more, `off` nothing; or a `Guard`. What was hidden is there again in answers.
+        record_secrets: Keep secrets and personal data in records, and show them to hooks. By default they have
+            placeholders there, and only the record's own file has the values, so that a run can go on.
 
     Raises:
         ConfigError: A name, a key or a limit is missing or wrong.
@@ -191,6 +195,7 @@ class RLM:
         max_history_tokens: int | None = None,
         compaction: str | Compaction = "digest",
         guard: Guard | Policy = "redact",
+        record_secrets: bool = False,
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
             if given is not None and model is None:
@@ -251,6 +256,7 @@ class RLM:
         toolbox = Toolbox(self._tools)
         toolbox.check()  # what is wrong with a tool is said here
         self._keys = (api_key,) if api_key else ()
+        self._records_secrets = record_secrets
         self._guard = guard if isinstance(guard, Guard) else Guard(guard)
         self._made_with: dict[str, object] = {
             "model": self.model.name,
@@ -277,6 +283,7 @@ class RLM:
             "invalid_response_limit": invalid_response_limit,
             "fallback_code": fallback_code,
             "guard": self._guard.settings(),
+            "record_secrets": record_secrets,
             "max_history_tokens": max_history_tokens,
             "compaction": compaction if isinstance(compaction, str) else "own",
         }
@@ -370,7 +377,7 @@ class RLM:
             self.sub_model,
             self._budget(limits),
             self._new_sandbox,
-            Journal(self._store, self._readers(hooks)),
+            Journal(self._store, self._readers(hooks), hiding=self._hiding()),
             fallback=self.fallback_model,
             fallback_when=self._fallback_when,
             cache=self._cache,
@@ -422,7 +429,8 @@ class RLM:
         store = self._recorded()
         lease = store.hold(run_id)
         try:
-            events = list(await store.read(run_id))
+            recorded = await store.read(run_id)
+            events, hiding = whole(recorded), self._hiding(table_of(recorded))
             started = begun(events, run_id)
             is_over = Past(events).is_over
             if not is_over:
@@ -431,7 +439,7 @@ class RLM:
                 for event in added:
                     store.write(event)
                 events += added
-            return await self._go_on(events, lease, context=context, returns=returns, is_sealed=is_over)
+            return await self._go_on(events, lease, context=context, returns=returns, is_sealed=is_over, hiding=hiding)
         finally:
             lease.release()
 
@@ -453,8 +461,9 @@ class RLM:
 
     async def areplay(self, run_id: str, *, context: Openable | None = None) -> Answer:
         """Run a recorded run again from its record; see `replay`."""
-        events = list(await self._recorded().read(run_id))
-        return await self._go_on(events, None, run_id=run_id, context=context, is_sealed=True)
+        recorded = await self._recorded().read(run_id)
+        events, hiding = whole(recorded), self._hiding(table_of(recorded))
+        return await self._go_on(events, None, run_id=run_id, context=context, is_sealed=True, hiding=hiding)
 
     def fork(
         self,
@@ -494,7 +503,8 @@ class RLM:
     ) -> Answer:
         """Begin a new run that is a recorded one up to a turn; see `fork`."""
         store = self._recorded()
-        origin = list(await store.read(run_id))
+        origin = whole(await store.read(run_id))
+        hiding = self._hiding()
         recorded = begun(origin, run_id).settings
         settings: dict[str, object] = {**recorded, **self._made_with}
         if limits is not None:
@@ -506,8 +516,8 @@ class RLM:
             if await store.read(name):
                 raise StoreError(f"there is a run {name} already; give another name")
             for event in events:
-                store.write(event)
-            return await self._go_on(events, lease)
+                store.write(event if hiding is None else hiding.hide(event))
+            return await self._go_on(events, lease, hiding=hiding)
         finally:
             lease.release()
 
@@ -569,6 +579,7 @@ class RLM:
         context: Openable | None = None,
         returns: Any = None,
         is_sealed: bool = False,
+        hiding: HiddenValues | None = None,
     ) -> Answer:
         """Run a session over a record until its last question is answered."""
         started = begun(events, run_id)
@@ -590,6 +601,7 @@ class RLM:
                 events,
                 is_sealed=is_sealed,
                 lease=lease,
+                hiding=hiding,
             ),
             fallback=None if is_sealed else self.fallback_model,
             fallback_when=None if is_sealed else self._fallback_when,
@@ -642,17 +654,23 @@ class RLM:
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
+        def put(event: Event) -> None:
+            if isinstance(event, SessionFinished) and not event.depth and session.answer is not None:
+                event = replace(event, answer=session.answer)  # the user's own answer, in which nothing is hidden
+            queue.put_nowait(event)
+
+        session = self.session(
+            context,
+            question=question,
+            returns=returns,
+            inputs=inputs,
+            limits=limits,
+            hooks=[put],
+            stream_replies=self._stream_replies is not False,
+        )
+
         async def run() -> None:
             try:
-                session = self.session(
-                    context,
-                    question=question,
-                    returns=returns,
-                    inputs=inputs,
-                    limits=limits,
-                    hooks=[queue.put_nowait],
-                    stream_replies=self._stream_replies is not False,
-                )
                 await self._answer(session)
             finally:
                 queue.put_nowait(None)
@@ -709,8 +727,17 @@ class RLM:
         readers = readers_of((*self._hooks, *hooks), self._named_hooks, past)
         return readers if self._telemetry is None or is_replay else (self._telemetry.reader(), *readers)
 
+    def _secrets(self) -> tuple[str, ...]:
+        return (*self._keys, *secrets_of_environment(os.environ))
+
+    def _hiding(self, known: Mapping[str, str] | None = None) -> HiddenValues | None:
+        """Return what keeps secrets out of a record, with the placeholders that it has; None to keep all in it."""
+        if self._records_secrets:
+            return None
+        return HiddenValues(self._guard.for_run(known_secrets=self._secrets()).secrets_in, known)
+
     def _run_guard(self, context: Context) -> RunGuard:
-        run_guard = self._guard.for_run(context, known_secrets=(*self._keys, *secrets_of_environment(os.environ)))
+        run_guard = self._guard.for_run(context, known_secrets=self._secrets())
         run_guard.prepare()
         return run_guard
 

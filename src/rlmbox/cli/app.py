@@ -115,6 +115,9 @@ StoreFile = Annotated[
     _option("File where runs are recorded. Default: runs.db in your data directory.", "RLM_STORE", "--store"),
 ]
 Record = Annotated[bool, _option("Record the run, so that it can go on after a crash.", None, "--record/--no-record")]
+RecordSecrets = Annotated[
+    bool, _option("Keep secrets and personal data in the record and in traces.", None, "--record-secrets")
+]
 RunId = Annotated[str | None, _option("The run's name, by which it is found again.", None, "--run-id")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
 Quiet = Annotated[bool, _option("Print the answer only.", None, "--quiet", "-q")]
@@ -227,6 +230,7 @@ def ask(
     encoding: Encoding = None,
     store: StoreFile = None,
     record: Record = True,
+    record_secrets: RecordSecrets = False,
     run_id: RunId = None,
     otel: Otel = False,
     as_json: AsJson = False,
@@ -275,6 +279,7 @@ def ask(
         encoding=encoding,
         store=store,
         record=record,
+        record_secrets=record_secrets,
         run_id=run_id,
         otel=otel,
     )

@@ -74,6 +74,7 @@ class Settings:
     guard_model: tuple[str, ...] = ()
     guard_path: tuple[str, ...] = ()
     guard_allow: tuple[str, ...] = ()
+    record_secrets: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     encoding: str | None = None
@@ -131,6 +132,7 @@ class Settings:
             instructions=_text_of(self.instructions) if self.instructions else "",
             prompts=self.prompts,
             max_history_tokens=self.max_history_tokens,
+            record_secrets=self.record_secrets,
             guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),
             store=self.opened_store(),
         )

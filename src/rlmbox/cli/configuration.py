@@ -103,7 +103,7 @@ class Configuration(BaseSettings):
     approve: Literal["never", "always", "first", "on_subcalls"] | None = Field(
         None, description="When a person is asked before code runs."
     )
-    guard: Literal["off", "redact", "strict"] = Field("off", description="What a model may see of secrets and text.")
+    guard: Literal["off", "redact", "strict"] = Field("redact", description="What a model may see of secrets and text.")
     instructions: Path | None = Field(None, description="File with instructions for the models.")
     store: Path | None = Field(None, description="File where runs are recorded.")
 

@@ -25,6 +25,7 @@ from rlmbox.guard import Guard
 from rlmbox.guard.visible import printable
 from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
+from rlmbox.record.hiding import whole
 from rlmbox.record.journal import Store
 from rlmbox.record.run import Run
 from rlmbox.record.stores import default_path, open_store
@@ -52,7 +53,7 @@ def resume_and_print(
 
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
-        events = _events_of(kept, run_id)
+        events = whole(_events_of(kept, run_id))
         rlm = _rlm_of(events, run_id, kept, [_said_difference(), *hooks], prices=prices, approve=approve)
         return rlm.resume(run_id)
 
@@ -90,7 +91,7 @@ def fork_and_print(
 
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
-        events = _events_of(kept, run_id)
+        events = whole(_events_of(kept, run_id))
         code = _text_of(edit) if edit is not None else None
         rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=None, model=model)
         given = {name: value for name, value in limits.items() if value is not None}
@@ -240,6 +241,7 @@ def _rlm_of(
         invalid_response_limit=made["invalid_response_limit"],
         fallback_code=made["fallback_code"],
         guard=_guard_of(made),
+        record_secrets=bool(made.get("record_secrets")),
     )
 
 

@@ -342,6 +342,15 @@ class RunGuard:
         kept = checked.text.removesuffix(checked.cut_message).rstrip("\n") if checked.cut_message else checked.text
         return Shown(kept, checked.hidden_chars, checked.cut_message)
 
+    def secrets_in(self, text: str) -> list[Finding]:
+        """Return what is to be hidden of a text wherever it is kept, whatever the policy says of models.
+
+        Args:
+            text: The text.
+        """
+        policy: Policy = "strict" if self.guard.policy == "strict" else "redact"
+        return self.guard.findings(text, self._known, policy=policy)
+
     def redact_again(self, text: str, *, path: GuardPath, model: str | None = None) -> str:
         """Return a text that was put together from checked ones with whatever a part brought past the checks hidden.
 

@@ -27,6 +27,7 @@ from rlmbox.events import (
     SubcallStarted,
 )
 from rlmbox.models.base import current_request_key
+from rlmbox.record.hiding import HiddenValues, without_table
 from rlmbox.record.past import TOLD, Past
 from rlmbox.record.summary import RunSummary, summary_of
 
@@ -183,6 +184,7 @@ class Journal:
         past: The events that the run has already, in order.
         is_sealed: Whether nothing may be added.
         lease: The hold on the run, where it was taken already.
+        hiding: What keeps secrets out of what is stored and shown; None keeps everything.
 
     Attributes:
         past: What the run has already.
@@ -198,7 +200,9 @@ class Journal:
         *,
         is_sealed: bool = False,
         lease: Lease | None = None,
+        hiding: HiddenValues | None = None,
     ) -> None:
+        self._hiding = hiding
         self._store = store
         self._lease = lease
         self._readers = tuple(readers)
@@ -339,12 +343,21 @@ class Journal:
         event = replace(event, sequence=self._sequence)
         if isinstance(event, HostCallFinished):
             self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
-        if self._store is not None:
-            self._store.write(event)
-        self._show(event)
+        self._keep(event)
         return event
 
+    def _keep(self, event: Event) -> None:
+        """Store and show an event, without what is to be hidden of it."""
+        if self._hiding is not None and (self._store is not None or self._readers):
+            event = self._hiding.hide(event)
+        if self._store is not None:
+            self._store.write(event)
+        self._to_readers(without_table(event))
+
     def _show(self, event: Event) -> None:
+        self._to_readers(self._hiding.shown(event) if self._hiding is not None and self._readers else event)
+
+    def _to_readers(self, event: Event) -> None:
         for reader in self._readers:
             try:
                 reader(event)

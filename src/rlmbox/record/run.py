@@ -28,6 +28,7 @@ from rlmbox.events import (
     from_json,
 )
 from rlmbox.guard.visible import printable
+from rlmbox.record.hiding import without_table
 from rlmbox.record.jsonl_store import line_of, lines_of
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
@@ -37,7 +38,7 @@ _LINE_CHARS, _CODE_LINES = 100, 6
 
 @dataclass(frozen=True)
 class Run:
-    """The recorded part of a run.
+    """The recorded part of a run. Where the record hides secrets, their values are not in it.
 
     `str(run)` is its tree, with money and time. Nothing here asks or runs anything.
 
@@ -55,6 +56,7 @@ class Run:
         """
         if not self.events:
             raise StoreError("there are no events; it is no record of a run")
+        object.__setattr__(self, "events", tuple(map(without_table, self.events)))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
