@@ -67,7 +67,7 @@ async def test_what_nobody_knows_is_shown_as_unknown() -> None:
 async def test_a_window_that_the_server_names_is_told(field: str) -> None:
     async with listing({"data": [{"id": "m", field: 4_096}]}) as url:
         found = await steps("openai:m", url, ask=False)
-        assert "pass window_tokens=4096" in found["window"].found
+        assert "give --window 4096" in found["window"].found
         found = await steps("openai:m", url, ask=False, window_tokens=32_000)
     assert found["window"].ok is False
     assert "the server says 4,096" in found["window"].found

@@ -398,15 +398,29 @@ def doctor(
     attack: Annotated[
         bool, _option("Run the attack suite too, which takes a minute or two.", None, "--attack")
     ] = False,
+    model: Annotated[
+        str | None, _option("Check this model in place of the sandboxes, end to end.", None, "--model", "-m")
+    ] = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    window: Window = None,
     fresh: Annotated[bool, _option("Check anew what auto has found to hold.", None, "--fresh")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show which sandboxes work on this machine, how fast they are, and whether their limits hold.
 
-    Exit codes: 0 at least one safe sandbox is available, 1 an attack went wrong that is no known gap, 2 wrong input,
-    4 no safe sandbox is available.
+    With --model, one tiny question goes to that model, and each step is named: key, server, model, price, window, the
+    question, a cell that the model writes, a sub-call of that cell. It costs a fraction of a cent.
+
+    Exit codes: 0 at least one safe sandbox is available, or the model works; 1 an attack went wrong that is no known
+    gap; 2 wrong input, as a key or a window; 3 the model's provider failed; 4 no safe sandbox is available.
     """
+    if model is not None:
+        from rlmbox.cli.checking import ModelOptions, check_and_print
+
+        options = ModelOptions(model, base_url, prices, tuple(window or ()), (sandbox or ["auto"])[0])
+        raise typer.Exit(check_and_print(options, as_json=as_json, debug=debug))
     from rlmbox.cli.diagnosing import diagnose_and_print
 
     raise typer.Exit(diagnose_and_print(sandbox or [], attack=attack, fresh=fresh, as_json=as_json, debug=debug))

@@ -1,6 +1,6 @@
 """Checking that a model can be reached, step by step: key, server, model, price, window and one tiny question.
 
-For `rlmbox doctor --model NAME` and for whoever wants to know before a run. Each step says what was found, and what to
+For `rlmbox doctor --model NAME`, which goes on to a cell and a sub-call. Each step says what was found, and what to
 do where it is wrong; a step that fails ends those that need it.
 """
 
@@ -16,7 +16,7 @@ from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.models.target import Target
 from rlmbox.types import Message, Usage
 
-StepName = Literal["key", "server", "model", "price", "window", "question"]
+StepName = Literal["key", "server", "model", "price", "window", "question", "cell", "sub-call"]
 
 _TIMEOUT_S = 10.0
 _QUESTION = (Message("user", "Reply with the one word: ready"),)
@@ -163,15 +163,13 @@ def _window_step(model: ProviderModel, listed: Mapping[str, Mapping[str, Any]] |
     served = _served_window(_entry(model.target, listed) if listed else None)
     if model.window_is_known:
         if served is not None and served < model.window_tokens:
-            text = f"{model.window_tokens:,} tokens, but the server says {served:,}; pass window_tokens={served}"
+            text = f"{model.window_tokens:,} tokens, but the server says {served:,}; give --window {served}"
             return ModelStep("window", False, text)
         return ModelStep("window", True, f"{model.window_tokens:,} tokens")
     if served is not None:
-        text = (
-            f"the server says {served:,} tokens; pass window_tokens={served}, else {model.window_tokens:,} is assumed"
-        )
+        text = f"the server says {served:,} tokens; give --window {served}, else {model.window_tokens:,} is assumed"
         return ModelStep("window", None, text)
-    text = f"not known: {model.window_tokens:,} tokens are assumed until a refusal says less; pass window_tokens"
+    text = f"not known: {model.window_tokens:,} tokens are assumed until a refusal says less; give --window"
     return ModelStep("window", None, text)
 
 
