@@ -23,6 +23,22 @@ ROOT = (
 )
 """The replies of the root, one for each turn; the third is replaced by a person."""
 
+WITH_THREADS = (
+    repl(
+        "import random, threading\n"
+        "dice = [random.randint(1, 6) for _ in range(3)]\n"
+        "found = {}\n"
+        "def ask(word):\n    found[word] = llm_query(word)\n"
+        "threads = [threading.Thread(target=ask, args=(word,)) for word in ('one', 'two')]\n"
+        "for each in threads:\n    each.start()\n"
+        "for each in threads:\n    each.join()\n"
+        "b = llm_query_batched(['three', 'four'])\n"
+        "a = [found['one'], found['two'], found['one']]"
+    ),
+    *ROOT[1:],
+)
+"""The same, where the sub-calls of the first cell come from threads: for a sandbox whose Python has them."""
+
 EDITED = "print('this', llm_query('edited'))"
 ANSWER = ["<one>", "<two>", "<one>", "<deep>", "kept x"]
 
@@ -32,6 +48,10 @@ def root_reply(messages: Sequence[Message]) -> str:
     return ROOT[sum(message.role == "assistant" for message in messages)]
 
 
+def root_reply_with_threads(messages: Sequence[Message]) -> str:
+    return WITH_THREADS[sum(message.role == "assistant" for message in messages)]
+
+
 def sub_reply(messages: Sequence[Message]) -> str:
     if len(messages) == 1:
         return f"<{messages[-1].content}>"
@@ -39,9 +59,9 @@ def sub_reply(messages: Sequence[Message]) -> str:
     return repl("d = llm_query('deep')") if turn == 0 else repl("FINAL(d)")
 
 
-def models() -> tuple[ScriptedModel, ScriptedModel]:
+def models(*, threads: bool = False) -> tuple[ScriptedModel, ScriptedModel]:
     return (
-        ScriptedModel([root_reply] * 100, name="root", price=PENNY),
+        ScriptedModel([root_reply_with_threads if threads else root_reply] * 100, name="root", price=PENNY),
         ScriptedModel([sub_reply] * 100, name="sub", price=PENNY),
     )
 

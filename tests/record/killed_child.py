@@ -1,9 +1,9 @@
 """A process that runs or resumes the recorded run of the tests, and may be killed by its own hand after an event.
 
-    python killed_child.py STORE LOG KILL_AT
+    python killed_child.py STORE LOG KILL_AT [threads]
 
 KILL_AT is how many events this process records before it ends with SIGKILL; 0 for none. LOG is what the provider saw:
-a line when a request comes and one when its reply has left.
+a line when a request comes. With `threads` a cell's calls come from threads, in a sandbox that has them.
 """
 
 import os
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from recorded_runs import models, recording_rlm
 from rlmbox.events import Event
 from rlmbox.record.sqlite_store import SqliteStore
+from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message
 from runs import TEXT
@@ -59,8 +60,10 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     store = SqliteStore(store_path)
-    root, sub = models()
-    rlm = recording_rlm(Logged(root, log), Logged(sub, log), store, [die])  # type: ignore[arg-type]
+    threads = sys.argv[4:] == ["threads"]
+    root, sub = models(threads=threads)
+    options = {"sandbox": lambda: LocalSandbox(unsafe_no_isolation=True)} if threads else {}
+    rlm = recording_rlm(Logged(root, log), Logged(sub, log), store, [die], **options)  # type: ignore[arg-type]
     answer = rlm.resume("audit") if store.events("audit") else rlm.ask("How?", TEXT, run_id="audit")
     print(answer.text)  # noqa: T201
     store.close()
