@@ -13,6 +13,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Protocol, Self, runtime_checkable
 
+from rlmbox.models.allowance import Allowances
 from rlmbox.models.pace import Pace
 from rlmbox.types import Completion, Message, Usage
 
@@ -152,6 +153,7 @@ class Exchange:
         refused: Whether the provider answered with an error, for which nobody charges.
         timed_out: Whether the request was given up because nothing came.
         received_bytes: Bytes of the reply's body that arrived.
+        allowances: The rest of the account's limits, where the provider said it with the reply.
     """
 
     on_text: OnText | None = None
@@ -160,6 +162,7 @@ class Exchange:
     refused: bool = False
     timed_out: bool = False
     received_bytes: int = 0
+    allowances: Allowances | None = None
 
     @property
     def may_be_billed(self) -> bool:

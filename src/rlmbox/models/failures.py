@@ -9,13 +9,13 @@ import math
 import re
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
-from rlmbox.models.complaints import Complaint, duration_s
+from rlmbox.models.allowance import until_s
+from rlmbox.models.complaints import Complaint
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
 from rlmbox.models.transport import Call, Refused, ReplyTooLarge
@@ -205,23 +205,10 @@ def _reset_s(headers: httpx2.Headers) -> float | None:
         left = headers.get(lowered.replace("reset", "remaining"))
         if left is not None and (_number(left) or 0) > 0:
             continue
-        wait_s = _until_s(value)
+        wait_s = until_s(value)
         if wait_s is not None:
             waits.append(wait_s)
     return max(waits, default=None)
-
-
-def _until_s(value: str) -> float | None:
-    """Read a reset: seconds, a duration, a date, or a moment in seconds or milliseconds since the epoch."""
-    number = _number(value)
-    if number is not None:
-        if number > 1e11:
-            return max(number / 1000 - time.time(), 0.0)
-        return max(number - time.time(), 0.0) if number > 1e8 else number
-    try:
-        return max(datetime.fromisoformat(value).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return duration_s(value)
 
 
 def _number(text: str) -> float | None:

@@ -25,6 +25,7 @@ import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
 from rlmbox.models.adapting import Adaptations
+from rlmbox.models.allowance import allowances_of
 from rlmbox.models.base import Exchange, current_request_key, trace_headers
 from rlmbox.models.reply_fields import Protocol
 from rlmbox.models.streams import Delta, StreamText
@@ -139,6 +140,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
             await response.aclose()
         if response.is_success:
             call.body, call.headers = body, response.headers
+            call.exchange.allowances = allowances_of(response.headers.items())
             placeholder, kind = _PLACEHOLDERS[call.protocol], {"content-type": "application/json"}
             return httpx2.Response(200, headers=kind, content=placeholder, request=request)
         call.refused = Refused(response.status_code, response.headers, body)

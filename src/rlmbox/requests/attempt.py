@@ -78,7 +78,7 @@ class Attempts:
         expected = state.likely_tokens + min(state.max_output_tokens, MIN_OUTPUT_TOKENS)
         at_most = self._budget.limits.concurrency
         again = state.attempts + state.cuts > 0
-        async with shared.rate_limiter.slot(self, at_most=at_most, tokens=expected, first=again):
+        async with shared.rate_limiter.slot(self, at_most=at_most, tokens=expected, first=again) as ticket:
             longest = self._longest(request, state)
             reservation = await self._budget.reserve(
                 request.model,
@@ -95,6 +95,8 @@ class Attempts:
                     raise CircuitOpen(open_s)
                 completion = await self._send(request, shared, state, reservation)
                 shared.rate_limiter.correct(expected, completion.usage.total_tokens)
+                if state.allowances is not None:
+                    shared.rate_limiter.heed(ticket, state.allowances)
             finally:
                 self._budget.release(reservation)
         if completion.stop_reason in ("content_filter", "refusal"):
@@ -163,6 +165,7 @@ class Attempts:
             current_exchange.reset(token)
         provider.circuit_breaker.succeed()
         provider.has_answered = True
+        state.allowances = exchange.allowances
         shared.note_duration(time.monotonic() - began_s)
         self._learn(shared, state, reservation, completion)
         usage, certain = completion.usage, completion.counted

@@ -12,10 +12,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from rlmbox.models.allowance import Allowance, Allowances
 from rlmbox.models.pace import Pace
 
 _BURST_SHARE = 0.1
+_LONGEST_HELD_S = 60.0  # what is not there for longer is a limit of the day, which a refusal tells better
 
 
 class _Bucket:
@@ -36,11 +39,42 @@ class _Bucket:
         self._level -= amount
 
 
+class Ticket(NamedTuple):
+    """The place of a request among all to a model that had their turn.
+
+    Attributes:
+        number: Requests that had their turn until then, itself included.
+        tokens: Tokens that these were expected to use.
+    """
+
+    number: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class _Left:
+    """What is left of one limit of the account, by the provider's word."""
+
+    allowance: Allowance
+    at_s: float
+    used: float
+
+    def wait_s(self, wanted: float, now_s: float) -> float:
+        """Return the seconds until that is there; 0 where it cannot be told, or a refusal tells it better."""
+        since_s = now_s - self.at_s
+        needed_s = self.allowance.wait_s(self.used + wanted)
+        if needed_s is None or (self.allowance.reset_s or 0.0) <= since_s:
+            return 0.0
+        wait_s = needed_s - since_s
+        return wait_s if wait_s <= _LONGEST_HELD_S else 0.0
+
+
 @dataclass(slots=True, eq=False)
 class _Waiter:
     loop: asyncio.AbstractEventLoop
     woken: asyncio.Future[None]
     tokens: int
+    ticket: Ticket | None = None
     granted: bool = False
     gone: bool = False
 
@@ -95,6 +129,9 @@ class RateLimiter:
         self._turns: deque[Hashable] = deque()  # runs that wait, the next one first
         self._active = 0
         self._paused_until_s = 0.0
+        self._granted, self._granted_tokens, self._heeded = 0, 0, 0
+        self._left_requests: _Left | None = None
+        self._left_tokens: _Left | None = None
         self._ticking: set[asyncio.AbstractEventLoop] = set()
         now_s = clock()
         self._requests = _Bucket(pace.requests_per_minute, now_s) if pace.requests_per_minute else None
@@ -108,8 +145,8 @@ class RateLimiter:
     @asynccontextmanager
     async def slot(
         self, run: Hashable, *, at_most: int, tokens: int = 0, first: bool = False
-    ) -> AsyncGenerator[None, None]:
-        """Wait for a turn, and give the slot back at the end.
+    ) -> AsyncGenerator[Ticket, None]:
+        """Wait for a turn, yield the request's place, and give the slot back at the end.
 
         Args:
             run: Who asks; runs take turns.
@@ -117,9 +154,9 @@ class RateLimiter:
             tokens: Tokens that the request will likely send and receive.
             first: Whether it goes before the other requests of its run.
         """
-        await self._enter(run, at_most, tokens, first=first)
+        ticket = await self._enter(run, at_most, tokens, first=first)
         try:
-            yield
+            yield ticket
         finally:
             self._leave(run)
 
@@ -138,7 +175,26 @@ class RateLimiter:
             with self._lock:
                 self._tokens.take(used_tokens - expected_tokens)
 
-    async def _enter(self, run: Hashable, at_most: int, tokens: int, *, first: bool) -> None:
+    def heed(self, ticket: Ticket, allowances: Allowances) -> None:
+        """Let no more requests begin than the provider says that the account may make.
+
+        Requests that had their turn after the one that was answered count as not yet counted.
+
+        Args:
+            ticket: The answered request's.
+            allowances: The rest of the account's limits, as it came with the reply.
+        """
+        with self._lock:
+            if ticket.number <= self._heeded:
+                return  # a later request has been answered before, which tells more
+            self._heeded, now_s = ticket.number, self._clock()
+            self._left_requests = self._left_tokens = None
+            if allowances.requests is not None:
+                self._left_requests = _Left(allowances.requests, now_s, self._granted - ticket.number)
+            if allowances.tokens is not None:
+                self._left_tokens = _Left(allowances.tokens, now_s, self._granted_tokens - ticket.tokens)
+
+    async def _enter(self, run: Hashable, at_most: int, tokens: int, *, first: bool) -> Ticket:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop, loop.create_future(), tokens)
         with self._lock:
@@ -160,6 +216,8 @@ class RateLimiter:
                     self._free(run)
                 self._grant()
             raise
+        assert waiter.ticket is not None  # noqa: S101 - it was given with the turn
+        return waiter.ticket
 
     def _leave(self, run: Hashable) -> None:
         with self._lock:
@@ -188,6 +246,8 @@ class RateLimiter:
             self._turns.rotate(-1)
             if not queue.waiters:
                 self._turns.pop()
+            # Another thread may go on with it as soon as it is woken.
+            waiter.ticket = Ticket(self._granted + 1, self._granted_tokens + waiter.tokens)
             if waiter.wake():
                 self._active += 1
                 queue.active += 1
@@ -217,9 +277,19 @@ class RateLimiter:
             waits.append(self._requests.wait_s(1, now_s))
         if self._tokens is not None:
             waits.append(self._tokens.wait_s(tokens, now_s))
+        if self._left_requests is not None:
+            waits.append(self._left_requests.wait_s(1, now_s))
+        if self._left_tokens is not None:
+            waits.append(self._left_tokens.wait_s(tokens, now_s))
         return max(waits)
 
     def _charge(self, tokens: int) -> None:
+        self._granted += 1
+        self._granted_tokens += tokens
+        if self._left_requests is not None:
+            self._left_requests.used += 1
+        if self._left_tokens is not None:
+            self._left_tokens.used += tokens
         if self._requests is not None:
             self._requests.take(1)
         if self._tokens is not None:

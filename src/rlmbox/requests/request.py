@@ -11,6 +11,7 @@ from decimal import Decimal
 import anyio
 
 from rlmbox.budget.ledger import Account
+from rlmbox.models.allowance import Allowances
 from rlmbox.models.base import Model
 from rlmbox.types import Completion, Message
 
@@ -86,6 +87,7 @@ class RequestState:
         cuts: Times that the provider found it too long.
         waited_s: Seconds spent waiting for a provider that is left alone.
         charged_usd: What its attempts are charged.
+        allowances: The rest of the account's limits, as the last reply told it.
         gave_up: Why it is not sent again, to be appended to the error.
     """
 
@@ -99,6 +101,7 @@ class RequestState:
     cuts: int = 0
     waited_s: float = 0.0
     charged_usd: Decimal = field(default_factory=Decimal)
+    allowances: Allowances | None = None
     gave_up: str = ""
 
     @property
