@@ -11,9 +11,11 @@ from rlmbox.testing import ProviderServer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "steering.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+MCP_SERVER = Path(__file__).parent / "mcp_servers" / "server.py"
 CODE = "```repl\n{}\n```"
 EXAMPLES = [
     ("tool", [CODE.format("FINAL(len(lookup_customer('Ada')['orders']))")], "3"),
+    ("mcp", [CODE.format("FINAL(add(2, 3))")], "5"),
     (
         "type",
         [CODE.format("FINAL('5 %')"), CODE.format("FINAL({'percent': 5, 'applies_to': 'late delivery'})")],
@@ -31,10 +33,11 @@ EXAMPLES = [
 def test_every_block_of_the_page_runs(
     number: int, replies: list[str], printed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    block = BLOCKS[number].replace('"server.py"]', f'{str(MCP_SERVER)!r}, "stdio"]')
     with ProviderServer(list(replies)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-        done = subprocess.run([sys.executable, "-c", BLOCKS[number]], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
 
@@ -46,11 +49,12 @@ def test_there_is_an_example_for_every_block() -> None:
 def test_every_argument_that_the_page_names_is_one() -> None:
     import inspect
 
-    from rlmbox import RLM, Tool
+    from rlmbox import RLM, MCPTools, Tool
 
     known = {
         *inspect.signature(RLM).parameters,
         *inspect.signature(Tool).parameters,
+        *inspect.signature(MCPTools).parameters,
         *inspect.signature(RLM.ask).parameters,
     }
     named = set(re.findall(r"`(\w+)=", PAGE)) | {"require_repl_before_final", "invalid_response_limit", "fallback_code"}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rlmbox.loop.session import Session
     from rlmbox.loop.task import Proposal
     from rlmbox.loop.tools import Tool
+    from rlmbox.mcp import MCPTools
     from rlmbox.models.pace import Pace
     from rlmbox.record.run import Run, load_from_trace
     from rlmbox.requests.retries import RetryPolicy
@@ -28,6 +29,7 @@ __all__ = [
     "Context",
     "LeftOut",
     "Limits",
+    "MCPTools",
     "Pace",
     "Proposal",
     "PythonTool",
@@ -49,6 +51,7 @@ _HOMES = {
     "Context": "rlmbox.context",
     "LeftOut": "rlmbox.loop.compaction",
     "Limits": "rlmbox.budget.limits",
+    "MCPTools": "rlmbox.mcp",
     "Pace": "rlmbox.models.pace",
     "Proposal": "rlmbox.loop.task",
     "PythonTool": "rlmbox.tool.python_tool",

@@ -153,8 +153,8 @@ class Tool:
         if isinstance(error, SystemExit | GeneratorExit):
             return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {_line(error)}"))
         said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        if not self.secrets or (isinstance(error, Exception) and hidden(said) == said):
-            return error if isinstance(error, Exception) else RuntimeError(said)
+        if isinstance(error, Exception) and hidden(said) == said:
+            return error
         return _same_type(error, hidden(said))
 
     @functools.cached_property

@@ -101,6 +101,6 @@ def _type(annotation: object) -> str:
     except (SyntaxError, ValueError):
         return "Any"
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    plain = not any(isinstance(node, ast.Attribute | ast.Call) for node in ast.walk(tree))
+    plain = not any(isinstance(node, ast.Attribute | ast.Call | ast.Dict | ast.Set) for node in ast.walk(tree))
     text = text.replace("object", "Any")
     return text if plain and names <= _KNOWN_TYPES | {"object"} else "Any"
