@@ -165,6 +165,8 @@ class HostFunction:
         is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
         is_tool: True for a function of the user's own.
         is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
+        is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a
+            sandbox that has the text may answer it itself.
     """
 
     name: str
@@ -174,6 +176,7 @@ class HostFunction:
     is_answer: bool = False
     is_tool: bool = False
     is_alias: bool = False
+    is_slice: bool = False
 
     @property
     def is_async(self) -> bool:

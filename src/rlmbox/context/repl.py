@@ -68,7 +68,8 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
 def _function(prefix: str, call: Callable[..., object]) -> HostFunction:
     summary = (call.__doc__ or "").strip().splitlines()[0]
     # How long an index takes is not the same twice, nor is then whether there is an answer: it is recorded.
-    return HostFunction(prefix + call.__name__, call, summary, pure=call.__name__ != "rank")
+    name = call.__name__
+    return HostFunction(prefix + name, call, summary, pure=name != "rank", is_slice=name == "slice")
 
 
 def _integer(name: str, value: object) -> int:

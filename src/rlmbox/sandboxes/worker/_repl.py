@@ -27,6 +27,7 @@ OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_conte
 FREE = ("answer", "query")
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
+OWN_SLICE_CHARS = 1_000_000
 MAX_VARIABLES = 1000
 MAX_SOURCES = 1000  # cells whose lines tracebacks can show
 MAX_SOURCE_CHARS = 4_000_000
@@ -73,6 +74,11 @@ class Repl:
             place = vars(injected.setdefault(parent, HostObject())) if parent else injected
             place[name] = host_function(entry, wire)
         context, self._on_large = open_context(frame["context"], injected.pop("_rlm_text", None))
+        for entry in frame["functions"]:
+            parent, _, name = entry["name"].rpartition(".")
+            if entry.get("is_slice"):
+                place = vars(injected[parent]) if parent else injected
+                place[name] = slice_function(context, place[name])
         self._host_names = {entry["name"].partition(".")[0] for entry in frame["functions"]} & injected.keys()
         injected["_rlm_on_large"] = self._on_large
         injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
@@ -263,6 +269,21 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name.rpartition(".")[2]
     function.__doc__ = f"{entry['signature']}\n\n{entry['summary']}"
+    return function
+
+
+def slice_function(context: Any, ask: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that gives short parts of the context itself and asks the host for all others.
+
+    A call of the host costs a hundred times what the slice does.
+    """
+
+    def function(start: Any, end: Any = None) -> Any:
+        if type(start) is int and type(end) is int and 0 <= start <= end <= start + OWN_SLICE_CHARS:
+            return context[start:end]
+        return ask(start, end)
+
+    function.__name__, function.__qualname__, function.__doc__ = ask.__name__, ask.__qualname__, ask.__doc__
     return function
 
 

@@ -353,7 +353,7 @@ def _described(function: HostFunction) -> dict[str, Any]:
     except ValueError:  # some functions written in C do not say
         parameters, signature = (), f"{function.name}(...)"
     described = {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
-    return {**described, "pure": function.pure}
+    return {**described, "pure": function.pure, "is_slice": function.is_slice}
 
 
 @cache
