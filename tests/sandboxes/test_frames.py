@@ -27,8 +27,8 @@ HOSTILE = {
     "deep objects": (raw(b'{"a":' * 1000 + b"1" + b"}" * 1000), "nested deeper"),
     "a million empty lists": (raw(b"[" + b"[]," * 1_000_000 + b"[]]"), "more than 500,000 values"),
     "a million texts": (raw(b"[" + b'"",' * 1_000_000 + b'""]'), "more than 500,001 texts"),
-    "texts without commas between": (raw(b"[" * 250 + b'""' * 1_000_000), "more than 400,026 texts"),
-    "closed brackets": (raw(b"[]" * 250 + b"]" * 1_000_000), "brackets do not match"),
+    "texts without commas between": (raw(b'"[,"' * 1_000_000), "more than 600,001 texts"),
+    "closed brackets": (raw(b"[]" * 250 + b"]" * 1_000_000), "not JSON"),
     "brackets in turn": (raw(b"[" * 211 + b"]" * 211 + b"[" * 230 + b"]" * 230), "nested deeper"),
     "an integer too long for a float": (raw(b'{"value": ' + b"9" * 400 + b'.0, "type": "done"}'), "not JSON"),
     "a count of 4,300 digits": (raw(b'{"type": "done", "id": 1, "outcome": "ok", "dropped": ' + NINES), "out of range"),
@@ -48,7 +48,7 @@ HOSTILE = {
     ),
     "a long mantissa with a short exponent": (raw(b'{"value": ' + b"9" * 308 + b'e5, "type": "done"}'), "not JSON"),
     "a long frame of infinite numbers": (raw(b'{"value": [' + b"1.5," * 300_000 + b"1e999]}"), "not JSON"),
-    "megabytes of digits": (raw(b"[" + (b"9" * 4000 + b",") * 2000 + b"1]"), "more than 4,000,000 digits"),
+    "megabytes of digits": (raw(b"[" + (b"9" * 4000 + b",") * 2000 + b"1]"), "not an object"),
     "a million lone surrogates": (raw(b'["' + b"\\ud800" * 1_000_000 + b'"]'), "surrogate"),
     "restored names that are numbers": (frame({**DONE, "restored": [1]}), "names that are none"),
     "a million restored names": (frame({**DONE, "restored": ["x"] * 100_000}), "names that are none"),
@@ -140,12 +140,14 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
-@given(json_values, st.integers(1, 7))
+@given(json_values, st.sampled_from([0, 150, 190, 192, 194, 202, 203, 210, 250]))
 @settings(max_examples=200, deadline=None)
-def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, depth: int) -> None:
-    inbox = Inbox(FrameLimits(depth=depth))
+def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, levels: int) -> None:
+    for level in range(levels):
+        value = [value] if level % 3 else {"d": value}
+    inbox = Inbox(FrameLimits())
     inbox.feed(encode({**DONE, "value": value}))
-    if 1 + _depth(value) > depth:
+    if 1 + _depth(value) > 201:
         with pytest.raises(Violation, match="nested deeper"):
             taken(inbox)
     else:
@@ -158,7 +160,7 @@ def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, depth: int) 
 @given(st.text(alphabet='[]{}",:\\\n é', max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_brackets_and_commas_in_texts_do_not_count(text: str) -> None:
-    inbox = Inbox(FrameLimits(depth=2, nodes=40))
+    inbox = Inbox(FrameLimits(nodes=40))
     inbox.feed(encode({**DONE, "value": [text]}))
     message = taken(inbox)
     assert isinstance(message, Done)
@@ -194,7 +196,7 @@ def test_messages_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> Non
 )
 @settings(max_examples=60, deadline=None)
 def test_a_text_longer_than_a_piece_does_not_count_however_it_is_cut(parts: list[str], shift: int) -> None:
-    inbox = Inbox(FrameLimits(depth=2, nodes=20))
+    inbox = Inbox(FrameLimits(nodes=20))
     text = "a" * shift + "".join(parts) * (2_400_000 // len("".join(parts)))
     inbox.feed(encode({**DONE, "value": [text]}))
     message = taken(inbox)

@@ -1,6 +1,7 @@
 """`ctx.slice` gives the same whether the sandbox or the host cuts it, and a loop over it is ended like any other."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -42,7 +43,7 @@ async def ran(make: Callable[[], Sandbox], inline_limit_chars: int, *cells: str,
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(pairs=st.lists(st.tuples(places, places), min_size=60, max_size=60))
 async def test_a_slice_is_that_of_the_str(
-    make: Callable[[], Sandbox], inline_limit_chars: int, pairs: list[tuple[object, object]]
+    make: Callable[[], Sandbox], inline_limit_chars: int, pairs: list[tuple[Any, Any]]
 ) -> None:
     code = f"""
 found = []
@@ -53,7 +54,7 @@ for start, end in {pairs!r}:
         found.append(type(error).__name__)
 found"""
     wrong = [any(isinstance(place, bool | float | str) for place in pair) for pair in pairs]
-    wanted = ["TypeError" if bad else TEXT[slice(*pair)] for pair, bad in zip(pairs, wrong, strict=True)]
+    wanted = ["TypeError" if bad else TEXT[slice(pair[0], pair[1])] for pair, bad in zip(pairs, wrong, strict=True)]
     assert (await ran(make, inline_limit_chars, code)).value == wanted
 
 

@@ -1,9 +1,10 @@
 """Frames from a worker, read as what they are: bytes from an attacker.
 
 A frame is four bytes of big-endian length and that many bytes of UTF-8 JSON. Nothing is allocated for a length
-that is too large, nothing is decoded that has too many nodes for its size or is nested too deeply, and what was decoded
-is one of three messages with fields of the right type and numbers in their ranges, or a `Violation`. Every step takes
-time in proportion to the frame's size, whatever is in it; a long frame is read in a thread (see `_link.py`).
+that is too large, nothing is decoded that has too many nodes for its size or is nested too deeply (the parser sees to
+that), and what was decoded is one of three messages with fields of the right type and numbers in their ranges, or a
+`Violation`. Every step takes time in proportion to the frame's size, whatever is in it; a long frame is read in a
+thread (see `_link.py`).
 """
 
 from __future__ import annotations
@@ -14,35 +15,28 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any
 
 import re2
 from pydantic_core import from_json
 
-from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_LEVELS, MAX_NODES
+from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_NODES
 from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from rlmbox.types import CellError, Outcome
 
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STRUCTURAL = b",:[{"
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_COLLAPSES = 30
-_FEW_BRACKETS = 50_000
 _OUTCOMES: frozenset[Outcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
 # A number that may be infinite as a float has three digits of exponent, or 200 of mantissa.
 _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
 _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
-# Python reads an int in time that grows with the square of its digits.
-_LONG_DIGITS = 4_000_000
-_BRIEF_BYTES = 1 << 20
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_BRIEF_BYTES = 1 << 16
+_SURROGATE_BYTES = 6
+_ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 _SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
 _PIECE_BYTES = 1 << 20
 _TEXT = re2.compile(rb'(?s)"(?:[^"\\]|\\.)*"')
-_STEPPED_TEXTS = 10_000
-_QUICK_DEPTH = 190  # the quick parser takes 200
-_FEW_NODES = 900  # quickly looked at, and too few for very many digits: the quick parser takes 4,300 in a number
+_STEPPED_BYTES = 4_096  # so many for each text that is stepped over, lest short ones take long
+_FEW_NODES = 900  # quickly looked at
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
@@ -60,7 +54,6 @@ class FrameLimits:
     Attributes:
         frame_bytes: Longest frame.
         nodes: Values and keys in a frame, besides one more for each so many bytes of it (`DENSE_BYTES`).
-        depth: Nesting of lists and objects in a frame.
         cell_bytes: Bytes of all frames of a cell.
         burst_frames: Frames of a cell that may come at once.
         frames_per_s: Frames per second of a cell beyond the burst.
@@ -68,7 +61,6 @@ class FrameLimits:
 
     frame_bytes: int = FRAME_BYTES
     nodes: int = DENSE_NODES
-    depth: int = MAX_LEVELS + 10
     cell_bytes: int = 256 * 1024 * 1024
     burst_frames: int = 10_000
     frames_per_s: int = 100_000
@@ -186,116 +178,72 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 
 
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
-    nodes, depth = _checked_size(body, limits)
+    nodes = _checked_nodes(body, limits)
     try:
-        # The quick parser takes numbers that no float can hold, and gives them as infinite.
-        if depth <= _QUICK_DEPTH and nodes <= _FEW_NODES:
-            return _checked_finite(_quickly(body))
-        if depth <= _QUICK_DEPTH and not _has_long_numbers(body):
-            return _quickly(body)
-        return _slowly(body)
-    except (ValueError, RecursionError) as error:
+        value = _parsed(body)
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise Violation("it sent a frame nested deeper than 200 levels") from None
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
+    # The parser takes numbers that no float can hold, and gives them as infinite.
+    if (nodes <= _FEW_NODES or _has_long_numbers(body)) and not _is_finite(value):
+        raise Violation("it sent a frame that is not JSON: a number in it is not finite")
+    return value
 
 
-def _quickly(body: bytes) -> Any:
+def _parsed(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False, cache_strings="none")
     except ValueError:
-        if len(body) > _BRIEF_BYTES or not _has_surrogates(body):
+        # It takes no lone surrogates, which no file and no request to a model can hold. Our worker sends none; whoever
+        # does has to be brief.
+        if len(body) > _BRIEF_BYTES or not (b"\\ud" in body or b"\\uD" in body):
             raise
-        return _slowly(body)
+        return from_json(_ESCAPES.sub(_without_surrogate, body), allow_inf_nan=False, cache_strings="none")
 
 
-def _slowly(body: bytes) -> Any:
-    """Return the value of JSON text that the quick parser refuses or takes otherwise.
-
-    A text in it may have lone surrogates, which our worker does not send; whoever does has to be brief.
-    """
-    has_surrogates = _has_surrogates(body)
-    if has_surrogates and len(body) > _BRIEF_BYTES:
-        raise ValueError("it is long and has surrogates")
-    value = _slow_decoder().decode(body.decode())
-    return _without_surrogates(value) if has_surrogates else value
-
-
-def _has_surrogates(body: bytes) -> bool:
-    """Return whether there may be a lone surrogate, which no file and no request to a model can hold."""
-    return b"\\ud" in body or b"\\uD" in body
+def _without_surrogate(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if len(escape[0]) == _SURROGATE_BYTES else escape[0]
 
 
 def _has_long_numbers(body: bytes) -> bool:
-    """Return whether there is what may be a number of very many digits, or one that no float can hold."""
+    """Return whether there is what may be a number that no float can hold."""
     digits = body.translate(_DIGITS, b"+")
     return _LONG_MANTISSA in digits or _LONG_EXPONENT in digits
 
 
-def _checked_finite(value: Any) -> Any:
-    """Return a value of few parts if all its numbers are finite.
-
-    Raises:
-        ValueError: One is not.
-    """
-    left = [value]
+def _is_finite(value: Any) -> bool:
+    """Return whether all numbers in a value are finite."""
+    left = [[value]]
     while left:
         part = left.pop()
-        if type(part) is float and not math.isfinite(part):
-            raise ValueError("a number in it is not finite")
-        if isinstance(part, list | dict):
-            left.extend(part.values() if isinstance(part, dict) else part)
-    return value
+        if math.inf in part or -math.inf in part:
+            return False
+        for one in part:
+            if type(one) is list:
+                left.append(one)
+            elif type(one) is dict:
+                left.append([*one.values()])
+    return True
 
 
-class _BoundedInts:
-    """Reads ints that have so many digits in all."""
-
-    def __init__(self) -> None:
-        self._left = _LONG_DIGITS
-
-    def __call__(self, text: str) -> int:
-        self._left -= len(text)
-        if self._left < 0:
-            raise ValueError(f"its numbers have more than {_LONG_DIGITS:,} digits")
-        return int(text)
-
-
-def _checked_size(body: bytes, limits: FrameLimits) -> tuple[int, int]:
-    """Bound the nodes and the depth of JSON text without decoding it; return how many there are at most.
+def _checked_nodes(body: bytes, limits: FrameLimits) -> int:
+    """Bound the nodes of JSON text without decoding it; return how many there are at most.
 
     Raises:
         Violation: There are too many.
     """
     most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
     # Inside its texts there may be anything; often there is little enough even so.
-    brackets = _count(body, b"[{")
-    nodes = brackets + _count(body, b",:")
-    if brackets <= limits.depth and nodes <= most:
-        return nodes, brackets
-    nodes, depth, deepest = 0, 0, 0
+    nodes = _count(body, _STRUCTURAL)
+    if nodes <= most:
+        return nodes
+    nodes = 0
     for part in _outside_texts(body, 2 * most + 2):
         nodes += _count(part, _STRUCTURAL)
         if nodes > most:
             raise Violation(f"it sent a frame with more than {most:,} values")
-        depth, peak = _depth_after(part.translate(None, _NOT_BRACKETS), depth, limits.depth)
-        deepest = max(deepest, peak)
-    return nodes, deepest
-
-
-def _depth_after(brackets: bytes, depth: int, most: int) -> tuple[int, int]:
-    """Return the depth at the end of some brackets that begin at a depth, and a bound of the deepest among them."""
-    after = depth + 2 * _count(brackets, b"[{") - len(brackets)
-    if after < 0:
-        raise Violation("it sent a frame that is not JSON: brackets do not match")
-    # Where there are very many, flat lists of flat lists vanish first, as most are. What vanishes was so many levels
-    # deeper than what is left, at most: the bound is that much less sharp.
-    vanished = 0
-    while len(brackets) > _FEW_BRACKETS and vanished < _COLLAPSES:
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        vanished += 1
-    deepest = max(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
-    if deepest > most + bool(vanished) * _COLLAPSES - vanished:
-        raise Violation(f"it sent a frame nested deeper than {most} levels")
-    return after, deepest + vanished
+    return nodes
 
 
 def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
@@ -328,7 +276,7 @@ def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
 def _past_first_texts(body: bytes) -> tuple[bytes, int]:
     """Return what is outside of so many texts, and where they end; long ones of many escapes are quickest so."""
     outside, at = list[bytes](), 0
-    for _ in range(_STEPPED_TEXTS):
+    for _ in range(len(body) // _STEPPED_BYTES + 1):
         quote = body.find(b'"', at)
         if quote < 0:
             outside.append(body[at:])
@@ -348,34 +296,8 @@ def _count(data: bytes, characters: bytes) -> int:
     return len(data) - len(data.translate(None, characters))
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:30]} is not finite")
-    return value
-
-
-# Made once: `json.dumps` and `json.loads` would make them anew for each frame, which takes longer than a short frame.
+# Made once: `json.dumps` would make it anew for each frame, which takes longer than a short frame.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _slow_decoder() -> json.JSONDecoder:
-    """Return a decoder that looks at each number."""
-    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_BoundedInts())
-
-
-def _without_surrogates(value: Any) -> Any:
-    text = _ENCODER.encode(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return _DECODER.decode(_LONE_SURROGATE.sub("\ufffd", text))
-    return value
 
 
 def _message(frame: Any) -> Reply:

@@ -21,7 +21,7 @@ recognised by the names in its method resolution order, so that `decimal` need n
 | numpy scalars and arrays | what `tolist()` gives |
 | anything else | `repr()`, cut to 1,000 characters |
 | a value that contains itself | `"<cycle>"` |
-| a container below 200 levels | `"<deeper than 200 levels>"` |
+| a container below 195 levels | `"<deeper than 195 levels>"` |
 
 A dict's keys become text: as `json.dumps` writes int, float, bool and None; else the form of the key, where that is
 text, or the `repr` of the tuple, where it is a list. Where two keys would become equal, the dict becomes a list of
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 << 20
 MAX_NODES = 2_000_000
 DENSE_NODES, DENSE_BYTES = 200_000, 10  # so many parts are free; beyond, each has to come with so many bytes
-MAX_LEVELS = 200
+MAX_LEVELS = 195  # with the frame around them no more than the host's parser takes
 LARGE_CHARS = 1 << 20
 REPR_CHARS = 1_000
 CYCLE = "<cycle>"
@@ -230,7 +230,7 @@ class Writer:
             limit = f"{self._max_bytes:,} bytes"
             raise ValueTooLarge(f"the value is larger than {limit}, the most that can leave a cell")
 
-    # Containers. Two frames of Python for each level, so that 200 levels fit below the recursion limit.
+    # Containers. Two frames of Python for each level, so that these levels fit below the recursion limit.
 
     def _list(self, value: Any, level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
