@@ -100,6 +100,7 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     files, _ = rlmbox(folder, "show", "other", "--evidence", "--evidence-dir", "why")
     assert (folder / "why" / "last_code.py").read_text() == "said = 'edited'\nFINAL(said)\n\n"
     assert "why/trace.json" in files
+    assert "monty" in (folder / "why" / "doctor.txt").read_text()
     assert not [p for p in (folder / "why").iterdir() if "sk-not-to-be-seen" in p.read_text()]
 
     rlmbox(folder, "rm", "audit")

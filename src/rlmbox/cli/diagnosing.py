@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
 from rlmbox.cli.printing import print_json
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError, SandboxError, SandboxUnavailable
+from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.auto import Choice, auto_sandbox
@@ -95,6 +96,20 @@ def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_js
         if choice:
             console.print(Text(printable(f"auto takes {choice.name}: {choice}"), style="dim"))
     return exit_code(found)
+
+
+def table_of(names: Sequence[str]) -> str:
+    """Return what `rlmbox doctor` prints of sandboxes, or why it cannot.
+
+    Args:
+        names: Which, each of those that rlmbox has.
+    """
+    text = StringIO()
+    try:
+        _print(diagnose(names), Console(file=text, width=120))
+    except RLMError as error:
+        return f"{error}\n"
+    return text.getvalue()
 
 
 def diagnose(

@@ -134,7 +134,7 @@ def show_and_print(
     def work() -> None:
         run = _run_of(run_id, opened(store))
         if evidence or folder is not None:
-            written = write_evidence(run, folder or Path("rlm_traces", run_id))
+            written = write_evidence(run, folder or Path("rlm_traces", run_id), doctor=_doctor_of(run))
             print("\n".join(str(path) for path in written))  # noqa: T201
         elif turn is not None:
             _print_turn(run, turn, as_json=as_json)
@@ -271,6 +271,14 @@ def _run_of(run_id: str, store: Store) -> Run:
     events = _events_of(store, run_id)
     begun(events, run_id)
     return Run(tuple(events))
+
+
+def _doctor_of(run: Run) -> str:
+    """Return what `rlmbox doctor` prints here of the sandbox that a run was in."""
+    from rlmbox.cli.diagnosing import table_of
+
+    name = run.summary.sandbox
+    return table_of([name]) if name in {each.name for each in BACKENDS} else ""
 
 
 def _replaced(limits: Limits, given: Mapping[str, Any]) -> Limits:
