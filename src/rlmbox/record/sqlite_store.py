@@ -55,7 +55,8 @@ KEPT_DAYS = 30
 KEPT_BYTES = 1_000_000_000
 
 _BUSY_S = 30.0
-_LOG_CHARS = 4_000_000
+_LOG_CHARS = 1_500_000
+_ROOM_BYTES = 1 << 20
 # They can be told anew from the events before them, and go with the next event that something depends on.
 _MAY_WAIT = (
     RunStarted,
@@ -104,6 +105,7 @@ class SqliteStore:
         self._payloads: list[tuple[str, str, str]] = []
         self._written = self._synced = 0
         self._since_folded = 0
+        self._room_bytes = 0
         self._changed_s: dict[str, float] = {}
         self._wal: int | None = None
         self._failure: StoreError | None = None
@@ -301,6 +303,7 @@ class SqliteStore:
                 self._failure = error
                 raise
             self._synced, self.syncs = reached, self.syncs + 1
+            self._make_room(self._wal)
         if self._since_folded > _LOG_CHARS:
             self._since_folded = 0
             threading.Thread(target=self._fold, name="rlmbox-store-fold", daemon=True).start()
@@ -314,6 +317,26 @@ class SqliteStore:
             os.fdatasync(descriptor)
         else:
             os.fsync(descriptor)
+
+    def _make_room(self, wal: int) -> None:
+        """Lengthen the log with zeros where it has grown past its room, so that the next syncs change no length.
+
+        A sync that changes the length of a file takes several times as long on most file systems, because it waits for
+        their own journal. The zeros are no frames to SQLite, which looks for them after the last frame at most. Nobody
+        adds to the log meanwhile, since this holds the lock that writers need.
+        """
+        size_bytes = os.fstat(wal).st_size
+        if size_bytes <= self._room_bytes:
+            return
+        with self._lock, contextlib.suppress(sqlite3.Error, OSError):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                size_bytes = os.fstat(wal).st_size
+                self._room_bytes = size_bytes + _ROOM_BYTES
+                if os.pwrite(wal, bytes(_ROOM_BYTES), size_bytes) < _ROOM_BYTES:
+                    os.ftruncate(wal, size_bytes)  # the disk is nearly full, and there is better use for the rest
+            finally:
+                self._connection.execute("ROLLBACK")
 
     def _fold(self) -> None:
         """Take the write-ahead log into the file; writers go on meanwhile, and the log begins anew after them."""
