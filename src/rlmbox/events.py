@@ -45,6 +45,7 @@ class Event:
         state: The session's state after the event.
         at_s: Seconds since the epoch.
         sequence: Place in the run's journal, from 1; 0 before the event is recorded, and of one that is not.
+        audit: Digest of its last line in the audit; empty where it has none. See `rlmbox.record.audit`.
         hidden: Values that are hidden from this event on, by their placeholders; empty but in the record's own file.
     """
 
@@ -58,6 +59,7 @@ class Event:
     state: State
     at_s: float = field(default_factory=time.time)
     sequence: int = 0
+    audit: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -493,6 +495,25 @@ class LastAnswerAsked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextGuarded(Event):
+    """The guard has hidden, named or warned of something in a turn, or cut what would have copied the text.
+
+    Attributes:
+        turn: The turn.
+        found: How often, by path and then by kind and effect, such as `email hidden`; never a value.
+        copied_chars: Different characters of the text that outputs of the turn showed word for word.
+        cuts: Outputs and prompts that were cut or refused for what they show of the text.
+        why: How each kind was recognised, in a few words.
+    """
+
+    turn: int
+    found: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    copied_chars: int = 0
+    cuts: int = 0
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationMade(Event):
     """The model's next message is ready."""
 
@@ -558,8 +579,9 @@ def to_json(value: object) -> object:
         return value
     if isinstance(value, Event):
         members = _members(value)
-        if not value.hidden:
-            del members["hidden"]
+        for name in ("audit", "hidden"):
+            if not members[name]:
+                del members[name]
         return {"kind": value.kind, "format": FORMAT, **members}
     if isinstance(value, dict | Mapping):
         return {str(key): to_json(item) for key, item in value.items()}

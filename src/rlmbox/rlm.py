@@ -46,6 +46,7 @@ from rlmbox.loop.tools import Tool
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model, PriceSource
 from rlmbox.models.prices import FlatPrice, load_overrides
+from rlmbox.record.audit import AuditChain, current_user
 from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
 from rlmbox.record.export import write_evidence
@@ -386,7 +387,7 @@ class RLM:
             seed=self._seed,
             describe=lambda: {
                 "version": __version__,
-                "settings": {**settings, "source_tools": list(tools.source_names)},
+                "settings": {**settings, "user": current_user(), "source_tools": list(tools.source_names)},
                 "context": record_context(text),
                 "inputs": given,
             },
@@ -515,8 +516,11 @@ class RLM:
         try:
             if await store.read(name):
                 raise StoreError(f"there is a run {name} already; give another name")
-            for event in events:
-                store.write(event if hiding is None else hiding.hide(event))
+            chain = AuditChain()
+            for place, event in enumerate(events):
+                kept = chain.linked(replace(event if hiding is None else hiding.hide(event), audit=""))
+                events[place] = replace(event, audit=kept.audit)
+                store.write(kept)
             return await self._go_on(events, lease, hiding=hiding)
         finally:
             lease.release()

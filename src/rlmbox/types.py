@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -314,6 +314,7 @@ class Answer:
         sandbox: The sandbox's name.
         complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
             asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
+        guard: What the guard hid in the run, by kind and path, and what was shown of the text; never a value.
         trajectory: The turns themselves; after them the last call for a best answer, where there was one.
     """
 
@@ -330,6 +331,7 @@ class Answer:
     model: str = ""
     sandbox: str = ""
     complete: bool = True
+    guard: Mapping[str, object] = field(default_factory=dict, repr=False)
     trajectory: tuple[Turn, ...] = field(default=(), repr=False)
 
     @property
@@ -345,4 +347,4 @@ class Answer:
     @property
     def report(self) -> Report:
         """The money and the tokens, divided by model and by depth."""
-        return Report(self.cost.lines)
+        return Report(self.cost.lines, self.guard)

@@ -6,7 +6,7 @@ Token counts are whole tokens, money is `Decimal` US dollars.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar, TypeVar
 
@@ -180,12 +180,14 @@ class Report:
     """A run's spend, divided by model and by depth.
 
     Attributes:
-        lines: One for each model and depth; everything else is derived from them.
+        lines: One for each model and depth; everything else but `guard` is derived from them.
+        guard: What the guard hid in the run, by kind and path; see `rlmbox.guard.RunGuard.report`.
     """
 
     DERIVED: ClassVar = ("total_usd", "uncertain_usd", "calls", "usage", "by_account", "by_model", "by_depth")
 
     lines: tuple[Spend, ...] = ()
+    guard: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, spends: Iterable[Spend]) -> Report:

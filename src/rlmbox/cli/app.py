@@ -148,6 +148,10 @@ def _root(
         ctx.default_map = command_defaults(options, ctx.invoked_subcommand)
 
 
+audit = typer.Typer(
+    help="Show what ran and was refused, and check the record.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(audit, name="audit")
 config = typer.Typer(help="Show, write and check settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config, name="config")
 
@@ -634,3 +638,31 @@ def rm(
     from rlmbox.cli.recording import remove_and_print
 
     raise typer.Exit(remove_and_print(run, store, as_json=as_json, debug=debug))
+
+
+_Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs' names. Default: all.")]
+
+
+@audit.command("show")
+def audit_show(run: _Runs = None, store: StoreFile = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Print a line for each cell that ran and for each security event: refusals, redactions, cuts, failures."""
+    from rlmbox.cli.auditing import show_audit
+
+    raise typer.Exit(show_audit(run or [], store, as_json=as_json, debug=debug))
+
+
+@audit.command("verify")
+def audit_verify(
+    run: _Runs = None,
+    store: StoreFile = None,
+    head: Annotated[str | None, _option("The digest that the run should come to, noted earlier.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Check that nothing in the record was changed, put in, taken out or moved since it was written.
+
+    Exit codes: 0 every chain holds, 1 one does not, 2 wrong input.
+    """
+    from rlmbox.cli.auditing import verify_audit
+
+    raise typer.Exit(verify_audit(run or [], store, head=head, as_json=as_json, debug=debug))

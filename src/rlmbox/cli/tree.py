@@ -26,6 +26,7 @@ from rlmbox.events import (
     SessionStarted,
     SubcallFinished,
     SubcallStarted,
+    TextGuarded,
 )
 from rlmbox.guard.visible import printable
 from rlmbox.record.run import one_line
@@ -200,6 +201,16 @@ class LiveTree:
             cell.add(Text(_lines(output, _OUTPUT_LINES), style="dim"))
         if execution.error:
             cell.add(Text(one_line(f"{execution.error.type}: {execution.error.message}"), style="red"))
+
+
+def _guarded(event: TextGuarded) -> str:
+    """Return what the guard did in a turn, as a count."""
+    counts: Counter[str] = Counter()
+    for kinds in event.found.values():
+        for kind, times in kinds.items():
+            counts[kind.rpartition(" ")[2]] += times
+    told = [f"{times:,} {effect}" for effect, times in sorted(counts.items())]
+    return f"guard: {', '.join(told + ([f'{event.cuts:,} cut for copying'] if event.cuts else []))}"
 
 
 def _cost(cost_usd: object) -> str:

@@ -10,10 +10,10 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
@@ -117,6 +117,30 @@ class Shown:
     text: str
     hidden_chars: int = 0
     notice: str = ""
+
+
+@dataclass(slots=True)
+class _News:
+    """Findings of a session since they were last told."""
+
+    found: Counter[tuple[str, str]] = field(default_factory=Counter)
+    why: dict[str, str] = field(default_factory=dict)
+    copied_chars: int = 0
+    cuts: int = 0
+
+    def add(self, checked: Checked, path: str) -> None:
+        self.found.update((path, f"{each.kind} {each.effect}") for each in checked.findings)
+        self.why |= {each.kind: each.why for each in checked.findings}
+        self.copied_chars += checked.copied_chars
+        self.cuts += bool(checked.cut_message)
+
+    def as_fields(self) -> dict[str, Any] | None:
+        if not (self.found or self.cuts):
+            return None
+        found: dict[str, dict[str, int]] = {}
+        for (path, kind), times in sorted(self.found.items()):
+            found.setdefault(path, {})[kind] = times
+        return {"found": found, "why": self.why, "copied_chars": self.copied_chars, "cuts": self.cuts}
 
 
 class Guard:
@@ -264,6 +288,7 @@ class RunGuard:
         self._sessions: Counter[str] = Counter()
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._totals: Counter[str] = Counter()
+        self._news: dict[str, _News] = {}
 
     def prepare(self) -> None:
         """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
@@ -393,6 +418,16 @@ class RunGuard:
                 "hidden_chars": self._totals["hidden_chars"],
             }
 
+    def news(self, session: str) -> dict[str, Any] | None:
+        """Return what was found in a session since the last time, for an event; None for nothing.
+
+        Args:
+            session: The session.
+        """
+        with self._lock:
+            news = self._news.pop(session, None)
+        return news.as_fields() if news is not None else None
+
     def _redacted(
         self, text: str, policy: Policy, rules: _PathRules, room: int | None, dropped_chars: int
     ) -> tuple[str, tuple[Finding, ...], int]:
@@ -471,6 +506,7 @@ class RunGuard:
             for finding in checked.findings:
                 self._counts[path, finding.kind, finding.effect] += 1
             self._totals["cuts"] += bool(checked.cut_message)
+            self._news.setdefault(session, _News()).add(checked, path)
             self._totals["hidden_chars"] += checked.hidden_chars
             if rules.is_bounded:
                 number, used = self._turns.get(session, (None, 0))

@@ -46,6 +46,10 @@ class SessionGuard:
         )
         return nonce_of(self.session_id, (str(question), str(turn.number), turn.reply, *given))
 
+    def news(self) -> dict[str, Any] | None:
+        """Return what was found in this session since the last time, as the fields of a `TextGuarded`."""
+        return self.run.news(self.session_id)
+
     def told(self, message: str, model: str) -> str:
         """Return a message that was put together for a model, with whatever came into it unchecked hidden.
 

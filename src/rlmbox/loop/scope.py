@@ -155,6 +155,7 @@ class RunContext:
             model=model,
             sandbox=sandbox,
             complete=complete,
+            guard=self.guard.report(),
             trajectory=tuple(turns),
         )
 

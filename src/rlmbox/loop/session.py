@@ -568,6 +568,7 @@ class Session:
             found = await self._judged(task, found)
         if isinstance(found, FinalAnswer):
             sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
+            self._tell_of_guard(turn.number, events.TurnFinished)
             self._turn_is_over(task, turn)
             task.answer = self._answered(task, found.text, value=found.value, sources=sources)
             self._compactor.note_answer(found.text)
@@ -725,15 +726,24 @@ class Session:
         task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
         task.last_failure = failure
         observation = replace(observation, text=self.scope.guard.told(observation.text, self._model.name))
+        self._tell_of_guard(turn.number, events.ObservationMade)
         made = self._note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
         told: Observation = made.observation
         self._history.add_observation(told.text)
         return told
 
+    def _tell_of_guard(self, turn: int, following: type[events.Event]) -> None:
+        """Record what the guard did in a turn, unless the turn is read back."""
+        news = self.scope.guard.news()
+        is_recorded = self._run.journal.past.peek(self.scope.session_id, following) is not None
+        if news is not None and not is_recorded:
+            self._note(events.TextGuarded, turn=turn, **news)
+
     async def _fail(self, task: Task, error: RLMError) -> None:
         """Keep what there was, and record how the question ended."""
         self._answers.forget()
         # A child's error carries the child's partial answer; this session's is what its caller needs.
+        self._tell_of_guard(len(task.turns), events.SessionFailed)
         error.partial = partial = await self._partial(task, error)
         task.error = error
         self._last_answer.free()

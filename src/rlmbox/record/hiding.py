@@ -23,7 +23,9 @@ _PLACEHOLDER = re.compile(r"<HIDDEN: [^<>\n]{1,80} [0-9]{1,9}>")
 _LITERAL = "text"
 _LEAST_CHARS = 6
 _KEPT_TEXTS = 1_024
-_NAMES = frozenset({"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "hidden"})
+_NAMES = frozenset(
+    {"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "audit", "hidden"}
+)
 """Members that are names of rlmbox's own and hold no text of anybody's."""
 
 _Each = TypeVar("_Each", bound=Event)

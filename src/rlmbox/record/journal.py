@@ -27,6 +27,7 @@ from rlmbox.events import (
     SubcallStarted,
 )
 from rlmbox.models.base import current_request_key
+from rlmbox.record.audit import AuditChain
 from rlmbox.record.hiding import HiddenValues, without_table
 from rlmbox.record.past import TOLD, Past
 from rlmbox.record.summary import RunSummary, summary_of
@@ -203,6 +204,7 @@ class Journal:
         hiding: HiddenValues | None = None,
     ) -> None:
         self._hiding = hiding
+        self._audit = AuditChain.after(past)
         self._store = store
         self._lease = lease
         self._readers = tuple(readers)
@@ -351,6 +353,7 @@ class Journal:
         if self._hiding is not None and (self._store is not None or self._readers):
             event = self._hiding.hide(event)
         if self._store is not None:
+            event = self._audit.linked(event)
             self._store.write(event)
         self._to_readers(without_table(event))
 
