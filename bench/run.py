@@ -22,6 +22,7 @@ PARTS = {
     "loop": "Sessions",
     "ledger": "The ledger",
     "spend": "Sub-calls",
+    "tools": "Tools",
     "sandboxes": "Sandboxes",
     "contexts": "Texts of gigabytes",
     "handles": "Texts of gigabytes in a sandbox",
