@@ -1,11 +1,12 @@
 """What is shown of a recorded run: its tree, its exports, and the evidence of one that failed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recorded_runs import EDITED, recorded
+from recorded_runs import EDITED, models, recorded, recording_rlm, stored
 from rlmbox import RLM, Run, load_from_trace
 from rlmbox.errors import ConfigError, MaxTurnsExceeded, RLMError
 from rlmbox.record.export import markdown, redacted, sft
@@ -35,6 +36,21 @@ async def test_a_sub_call_that_was_made_before_is_marked() -> None:
     sub = ScriptedModel(["said"] * 2, name="sub")
     await RLM(root, sub_model=sub, store=store, sandbox="monty").aask("How?", TEXT, run_id="audit")
     assert str(Run(tuple(await store.read("audit")))).count("1 of them asked before") == 1
+
+
+async def test_a_call_that_is_made_again_after_a_kill_is_one_and_the_time_between_is_not_the_runs(
+    tmp_path: Path,
+) -> None:
+    events, _ = await recorded(tmp_path / "whole.db")
+    begun = next(e.sequence for e in events if e.kind == "subcall_started" and e.item == 1)  # type: ignore[attr-defined]
+    cut = [e for e in events if e.sequence <= begun]
+    store = stored(tmp_path / "runs.db", [replace(event, at_s=event.at_s - 1_000) for event in cut])
+    await recording_rlm(*models(), store).aresume("audit")
+    tree = str(Run(tuple(store.events("audit"))))
+    store.close()
+    assert "2 sub-calls to sub" in tree
+    assert "asked before" not in tree
+    assert float(tree.splitlines()[0].split(", ")[2].removesuffix(" s")) < 900
 
 
 async def test_a_tree_does_nothing_to_a_terminal() -> None:

@@ -30,6 +30,7 @@ from rlmbox.events import (
 from rlmbox.guard.visible import printable
 from rlmbox.record.hiding import without_table
 from rlmbox.record.jsonl_store import line_of, lines_of
+from rlmbox.record.past import Past
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
 
@@ -205,7 +206,7 @@ def tree_of(events: Sequence[Event]) -> Iterator[str]:
         events: The run's events, in order.
     """
     summary = summary_of(events)
-    taken_s = max(summary.changed_s - summary.began_s, 0.0)
+    taken_s = Past(events).used_s  # without the time between two processes
     from_run = f", forked from {summary.origin}" if summary.origin else ""
     where = f"{summary.model} in {summary.sandbox}" if summary.model else "not begun"
     yield f"{summary.run_id}: {summary.status}, ${summary.cost_usd:.4f}, {taken_s:.1f} s, {where}{from_run}"
@@ -264,7 +265,7 @@ class _Tree:
             yield f"  ! {execution.error.type}: {one_line(execution.error.message)}"
 
     def _subcalls(self, session_id: str) -> Iterator[str]:
-        calls = self._calls.pop(session_id, [])
+        calls = list({call.key: call for call in self._calls.pop(session_id, [])}.values())  # sent again: one call
         if not calls:
             return
         prompts = [call.prompt[-1].content for call in calls if call.prompt]
