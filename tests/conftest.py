@@ -94,6 +94,13 @@ def _no_run_among_those_of_the_person(
 
 
 @pytest.fixture(autouse=True)
+def _short_texts_are_worked_on_with_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn the router off: the texts of most tests are short, and what they test is the loop."""
+    monkeypatch.setattr("rlmbox.loop.direct.DIRECT_BELOW_CHARS", 0)
+    monkeypatch.setenv("RLM_DIRECT_BELOW_CHARS", "0")
+
+
+@pytest.fixture(autouse=True)
 def _no_way_out_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuses connections and look-ups that leave loopback, so that no test can reach a paid model."""
     import socket

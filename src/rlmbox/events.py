@@ -158,6 +158,7 @@ class SessionStarted(Event):
         seed: Seed of the sandbox's `random` and of its hash order.
         system: The system message as it is sent.
         opened_by: Key of the host call that opened this session, or None for the root.
+        route: `direct` where the text is sent with the question, and no sandbox was started; else `loop`.
     """
 
     model: str
@@ -168,6 +169,22 @@ class SessionStarted(Event):
     seed: int = 0
     system: str = ""
     opened_by: str | None = None
+    route: Literal["direct", "loop"] = "loop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopEntered(Event):
+    """A session whose text was sent with the question has code to run, and starts its sandbox.
+
+    Attributes:
+        sandbox: The sandbox's name.
+        sandbox_reason: Why this sandbox was chosen, where `auto` chose it; empty otherwise.
+        system: The system message as it is sent from here on.
+    """
+
+    sandbox: str
+    sandbox_reason: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

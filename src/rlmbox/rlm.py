@@ -34,6 +34,7 @@ from rlmbox.events import (
 )
 from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
 from rlmbox.hooks import CostUpdate, NamedHooks, readers_of
+from rlmbox.loop import direct
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
@@ -138,6 +139,9 @@ class RLM:
         invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
             question with `Stalled`.
         fallback_code: Code that runs once in place of that; None for none.
+        direct_below_chars: A text that is shorter is sent with the question and answered in one request, without a
+            sandbox, unless the model replies with code; None for 8,000, 0 for never. Sessions with tools or inputs, and
+            those that must use code or another model, never do.
         max_history_tokens: Most tokens of a session's conversation; where it becomes longer, its middle is replaced
             by a digest. None for 60 % of the model's window.
         compaction: Who writes the digest: `digest`, which asks nobody, `model` for the session's own model, or a
@@ -193,6 +197,7 @@ class RLM:
         require_subcall_before_final: bool = False,
         invalid_response_limit: int = 4,
         fallback_code: str | None = None,
+        direct_below_chars: int | None = None,
         max_history_tokens: int | None = None,
         compaction: str | Compaction = "digest",
         guard: Guard | Policy = "redact",
@@ -241,15 +246,19 @@ class RLM:
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
         rules += [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
+        parts = read_parts(prompts)
+        is_own = "system" in parts and "direct" not in parts
+        needs_code = is_own or strict or auto_finalize_var or require_repl_before_final or require_subcall_before_final
         self._options = SessionOptions(
             strict=strict,
             auto_finalize_var=auto_finalize_var,
             approval=approve if isinstance(approve, Approval) or approve is None else Approval(approve),
             rules=tuple(rules),
             instructions=instructions,
-            prompts=read_parts(prompts),
+            prompts=parts,
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
+            direct_below_chars=0 if needs_code else _direct_below(direct_below_chars),
             max_history_tokens=_history_tokens(max_history_tokens),
             compaction=compaction_from(compaction),
         )
@@ -285,6 +294,7 @@ class RLM:
             "fallback_code": fallback_code,
             "guard": self._guard.settings(),
             "record_secrets": record_secrets,
+            "direct_below_chars": self._options.direct_below_chars,
             "max_history_tokens": max_history_tokens,
             "compaction": compaction if isinstance(compaction, str) else "own",
         }
@@ -752,6 +762,14 @@ class RLM:
             if model is not None:
                 budget.admit(model)
         return budget
+
+
+def _direct_below(chars: Any) -> int:
+    if chars is None:
+        return direct.DIRECT_BELOW_CHARS
+    if not isinstance(chars, int) or isinstance(chars, bool) or chars < 0:
+        raise ConfigError(f"direct_below_chars is a whole number, 0 or more, not {chars!r}")
+    return chars
 
 
 def _history_tokens(most: Any) -> int | None:

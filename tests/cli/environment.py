@@ -12,4 +12,4 @@ def bare(**more: str) -> dict[str, str]:
     """Return what a program needs to run and no setting of the person's, with plain output, and more."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     own = {"RLM_STORE": _STORE, "XDG_CONFIG_HOME": str(Path(_STORE).parent)}
-    return {**kept, **own, "NO_COLOR": "1", "COLUMNS": "200", **more}
+    return {**kept, **own, "NO_COLOR": "1", "RLM_DIRECT_BELOW_CHARS": "0", "COLUMNS": "200", **more}

@@ -64,6 +64,14 @@ SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBO
 CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
 Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
 Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
+DirectBelow = Annotated[
+    int | None,
+    _option(
+        "Characters below which a text is sent with the question, without code. Default: 8000; 0 for never.",
+        "RLM_DIRECT_BELOW_CHARS",
+        least=0,
+    ),
+]
 MaxHistoryTokens = Annotated[
     int | None,
     _option(
@@ -215,6 +223,7 @@ def ask(
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     last_answer: LastAnswer = True,
+    direct_below_chars: DirectBelow = None,
     max_history_tokens: MaxHistoryTokens = None,
     cache: Cache = False,
     sandbox: SandboxName = "auto",
@@ -264,6 +273,7 @@ def ask(
         max_tokens=max_tokens,
         max_seconds=max_seconds,
         last_answer=last_answer,
+        direct_below_chars=direct_below_chars,
         max_history_tokens=max_history_tokens,
         cache=cache,
         sandbox=sandbox,
@@ -304,6 +314,7 @@ def chat(
     package: Package = None,
     instructions: Instructions = None,
     prompts: Prompts = None,
+    direct_below_chars: DirectBelow = None,
     max_history_tokens: MaxHistoryTokens = None,
     guard: GuardPolicy = "redact",
     guard_model: GuardModel = None,
@@ -329,6 +340,7 @@ def chat(
         packages=tuple(package or ()),
         instructions=instructions,
         prompts=prompts,
+        direct_below_chars=direct_below_chars,
         max_history_tokens=max_history_tokens,
         guard=guard,
         guard_model=tuple(guard_model or ()),

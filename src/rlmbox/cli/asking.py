@@ -60,6 +60,7 @@ class Settings:
     max_tokens: int | None = None
     max_seconds: float | None = None
     last_answer: bool = True
+    direct_below_chars: int | None = None
     max_history_tokens: int | None = None
     cache: bool = False
     sandbox: str = "auto"
@@ -131,6 +132,7 @@ class Settings:
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
             prompts=self.prompts,
+            direct_below_chars=self.direct_below_chars,
             max_history_tokens=self.max_history_tokens,
             record_secrets=self.record_secrets,
             guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),

@@ -27,6 +27,14 @@ class History:
         self._question, self._question_text = 0, ""  # where the message of the question at work is
         self._taken_out = 0  # messages that compactions have taken out, less those that they have put in
 
+    def begin_with(self, system: str) -> None:
+        """Put another system message in the place of the first, where a session goes another way.
+
+        Args:
+            system: The message.
+        """
+        self._messages[0] = Message("system", system)
+
     def add_question(self, text: str) -> None:
         """Append the message that puts a question.
 

@@ -30,13 +30,14 @@ from rlmbox.loop.approval import Approval, Decision, Replace
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.bridge import Bridge, Middleware, ended_with, recorded_error
 from rlmbox.loop.compaction import Compaction, Compactor, plain_digest
+from rlmbox.loop.direct import OPENED, DirectText, in_words
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.history import History
 from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.peer_names import peer_functions
-from rlmbox.loop.prompts import question_prompt, system_prompt
+from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
 from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.subcalls import Subcalls
@@ -76,6 +77,8 @@ class SessionOptions:
         most_repeats: Times in a row that the same cell may fail in the same way, or a reply may have neither code nor
             an answer, before the question ends with `Stalled`.
         fallback_code: Code that runs once in place of ending with `Stalled`; None for none.
+        direct_below_chars: Length from which on a text is worked on with code and not sent with the question; 0 for
+            every text.
         max_history_tokens: Most tokens of a conversation; None for 60 % of the model's window.
         compaction: Writes the digest that replaces the middle of a conversation that has become longer.
     """
@@ -90,6 +93,7 @@ class SessionOptions:
     most_corrections: int = 4
     most_repeats: int = 4
     fallback_code: str | None = None
+    direct_below_chars: int = 0
     max_history_tokens: int | None = None
     compaction: Compaction = plain_digest
 
@@ -161,6 +165,8 @@ class Session:
         self._namespace = _Namespace(self)
         self._history = History("")
         self._sent = 0
+        self._direct: DirectText | None = None
+        self._opened = False  # True until the model was told that the sandbox was started for its code
         self._compactor = Compactor(self.scope, self._model, self._options.compaction, self._options.max_history_tokens)
         self._questions = 0
         self._spent_before = Decimal(0)
@@ -199,9 +205,44 @@ class Session:
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
         if self.scope.parent_id is None:
             await self._run.open()
-        await self._start()
+        self._direct = await anyio.to_thread.run_sync(self._direct_text)
+        if self._direct is None:
+            system, reason = await self._start_loop(self._first[0] or "")
+        else:
+            reason = ""
+            system = direct_prompt(instructions=self._options.instructions, prompts=self._options.prompts)
+        started = self._note(
+            events.SessionStarted,
+            model=self._model.name,
+            sandbox=self._sandbox.name,
+            sandbox_reason=reason,
+            route="loop" if self._direct is None else "direct",
+            context=metadata,
+            limits=_as_mapping(limits),
+            seed=self.scope.seed,
+            system=system,
+            opened_by=self.scope.opened_by,
+        )
+        self._history = History(started.system)
+
+    def _direct_text(self) -> DirectText | None:
+        """Return the text where it is to be sent with the question, as the record has it or the router says."""
+        recorded = self._run.journal.past.peek(self.scope.session_id, events.SessionStarted)
+        below = self._options.direct_below_chars
+        if isinstance(recorded, events.SessionStarted):
+            below = self._context.length + 1 if recorded.route == "direct" else 0
+        elif self.scope.depth or self._inputs or any(function.is_tool for function in self._host.values()):
+            below = 0
+        text = DirectText.of(self._context, self.scope.guard, self._model, below)
+        # What the record has was sent, whatever the guard or the window would say of it now.
+        return DirectText("") if text is None and below > self._context.length and recorded else text
+
+    async def _start_loop(self, query: str) -> tuple[str, str]:
+        """Start the sandbox; return the loop's system message, and why this sandbox was chosen."""
+        await self._start(query)
+        limits = self._run.budget.limits
         system = system_prompt(
-            shown,
+            self.functions(),
             notes=self._sandbox.notes,
             inline=self._context.length <= limits.cell.inline_limit_chars,
             limits=limits,
@@ -211,19 +252,19 @@ class Session:
             instructions=self._options.instructions,
             prompts=self._options.prompts,
         )
-        reason = self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
-        started = self._note(
-            events.SessionStarted,
-            model=self._model.name,
-            sandbox=self._sandbox.name,
-            sandbox_reason=reason,
-            context=metadata,
-            limits=_as_mapping(limits),
-            seed=self.scope.seed,
-            system=system,
-            opened_by=self.scope.opened_by,
-        )
-        self._history = History(started.system)
+        return system, self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
+
+    async def _enter_loop(self) -> None:
+        """Start the sandbox of a session that has none yet, because something has to run."""
+        if self._direct is None:
+            return
+        system, reason = await self._start_loop(self.task.question if self.task else "")
+        self._direct = None
+        sandbox = self._sandbox.name
+        entered = self.scope.note(events.LoopEntered, self.state, system=system, sandbox=sandbox, sandbox_reason=reason)
+        self._history.begin_with(entered.system)
+        self._sent = 0
+        self._opened = True
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions of the session's REPL, those that give an answer aside.
@@ -312,17 +353,17 @@ class Session:
             ConfigError: The question is empty, or the one before is still open.
         """
         check_question(question)
-        wanted = AnswerType(returns).in_words() if returns is not None else ""
+        wanted = AnswerType(returns).in_words(in_code=self._direct is None) if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
         if self._is_cut:
             await self._rebuild()
         # Nothing is awaited once there is a task: a cancellation would leave it open.
         metadata = None
-        if self._questions:
-            await self._namespace.evaluate(f"query = {question!r}")
-        else:
+        if not self._questions:
             metadata = await anyio.to_thread.run_sync(self._context.metadata)
+        elif self._direct is None:
+            await self._namespace.evaluate(f"query = {question!r}")
         self._questions += 1
         task = Task.of(
             question,
@@ -344,7 +385,8 @@ class Session:
             metadata = dict(self.scope.guard.facts(metadata, self._model.name))
         if metadata is not None and self._inputs:
             metadata = {**metadata, "other_variables": {n: described(v) for n, v in self._inputs.items()}}
-        message = question_prompt(question, metadata, left=self._remaining.in_words(), wanted=wanted)
+        put = question_prompt if self._direct is None else self._direct.question
+        message = put(question, metadata, left=self._remaining.in_words(), wanted=wanted)
         asked = self._note(
             events.QuestionAsked,
             number=task.number,
@@ -450,7 +492,7 @@ class Session:
         Raises:
             SandboxError: The sandbox does not answer.
         """
-        return await self._namespace.variables()
+        return await self._namespace.variables() if self._direct is None else {}
 
     async def propose(self, task: Task) -> Proposal:
         """Ask the model what it would do; nothing of it has run.
@@ -536,6 +578,8 @@ class Session:
         task.is_taken = True
         cells = () if proposal.rejected is not None else proposal.cells
         turn = task.turns[-1] = replace(task.turns[-1], cells=cells)
+        if cells:
+            await self._enter_loop()
         for place, proposed in enumerate(cells):
             cell = self._note(events.CellStarted, "ACTION", cell=proposed).cell
             with anyio.CancelScope() as self._subcalls.cell:
@@ -562,6 +606,9 @@ class Session:
         counts = not (turn.failed or proposal.is_edited or proposal.rejected is not None)
         final = proposal.reply.final if counts else None
         found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
+        if found is None and self._direct is not None and proposal.rejected is None:
+            words = in_words(proposal.reply, proposal.completion.text)
+            found = FinalAnswer(words, words) if words else None
         if isinstance(found, FinalAnswer):
             restored = self.scope.guard.restored
             found = replace(found, text=restored(found.text), value=restored(found.value))
@@ -637,7 +684,9 @@ class Session:
         Raises:
             AnswerRejected: Too many answers were sent back.
         """
-        typed = task.returns.read(found) if task.returns is not None else found
+        typed: FinalAnswer | str = found
+        if task.returns is not None:
+            typed = task.returns.read(found, in_code=self._direct is None)
         recorded = self._recorded_verdict(task)
         if recorded is not None:
             correction = typed if isinstance(typed, str) else recorded or None
@@ -703,6 +752,8 @@ class Session:
         if proposal.rejected is not None:
             problems = [_REJECTED.format(reason=proposal.rejected)]
         edited = [_EDITED.format(code=proposal.code_block)] if proposal.is_edited and turn.executions else []
+        if self._opened:
+            edited, self._opened = [OPENED, *edited], False
         notes = [*edited, *_restored(turn), *reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
         failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
         nonce = self.scope.guard.nonce(task.number, turn)
@@ -795,7 +846,7 @@ class Session:
         async with child:
             return await child.run()
 
-    async def _start(self) -> None:
+    async def _start(self, query: str) -> None:
         """Start the sandbox, and leave nothing of it where that fails."""
         cell_limits = self._run.budget.limits.cell
         try:
@@ -803,7 +854,7 @@ class Session:
                 cell_limits,
                 self._context,
                 self._host,
-                query=self._first[0] or "",
+                query=query,
                 seed=self.scope.seed,
                 inputs=self._inputs,
             )
@@ -819,7 +870,7 @@ class Session:
         with anyio.CancelScope(shield=True):
             await self._sandbox.close()
         self._sandbox = self._run.new_sandbox()
-        await self._start()
+        await self._start(self._first[0] or "")
         for cell, path in self._ran:
             self._bridge.enter(path)
             await self._sandbox.execute(cell)
@@ -962,6 +1013,7 @@ class _Namespace:
 
     async def evaluate(self, code: str) -> Execution:
         session, task = self._session, self._session.task
+        await session._enter_loop()  # noqa: SLF001 - a part of the session
         turn = len(task.turns) if task is not None else 0
         cell = Cell(code, turn, self._count, by="engine")
         self._count += 1
@@ -973,6 +1025,8 @@ class _Namespace:
         return found
 
     async def variables(self) -> Mapping[str, str]:
+        if self._session._direct is not None:  # noqa: SLF001 - a part of the session
+            return {}
         try:
             return await self._session._listed()  # noqa: SLF001 - a part of the session
         except RLMError:

@@ -45,18 +45,25 @@ class AnswerType:
             raise ConfigError(f"answers cannot be checked against {self.returns!r}: {error.message}") from None
         return schema
 
-    def in_words(self) -> str:
-        """Return what the model is told of it."""
+    def in_words(self, *, in_code: bool = True) -> str:
+        """Return what the model is told of it.
+
+        Args:
+            in_code: True where code gives the answer, False where the reply is the answer.
+        """
         text = json.dumps(self.schema, ensure_ascii=False)
         if len(text) > _SHOWN_CHARS:
             text = text[:_SHOWN_CHARS] + " …"
+        if not in_code:
+            return f"Reply with one JSON value that fits this JSON Schema, and nothing else: {text}"
         return f"Give the answer as a value that fits this JSON Schema, with FINAL(value) in code: {text}"
 
-    def read(self, answer: FinalAnswer) -> FinalAnswer | str:
+    def read(self, answer: FinalAnswer, *, in_code: bool = True) -> FinalAnswer | str:
         """Return an answer with its value of the type, or what is wrong with it.
 
         Args:
             answer: What the model gave.
+            in_code: As for `in_words`.
         """
         try:
             return replace(answer, value=self._check(answer.value))
@@ -67,7 +74,7 @@ class AnswerType:
                 return replace(answer, value=self._check(read_json(answer.value)))
             except ValueError:
                 pass
-        return f"The answer does not fit what was asked for: {problem}. {self.in_words()}"
+        return f"The answer does not fit what was asked for: {problem}. {self.in_words(in_code=in_code)}"
 
     @cached_property
     def _adapter(self) -> Any:

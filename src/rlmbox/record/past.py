@@ -23,6 +23,7 @@ from rlmbox.events import (
     EffectEnded,
     Event,
     LastAnswerAsked,
+    LoopEntered,
     ModelReplied,
     ObservationMade,
     QuestionAsked,
@@ -41,6 +42,7 @@ TOLD: frozenset[type[Event]] = frozenset(
     {
         RunStarted,
         SessionStarted,
+        LoopEntered,
         QuestionAsked,
         CellStarted,
         CellExecuted,

@@ -1,0 +1,86 @@
+"""The router: a text that a model can read at once is sent with the question, and answered in one request.
+
+The session begins without a sandbox. A reply in words is the answer, and passes all that an answer has to pass; a reply
+with code opens the sandbox, runs that code, and is the first turn of the loop as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rlmbox.context import Context
+from rlmbox.guard import nonce_of, quote
+from rlmbox.loop.guarding import SessionGuard
+from rlmbox.loop.prompts import question_prompt
+from rlmbox.models.base import Model
+from rlmbox.reply.parse import ParsedReply
+from rlmbox.reply.thoughts import split_thought
+from rlmbox.requests.state import model_state_of
+
+DIRECT_BELOW_CHARS = 8_000
+"""Length from which on a text is worked on with code, unless the user says otherwise."""
+
+_WINDOW_SHARE = 0.25  # the part of its window that a model reads well beside question and reply
+
+OPENED = (
+    "Your reply has code, so the REPL was opened: `context` is the text. From here on work as the system message says."
+)
+"""What a model is told when its first code has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectText:
+    """A text that is short enough to be sent whole.
+
+    Attributes:
+        text: The text, between delimiters that nothing in it can forge.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, context: Context, guard: SessionGuard, model: Model, below_chars: int) -> DirectText | None:
+        """Return the text as the model may be sent it; None where it is too long, or may not leave whole.
+
+        Args:
+            context: The text.
+            guard: Decides on what the model may see.
+            model: The model that would read it.
+            below_chars: Length from which on a text is too long; 0 for every text.
+        """
+        if not 0 < context.length < below_chars:
+            return None
+        text = context.slice(0, context.length)
+        state = model_state_of(model)
+        if state.tokens.likely_text(text) > _WINDOW_SHARE * state.window_tokens(model):
+            return None
+        shown = guard.shows(model.name, 0)(text, max_chars=len(text))
+        if shown.notice or shown.hidden_chars:
+            return None
+        return cls(quote(shown.text, nonce_of(guard.session_id, (text,)), label="text"))
+
+    def question(self, question: str, metadata: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
+        """Return the user message that puts a question with the text, or a further one about it.
+
+        Args:
+            question: What is asked.
+            metadata: Facts of the text; None for a further question.
+            left: What is left of the limits, in words.
+            wanted: The shape that the answer must have, in words.
+        """
+        if metadata is None:
+            return "\n\n".join(part for part in (f"Another question about the same text:\n{question}", wanted) if part)
+        facts = {name: value for name, value in metadata.items() if name != "preview"}
+        put = question_prompt(question, facts, left=left, wanted=wanted, begin="The text:")
+        return f"{put}\n{self.text}"
+
+
+def in_words(reply: ParsedReply, text: str) -> str:
+    """Return the answer of a reply in words; empty where it has code or a final tag.
+
+    Args:
+        reply: The reply as it was read.
+        text: The reply.
+    """
+    return "" if reply.cells or reply.final is not None else split_thought(text)[1].strip()
