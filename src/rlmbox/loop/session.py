@@ -165,6 +165,7 @@ class Session:
         self._namespace = _Namespace(self)
         self._history = History("")
         self._sent = 0
+        self._query = ""  # with which the sandbox was started
         self._direct: DirectText | None = None
         self._opened = False  # True until the model was told that the sandbox was started for its code
         self._compactor = Compactor(self.scope, self._model, self._options.compaction, self._options.max_history_tokens)
@@ -848,7 +849,7 @@ class Session:
 
     async def _start(self, query: str) -> None:
         """Start the sandbox, and leave nothing of it where that fails."""
-        cell_limits = self._run.budget.limits.cell
+        cell_limits, self._query = self._run.budget.limits.cell, query
         try:
             await self._sandbox.start(
                 cell_limits,
@@ -870,7 +871,7 @@ class Session:
         with anyio.CancelScope(shield=True):
             await self._sandbox.close()
         self._sandbox = self._run.new_sandbox()
-        await self._start(self._first[0] or "")
+        await self._start(self._query)
         for cell, path in self._ran:
             self._bridge.enter(path)
             await self._sandbox.execute(cell)
