@@ -500,6 +500,99 @@ def tool(
     raise typer.Exit(serve_tool(settings, debug=debug))
 
 
+mcp = typer.Typer(
+    help="Serve rlmbox to other agents over MCP: their own model reads a text of any size through it.",
+    rich_markup_mode=None,
+)
+app.add_typer(mcp, name="mcp")
+
+
+@mcp.callback(invoke_without_command=True)
+def mcp_serve(
+    ctx: typer.Context,
+    root: Annotated[
+        list[Path] | None, _option("A folder whose files agents may open; several times for several.", None, "--root")
+    ] = None,
+    http: Annotated[bool, _option("Serve over HTTP, not standard input and output.", None, "--http")] = False,
+    host: Annotated[str, _option("The address to listen on.", None, "--host")] = "127.0.0.1",
+    port: Annotated[int, _option("The port; 0 for any that is free.", None, "--port", least=0)] = 8765,
+    token: Annotated[str | None, _option("What clients have to send as a bearer token.", "RLM_MCP_TOKEN")] = None,
+    origin: Annotated[
+        list[str] | None, _option("A web page's scheme and host that may connect.", None, "--origin")
+    ] = None,
+    model: Model = None,
+    sub_model: SubModel = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    cost_limit: Annotated[str | None, _option("US dollars that a call may cost.", "RLM_COST_LIMIT_USD")] = None,
+    total_cost_limit: Annotated[str | None, _option("US dollars that all calls may cost together.")] = None,
+    max_seconds: Annotated[float, _option("Wall time of a question.", "RLM_MAX_SECONDS")] = 600.0,
+    sandbox: SandboxName = "auto",
+    package: Package = None,
+    timeout: Annotated[float, _option("Seconds that code may run where a call names no timeout.")] = 30.0,
+    max_timeout: Annotated[float, _option("The longest timeout that a call may name.")] = 600.0,
+    memory: Memory = None,
+    guard: GuardPolicy = "off",
+    store: StoreFile = None,
+    record: Record = True,
+    debug: Debug = False,
+) -> None:
+    """Serve rlmbox to other agents over MCP: their own model reads a text of any size through it.
+
+    Without --model nothing is paid: the agent's model thinks, and code in the sandbox searches and counts.
+    Exit codes: 0 the client is gone, 2 wrong input, 130 interrupted.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from rlmbox.cli.mcp import McpSettings, serve_mcp
+
+    settings = McpSettings(
+        roots=tuple(root or ()),
+        http=http,
+        host=host,
+        port=port,
+        token=token,
+        origins=tuple(origin or ()),
+        model=model,
+        sub_model=sub_model,
+        base_url=base_url,
+        prices=prices,
+        cost_limit_usd=cost_limit,
+        total_cost_limit_usd=total_cost_limit,
+        max_seconds=max_seconds,
+        sandbox=sandbox,
+        packages=tuple(package or ()),
+        timeout_s=timeout,
+        max_timeout_s=max_timeout,
+        memory_mb=memory,
+        guard=guard,
+        store=store,
+        record=record,
+    )
+    raise typer.Exit(serve_mcp(settings, debug=debug))
+
+
+@mcp.command("install")
+def mcp_install(
+    client: Annotated[str, typer.Argument(help="claude, codex, cursor or vscode.")],
+    root: Annotated[
+        list[Path] | None, _option("A folder that the agent may open. Default: this one.", None, "--root")
+    ] = None,
+    path: Annotated[Path | None, _option("Another file than the client's usual one.", None, "--file")] = None,
+    only_print: Annotated[bool, _option("Print the configuration and write nothing.", None, "--print")] = False,
+    yes: Annotated[bool, _option("Write without asking.", None, "--yes", "-y")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write rlmbox into a client's configuration; what would change is shown first, and asked about.
+
+    Exit codes: 0 written, or there already, 1 not agreed to, 2 wrong input.
+    """
+    from rlmbox.cli.mcp import install_and_print
+
+    code = install_and_print(client, root or [], path=path, only_print=only_print, yes=yes, debug=debug)
+    raise typer.Exit(code)
+
+
 @app.command()
 def guard(
     files: Annotated[list[str] | None, typer.Argument(help="Texts to look at; - is standard input.")] = None,

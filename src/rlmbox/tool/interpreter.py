@@ -12,9 +12,9 @@ from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import RLMError
 from rlmbox.sandboxes.base import Host, Sandbox
-from rlmbox.tool.result import LOST, ToolResult, bounded, failure
+from rlmbox.tool.result import ToolResult, failure, of_execution
 from rlmbox.tool.schema import MAX_CODE_BYTES, MAX_OUTPUT_BYTES, MAX_TIMEOUT_S, ToolCall
-from rlmbox.types import Cell, CellError, CellLimits, Execution
+from rlmbox.types import Cell, CellLimits, Execution
 
 NO_CONTEXT = "(no context)"
 """The variable `context` where none is given."""
@@ -97,7 +97,7 @@ class Interpreter:
             except RLMError as error:
                 await self._drop()
                 return failure(str(error), execution_time=time.perf_counter() - began)
-            return self._result(execution, call, timed_out=timed_out, lost_before=lost_before)
+            return of_execution(execution, call, timed_out=timed_out, lost_before=lost_before, echo=self._echo)
 
     async def finish(self) -> None:
         """End the interpreter once the calls that came before are done."""
@@ -175,32 +175,6 @@ class Interpreter:
                 return True
         return running.done()
 
-    def _result(self, execution: Execution, call: ToolCall, *, timed_out: bool, lost_before: bool) -> ToolResult:
-        error = execution.error
-        timed_out = timed_out or execution.outcome == "timeout"
-        is_lost = execution.namespace == "lost"
-        stdout, stderr = execution.stdout, execution.stderr
-        exception = _line(error) if error is not None else None
-        if timed_out:
-            state = LOST if is_lost else "variables, imports and functions are kept"
-            exception = f"TimeoutError: the code ran longer than {call.timeout_s:g} s and was ended; {state}"
-        elif error is not None:
-            stderr = _joined(stderr, error.traceback or exception or "")
-            if is_lost:
-                exception = f"{exception}; {LOST}"
-        if self._echo and execution.value_repr is not None:
-            stdout = _joined(stdout, execution.value_repr)
-        if lost_before:
-            stderr = _joined(f"note: {LOST}", stderr)
-        return ToolResult(
-            bounded(stdout),
-            bounded(stderr),
-            bounded(exception) if exception else None,
-            success=exception is None,
-            execution_time=round(execution.duration_s or (call.timeout_s if timed_out else 0.0), 6),
-            timed_out=timed_out,
-        )
-
 
 async def _is_whole(sandbox: Sandbox) -> bool:
     """Return whether a sandbox goes on with its variables after a cell of it was cancelled."""
@@ -208,12 +182,3 @@ async def _is_whole(sandbox: Sandbox) -> bool:
         return bool(await sandbox.variables())
     except RLMError:
         return False
-
-
-def _line(error: CellError) -> str:
-    return f"{error.type}: {error.message}" if error.message else error.type
-
-
-def _joined(text: str, more: str) -> str:
-    between = "" if not text or text.endswith("\n") or not more else "\n"
-    return f"{text}{between}{more.rstrip(chr(10))}\n" if more else text

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from rlmbox.tool.schema import MAX_OUTPUT_BYTES
+from rlmbox.tool.schema import MAX_OUTPUT_BYTES, ToolCall
+from rlmbox.types import CellError, Execution
 
 LOST = "the interpreter was restarted: variables, imports and functions of earlier calls are lost"
-_REPLACED = "�"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,54 @@ def bounded(text: str, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
     head, tail = data[:half].decode("utf-8", "ignore"), data[-half:].decode("utf-8", "ignore")
     dropped = len(data) - len(head.encode()) - len(tail.encode())
     return f"{head}\n... [{dropped:,} bytes of output cut: print less] ...\n{tail}"
+
+
+def of_execution(
+    execution: Execution,
+    call: ToolCall,
+    *,
+    timed_out: bool = False,
+    lost_before: bool = False,
+    echo: bool = False,
+) -> ToolResult:
+    """Return the result of a call from what a sandbox has of it.
+
+    Args:
+        execution: What the sandbox has.
+        call: The call.
+        timed_out: Whether it was ended because its time was over.
+        lost_before: Whether the variables were lost before it ran.
+        echo: Whether the value of a last bare expression is printed.
+    """
+    error = execution.error
+    timed_out = timed_out or execution.outcome == "timeout"
+    is_lost = execution.namespace == "lost"
+    stdout, stderr = execution.stdout, execution.stderr
+    exception = _line(error) if error is not None else None
+    if timed_out:
+        state = LOST if is_lost else "variables, imports and functions are kept"
+        exception = f"TimeoutError: the code ran longer than {call.timeout_s:g} s and was ended; {state}"
+    elif error is not None:
+        stderr = _joined(stderr, error.traceback or exception or "")
+        exception = f"{exception}; {LOST}" if is_lost else exception
+    if echo and execution.value_repr is not None:
+        stdout = _joined(stdout, execution.value_repr)
+    if lost_before:
+        stderr = _joined(f"note: {LOST}", stderr)
+    return ToolResult(
+        bounded(stdout),
+        bounded(stderr),
+        bounded(exception) if exception else None,
+        success=exception is None,
+        execution_time=round(execution.duration_s or (call.timeout_s if timed_out else 0.0), 6),
+        timed_out=timed_out,
+    )
+
+
+def _line(error: CellError) -> str:
+    return f"{error.type}: {error.message}" if error.message else error.type
+
+
+def _joined(text: str, more: str) -> str:
+    between = "" if not text or text.endswith("\n") or not more else "\n"
+    return f"{text}{between}{more.rstrip(chr(10))}\n" if more else text

@@ -76,7 +76,7 @@ class ToolSessions:
     async def _result(self, request: Mapping[str, Any]) -> ToolResult:
         try:
             _check_known(request)
-            name = _name(request.get("session"))
+            name = session_name(request.get("session"))
             if "close" in request:
                 return await self._closed(name, request)
             arguments = {key: request[key] for key in ("code", "timeout") if key in request}
@@ -116,7 +116,12 @@ def _check_known(request: Mapping[str, Any]) -> None:
         raise BadCall(f"a request has no {shortened(unknown[0])!r}; it has {', '.join(_KNOWN)}")
 
 
-def _name(name: object) -> str:
+def session_name(name: object) -> str:
+    """Return a session's name; empty for that of requests without one.
+
+    Raises:
+        BadCall: It cannot be one.
+    """
     if name is None:
         return ""
     if not isinstance(name, str) or len(name) > _NAME_CHARS:

@@ -1,0 +1,190 @@
+"""Cells over a context: in an interpreter alone, or in a session of the loop where code may ask a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from rlmbox.budget.limits import Limits
+from rlmbox.context import Context
+from rlmbox.errors import RLMError
+from rlmbox.loop.session import Session
+from rlmbox.loop.task import Task
+from rlmbox.models.base import Model
+from rlmbox.models.prices import FREE
+from rlmbox.rlm import RLM
+from rlmbox.tool.interpreter import Interpreter
+from rlmbox.tool.mcp.spending import CallSpend
+from rlmbox.tool.result import LOST, ToolResult, failure, of_execution
+from rlmbox.tool.schema import ToolCall
+from rlmbox.types import Completion, HostFunction, Message, Usage
+
+_NO_MODEL = (
+    "no model is configured for sub-calls; start the server with --model, or read the parts yourself with ctx.search "
+    "and print"
+)
+_SUBCALLS = 10_000  # money is the limit
+_END = "FINAL(done)"
+
+
+class Cells(Protocol):
+    """Runs cells of one namespace."""
+
+    async def run(self, call: ToolCall, spend: CallSpend) -> ToolResult:
+        """Run a cell; whatever it does is the result."""
+
+    async def close(self) -> None:
+        """End the namespace."""
+
+
+class PlainCells:
+    """Cells that ask no model.
+
+    Args:
+        interpreter: Where they run.
+    """
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+
+    async def run(self, call: ToolCall, spend: CallSpend) -> ToolResult:
+        """Run a cell; see `Cells.run`."""
+        del spend  # nothing costs anything
+        return await self._interpreter.run(call)
+
+    async def close(self) -> None:
+        """End the interpreter."""
+        await self._interpreter.close()
+
+
+def no_model_functions() -> tuple[HostFunction, ...]:
+    """Return functions in the places of those that ask a model, which say that there is none."""
+
+    def refuse(prompt: object = None, context_chunk: object = None) -> object:
+        raise RuntimeError(_NO_MODEL)
+
+    names = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
+    return tuple(HostFunction(name, refuse, "Not available: no model is configured.") for name in names)
+
+
+class AskingCells:
+    """Cells in a session, so that what they ask is guarded, recorded and counted as in any run.
+
+    The session's own model is the agent: each cell is a reply of it, which costs nothing.
+
+    Args:
+        make_rlm: Makes what the session is opened with, given its model.
+        context: The text.
+        limits: What a cell may use.
+    """
+
+    def __init__(self, make_rlm: _MakeRLM, context: Context, limits: Limits) -> None:
+        self._replies = _Replies()
+        self._rlm = make_rlm(self._replies)
+        self._context, self._limits = context, limits
+        self._session: Session | None = None
+        self._spend = CallSpend(None)
+        self._was_lost = False
+
+    async def run(self, call: ToolCall, spend: CallSpend) -> ToolResult:
+        """Run a cell; see `Cells.run`."""
+        self._spend = spend
+        try:
+            session = await self._opened()
+            own = None if spend.limit_usd is None else Limits(cost_limit_usd=spend.limit_usd, last_answer=False)
+            task = await session.begin("Run the agent's code.", limits=own)
+            result = await self._result(session, task, call)
+        except RLMError as error:
+            await self._drop()
+            return failure(str(error))
+        except BaseException:
+            await self._drop()
+            raise
+        if self._was_lost:
+            self._was_lost = False
+            return ToolResult(
+                result.stdout,
+                f"note: {LOST}\n{result.stderr}",
+                result.exception,
+                result.success,
+                result.execution_time,
+                result.timed_out,
+            )
+        return result
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._drop()
+        await self._rlm.aclose()
+
+    async def _opened(self) -> Session:
+        if self._session is None:
+            session = self._rlm.session(
+                self._context, limits=self._limits, hooks=[lambda event: self._spend.note(event)]
+            )
+            self._session = await session.__aenter__()
+        return self._session
+
+    async def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._was_lost = True
+            await session.__aexit__()
+
+    async def _result(self, session: Session, task: Task, call: ToolCall) -> ToolResult:
+        self._replies.next = fenced(call.code)
+        said = ""
+        try:
+            await session.step(task)
+        except RLMError as error:
+            said = str(error)
+        executions = task.turns[-1].executions if task.turns else ()
+        result = of_execution(executions[-1], call) if executions else failure(said or "nothing of it was run")
+        if task.answer is None and task.error is None:
+            self._replies.next = _END
+            await session.step(task)
+        if said and result.exception is None:
+            result = failure(said, execution_time=result.execution_time)
+        return result
+
+
+class _MakeRLM(Protocol):
+    def __call__(self, model: Model, /) -> RLM: ...
+
+
+class _Replies:
+    """A model whose next reply is known."""
+
+    name = "agent"
+    window_tokens = 10_000_000
+    price = FREE
+
+    def __init__(self) -> None:
+        self.next = _END
+
+    async def complete(
+        self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
+    ) -> Completion:
+        """Give the reply."""
+        reply, self.next = self.next, _END
+        return Completion(reply, Usage(), self.name)
+
+
+def fenced(code: str) -> str:
+    """Return code as a block of a reply, in a fence that the code itself does not have."""
+    longest = max((len(ticks) for ticks in re.findall(r"`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}repl\n{code}\n{fence}"
+
+
+def cell_budget(limits: Limits, total_usd: Decimal | None) -> Limits:
+    """Return the limits of a session of cells: those of one cell of `limits`, and what the server may spend."""
+    return Limits(
+        cost_limit_usd=total_usd if total_usd is not None else limits.cost_limit_usd,
+        max_turns=1_000_000,
+        max_subcalls=_SUBCALLS,
+        last_answer=False,
+        cell=limits.cell,
+    )

@@ -1,0 +1,299 @@
+"""What an agent can do with rlmbox, without a word of the protocol by which it asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.budget.limits import Limits, dollars
+from rlmbox.config import OFFLINE_MODEL
+from rlmbox.context import Context
+from rlmbox.context.repl import repl_functions
+from rlmbox.errors import ConfigError, ContextError, RLMError
+from rlmbox.events import Event, SubcallFinished, TurnFinished
+from rlmbox.loop.scope import new_run_id
+from rlmbox.models.base import Model
+from rlmbox.record.journal import Store
+from rlmbox.record.run import Run
+from rlmbox.rlm import RLM
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.tool.interpreter import Interpreter
+from rlmbox.tool.mcp.cells import AskingCells, Cells, PlainCells, cell_budget, no_model_functions
+from rlmbox.tool.mcp.contexts import OpenContexts
+from rlmbox.tool.mcp.roots import Roots
+from rlmbox.tool.mcp.spending import CallSpend, Spending
+from rlmbox.tool.result import ToolResult, failure
+from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, read_call
+from rlmbox.tool.sessions import session_name
+from rlmbox.types import Answer, CellLimits
+
+MAX_READ_CHARS = 200_000
+"""Characters that one call may read: an agent's window is small, and the next part is one call away."""
+
+Report = Callable[[float, str], Awaitable[None]]
+"""Takes how far a question has come, as a number that grows, and what happened, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """The limits that the operator has set.
+
+    Attributes:
+        per_call_usd: What one call may cost; None for no limit.
+        total_usd: What all calls may cost together; None for no limit.
+        run: What a question may use.
+        cell: What an interpreter may use.
+        timeout_s: Seconds that a cell may run which names no timeout.
+        max_timeout_s: The longest timeout that a cell may name.
+        max_open: Contexts that may be open at once.
+    """
+
+    per_call_usd: Decimal | None
+    total_usd: Decimal | None
+    run: Limits
+    cell: CellLimits
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    max_timeout_s: float = MAX_TIMEOUT_S
+    max_open: int = 64
+
+
+class Operations:
+    """The server's state, and what can be done with it.
+
+    Args:
+        roots: The folders whose files may be opened.
+        make_rlm: Makes an RLM, with a root model of its own in place of the configured one where one is given.
+        make_sandbox: Makes a sandbox for code that asks no model.
+        store: Where runs are recorded.
+        limits: What may be used.
+    """
+
+    def __init__(
+        self,
+        roots: Roots,
+        make_rlm: Callable[[Model | None], RLM],
+        make_sandbox: Callable[[], Sandbox],
+        store: Store,
+        limits: ServerLimits,
+    ) -> None:
+        self._roots, self._make_rlm, self._make_sandbox = roots, make_rlm, make_sandbox
+        self._store, self._limits = store, limits
+        self._rlm = make_rlm(None)
+        self.contexts = OpenContexts(self._new_cells, limits.max_open)
+        self.spending = Spending(limits.per_call_usd, limits.total_usd)
+        self._pythons: dict[str, Interpreter] = {}
+        self.runs: dict[str, str] = {}
+
+    @property
+    def has_model(self) -> bool:
+        """True if a model is configured that does more than quote."""
+        return OFFLINE_MODEL not in (self._rlm.model.name, self._rlm.sub_model.name)
+
+    async def open_context(self, path: str | None, text: str | None) -> dict[str, object]:
+        """Open a file or folder below a root, or a text; return its handle and what it is."""
+        if (path is None) == (text is None):
+            raise ConfigError("give either path, of a file or folder below a root, or text")
+        self.contexts.check_room()
+        if path is not None:
+            context = await anyio.to_thread.run_sync(self._roots.open, path)
+        else:
+            context = Context.from_text(text or "")
+        opened = self.contexts.add(path or "a text", context)
+        return await anyio.to_thread.run_sync(opened.described)
+
+    async def search(
+        self, handle: str, pattern: str, *, regex: bool, case_sensitive: bool, max_matches: int
+    ) -> list[dict[str, object]]:
+        """Find a text or a regular expression."""
+        return await self._hits(handle, "ctx.find", pattern, regex, case_sensitive, max_matches)
+
+    async def rank(self, handle: str, query: str, k: int) -> list[dict[str, object]]:
+        """Find the passages that fit some words best."""
+        return await self._hits(handle, "ctx.rank", query, k)
+
+    async def read(self, handle: str, *, document: str | None, start: int, max_chars: int) -> dict[str, object]:
+        """Read a part of the text, or of one document of it."""
+        if not 0 < max_chars <= MAX_READ_CHARS:
+            raise ConfigError(f"max_chars is a number from 1 to {MAX_READ_CHARS:,}; read on from `next_start`")
+        context = self.contexts.get(handle).context
+        first, last = (0, context.length) if document is None else context.document_span(document)
+        begin = min(first + max(start, 0), last)
+        end = min(begin + max_chars, last)
+        text = await self._read(handle, "ctx.slice", begin, end)
+        return {
+            "text": text,
+            "start": begin - first,
+            "end": end - first,
+            "length": last - first,
+            "next_start": end - first if end < last else None,
+        }
+
+    async def exec(self, handle: str, code: str, timeout: object, cost_limit_usd: object) -> dict[str, object]:
+        """Run a cell over a context."""
+        opened = self.contexts.get(handle)
+        try:
+            call = self._call({"code": code, "timeout": timeout})
+        except BadCall as error:
+            return failure(str(error)).as_dict()
+        with self.spending.call(_amount(cost_limit_usd)) as spend:
+            result = await opened.cells.run(call, spend)
+        return {**result.as_dict(), "cost_usd": str(spend.spent_usd)} if self.has_model else result.as_dict()
+
+    async def python(self, arguments: Mapping[str, object], session: object) -> ToolResult:
+        """Run code in the bare tool."""
+        try:
+            call, name = self._call(arguments), session_name(session)
+        except BadCall as error:
+            return failure(str(error))
+        if name not in self._pythons:
+            if len(self._pythons) >= self._limits.max_open:
+                return failure(f"{self._limits.max_open} sessions are open; use one of {', '.join(self._pythons)}")
+            self._pythons[name] = Interpreter(self._make_sandbox, self._limits.cell)
+        return await self._pythons[name].run(call)
+
+    async def ask(self, handle: str, question: str, cost_limit_usd: object, report: Report) -> dict[str, object]:
+        """Ask a question of a context; report what happens meanwhile."""
+        context = self.contexts.get(handle).context
+        run_id = new_run_id()
+        with self.spending.call(_amount(cost_limit_usd)) as spend:
+            limits = self._limits.run
+            if spend.limit_usd is not None:
+                limits = replace(limits, cost_limit_usd=spend.limit_usd)
+            progress = _Progress(spend)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(progress.tell, report)
+                try:
+                    session = self._rlm.session(
+                        context, question=question, limits=limits, hooks=[progress.note], run_id=run_id
+                    )
+                    async with session:
+                        answer = await session.run()
+                finally:
+                    self.runs[run_id] = question
+                    tasks.cancel_scope.cancel()
+        return {**_answered(answer), **self._notice()}
+
+    async def run(self, run_id: str) -> dict[str, object]:
+        """Describe a run that has ended."""
+        if run_id not in self.runs:
+            raise ContextError(f"this server has no finished run {run_id[:80]!r}")
+        run = Run(tuple(await self._store.read(run_id)))
+        return {
+            "run_id": run_id,
+            "question": run.question,
+            "answer": run.answer.text if run.answer else None,
+            "error": run.error,
+            "cost_usd": str(run.cost_usd),
+            "tree": str(run),
+        }
+
+    async def aclose(self) -> None:
+        """End all interpreters and close all contexts."""
+        with anyio.CancelScope(shield=True):
+            await self.contexts.aclose()
+            for interpreter in self._pythons.values():
+                await interpreter.close()
+            await self._rlm.aclose()
+
+    def _new_cells(self, context: Context) -> Cells:
+        if self.has_model:
+            limits = cell_budget(replace(self._limits.run, cell=self._limits.cell), self._limits.total_usd)
+            return AskingCells(self._make_rlm, context, limits)
+        host = {function.name: function for function in (*repl_functions(context), *no_model_functions())}
+        return PlainCells(Interpreter(self._make_sandbox, self._limits.cell, context=context, host=host))
+
+    def _call(self, arguments: Mapping[str, object]) -> Any:
+        return read_call(arguments, default_timeout_s=self._limits.timeout_s, max_timeout_s=self._limits.max_timeout_s)
+
+    async def _hits(self, handle: str, function: str, *arguments: object) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = await self._read(handle, function, *arguments)
+        return found
+
+    async def _read(self, handle: str, function: str, *arguments: object) -> Any:
+        call = self.contexts.get(handle).functions[function]
+        try:
+            return await anyio.to_thread.run_sync(call, *arguments)
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+        ) as error:  # said of the arguments, and to be read by whoever gave them
+            raise ContextError(str(error.args[0] if error.args else error)) from error
+
+    def _notice(self) -> dict[str, object]:
+        if self.has_model:
+            return {}
+        from rlmbox.models.offline import NOTICE
+
+        return {"notice": NOTICE}
+
+
+class _Progress:
+    """What happens in a run, for whoever waits for it.
+
+    Args:
+        spend: The call's money.
+    """
+
+    def __init__(self, spend: CallSpend) -> None:
+        self._spend = spend
+        self._turns = self._subcalls = self._steps = 0
+        self._news = anyio.Event()
+
+    def note(self, event: Event) -> None:
+        self._spend.note(event)
+        self._turns += isinstance(event, TurnFinished) and event.depth == 0
+        self._subcalls += isinstance(event, SubcallFinished)
+        if isinstance(event, TurnFinished | SubcallFinished):
+            self._steps += 1
+            self._news.set()
+
+    async def tell(self, report: Report) -> None:
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            await report(self._steps, f"{self._turns} turns, {self._subcalls} sub-calls, {self._spend}")
+
+
+def _answered(answer: Answer) -> dict[str, object]:
+    return {
+        "answer": answer.text,
+        "sources": [
+            {"document": each.document, "start": each.start, "end": each.end, "quote": each.quote}
+            for each in answer.sources
+        ],
+        "complete": answer.complete,
+        "cost_usd": str(answer.cost_usd),
+        "turns": answer.turns,
+        "subcalls": answer.subcalls,
+        "model": answer.model,
+        "run": f"rlmbox://runs/{answer.run_id}",
+    }
+
+
+def _amount(given: object) -> Decimal | None:
+    if given is None:
+        return None
+    amount = dollars(given, "cost_limit_usd")
+    if amount <= 0:
+        raise ConfigError("cost_limit_usd is an amount of US dollars above 0")
+    return amount
+
+
+def told(error: RLMError) -> str:
+    """Say what went wrong, and what there was until then."""
+    partial = error.partial
+    if partial is None or not partial.turns:
+        return str(error)
+    rest = {"cost_usd": str(partial.cost_usd), "turns": partial.turns, "subcalls": partial.subcalls}
+    answer = f"; the best answer until then: {partial.text.strip()}" if partial.text.strip() else ""
+    return f"{error}; until then: {json.dumps(rest)}{answer}"
+
+
+__all__ = ["Operations", "Report", "ServerLimits", "told"]
