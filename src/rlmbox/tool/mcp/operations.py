@@ -122,7 +122,7 @@ class Operations:
         if not 0 < max_chars <= MAX_READ_CHARS:
             raise ConfigError(f"max_chars is a number from 1 to {MAX_READ_CHARS:,}; read on from `next_start`")
         context = self.contexts.get(handle).context
-        first, last = (0, context.length) if document is None else context.document_span(document)
+        first, last = (0, context.length) if document is None else _span(context, document)
         begin = min(first + max(start, 0), last)
         end = min(begin + max_chars, last)
         text = await self._read(handle, "ctx.slice", begin, end)
@@ -217,14 +217,7 @@ class Operations:
 
     async def _read(self, handle: str, function: str, *arguments: object) -> Any:
         call = self.contexts.get(handle).functions[function]
-        try:
-            return await anyio.to_thread.run_sync(call, *arguments)
-        except (
-            TypeError,
-            ValueError,
-            LookupError,
-        ) as error:  # said of the arguments, and to be read by whoever gave them
-            raise ContextError(str(error.args[0] if error.args else error)) from error
+        return await anyio.to_thread.run_sync(_said, call, *arguments)
 
     def _notice(self) -> dict[str, object]:
         if self.has_model:
@@ -232,6 +225,19 @@ class Operations:
         from rlmbox.models.offline import NOTICE
 
         return {"notice": NOTICE}
+
+
+def _said(call: Callable[..., Any], *arguments: object) -> Any:
+    """Call what reads a text; what it says of its arguments is for whoever gave them."""
+    try:
+        return call(*arguments)
+    except (TypeError, ValueError, LookupError) as error:
+        raise ContextError(str(error.args[0] if error.args else error)) from error
+
+
+def _span(context: Context, document: str) -> tuple[int, int]:
+    found: tuple[int, int] = _said(context.document_span, document)
+    return found
 
 
 class _Progress:
