@@ -172,7 +172,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OUTSIDE = [
     "..", "../outside/secret.txt", "../root-secret.txt", "in/../../outside/secret.txt", "link-file", "link-folder",
     "link-folder/secret.txt", "link-up/outside/secret.txt", "link-second", "/etc/passwd", "/", "~", "~/x",
-    "/proc/self/environ", "in/link.txt", "link-*", "link-folder/*.txt", "../outside/*", "//etc/passwd", "./../root-secret.txt",
+    "/proc/self/environ",
+    "in/link.txt", "link-*", "link-folder/*.txt", "../outside/*", "//etc/passwd", "./../root-secret.txt",
 ]  # fmt: skip
 
 

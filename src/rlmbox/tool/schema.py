@@ -18,7 +18,7 @@ DESCRIPTION = (
     "Execute Python code in a persistent interpreter. Variables, imports, and function definitions persist across "
     "calls. Use for calculations, data processing, and scripting tasks."
 )
-"""What a model is told of the tool."""
+"""The description that a model gets."""
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",

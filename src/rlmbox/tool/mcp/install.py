@@ -17,12 +17,12 @@ from rlmbox.errors import ConfigError
 from rlmbox.tool.mcp.clients import CLIENTS, Client, ClientName
 
 NAME = "rlmbox"
-"""What the server is called in a client's configuration."""
+"""The server's name in a client's configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would be written.
+    """A file as it is and as it would be.
 
     Attributes:
         path: The file.

@@ -1,4 +1,4 @@
-"""What an agent can do with rlmbox, without a word of the protocol by which it asks."""
+"""Everything that an agent can do with rlmbox, without a word of the protocol by which it asks."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def _span(context: Context, document: str) -> tuple[int, int]:
 
 
 class _Progress:
-    """What happens in a run, for whoever waits for it.
+    """The news of a run, for whoever waits for it.
 
     Args:
         spend: The call's money.

@@ -187,7 +187,7 @@ def _add_resources(server: MCPServer[Any], operations: Operations) -> None:
 
     @server.resource("rlmbox://contexts/{handle}", mime_type="application/json")
     def context(handle: str) -> str:
-        """What an open context is: its kind, length, documents and a short preview."""
+        """An open context: its kind, length, documents and a short preview."""
         try:
             return json.dumps(operations.contexts.get(handle).described(), default=str)
         except RLMError as error:

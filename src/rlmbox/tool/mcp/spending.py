@@ -1,4 +1,4 @@
-"""What calls may cost: each one, and all of the server's together."""
+"""Limits of money: of each call, and of all of the server's together."""
 
 from __future__ import annotations
 
