@@ -1,14 +1,20 @@
 """A process that runs or resumes the recorded run of the tests, and may be killed by its own hand after an event.
 
     python killed_child.py STORE LOG KILL_AT [threads]
+    python killed_child.py serve
 
 KILL_AT is how many events this process records before it ends with SIGKILL; 0 for none. LOG is what the provider saw:
 a line when a request comes. With `threads` a cell's calls come from threads, in a sandbox that has them.
+To `serve` is to fork one for each line of standard input, which has its arguments as JSON, and to say how it ended;
+that saves loading everything for each.
 """
 
+import json
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,8 +54,7 @@ def hash_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(repr(messages).encode()).hexdigest()[:16]
 
 
-def main() -> None:
-    store_path, log_path, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def main(store_path: str, log_path: str, kill_at: int, *, threads: bool) -> None:
     log = os.open(log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     seen = 0
 
@@ -60,7 +65,6 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     store = SqliteStore(store_path)
-    threads = sys.argv[4:] == ["threads"]
     root, sub = models(threads=threads)
     options = {"sandbox": lambda: LocalSandbox(unsafe_no_isolation=True)} if threads else {}
     rlm = recording_rlm(Logged(root, log), Logged(sub, log), store, [die], **options)  # type: ignore[arg-type]
@@ -69,5 +73,42 @@ def main() -> None:
     store.close()
 
 
+def serve() -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            for name, number in (("out", 1), ("err", 2)):
+                os.dup2(os.open(request[name], os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), number)
+            code = 1
+            try:
+                main(request["store"], request["log"], request["kill_at"], threads=request["threads"])
+                code = 0
+            except Exception:  # noqa: BLE001 - the supervisor reads it
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        print(exit_code_of(child, request["kill_after_s"]), flush=True)  # noqa: T201
+
+
+def exit_code_of(child: int, kill_after_s: float | None) -> int:
+    """Waits for a child, which is killed after a time; the number is its own until it was waited for."""
+    ends_s = None if kill_after_s is None else time.monotonic() + kill_after_s
+    while True:
+        pid, status = os.waitpid(child, 0 if ends_s is None else os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        if ends_s is not None and time.monotonic() >= ends_s:
+            os.kill(child, signal.SIGKILL)
+            ends_s = None
+        else:
+            time.sleep(0.001)
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), threads=sys.argv[4:] == ["threads"])
