@@ -5,7 +5,6 @@ python bench/record.py
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import anyio
 
+from figures import Figure
 from rlmbox import RLM, Limits, Run
 from rlmbox.events import (
     CellExecuted,
@@ -31,6 +31,7 @@ from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Usage
 
 TURNS = 30
+ROUNDS = 4
 CELL = "```repl\nx = {turn}\nfor i in range(20000):\n    x = (x * 31 + i) % 65521\nprint(x)\n```"
 
 
@@ -87,8 +88,8 @@ async def run_s(store: SqliteStore | None, turns: int = TURNS, run_id: str = "be
     return time.perf_counter() - began_s
 
 
-async def batch_syncs(folder: Path) -> int:
-    store = SqliteStore(folder / "batch.db")
+async def batch_syncs(path: Path) -> int:
+    store = SqliteStore(path)
     code = "```repl\na = llm_query_batched([str(i) for i in range(64)])\nFINAL(len(a))\n```"
     sub = ScriptedModel(["said"] * 64, name="sub")
     before = 0
@@ -134,35 +135,61 @@ def median_s(work: Callable[[], object], times: int = 5) -> float:
     return statistics.median(taken)
 
 
-async def main() -> None:
+async def round_of(folder: Path, number: int) -> tuple[TimedStore, float, float]:
+    """Takes turns without and with a record; gives the store, and the seconds of a run without and with it."""
+    plain_s = statistics.median([await run_s(None, run_id=f"p{n}") for n in range(2)])
+    store = TimedStore(folder / f"runs-{number}.db")
+    kept_s = statistics.median([await run_s(store, run_id=f"k{n}") for n in range(2)])
+    return store, plain_s, kept_s
+
+
+async def replay_share(store: SqliteStore) -> float:
+    """Gives how long a replay takes, as a multiple of its cells' own time."""
+    cells_s = sum(e.execution.duration_s for e in store.events("k0") if isinstance(e, CellExecuted))
+    began_s = time.perf_counter()
+    await RLM(store=store, sandbox="monty").areplay("k0")
+    return (time.perf_counter() - began_s) / cells_s
+
+
+async def measure() -> list[Figure]:
+    """Measures all; of several rounds the lowest, since other users of the machine and of its disk come and go."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         await run_s(None)
-        plain_s = statistics.median([await run_s(None, run_id=f"p{n}") for n in range(3)])
-        store = TimedStore(folder / "runs.db")
-        kept_s = statistics.median([await run_s(store, run_id=f"k{n}") for n in range(3)])
-        found: dict[str, object] = {
-            "bare_fdatasync_ms": round(store.median("bare_ms"), 3),
-            "disk_ms_per_turn": round(store.median("disk_ms"), 3),
-            "disk_to_bare": round(statistics.median(t.get("disk_ms", 0.0) / t["bare_ms"] for t in store.turns), 2),
-            "syncs_waited_for_per_turn": round(sum(t.get("waits", 0) for t in store.turns) / len(store.turns), 2),
-            "beside_ms_per_turn": round(store.median("beside_ms"), 3),
-            "run_not_recorded_s": round(plain_s, 3),
-            "run_recorded_s": round(kept_s, 3),
-            "syncs_of_a_batch_of_64": await batch_syncs(folder),
-        }
-        cells_s = sum(e.execution.duration_s for e in store.events("k0") if isinstance(e, CellExecuted))
-        began_s = time.perf_counter()
-        await RLM(store=store, sandbox="monty").areplay("k0")
-        found["replay_s"], found["cells_s"] = round(time.perf_counter() - began_s, 3), round(cells_s, 3)
-        store.close()
-        long_run(folder / "long.db", 10_000)
-        long = SqliteStore(folder / "long.db")
-        long.events("long")
-        found["show_of_10000_events_s"] = round(median_s(lambda: str(Run(tuple(long.events("long"))))), 3)
+        rounds = [await round_of(folder, number) for number in range(ROUNDS)]
+        stores = [store for store, *_ in rounds]
+        shares = [await replay_share(store) for store in stores]
+        syncs = min([await batch_syncs(folder / f"batch-{number}.db") for number in range(3)])
+        waits = sum(turn.get("waits", 0.0) for turn in stores[0].turns) / len(stores[0].turns)
+        for store in stores:
+            store.close()
+        path = folder / "long.db"
+        long_run(path, 10_000)
+        long = SqliteStore(path)
+        shown_s = min(median_s(lambda: str(Run(tuple(long.events("long"))))) for _ in range(3))
         long.close()
-        print(json.dumps(found, indent=2))
+    return [
+        Figure("waits for the disk in a turn", waits, 1.1, ""),
+        Figure(
+            "such a wait, in bare `fdatasync`s of the same turns",
+            min(s.median("disk_ms") / s.median("bare_ms") for s in stores),
+            1.5,
+            "",
+        ),
+        Figure("one bare `fdatasync`", min(store.median("bare_ms") for store in stores), None),
+        Figure("what recording takes of a turn beside", min(store.median("beside_ms") for store in stores), 0.5),
+        Figure("waits for the disk of a batch of 64 sub-calls", syncs, 4, ""),
+        Figure("a run of 30 turns, not recorded", 1_000 * min(plain_s for _, plain_s, _ in rounds), None),
+        Figure("the same, recorded", 1_000 * min(kept_s for *_, kept_s in rounds), None),
+        Figure("opening a run of 10,000 events in `show`", 1_000 * shown_s, 200),
+        Figure("a replay of 30 turns, in times of its cells", min(shares), 1.2, ""),
+    ]
+
+
+def figures() -> list[Figure]:
+    """Measures all."""
+    return anyio.run(measure)
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    print("\n".join(figure.row for figure in figures()))

@@ -28,6 +28,7 @@ PARTS = {
     "handles": "Texts of gigabytes in a sandbox",
     "ranking": "Ranked search",
     "guard": "What may leave",
+    "record": "The record of a run",
     "billing": "The ledger beside an account of its own",
 }
 """Modules of this folder with `figures()`, and their headings."""
