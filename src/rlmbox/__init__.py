@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlmbox.loop.tools import Tool
     from rlmbox.mcp import MCPTools
     from rlmbox.models.pace import Pace
-    from rlmbox.record.run import Run, load_from_trace
+    from rlmbox.record.run import Run, RunTree, load_from_trace
     from rlmbox.requests.retries import RetryPolicy
     from rlmbox.rlm import RLM
     from rlmbox.tool.python_tool import PythonTool
@@ -37,6 +37,7 @@ __all__ = [
     "Replace",
     "RetryPolicy",
     "Run",
+    "RunTree",
     "Session",
     "Source",
     "Tool",
@@ -59,6 +60,7 @@ _HOMES = {
     "Replace": "rlmbox.loop.approval",
     "RetryPolicy": "rlmbox.requests.retries",
     "Run": "rlmbox.record.run",
+    "RunTree": "rlmbox.record.run",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
     "__version__": "rlmbox.version",

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from recorded_runs import EDITED, models, recorded, recording_rlm, stored
-from rlmbox import RLM, Run, load_from_trace
+from rlmbox import RLM, Run, RunTree, load_from_trace
 from rlmbox.errors import ConfigError, MaxTurnsExceeded, RLMError
+from rlmbox.events import Event
 from rlmbox.record.export import markdown, redacted, sft
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
@@ -51,6 +52,23 @@ async def test_a_call_that_is_made_again_after_a_kill_is_one_and_the_time_betwee
     assert "2 sub-calls to sub" in tree
     assert "asked before" not in tree
     assert float(tree.splitlines()[0].split(", ")[2].removesuffix(" s")) < 900
+
+
+async def test_a_hook_writes_the_tree_as_it_grows(capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    seen_at_reply: list[int] = []
+
+    def root(_messages: object) -> str:
+        seen_at_reply.append(len(lines))
+        return repl("print(llm_query('same'))") if len(seen_at_reply) == 1 else "FINAL(x)"
+
+    models = ScriptedModel([root] * 2, name="root"), ScriptedModel(["said"], name="sub")
+    seen: list[Event] = []
+    rlm = RLM(models[0], sub_model=models[1], sandbox="monty", hooks=[RunTree(lines.append), RunTree(), seen.append])
+    await rlm.aask("How?", TEXT)
+    assert seen_at_reply[0] < seen_at_reply[1] < len(lines)
+    assert lines == str(Run(tuple(seen))).splitlines()[1:]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 async def test_a_tree_does_nothing_to_a_terminal() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from os import PathLike
@@ -18,6 +18,7 @@ from rlmbox.events import (
     Event,
     HistoryCompacted,
     ModelReplied,
+    ModelRequested,
     QuestionAsked,
     RunResumed,
     SessionFailed,
@@ -210,30 +211,51 @@ def tree_of(events: Sequence[Event]) -> Iterator[str]:
     from_run = f", forked from {summary.origin}" if summary.origin else ""
     where = f"{summary.model} in {summary.sandbox}" if summary.model else "not begun"
     yield f"{summary.run_id}: {summary.status}, ${summary.cost_usd:.4f}, {taken_s:.1f} s, {where}{from_run}"
-    yield from _Tree(events).lines()
+    tree = RunTree()
+    for event in events:
+        yield from tree.lines_of(event)
 
 
-class _Tree:
-    def __init__(self, events: Sequence[Event]) -> None:
-        self._events = events
+class RunTree:
+    """A hook that writes the tree of a run as it grows: `RLM(…, hooks=[RunTree()])`.
+
+    Each run needs one of its own. `str(run)` is the same of a run that is recorded, below a line of totals.
+
+    Args:
+        write: Takes each line; None prints them.
+    """
+
+    def __init__(self, write: Callable[[str], None] | None = None) -> None:
+        self._write = print if write is None else write
         self._calls: defaultdict[str, list[SubcallStarted]] = defaultdict(list)
         self._prompts: Counter[str] = Counter()
         self._cost: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._asked_s: dict[str, float] = {}
-        for event in events:
-            if event.kind == "model_requested":
-                self._asked_s[event.key] = event.at_s  # type: ignore[attr-defined]
 
-    def lines(self) -> Iterator[str]:
-        """Yield a line for each thing that a person looks for, indented by the depth of its session."""
-        for event in self._events:
-            for line in self._lines_of(event):
-                yield f"{'  ' * (2 * event.depth + 1)}{line}"
+    def __call__(self, event: Event) -> None:
+        """Write the lines that an event adds.
+
+        Args:
+            event: The event.
+        """
+        for line in self.lines_of(event):
+            self._write(line)
+
+    def lines_of(self, event: Event) -> Iterator[str]:
+        """Yield the lines that an event adds, indented by the depth of its session.
+
+        Args:
+            event: The event, which comes after all that were given before.
+        """
+        for line in self._lines_of(event):
+            yield f"{'  ' * (2 * event.depth + 1)}{line}"
 
     def _lines_of(self, event: Event) -> Iterator[str]:
         match event:
             case QuestionAsked():
                 yield f"question: {one_line(event.question)}"
+            case ModelRequested():
+                self._asked_s[event.key] = event.at_s
             case ModelReplied() if event.completion is not None:
                 took_s = max(event.at_s - self._asked_s.get(event.key, event.at_s), 0.0)
                 yield f"turn {event.turn}  ${event.cost_usd:.4f}  {took_s:.1f} s"
