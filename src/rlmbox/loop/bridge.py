@@ -114,7 +114,7 @@ class Bridge:
             return await then(call)
         given = self._scope.guard.given
         arguments = tuple(given(each) for each in call.arguments)
-        keywords = {name: given(each) for name, each in call.keywords.items()}
+        keywords = given(call.keywords)
         return await then(replace(call, arguments=arguments, keywords=keywords))
 
     def _wrapped(self, function: HostFunction) -> Callable[..., Any]:

@@ -116,7 +116,7 @@ class SessionGuard:
         if isinstance(value, list | tuple):
             return [self.given(item) for item in value]
         if isinstance(value, Mapping):
-            return {key: self.given(item) for key, item in value.items()}
+            return {self.given(key): self.given(item) for key, item in value.items()}
         return value
 
     def restored(self, value: Any) -> Any:
