@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast coverage check live bench docs lock format clean
+.PHONY: demo test test-fast coverage check live bench dist docs lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -43,12 +43,24 @@ check: $(STAMP_DEV)  ## lint, types, import direction, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 live: $(STAMP_DEV)  ## ask each provider whose key there is one cheap question; costs a fraction of a cent
 	$(BIN)/python -m rlmbox.testing.live
 
 bench: $(STAMP_DEV)  ## measure, and write bench/RESULTS.md
 	$(BIN)/python bench/run.py --write
+
+dist: $(STAMP_DEV)  ## build wheel and sdist into dist/, and try the wheel from an empty environment
+	rm -rf dist && mkdir dist
+	$(BIN)/hatchling build -d dist
+	$(PYTHON) -m venv dist/.try
+	dist/.try/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --requirement requirements.lock
+	dist/.try/bin/python -m pip --disable-pip-version-check install --quiet --no-deps dist/*.whl
+	dist/.try/bin/python -m pip --disable-pip-version-check check
+	cd dist && .try/bin/rlmbox --version && .try/bin/rlmbox demo --json > /dev/null
+	dist/.try/bin/python .ci/licences > dist/licences.txt
+	rm -rf dist/.try
 
 docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict

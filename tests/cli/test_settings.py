@@ -16,6 +16,7 @@ from rlmbox.cli.configuration import OPTIONS, Configuration, variables
 from rlmbox.cli.configuring import example
 from rlmbox.cli.layers import resolve, trust
 from rlmbox.errors import ConfigError
+from rlmbox.version import __version__
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -209,3 +210,12 @@ def test_the_page_is_true(project: Path) -> None:
             assert done.returncode == 0, (line, done.stderr)
     names = set(re.findall(r"RLM_[A-Z_]+[A-Z]", text))
     assert names <= {name for key in Configuration.model_fields for name in variables(key)}
+
+
+def test_the_version_is_one_line_and_more_for_a_report_of_a_mistake() -> None:
+    code, out, _ = run("--version")
+    assert (code, out) == (0, f"rlmbox {__version__}\n")
+    _, out, _ = run("--version", "--verbose")
+    assert f"Python {sys.version.split()[0]}" in out
+    assert re.search(r"^pydantic \d", out, re.MULTILINE)
+    assert run("--verbose")[0] == 2

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from rlmbox.version import __version__
-
 app = typer.Typer(
     name="rlmbox",
     help="Ask questions of text far larger than a model's window. "
@@ -134,20 +132,21 @@ Contexts = Annotated[
 ]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"rlmbox {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
     ctx: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: what a report of a mistake should say, too.")
     ] = False,
 ) -> None:
-    del version
+    if version:
+        from rlmbox.cli.about import print_version
+
+        print_version(verbose=verbose)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        raise typer.BadParameter("--verbose goes with --version", ctx)
     commands = getattr(ctx.command, "commands", {})
     options = {name: {option.name for option in command.params} for name, command in commands.items()}
     if ctx.invoked_subcommand != "config":
