@@ -39,6 +39,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "browser": (),
         "slow": (
+            "test_docs_site.py::test_every_block_*",
             "cli/test_chat.py::*",
             "cli/test_command.py::*",
             "cli/test_doctor.py::test_an_unknown_sandbox_is_one_line",

@@ -17,6 +17,7 @@ class LongText:
 
     Args:
         context: The text.
+        ask: Asks the host for what only it can do in linear time, by the function's name and its arguments.
     """
 
     __slots__ = ("_ask", "_context")
