@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,15 +54,17 @@ def hash_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(repr(messages).encode()).hexdigest()[:16]
 
 
-def main(store_path: str, log_path: str, kill_at: int, *, threads: bool) -> None:
+def main(store_path: str, log_path: str, kill_at: int, *, late_s: float = 0.0, threads: bool) -> None:
     log = os.open(log_path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     seen = 0
 
     def die(_event: Event) -> None:
         nonlocal seen
         seen += 1
-        if seen == kill_at:
+        if seen == kill_at and not late_s:
             os.kill(os.getpid(), signal.SIGKILL)
+        elif seen == kill_at:  # whatever it is at by then, also in the middle of a write
+            threading.Timer(late_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     store = SqliteStore(store_path)
     root, sub = models(threads=threads)
@@ -82,7 +84,13 @@ def serve() -> None:
                 os.dup2(os.open(request[name], os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), number)
             code = 1
             try:
-                main(request["store"], request["log"], request["kill_at"], threads=request["threads"])
+                main(
+                    request["store"],
+                    request["log"],
+                    request["kill_at"],
+                    late_s=request["late_s"],
+                    threads=request["threads"],
+                )
                 code = 0
             except Exception:  # noqa: BLE001 - the supervisor reads it
                 traceback.print_exc()
@@ -90,21 +98,8 @@ def serve() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
-        print(exit_code_of(child, request["kill_after_s"]), flush=True)  # noqa: T201
-
-
-def exit_code_of(child: int, kill_after_s: float | None) -> int:
-    """Waits for a child, which is killed after a time; the number is its own until it was waited for."""
-    ends_s = None if kill_after_s is None else time.monotonic() + kill_after_s
-    while True:
-        pid, status = os.waitpid(child, 0 if ends_s is None else os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        if ends_s is not None and time.monotonic() >= ends_s:
-            os.kill(child, signal.SIGKILL)
-            ends_s = None
-        else:
-            time.sleep(0.001)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
