@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recorded_runs import models, recording_rlm
 from rlmbox.events import Event
+from rlmbox.record.past import Past
 from rlmbox.record.sqlite_store import SqliteStore
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing import ScriptedModel
@@ -67,10 +68,13 @@ def main(store_path: str, log_path: str, kill_at: int, *, late_s: float = 0.0, t
             threading.Timer(late_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     store = SqliteStore(store_path)
+    events = store.events("audit")
+    if events and Past(events).is_over:
+        kill_at = 0  # what is left is to say the answer, and a kill in each of its replays would never let it
     root, sub = models(threads=threads)
     options = {"sandbox": lambda: LocalSandbox(unsafe_no_isolation=True)} if threads else {}
     rlm = recording_rlm(Logged(root, log), Logged(sub, log), store, [die], **options)  # type: ignore[arg-type]
-    answer = rlm.resume("audit") if store.events("audit") else rlm.ask("How?", TEXT, run_id="audit")
+    answer = rlm.resume("audit") if events else rlm.ask("How?", TEXT, run_id="audit")
     print(answer.text)  # noqa: T201
     store.close()
 
