@@ -394,6 +394,8 @@ class MontyRepl:
             self._feed_once(own_source("methods") + own_source("builtins"))
         elif own & own_exports("methods"):
             self._feed_once(own_source("methods"))
+        if "set_of" in own or "eval" in own:
+            self._feed_once(own_source("sets"))
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
             if self.setting.is_large:

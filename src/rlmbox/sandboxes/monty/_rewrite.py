@@ -345,7 +345,16 @@ class Rewriter:
         return self._comprehension(node)
 
     def _setcomp(self, node: ast.SetComp) -> ast.expr:
-        return self._comprehension(node)
+        return call("set_of", self._comprehension(node))
+
+    def _set(self, node: ast.Set) -> ast.expr:
+        """CPython goes through whole numbers in an order of its own, and Monty as they were put in."""
+        numbers = [one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+        if len(numbers) == len(node.elts):
+            node.elts = [ast.Constant(number) for number in {*numbers}]
+            return node
+        changed = self._children(node)
+        return changed if all(is_text(one) for one in node.elts) else call("set_of", changed)
 
     def _dictcomp(self, node: ast.DictComp) -> ast.expr:
         return self._comprehension(node)
@@ -447,6 +456,9 @@ class Rewriter:
             self._arguments(node)
             node.func = load(own_name("bytes"))
             return node
+        if name in ("set", "frozenset") and plain and node.args:
+            self._arguments(node, consumed=True)
+            return call("set_of", node)
         if name not in _KNOWN and name not in self._host_names:
             # Monty evaluates the arguments first, and a host call among them would be paid.
             self._arguments(node)

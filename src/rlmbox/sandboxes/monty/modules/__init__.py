@@ -56,8 +56,8 @@ NOTES: tuple[str, ...] = (
     ),
     (
         "Call functions of the host in plain code, loops and list comprehensions, such as [llm_query(x) for x in xs]; "
-        "an iterator of your own class, an operator or a key of `functools.lru_cache` cannot. Sets keep the order in "
-        "which they were filled. In your own classes `__len__`, `__bool__` and `__lt__` are refused."
+        "an iterator of your own class, an operator or a key of `functools.lru_cache` cannot. Sets of texts keep the "
+        "order in which they were filled. In your own classes `__len__`, `__bool__` and `__lt__` are refused."
     ),
     (
         "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, "

@@ -68,7 +68,9 @@ def strptime(text: str, form: str) -> list[Any]:
     offset = found.utcoffset()
     parts = [found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond]
     name = found.tzname() if found.tzinfo is not None and found.tzinfo != timezone(offset or timedelta(0)) else None
-    return [parts, offset.total_seconds() if offset is not None else None, name]
+    seconds = offset.total_seconds() if offset is not None else None
+    # Monty's timedelta takes whole seconds.
+    return [parts, int(seconds) if seconds is not None and seconds.is_integer() else seconds, name]
 
 
 HOST_FUNCTIONS = (
