@@ -24,6 +24,7 @@ PARTS = {
     "spend": "Sub-calls",
     "tools": "Tools",
     "sandboxes": "Sandboxes",
+    "scenarios": "The scenarios of the first documents",
     "contexts": "Texts of gigabytes",
     "handles": "Texts of gigabytes in a sandbox",
     "ranking": "Ranked search",
