@@ -271,7 +271,8 @@ class MontySandbox:
         Returns:
             False where that failed, and the variables are lost.
         """
-        for runs in ([*self._history, *partly], self._history) if partly else (self._history,):
+        # Twice, since a cell that came close to its time limit may go beyond it on a busy machine.
+        for runs in ([*self._history, *partly], self._history, self._history)[0 if partly else 1 :]:
             repl = await self._open()
             if await self._ran_again(repl, runs):
                 self._history = [*runs]
