@@ -38,6 +38,7 @@ from rlmbox.loop import direct
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
+from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
@@ -139,6 +140,8 @@ class RLM:
         invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
             question with `Stalled`.
         fallback_code: Code that runs once in place of that; None for none.
+        profile: A way to go about questions, which sets prompts, limits and rules where you do not:
+            `deterministic-first`, `semantic-batches`, `hybrid`, `verify`, or the path of a TOML file of your own.
         direct_below_chars: A text that is shorter is sent with the question and answered in one request, without a
             sandbox, unless the model replies with code; None for 8,000, 0 for never. Sessions with tools or inputs, and
             those that must use code or another model, never do.
@@ -197,6 +200,7 @@ class RLM:
         require_subcall_before_final: bool = False,
         invalid_response_limit: int = 4,
         fallback_code: str | None = None,
+        profile: str | os.PathLike[str] | Profile | None = None,
         direct_below_chars: int | None = None,
         max_history_tokens: int | None = None,
         compaction: str | Compaction = "digest",
@@ -219,6 +223,12 @@ class RLM:
             return named
 
         self.limits = limits or Limits()
+        usual = Profile("", direct_below_chars=direct.DIRECT_BELOW_CHARS)
+        way = usual if profile is None else profile_from(profile)
+        self.limits, parts = way.narrow(self.limits), {**way.prompts, **read_parts(prompts)}
+        require_repl_before_final |= way.require_repl_before_final
+        require_subcall_before_final |= way.require_subcall_before_final
+        below = way.direct_below_chars if direct_below_chars is None else _direct_below(direct_below_chars)
         self.model = made(OFFLINE_MODEL if model is None else model)
         self.sub_model = self.model if sub_model is None else made(sub_model)
         self.fallback_model = None if fallback_model is None else made(fallback_model)
@@ -246,7 +256,6 @@ class RLM:
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
         rules += [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
-        parts = read_parts(prompts)
         is_own = "system" in parts and "direct" not in parts
         needs_code = is_own or strict or auto_finalize_var or require_repl_before_final or require_subcall_before_final
         self._options = SessionOptions(
@@ -258,7 +267,7 @@ class RLM:
             prompts=parts,
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
-            direct_below_chars=0 if needs_code else _direct_below(direct_below_chars),
+            direct_below_chars=0 if needs_code else below,
             max_history_tokens=_history_tokens(max_history_tokens),
             compaction=compaction_from(compaction),
         )
@@ -294,6 +303,7 @@ class RLM:
             "fallback_code": fallback_code,
             "guard": self._guard.settings(),
             "record_secrets": record_secrets,
+            "profile": way.name or None,
             "direct_below_chars": self._options.direct_below_chars,
             "max_history_tokens": max_history_tokens,
             "compaction": compaction if isinstance(compaction, str) else "own",
@@ -765,8 +775,6 @@ class RLM:
 
 
 def _direct_below(chars: Any) -> int:
-    if chars is None:
-        return direct.DIRECT_BELOW_CHARS
     if not isinstance(chars, int) or isinstance(chars, bool) or chars < 0:
         raise ConfigError(f"direct_below_chars is a whole number, 0 or more, not {chars!r}")
     return chars

@@ -62,6 +62,10 @@ SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBO
 CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
 Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
 Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
+Profile = Annotated[
+    str | None,
+    _option("A way to go about it (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
+]
 DirectBelow = Annotated[
     int | None,
     _option(
@@ -222,6 +226,7 @@ def ask(
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     last_answer: LastAnswer = True,
+    profile: Profile = None,
     direct_below_chars: DirectBelow = None,
     max_history_tokens: MaxHistoryTokens = None,
     cache: Cache = False,
@@ -272,6 +277,7 @@ def ask(
         max_tokens=max_tokens,
         max_seconds=max_seconds,
         last_answer=last_answer,
+        profile=profile,
         direct_below_chars=direct_below_chars,
         max_history_tokens=max_history_tokens,
         cache=cache,
@@ -313,6 +319,7 @@ def chat(
     package: Package = None,
     instructions: Instructions = None,
     prompts: Prompts = None,
+    profile: Profile = None,
     direct_below_chars: DirectBelow = None,
     max_history_tokens: MaxHistoryTokens = None,
     guard: GuardPolicy = "redact",
@@ -339,6 +346,7 @@ def chat(
         packages=tuple(package or ()),
         instructions=instructions,
         prompts=prompts,
+        profile=profile,
         direct_below_chars=direct_below_chars,
         max_history_tokens=max_history_tokens,
         guard=guard,
@@ -607,6 +615,14 @@ def guard(
     from rlmbox.cli.guarding import guard_and_print
 
     raise typer.Exit(guard_and_print(files or [], policy=policy, as_json=as_json, shows_text=text, debug=debug))
+
+
+@app.command()
+def profiles(as_json: AsJson = False) -> None:
+    """List the ways to go about a question that --profile takes."""
+    from rlmbox.cli.profiling import profiles_and_print
+
+    raise typer.Exit(profiles_and_print(as_json=as_json))
 
 
 @app.command()

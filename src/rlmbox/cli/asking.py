@@ -60,6 +60,7 @@ class Settings:
     max_tokens: int | None = None
     max_seconds: float | None = None
     last_answer: bool = True
+    profile: str | None = None
     direct_below_chars: int | None = None
     max_history_tokens: int | None = None
     cache: bool = False
@@ -132,6 +133,7 @@ class Settings:
             approve=approval_of(self.approve, Console(stderr=True)),
             instructions=_text_of(self.instructions) if self.instructions else "",
             prompts=self.prompts,
+            profile=self.profile,
             direct_below_chars=self.direct_below_chars,
             max_history_tokens=self.max_history_tokens,
             record_secrets=self.record_secrets,

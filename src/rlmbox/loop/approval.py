@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from rlmbox.errors import ConfigError
+from rlmbox.errors import ConfigError, RLMError
 from rlmbox.loop.task import Proposal
 
 _SUBCALLS = frozenset(
@@ -78,11 +78,16 @@ class Approval:
             ConfigError: It is no decision.
         """
         ask: Callable[[Proposal], Any] = self._ask
-        if inspect.iscoroutinefunction(ask):
-            found = ask(proposal)
-        else:  # it may wait for a person, and must not hold up everything else
-            found = await anyio.to_thread.run_sync(ask, proposal, abandon_on_cancel=True)
-        decision = await found if inspect.isawaitable(found) else found
+        try:
+            if inspect.iscoroutinefunction(ask):
+                found = ask(proposal)
+            else:  # it may wait for a person, and must not hold up everything else
+                found = await anyio.to_thread.run_sync(ask, proposal, abandon_on_cancel=True)
+            decision = await found if inspect.isawaitable(found) else found
+        except RLMError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"approve raised {type(error).__name__}: {error}") from error
         if not isinstance(decision, bool | str | Replace):
             raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
         self._approved = self._approved or decision is True

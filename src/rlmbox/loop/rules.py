@@ -5,7 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import anyio.to_thread
+
+from rlmbox.errors import ConfigError, RLMError
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.task import Task
@@ -24,8 +28,18 @@ def validated_by(check: Validator) -> AnswerRule:
     """
 
     async def rule(_task: Task, answer: FinalAnswer) -> str | None:
-        found = check(answer)
-        wrong = await found if inspect.isawaitable(found) else found
+        try:
+            if inspect.iscoroutinefunction(check):
+                found: Any = check(answer)
+            else:  # it may take its time, and must not hold up everything else
+                found = await anyio.to_thread.run_sync(check, answer, abandon_on_cancel=True)
+            wrong = await found if inspect.isawaitable(found) else found
+        except RLMError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"validate raised {type(error).__name__}: {error}") from error
+        if not isinstance(wrong, str | None):
+            raise ConfigError(f"validate returns None or what is wrong, a text, not {wrong!r}"[:300])
         return f"The answer was not accepted: {wrong}" if wrong else None
 
     return rule
