@@ -21,6 +21,7 @@ TOKENS_PER_MESSAGE = 16
 _LONG_ENOUGH = 2_000  # bytes from which on a request tells something about tokens per byte
 _KEPT_PREFIXES = 256
 _KEPT_TEXTS, _KEPT_CHARS = 1_024, 20_000
+_OTHERS_MARGIN = 1.5
 _LONG_REPLY = 64  # the same for replies
 _REPLY_MARGIN, _REPLY_FRAME_TOKENS = 1.1, 8
 _MOST_HIDDEN = 20_000  # tokens that a provider may add to a request; a report beyond it is charged, but not believed
@@ -95,7 +96,14 @@ class TokenScale:
         raw = sum(_measured(message.content).likely for message in messages)
         return math.ceil(raw * self._factor) + 4 * len(messages)
 
-    def calibrated(self, messages: Sequence[Message], margin: float = 1.25) -> int | None:
+    @property
+    def counted_share(self) -> float | None:
+        """Most tokens that the provider has counted for each that the weights say; None where it has not enough."""
+        return self._counted_share
+
+    def calibrated(
+        self, messages: Sequence[Message], margin: float = 1.25, *, others_share: float | None = None
+    ) -> int | None:
         """Estimate the tokens of a conversation by the most that the provider has counted of others.
 
         Unlike `most` it is no bound: a text of another kind may have more.
@@ -103,11 +111,15 @@ class TokenScale:
         Args:
             messages: The conversation.
             margin: By which it is on the high side.
+            others_share: What another model's provider has counted, to go by where this one's has not; half as much
+                again is added, since vocabularies differ.
 
         Returns:
-            The tokens, or None where the provider has not counted enough.
+            The tokens, or None where nobody has counted enough.
         """
         share = self._counted_share
+        if share is None and others_share is not None:
+            share = others_share * _OTHERS_MARGIN
         if share is None:
             return None
         raw = sum(_measured(message.content).likely for message in messages)

@@ -29,6 +29,7 @@ from rlmbox.models.allowance import allowances_of
 from rlmbox.models.base import Exchange, current_request_key, trace_headers
 from rlmbox.models.reply_fields import Protocol
 from rlmbox.models.streams import Delta, StreamText
+from rlmbox.models.templates import Template, Written
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
@@ -81,6 +82,7 @@ class Call:
         exchange: Where to report how far the request came.
         adaptations: How the request is changed before it is sent.
         streams: Whether the reply is asked for as a stream.
+        written: The request as the provider's library wrote it.
         content: The request's body as it was sent.
         refused: The error that it was answered with; None where there was none.
         body: The body of a good reply; None where there was none.
@@ -91,6 +93,7 @@ class Call:
     exchange: Exchange
     adaptations: Adaptations
     streams: bool = False
+    written: Written | None = None
     content: bytes = b"{}"
     refused: Refused | None = None
     body: bytes | None = None
@@ -128,25 +131,66 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = current_call.get()
-        request = _adapted(_streamed(request, call.protocol) if call.streams else request, call)
-        _name(request, call)
-        request.headers.update(trace_headers.get())
-        request.extensions = {**request.extensions, "trace": call.trace}
-        response = await self._wire.handle_async_request(request)
-        response.request = request
-        try:
-            body = await _read(response, call)
-        finally:
-            await response.aclose()
-        if response.is_success:
-            call.body, call.headers = body, response.headers
-            call.exchange.allowances = allowances_of(response.headers.items())
+        headers = tuple((k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS)
+        call.written = Written(request.method, str(request.url), headers, request.content, request.extensions)
+        await send(self._wire, request, call)
+        if call.refused is None:
             placeholder, kind = _PLACEHOLDERS[call.protocol], {"content-type": "application/json"}
             return httpx2.Response(200, headers=kind, content=placeholder, request=request)
+        refused = call.refused
+        kept = [(k, v) for k, v in refused.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
+        return httpx2.Response(refused.status, headers=kept, content=refused.body, request=request)
+
+
+async def send(wire: httpx2.AsyncBaseTransport, request: httpx2.Request, call: Call) -> None:
+    """Send a request as its provider wants it, and note on the call what comes back.
+
+    Args:
+        wire: The connections.
+        request: The request as the provider's library writes it.
+        call: Takes the body, or the refusal.
+    """
+    request = _adapted(_streamed(request, call.protocol) if call.streams else request, call)
+    _name(request, call)
+    request.headers.update(trace_headers.get())
+    request.extensions = {**request.extensions, "trace": call.trace}
+    response = await wire.handle_async_request(request)
+    response.request = request
+    try:
+        body = await _read(response, call)
+    finally:
+        await response.aclose()
+    if response.is_success:
+        call.refused, call.body, call.headers = None, body, response.headers
+        call.exchange.allowances = allowances_of(response.headers.items())
+    else:
         call.refused = Refused(response.status_code, response.headers, body)
         call.exchange.refused = True
-        headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
-        return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
+
+
+async def send_filled(
+    pool: ClientPool, template: Template, call: Call, prompt: str, *, max_output_tokens: int, timeout_s: float
+) -> None:
+    """Send the request of a template; see `send`.
+
+    Args:
+        pool: The connections.
+        template: The request.
+        call: Takes the body, or the refusal.
+        prompt: The prompt.
+        max_output_tokens: Longest reply, reasoning included.
+        timeout_s: Longest wait for the next bytes, in seconds.
+    """
+    written = template.written
+    timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+    request = httpx2.Request(
+        written.method,
+        written.url,
+        headers=list(written.headers),
+        content=template.filled(prompt, max_output_tokens),
+        extensions={**written.extensions, "timeout": timeout.as_dict()},
+    )
+    await send(pool.transport, request, call)
 
 
 def _streamed(request: httpx2.Request, protocol: Protocol) -> httpx2.Request:

@@ -9,7 +9,7 @@ Imports pydantic-ai and a provider's SDK, so it is itself imported late, by `pro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import httpx2
@@ -28,7 +28,8 @@ from pydantic_ai.settings import ModelSettings
 from rlmbox.models.replies import read_reply
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
-from rlmbox.models.transport import Call, ClientPool, current_call, open_client
+from rlmbox.models.templates import Template
+from rlmbox.models.transport import Call, ClientPool, current_call, open_client, send_filled
 from rlmbox.types import Completion, Message
 
 
@@ -39,10 +40,12 @@ class Connection:
     Attributes:
         pool: The connections.
         library: The provider's library behind pydantic-ai's interface.
+        templates: Requests of one prompt as the library has written them, by temperature.
     """
 
     pool: ClientPool
     library: Library
+    templates: dict[float | None, Template] = field(default_factory=dict)
 
 
 def connect(target: Target, pool: ClientPool, timeout_s: float) -> Connection:
@@ -134,7 +137,41 @@ async def request(
     Raises:
         UnreadableReply: What came with status 200 is no reply.
     """
-    settings = _settings(target, messages, ModelSettings(max_tokens=max_output_tokens, timeout=timeout_s))
+    prompt = messages[0].content if len(messages) == 1 and messages[0].role == "user" else ""
+    template = connection.templates.get(temperature) if prompt.strip() else None
+    if template is not None:
+        await send_filled(
+            connection.pool, template, call, prompt, max_output_tokens=max_output_tokens, timeout_s=timeout_s
+        )
+    else:
+        await _ask_library(
+            connection,
+            target,
+            messages,
+            call,
+            ModelSettings(max_tokens=max_output_tokens, timeout=timeout_s),
+            temperature=temperature,
+        )
+        if prompt.strip() and call.written is not None and call.body is not None:
+            template = Template.of(call.written, prompt, max_output_tokens)
+            if template is not None:
+                connection.templates[temperature] = template
+    if call.body is None:
+        raise UnreadableReply("nothing came back")
+    return read_reply(target.provider, call.body, target.name, messages)
+
+
+async def _ask_library(
+    connection: Connection,
+    target: Target,
+    messages: Sequence[Message],
+    call: Call,
+    settings: ModelSettings,
+    *,
+    temperature: float | None,
+) -> None:
+    """Have the provider's library write the request and send it; what comes back is noted on the call."""
+    settings = _settings(target, messages, settings)
     if temperature is not None:
         settings["temperature"] = temperature
     token = current_call.set(call)
@@ -142,9 +179,6 @@ async def request(
         await model_request(connection.library, to_wire(messages), model_settings=settings)
     finally:
         current_call.reset(token)
-    if call.body is None:
-        raise UnreadableReply("nothing came back")
-    return read_reply(target.provider, call.body, target.name, messages)
 
 
 def _settings(target: Target, messages: Sequence[Message], settings: ModelSettings) -> ModelSettings:

@@ -49,6 +49,7 @@ class Attempts:
         self._known: dict[int, tuple[Model, ModelState]] = {}
         self._conversations = Conversations()
         self._lengths = ReplyLengths()
+        self._counted_share: float | None = None  # the most of any of the run's models
 
     async def answer(self, request: Request) -> Answered:
         """Send a request until it is answered or there is no use in sending it again.
@@ -86,7 +87,7 @@ class Attempts:
                 longest,
                 account=request.account,
                 window_tokens=shared.bound_tokens(request.model),
-                likely_input_tokens=shared.tokens.calibrated(state.messages),
+                likely_input_tokens=shared.tokens.calibrated(state.messages, others_share=self._counted_share),
             )
             try:
                 state.begin(request.timeout_s)
@@ -285,6 +286,9 @@ class Attempts:
         if not completion.counted or not was_read(state, counted):
             return
         shared.tokens.learn(state.messages, counted)
+        share = shared.tokens.counted_share
+        if share is not None:
+            self._counted_share = max(self._counted_share or 0.0, share)
         shared.tokens.learn_reply(completion.text, completion.usage.output_tokens)
         self._conversations.learn(reservation.model.name, state.messages, counted)
 
