@@ -130,13 +130,15 @@ async def test_a_tool_that_was_under_way_is_not_called_again(tmp_path: Path) -> 
     store.close()
 
 
-async def test_a_pure_tool_that_was_under_way_is_called_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["pure", "idempotent"])
+async def test_a_tool_that_was_under_way_is_called_again_where_that_does_no_harm(tmp_path: Path, option: str) -> None:
     from rlmbox import Tool
 
     events, _ = await recorded(tmp_path / "whole.db")
     begun = next(e for e in events if e.kind == "host_call_started" and e.function == "keep")  # type: ignore[attr-defined]
     store = stored(tmp_path / "runs.db", events[: begun.sequence])
-    answer = await recording_rlm(*models(), store, tools=[Tool(keep, pure=True)]).aresume("audit")
+    tool = Tool(keep, pure=option == "pure", idempotent=option == "idempotent")
+    answer = await recording_rlm(*models(), store, tools=[tool]).aresume("audit")
     assert answer.value == ANSWER
     store.close()
 
