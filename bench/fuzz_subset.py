@@ -142,12 +142,14 @@ def taken_apart(corpus: list[str]) -> tuple[list[tuple[list[str], list[Place]]],
         lines = code.split("\n")
         try:
             tree = ast.parse(code)
-        except SyntaxError:
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         found = [
             (node.lineno - 1, node.col_offset, node.end_col_offset or 0)
             for node in ast.walk(tree)
-            if isinstance(node, ast.expr) and node.lineno == node.end_lineno and lines[node.lineno - 1].isascii()
+            if isinstance(node, ast.expr)
+            and node.lineno == node.end_lineno <= len(lines)  # Python's lines end at more characters than ours
+            and lines[node.lineno - 1].isascii()
         ]
         if found:
             places.append((lines, found))

@@ -1,10 +1,15 @@
 """What the subset accepts does what CPython does, character for character."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rlmbox.sandboxes.subset.grammar import Row
 from subset.cpython import cells, in_cpython, in_subset, run
+from subset.programs import CALLED, CONSTRUCTS, START, blocks, calls, expressions
 
 CELLS = cells()
 
@@ -22,143 +27,6 @@ def test_a_cell_prints_what_cpython_prints_and_fails_as_it_fails(name: str) -> N
 
 # ---- programs from the grammar -----------------------------------------------------------------------------------
 
-NAMES = ("a", "b", "c", "xs", "s", "d")
-numbers = st.integers(-20, 20).map(str) | st.sampled_from(("0", "1", "2.5", "-0.5", "1e3", "10**12"))
-texts = st.sampled_from(
-    ("''", "'a'", "'Hello World'", "'é日🎉'", "'1,2;3'", "' x '", "'\\n'", "'a\\tb'", "context[:40]")
-)
-names = st.sampled_from(NAMES)
-
-
-def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    pair = st.tuples(inner, inner)
-    arithmetic = st.tuples(
-        inner,
-        st.sampled_from(
-            ["+", "-", "*", "/", "//", "%", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or"]
-        ),
-        inner,
-    )
-    methods = st.sampled_from(
-        [
-            "strip()",
-            "lower()",
-            "upper()",
-            "title()",
-            "split()",
-            "splitlines()",
-            "isdigit()",
-            "swapcase()",
-            "split(',')",
-            "find('l')",
-            "count('a')",
-            "replace('a','bb')",
-            "zfill(5)",
-            "center(9,'*')",
-            "partition(',')",
-            "encode()",
-            "startswith('a')",
-            "rsplit(None,1)",
-            "keys()",
-            "items()",
-            "copy()",
-            "index(1)",
-            "capitalize()",
-            "rjust(7)",
-            "expandtabs(3)",
-        ]
-    )
-    calls = st.sampled_from(
-        [
-            "len",
-            "str",
-            "repr",
-            "list",
-            "tuple",
-            "sorted",
-            "sum",
-            "max",
-            "min",
-            "any",
-            "all",
-            "bool",
-            "abs",
-            "int",
-            "float",
-            "round",
-        ]
-    )
-    specs = st.sampled_from((":>8", ":<5", ":,", ":.2f", ":05d", "!r", "!s:^9", "", ":x", ":e"))
-    return st.one_of(
-        arithmetic.map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
-        st.tuples(inner, methods).map(lambda p: f"({p[0]}).{p[1]}"),
-        st.tuples(calls, inner).map(lambda p: f"{p[0]}({p[1]})"),
-        pair.map(lambda p: f"({p[0]})[{p[1]}]"),
-        st.tuples(inner, inner, inner).map(lambda p: f"({p[0]})[{p[1]}:{p[2]}]"),
-        st.tuples(inner, inner, inner).map(lambda p: f"({p[0]} if {p[1]} else {p[2]})"),
-        st.lists(inner, max_size=3).map(lambda p: f"[{', '.join(p)}]"),
-        st.lists(inner, min_size=1, max_size=3).map(lambda p: f"({', '.join(p)},)"),
-        st.lists(pair, max_size=2).map(lambda p: "{" + ", ".join(f"{k}: {v}" for k, v in p) + "}"),
-        st.tuples(inner, names, inner).map(lambda p: f"[{p[0]} for {p[1]} in {p[2]}]"),
-        st.tuples(inner, names, inner, inner).map(lambda p: f"[{p[0]} for {p[1]} in {p[2]} if {p[3]}]"),
-        st.tuples(inner, names, inner).map(lambda p: f"sum({p[0]} for {p[1]} in {p[2]})"),
-        st.tuples(names, inner, inner).map(lambda p: f"(lambda {p[0]}: {p[1]})({p[2]})"),
-        inner.map(lambda p: f"(not {p})"),
-        inner.map(lambda p: f"(-{p})"),
-        st.tuples(inner, specs).map(lambda p: f'f"{{{p[0]}{p[1]}}}"' if '"' not in p[0] and "\\" not in p[0] else p[0]),
-        st.tuples(texts, inner).map(lambda p: f"({p[0]} % {p[1]})"),
-        st.tuples(inner, inner, inner).map(lambda p: f"({p[0]} < {p[1]} <= {p[2]})"),
-    )
-
-
-expressions = st.recursive(numbers | texts | names, _deeper, max_leaves=6)
-
-
-@st.composite
-def blocks(draw: st.DrawFn, depth: int = 2) -> str:
-    lines: list[str] = []
-    for _ in range(draw(st.integers(1, 3))):
-        lines.append(draw(statements(depth)))
-    return "\n".join(lines)
-
-
-def indented(text: str) -> str:
-    return "\n".join("    " + line for line in text.split("\n"))
-
-
-@st.composite
-def statements(draw: st.DrawFn, depth: int = 2) -> str:
-    kinds = ["assign", "print", "augment", "several", "item"]
-    kinds += ["if", "for", "try", "def", "delete"] if depth else []
-    kind = draw(st.sampled_from(kinds))
-    value = draw(expressions)
-    name = draw(names)
-    if kind == "assign":
-        return f"{name} = {value}"
-    if kind == "print":
-        return f"print({value}, {name}, sep='|')"
-    if kind == "augment":
-        return f"{name} {draw(st.sampled_from(['+', '-', '*', '|']))}= {value}"
-    if kind == "several":
-        return f"{name}, *{draw(names)} = {value}"
-    if kind == "item":
-        return f"d[{value}] = {draw(expressions)}"
-    if kind == "delete":
-        return f"del {name}"
-    body = indented(draw(blocks(depth - 1)))
-    if kind == "if":
-        return f"if {value}:\n{body}\nelse:\n{indented(draw(blocks(depth - 1)))}"
-    if kind == "for":
-        ending = draw(st.sampled_from(("", "\n    break", "\n    continue")))
-        return f"for {name} in {value}:\n{body}{ending}\nelse:\n    print('else')"
-    if kind == "try":
-        caught = draw(st.sampled_from(("Exception", "TypeError", "(ValueError, KeyError)", "LookupError")))
-        return f"try:\n{body}\nexcept {caught} as e:\n    print(type_name, repr(e))\nfinally:\n    print('finally')"
-    return f"def f({name}, k={value}):\n{body}\n    return {draw(expressions)}\nprint(f({draw(expressions)}))"
-
-
-START = "a, b, c, xs, s, d, type_name = 1, -2, 3.5, [3, 1, 2], 'some text, 1', {1: 'x', 'a': [1]}, 'error'\n"
-
 
 @given(blocks())
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -175,6 +43,21 @@ def test_an_expression_from_the_grammar_has_cpythons_value(code: str) -> None:
     found = in_subset(START + code)
     if found.error not in ("ResourceLimitExceeded", "ForbiddenSyntax", "ForbiddenName"):
         assert found == in_cpython(START + code)
+
+
+@pytest.mark.parametrize("row", CONSTRUCTS, ids=lambda row: row.name)
+def test_a_construct_of_the_table_does_what_it_does_in_cpython(row: Row) -> None:
+    assert in_subset(f"x = 1\n{row.example}") == in_cpython(f"x = 1\n{row.example}")
+
+
+@given(st.data())
+@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_call_of_anything_in_the_table_does_what_it_does_in_cpython(data: st.DataObject) -> None:
+    code = data.draw(calls(data.draw(st.sampled_from(CALLED))))
+    found = in_subset(code)
+    if found.error not in ("ResourceLimitExceeded", "ForbiddenSyntax", "ForbiddenName"):
+        python = in_cpython(code)
+        assert found == replace(python, output=re.sub(" at 0x[0-9a-f]+", "", python.output)), code
 
 
 def test_sets_go_through_their_items_in_the_order_they_were_put_in() -> None:

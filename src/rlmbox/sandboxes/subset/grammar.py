@@ -282,6 +282,12 @@ _REFUSED_NAMES = (
     ("quit", "let the cell end"),
     ("aiter", "use a for loop"),
     ("anext", "use next"),
+    ("issubclass", "use isinstance with a value of the type"),
+    ("Ellipsis", "write pass or None"),
+    ("NotImplemented", "write None"),
+    ("copyright", "let the cell end"),
+    ("credits", "let the cell end"),
+    ("license", "let the cell end"),
     ("__name__", "leave the test out; a cell always runs as the main program"),
     ("__builtins__", "use the functions by their names"),
     ("__class__", "use isinstance(value, str)"),
@@ -289,6 +295,16 @@ _REFUSED_NAMES = (
     ("__doc__", "there is no documentation in the REPL"),
     ("__file__", _NO_FILES),
     ("__subclasses__", "use isinstance(value, str)"),
+)
+_OTHER_EXCEPTION = "catch Exception, or raise ValueError or RuntimeError"
+_REFUSED_EXCEPTIONS = (
+    "BaseExceptionGroup BlockingIOError BrokenPipeError BufferError BytesWarning ChildProcessError "
+    "ConnectionAbortedError ConnectionError ConnectionRefusedError ConnectionResetError DeprecationWarning "
+    "EncodingWarning EnvironmentError ExceptionGroup FileExistsError FileNotFoundError FloatingPointError "
+    "FutureWarning GeneratorExit IOError ImportWarning IndentationError InterruptedError IsADirectoryError "
+    "MemoryError NotADirectoryError PendingDeprecationWarning PermissionError ProcessLookupError "
+    "PythonFinalizationError ReferenceError ResourceWarning RuntimeWarning StopAsyncIteration SyntaxError "
+    "SyntaxWarning SystemError TabError UnicodeTranslateError UnicodeWarning UserWarning Warning"
 )
 _DUNDER_HINT = "names that begin and end with two underscores are not reachable; use the operator or function itself"
 
@@ -310,6 +326,8 @@ def _rows() -> Iterator[Row]:
         yield Row("refused syntax", name, (), example, hint)
     for name, hint in _REFUSED_NAMES:
         yield Row("refused name", name, (), name, hint)
+    for name in _REFUSED_EXCEPTIONS.split():
+        yield Row("refused name", name, (), name, _OTHER_EXCEPTION)
 
 
 @cache

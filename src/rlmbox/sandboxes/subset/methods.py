@@ -239,11 +239,17 @@ def _translate(meter: Meter, value: Any, /, table: Any, **kwargs: Any) -> Any:
     if value.__class__ is bytes:
         meter.make_text(len(value))
         return value.translate(table, **kwargs)
-    if not isinstance(table, dict):
-        raise TypeError("the table must be a dict, such as str.maketrans makes")
-    longest = max((len(to) for to in table.values() if to.__class__ is str), default=1)
+    if kwargs:
+        raise TypeError("str.translate() takes no keyword arguments")
+    if not value:
+        return value
+    if not isinstance(table, (dict, list, tuple, str, bytes, range)):
+        raise TypeError(f"'{same_kind(table)}' object is not subscriptable")
+    texts = list(table.values() if isinstance(table, dict) else table)
+    meter.go_through(len(texts))
+    longest = max((len(to) for to in texts if to.__class__ is str), default=1)
     meter.check_room(len(value) * max(1, longest))
-    meter.make_text(len(value) * max(1, longest), _is_wide(value) or any(_is_wide(to) for to in table.values()))
+    meter.make_text(len(value) * max(1, longest), _is_wide(value) or any(_is_wide(to) for to in texts))
     return value.translate(table)
 
 
@@ -437,7 +443,9 @@ def counted_items(meter: Meter, given: Any) -> Any:
 
 
 def _fromkeys(meter: Meter, value: dict[Any, Any], /, *args: Any) -> Any:
-    keys = collect(meter, args[0]) if args else []
+    if not args:
+        raise TypeError("fromkeys expected at least 1 argument, got 0")
+    keys = collect(meter, args[0])
     meter.make_items(len(keys), _ENTRY_BYTES)
     return dict.fromkeys(keys, *args[1:])
 
@@ -520,13 +528,20 @@ def _set_add(meter: Meter, value: CellSet, item: Any) -> None:
     value.items[item] = None
 
 
-def _set_discard(meter: Meter, value: CellSet, item: Any) -> None:
+def _looked_up(meter: Meter, item: Any) -> Any:
+    """Return what is looked for in a set: a set stands for the frozen one that it is equal to."""
+    item = CellFrozenSet(item) if item.__class__ is CellSet else item
     check_hashable(meter, item)
+    return item
+
+
+def _set_discard(meter: Meter, value: CellSet, item: Any) -> None:
+    item = _looked_up(meter, item)
     value.items.pop(item, None)
 
 
 def _set_remove(meter: Meter, value: CellSet, item: Any) -> None:
-    check_hashable(meter, item)
+    item = _looked_up(meter, item)
     del value.items[item]
 
 
@@ -588,10 +603,15 @@ def _of_match(name: str) -> Method:
     return run
 
 
+_MOST_ARGUMENTS = {"split": 2, "sub": 3}
+
+
 def _of_pattern(name: str) -> Method:
     def run(meter: Meter, value: Pattern, /, *args: Any, **kwargs: Any) -> Any:
         engine = Engine(meter)
-        if name in ("split", "sub"):
+        if name in _MOST_ARGUMENTS:
+            if len(args) > _MOST_ARGUMENTS[name] or "flags" in kwargs:
+                raise TypeError(f"{name}() takes at most {_MOST_ARGUMENTS[name]} arguments ({len(args)} given)")
             return getattr(engine, name)(value, *args, **kwargs)
         string, *places = _positional(name, args, kwargs)
         found = getattr(engine, name)(value, string, 0, *places)

@@ -109,7 +109,7 @@ class Match:
         self.text, self.spans, self.names = text, spans, names
 
     def _number(self, group: Any) -> int:
-        if group.__class__ not in (int, bool):
+        if group.__class__ is str:
             group = self.names.get(group, -1)
         if group.__class__ not in (int, bool) or not 0 <= group < len(self.spans):
             raise IndexError("no such group")
