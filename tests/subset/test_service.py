@@ -78,6 +78,35 @@ def test_a_wrong_request_has_an_answer_too(line: str) -> None:
     assert set(found) == {"ok", "output", "error", "state"}
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"code": None}, "code must be a text, not null"),
+        ({"context": ["a"]}, "context must be a text, not an array"),
+        ({"query": 1.5}, "query must be a text, not a number"),
+        ({"max_output_chars": "9"}, "max_output_chars must be a whole number"),
+        ({"timeout": 5}, "a request has no 'timeout'; it has code, context, max_output_chars, query, state"),
+    ],
+)
+def test_a_wrong_request_leaves_the_variables_as_they_were(change: dict[str, Any], said: str) -> None:
+    state = asked("x = 5")["state"]
+    found = asked(**{"code": "x", "state": state, **change})
+    assert (found["ok"], found["state"]) == (False, state)
+    assert said in found["error"]["message"]
+
+
+def test_state_that_is_no_object_is_refused() -> None:
+    for state in (0, False, "", [], "x"):
+        assert "state must be what the last answer had" in asked("1", state=state)["error"]["message"]
+    assert asked("1", state=None)["ok"]
+
+
+def test_lines_are_utf_8_with_or_without_a_byte_order_mark() -> None:
+    line = json.dumps({"context": "é", "code": "context"}, ensure_ascii=False)
+    assert json.loads(answer_line(line.encode("utf-8-sig")))["output"] == "'é'\n"
+    assert json.loads(answer_line(line.encode("latin-1")))["error"]["message"].startswith("the line is not UTF-8: byte")
+
+
 def command(*options: str, lines: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "rlmbox", "subset", *options], input=lines, capture_output=True, text=True, check=False
@@ -94,6 +123,16 @@ def test_the_command_answers_each_line() -> None:
     wide = command("--profile", "wide", lines=json.dumps(lines[1]))
     assert json.loads(wide.stdout)["output"] == "'1'\n"
     assert command("--profile", "no").returncode == 2
+
+
+def test_the_limits_of_the_command_can_be_set() -> None:
+    line = json.dumps({"context": "a " * 40_000, "code": "len(re.findall('a', context))"})
+    assert json.loads(command("--limit", "steps=30000", lines=line).stdout)["error"]["limit"] == "steps"
+    assert json.loads(command("--limit", "steps=5000000", lines=line).stdout)["output"] == "40000\n"
+    for wrong in ("steps", "steps=", "steps=-1", "steps=1e6", "no=1", "call_depth=100000"):
+        done = command("--limit", wrong)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert wrong in done.stderr
 
 
 def test_the_command_prints_the_table() -> None:

@@ -452,6 +452,9 @@ def doctor(
 @app.command()
 def subset(
     profile: Annotated[str, _option("What the code may use: strict or wide.", None, "--profile")] = "strict",
+    limit: Annotated[
+        list[str] | None, _option("Another limit for each request: steps=5000000, memory_bytes=..., and so on.")
+    ] = None,
     spec: Annotated[bool, _option("Print what the language has and has not, and end.", None, "--spec")] = False,
     as_json: Annotated[bool, _option("Print that as JSON.", None, "--json")] = False,
     debug: Debug = False,
@@ -460,10 +463,12 @@ def subset(
 
     A request has context, query and code, and may have state (what the last answer had as state) and max_output_chars.
     An answer has ok, output, error and state.
+
+    Limits are steps, memory_bytes, call_depth, code_chars, output_chars and pattern_chars.
     """
     from rlmbox.cli.subset import serve_and_print
 
-    raise typer.Exit(serve_and_print(profile, spec=spec, as_json=as_json, debug=debug))
+    raise typer.Exit(serve_and_print(profile, limit or (), spec=spec, as_json=as_json, debug=debug))
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
+from dataclasses import fields, replace
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
@@ -10,14 +11,19 @@ from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.grammar import Profile
-from rlmbox.sandboxes.subset.service import answer_line
+from rlmbox.sandboxes.subset.meter import StepLimits
+from rlmbox.sandboxes.subset.service import answer_line, default_limits
+
+_MOST = 10**15
+_MOST_CALLS = 500  # as deep as Python's own stack bears
 
 
-def serve_and_print(profile: str, *, spec: bool, as_json: bool, debug: bool) -> int:
+def serve_and_print(profile: str, limits: Iterable[str] = (), *, spec: bool, as_json: bool, debug: bool) -> int:
     """Answer requests, or print what the language has; return the exit code.
 
     Args:
         profile: `strict` or `wide`.
+        limits: Other limits than the default ones, each as `name=number`.
         spec: Print the table instead of answering.
         as_json: Print it as JSON.
         debug: Print the traceback of an error.
@@ -26,7 +32,8 @@ def serve_and_print(profile: str, *, spec: bool, as_json: bool, debug: bool) -> 
         if spec:
             _print_table(as_json=as_json)
         else:
-            _serve(_profile(profile))
+            known = _profile(profile)
+            _serve(known, _limits(default_limits(known), limits))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=False, debug=debug)
     return 0
@@ -47,8 +54,21 @@ def _print_table(*, as_json: bool) -> None:
         print(grammar.as_text(grammar.table()), end="")  # noqa: T201
 
 
-def _serve(profile: Profile) -> None:
-    standard_input()  # a closed one is named; iterating over None would be a mistake of ours
-    for line in sys.stdin:
+def _limits(limits: StepLimits, changes: Iterable[str]) -> StepLimits:
+    names = [each.name for each in fields(StepLimits)]
+    for change in changes:
+        name, _, number = change.partition("=")
+        if name not in names:
+            raise ConfigError(f"--limit {change!r}: there is no such limit; there are {', '.join(names)}")
+        most = _MOST_CALLS if name == "call_depth" else _MOST
+        value = int(number) if number.isascii() and number.isdecimal() and len(number) < len(str(_MOST)) else 0
+        if not 1 <= value <= most:
+            raise ConfigError(f"--limit {change!r}: {name} is a whole number from 1 to {most:,}, as in {name}=100")
+        limits = replace(limits, **{name: value})
+    return limits
+
+
+def _serve(profile: Profile, limits: StepLimits) -> None:
+    for line in standard_input():
         if line.strip():
-            print(answer_line(line, profile), flush=True)  # noqa: T201
+            print(answer_line(line, profile, limits), flush=True)  # noqa: T201

@@ -48,18 +48,21 @@ def default_limits(profile: Profile) -> StepLimits:
     return StepLimits(pattern_chars=STRICT_PATTERN_CHARS if profile == "strict" else WIDE_PATTERN_CHARS)
 
 
-def answer_line(line: str, profile: Profile = "strict", limits: StepLimits | None = None) -> str:
+def answer_line(line: str | bytes, profile: Profile = "strict", limits: StepLimits | None = None) -> str:
     """Return the answer to a line.
 
     Args:
-        line: A JSON object, see `answer`.
+        line: A JSON object, see `answer`; bytes are UTF-8.
         profile: What the code may use.
         limits: How much it may use.
     """
     try:
-        request = json.loads(line)
+        text = line.decode() if isinstance(line, bytes) else line
+        request = json.loads(text.removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        found = _failed(f"the line is not UTF-8: byte {error.start + 1} is {error.object[error.start]:#04x}")
     except (ValueError, RecursionError) as error:
-        found = _failed(f"the line is no JSON: {error}")
+        found = _failed(f"the line is not JSON: {error}")
     else:
         found = answer(request, profile, limits)
     return json.dumps(found, ensure_ascii=True)
@@ -80,21 +83,22 @@ def answer(request: object, profile: Profile = "strict", limits: StepLimits | No
     """
     if not isinstance(request, Mapping):
         return _failed("a request is a JSON object with context, query and code")
+    given = request.get("state")
+    state = given if isinstance(given, Mapping) else {}
     problem = _problem(request)
     if problem:
-        return _failed(problem)
+        return _failed(problem, state)
     allowed = limits or default_limits(profile)
     output = Head(request.get("max_output_chars", allowed.output_chars))
     session = SubsetSession(profile, allowed, output.write, {})
     session.bind({"context": request.get("context", ""), "query": request.get("query", "")})
-    state = request.get("state") or {}
     code = request.get("code", "")
     if not code.strip():
         return {"ok": True, "output": NO_CODE, "error": None, "state": state}
     try:
         restore(session, state)
     except ValueError as damaged:
-        return _failed(str(damaged))
+        return _failed(str(damaged), state)
     error = _run(session, code, output.write)
     return {
         "ok": error is None,
@@ -111,18 +115,26 @@ def _problem(request: Mapping[str, Any]) -> str:
         return f"a request has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}"
     for name in ("context", "query", "code"):
         if not isinstance(request.get(name, ""), str):
-            return f"{name} is a text"
-    if not isinstance(request.get("state") or {}, Mapping):
-        return "state is what the last answer had as state"
+            return f"{name} must be a text, not {_kind(request[name])}"
+    state = request.get("state")
+    if not (state is None or isinstance(state, Mapping)):
+        return f"state must be what the last answer had as state, an object, not {_kind(state)}"
     most = request.get("max_output_chars", 0)
     if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= _MOST_OUTPUT_CHARS:
-        return f"max_output_chars is a number from 0 to {_MOST_OUTPUT_CHARS:,}"
+        return f"max_output_chars must be a whole number from 0 to {_MOST_OUTPUT_CHARS:,}"
     return ""
 
 
-def _failed(message: str) -> dict[str, object]:
+def _kind(value: object) -> str:
+    """Return what JSON calls a value."""
+    kinds = {bool: "a boolean", str: "a text", list: "an array", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _failed(message: str, state: Mapping[str, Any] | None = None) -> dict[str, object]:
+    """Return the answer to a request that is wrong; the caller's variables are as they were."""
     error = SubsetError("ValueError", message).as_json()
-    return {"ok": False, "output": "", "error": error, "state": {}}
+    return {"ok": False, "output": "", "error": error, "state": state or {}}
 
 
 def _run(session: SubsetSession, code: str, write: Callable[[str], None]) -> SubsetError | None:
