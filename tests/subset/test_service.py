@@ -96,7 +96,8 @@ def test_a_wrong_request_leaves_the_variables_as_they_were(change: dict[str, Any
 
 
 def test_state_that_is_no_object_is_refused() -> None:
-    for state in (0, False, "", [], "x"):
+    wrong: list[Any] = [0, False, "", [], "x"]
+    for state in wrong:
         assert "state must be what the last answer had" in asked("1", state=state)["error"]["message"]
     assert asked("1", state=None)["ok"]
 
