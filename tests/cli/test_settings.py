@@ -27,7 +27,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     (folder / ".git").mkdir(parents=True)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("RLM_STORE", raising=False)
+    for name in ("RLM_STORE", "RLM_DIRECT_BELOW_CHARS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)
     return folder
 
@@ -137,7 +138,7 @@ def test_names_from_elsewhere_are_understood(project: Path, monkeypatch: pytest.
     }
 
 
-@pytest.mark.parametrize("key", ["api_key", "base_url", "prices", "store", "instructions"])
+@pytest.mark.parametrize("key", ["api_key", "base_url", "prices", "store", "prompts", "instructions"])
 @pytest.mark.parametrize("name", ["rlmbox.toml", ".env"])
 def test_a_projects_file_does_not_say_where_keys_texts_or_money_go(project: Path, name: str, key: str) -> None:
     path = project / name

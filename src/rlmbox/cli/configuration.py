@@ -19,6 +19,8 @@ OPTIONS: Mapping[str, str] = {
     "cell_timeout_s": "cell_timeout",
     "memory_mb": "memory",
     "packages": "package",
+    "windows": "window",
+    "request_timeout_s": "request_timeout",
 }
 """Options of the command whose parameter has another name than the key."""
 
@@ -42,7 +44,7 @@ NARROWED = frozenset(
 FILE_ENDINGS = (".toml", ".yaml", ".yml")
 """Endings of files whose keys are written as the fields are named; elsewhere they are variables."""
 
-TRUSTED = frozenset({"api_key", "base_url", "prices", "store", "instructions"})
+TRUSTED = frozenset({"api_key", "base_url", "guard_model", "instructions", "otel", "prices", "prompts", "store"})
 """Keys that a project's file may only have where its user said so: they say where a key, a text or money goes."""
 
 
@@ -72,6 +74,17 @@ class Configuration(BaseSettings):
     api_key: SecretStr | None = Field(None, description="The provider's key, where its own variable is not set.")
     base_url: str | None = Field(None, description="A server that speaks the provider's protocol.")
     prices: Path | None = Field(None, description="File of prices (TOML or JSON), before the catalogue's.")
+    windows: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Tokens of the models' windows, or NAME=TOKENS for one; in the environment, with commas.",
+        validation_alias=_named("RLM_WINDOW"),
+    )
+    request_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds without a byte after which a request is sent again. Default: 120, then learned.",
+        validation_alias=_named("RLM_REQUEST_TIMEOUT"),
+    )
     cost_limit_usd: Decimal | None = Field(
         None, gt=0, description="US dollars that a run may cost. Default: 5.00 where prices are known."
     )
@@ -81,6 +94,14 @@ class Configuration(BaseSettings):
     max_tokens: int | None = Field(None, ge=1, description="Tokens sent and received. Default: no limit.")
     max_seconds: float | None = Field(None, gt=0, description="Wall time of a question. Default: no limit.")
     last_answer: bool = Field(True, description="At a limit, ask for the best answer so far.")
+    direct_below_chars: int | None = Field(
+        None, ge=0, description="Characters below which a text is sent with the question, without code. Default: 8000."
+    )
+    max_history_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="Tokens of a conversation, above which its middle is summed up.",
+    )
     cache: bool = Field(False, description="Keep the replies to sub-calls for later runs.")
     sandbox: str = Field(
         "auto",
@@ -104,7 +125,12 @@ class Configuration(BaseSettings):
         None, description="When a person is asked before code runs."
     )
     guard: Literal["off", "redact", "strict"] = Field("redact", description="What a model may see of secrets and text.")
+    guard_model: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Other policies for some models, such as ollama:*=off; in the environment, with commas."
+    )
     instructions: Path | None = Field(None, description="File with instructions for the models.")
+    prompts: Path | None = Field(None, description="TOML file with texts in place of parts of the prompt.")
+    otel: bool = Field(False, description="Send OpenTelemetry spans and metrics where the OTEL_ variables say.")
     store: Path | None = Field(None, description="File where runs are recorded.")
 
     @classmethod
@@ -120,7 +146,7 @@ class Configuration(BaseSettings):
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
-    @field_validator("packages", mode="before")
+    @field_validator("packages", "windows", "guard_model", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

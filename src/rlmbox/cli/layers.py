@@ -188,7 +188,8 @@ def _within(layer: Layer, path: Path, users: Layer | None, notes: list[str]) -> 
     """Return what of a project's file counts."""
     if is_trusted(path):
         return layer
-    barred = sorted(layer.values.keys() & TRUSTED)
+    usual = Configuration.model_fields
+    barred = sorted(key for key in layer.values.keys() & TRUSTED if layer.values[key] != usual[key].default)
     if barred:
         raise ConfigError(
             f"{path} sets {', '.join(barred)}, which says where your keys, texts or money go; read it, and allow it "

@@ -45,7 +45,7 @@ _SUMMARY = (
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a digest has to stand for.
+    """The part of a conversation that a digest has to stand for.
 
     Attributes:
         notes: Every turn and question that is not in the conversation any more, those of earlier digests included.

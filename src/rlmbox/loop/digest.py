@@ -24,7 +24,7 @@ _IDLE_LINE = re.compile(r"\s*(#.*|import .*|from .* import .*|)\s*")
 
 @dataclass(frozen=True, slots=True)
 class TurnNote:
-    """What is kept in mind of a turn, or of a question.
+    """A note of a turn, or of a question.
 
     Attributes:
         question: Number of the question within the session.

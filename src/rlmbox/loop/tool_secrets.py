@@ -1,4 +1,4 @@
-"""What a tool says of its secrets by mistake, in a result or in an error, is taken out before anybody reads it."""
+"""Secrets that a tool says by mistake, in a result or in an error, are taken out before anybody reads it."""
 
 from __future__ import annotations
 

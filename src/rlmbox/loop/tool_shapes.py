@@ -1,4 +1,4 @@
-"""How a tool's signature is written for a model: types by their own names, and what a type of yours looks like.
+"""A tool's signature, written for a model: types by their own names, and the shape of a type of yours.
 
 A module's path before a name says nothing to a model, and neither does the name of a class that it has never seen: what
 it has to pass is a dictionary, whose members are told.

@@ -171,7 +171,7 @@ class Tool:
 
     @functools.cached_property
     def _summary(self) -> str:
-        """What the function does, and what the classes in its signature look like."""
+        """Return the summary of the function, and the shapes of the classes in its signature."""
         said = " ".join((inspect.getdoc(self.function) or "").split())
         if isinstance(self.function, functools.partial) or not said:
             said = " ".join((inspect.getdoc(getattr(self.function, "func", None)) or "").split())

@@ -1,4 +1,4 @@
-"""What a server answers to a call, as the JSON value that code gets."""
+"""The answer of a server to a call, as the JSON value that code gets."""
 
 from __future__ import annotations
 

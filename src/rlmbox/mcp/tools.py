@@ -112,7 +112,7 @@ class MCPTools:
 
     @cached_property
     def secrets(self) -> SecretValues:
-        """What must not leave: keys among the headers, in the address, and in the environment of the command."""
+        """The values that must not leave: keys in the headers, in the address and in the command's environment."""
         found = list(secrets_of_environment(self.env))
         for name, value in self.headers.items():
             if any(word in name.lower() for word in _KEY_HEADERS):

@@ -53,7 +53,7 @@ class Ticket(NamedTuple):
 
 @dataclass(slots=True)
 class _Left:
-    """What is left of one limit of the account, by the provider's word."""
+    """The rest of one limit of the account, by the provider's word."""
 
     allowance: Allowance
     at_s: float

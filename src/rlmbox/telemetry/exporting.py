@@ -26,7 +26,7 @@ _TIMEOUT_S = 3.0  # of a delivery: somebody waits at a terminal
 
 
 class Delivery(logging.Handler):
-    """What came of the export: the SDK says it to a log and to nobody else.
+    """The outcome of the export, which the SDK says to a log and to nobody else.
 
     Attributes:
         problem: The first problem, in one line; empty where there was none.

@@ -1,4 +1,4 @@
-"""Where spans and metrics go, and how much is in them."""
+"""The destination of spans and metrics, and how much is in them."""
 
 from __future__ import annotations
 
