@@ -196,9 +196,9 @@ def _reader(kind: str) -> Callable[[IO[bytes]], Events] | None:
 
         return {"odt": opendocument.read_text, "ods": opendocument.read_tables, "odp": opendocument.read_slides}[kind]
     if kind in ("rtf", "parquet"):
-        from rlmbox.context.load.formats import small
+        from rlmbox.context.load.formats import rich_text, small
 
-        return {"rtf": small.read_rtf, "parquet": small.read_parquet}[kind]
+        return {"rtf": rich_text.read_rtf, "parquet": small.read_parquet}[kind]
     module, name = {
         "pdf": ("pdf", "read_pdf"),
         "word": ("word", "read_word"),

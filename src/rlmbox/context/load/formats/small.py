@@ -1,4 +1,4 @@
-"""Formats that a library reads in a line: RTF and Parquet."""
+"""Formats that a library reads in a line: Parquet."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ import json
 from collections.abc import Iterable
 from typing import IO
 
-from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
+from rlmbox.context.load.formats.events import Events, Note, Piece
 
 _BATCH_ROWS = 5_000
-
-
-def read_rtf(file: IO[bytes]) -> Events:
-    """Read Rich Text as plain text."""
-    from striprtf.striprtf import rtf_to_text  # type: ignore[import-untyped, unused-ignore]
-
-    # The encoding that the file names is of its escapes; all else is ASCII.
-    text = str(rtf_to_text(file.read().decode("latin-1"), errors="replace"))  # type: ignore[no-untyped-call, unused-ignore]
-    if not text.strip():
-        raise Unreadable("it has no text")
-    yield Piece(text.strip() + "\n")
 
 
 def read_parquet(file: IO[bytes]) -> Events:
