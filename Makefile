@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast coverage check live bench dist docs lock format clean
+.PHONY: demo test test-fast coverage check live bench dist docs tool-binary lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -64,6 +64,9 @@ dist: $(STAMP_DEV)  ## build wheel and sdist into dist/, and try the wheel from 
 
 docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict
+
+tool-binary: $(STAMP)  ## build `rlmbox tool` as one file and as a tree, for Linux without Python, in build/tool-binary
+	$(BIN)/python packaging/tool_binary.py build/tool-binary
 
 lock: $(STAMP_DEV)  ## choose versions anew and write their hashes
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --group build \

@@ -30,6 +30,7 @@ PARTS = {
     "ranking": "Ranked search",
     "guard": "What may leave",
     "record": "The record of a run",
+    "tool": "The Python tool for other agents",
     "billing": "The ledger beside an account of its own",
 }
 """Modules of this folder with `figures()`, and their headings."""

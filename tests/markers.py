@@ -74,6 +74,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "subset/test_determinism.py::test_cells_and_programs_are_the_same_fifty_times",
             "test_cell_machine.py::*",
             "tool/test_c_agent.py::*",
+            "tool/test_docs_tool.py::*",
+            "tool/test_tool_binary.py::*",
             "tool/test_mcp.py::*",
             "tool/test_mcp_asking.py::*",
             "tool/test_mcp_serving.py::test_[!n]*",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.tool.interpreter import Interpreter, tool_limits
 from rlmbox.tool.sessions import ToolSessions
-from rlmbox.tool.stdio import Service
+from rlmbox.tool.stdio import Service, unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def serve_tool(settings: ToolSettings, *, debug: bool) -> int:
         service = Service(settings.sessions(), sys.stdin.fileno(), sys.stdout.fileno(), _warn)
         return asyncio.run(service.serve())
     except OSError as error:
-        return _unwritable(error)
+        return unwritable(error)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=False, debug=debug)
 
@@ -95,14 +94,6 @@ def _check_streams() -> None:
     standard_input()  # a closed one is named
     if sys.stdout is None:
         raise ConfigError("standard output is closed, so nobody would get the answers")
-
-
-def _unwritable(error: OSError) -> int:
-    """Say that answers cannot be written, unless the client has simply gone; return the exit code."""
-    if not isinstance(error, BrokenPipeError):
-        print(f"error: the answers cannot be written: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
 
 
 def _warn(line: str) -> None:

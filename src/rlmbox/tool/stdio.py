@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -210,3 +211,12 @@ class _Room:
             self._number -= 1
             self._size_bytes -= size_bytes
             self._changed.notify()
+
+
+def unwritable(error: OSError) -> int:
+    """Say that answers cannot be written, unless the client has simply gone; return the exit code."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"error: the answers cannot be written: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+    # What is still buffered would fail once more when Python exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -85,23 +85,27 @@ class _ElfReader:
         return Elf(needed, named, interpreter)
 
 
-def libraries(files: Iterable[Path]) -> dict[str, Path]:
+def libraries(files: Iterable[Path], search: tuple[str, ...] = ()) -> dict[str, Path]:
     """Find the libraries that files need, and those that these need, by the name under which they are asked for.
 
     One that is not found is left out: what needs it cannot be loaded on this machine either.
+
+    Args:
+        files: The files.
+        search: Directories of the program that loads them, which come after those that a file names itself.
     """
     found: dict[str, Path] = {}
-    todo: list[tuple[Path, tuple[str, ...]]] = [(path, ()) for path in files]
+    todo: list[tuple[Path, tuple[str, ...]]] = [(path, search) for path in files]
     while todo:
         path, inherited = todo.pop()
         elf = read_elf(path)
         if elf is None:
             continue
-        search = (*elf.search, *inherited)
+        folders = (*elf.search, *inherited)
         for name in elf.needed:
-            if name not in found and (library := _located(name, search)) is not None:
+            if name not in found and (library := _located(name, folders)) is not None:
                 found[name] = library
-                todo.append((library, search))
+                todo.append((library, folders))
     return found
 
 

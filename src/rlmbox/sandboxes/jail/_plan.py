@@ -122,10 +122,11 @@ def code_bytes(packages: tuple[str, ...]) -> int:
 def _interpreter() -> tuple[Path, Path, dict[str, Path]]:
     """Find this interpreter, its standard library, and the shared libraries that both need."""
     python, stdlib = Path(sys.executable).resolve(), Path(os.__file__).resolve().parent
-    if read_elf(python) is None:
+    program = read_elf(python)
+    if program is None:
         raise SandboxUnavailable(f"a jail needs a 64-bit Linux interpreter, and {python} is none; use `monty`")
     wanted = [path for path in _extensions(stdlib / "lib-dynload") if not path.name.startswith(_LEFT_OUT)]
-    found = libraries([python, *wanted])
+    found = libraries([python, *wanted], program.search)
     folders = {path.parent for path in found.values()}
     found |= {path.name: path for folder in folders for path in map(folder.joinpath, _LOADED_BY_NAME) if path.is_file()}
     return python, stdlib, found
