@@ -25,6 +25,7 @@ PARTS = {
     "tools": "Tools",
     "sandboxes": "Sandboxes",
     "scenarios": "The scenarios of the first documents",
+    "subset": "The deterministic subset",
     "contexts": "Texts of gigabytes",
     "handles": "Texts of gigabytes in a sandbox",
     "ranking": "Ranked search",

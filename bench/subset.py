@@ -1,8 +1,9 @@
 """What the deterministic subset costs: steps per second, bombs, session start, and regular expressions over 10 MB.
 
-    python bench/subset.py
+    python bench/run.py --only subset
 
-Each bomb runs in a process of its own, in which nothing ran before, so that the growth is its own.
+Times are of the processor. Each bomb runs in a process of its own, in which nothing ran before, so that the growth is
+its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "subse
 
 from bombs import ZLIB_BOMB, bombs
 
+from figures import Figure
 from rlmbox.sandboxes.subset.evaluate import SubsetSession
 from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.service import default_limits
@@ -66,6 +68,7 @@ LOOPS = {
 }
 PATTERNS = {
     "20,000 matches": (r"user(\d+)@", 20_000),
+    "20,000 lines": (r"example (.*)", 20_000),
     "20,000 words": (r"\b\w+\d\b", 20_000),
     "20,000 addresses": (r"[\w.+-]+@[\w-]+", 20_000),
     "100,000 matches": (r"user(\d+)@", 100_000),
@@ -104,43 +107,50 @@ def bomb(code: str) -> tuple[float, float, str]:
     return float(took), float(grown), end
 
 
-def main() -> None:
-    print("steps per second of CPU time")
-    for name, code in LOOPS.items():
-        rates = []
-        for _ in range(3):
-            own = session(StepLimits(steps=10**9))
-            prepared = own.prepare(code)
-            began = time.process_time()
-            steps = own.run(prepared).steps
-            rates.append(steps / (time.process_time() - began))
-        print(f"  {name:<14} {max(rates) / 1e6:.2f} million")
-    starts = [timed(lambda: session(StepLimits())) for _ in range(200)]
-    print(f"session start    {statistics.median(starts) * 1e3:.2f} ms")
-    print("bombs, each refused in")
-    worst = (0.0, 0.0)
-    for name in AT_ONCE:
-        took, grown, end = bomb(bombs()[name])
-        worst = max(worst[0], took), max(worst[1], grown)
-        print(f"  {name:<26} {took:6.1f} ms {grown:5.1f} MiB  {end}")
-    print(f"  worst: {worst[0]:.1f} ms, {worst[1]:.1f} MiB")
-    print("re.findall over 10 MB")
+def steps_us(code: str) -> float:
+    """Return how long a step of a loop takes, at best of three."""
+    found = []
+    for _ in range(3):
+        own = session(StepLimits(steps=10**9))
+        prepared = own.prepare(code)
+        began = time.process_time()
+        steps = own.run(prepared).steps
+        found.append((time.process_time() - began) / steps * 1e6)
+    return min(found)
+
+
+def findall(pattern: str, count: int) -> tuple[float, float]:
+    """Return how many times as long as in `re` a search takes, and microseconds for each match."""
+    unit = "user1234567@example " + "lorem ipsum " * (10_000_000 // count // 12 - 2) + "\n"
+    text = (unit * (10_000_000 // len(unit) + 1))[:10_000_000]
+    own = session(StepLimits(steps=10**7), context=text)
+    prepared = own.prepare(f"found = re.findall({pattern!r}, context)")
+    ours, python = [], []
+    for _ in range(7):  # by turns, because the machine is not the same from one second to the next
+        ours.append(timed(lambda: own.run(prepared)))
+        python.append(timed(lambda: re.findall(pattern, text)))
+    return min(ours) / min(python), min(ours) / max(1, len(own.variables["found"])) * 1e6
+
+
+def figures() -> list[Figure]:
+    found = [Figure(f"a step: {name}", steps_us(code), 1, "us") for name, code in LOOPS.items()]
+    starts = [timed(lambda: session(StepLimits())) * 1e3 for _ in range(200)]
+    found.append(Figure("start of a session", statistics.median(starts), 1))
+    worst = [bomb(bombs()[name]) for name in AT_ONCE]
+    assert not [end for _, _, end in worst if end.startswith("ok")]
+    found.append(Figure(f"{len(worst)} bombs, the slowest refusal", max(took for took, _, _ in worst), 50))
+    found.append(Figure(f"{len(worst)} bombs, the most memory", max(grown for _, grown, _ in worst), 10, "MiB"))
     for name, (pattern, count) in PATTERNS.items():
-        unit = "user1234567@example " + "lorem ipsum " * (10_000_000 // count // 12 - 2)
-        text = (unit * (10_000_000 // len(unit) + 1))[:10_000_000]
-        own = session(StepLimits(steps=10**7), context=text)
-        prepared = own.prepare(f"found = re.findall({pattern!r}, context)")
-        ours = min(timed(lambda own=own, prepared=prepared: own.run(prepared)) for _ in range(3))
-        python = min(timed(lambda text=text, pattern=pattern: re.findall(pattern, text)) for _ in range(3))
-        matches = len(own.variables["found"])
-        each = f", {ours / matches * 1e6:.1f} us a match" if matches else ""
-        print(f"  {name:<16} {ours * 1e3:6.1f} ms, re {python * 1e3:6.1f} ms, {ours / python:.2f} times{each}")
+        times, each_us = findall(pattern, count)
+        few = count <= 20_000
+        title = f"findall over 10 MB, {name}: `{pattern}`".replace("|", "\\|")
+        found.append(Figure(f"{title}, beside `re`", times, 3 if few else None, "times"))
+        if not few:
+            found.append(Figure(f"{title}, for each match", each_us, 6, "us"))
     text = "lorem ipsum dolor " * 560_000
-    own = session(default_limits("wide"), context=text)
     for code in ("len(re.findall('qqq', context))", "len(context.replace('lorem', 'ipsum'))"):
+        own = session(default_limits("wide"), context=text)
         result = own.run(own.prepare(code))
-        print(f"under the default steps: {code} {'takes ' + str(result.steps) if not result.error else result.error}")
-
-
-if __name__ == "__main__":
-    main()
+        assert result.error is None, result.error
+        found.append(Figure(f"10 MB: `{code}`", result.steps, default_limits("wide").steps, "steps"))
+    return found

@@ -55,7 +55,7 @@ class DirectMatches:
     def batches(self, position: int) -> Iterator[list[Any]]:
         """Go through the matches from a character on; more than one group is a tuple."""
         meter, groups = self._meter, self._pattern.groups
-        each = _match_bytes(max(1, groups))
+        each, width = _match_bytes(max(1, groups)), 1 if self._text.isascii() else 4
         matches = self._pattern.finditer(self._text, position)
         while True:
             room = _room(meter)
@@ -63,14 +63,17 @@ class DirectMatches:
             for match in islice(matches, room):
                 first, last = match.span()
                 if last - first > _SHORT_BYTES:
-                    spans = map(match.span, range(bool(groups), groups + 1))
-                    meter.take(4 * sum(high - low for low, high in spans))
+                    meter.take(width * (last - first if groups < 2 else _chars_of_groups(match)))
                 found.append(match.groups() if groups > 1 else match[groups])
             meter.spend(len(found))
             meter.take(len(found) * each)
             yield found
             if len(found) < room:
                 return
+
+
+def _chars_of_groups(match: re.Match[Any]) -> int:
+    return sum(high - low for low, high in map(match.span, range(1, match.re.groups + 1)))
 
 
 class NonEmptyMatches:

@@ -199,4 +199,7 @@ def _values(data: bytes) -> Events:
         state = " (hidden)" if name in hidden else ""
         yield Piece(("\n" if number else "") + f"# Sheet: {' '.join(name.split())}{state}\n", is_page=True)
         yield Piece(out.getvalue())
-    yield Note("number formats are not read: percentages, for one, are fractions, and leading zeros are missing")
+    yield Note(
+        "number formats are not read: percentages, for one, are fractions, and leading zeros are missing; nor are "
+        "comments, errors such as #DIV/0!, and labels of merged cells beyond the first"
+    )
