@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from rlmbox.cli.newest import NewestLines
 from rlmbox.events import (
     CellExecuted,
     CellStarted,
@@ -101,7 +102,8 @@ class LiveTree:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._root = Tree(Text("rlmbox", style="bold"))
-        self._live = Live(self._root, console=console, refresh_per_second=8)
+        self._shown = NewestLines(self._root)
+        self._live = Live(self._shown, console=console, refresh_per_second=8)
         self._sessions: dict[str, Tree] = {}
         self._where: dict[str, str] = {}
         self._turns: dict[str, Tree] = {}
@@ -118,9 +120,14 @@ class LiveTree:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Draw a last time and leaves the tree on the screen."""
+        self._shown.is_live = False
         self._live.stop()
         if not self._console.is_terminal:
             self._console.line()  # where nothing is live, the tree was printed without its last line's end
+
+    def refresh(self) -> None:
+        """Draw now, and not only when it is time to."""
+        self._live.refresh()
 
     def __call__(self, event: Event) -> None:
         """Take one event; what the engine itself runs is not shown."""
