@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from rlmbox.events import Event, LoopEntered, SessionStarted
 from rlmbox.record.journal import MemoryStore
 from rlmbox.record.run import Run
 from rlmbox.testing import ScriptedModel
-from rlmbox.types import Message
+from rlmbox.types import Completion, Message
 from runs import PENNY, TEXT, repl, said_to
 
 SANDBOXES = ["monty", "jail"]
@@ -54,6 +55,31 @@ async def test_a_short_text_is_answered_in_one_request_without_a_sandbox() -> No
 @pytest.mark.parametrize("reply", ["FINAL(5 %)", "5 %", "<think>It says 5 %.</think>5 %", "FINAL: 5 %"])
 async def test_the_answer_may_come_in_words_or_in_a_tag(reply: str) -> None:
     assert (await router(reply).aask("?", TEXT)).text == "5 %"
+
+
+NO_ANSWERS = {
+    "a block that is not closed": "I count.\n```python\nn = context.count('late')\nprint(n)",
+    "a call of a tool that is broken": '<tool_call>\n{"name": "python", "arguments": {"co\n</tool_call>',
+    "a tag with words after it": "FINAL(4 %) is what I believe",
+    "nothing but a thought": "<think>It says 4 %.</think>",
+}
+
+
+@pytest.mark.parametrize("reply", NO_ANSWERS.values(), ids=NO_ANSWERS)
+async def test_code_or_a_tag_that_cannot_be_read_is_no_answer_in_words(reply: str) -> None:
+    answer = await router(reply, "5 %").aask("?", TEXT)
+    assert (answer.text, answer.turns) == ("5 %", 2)
+
+
+async def test_words_that_were_cut_at_the_limit_of_a_reply_are_no_answer() -> None:
+    class CutFirst(ScriptedModel):
+        async def complete(self, *given: Any, **also: Any) -> Completion:
+            completion = await super().complete(*given, **also)
+            return replace(completion, stop_reason="length") if len(self.requests) == 1 else completion
+
+    model = CutFirst(["A penalty of", "5 %"], name="root")
+    assert (await RLM(model, direct_below_chars=8_000, sandbox="monty").aask("?", TEXT)).text == "5 %"
+    assert "cut at the limit of its length" in said_to(model)
 
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)

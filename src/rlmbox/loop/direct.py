@@ -17,6 +17,7 @@ from rlmbox.models.base import Model
 from rlmbox.reply.parse import ParsedReply
 from rlmbox.reply.thoughts import split_thought
 from rlmbox.requests.state import model_state_of
+from rlmbox.types import Completion
 
 DIRECT_BELOW_CHARS = 8_000
 """Length from which on a text is worked on with code, unless the user says otherwise."""
@@ -76,11 +77,16 @@ class DirectText:
         return f"{put}\n{self.text}"
 
 
-def in_words(reply: ParsedReply, text: str) -> str:
-    """Return the answer of a reply in words; empty where it has code or a final tag.
+def in_words(reply: ParsedReply, completion: Completion) -> str:
+    """Return the answer of a reply in words; empty where there is none.
+
+    A reply with code or a final tag is none; nor is one in which either was begun and cannot be read, such as a block
+    that is not closed or a broken call of a tool, nor one that was cut at the limit of its length.
 
     Args:
         reply: The reply as it was read.
-        text: The reply.
+        completion: The reply as it came.
     """
-    return "" if reply.cells or reply.final is not None else split_thought(text)[1].strip()
+    if reply.cells or reply.final is not None or reply.problems or completion.stop_reason == "length":
+        return ""
+    return split_thought(completion.text)[1].strip()

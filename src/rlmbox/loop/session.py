@@ -608,7 +608,7 @@ class Session:
         final = proposal.reply.final if counts else None
         found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
         if found is None and self._direct is not None and proposal.rejected is None:
-            words = in_words(proposal.reply, proposal.completion.text)
+            words = in_words(proposal.reply, proposal.completion)
             found = FinalAnswer(words, words) if words else None
         if isinstance(found, FinalAnswer):
             restored = self.scope.guard.restored
