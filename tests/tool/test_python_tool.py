@@ -173,7 +173,7 @@ BAD = [
     {"code": "1", 5: 5},
     {"code": "#" * (MAX_CODE_BYTES + 1)},
     {"code": "é" * (MAX_CODE_BYTES // 2 + 1)},
-    object(),
+    pytest.param(object(), id="an object"),
 ]
 
 
