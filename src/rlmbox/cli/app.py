@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from rlmbox.cli.grouping import GroupedCommands
+
 app = typer.Typer(
     name="rlmbox",
+    cls=GroupedCommands,
     help="Ask questions of text far larger than a model's window. "
     "The text stays here; the model works on it with code, in a sandbox.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
