@@ -36,6 +36,17 @@ LEFT_OUT = shutil.ignore_patterns(
     "turtle.py", "ensurepip", "lib2to3", "config-*", "*.a", "_tkinter*.so", "_test*.so", "_xx*.so", "xx*.so",
     "pydoc_data",
 )  # fmt: skip
+UNUSED = frozenset(
+    {
+        "attrs", "genai-prices", "h11", "httpcore2", "httpx2", "jsonschema", "jsonschema-specifications",
+        "markdown-it-py",
+        "mdurl", "pydantic-settings", "pygments", "python-dotenv", "python-stdnum", "pyyaml", "referencing", "rich",
+        "rpds-py", "shellingham", "tenacity", "truststore", "typer",
+    }
+)  # fmt: skip
+"""What rlmbox requires for other than the tool: commands, models, the guard."""
+PROGRAMS = ("monty",)
+"""Programs that a package brings and looks for beside the interpreter."""
 SYSTEM = re.compile(r"(ld-linux.*|lib(c|m|pthread|dl|rt|util|resolv|nsl|crypt|gcc_s|stdc\+\+))\.so")
 RPATH = b"$ORIGIN/../lib"
 
@@ -153,10 +164,14 @@ def _shared(python: Path, library: Path) -> Iterator[tuple[str, Path]]:
 
 def _copy_packages(place: Path) -> None:
     """Copy rlmbox and what it requires, without what only tests and other commands need."""
-    shutil.copytree(SOURCE, place / "rlmbox", ignore=shutil.ignore_patterns("__pycache__", "testing"))
+    shutil.copytree(SOURCE, place / "rlmbox", ignore=shutil.ignore_patterns("__pycache__", "testing", "cli", "mcp"))
     for distribution in required():
+        if _key(distribution.name) in UNUSED:
+            continue
         for file in distribution.files or ():
             path = Path(str(distribution.locate_file(file)))
+            if file.name in PROGRAMS and file.parts[-2:-1] == ("bin",):
+                shutil.copyfile(path, place.parents[2] / "bin" / file.name)
             if ".." in file.parts or "__pycache__" in file.parts or not path.is_file():
                 continue
             (place / file).parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,31 @@ def test_its_default_sandbox_is_the_strongest(built: Path) -> None:
     assert inside[0]["stdout"] == here[0]["stdout"]
 
 
+@pytest.mark.parametrize("sandbox", ["monty", "subset"])
+def test_the_other_sandboxes_are_in_it_too_and_so_are_contexts(built: Path, sandbox: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one two two")
+    command = [str(built / "tree" / "rlmbox-tool"), "--sandbox", sandbox, "--context", str(tmp_path)]
+    answers, said = _answers(command, {"PATH": "/usr/bin:/bin"}, b'{"code": "print(ctx.count(\'two\'))"}')
+    assert (answers[0]["stdout"], said) == ("2\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sandbox", "nope"], "no sandbox 'nope'"),
+        (["--sandbox", "local"], "local"),
+        (["--timeout", "0"], "above 0"),
+        (["-c", "-"], "standard input has the requests"),
+        (["-c", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_wrong_options_end_it_with_the_reason(built: Path, arguments: list[str], said: str) -> None:
+    command = [str(built / "tree" / "rlmbox-tool"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_the_file_unpacks_itself_once(built: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(cache)}
