@@ -6,7 +6,8 @@ The tree is the interpreter that runs this, its standard library, the shared lib
 rlmbox with what it requires. The interpreter in it is an ordinary one, so that every sandbox works as it does where
 rlmbox is installed. It runs on Linux machines of the same architecture with a libc that is not older than this one's.
 
-The file is a shell script with the tree behind it. It unpacks once into the user's cache, and starts from there.
+The file is a shell script with the tree behind it, as it is: to decompress it would take as long as all else together.
+It unpacks once into the user's cache, and starts from there.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ done
 [ -n "$cache" ] || {{ echo "error: there is no folder to unpack into; set XDG_CACHE_HOME" >&2; exit 1; }}
 if [ ! -x "$cache/$name/{name}" ]; then
     new=$(mktemp -d "$cache/.{name}.XXXXXX") || exit 1
-    tail -c +{offset} "$0" | gzip -dc | tar -xpf - -C "$new" || {{ rm -rf "$new"; exit 1; }}
+    tail -c +{offset} "$0" | tar -xpf - -C "$new" || {{ rm -rf "$new"; exit 1; }}
     # Whoever is first has it; another that unpacked at the same time takes that one.
     mv "$new/tree" "$cache/$name" 2>/dev/null
     rm -rf "$new"
@@ -230,7 +231,7 @@ def build_file(tree: Path, file: Path) -> None:
         return member
 
     with tempfile.TemporaryFile() as packed:
-        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as archive:
+        with tarfile.open(fileobj=packed, mode="w") as archive:
             archive.add(tree, "tree", filter=plain)
         packed.seek(0)
         digest = hashlib.file_digest(packed, "sha256").hexdigest()[:16]
