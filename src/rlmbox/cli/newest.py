@@ -16,7 +16,7 @@ _STATUS_LINES = 1
 
 
 class NewestLines:
-    """What is shown of a tree: all of it at the end, and before that the lines that fit, the newest at the bottom.
+    """The part of a tree that is shown: all of it at the end, and before that the lines that fit, the newest last.
 
     A live display that is higher than its terminal cannot be drawn again in place, and would show its oldest lines.
 
