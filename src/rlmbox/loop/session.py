@@ -449,6 +449,8 @@ class Session:
     async def execute_step(self, proposal: Proposal) -> Step:
         """Run a proposal, as it is or as `override_code` and `reject` have changed it, and tell the model of it.
 
+        What was decided is recorded before anything runs, as a decision of `approve=` is.
+
         Args:
             proposal: What `plan_next_step` returned last.
 
@@ -459,7 +461,7 @@ class Session:
         task = self._at_work()
         if proposal is not task.proposal or task.is_finished or len(task.turns) != proposal.turn or task.is_taken:
             raise ConfigError("only the last proposal can be executed, once; plan the next step with plan_next_step()")
-        return await self._guarded(task, lambda: self._take(task, proposal))
+        return await self._guarded(task, lambda: self._take_as_decided(task, proposal))
 
     def inject_rejection(self, reason: str) -> None:
         """Reject the last proposal: `execute_step` then runs nothing of it, and the model is told why.
@@ -558,7 +560,13 @@ class Session:
         if not recorded and (approval is None or not approval.concerns(proposal)):
             return proposal
         decide = (approval or Approval(lambda _: True)).decide
-        decision = await self._run.journal.once(effect, lambda: decide(proposal))
+        return await self._decided(effect, proposal, lambda: decide(proposal))
+
+    async def _decided(
+        self, effect: Effect[Decision], proposal: Proposal, decide: Callable[[], Awaitable[Decision]]
+    ) -> Proposal:
+        """Return a proposal as somebody decided on it, now or when it was recorded."""
+        decision = await self._run.journal.once(effect, decide)
         if isinstance(decision, Replace):
             proposal.override_code(decision.code)
         elif decision is not True:
@@ -671,6 +679,19 @@ class Session:
 
     async def _turn(self, task: Task) -> Step:
         return await self._take(task, await self.approve(task, await self.propose(task)))
+
+    async def _take_as_decided(self, task: Task, proposal: Proposal) -> Step:
+        """Record what whoever takes the session step by step made of a proposal, and run that."""
+
+        async def decided() -> Decision:
+            if proposal.rejected is not None:
+                return proposal.rejected
+            return Replace(proposal.code_block) if proposal.is_edited else True
+
+        effect = _approval_effect(self.scope, task, proposal)
+        if proposal.has_code or proposal.is_edited or proposal.rejected is not None:
+            await self._decided(effect, proposal, decided)
+        return await self._take(task, proposal)
 
     async def _take(self, task: Task, proposal: Proposal) -> Step:
         try:
@@ -1089,7 +1110,7 @@ def _approval_effect(scope: Scope, task: Task, proposal: Proposal) -> Effect[Dec
         return True if ended.decision == "run" else ended.reason
 
     return Effect(
-        began=event(events.ApprovalAsked, code=proposal.code_block),
+        began=event(events.ApprovalAsked, code=proposal.proposed_code),
         done=done,
         failed=lambda error, ended: event(events.ApprovalGiven, **ended_with(error, ended)),
         load=load,

@@ -29,6 +29,7 @@ class Proposal:
         left: What is left of each limit, by name; None where there is no limit.
         rejected: Why somebody rejected it, or None.
         is_edited: True if somebody replaced the code.
+        proposed_code: The code that was proposed, whatever somebody has put in its place.
     """
 
     turn: int
@@ -38,6 +39,10 @@ class Proposal:
     left: Mapping[str, float | int | None] = field(default_factory=dict)
     rejected: str | None = None
     is_edited: bool = False
+    proposed_code: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.proposed_code = self.code_block
 
     @property
     def has_code(self) -> bool:

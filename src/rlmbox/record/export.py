@@ -10,9 +10,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rlmbox.errors import StoreError
-from rlmbox.events import CellExecuted, ModelReplied, ModelRequested, SubcallFinished, SubcallStarted
+from rlmbox.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    CellExecuted,
+    EffectBegan,
+    EffectEnded,
+    ModelReplied,
+    ModelRequested,
+    SubcallFinished,
+    SubcallStarted,
+)
 from rlmbox.record.jsonl_store import line_of
 from rlmbox.record.run import Run
+from rlmbox.reply.parse import parse_reply
 from rlmbox.types import Message
 from rlmbox.version import __version__
 
@@ -33,15 +44,17 @@ def jsonl(run: Run) -> Iterator[str]:
 def sft(run: Run) -> Iterator[str]:
     """Yield examples for fine-tuning, one JSON object a line: the messages, and the reply as it should have been.
 
-    A turn whose code a person replaced has their code as the reply; one that was rejected is left out. Sub-calls are
-    examples of their own.
+    A turn whose code a person replaced has their code as the reply, and besides it `rejected_reply`, what the model
+    wrote, `model_code` and `edited_code`: the pair for preference tuning. One that was rejected is left out, since
+    there is nothing better to learn. Sub-calls are examples of their own.
 
     Args:
         run: The run.
     """
     conversation: dict[str, list[Message]] = {}
     asked: dict[str, tuple[Message, ...]] = {}
-    edited = _edited(run)
+    decided = {_turn_path(e): e for e in run.events if isinstance(e, ApprovalGiven) and e.ended == "done"}
+    proposed = {_turn_path(e): e.code for e in run.events if isinstance(e, ApprovalAsked)}
     for event in run.events:
         if isinstance(event, ModelRequested):
             known = conversation.setdefault(event.session_id, [])
@@ -50,10 +63,15 @@ def sft(run: Run) -> Iterator[str]:
         elif isinstance(event, SubcallStarted) and event.prompt:
             asked[event.key] = event.prompt
         elif isinstance(event, ModelReplied) and event.completion is not None and event.key in asked:
-            reply = edited.get((event.session_id, event.turn), event.completion.text)
-            yield _example(run, asked[event.key], reply, edited=(event.session_id, event.turn) in edited)
+            path, reply = _turn_path(event), event.completion.text
+            decision = decided.get(path)
+            if decision is not None and decision.decision == "replace":
+                code = proposed.get(path) or "\n\n".join(parse_reply(reply).cells)  # a fork has the reply only
+                yield _pair(run, asked[event.key], reply, code, decision.code)
+            elif decision is None or decision.decision == "run":
+                yield _example(run, asked[event.key], reply)
         elif isinstance(event, SubcallFinished) and event.ended == "done" and event.key in asked:
-            yield _example(run, asked[event.key], event.text, edited=False)
+            yield _example(run, asked[event.key], event.text)
 
 
 def markdown(run: Run) -> Iterator[str]:
@@ -139,18 +157,21 @@ def redacted(text: str) -> str:
     return text
 
 
-def _edited(run: Run) -> dict[tuple[str, int], str]:
-    """Return the code that a person ran in place of a model's, as a reply, by session and turn."""
-    found: dict[tuple[str, int], str] = {}
-    for event in run.events:
-        if isinstance(event, CellExecuted) and event.cell.by == "person":
-            found[event.session_id, event.cell.turn] = f"```repl\n{event.cell.code}\n```"
-    return found
+def _turn_path(event: EffectBegan | EffectEnded) -> str:
+    """Return the path of the turn that an effect belongs to, which no other question or session has."""
+    return event.key.rpartition("/")[0]
 
 
-def _example(run: Run, prompt: tuple[Message, ...], reply: str, *, edited: bool) -> str:
+def _pair(run: Run, prompt: tuple[Message, ...], written: str, model_code: str, edited_code: str) -> str:
+    """Return the example of a turn whose code a person replaced: their code, and what the model wrote."""
+    pair = {"rejected_reply": written, "model_code": model_code, "edited_code": edited_code}
+    return _example(run, prompt, f"```repl\n{edited_code}\n```", pair)
+
+
+def _example(run: Run, prompt: tuple[Message, ...], reply: str, pair: Mapping[str, str] | None = None) -> str:
     messages = [{"role": m.role, "content": m.content} for m in (*prompt, Message("assistant", reply))]
-    return json.dumps({"messages": messages, "edited": edited, "run_id": run.run_id}, ensure_ascii=True)
+    found = {"messages": messages, "edited": pair is not None, **(pair or {}), "run_id": run.run_id}
+    return json.dumps(found, ensure_ascii=True)
 
 
 def _fenced(text: str, language: str) -> Iterator[str]:
