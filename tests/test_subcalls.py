@@ -134,7 +134,7 @@ async def test_json_is_parsed_also_within_a_fence() -> None:
     assert await value_of("FINAL(llm_query_json('a'))", sub) == {"a": [1, 2]}
 
 
-async def test_a_reply_that_is_not_json_is_sent_back_once() -> None:
+async def test_a_reply_that_is_not_json_is_sent_back() -> None:
     sub = ScriptedModel(["of course!", "[1]"], name="sub")
     assert await value_of("FINAL(llm_query_json('a', schema={'type': 'array'}))", sub) == [1]
     assert '"type": "array"' in sub.requests[0][0].content
@@ -142,14 +142,14 @@ async def test_a_reply_that_is_not_json_is_sent_back_once() -> None:
 
 
 async def test_a_model_that_never_gives_json_is_an_error_of_the_cell() -> None:
-    sub = ScriptedModel(["no", "never"], name="sub")
+    sub = ScriptedModel(["no", "never", "no", "at no time"], name="sub")
     code = "try:\n    llm_query_json('a')\nexcept ValueError as error:\n    FINAL(str(error))"
     assert "did not answer in JSON" in str(await value_of(code, sub))
 
 
 async def test_a_json_batch_keeps_its_order_and_its_failures_apart() -> None:
     sub = ScriptedModel(
-        [lambda messages: {"a": "1", "b": "no"}.get(messages[0].content[0], "3") for _ in range(4)], name="sub"
+        [lambda messages: {"a": "1", "b": "no"}.get(messages[0].content[0], "3") for _ in range(6)], name="sub"
     )
     values = await value_of("FINAL(llm_batch_json(['a', 'b', 'c']))", sub)
     assert isinstance(values, list)

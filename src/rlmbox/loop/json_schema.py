@@ -9,6 +9,10 @@ _REFUSED = ("patternProperties", "$dynamicRef", "unevaluatedProperties", "uneval
 _MESSAGE_CHARS = 500
 
 
+class UnusableSchema(ValueError):
+    """A schema that no value can be checked against, which no other value would change."""
+
+
 def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any]:
     """Return a function that passes on a value which fits a JSON Schema, and raises `ValueError` for any other.
 
@@ -40,9 +44,9 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
         try:
             error = exceptions.best_match(validator.iter_errors(value))
         except Unresolvable as problem:
-            raise ValueError(f"the schema refers to what is not in it: {problem}") from None
+            raise UnusableSchema(f"the schema refers to what is not in it: {problem}") from None
         except RecursionError:
-            raise ValueError("the schema, or the value, is nested too deeply") from None
+            raise UnusableSchema("the schema, or the value, is nested too deeply") from None
         if error is not None:
             raise ValueError(f"it does not fit the schema at {error.json_path}: {error.message[:_MESSAGE_CHARS]}")
         return value
@@ -60,7 +64,7 @@ def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iter
     try:
         found = re2.search(pattern, instance)
     except (re2.error, TypeError):
-        raise ValueError(f"the pattern {pattern!r} of the schema cannot be read by RE2") from None
+        raise UnusableSchema(f"the pattern {pattern!r} of the schema cannot be read by RE2") from None
     if found is None:
         yield ValidationError(f"{instance[:200]!r} does not match {pattern!r}")
 

@@ -42,7 +42,7 @@ from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.task import Proposal, Task
-from rlmbox.loop.typed import AnswerType
+from rlmbox.loop.typed import MOST_ANSWERS, AnswerType
 from rlmbox.models.base import Model
 from rlmbox.record.compare import printed_otherwise, shown_output
 from rlmbox.record.journal import Effect, RecordEnded
@@ -90,7 +90,7 @@ class SessionOptions:
     middleware: tuple[Middleware, ...] = ()
     instructions: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    most_corrections: int = 4
+    most_corrections: int = MOST_ANSWERS
     most_repeats: int = 4
     fallback_code: str | None = None
     direct_below_chars: int = 0
@@ -853,12 +853,19 @@ class Session:
         return self._run.answer(text, task.turns, model=self._model.name, sandbox=self._sandbox.name, **fields)
 
     async def _open_child(
-        self, name: str, question: str, context: Context, limits: ChildLimits, model: Model | None
+        self,
+        name: str,
+        question: str,
+        context: Context,
+        limits: ChildLimits,
+        model: Model | None,
+        wanted: AnswerType | None,
     ) -> Answer:
         child = Session(
             self._run,
             context,
             question=question,
+            returns=wanted.returns if wanted is not None else None,
             options=self._options,
             parent=self,
             opened_by=name,

@@ -28,13 +28,13 @@ from rlmbox.loop.arguments import (
     whole_number,
 )
 from rlmbox.loop.bridge import current_call, ended_with, recorded_error
-from rlmbox.loop.json_schema import schema_check
+from rlmbox.loop.json_schema import UnusableSchema
 from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import Task
+from rlmbox.loop.typed import MOST_ANSWERS, AnswerType
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Effect
 from rlmbox.record.keys import key_of
-from rlmbox.reply.json_value import read_json
 from rlmbox.reply.thoughts import split_thought
 from rlmbox.types import Answer, HostFunction, Message, Usage
 
@@ -47,15 +47,15 @@ _ASK = (
 )
 _CHILD = (
     "str: the answer of a session with a REPL of its own over a text (yours, if None); for parts that are "
-    "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits"
+    "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits. With returns= "
+    "(a JSON Schema) it gives a value that fits"
 )
 _CHARS_PER_TOKEN = 3  # of what a window is sure to hold
 _FIRST_WAVE = 4
-_JSON = "Reply with one JSON value and nothing else.{schema}"
 _Item = TypeVar("_Item")
 
-OpenChild = Callable[[str, str, Context, ChildLimits, Model | None], Awaitable[Answer]]
-"""Runs a child session to its end: (name, question, context, limits, model) -> answer."""
+OpenChild = Callable[[str, str, Context, ChildLimits, Model | None, AnswerType | None], Awaitable[Answer]]
+"""Runs a child session to its end: (name, question, context, limits, model, type of its answer) -> answer."""
 
 
 class Subcalls:
@@ -152,7 +152,10 @@ class Subcalls:
         max_tokens: int | None = None,
     ) -> Any:
         """Ask for JSON that fits a schema, and return the value."""
-        return await self._fatal(self._json(read_prompt(prompt, context_chunk), schema, model, max_tokens))
+        wanted = AnswerType.of_code(schema, "schema")
+        return await self._fatal(
+            self._json("llm_query_json", read_prompt(prompt, context_chunk), wanted, model, max_tokens)
+        )
 
     async def llm_batch_json(
         self,
@@ -163,11 +166,11 @@ class Subcalls:
         max_tokens: int | None = None,
     ) -> list[Any]:
         """Ask for JSON for each prompt at once; keep the order."""
-        texts = read_batch(prompts, context_chunks, read_prompt)
+        texts, wanted = read_batch(prompts, context_chunks, read_prompt), AnswerType.of_code(schema, "schema")
         return await self._all(
             texts,
-            lambda text, item: self._json(text, schema, model, max_tokens, item),
-            lambda error: {"error": _error_text(error)},
+            lambda text, item: self._json("llm_query_json", text, wanted, model, max_tokens, item),
+            _error_value,
         )
 
     async def ask(self, question: str, text: str) -> str:
@@ -203,10 +206,11 @@ class Subcalls:
         max_turns: int | None = None,
         cost_limit_usd: float | None = None,
         model: str | None = None,
-    ) -> str:
-        """Run a child session to its answer."""
-        limits = self._child_limits(max_turns, cost_limit_usd, model)
-        return await self._fatal(self._child("rlm_query", read_prompt(prompt), context, limits, model))
+        returns: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a child session to its answer: its words, or a value that fits the schema of `returns`."""
+        limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
+        return await self._fatal(self._child("rlm_query", read_prompt(prompt), context, limits, model, wanted))
 
     async def rlm_query_batched(
         self,
@@ -215,14 +219,15 @@ class Subcalls:
         max_turns: int | None = None,
         cost_limit_usd: float | None = None,
         model: str | None = None,
-    ) -> list[str]:
-        """Run a child session for each prompt at once; keep the order; one failure is one string."""
-        limits = self._child_limits(max_turns, cost_limit_usd, model)
+        returns: dict[str, Any] | None = None,
+    ) -> list[Any]:
+        """Run a child session for each prompt at once; keep the order; one failure is one string, or one dict."""
+        limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
         jobs = read_batch(prompts, contexts, lambda prompt, context: (read_prompt(prompt), context or None))
         return await self._all(
             jobs,
-            lambda job, item: self._child("rlm_query_batched", job[0], job[1], limits, model, item),
-            _error_text,
+            lambda job, item: self._child("rlm_query_batched", job[0], job[1], limits, model, wanted, item),
+            _error_text if wanted is None else _error_value,
         )
 
     async def _query(
@@ -323,35 +328,40 @@ class Subcalls:
 
     async def _json(
         self,
+        function: str,
         prompt: str,
-        schema: dict[str, Any] | None,
-        model: str | None,
-        max_tokens: int | None,
+        wanted: AnswerType,
+        model: str | None = None,
+        max_tokens: int | None = None,
         item: int = 0,
     ) -> Any:
-        """Ask for a JSON value; one that cannot be read or does not fit the schema is sent back once."""
-        check = schema_check(schema)
-        shape = f" It must fit this JSON Schema: {json.dumps(schema)}" if schema else ""
-        messages = [Message("user", f"{prompt}\n\n{_JSON.format(schema=shape)}")]
-        text = await self._converse("llm_query_json", messages, model, max_tokens, item=item)
-        try:
-            return check(read_json(text))
-        except ValueError as error:
-            messages += [
-                Message("assistant", text or "(empty reply)"),
-                Message("user", f"That is not JSON as it was asked for ({error}). Reply with the JSON value only."),
-            ]
-        text = await self._converse("llm_query_json", messages, model, max_tokens, item=item, part=1)
-        try:
-            return check(read_json(text))
-        except ValueError as error:
-            raise ValueError(f"the model did not answer in JSON as asked: {error}; it said {text[:200]!r}") from None
+        """Ask for a JSON value; one that cannot be read or does not fit is sent back with the reason."""
+        messages = [Message("user", f"{prompt}\n\n{wanted.in_words(in_code=False)}")]
+        text, problem = "", ""
+        for part in range(MOST_ANSWERS):
+            text = await self._converse(function, messages, model, max_tokens, item=item, part=part)
+            try:
+                return wanted.of_reply(text)
+            except UnusableSchema as error:  # asking again would change nothing
+                raise ValueError(str(error)) from None
+            except ValueError as error:
+                problem = str(error)
+            again = wanted.sent_back(problem, in_code=False)
+            messages += [Message("assistant", text), Message("user", again)]
+        raise ValueError(f"the model did not answer in JSON as asked: {problem}; it said {text[:200]!r}")
 
     async def _child(
-        self, function: str, prompt: str, context: Any, limits: ChildLimits, model: str | None, item: int = 0
-    ) -> str:
+        self,
+        function: str,
+        prompt: str,
+        context: Any,
+        limits: ChildLimits,
+        model: str | None,
+        wanted: AnswerType | None = None,
+        item: int = 0,
+    ) -> Any:
         if self._is_deepest:
-            return await self._instead_of_child(function, prompt, context, model, item)
+            return await self._instead_of_child(function, prompt, context, model, wanted, item)
         text = read_text(context, self._context)
         target = self._model(model)
         prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
@@ -360,8 +370,9 @@ class Subcalls:
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._children:
-                answer = await self._open_child(key, prompt, text, limits, self._models_of_code().get(model or ""))
-            return answer.text, Usage(), Decimal(0), target.name
+                named = self._models_of_code().get(model or "")
+                answer = await self._open_child(key, prompt, text, limits, named, wanted)
+            return answer.text if wanted is None else json.dumps(answer.value), Usage(), Decimal(0), target.name
 
         began = self._scope.event(
             SubcallStarted,
@@ -374,14 +385,18 @@ class Subcalls:
             item=item,
         )
         try:
-            return (await self._run.journal.once(self._effect(began, Decimal), ask))[0]
+            said = (await self._run.journal.once(self._effect(began, Decimal), ask))[0]
         except LimitExceeded as error:
             partial = error.partial
-            if not self._is_own(error) and partial and partial.value is not None:
+            # A value that is not whole cannot say so of itself, as words can.
+            if wanted is None and not self._is_own(error) and partial and partial.value is not None:
                 return f"[INCOMPLETE: {error}] {partial.text}"
             raise
+        return said if wanted is None else json.loads(said)
 
-    async def _instead_of_child(self, function: str, prompt: str, context: Any, model: str | None, item: int) -> str:
+    async def _instead_of_child(
+        self, function: str, prompt: str, context: Any, model: str | None, wanted: AnswerType | None, item: int
+    ) -> Any:
         """Ask the model directly where no session may open below this one, and say so once."""
         if not self._told_deepest:
             self._told_deepest = True
@@ -394,7 +409,10 @@ class Subcalls:
                 f"{text.length:,}; give it a slice"
             )
         whole = await anyio.to_thread.run_sync(text.slice, 0, text.length)
-        return await self._query(f"{function} as llm_query", read_prompt(prompt, whole), model, item=item)
+        function, prompt = f"{function} as llm_query", read_prompt(prompt, whole)
+        if wanted is not None:
+            return await self._json(function, prompt, wanted, model, item=item)
+        return await self._query(function, prompt, model, item=item)
 
     def _deepest(self) -> str:
         return (
@@ -518,6 +536,14 @@ def _loaded(event: EffectEnded) -> tuple[str, Usage, Decimal, str]:
     if not isinstance(event, SubcallFinished) or event.ended != "done":
         raise recorded_error(event)
     return event.text, event.usage, event.cost_usd, event.model
+
+
+def _wanted(returns: Any) -> AnswerType | None:
+    return None if returns is None else AnswerType.of_code(returns, "returns")
+
+
+def _error_value(error: Exception) -> dict[str, str]:
+    return {"error": _error_text(error)}
 
 
 def _error_text(error: Exception) -> str:

@@ -10,8 +10,11 @@ from typing import Any
 
 from rlmbox.errors import ConfigError
 from rlmbox.loop.final_answer import FinalAnswer
-from rlmbox.loop.json_schema import schema_check
+from rlmbox.loop.json_schema import UnusableSchema, schema_check
 from rlmbox.reply.json_value import read_json
+
+MOST_ANSWERS = 4
+"""Answers that are judged before it is given up: the first, and three after it was sent back with the reason."""
 
 _SHOWN_CHARS = 4_000
 _MOST_PROBLEMS = 5
@@ -51,6 +54,8 @@ class AnswerType:
         Args:
             in_code: True where code gives the answer, False where the reply is the answer.
         """
+        if not in_code and not self.schema:
+            return "Reply with one JSON value and nothing else."
         text = json.dumps(self.schema, ensure_ascii=False)
         if len(text) > _SHOWN_CHARS:
             text = text[:_SHOWN_CHARS] + " …"
@@ -67,6 +72,8 @@ class AnswerType:
         """
         try:
             return replace(answer, value=self._check(answer.value))
+        except UnusableSchema as error:
+            raise ConfigError(f"returns: {error}") from None
         except ValueError as error:
             problem = str(error)
         if isinstance(answer.value, str):  # a value that was written as text
@@ -74,7 +81,57 @@ class AnswerType:
                 return replace(answer, value=self._check(read_json(answer.value)))
             except ValueError:
                 pass
+        return self.sent_back(problem, in_code=in_code)
+
+    def sent_back(self, problem: str, *, in_code: bool = True) -> str:
+        """Return what the model is told of an answer that does not fit.
+
+        Args:
+            problem: What is wrong with it.
+            in_code: As for `in_words`.
+        """
         return f"The answer does not fit what was asked for: {problem}. {self.in_words(in_code=in_code)}"
+
+    def of_reply(self, text: str) -> Any:
+        """Return the value of a reply that is the answer: JSON, or a text where the type takes one.
+
+        Args:
+            text: The reply.
+
+        Raises:
+            ValueError: It does not fit; the message says why.
+            UnusableSchema: No value would.
+        """
+        try:
+            value = read_json(text)
+        except ValueError:
+            if not self.schema:
+                raise
+            try:
+                return self._check(text.strip())
+            except UnusableSchema:
+                raise
+            except ValueError:
+                pass  # that it is no JSON is the better reason
+            raise
+        return self._check(value)
+
+    @classmethod
+    def of_code(cls, schema: Any, name: str) -> AnswerType:
+        """Return the type that code in a sandbox has asked for.
+
+        Args:
+            schema: A JSON Schema; None for any JSON value.
+            name: Name of the argument.
+
+        Raises:
+            TypeError: It is not a dict.
+            ValueError: It is not a JSON Schema.
+        """
+        if schema is not None and not isinstance(schema, dict):
+            raise TypeError(f"{name} is a JSON Schema, such as {{'type': 'integer'}}, not {type(schema).__name__}")
+        schema_check(schema)
+        return cls(schema or {})
 
     @cached_property
     def _adapter(self) -> Any:

@@ -1,0 +1,193 @@
+"""Answers of a type: of every kind of type, and of the sub-calls and children of code in a sandbox."""
+
+import dataclasses
+import datetime as dt
+from typing import Annotated, Any, Literal, NotRequired
+
+import pytest
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from rlmbox import RLM, Limits
+from rlmbox.errors import AnswerRejected, ConfigError
+from rlmbox.events import QuestionAsked
+from rlmbox.record.journal import MemoryStore
+from rlmbox.testing import ScriptedModel
+from runs import TEXT, repl, rlm, said_to
+
+NUMBER = {"type": "integer", "minimum": 3}
+AGAIN = "The answer does not fit what was asked for: "
+
+
+@dataclasses.dataclass
+class Party:
+    name: str
+    born: dt.date | None = None
+
+
+@dataclasses.dataclass
+class Contract:
+    parties: list[Party]
+    fee: float | str
+    kind: Literal["sale", "rent"] = "sale"
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: Annotated[int, Field(ge=1, le=9)]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Row(TypedDict):
+    name: str
+    note: NotRequired[str]
+
+
+Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    ("returns", "wrong", "right", "value"),
+    [
+        (int | str, "[1]", "'five'", "five"),
+        (int | None, "'x'", "3", 3),
+        (list[Cat], "[{'kind': 'cat', 'lives': 10}]", "[{'kind': 'cat', 'lives': 9}]", [Cat(kind="cat", lives=9)]),
+        (list[Animal], "[{'kind': 'cow'}]", "[{'kind': 'dog'}]", [Dog(kind="dog")]),
+        (list[Row], "[{'note': 'no name'}]", "[{'name': 'a'}]", [{"name": "a"}]),
+        (Literal["yes", "no"], "'maybe'", "'yes'", "yes"),
+        (
+            Contract,
+            "{'parties': [{'name': 3}], 'fee': 1}",
+            "{'parties': [{'name': 'a', 'born': '2001-02-03'}], 'fee': 'none', 'kind': 'rent'}",
+            Contract([Party("a", dt.date(2001, 2, 3))], "none", "rent"),
+        ),
+        (tuple[int, str], "[1]", "[1, 'a']", (1, "a")),
+        (dict[str, Cat | None], "{'a': 1}", "{'a': None}", {"a": None}),
+    ],
+)
+async def test_an_answer_of_another_type_goes_back_until_it_fits(
+    returns: Any, wrong: str, right: str, value: object
+) -> None:
+    asked = rlm(repl(f"FINAL({wrong})"), repl(f"FINAL({right})"))
+    answer = await asked.aask("?", TEXT, returns=returns)
+    assert answer.value == value
+    assert type(answer.value) is type(value)
+    assert AGAIN in said_to(asked.model)
+
+
+@pytest.mark.parametrize("sandbox", ["monty", "jail"])
+async def test_a_child_answers_with_a_value_that_fits_its_schema(sandbox: str) -> None:
+    root = ScriptedModel([repl(f"FINAL(rlm_query('how many?', returns={NUMBER!r}) + 1)")], name="root")
+    sub = ScriptedModel([repl("FINAL('many')"), "FINAL(2)", "FINAL(4)"], name="sub")
+    store = MemoryStore()
+    asked = RLM(root, sub_model=sub, store=store, sandbox=sandbox)
+    answer = await asked.aask("?", TEXT)
+    assert answer.value == 5
+    assert "JSON Schema" in sub.requests[0][-1].content
+    assert AGAIN in sub.requests[1][-1].content
+    assert "less than the minimum of 3" in sub.requests[2][-1].content
+    assert (await asked.areplay(answer.run_id)).value == 5
+    assert len([e for e in await store.read(answer.run_id) if isinstance(e, QuestionAsked)]) == 2
+
+
+async def test_a_value_of_a_child_is_read_back_when_a_run_goes_on() -> None:
+    whole, cut = MemoryStore(), MemoryStore()
+    root = ScriptedModel([repl(f"n = rlm_query('how many?', returns={NUMBER!r})"), "FINAL_VAR(n)"], name="root")
+    done = await RLM(root, sub_model=ScriptedModel(["FINAL(4)"], name="sub"), store=whole).aask("?", TEXT)
+    for event in await whole.read(done.run_id):
+        if event.kind == "cell_executed" and event.depth == 0:
+            break
+        cut.write(event)
+    sub = ScriptedModel([], name="sub")
+    answer = await RLM(ScriptedModel(["FINAL_VAR(n)"], name="root"), sub_model=sub, store=cut).aresume(done.run_id)
+    assert answer.value == 4
+    assert not sub.requests
+
+
+async def test_children_of_a_batch_keep_their_values_and_their_failures_apart() -> None:
+    code = f"FINAL(rlm_query_batched(['a', 'b'], returns={NUMBER!r}))"
+    sub = ScriptedModel([lambda m: "FINAL(4)" if "\na" in m[1].content else "FINAL(no)"] * 5, name="sub")
+    answer = await RLM(ScriptedModel([repl(code)], name="root"), sub_model=sub).aask("?", TEXT)
+    assert isinstance(answer.value, list)
+    assert answer.value[0] == 4
+    assert "4 answers were sent back" in answer.value[1]["error"]
+
+
+async def test_a_child_that_never_fits_is_an_error_that_code_can_catch() -> None:
+    code = f"try:\n    rlm_query('a', returns={NUMBER!r})\nexcept Exception as error:\n    FINAL(str(error))"
+    sub = ScriptedModel(["FINAL(no)"] * 4, name="sub")
+    answer = await RLM(ScriptedModel([repl(code)], name="root"), sub_model=sub).aask("?", TEXT)
+    assert AGAIN in str(answer.value)
+
+
+async def test_a_child_at_its_limit_has_no_value_and_says_so() -> None:
+    code = (
+        f"try:\n    FINAL(rlm_query('a', max_turns=1, returns={NUMBER!r}))\nexcept Exception as e:\n    FINAL(str(e))"
+    )
+    sub = ScriptedModel([repl("x = 1"), "FINAL(4)"], name="sub")
+    answer = await RLM(ScriptedModel([repl(code)], name="root"), sub_model=sub).aask("?", TEXT)
+    assert "max_turns" in str(answer.value)
+
+
+async def test_at_the_deepest_level_a_typed_child_is_a_typed_query() -> None:
+    root = ScriptedModel([repl(f"FINAL(rlm_query('how many?', returns={NUMBER!r}))")], name="root")
+    sub = ScriptedModel(["2", "4"], name="sub")
+    answer = await RLM(root, sub_model=sub, limits=Limits(max_depth=0)).aask("?", TEXT)
+    assert answer.value == 4
+    assert sub.requests[1][-1].content.startswith(AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("rlm_query('a', returns='int')", "returns is a JSON Schema, such as {'type': 'integer'}, not str"),
+        ("rlm_query('a', returns={'type': 'nothing'})", "that is not a JSON Schema"),
+        ("rlm_query_batched(['a'], returns={'patternProperties': {}})", "patternProperties"),
+        ("llm_query_json('a', schema=['integer'])", "schema is a JSON Schema"),
+        ("llm_batch_json(['a'], schema={'type': 3})", "that is not a JSON Schema"),
+    ],
+)
+async def test_a_schema_that_is_none_is_an_error_before_anything_is_asked(call: str, says: str) -> None:
+    asked = rlm(repl(call), "FINAL(ok)", sub=[])
+    await asked.aask("?", TEXT)
+    assert says in said_to(asked.model)
+    assert not asked.sub_model.requests  # type: ignore[attr-defined]
+
+
+async def test_the_typed_query_uses_the_words_and_the_bound_of_typed_answers() -> None:
+    code = f"try:\n    llm_query_json('a', schema={NUMBER!r})\nexcept ValueError as error:\n    FINAL(str(error))"
+    asked = rlm(repl(code), sub=["1"] * 9)
+    assert "did not answer in JSON as asked" in str((await asked.aask("?", TEXT)).value)
+    requests = asked.sub_model.requests  # type: ignore[attr-defined]
+    assert len(requests) == 4
+    assert "Reply with one JSON value that fits this JSON Schema, and nothing else" in requests[0][0].content
+    assert requests[1][-1].content.startswith(AGAIN)
+    with pytest.raises(AnswerRejected, match="4 answers"):
+        await rlm(*["FINAL(1)"] * 9).aask("?", TEXT, returns=NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "value"),
+    [
+        ({"type": "string"}, "late May", "late May"),
+        ({"enum": ["red", "blue"]}, "red", "red"),
+        ({"type": "string"}, '"late May"', "late May"),
+        ({"type": ["integer", "null"]}, "null", None),
+    ],
+)
+async def test_a_plain_word_is_a_value_where_the_schema_takes_a_text(schema: Any, reply: str, value: object) -> None:
+    asked = rlm(repl(f"FINAL([llm_query_json('a', schema={schema!r})])"), sub=[reply])
+    assert (await asked.aask("?", TEXT)).value == [value]
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#/none"}, {"$ref": "#"}, {"type": "string", "pattern": "(?=a)"}])
+async def test_a_schema_that_nothing_can_fit_is_not_asked_for_again(schema: dict[str, Any]) -> None:
+    asked = rlm(repl(f"llm_query_json('x', schema={schema!r})"), "FINAL(ok)", sub=['"a"', '"b"'])
+    await asked.aask("?", TEXT)
+    assert "ValueError" in said_to(asked.model)
+    assert len(asked.sub_model.requests) <= 1  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="returns"):
+        await rlm("FINAL(a)").aask("?", TEXT, returns=schema)
