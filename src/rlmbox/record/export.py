@@ -23,7 +23,6 @@ from rlmbox.events import (
 )
 from rlmbox.record.jsonl_store import line_of
 from rlmbox.record.run import Run
-from rlmbox.reply.parse import parse_reply
 from rlmbox.types import Message
 from rlmbox.version import __version__
 
@@ -45,8 +44,8 @@ def sft(run: Run) -> Iterator[str]:
     """Yield examples for fine-tuning, one JSON object a line: the messages, and the reply as it should have been.
 
     A turn whose code a person replaced has their code as the reply, and besides it `rejected_reply`, what the model
-    wrote, `model_code` and `edited_code`: the pair for preference tuning. One that was rejected is left out, since
-    there is nothing better to learn. Sub-calls are examples of their own.
+    wrote, `model_code` (empty for the edit of a fork) and `edited_code`: the pair for preference tuning. One that was
+    rejected is left out, since there is nothing better to learn. Sub-calls are examples of their own.
 
     Args:
         run: The run.
@@ -66,8 +65,7 @@ def sft(run: Run) -> Iterator[str]:
             path, reply = _turn_path(event), event.completion.text
             decision = decided.get(path)
             if decision is not None and decision.decision == "replace":
-                code = proposed.get(path) or "\n\n".join(parse_reply(reply).cells)  # a fork has the reply only
-                yield _pair(run, asked[event.key], reply, code, decision.code)
+                yield _pair(run, asked[event.key], reply, proposed.get(path, ""), decision.code)
             elif decision is None or decision.decision == "run":
                 yield _example(run, asked[event.key], reply)
         elif isinstance(event, SubcallFinished) and event.ended == "done" and event.key in asked:
