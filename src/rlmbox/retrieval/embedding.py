@@ -1,0 +1,185 @@
+"""Embedding with a ledger: each request is reserved, sent, settled, and sent again where that may help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal, NoReturn
+
+import anyio
+
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.ledger import Account, Reservation
+from rlmbox.errors import ModelError
+from rlmbox.events import AttemptFinished, AttemptStarted, Event
+from rlmbox.models.base import Price
+from rlmbox.requests.retries import RetryPolicy
+from rlmbox.retrieval.base import Embedder
+from rlmbox.types import Usage
+
+TIMEOUT_S = 60.0
+MAX_BATCH_BYTES = 200_000
+"""Most bytes of the texts of one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An embedder as the ledger sees it: a model without a reply."""
+
+    embedder: Embedder
+    window_tokens: int = 1 << 40
+
+    @property
+    def name(self) -> str:
+        """The embedder's name."""
+        return self.embedder.name
+
+    @property
+    def price(self) -> Price | None:
+        """The embedder's price."""
+        return self.embedder.price
+
+    async def complete(self, *_: object, **__: object) -> NoReturn:
+        """Refuse: it has no replies."""
+        raise ModelError(f"{self.name} makes vectors and no replies")
+
+
+def _untold(_kind: Callable[..., Event], **_fields: object) -> None:
+    """Tell nobody."""
+
+
+class EmbeddingCalls:
+    """The way in which vectors are bought.
+
+    Args:
+        embedder: Makes them.
+        budget: The ledger.
+        retries: When a request is sent again; None for the usual.
+    """
+
+    def __init__(self, embedder: Embedder, budget: Budget, retries: RetryPolicy | None = None) -> None:
+        self._embedder, self._budget = embedder, budget
+        self._retries = retries or RetryPolicy()
+        self._model = Asked(embedder)
+        budget.admit(self._model)
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        role: Literal["query", "passage"],
+        account: Account,
+        tell: Callable[..., None] = _untold,
+    ) -> list[Sequence[float]]:
+        """Return the vectors of some texts, which are one request.
+
+        Args:
+            texts: The texts; see `batches`.
+            role: What they are.
+            account: Who pays.
+            tell: Records the events of the request.
+
+        Raises:
+            LimitExceeded: The limits do not allow the request.
+            ModelError: The provider failed.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._attempt(texts, role, account, tell, attempt)
+            except ModelError as error:
+                if not error.retryable or attempt >= self._retries.attempts:
+                    raise
+                await anyio.sleep(self._retries.wait_s(attempt, error.retry_after_s))
+
+    async def _attempt(
+        self,
+        texts: Sequence[str],
+        role: Literal["query", "passage"],
+        account: Account,
+        tell: Callable[..., None],
+        attempt: int,
+    ) -> list[Sequence[float]]:
+        most_tokens = sum(len(text.encode("utf-8", "replace")) + 8 for text in texts)  # a token is a byte at least
+        reservation = await self._budget.reserve(self._model, most_tokens, 0, account=account)
+        tell(
+            AttemptStarted,
+            attempt=attempt,
+            reserved_usd=reservation.worst_usd,
+            reserved_tokens=reservation.worst.total_tokens,
+        )
+        try:
+            made = await self._embedder.embed(texts, role=role, timeout_s=TIMEOUT_S)
+            vectors = checked_vectors(self._embedder.name, made.vectors, len(texts))
+        except BaseException as error:
+            billed = not isinstance(error, ModelError) or error.possibly_billed
+            self._enter(reservation, reservation.worst if billed else None, tell, attempt, error=error)
+            raise
+        usage = replace(made.usage, requests=1)
+        self._enter(reservation, usage if made.counted else reservation.worst, tell, attempt, certain=made.counted)
+        self._budget.check(account)
+        return vectors
+
+    def _enter(
+        self,
+        reservation: Reservation,
+        usage: Usage | None,
+        tell: Callable[..., None],
+        attempt: int,
+        *,
+        certain: bool = False,
+        error: BaseException | None = None,
+    ) -> None:
+        outcome, cost = "released", Decimal(0)
+        if usage is None:
+            self._budget.release(reservation)
+        elif certain:
+            outcome, cost = "settled", self._budget.settle(reservation, usage)
+        else:
+            outcome, cost = "uncertain", self._budget.abandon(reservation, usage)
+        tell(
+            AttemptFinished,
+            attempt=attempt,
+            outcome=outcome,
+            usage=usage or Usage(),
+            cost_usd=cost,
+            account_depth=reservation.account.depth,
+            error=f"{type(error).__name__}: {error}" if error is not None else None,
+        )
+
+
+def checked_vectors(name: str, vectors: Sequence[Sequence[float]], count: int) -> list[Sequence[float]]:
+    """Return the vectors that an embedder gave, having checked that there is one of each text, all of one length.
+
+    Args:
+        name: The embedder's name.
+        vectors: What it gave.
+        count: Texts that it was given.
+
+    Raises:
+        ModelError: It gave something else, which it may have charged for.
+    """
+    found = list(vectors)
+    if len(found) != count or not all(len(each) == len(found[0]) > 0 for each in found):
+        raise ModelError(f"{name}: gave {len(found)} vectors for {count} texts", possibly_billed=True)
+    return found
+
+
+def batches(texts: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Yield texts in pieces that one request may have.
+
+    Args:
+        texts: The texts.
+        most: Most texts of a piece.
+    """
+    begin, size_bytes = 0, 0
+    for place, text in enumerate(texts):
+        length = len(text.encode("utf-8", "replace"))
+        if place > begin and (place - begin >= most or size_bytes + length > MAX_BATCH_BYTES):
+            yield texts[begin:place]
+            begin, size_bytes = place, 0
+        size_bytes += length
+    if begin < len(texts):
+        yield texts[begin:]

@@ -1,0 +1,1 @@
+"""An index in a folder: tantivy for words, a mapped file for vectors."""

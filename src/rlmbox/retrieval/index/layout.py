@@ -1,0 +1,191 @@
+"""The folder of an index: whole generations, of which one is current, and the next one while it is being built.
+
+corpus.idx/
+    current                 name of the generation that readers open, replaced by a rename
+    generation-000002/      words/, documents.jsonl, vectors.bin, manifest.json: never changed once it has this name
+    building/               the next generation, as far as a build has come
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlmbox.errors import RetrievalError
+
+FORMAT = 1
+WORDS, VECTORS, DOCUMENTS, MANIFEST, BUILDING, CURRENT, BASE = (
+    "words", "vectors.bin", "documents.jsonl", "manifest.json", "building", "current", "base"
+)  # fmt: skip
+_GENERATION = "generation-"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What there is in a generation.
+
+    Attributes:
+        documents: Documents with text.
+        passages: Passages, which are what is ranked.
+        chars: Characters of all documents.
+        embedder: Name of the model that made the vectors; None for an index without vectors.
+        dimensions: Numbers of each vector; 0 without.
+        vectors: Vectors in the file.
+        format: Version of the format.
+    """
+
+    documents: int
+    passages: int
+    chars: int
+    embedder: str | None = None
+    dimensions: int = 0
+    vectors: int = 0
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document as an index knows it.
+
+    Attributes:
+        id: Its name.
+        digest: A digest of its text.
+        chars: Its length.
+        passages: Its passages.
+    """
+
+    id: str
+    digest: str
+    chars: int
+    passages: int
+
+
+class Layout:
+    """The places in the folder of an index.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.building = self.folder / BUILDING
+
+    def current(self) -> str | None:
+        """Return the name of the generation that readers open; None where there is none yet.
+
+        Raises:
+            RetrievalError: The folder is not an index.
+        """
+        try:
+            name = (self.folder / CURRENT).read_text("ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeError) as error:
+            raise RetrievalError(f"{self.folder} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        if not name.startswith(_GENERATION) or "/" in name or os.sep in name:
+            raise RetrievalError(
+                f"{self.folder} is no index of rlmbox; build one: rlmbox index build FOLDER --out PATH"
+            )
+        return name
+
+    def manifest(self, generation: str) -> Manifest:
+        """Return what there is in a generation.
+
+        Raises:
+            RetrievalError: It is broken, or of another version.
+        """
+        path = self.folder / generation / MANIFEST
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if found.get("format") != FORMAT:
+                raise RetrievalError(f"{self.folder} is of another version of rlmbox; build it anew")
+            return Manifest(**found)
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise RetrievalError(f"{self.folder} is broken; delete it, and build it anew") from None
+
+    def following(self, generation: str | None) -> str:
+        """Return the name of the generation after one."""
+        number = int(generation.removeprefix(_GENERATION)) if generation else 0
+        return f"{_GENERATION}{number + 1:06d}"
+
+    def make_current(self, generation: str) -> None:
+        """Have readers open a generation from now on."""
+        fresh = self.folder / f"{CURRENT}.new"
+        write_durably(fresh, [generation + "\n"])
+        fresh.replace(self.folder / CURRENT)
+        sync_folder(self.folder)
+
+    def superseded(self, *kept: str | None) -> list[Path]:
+        """Return the folders of generations that nobody opens any more."""
+        return [each for each in self.folder.glob(f"{_GENERATION}*") if each.name not in kept]
+
+
+def read_entries(path: Path) -> dict[str, Entry]:
+    """Return the documents of a generation, or of one that is being built, whose last line may be cut.
+
+    Args:
+        path: The file.
+    """
+    found: dict[str, Entry] = {}
+    for line in _lines(path):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "digest" in entry:
+            found[entry["id"]] = Entry(**entry)
+        elif isinstance(entry, dict):
+            found.pop(entry.get("id", ""), None)
+    return found
+
+
+def entry_line(entry: Entry) -> str:
+    """Return the line of a document."""
+    return json.dumps(asdict(entry)) + "\n"
+
+
+def removal_line(name: str) -> str:
+    """Return the line that says that a document is there no more."""
+    return json.dumps({"id": name}) + "\n"
+
+
+def manifest_line(manifest: Manifest) -> str:
+    """Return a manifest as text."""
+    fields: Mapping[str, object] = asdict(manifest)
+    return json.dumps(fields, indent=1) + "\n"
+
+
+def write_durably(path: Path, lines: Iterable[str], mode: str = "w") -> None:
+    """Write lines to a file, so that they survive the machine's end.
+
+    Args:
+        path: The file.
+        lines: The lines.
+        mode: `w` for a new file, `a` to append.
+    """
+    with path.open(mode, encoding="utf-8") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            yield from file

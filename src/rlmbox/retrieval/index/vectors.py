@@ -1,0 +1,137 @@
+"""Vectors in a file that is mapped: 8 bits a number, compared exactly, one for each different text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BLOCK_ROWS = 16_384
+_LARGEST = 127
+
+
+def record_type(dimensions: int) -> Any:
+    """Return the layout of a record: the key of a text, a scale, and the numbers as parts of it."""
+    import numpy as np
+
+    return np.dtype([("key", "<u8"), ("scale", "<f4"), ("parts", "i1", (dimensions,))])
+
+
+class VectorFile:
+    """The vectors of a generation that is being built; what was appended is durable.
+
+    Args:
+        path: The file; an incomplete record at its end, of a build that was killed, is cut off.
+        dimensions: Numbers of each vector.
+    """
+
+    def __init__(self, path: Path, dimensions: int) -> None:
+        import numpy as np
+
+        self._path, self._type = path, record_type(dimensions)
+        size = self._type.itemsize
+        whole = path.stat().st_size // size if path.exists() else 0
+        with path.open("ab") as file:
+            file.truncate(whole * size)
+        self.keys: set[int] = set(np.fromfile(path, self._type)["key"].tolist()) if whole else set()
+
+    def append(self, keys: Sequence[int], vectors: Sequence[Sequence[float]]) -> None:
+        """Append the vectors of texts.
+
+        Args:
+            keys: What stands for the texts.
+            vectors: Their vectors.
+        """
+        import numpy as np
+
+        unit = _unit(np.asarray(vectors, np.float32))
+        scales = np.maximum(np.abs(unit).max(axis=1), 1e-12) / _LARGEST
+        records = np.empty(len(keys), self._type)
+        records["key"], records["scale"] = keys, scales
+        records["parts"] = np.rint(unit / scales[:, None])
+        with self._path.open("ab") as file:
+            file.write(records.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        self.keys.update(keys)
+
+    def keep(self, keys: set[int]) -> None:
+        """Leave out the vectors of texts that are there no more."""
+        import numpy as np
+
+        records = np.fromfile(self._path, self._type)
+        kept = records[np.isin(records["key"], np.fromiter(keys, np.uint64, len(keys)))]
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(kept.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        self.keys &= keys
+
+
+class Vectors:
+    """The vectors of a generation that is whole.
+
+    Args:
+        path: The file.
+        dimensions: Numbers of each vector.
+        count: Vectors in it.
+    """
+
+    def __init__(self, path: Path, dimensions: int, count: int) -> None:
+        import numpy as np
+
+        self.dimensions, self.count = dimensions, count
+        self._records: Any = np.memmap(path, record_type(dimensions), "r", shape=(count,)) if count else ()
+
+    def scores(self, embedding: Sequence[float]) -> np.ndarray[Any, Any]:
+        """Return the cosine of every vector and one, in the order of the file.
+
+        Args:
+            embedding: The one.
+
+        Raises:
+            ValueError: It has another length.
+        """
+        import numpy as np
+
+        query = np.asarray(embedding, np.float32)
+        if query.shape != (self.dimensions,):
+            raise ValueError(f"the index has vectors of {self.dimensions} numbers, not of {query.shape}")
+        query = _unit(query[None, :])[0]
+        found = np.empty(self.count, np.float32)
+        for begin in range(0, self.count, _BLOCK_ROWS):
+            block = self._records[begin : begin + _BLOCK_ROWS]
+            found[begin : begin + len(block)] = (block["parts"].astype(np.float32) @ query) * block["scale"]
+        return found
+
+    def best(self, scores: np.ndarray[Any, Any], begin: int, end: int) -> list[tuple[int, float]]:
+        """Return the keys of vectors by their place in the order of their scores, with their scores.
+
+        Args:
+            scores: The scores of all.
+            begin: The first place, from 0.
+            end: The place after the last.
+        """
+        import numpy as np
+
+        end = min(end, self.count)
+        if begin >= end:
+            return []
+        top = np.argpartition(-scores, end - 1)[:end] if end < self.count else np.arange(self.count)
+        top = top[np.lexsort((top, -scores[top]))][begin:]
+        keys = self._records["key"][top]
+        return [(int(key), float(score)) for key, score in zip(keys, scores[top], strict=True)]
+
+
+def _unit(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray[Any, Any] = vectors / np.maximum(lengths, 1e-12)
+    return found
