@@ -44,7 +44,9 @@ NARROWED = frozenset(
 FILE_ENDINGS = (".toml", ".yaml", ".yml")
 """Endings of files whose keys are written as the fields are named; elsewhere they are variables."""
 
-TRUSTED = frozenset({"api_key", "base_url", "guard_model", "instructions", "otel", "prices", "prompts", "retriever", "store"})
+TRUSTED = frozenset(
+    {"api_key", "base_url", "guard_model", "instructions", "otel", "prices", "prompts", "retriever", "store"}
+)
 """Keys that a project's file may only have where its user said so: they say where a key, a text or money goes."""
 
 
