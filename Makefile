@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast coverage check live bench dist docs tool-binary lock format clean
+.PHONY: demo test test-fast coverage check live bench dist pictures docs tool-binary lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -61,6 +61,9 @@ dist: $(STAMP_DEV)  ## build wheel and sdist into dist/, and try the wheel from 
 	cd dist && .try/bin/rlmbox --version && .try/bin/rlmbox demo --json > /dev/null
 	dist/.try/bin/python .ci/licences > dist/licences.txt
 	rm -rf dist/.try
+
+pictures: $(STAMP_DEV)  ## make docs/pictures by running the product
+	$(BIN)/python docs/pictures.py
 
 docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict

@@ -85,6 +85,7 @@ REPLIES["before-and-after"] = {
     "An endless loop": [CODE.format("size = len(context)\nwhile True: pass"), CODE.format("FINAL(size)")]
 }
 REPLIES["production"] = {}
+REPLIES["sandboxes"] = {"From Python": [CODE.format("x = 1")] * 3}
 
 PRICED = (
     "openai:gpt-5",
