@@ -1,20 +1,19 @@
 """`rlmbox chat` as people use it: questions one after another over one session."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from cli.environment import bare
 from rlmbox.testing import ProviderServer
 
 
 def talk(lines: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "rlmbox", "chat", *arguments],
         input=lines,
         capture_output=True,
-        env={**keep, "NO_COLOR": "1", "OPENAI_API_KEY": "sk-x", **environment},
+        env=bare(OPENAI_API_KEY="sk-x", **environment),
         check=False,
         text=True,
     )
