@@ -89,8 +89,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "test_faults.py::test_1000_sub_calls_with_a_fifth_of_faults_*",
             "reply/test_parse.py::test_a_long_repetition_of_marks_is_read_in_good_time*",
             "test_readme.py::test_every_command_of_the_readme_answers*",
-            "test_readme.py::test_the_example_of_a_limit_runs",
-            "test_readme.py::test_the_first_example_of_the_library_runs",
+            "test_readme.py::test_the_example_of_the_library_runs",
             "test_setup.py::test_a_newer_release_changes_nothing_of_what_a_lock_installs",
         ),
     }
