@@ -4,6 +4,8 @@ import re
 
 _CONTROL = re.compile(r"\x1b\[(\??)(\d*)(?:;\d+)*([A-Za-z])|\r|\n|[^\x1b\r\n]+")
 
+_CUT = re.compile(r"\x1b(\[[\d;?]*)?\Z")
+
 
 class Screen:
     """What a person sees of what was written to a terminal.
@@ -16,9 +18,13 @@ class Screen:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self._lines, self._row, self._column = [""], 0, 0
+        self._begun = ""
 
     def feed(self, text: str) -> None:
-        """Write to it."""
+        """Write to it; a sequence that is cut at the end waits for its rest."""
+        text, self._begun = self._begun + text, ""
+        if cut := _CUT.search(text):
+            text, self._begun = text[: cut.start()], cut[0]
         for found in _CONTROL.finditer(text):
             if found[3] == "A":  # up, but never above the top of the screen
                 self._row = max(self._row - int(found[2] or 1), len(self._lines) - self.height, 0)

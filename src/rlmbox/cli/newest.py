@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.spinner import Spinner
@@ -13,6 +11,7 @@ from rich.text import Text
 _FIRST_LINES = 2  # the root and the question
 _KEPT_LINES = _FIRST_LINES + 1  # and the line that tells how many are not shown
 _STATUS_LINES = 1
+_SPINNER_COLUMNS = 3  # and what keeps it off the last column
 
 
 class NewestLines:
@@ -22,15 +21,16 @@ class NewestLines:
 
     Args:
         tree: The tree.
+        status: The last line while more is to come, as `str()` of it has it.
 
     Attributes:
-        is_live: Whether more is to come. While it is, the last line tells that, and how long it has taken.
+        is_live: True as long as more is to come.
     """
 
-    def __init__(self, tree: RenderableType) -> None:
+    def __init__(self, tree: RenderableType, status: object) -> None:
         self._tree = tree
+        self._status = status
         self._spinner: Spinner | None = None
-        self._began = time.monotonic()
         self.is_live = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -45,13 +45,12 @@ class NewestLines:
             yield from line
             yield Segment.line()
         if self.is_live:
-            yield self._status(console)
+            yield self._last_line(console, options.max_width)
 
-    def _status(self, console: Console) -> RenderableType:
-        elapsed_s = int(time.monotonic() - self._began)
-        minutes, seconds = divmod(elapsed_s, 60)
-        elapsed = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    def _last_line(self, console: Console, width: int) -> RenderableType:
         if self._spinner is None:
             self._spinner = Spinner("line" if console.options.ascii_only else "dots")
-        self._spinner.update(text=Text(elapsed, style="dim"))
+        text = Text(str(self._status), style="dim")
+        text.truncate(max(1, width - _SPINNER_COLUMNS), overflow="crop" if console.options.ascii_only else "ellipsis")
+        self._spinner.update(text=text)
         return self._spinner

@@ -12,7 +12,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from rlmbox.cli.newest import NewestLines
+from rlmbox.cli.status import RunStatus, short_reason, shortest_reason
 from rlmbox.events import (
+    CallRetried,
     CellExecuted,
     CellStarted,
     Event,
@@ -49,23 +51,32 @@ class _SubcallsLine:
     def __init__(self, node: Tree) -> None:
         self._node = node
         self._model = ""
-        self._begun = self._ended = 0
+        self._begun = self._ended = self._failed = 0
         self._remarks: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
 
     def count(self, event: SubcallStarted | SubcallFinished) -> None:
         self._model = event.model
         self._begun += isinstance(event, SubcallStarted)
-        self._ended += isinstance(event, SubcallFinished)
+        if isinstance(event, SubcallFinished):
+            self._ended += 1
+            self._failed += event.ended == "failed"
+            if event.error:
+                self._reasons["failed"] = short_reason(event.error, event.model)
         self._draw()
 
-    def noted(self, kind: str) -> None:
-        self._remarks[kind] += 1
+    def noted(self, event: RequestEvent) -> None:
+        self._remarks[event.kind] += 1
+        if isinstance(event, CallRetried):
+            self._reasons[event.kind] = shortest_reason(event.reason, event.model)
         self._draw()
 
     def _draw(self) -> None:
-        remarks = "".join(f", {count} {_REMARKS.get(kind, kind)}" for kind, count in self._remarks.items())
+        counts = {_REMARKS.get(kind, kind): (count, self._reasons.get(kind)) for kind, count in self._remarks.items()}
+        remarks = "".join(_remark(count, what, reason) for what, (count, reason) in counts.items())
         line = f"sub-calls to {self._model}: {self._ended} of {self._begun}{remarks}"
-        self._node.label = Text(line, style="magenta")
+        failed = _remark(self._failed, "failed", self._reasons.get("failed")) if self._failed else ""
+        self._node.label = Text.assemble((line, "magenta"), (failed, "red"))
 
 
 class _ReplyLine:
@@ -102,7 +113,8 @@ class LiveTree:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._root = Tree(Text("rlmbox", style="bold"))
-        self._shown = NewestLines(self._root)
+        self._status = RunStatus()
+        self._shown = NewestLines(self._root, self._status)
         self._live = Live(self._shown, console=console, refresh_per_second=8)
         self._sessions: dict[str, Tree] = {}
         self._where: dict[str, str] = {}
@@ -131,6 +143,7 @@ class LiveTree:
 
     def __call__(self, event: Event) -> None:
         """Take one event; what the engine itself runs is not shown."""
+        self._status.take(event)
         if isinstance(event, ReplyDelta):
             self._reply(event.session_id).add(event)
         elif not (isinstance(event, CellStarted | CellExecuted) and event.cell.by == "engine"):
@@ -189,9 +202,13 @@ class LiveTree:
 
     def _on_the_way(self, event: RequestEvent) -> None:
         if event.number is not None:
-            self._calls(event.session_id).noted(event.kind)
-        else:
-            self._sessions[event.session_id].add(Text(_REMARKS[event.kind], style="yellow"))
+            self._calls(event.session_id).noted(event)
+            return
+        line = _REMARKS[event.kind]
+        if isinstance(event, CallRetried):
+            wait = f" in {event.wait_s:.0f} s" if event.wait_s >= 1 else ""
+            line = f"{short_reason(event.reason, event.model)}, {line}{wait}"
+        self._sessions[event.session_id].add(Text(line, style="yellow"))
 
     def _calls(self, session_id: str) -> _SubcallsLine:
         """Return the line of the sub-calls of a session's cell."""
@@ -218,6 +235,10 @@ def _guarded(event: TextGuarded) -> str:
             counts[kind.rpartition(" ")[2]] += times
     told = [f"{times:,} {effect}" for effect, times in sorted(counts.items())]
     return f"guard: {', '.join(told + ([f'{event.cuts:,} cut for copying'] if event.cuts else []))}"
+
+
+def _remark(count: int, what: str, reason: str | None) -> str:
+    return f", {count:,} {what}" + (f" ({reason})" if reason else "")
 
 
 def _cost(cost_usd: object) -> str:
