@@ -350,6 +350,8 @@ def _notices(rlm: RLM, console: Console) -> None:
 def _traced(path: Path) -> Iterator[Hook]:
     """Writes each event to a file at once, so that a run that breaks off leaves all until then."""
     store = JsonlStore(path)
+    if not path.absolute().parent.is_dir():  # a store makes its folder; one that was mistyped here should not be made
+        raise ConfigError(f"the trace cannot be written to {path}: there is no folder {path.parent}")
     try:
         try:
             store.empty()
