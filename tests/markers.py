@@ -57,6 +57,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]monty-an_output_flood_ends_the_cell]",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]wasm-*",
             "mcp_servers/test_mcp_tools.py::*",
+            "retrieval/test_index_command.py::*",
             "record/test_killed.py::*",
             "record/test_command.py::*",
             "record/test_docs_record.py::*",

@@ -57,6 +57,8 @@ def retriever_from(place: str) -> Retriever:
         RetrievalError: The index cannot be opened.
     """
     scheme, _, rest = place.partition(":")
+    if scheme in ("postgresql", "postgres") and rest.startswith("//"):
+        return _postgres_from(place)
     if scheme == "index" and rest:
         from rlmbox.retrieval.index.reading import IndexRetriever
 
@@ -87,3 +89,27 @@ def embedder_from(
     from rlmbox.retrieval.openai_embeddings import OpenAIEmbedder
 
     return OpenAIEmbedder(name, base_url=base_url, api_key=api_key, price=price)
+
+
+def _postgres_from(address: str) -> Retriever:
+    """Return a table at an address, which may have `table`, `embed`, `filters` and the columns as parameters."""
+    from urllib.parse import parse_qsl, urlencode, urlsplit
+
+    from rlmbox.retrieval.postgres import OWN_TABLE, Columns, PostgresRetriever
+
+    parts = urlsplit(address)
+    own, passed = {}, []
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        if key in ("table", "embed", "filters", *Columns.__slots__):
+            own[key] = value
+        else:
+            passed.append((key, value))
+    embed, filters = own.pop("embed", None), own.pop("filters", "")
+    table = own.pop("table", OWN_TABLE)
+    return PostgresRetriever(
+        parts._replace(query=urlencode(passed)).geturl(),
+        table=table,
+        columns=own or None,
+        filters=[each for each in filters.split(",") if each],
+        embedder=embedder_from(embed) if embed else None,
+    )

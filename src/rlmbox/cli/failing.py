@@ -7,7 +7,7 @@ import traceback
 from dataclasses import asdict
 
 from rlmbox.cli.printing import print_json
-from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RLMError, SandboxError
+from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RetrievalError, RLMError, SandboxError
 from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
@@ -15,6 +15,7 @@ from rlmbox.types import Answer
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, 2),
     (ContextError, 2),
+    (RetrievalError, 2),
     (ModelError, 3),
     (SandboxError, 4),
     (LimitExceeded, 5),

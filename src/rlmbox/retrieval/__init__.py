@@ -11,15 +11,21 @@ from rlmbox.retrieval.base import (
     VectorRetriever,
     has_vectors,
 )
+from rlmbox.retrieval.postgres import Columns, PostgresRetriever
+from rlmbox.retrieval.postgres_schema import load, migrate
 
 __all__ = [
+    "Columns",
     "DocumentPart",
     "Embedder",
     "Embeddings",
     "Filters",
     "IndexInfo",
+    "PostgresRetriever",
     "Retriever",
     "SearchHit",
     "VectorRetriever",
     "has_vectors",
+    "load",
+    "migrate",
 ]

@@ -1,0 +1,430 @@
+"""`PostgresRetriever`: full text, and vectors where pgvector is there, over a table of ours or of the user's own.
+
+Nothing of a query, a filter or an id is ever a part of a statement: values are parameters, and names are those that the
+user gave when the retriever was made. Connections are read-only, and a statement has a time limit at the server.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from anyio import to_thread
+
+from rlmbox.context.rank.passages import best_window, words
+from rlmbox.errors import ConfigError, RetrievalError
+from rlmbox.retrieval.base import DocumentPart, Embedder, Filters, IndexInfo, SearchHit, check_filters
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.sql import Composable
+
+OWN_TABLE = "rlmbox.passages"
+"""The table that `migrate` makes."""
+
+SNIPPET_CHARS = 300
+_SEEN_CHARS = 20_000  # of a long row, for its snippet
+_MOST_SCORED = 5_000  # rows of which a rank is computed, where few of the words are rare
+_MOST_WORDS = 50
+_MOST_ROWS = 10_000
+_CONNECT_S = 10
+_OPERATORS: Mapping[str, str] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_BAD_VALUE = ("22", "42883", "42846")  # SQLSTATEs of a value that is none of its type, or cannot be compared
+_Result = TypeVar("_Result")
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table of passages.
+
+    Attributes:
+        id: The document; several rows may have the same where `start` tells them apart.
+        text: The text.
+        start: Position of the row's text in its document; None for a table whose rows are whole documents.
+        title: A name for people; None for the id.
+        search: A `tsvector` of the text; None computes it with each query, for which an index over
+            `to_tsvector('english', text)` helps.
+        vector: A `vector` of pgvector; None for none.
+        date: A date of the document; None for none.
+        language: The document's language; None for none.
+    """
+
+    id: str = "id"
+    text: str = "text"
+    start: str | None = None
+    title: str | None = None
+    search: str | None = None
+    vector: str | None = None
+    date: str | None = None
+    language: str | None = None
+
+
+OWN_COLUMNS = Columns("id", "text", "start", "title", "search")
+
+
+class PostgresRetriever:
+    """A table of PostgreSQL.
+
+    It may be used from several threads and event loops. A connection is opened when the first call needs it.
+
+    Args:
+        dsn: Where the database is: `postgresql://…`, or `key=value` pairs; the rest is taken from the `PG…` variables
+            of the environment and from `~/.pgpass`.
+        table: The table, with its schema if that is not in the search path; by default the one that `migrate` makes.
+        columns: Its columns; needed for a table of your own.
+        filters: Columns that filters may name.
+        config: The text search configuration, such as `english` or `simple`.
+        embedder: The model that made the column `vector`; None searches by words only.
+        statement_timeout_s: Seconds after which the server gives a statement up.
+
+    Raises:
+        ConfigError: psycopg is not installed, or an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        table: str = OWN_TABLE,
+        columns: Columns | Mapping[str, str] | None = None,
+        filters: Sequence[str] = (),
+        config: str = "english",
+        embedder: Embedder | None = None,
+        statement_timeout_s: float = 5.0,
+    ) -> None:
+        try:
+            from psycopg import sql
+            from psycopg.conninfo import conninfo_to_dict
+        except ImportError:
+            raise ConfigError("PostgreSQL takes psycopg; install it: pip install 'rlmbox[postgres]'") from None
+        if isinstance(columns, Mapping):
+            try:
+                columns = Columns(**columns)
+            except TypeError as error:
+                raise ConfigError(
+                    f"columns maps id, text, start, title, search, vector, date, language: {error}"
+                ) from None
+        if columns is None and table != OWN_TABLE:
+            raise ConfigError("a table of your own needs its columns: columns={'id': 'doc_id', 'text': 'body'}")
+        if not statement_timeout_s > 0:
+            raise ConfigError(f"statement_timeout_s is more than 0, not {statement_timeout_s:g}")
+        self._columns = columns or OWN_COLUMNS
+        if embedder is not None and self._columns.vector is None:
+            raise ConfigError("an embedder needs the column of its vectors: columns={…, 'vector': 'embedding'}")
+        try:
+            parts = conninfo_to_dict(dsn)
+        except Exception as error:  # noqa: BLE001 - psycopg's own error has the whole address, with the password
+            raise ConfigError(f"the address of the database is not one: {type(error).__name__}") from None
+        self._dsn, self._sql, self._table_name = dsn, sql, table
+        self._table = sql.Identifier(*table.split("."))
+        self._filters, self._config, self._embedder = tuple(filters), config, embedder
+        self._timeout_s = statement_timeout_s
+        self._label = f"postgresql:{parts.get('dbname') or parts.get('host') or 'localhost'}/{table}"
+        self._lock = threading.Lock()
+        self._idle: list[Connection[Row]] = []
+        self._types: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<PostgresRetriever {self._label}>"
+
+    @property
+    def name(self) -> str:
+        """The database and the table."""
+        return self._label
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The model that its vectors were made by; None where it is searched by words only."""
+        return self._embedder
+
+    async def search(self, query: str, *, k: int, filters: Filters) -> Sequence[SearchHit]:
+        """Search by words; see `Retriever`."""
+        return await to_thread.run_sync(self._with, lambda connection: self._search(connection, query, k, filters))
+
+    async def vector(self, embedding: Sequence[float], *, k: int, filters: Filters) -> Sequence[SearchHit]:
+        """Search by vectors; see `VectorRetriever`."""
+        return await to_thread.run_sync(self._with, lambda connection: self._closest(connection, embedding, k, filters))
+
+    async def get(self, document_id: str, *, start: int, size: int) -> DocumentPart:
+        """Read a part of a document; see `Retriever`."""
+        return await to_thread.run_sync(self._with, lambda connection: self._read(connection, document_id, start, size))
+
+    async def info(self) -> IndexInfo:
+        """Describe the table; see `Retriever`."""
+        return await to_thread.run_sync(self._with, self._info)
+
+    async def aclose(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            await to_thread.run_sync(connection.close)
+
+    # ---- statements -------------------------------------------------------------------------------------------
+
+    def _search(self, connection: Connection[Row], query: str, k: int, filters: Filters) -> list[SearchHit]:
+        wanted = words(_plain(query))[:_MOST_WORDS]
+        if not wanted:
+            return []
+        where, values = self._where(filters)
+        found: dict[tuple[str, int], SearchHit] = {}
+        # Passages with all words come first; of those with any, no more are ranked than there is time for.
+        for operator, bonus in ((" && ", 1.0), (" || ", 0.0)):
+            one = self._sql.SQL("plainto_tsquery({}, %s)").format(self._regconfig)
+            asked = self._sql.SQL("({})").format(self._sql.SQL(operator).join([one] * len(wanted)))
+            statement = self._sql.SQL(
+                "WITH asked AS MATERIALIZED (SELECT {asked} AS q), found AS MATERIALIZED ("
+                "SELECT {id} AS id, {start} AS start, {title} AS title, left({text}, {seen}) AS seen, length({text}) AS"
+                " chars, ts_rank({search}, q, 1) AS score, {fields} AS fields FROM {table}, asked"
+                " WHERE {search} @@ q{where} LIMIT {most})"
+                " SELECT id::text, start, title, seen, chars, score, fields FROM found"
+                " ORDER BY score DESC, id, start LIMIT %s"
+            ).format(asked=asked, where=where, most=self._sql.Literal(_MOST_SCORED), **self._parts())
+            rows = connection.execute(statement, [*wanted, *values, k]).fetchall()
+            for row in rows:
+                hit = _hit(row, bonus, wanted)
+                found.setdefault((hit.id, hit.start), hit)
+            if len(found) >= k or len(wanted) == 1:
+                break
+        return list(found.values())[:k]
+
+    def _closest(
+        self, connection: Connection[Row], embedding: Sequence[float], k: int, filters: Filters
+    ) -> list[SearchHit]:
+        column = self._columns.vector
+        if column is None:
+            raise RetrievalError(f"{self._label} has no column of vectors; search by words")
+        where, values = self._where(filters)
+        statement = self._sql.SQL(
+            "SELECT {id}::text, {start}, {title}, left({text}, {seen}), length({text}),"
+            " 1 - ({vector} <=> %s::vector), {fields} FROM {table} WHERE {vector} IS NOT NULL{where}"
+            " ORDER BY {vector} <=> %s::vector LIMIT %s"
+        ).format(where=where, vector=self._sql.Identifier(column), **self._parts())
+        literal = "[" + ",".join(repr(float(part)) for part in embedding) + "]"
+        rows = connection.execute(statement, [literal, *values, literal, k]).fetchall()
+        return [_hit(row, 0.0, ()) for row in rows]
+
+    def _read(self, connection: Connection[Row], name: str, start: int, size: int) -> DocumentPart:
+        name = _plain(name)
+        start, size = min(start, 2**31 - 2), min(size, 2**31 - 2)
+        if self._columns.start is None:
+            statement = self._sql.SQL(
+                "SELECT 0, substr({text}, %s, %s), length({text}), {title} FROM {table} WHERE {id} = %s LIMIT 1"
+            ).format(**self._parts())
+            rows = self._of_id(connection, statement, [start + 1, size, name])
+        else:
+            # The last row says how long the document is; it is there whatever part is asked for.
+            statement = self._sql.SQL(
+                "SELECT {start}, {text}, max({start} + length({text})) OVER (), {title} FROM {table} WHERE {id} = %s"
+                " ORDER BY {start}"
+            ).format(**self._parts())
+            wrapped = self._sql.SQL(
+                "SELECT * FROM ({}) AS part(begins, body, chars, title)"
+                " WHERE (begins < %s AND begins + length(body) > %s) OR begins = 0 LIMIT %s"
+            ).format(statement)
+            rows = self._of_id(connection, wrapped, [name, start + size, start, _MOST_ROWS])
+        if not rows:
+            raise KeyError(f"there is no document {name!r:.200} in the index; ids are those of hits")
+        if self._columns.start is None:
+            return DocumentPart(name, str(rows[0][3]), rows[0][1] or "", start, int(rows[0][2] or 0))
+        pieces = []
+        for begins, body, _, _ in rows:
+            if begins < start + size and begins + len(body) > start:
+                pieces.append(body[max(start - begins, 0) : start + size - begins])
+        return DocumentPart(name, str(rows[0][3]), "".join(pieces), start, int(rows[0][2]))
+
+    def _of_id(self, connection: Connection[Row], statement: Composable, values: list[object]) -> list[Row]:
+        from psycopg import DataError
+
+        try:
+            return connection.execute(cast("Any", statement), values).fetchall()
+        except DataError:  # the id is no number, where ids are numbers
+            return []
+
+    def _info(self, connection: Connection[Row]) -> IndexInfo:
+        columns, parts = self._columns, self._parts()
+        statement = self._sql.SQL("SELECT count(DISTINCT {id}), count(*) FROM {table}").format(**parts)
+        row = connection.execute(statement).fetchone() or (0, 0)
+        languages: tuple[str, ...] = ()
+        if columns.language is not None:
+            statement = self._sql.SQL(
+                "SELECT DISTINCT {language}::text FROM {table} WHERE {language} IS NOT NULL ORDER BY 1 LIMIT 50"
+            ).format(language=self._sql.Identifier(columns.language), **parts)
+            languages = tuple(str(found[0]) for found in connection.execute(statement).fetchall())
+        dates = None
+        if columns.date is not None:
+            statement = self._sql.SQL("SELECT min({date})::text, max({date})::text FROM {table}").format(
+                date=self._sql.Identifier(columns.date), **parts
+            )
+            first, last = connection.execute(statement).fetchone() or (None, None)
+            dates = (str(first), str(last)) if first is not None else None
+        return IndexInfo(int(row[0]), int(row[1]), self._kinds(), languages, dates)
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the parts of statements that are names of this table's, all given when it was made."""
+        sql, columns = self._sql, self._columns
+        text, name = sql.Identifier(columns.text), sql.Identifier(columns.id)
+        search: Any = sql.SQL("to_tsvector({}, {})").format(self._regconfig, text)
+        pairs = [part for field in self._filters for part in (sql.Literal(field), sql.Identifier(field))]
+        return {
+            "id": name,
+            "text": text,
+            "table": self._table,
+            "start": sql.Identifier(columns.start) if columns.start else sql.SQL("0"),
+            "title": sql.SQL("{}::text").format(sql.Identifier(columns.title) if columns.title else name),
+            "search": sql.Identifier(columns.search) if columns.search else search,
+            "fields": sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs)),
+            "seen": sql.Literal(_SEEN_CHARS),
+        }
+
+    @property
+    def _regconfig(self) -> Any:
+        return self._sql.SQL("{}::regconfig").format(self._sql.Literal(self._config))
+
+    def _where(self, filters: Filters) -> tuple[Any, list[object]]:
+        """Return the conditions of filters: columns that were named, and values as parameters of their type."""
+        check_filters(filters, self._kinds())
+        sql, types = self._sql, self._types or {}
+        conditions: list[Any] = []
+        values: list[object] = []
+        for field, wanted in filters.items():
+            column, kind = sql.Identifier(field), sql.SQL(cast("Any", types[field]))  # as the catalogue writes it
+            if isinstance(wanted, Mapping):
+                for bound, value in wanted.items():
+                    operator = sql.SQL(cast("Any", _OPERATORS[bound]))
+                    conditions.append(sql.SQL(" AND {} {} %s::{}").format(column, operator, kind))
+                    values.append(_written(value))
+            else:
+                items = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+                conditions.append(sql.SQL(" AND {} = ANY(%s::{}[])").format(column, kind))
+                values.append([_written(value) for value in items])
+        return sql.SQL("").join(conditions), values
+
+    def _kinds(self) -> dict[str, str]:
+        return {field: _kind((self._types or {}).get(field, "text")) for field in self._filters}
+
+    # ---- connections ------------------------------------------------------------------------------------------
+
+    def _with(self, work: Callable[[Connection[Row]], _Result]) -> _Result:
+        """Do something over a connection; one that was closed meanwhile is replaced once, since nothing is written."""
+        import psycopg
+
+        for is_last in (False, True):
+            connection, is_fresh = self._take()
+            try:
+                result = work(connection)
+            except psycopg.OperationalError as error:
+                is_gone = connection.closed
+                connection.close()
+                if is_gone and not (is_last or is_fresh):
+                    continue
+                raise self._failed(error) from None
+            except psycopg.Error as error:
+                self._give_back(connection)
+                raise self._failed(error) from None
+            except BaseException:
+                self._give_back(connection)
+                raise
+            self._give_back(connection)
+            return result
+        raise RetrievalError(f"{self._label} cannot be reached")
+
+    def _take(self) -> tuple[Connection[Row], bool]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop(), False
+        return self._connected(), True
+
+    def _give_back(self, connection: Connection[Row]) -> None:
+        if not connection.closed:
+            with self._lock:
+                self._idle.append(connection)
+
+    def _connected(self) -> Connection[Row]:
+        import psycopg
+
+        timeout_ms = int(self._timeout_s * 1000)
+        options = f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms}"
+        try:
+            connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=_CONNECT_S, options=options)
+        except psycopg.Error as error:
+            raise RetrievalError(
+                f"{self._label} cannot be reached: {_line(error)}; see whether the server runs and the address is right"
+            ) from None
+        try:
+            if self._types is None:
+                self._types = self._described(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise self._failed(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _described(self, connection: Connection[Row]) -> Mapping[str, str]:
+        """Return the types of the table's columns, having checked that those which were named are there."""
+        rows = connection.execute(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            [".".join(_quoted(part) for part in self._table_name.split("."))],
+        ).fetchall()
+        if not rows:
+            hint = "; make it with rlmbox.retrieval.migrate" if self._table_name == OWN_TABLE else ""
+            raise RetrievalError(f"{self._label}: there is no such table, or it may not be read{hint}")
+        types = {str(name): str(kind) for name, kind in rows}
+        columns = self._columns
+        named = (columns.id, columns.text, columns.start, columns.title, columns.search, columns.vector)
+        for column in (*named, columns.date, columns.language, *self._filters):
+            if column is not None and column not in types:
+                raise RetrievalError(f"{self._label} has no column {column!r}; there are {', '.join(types)}")
+        return types
+
+    def _failed(self, error: Any) -> Exception:
+        """Return an error of the server as the caller's: of a value, or of the index."""
+        state = error.sqlstate or ""
+        if state == "57014":
+            return RetrievalError(
+                f"{self._label} took longer than {self._timeout_s:g} s; ask for rarer words, or set a filter"
+            )
+        if state.startswith(_BAD_VALUE):
+            return ValueError(_line(error))
+        if state == "42501":
+            return RetrievalError(f"{self._label} may not be read: {_line(error)}; grant SELECT to its user")
+        return RetrievalError(f"{self._label} failed: {_line(error) or type(error).__name__}; try once more")
+
+
+def _hit(row: Row, bonus: float, wanted: Sequence[str]) -> SearchHit:
+    name, start, title, seen, chars, score, fields = row
+    first, last = best_window(seen, wanted, SNIPPET_CHARS)
+    return SearchHit(
+        str(name), float(score) + bonus, str(title), seen[first:last], int(start), int(start) + int(chars), dict(fields)
+    )
+
+
+def _kind(written: str) -> str:
+    if written in ("smallint", "integer", "bigint", "numeric", "real", "double precision"):
+        return "number"
+    if written == "boolean":
+        return "boolean"
+    return "date" if written.startswith(("date", "timestamp")) else "text"
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Return a text without what PostgreSQL's text cannot hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,138 @@
+"""A table of passages of our own in PostgreSQL: made by migrations, and filled from a text."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from rlmbox.context import Context
+from rlmbox.context.rank.passages import passages
+from rlmbox.errors import ConfigError, RetrievalError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE rlmbox.passages (
+        id text NOT NULL,
+        start integer NOT NULL,
+        title text NOT NULL,
+        text text NOT NULL,
+        digest text NOT NULL,
+        search tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED,
+        PRIMARY KEY (id, start)
+    );
+    CREATE INDEX passages_search ON rlmbox.passages USING gin (search);
+    """,
+)
+"""The steps to the schema of this version, each of which is taken once."""
+
+_LOCK = 7_223_361_107  # of one migration at a time
+
+
+async def migrate(dsn: str) -> int:
+    """Make the schema `rlmbox` in a database, or bring it up to date; return its version.
+
+    Args:
+        dsn: Where the database is; its user needs the right to create a schema.
+
+    Raises:
+        ConfigError: psycopg is not installed.
+        RetrievalError: The database cannot be reached or changed, or its schema is of a later version.
+    """
+    return await to_thread.run_sync(_migrate, dsn)
+
+
+async def load(dsn: str, context: Context) -> int:
+    """Fill the table `rlmbox.passages` from a text, as one change; return the number of documents that have changed.
+
+    Documents that did not change stay as they are; those that are in the table and not in the text are removed.
+
+    Args:
+        dsn: Where the database is.
+        context: The text; each of its documents is one of the table.
+
+    Raises:
+        ConfigError: psycopg is not installed.
+        RetrievalError: The database cannot be reached or changed.
+    """
+    return await to_thread.run_sync(_load, dsn, context)
+
+
+def _migrate(dsn: str) -> int:
+    with _connected(dsn) as connection, _explained():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        connection.execute("CREATE SCHEMA IF NOT EXISTS rlmbox")
+        connection.execute("CREATE TABLE IF NOT EXISTS rlmbox.migrations (version integer PRIMARY KEY)")
+        row = connection.execute("SELECT coalesce(max(version), 0) FROM rlmbox.migrations").fetchone()
+        version = int(row[0]) if row else 0
+        if version > len(MIGRATIONS):
+            raise RetrievalError(
+                f"the schema rlmbox is of version {version}, which a later rlmbox has made; update rlmbox"
+            )
+        for number, step in enumerate(MIGRATIONS[version:], version + 1):
+            connection.execute(step.encode())
+            connection.execute("INSERT INTO rlmbox.migrations VALUES (%s)", [number])
+        return len(MIGRATIONS)
+
+
+def _load(dsn: str, context: Context) -> int:
+    with _connected(dsn) as connection, _explained():
+        known = dict(connection.execute("SELECT DISTINCT id, digest FROM rlmbox.passages").fetchall())
+        there: dict[str, tuple[int, int, str]] = {}
+        for number, name in enumerate(context.document_names):
+            start, end = context.document_span(number)
+            if start < end:
+                there[_plain(name)] = (start, end, _digest(context, start, end))
+        gone = [name for name, digest in known.items() if name not in there or there[name][2] != digest]
+        connection.execute("DELETE FROM rlmbox.passages WHERE id = ANY(%s)", [gone])
+        changed = {name: each for name, each in there.items() if known.get(name) != each[2]}
+        statement = "COPY rlmbox.passages (id, start, title, text, digest) FROM STDIN"
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in _rows(context, changed):
+                copy.write_row(row)
+        return len(changed)
+
+
+def _rows(context: Context, changed: dict[str, tuple[int, int, str]]) -> Iterator[tuple[str, int, str, str, str]]:
+    for name, (start, end, digest) in changed.items():
+        bounds: array[int] = array("Q")
+        for text in passages(context, [(start, end)], bounds):
+            # A character that the server cannot hold is another of the same length, so that positions stay.
+            yield name, bounds[-2] - start, name, text.replace("\0", "\ufffd"), digest
+
+
+def _digest(context: Context, start: int, end: int) -> str:
+    return blake2b(context.slice(start, end).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _plain(name: str) -> str:
+    return name.replace("\0", "\ufffd")
+
+
+def _connected(dsn: str) -> Connection[Any]:
+    try:
+        import psycopg
+    except ImportError:
+        raise ConfigError("PostgreSQL takes psycopg; install it: pip install 'rlmbox[postgres]'") from None
+    try:
+        return psycopg.connect(dsn, connect_timeout=10)
+    except psycopg.Error as error:
+        raise RetrievalError(f"the database cannot be reached: {' '.join(str(error).split())[:300]}") from None
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Make a `RetrievalError` of what the server says; the transaction is rolled back by the connection."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise RetrievalError(f"the database refused: {' '.join(str(error).split())[:300]}") from None
