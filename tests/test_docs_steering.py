@@ -27,6 +27,7 @@ EXAMPLES = [
     ("hooks", ["FINAL(5 %)"], "openai:gpt-5: True, 0.00 USD until now\n5 %"),
     ("short", ["5 %", CODE.format("x = 5"), "FINAL(5 %)"], "1\n2"),
     ("history", ["FINAL(5 %)"], "5 %"),
+    ("validator", ["FINAL(5 %)", "no", "FINAL(It is 5 %.)", "Yes."], "It is 5 %."),
 ]
 
 
@@ -58,5 +59,5 @@ def test_every_argument_that_the_page_names_is_one() -> None:
         *inspect.signature(MCPTools).parameters,
         *inspect.signature(RLM.ask).parameters,
     }
-    named = set(re.findall(r"`(\w+)=", PAGE)) | {"require_repl_before_final", "invalid_response_limit", "fallback_code"}
+    named = set(re.findall(r"`(\w+)=", PAGE)) | {"require_seen_figures", "invalid_response_limit"}
     assert named <= known

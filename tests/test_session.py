@@ -153,7 +153,9 @@ async def test_too_many_turns_end_the_run_with_what_there_was() -> None:
 
 async def test_money_that_runs_out_ends_the_run_with_what_there_was() -> None:
     model = ScriptedModel(
-        [repl("print('x' * 3000)")] * 50, name="paid", price=FlatPrice(Decimal(100), Decimal(100), origin="t")
+        [repl(f"print('x' * {3_000 + n})") for n in range(50)],
+        name="paid",
+        price=FlatPrice(Decimal(100), Decimal(100), origin="t"),
     )
     with pytest.raises(BudgetExceeded) as raised:
         await RLM(model, limits=Limits(cost_limit_usd="2.00")).aask("?", TEXT)
@@ -166,7 +168,7 @@ async def test_money_that_runs_out_ends_the_run_with_what_there_was() -> None:
 
 async def test_tokens_that_run_out_end_the_run() -> None:
     with pytest.raises(TokenLimitExceeded) as raised:
-        await rlm(*[repl("1")] * 30, limits=Limits(max_tokens=12_000)).aask("?", TEXT)
+        await rlm(*[repl(f"{n}") for n in range(30)], limits=Limits(max_tokens=12_000)).aask("?", TEXT)
     assert raised.value.partial is not None
     assert raised.value.partial.usage.total_tokens <= 12_000
 

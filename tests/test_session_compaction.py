@@ -115,7 +115,7 @@ async def test_a_model_writes_the_digest_when_asked_within_the_budget() -> None:
         if messages[-1].content.startswith("Below is the middle"):
             assert "part (str" in messages[-1].content
             return "NOTES: the clauses are multiples of seven."
-        return repl("part = context[:900]\nprint(part)") if len(messages) < 30 else "FINAL_VAR(part)"
+        return repl(f"part = context[{len(messages)}:900]\nprint(part)") if len(messages) < 30 else "FINAL_VAR(part)"
 
     seen: list[Event] = []
     model = ScriptedModel([writer] * 60, window_tokens=WINDOW_TOKENS, name="root", price=PENNY)
@@ -139,7 +139,7 @@ async def test_where_the_model_fails_at_the_digest_one_is_written_without() -> N
     def writer(messages: Sequence[Message]) -> str:
         if messages[-1].content.startswith("Below is the middle"):
             raise ValueError("no")
-        return repl("part = context[:900]\nprint(part)")
+        return repl(f"part = context[{len(model.requests)}:900]\nprint(part)")
 
     seen: list[Event] = []
     model = ScriptedModel([writer] * 60, window_tokens=WINDOW_TOKENS, name="root")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rlmbox.errors import RLMError
     from rlmbox.loop.approval import Approval, Replace
     from rlmbox.loop.compaction import LeftOut
+    from rlmbox.loop.final_answer import FinalAnswer
     from rlmbox.loop.session import Session
     from rlmbox.loop.task import Proposal
     from rlmbox.loop.tools import Tool
@@ -27,6 +28,7 @@ __all__ = [
     "Approval",
     "CellLimits",
     "Context",
+    "FinalAnswer",
     "LeftOut",
     "Limits",
     "MCPTools",
@@ -50,6 +52,7 @@ _HOMES = {
     "Approval": "rlmbox.loop.approval",
     "CellLimits": "rlmbox.types",
     "Context": "rlmbox.context",
+    "FinalAnswer": "rlmbox.loop.final_answer",
     "LeftOut": "rlmbox.loop.compaction",
     "Limits": "rlmbox.budget.limits",
     "MCPTools": "rlmbox.mcp",

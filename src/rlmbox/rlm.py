@@ -41,7 +41,7 @@ from rlmbox.loop.compaction import Compaction, compaction_from
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
-from rlmbox.loop.rules import Validator, require_repl, require_subcall, validated_by
+from rlmbox.loop.rules import Validator, figures_were_seen, require_repl, require_subcall, validated_by
 from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.loop.toolbox import Given, Toolbox
@@ -139,11 +139,13 @@ class RLM:
         approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
             `Replace(code)`; plain or async. An `Approval` says when it is asked, too. None lets everything run.
         validate: Your own check of an answer, or several: takes the answer (`text`, `value`), returns None or what is
-            wrong with it, which goes back to the model; plain or async.
+            wrong with it, which goes back to the model; plain or async. One with a second parameter is given `ask`,
+            by which it asks a model within the run's limits.
         require_repl_before_final: Take no answer before code has run.
         require_subcall_before_final: Take no answer before another model was asked.
-        invalid_response_limit: Replies in a row with neither code nor an answer, and equal failing cells, that end a
-            question with `Stalled`.
+        require_seen_figures: Send an answer back, once, that has a figure which no cell has printed.
+        invalid_response_limit: Replies in a row with neither code nor an answer, and equal cells with the same result,
+            that end a question with `Stalled`.
         fallback_code: Code that runs once in place of that; None for none.
         profile: A way to go about questions, which sets prompts, limits and rules where you do not:
             `deterministic-first`, `semantic-batches`, `hybrid`, `verify`, or the path of a TOML file of your own.
@@ -204,6 +206,7 @@ class RLM:
         validate: Validator | Iterable[Validator] = (),
         require_repl_before_final: bool = False,
         require_subcall_before_final: bool = False,
+        require_seen_figures: bool = False,
         invalid_response_limit: int = 4,
         fallback_code: str | None = None,
         profile: str | os.PathLike[str] | Profile | None = None,
@@ -234,6 +237,7 @@ class RLM:
         self.limits, parts = way.narrow(self.limits), {**way.prompts, **read_parts(prompts)}
         require_repl_before_final |= way.require_repl_before_final
         require_subcall_before_final |= way.require_subcall_before_final
+        require_seen_figures |= way.require_seen_figures
         below = way.direct_below_chars if direct_below_chars is None else _direct_below(direct_below_chars)
         self.model = made(OFFLINE_MODEL if model is None else model)
         self.sub_model = self.model if sub_model is None else made(sub_model)
@@ -261,9 +265,11 @@ class RLM:
         rules: list[AnswerRule] = []
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
-        rules += [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
+        rules += [figures_were_seen] * require_seen_figures
+        validators = [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
+        rules += validators
         is_own = "system" in parts and "direct" not in parts
-        needs_code = is_own or strict or auto_finalize_var or require_repl_before_final or require_subcall_before_final
+        needs_code = is_own or strict or auto_finalize_var or len(rules) > len(validators)
         self._options = SessionOptions(
             strict=strict,
             auto_finalize_var=auto_finalize_var,
@@ -305,9 +311,10 @@ class RLM:
             "instructions": instructions,
             "prompts": dict(self._options.prompts),
             "approves": self._options.approval is not None,
-            "validators": len(rules) - require_repl_before_final - require_subcall_before_final,
+            "validators": len(validators),
             "require_repl_before_final": require_repl_before_final,
             "require_subcall_before_final": require_subcall_before_final,
+            "require_seen_figures": require_seen_figures,
             "invalid_response_limit": invalid_response_limit,
             "fallback_code": fallback_code,
             "guard": self._guard.settings(),

@@ -238,8 +238,11 @@ def _rlm_of(
         approve=approval_of(approve, Console(stderr=True)),
         require_repl_before_final=made["require_repl_before_final"],
         require_subcall_before_final=made["require_subcall_before_final"],
+        require_seen_figures=bool(made.get("require_seen_figures")),
         invalid_response_limit=made["invalid_response_limit"],
         fallback_code=made["fallback_code"],
+        max_history_tokens=made.get("max_history_tokens"),
+        compaction="model" if made.get("compaction") == "model" else "digest",
         guard=_guard_of(made),
         record_secrets=bool(made.get("record_secrets")),
     )

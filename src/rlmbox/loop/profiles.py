@@ -27,6 +27,7 @@ class Profile:
         direct_below_chars: Length below which a text is sent with the question; 0 for never.
         require_repl_before_final: True to take no answer before code has run.
         require_subcall_before_final: True to take no answer before another model was asked.
+        require_seen_figures: True to send an answer back, once, that has a figure which no cell has printed.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Profile:
     direct_below_chars: int = 0
     require_repl_before_final: bool = False
     require_subcall_before_final: bool = False
+    require_seen_figures: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -49,7 +51,7 @@ class Profile:
         below: Any = self.direct_below_chars
         if not isinstance(below, int) or isinstance(below, bool) or below < 0:
             raise ConfigError(f"profile {self.name!r}: direct_below_chars is a whole number, 0 or more, not {below!r}")
-        for each in ("require_repl_before_final", "require_subcall_before_final"):
+        for each in ("require_repl_before_final", "require_subcall_before_final", "require_seen_figures"):
             if not isinstance(getattr(self, each), bool):
                 raise ConfigError(f"profile {self.name!r}: {each} is true or false, not {getattr(self, each)!r}")
         check_parts(self.prompts)
@@ -104,6 +106,7 @@ PROFILES: Mapping[str, Profile] = {
             {"strategy": _BY_CODE},
             {"max_subcalls": 20},
             require_repl_before_final=True,
+            require_seen_figures=True,
         ),
         Profile(
             "semantic-batches",
@@ -124,6 +127,7 @@ PROFILES: Mapping[str, Profile] = {
             {"strategy": _CHECKED},
             require_repl_before_final=True,
             require_subcall_before_final=True,
+            require_seen_figures=True,
         ),
     )
 }

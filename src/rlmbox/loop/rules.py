@@ -7,32 +7,54 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio.from_thread
 import anyio.to_thread
 
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.task import Task
+from rlmbox.types import Execution
 
-Validator = Callable[[FinalAnswer], str | Awaitable[str | None] | None]
-"""A user's check of an answer: None accepts it, a string says what is wrong with it."""
+Validator = Callable[..., str | Awaitable[str | None] | None]
+"""A user's check of an answer: None accepts it, a string says what is wrong with it.
 
-_FIGURE = re.compile(r"\d[\d,.]*\d|\d{2,}")
+It takes the answer; or the answer and `ask`, by which it asks a model: `ask(prompt)` returns the reply, and
+`ask(prompt, schema={...})` a value that fits the JSON Schema. An async check awaits it.
+"""
+
+_FIGURE = re.compile(r"(?<![\w.,])\d(?:[\d,.]*\d)?")
+_FIGURE_CHARS = 100
+_UNSEEN = "No cell has printed {figure}, which is in your answer. Compute it with code, print it, and answer again."
 
 
 def validated_by(check: Validator) -> AnswerRule:
     """Return the rule of a user's check.
 
     Args:
-        check: Takes the answer (`text`, `value`, `sources`); plain or async.
-    """
+        check: Takes the answer (`text`, `value`, `sources`), and `ask` where it has a second parameter; plain or async.
 
-    async def rule(_task: Task, answer: FinalAnswer) -> str | None:
+    Raises:
+        ConfigError: It cannot be called so.
+    """
+    takes_ask = _takes_ask(check)
+    call = getattr(check, "__call__", check)  # noqa: B004 - an object whose class has an async __call__
+    is_async = inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(call)
+
+    async def rule(task: Task, answer: FinalAnswer) -> str | None:
+        async def ask(prompt: str, schema: dict[str, Any] | None = None) -> Any:
+            assert task.ask is not None  # noqa: S101 - a question that has an answer was put
+            return await task.ask(prompt, schema)
+
+        def ask_and_wait(prompt: str, schema: dict[str, Any] | None = None) -> Any:
+            return anyio.from_thread.run(ask, prompt, schema)
+
         try:
-            if inspect.iscoroutinefunction(check):
-                found: Any = check(answer)
+            if is_async:
+                found: Any = check(answer, ask) if takes_ask else check(answer)
             else:  # it may take its time, and must not hold up everything else
-                found = await anyio.to_thread.run_sync(check, answer, abandon_on_cancel=True)
+                arguments = (answer, ask_and_wait) if takes_ask else (answer,)
+                found = await anyio.to_thread.run_sync(check, *arguments, abandon_on_cancel=True)
             wrong = await found if inspect.isawaitable(found) else found
         except RLMError:
             raise
@@ -43,6 +65,21 @@ def validated_by(check: Validator) -> AnswerRule:
         return f"The answer was not accepted: {wrong}" if wrong else None
 
     return rule
+
+
+def _takes_ask(check: Validator) -> bool:
+    """Return True if a check has a second parameter that is for `ask`: one without a default, or of that name."""
+    if not callable(check):
+        raise ConfigError(f"validate is a function that takes the answer, not {type(check).__name__}")
+    try:
+        parameters = list(inspect.signature(check).parameters.values())
+    except (TypeError, ValueError):  # a function of C that does not say
+        return False
+    by_position = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    needed = [each for each in by_position if each.default is each.empty]
+    if len(needed) > 2:
+        raise ConfigError(f"validate takes the answer, or the answer and ask, not {len(needed)} arguments")
+    return len(needed) == 2 or any(each.name == "ask" for each in by_position[1:2])
 
 
 async def require_repl(task: Task, _answer: FinalAnswer) -> str | None:
@@ -60,16 +97,44 @@ async def require_subcall(task: Task, _answer: FinalAnswer) -> str | None:
 
 
 async def figures_were_seen(task: Task, answer: FinalAnswer) -> str | None:
-    """Refuse, once, an answer with a figure that no cell has printed and no code computed."""
-    if task.corrections or not any(turn.executions for turn in task.turns):
+    """Refuse, once for a question, an answer with a figure of the model's own that no cell has printed.
+
+    A figure is the model's own where its last reply has it as it is in the answer; one that code put there was
+    computed. Figures of the question and of what the model was told of the text are known to it. A figure that was
+    printed more precisely, or as a share where the answer has percent, was printed.
+    """
+    begins = _UNSEEN.partition("{")[0]
+    if any(turn.observation is not None and begins in turn.observation.text for turn in task.turns):
         return None
-    seen = "\n".join(
-        part
-        for turn in task.turns
-        for part in (turn.reply, *(e.stdout + (e.value_repr or "") for e in turn.executions))
-    )
-    seen = f"{task.question}\n{seen}".replace(",", "")
-    unseen = [figure for figure in _FIGURE.findall(answer.text) if figure.replace(",", "").rstrip(".") not in seen]
-    if not unseen or not isinstance(answer.value, str):
-        return None
-    return f"No cell has printed {unseen[0]}. Compute it with code, print it, and answer again."
+    known = [task.message, *(given for turn in task.turns for e in turn.executions for given in _shown(e))]
+    seen = {number for text in known for figure in set(_FIGURE.findall(text)) for number, _ in _readings(figure)}
+    written = set(_FIGURE.findall(task.turns[-1].reply))
+    for figure in _FIGURE.findall(answer.text):
+        if figure in written and len(figure) > 1 and not _is_among(figure, seen):
+            return _UNSEEN.format(figure=figure)
+    return None
+
+
+def _shown(execution: Execution) -> tuple[str, ...]:
+    return (execution.stdout, execution.value_repr or "")
+
+
+def _readings(figure: str) -> list[tuple[float, int]]:
+    """Return the numbers that a figure may mean, each with its decimals: 1,234.5 is one, 1.234 may be two."""
+    figure = figure[:_FIGURE_CHARS]
+    found = [(float(re.sub(r"[,.]", "", figure)), 0)]
+    head, separator, tail = figure.rpartition("." if figure.rfind(".") > figure.rfind(",") else ",")
+    if not separator:
+        return found
+    decimal = (float(f"{re.sub('[,.]', '', head)}.{tail}"), len(tail))
+    grouped = re.fullmatch(r"\d{1,3}([,.])\d{3}(?:\1\d{3})*", figure)
+    return [decimal, *found] if grouped else [decimal]
+
+
+def _is_among(figure: str, seen: set[float]) -> bool:
+    for number, decimals in _readings(figure):
+        near = 0.5 * 10.0**-decimals * (1 + 1e-9)
+        shares = (100 * other for other in seen if not other.is_integer())
+        if any(abs(other - number) <= near for other in (*seen, *shares)):
+            return True
+    return False

@@ -23,7 +23,7 @@ from rlmbox import events
 from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
-from rlmbox.errors import AnswerRejected, ConfigError, RLMError, SandboxCrashed, Stalled
+from rlmbox.errors import AnswerRejected, ConfigError, RLMError, SandboxCrashed
 from rlmbox.events import State, to_json
 from rlmbox.loop.answers import AnswerRule, AnswerRules, checked_sources
 from rlmbox.loop.approval import Approval, Decision, Replace
@@ -37,6 +37,7 @@ from rlmbox.loop.inputs import described, read_inputs
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.peer_names import peer_functions
+from rlmbox.loop.progress import REPEATED, check_progress, note_outcome
 from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX, Retrieval, is_of_index
 from rlmbox.loop.root_request import ask_model
@@ -75,8 +76,8 @@ class SessionOptions:
         instructions: What the model is told besides, in every session.
         prompts: Texts in place of parts of the system prompt, by the part's name.
         most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
-        most_repeats: Times in a row that the same cell may fail in the same way, or a reply may have neither code nor
-            an answer, before the question ends with `Stalled`.
+        most_repeats: Times in a row that the same code may come to the same, or a reply may have neither code nor an
+            answer, before the question ends with `Stalled`.
         fallback_code: Code that runs once in place of ending with `Stalled`; None for none.
         direct_below_chars: Length from which on a text is worked on with code and not sent with the question; 0 for
             every text.
@@ -401,6 +402,8 @@ class Session:
             limits=_as_mapping(task.limits),
             message=message,
         )
+        task.message = asked.message
+        task.ask = self._subcalls.for_rules(task)
         self._history.add_question(asked.message)
         self._compactor.note_question(task, self._history.said - 1)
         self._last_answer.set_aside(self._history.messages)
@@ -643,7 +646,14 @@ class Session:
         observation = await self._observe(task, turn, proposal, correction)
         turn = replace(turn, observation=observation)
         self._turn_is_over(task, turn)
-        self._check_progress(task, turn, proposal, correction)
+        check_progress(
+            task,
+            turn,
+            proposal,
+            sent_back=correction is not None,
+            most=self._options.most_repeats,
+            depth=self.scope.depth,
+        )
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
 
     def _index_functions(self) -> Retrieval | None:
@@ -768,22 +778,6 @@ class Session:
             raise RecordEnded(journal.past.end_of(session_id))
         return None
 
-    def _check_progress(self, task: Task, turn: Turn, proposal: Proposal, correction: str | None) -> None:
-        """Check that the model does not repeat itself.
-
-        Raises:
-            Stalled: It does.
-        """
-        stuck = turn.failed and task.failures > 0
-        useless = not turn.executions and proposal.rejected is None and correction is None and not proposal.cells
-        task.failures = task.failures if stuck else 0
-        task.useless = task.useless + 1 if useless else 0
-        most = self._options.most_repeats
-        if task.failures + 1 >= most or task.useless >= most:
-            what = "the same cell failed in the same way" if stuck else "the reply had neither code nor an answer"
-            message = f"{what} {most} times in a row; nothing would come of more turns"
-            raise Stalled(message, limit=most, used=most, depth=self.scope.depth)
-
     def _turn_cost(self) -> Decimal:
         return self._run.budget.spent_usd - self._spent_before
 
@@ -804,27 +798,28 @@ class Session:
         if self._opened:
             edited, self._opened = [OPENED, *edited], False
         notes = [*edited, *_restored(turn), *reply.notes, *self._subcalls.notes(), *self._remaining.remark(completion)]
-        failure = (turn.cells[len(turn.executions) - 1].code, str(turn.executions[-1].error)) if turn.failed else None
+        quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
+        looked = bool(turn.executions) and (quiet or turn.failed)
+        variables = await self._namespace.variables() if looked else None
+        repeated = note_outcome(task, turn, variables, sent_back=correction is not None)
+        notes += [REPEATED] if repeated and not turn.failed else []
         nonce = self.scope.guard.nonce(task.number, turn)
         show = self.scope.guard.shows(self._model.name, turn.number)
         if turn.executions:
-            quiet = not any(execution.stdout or execution.value_repr for execution in turn.executions)
             observation = observe(
                 turn.cells,
                 turn.executions,
                 nonce=nonce,
                 show=show,
-                variables=await self._namespace.variables() if quiet or turn.failed else None,
+                variables=variables,
                 names=self._names,
                 problems=problems,
                 notes=notes,
                 max_chars=task.limits.observation_chars,
-                repeated=turn.failed and failure == task.last_failure,
+                repeated=repeated and turn.failed,
             )
         else:
             observation = Observation(no_code(problems, notes, nonce=nonce, show=show))
-        task.failures = task.failures + 1 if turn.failed and failure == task.last_failure else 0
-        task.last_failure = failure
         observation = replace(observation, text=self.scope.guard.told(observation.text, self._model.name))
         self._tell_of_guard(turn.number, events.ObservationMade)
         made = self._note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)

@@ -6,7 +6,9 @@ Identity, depth and budget are the host's: a cell can only name a function of th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -30,11 +32,11 @@ from rlmbox.loop.arguments import (
 from rlmbox.loop.bridge import current_call, ended_with, recorded_error
 from rlmbox.loop.json_schema import UnusableSchema
 from rlmbox.loop.scope import Scope
-from rlmbox.loop.task import Task
+from rlmbox.loop.task import AskForRule, Task
 from rlmbox.loop.typed import MOST_ANSWERS, AnswerType
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Effect
-from rlmbox.record.keys import key_of
+from rlmbox.record.keys import digest, key_of
 from rlmbox.reply.thoughts import split_thought
 from rlmbox.types import Answer, HostFunction, Message, Usage
 
@@ -50,6 +52,7 @@ _CHILD = (
     "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits. With returns= "
     "(a JSON Schema) it gives a value that fits"
 )
+_RULE = "validate"
 _CHARS_PER_TOKEN = 3  # of what a window is sure to hold
 _FIRST_WAVE = 4
 _Item = TypeVar("_Item")
@@ -112,6 +115,25 @@ class Subcalls:
             ("rlm_query_batched", self.rlm_query_batched, "rlm_query for many prompts at once, each over its text"),
         )
         return tuple(HostFunction(*entry, is_alias=entry[2] is alias) for entry in table)
+
+    def for_rules(self, task: Task) -> AskForRule:
+        """Return what asks the model of sub-calls on behalf of rules; on record, and within the question's limits.
+
+        Args:
+            task: The question.
+        """
+        seen: Counter[str] = Counter()
+
+        async def ask(prompt: str, schema: dict[str, Any] | None) -> Any:
+            path = key_of(self._scope.session_id, task.number, len(task.turns), _RULE)
+            key = key_of(path, digest([read_prompt(prompt), schema], {}))
+            seen[key] += 1
+            asker = key_of(key, seen[key] - 1)
+            if schema is not None:
+                return await self._json(_RULE, prompt, AnswerType.of_code(schema, "schema"), asker=asker)
+            return await self._converse(_RULE, [Message("user", prompt)], None, None, item=0, asker=asker)
+
+        return ask
 
     def notes(self) -> list[str]:
         """Return what the session's model should be told of its calls, each once."""
@@ -252,15 +274,19 @@ class Subcalls:
         item: int,
         part: int = 0,
         temperature: float | None = None,
+        asker: str | None = None,
     ) -> str:
-        """Send one request, counted, reserved for and under the limiter, or take what the journal has of it."""
+        """Send one request, counted, reserved for and under the limiter, or take what the journal has of it.
+
+        `asker` is the key below which it belongs where no call of code asks.
+        """
         target = self._model(model)
         messages = self._scope.guard.asked(messages, target.name)
         if max_tokens is not None:
             whole_number(max_tokens, "max_tokens")
         account = self._task_account().below()
-        key = key_of(current_call().key, item, part)
-        number = self._count(key)
+        key = key_of(asker or current_call().key, item, part)
+        number = self._count(key, by_code=asker is None)
         tale = self._scope.tells("ACTION", target.name, key, number)
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
@@ -290,7 +316,7 @@ class Subcalls:
             max_output_tokens=max_tokens,
             temperature=temperature if temperature is not None else getattr(target, "temperature", None),
         )
-        effect = self._effect(began, lambda: tale.cost_usd)
+        effect = replace(self._effect(began, lambda: tale.cost_usd), is_part=asker is None)
         text, *_ = await self._run.journal.once(effect, ask)
         self._run.budget.check(account)
         thought, answer = split_thought(text)
@@ -334,12 +360,13 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
         item: int = 0,
+        asker: str | None = None,
     ) -> Any:
         """Ask for a JSON value; one that cannot be read or does not fit is sent back with the reason."""
         messages = [Message("user", f"{prompt}\n\n{wanted.in_words(in_code=False)}")]
         text, problem = "", ""
         for part in range(MOST_ANSWERS):
-            text = await self._converse(function, messages, model, max_tokens, item=item, part=part)
+            text = await self._converse(function, messages, model, max_tokens, item=item, part=part, asker=asker)
             try:
                 return wanted.of_reply(text)
             except UnusableSchema as error:  # asking again would change nothing
@@ -496,13 +523,13 @@ class Subcalls:
             raise self.fatal
         return results
 
-    def _count(self, key: str) -> int:
+    def _count(self, key: str, *, by_code: bool = True) -> int:
         begun = self._run.journal.past.begun.get(key)
         number = begun.number if isinstance(begun, SubcallStarted) else None
         if number is None:  # one that began in the past is counted there
             number = self._run.budget.count_subcall(self._task_account())
-        self.count += 1
-        if self.task is not None:
+        self.count += by_code
+        if self.task is not None and by_code:
             self.task.subcalls += 1
         return number
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
@@ -15,6 +16,9 @@ from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
 from rlmbox.loop.typed import AnswerType
 from rlmbox.reply.parse import ParsedReply
 from rlmbox.types import Answer, Cell, Completion, Turn
+
+AskForRule = Callable[[str, dict[str, Any] | None], Awaitable[Any]]
+"""Asks the model of sub-calls: (prompt, JSON Schema or None) -> its reply, or the value."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,14 +104,16 @@ class Task:
         proposal: What the last turn did or is doing; None before the first.
         answer: The answer, once there is one.
         error: What ended it without an answer.
-        last_failure: The code and the error of the last turn's failed cell, or None.
-        failures: Turns in a row in which the same cell failed in the same way.
+        last_outcome: What the last turn ran and what came of it; None where nothing ran.
+        repeats: Turns in a row whose outcome was that of the turn before.
         corrections: Answers that were sent back so far.
         subcalls: Calls to other models that the session's code has made for it.
         useless: Replies in a row with neither code nor an answer.
         is_taken: True if the last proposal was executed.
         has_fallen_back: True if the user's fallback code has run.
         returns: The type that the answer must have; None for any.
+        message: What the model was told of the question, with facts of the text.
+        ask: Asks another model on behalf of a rule, within the question's limits; None before the question is put.
     """
 
     question: str
@@ -120,14 +126,16 @@ class Task:
     proposal: Proposal | None = None
     answer: Answer | None = None
     error: BaseException | None = None
-    last_failure: tuple[str, str] | None = None
-    failures: int = 0
+    last_outcome: tuple[str, ...] | None = None
+    repeats: int = 0
     corrections: int = 0
     subcalls: int = 0
     useless: int = 0
     is_taken: bool = False
     has_fallen_back: bool = False
     returns: AnswerType | None = None
+    message: str = ""
+    ask: AskForRule | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     @classmethod

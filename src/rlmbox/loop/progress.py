@@ -1,0 +1,74 @@
+"""A model that turns in a circle: the same cell with the same result again, or replies with nothing in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rlmbox.errors import Stalled
+from rlmbox.loop.task import Proposal, Task
+from rlmbox.types import Turn
+
+REPEATED = (
+    "The same code gave the same output as in the turn before, and will again. Use what is there already: "
+    "answer, or do something else."
+)
+"""The model is told this when a turn that did not fail was the one before again."""
+
+
+def outcome_of(turn: Turn, variables: Mapping[str, str] | None) -> tuple[str, ...] | None:
+    """Return what a turn ran and what came of it, which is equal for turns that are the same; None for no code.
+
+    Args:
+        turn: The turn.
+        variables: The variables afterwards, where they were looked at: code that prints nothing changes them only.
+    """
+    if not turn.executions:
+        return None
+    last = turn.executions[-1]
+    if turn.failed:
+        return (turn.cells[len(turn.executions) - 1].code, str(last.error))
+    ran = zip(turn.cells, turn.executions, strict=False)
+    gave = (part for cell, got in ran for part in (cell.code, got.stdout, got.value_repr or ""))
+    return (*gave, *(f"{name}: {what}" for name, what in (variables or {}).items()))
+
+
+def note_outcome(task: Task, turn: Turn, variables: Mapping[str, str] | None, *, sent_back: bool) -> bool:
+    """Keep a turn's outcome in mind; return True if it is that of the turn before.
+
+    Args:
+        task: The question.
+        turn: The turn.
+        variables: The variables afterwards, where they were looked at.
+        sent_back: True if the turn gave an answer that was not taken, of which there is a bound of its own.
+    """
+    outcome = outcome_of(turn, variables) if turn.failed or not sent_back else None
+    is_repeated = outcome is not None and outcome == task.last_outcome
+    # Code that prints nothing is told of only: what it changes may be where no look at the variables shows it.
+    is_silent = not turn.failed and not any(got.stdout or got.value_repr for got in turn.executions)
+    task.repeats = task.repeats + 1 if is_repeated and not is_silent else 0
+    task.last_outcome = outcome
+    return is_repeated
+
+
+def check_progress(task: Task, turn: Turn, proposal: Proposal, *, sent_back: bool, most: int, depth: int) -> None:
+    """Check that the model does not turn in a circle.
+
+    Args:
+        task: The question.
+        turn: The turn that is over.
+        proposal: What it came of.
+        sent_back: As for `note_outcome`.
+        most: Times in a row that something may be so.
+        depth: The session's depth.
+
+    Raises:
+        Stalled: It does.
+    """
+    useless = not (turn.executions or sent_back or proposal.cells) and proposal.rejected is None
+    task.useless = task.useless + 1 if useless else 0
+    if task.repeats + 1 < most and task.useless < most:
+        return
+    what = "the reply had neither code nor an answer"
+    if task.useless < most:
+        what = "the same cell failed in the same way" if turn.failed else "the same code gave the same output"
+    raise Stalled(f"{what} {most} times in a row; nothing would come of more turns", limit=most, used=most, depth=depth)
