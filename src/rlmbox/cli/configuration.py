@@ -96,6 +96,9 @@ class Configuration(BaseSettings):
     max_tokens: int | None = Field(None, ge=1, description="Tokens sent and received. Default: no limit.")
     max_seconds: float | None = Field(None, gt=0, description="Wall time of a question. Default: no limit.")
     last_answer: bool = Field(True, description="At a limit, ask for the best answer so far.")
+    profile: str | None = Field(
+        None, description="A way to go about it (rlmbox profiles lists them), or a TOML file; options come before it."
+    )
     direct_below_chars: int | None = Field(
         None, ge=0, description="Characters below which a text is sent with the question, without code. Default: 8000."
     )
