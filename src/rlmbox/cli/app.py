@@ -765,6 +765,106 @@ def show(
     raise typer.Exit(code)
 
 
+@app.command("eval")
+def eval_(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files of questions (JSONL, CSV), suites (--list), or FORMAT:FILE of a public set."),
+    ] = None,
+    context: Annotated[
+        list[str] | None, _option("The text for questions that name none; several times for several.", None, "-c")
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        _option("direct, retrieval, rlm, policy or FILE.py:FUNCTION, as [NAME=]ARM[:OPTION=VALUE,...]; several times."),
+    ] = None,
+    repeat: Annotated[int, _option("Times that each arm is asked each question.", None, least=1)] = 1,
+    sizes: Annotated[str, _option("Lengths of the suites' texts, such as 32k,1M,100MB. Default: 32k.")] = "",
+    count: Annotated[int, _option("Questions that a suite makes for each length.", None, least=1)] = 10,
+    seed: Annotated[int, _option("Seed of the suites.")] = 0,
+    grader: Annotated[str, _option("Grader for questions that name none. Default: by the expected answer.")] = "",
+    grade_with: Annotated[str, _option("Your own grader, as FILE.py:FUNCTION.")] = "",
+    judge: Annotated[str, _option("The model that judges where the grader is judge.")] = "",
+    model: Model = None,
+    sub_model: SubModel = None,
+    base_url: BaseUrl = None,
+    prices: Prices = None,
+    window: Window = None,
+    sandbox: SandboxName = "auto",
+    profile: Profile = None,
+    direct_below_chars: DirectBelow = None,
+    guard: GuardPolicy = "redact",
+    guard_model: GuardModel = None,
+    cost_limit: Annotated[str | None, _option("US dollars of all of it. Default: 5.00.", None, "--cost-limit")] = None,
+    run_cost_limit: Annotated[str, _option("US dollars of one run of rlm. Default: a tenth of all.")] = "",
+    concurrency: Annotated[int | None, _option("Trials under way at once. Default: 8.", None, least=1)] = None,
+    store: StoreFile = None,
+    record: Record = True,
+    yes: Annotated[bool, _option("Do not ask before it spends more than a dollar.", None, "--yes", "-y")] = False,
+    dry_run: Annotated[bool, _option("Print the estimate only.", None, "--dry-run")] = False,
+    resume: Annotated[str | None, _option("Go on with an evaluation.", None, "--resume")] = None,
+    show: Annotated[str | None, _option("Print the report of an evaluation.", None, "--show")] = None,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option("--compare", help="Print two evaluations beside each other.")
+    ] = None,
+    write_profile: Annotated[
+        Path | None, _option("With --show: write the settings that won into this file.", None, "--write-profile")
+    ] = None,
+    html: Annotated[Path | None, _option("Write the report as a page into this file.", None, "--html")] = None,
+    suites: Annotated[bool, _option("List the suites.", None, "--list")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Ask questions whose answers are known, in several ways, and print which way is right, how often and for how much.
+
+    Exit codes: 0 done, 2 wrong input, 5 the cost limit was reached, 130 interrupted; what is answered is kept.
+    """
+    from rlmbox.cli import evaluating
+    from rlmbox.cli.asking import Settings
+
+    if suites:
+        raise typer.Exit(evaluating.suites_and_print(as_json=as_json))
+    if compare:
+        raise typer.Exit(evaluating.compare_and_print(compare, as_json=as_json, debug=debug))
+    if show and write_profile:
+        raise typer.Exit(evaluating.write_profile_and_print(show, write_profile, debug=debug))
+    if show:
+        raise typer.Exit(evaluating.show_and_print(show, html=html, as_json=as_json, debug=debug))
+    settings = evaluating.EvalSettings(
+        what=tuple(what or ()),
+        contexts=tuple(context or ()),
+        arms=tuple(arm or ("direct", "retrieval", "rlm")),
+        repeats=repeat,
+        sizes=tuple(filter(None, sizes.split(","))),
+        count=count,
+        seed=seed,
+        grader=grader,
+        grade_with=grade_with,
+        judge=judge,
+        cost_limit_usd=cost_limit or "",
+        run_cost_limit_usd=run_cost_limit,
+        concurrency=concurrency or (0 if resume else 8),
+        run=Settings(
+            model=model,
+            sub_model=sub_model,
+            base_url=base_url,
+            prices=prices,
+            windows=tuple(window or ()),
+            sandbox=sandbox,
+            profile=profile,
+            direct_below_chars=direct_below_chars,
+            guard=guard,
+            guard_model=tuple(guard_model or ()),
+            store=store,
+            record=record,
+        ),
+    )
+    code = evaluating.run_and_print(
+        settings, resume=resume, yes=yes, dry_run=dry_run, html=html, as_json=as_json, debug=debug
+    )
+    raise typer.Exit(code)
+
+
 @app.command()
 def replay(
     run: RunName, store: StoreFile = None, as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False

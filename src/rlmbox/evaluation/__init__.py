@@ -1,0 +1,1 @@
+"""Evaluations: whether recursion pays, measured on your own questions."""

@@ -1,0 +1,249 @@
+"""The file of an evaluation: what was asked, when each trial began, and how it ended, a JSON object on each line.
+
+A line is written whole and at once, so that a process that is killed leaves at most a torn last line, which is not
+believed. What is answered is never asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rlmbox.errors import ConfigError, StoreError
+from rlmbox.evaluation.outcomes import Outcome, Result
+from rlmbox.record.process_lock import FileLease, hold_file
+
+TrialKey = tuple[str, str, int]
+"""Names a trial within its evaluation: the arm, the question, the repeat."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """The contents of the file of an evaluation.
+
+    Attributes:
+        name: The evaluation's name.
+        head: What it was begun with: `questions`, `arms`, `repeats`, `settings`.
+        outcomes: How trials ended, by their keys.
+        sizes: Length of the text of each trial.
+        grades: How right they are and what judging cost, by their keys.
+        open_usd: What trials may have cost that began and did not end, by their keys.
+        failed_usd: What trials have cost that were tried again.
+    """
+
+    name: str
+    head: dict[str, Any] = field(default_factory=dict)
+    outcomes: dict[TrialKey, Outcome] = field(default_factory=dict)
+    sizes: dict[TrialKey, int] = field(default_factory=dict)
+    grades: dict[TrialKey, tuple[float | None, Decimal]] = field(default_factory=dict)
+    open_usd: dict[TrialKey, Decimal] = field(default_factory=dict)
+    failed_usd: Decimal = field(default_factory=Decimal)
+
+    @property
+    def results(self) -> list[Result]:
+        """The trials that have a grade."""
+        return [
+            Result(*key, self.outcomes[key], score, judge_usd, self.sizes.get(key, 0))
+            for key, (score, judge_usd) in self.grades.items()
+            if key in self.outcomes
+        ]
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """All that was spent, what trials that broke off may have cost included."""
+        judged = sum((usd for _, usd in self.grades.values()), Decimal(0))
+        answered = sum((each.cost_usd for each in self.outcomes.values()), Decimal(0))
+        return judged + answered + self.uncertain_usd + self.failed_usd
+
+    @property
+    def uncertain_usd(self) -> Decimal:
+        """The most that trials have cost that were under way when a process ended."""
+        return sum(self.open_usd.values(), Decimal(0))
+
+    def apply(self, line: Mapping[str, Any]) -> None:
+        """Take in a line of the file.
+
+        Args:
+            line: The object.
+        """
+        if line["kind"] == "head":
+            self.head = dict(line)
+            return
+        key = (str(line["arm"]), str(line["question"]), int(line["repeat"]))
+        if line["kind"] == "began":
+            if (failed := self.outcomes.pop(key, None)) is not None:  # it is tried again; what it cost stays spent
+                # A run that goes on from its record has the cost of its past in its own.
+                self.failed_usd += Decimal(0) if failed.run_id else failed.cost_usd
+                self.grades.pop(key, None)
+            self.open_usd[key] = self.open_usd.get(key, Decimal(0)) + Decimal(line["most_usd"])
+        elif line["kind"] == "ended":
+            self.outcomes[key] = outcome_from(line["outcome"])
+            self.sizes[key] = int(line.get("size_chars", 0))
+            # The trial that ended is the last that began; an earlier one that broke off stays charged.
+            left = self.open_usd.pop(key, Decimal(0)) - Decimal(line["most_usd"])
+            if left > 0 and not self.outcomes[key].run_id:
+                self.open_usd[key] = left
+        elif line["kind"] == "graded":
+            self.grades[key] = (line["score"], Decimal(line["judge_usd"]))
+
+
+def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as a JSON value.
+
+    Args:
+        outcome: The outcome.
+    """
+    return {
+        **asdict(replace(outcome, value=None)),
+        "value": _plain(outcome.value) if outcome.value != outcome.text else None,
+        "cost_usd": str(outcome.cost_usd),
+        "uncertain_usd": str(outcome.uncertain_usd),
+        "duration_s": round(outcome.duration_s, 4),
+    }
+
+
+def outcome_from(value: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that `outcome_as_json` wrote.
+
+    Args:
+        value: What it wrote.
+    """
+    money = {name: Decimal(value[name]) for name in ("cost_usd", "uncertain_usd")}
+    return Outcome(**{**value, **money})
+
+
+def _plain(value: object) -> object:
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return str(value)
+
+
+class EvaluationJournal:
+    """The file of one evaluation, open for writing by this process alone.
+
+    Args:
+        folder: Where evaluations are kept.
+        name: The evaluation's name.
+
+    Raises:
+        StoreError: The file cannot be written, or another process writes it.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.path = path_of(folder, name)
+        self._lease: FileLease = hold_file(folder / "locks" / f"{name}.lock", name)
+        self._file = -1
+        try:
+            self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+            self._mend()
+        except OSError as error:
+            self.close()
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def _mend(self) -> None:
+        """Cut off a torn last line, so that the next one does not run into it."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.ftruncate(self._file, whole)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append a line.
+
+        Args:
+            line: A JSON object.
+
+        Raises:
+            StoreError: The disk is full, or the file is gone.
+        """
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Close the file and let go of it; a second time does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._lease.release()
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Return the path of an evaluation's file.
+
+    Args:
+        folder: Where evaluations are kept.
+        name: The evaluation's name.
+
+    Raises:
+        ConfigError: The name cannot be one.
+    """
+    if not name or not all(char.isalnum() or char in "-_." for char in name) or name.startswith("."):
+        raise ConfigError(f"an evaluation's name has letters, digits, '.', '_' and '-', not {name!r}")
+    return folder / f"{name}.jsonl"
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the evaluations that a folder has, in the order of their numbers.
+
+    Args:
+        folder: The folder.
+    """
+    names = (path.stem for path in folder.glob("*.jsonl"))
+    return sorted(names, key=lambda name: (_number(name), name))
+
+
+def _number(name: str) -> int:
+    digits = name.rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def new_name(folder: Path) -> str:
+    """Return a name that no evaluation in a folder has, such as `eval-7`.
+
+    Args:
+        folder: The folder.
+    """
+    return f"eval-{max([0, *map(_number, names_in(folder))]) + 1}"
+
+
+def read_evaluation(folder: Path, name: str) -> Recorded:
+    """Return what the file of an evaluation has.
+
+    Args:
+        folder: Where evaluations are kept.
+        name: The evaluation's name.
+
+    Raises:
+        ConfigError: There is none of that name.
+        StoreError: The file cannot be read, or is none of an evaluation.
+    """
+    path = path_of(folder, name)
+    if not path.exists():
+        known = ", ".join(names_in(folder)[-5:])
+        raise ConfigError(f"there is no evaluation {name}" + (f"; the latest are {known}" if known else ""))
+    recorded = Recorded(name)
+    try:
+        for line in _lines(path):
+            recorded.apply(line)
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        raise StoreError(f"{path} is no file of an evaluation: {type(error).__name__}: {error}") from None
+    if not recorded.head:
+        raise StoreError(f"{path} is no file of an evaluation: it has no first line that says what was asked")
+    return recorded
+
+
+def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    *whole, _torn = path.read_text(encoding="utf-8").split("\n")
+    for line in whole:
+        yield json.loads(line)

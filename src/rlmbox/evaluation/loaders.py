@@ -1,0 +1,223 @@
+"""Readers of the public sets' files, as their authors publish them. Nothing is fetched: the files are the user's.
+
+| set | file | read as |
+| --- | --- | --- |
+| RULER | JSON Lines: `index, input, outputs, length` | all `outputs` have to be in the answer; `contains` for one |
+| LongBench | JSON Lines: `input, context, answers, dataset, all_classes, _id` | `contains` |
+| LongBench 2 | JSON Lines: `question, context, choice_A` to `choice_D`, `answer` | the letter |
+| OOLONG | JSON Lines: `id, context_window_text, question, answer, answer_type` | number, set or text by `answer` |
+| BrowseComp-Plus | JSON Lines, decrypted: `query_id, query, answer, gold_docs, evidence_docs, negative_docs` | judge |
+| LoCoMo | one JSON list: `sample_id, conversation, qa` | `contains`; category 5 is not answered by the text |
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlmbox.errors import ConfigError
+from rlmbox.evaluation.questions import Question, checked_ids
+
+_Row = Mapping[str, Any]
+_UNANSWERABLE = 5  # LoCoMo's category of adversarial questions
+
+
+class _Texts:
+    """A folder of the texts of a set, each written once, however many questions share it."""
+
+    def __init__(self, folder: Path, form: str) -> None:
+        self._folder = folder / "texts" / form
+
+    def path_of(self, text: str) -> str:
+        """Return the path of the file that has a text."""
+        data = text.encode("utf-8", "replace")
+        path = self._folder / f"{hashlib.sha256(data).hexdigest()[:24]}.txt"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                new = path.with_suffix(".new")
+                new.write_bytes(data)
+                new.replace(path)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+        return str(path.absolute())
+
+    def folder_of(self, documents: Iterable[tuple[str, str]]) -> str:
+        """Return the path of a folder that has documents, named as they are."""
+        given = [(re.sub(r"[^\w.-]", "_", name)[:80] or "document", text) for name, text in documents]
+        digest = hashlib.sha256(json.dumps(given).encode()).hexdigest()[:24]
+        folder = self._folder / digest
+        whole = folder / ".whole"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not whole.exists():
+                for name, text in given:
+                    (folder / f"{name}.txt").write_text(text, encoding="utf-8", errors="replace")
+                whole.touch()
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
+        return str(folder.absolute())
+
+
+def _ruler(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+    for number, row in enumerate(rows):
+        text, asked = _divided(str(row["input"]))
+        outputs = [str(each) for each in row["outputs"]]
+        yield Question(
+            id=f"{name}/{row.get('index', number)}",
+            question=asked,
+            expected=outputs if len(outputs) > 1 else outputs[0],
+            context=texts.path_of(text),
+            grader="set" if len(outputs) > 1 else "contains",
+            suite=f"ruler:{name}",
+        )
+
+
+def _divided(prompt: str) -> tuple[str, str]:
+    """Return the text and the question of a prompt that has both: RULER asks in its last paragraph."""
+    text, found, asked = prompt.rstrip().rpartition("\n")
+    return (text, asked) if found and asked.strip() else (prompt, prompt[-500:])
+
+
+def _longbench(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+    for number, row in enumerate(rows):
+        context = texts.path_of(str(row["context"]))
+        if "choice_A" in row:  # version 2
+            choices = "\n".join(f"({letter}) {row[f'choice_{letter}']}" for letter in "ABCD")
+            asked = f"{row['question']}\n{choices}\nAnswer with the letter alone."
+            right, grader = str(row["answer"]), "normalised"
+            accept: tuple[str, ...] = (f"({row['answer']})",)
+        else:
+            asked = str(row["input"]) or "What does the text say in short?"
+            if row.get("all_classes"):
+                asked += "\nChoose one of: " + ", ".join(map(str, row["all_classes"]))
+            answers = [str(each) for each in row["answers"]]
+            right, accept, grader = answers[0], tuple(answers[1:]), "contains"
+        identity = row.get("_id", number)
+        suite = f"longbench:{row.get('dataset') or row.get('domain') or name}"
+        yield Question(f"{name}/{identity}", asked, right, context, "", accept, grader, suite=suite)
+
+
+def _oolong(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+    for number, row in enumerate(rows):
+        text = row.get("context_window_text_with_labels") or row["context_window_text"]
+        if row.get("context_window_text"):
+            text = row["context_window_text"]  # the other one has the labels that are to be found out
+        expected = _literal(row["answer"])
+        if isinstance(expected, list) and len(expected) == 1:
+            expected = expected[0]
+        suite = f"oolong:{row.get('task') or row.get('task_group') or name}"
+        yield Question(
+            f"{name}/{row.get('id', number)}", str(row["question"]), expected, texts.path_of(str(text)), suite=suite
+        )
+
+
+def _literal(value: Any) -> Any:
+    """Return the value of a text such as `['spam']` or `[12]`, as OOLONG writes answers."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = value
+    found = list(found) if isinstance(found, list | tuple | set) else found
+    return found if isinstance(found, str | int | float | list) else value
+
+
+def _browsecomp(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+    for number, row in enumerate(rows):
+        documents = {
+            str(each.get("docid", at)): str(each["text"])
+            for key in ("gold_docs", "evidence_docs", "negative_docs")
+            for at, each in enumerate(row.get(key) or ())
+        }
+        if not documents:
+            raise KeyError("gold_docs, evidence_docs or negative_docs with their text")
+        yield Question(
+            id=f"{name}/{row.get('query_id', number)}",
+            question=str(row["query"]),
+            expected=str(row["answer"]),
+            context=texts.folder_of(sorted(documents.items())),
+            grader="judge",
+            suite="browsecomp-plus",
+        )
+
+
+def _locomo(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+    for number, row in enumerate(rows):
+        context = texts.path_of(_conversation(row["conversation"]))
+        sample = row.get("sample_id", number)
+        for at, qa in enumerate(row["qa"]):
+            answer = None if int(qa.get("category", 0)) == _UNANSWERABLE else qa["answer"]
+            grader = "" if answer is None else "contains"
+            suite = f"locomo:{qa.get('category', '')}"
+            right = answer if answer is None else str(answer)
+            yield Question(f"{name}/{sample}/{at}", str(qa["question"]), right, context, grader=grader, suite=suite)
+
+
+def _conversation(value: _Row) -> str:
+    sessions = sorted(
+        (key for key in value if re.fullmatch(r"session_\d+", key)), key=lambda key: int(key.rpartition("_")[2])
+    )
+    parts = []
+    for session in sessions:
+        lines = [f"{turn['speaker']}: {turn.get('text', '')}{_picture(turn)}" for turn in value[session]]
+        parts.append("\n".join([f"== {session}, {value.get(f'{session}_date_time', 'no date')} ==", *lines]))
+    return "\n\n".join(parts)
+
+
+def _picture(turn: _Row) -> str:
+    return f" [picture: {turn['blip_caption']}]" if turn.get("blip_caption") else ""
+
+
+FORMATS: Mapping[str, Callable[[Iterable[_Row], _Texts, str], Iterator[Question]]] = {
+    "ruler": _ruler,
+    "longbench": _longbench,
+    "oolong": _oolong,
+    "browsecomp-plus": _browsecomp,
+    "locomo": _locomo,
+}
+"""Readers of the public sets, by the name that goes before the file's on the command line."""
+
+
+def load_public(form: str, path: Path, folder: Path) -> tuple[Question, ...]:
+    """Return the questions of a file of a public set; their texts are written into a folder.
+
+    Args:
+        form: The set; a key of `FORMATS`.
+        path: The file, which the user has.
+        folder: Where texts are kept, in a folder `texts`.
+
+    Raises:
+        ConfigError: There is no such set, or the file cannot be read or is of another form.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"there is no reader for {form!r}; there are {', '.join(FORMATS)}")
+    try:
+        found = tuple(FORMATS[form](_rows(path), _Texts(folder, form), path.stem))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a file of {form}: it lacks {' '.join(map(str, error.args))}") from None
+    if not found:
+        raise ConfigError(f"{path} has no questions")
+    return checked_ids(found)
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        if text.lstrip().startswith("["):
+            yield from json.loads(text)
+            return
+        for line in text.split("\n"):
+            if line.strip():
+                yield json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None

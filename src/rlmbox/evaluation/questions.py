@@ -1,0 +1,184 @@
+"""The questions of an evaluation, and the files they are read from.
+
+A file of JSON Lines has an object a line, one of CSV a row, with `question` and `expected`, and where wanted `id`,
+`context` (a path beside the file), `text` (the text itself), `accept` (further right answers), `grader` and `size`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlmbox.errors import ConfigError
+
+_KEYS = ("id", "question", "context", "text", "expected", "accept", "grader", "size", "suite")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its right answer.
+
+    Attributes:
+        id: Its name, which no other question of an evaluation has.
+        question: What is asked.
+        expected: The right answer; None where the text does not say.
+        context: Path of the text; empty where `text` has it, or where the evaluation has one text for all.
+        text: The text itself, where it is short.
+        accept: Further answers that are right.
+        grader: Name of the grader; empty for the one that goes with `expected`.
+        size_chars: Length of the text, to tell results by; 0 where it is read from the text.
+        suite: The suite that it was made by, or empty.
+        facts: What the suite made it from, by name.
+    """
+
+    id: str
+    question: str
+    expected: Any = None
+    context: str = ""
+    text: str = ""
+    accept: tuple[Any, ...] = ()
+    grader: str = ""
+    size_chars: int = 0
+    suite: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON value."""
+        return {**asdict(self), "accept": list(self.accept)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Question:
+        """Return the question that `as_json` wrote.
+
+        Args:
+            value: What it wrote.
+        """
+        return cls(**{**value, "accept": tuple(value["accept"])})
+
+
+def load_questions(path: Path) -> tuple[Question, ...]:
+    """Return the questions of a file.
+
+    Args:
+        path: A file that ends in `.jsonl`, `.ndjson`, `.json` (a list) or `.csv`.
+
+    Raises:
+        ConfigError: It cannot be read, or a question is not whole; the message names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    read = {".csv": _csv_rows, ".json": _json_rows}.get(path.suffix.lower(), _json_lines)
+    found = tuple(_question(row, path, place) for place, row in read(text, path))
+    if not found:
+        raise ConfigError(f"{path} has no questions")
+    return checked_ids(found)
+
+
+def checked_ids(questions: Sequence[Question]) -> tuple[Question, ...]:
+    """Return the questions, having checked that no two have one id.
+
+    Args:
+        questions: The questions.
+
+    Raises:
+        ConfigError: Two have.
+    """
+    seen: set[str] = set()
+    for each in questions:
+        if each.id in seen:
+            raise ConfigError(f"two questions have the id {each.id!r}; give each its own")
+        seen.add(each.id)
+    return tuple(questions)
+
+
+def _json_lines(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", _object(line, path, f"line {number}")
+
+
+def _json_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path} is one JSON value that is no list; give a list of questions, or JSON Lines")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path}, question {number}: is no object with question and expected")
+        yield f"question {number}", row
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise ConfigError(f"{path} is not CSV: {error}") from None
+    for number, row in enumerate(rows, 2):
+        if None in row:
+            raise ConfigError(f"{path}, row {number}: has more fields than the first row names")
+        yield f"row {number}", {key: value for key, value in row.items() if value not in (None, "")}
+
+
+def _object(line: str, path: Path, place: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{path}, {place}: is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ConfigError(f"{path}, {place}: is no object with question and expected")
+    return row
+
+
+def _question(row: Mapping[str, Any], path: Path, place: str) -> Question:
+    unknown = sorted(set(row) - set(_KEYS))
+    if unknown:
+        raise ConfigError(f"{path}, {place}: there is no key {unknown[0]!r}; there are {', '.join(_KEYS)}")
+    asked = row.get("question")
+    if not isinstance(asked, str) or not asked.strip():
+        raise ConfigError(f"{path}, {place}: has no question")
+    if "expected" not in row and path.suffix.lower() != ".csv":
+        raise ConfigError(f"{path}, {place}: has no expected answer; null says that the text does not say")
+    number = place.split()[1]
+    context = _string(row, "context", path, place)
+    return Question(
+        id=str(row.get("id", f"q{number}")),
+        question=asked,
+        expected=_from_csv(row.get("expected")) if path.suffix.lower() == ".csv" else row["expected"],
+        context=str((path.parent / context).resolve()) if context else "",
+        text=_string(row, "text", path, place),
+        accept=_accepted(row.get("accept", ())),
+        grader=_string(row, "grader", path, place),
+        size_chars=int(row["size"]) if str(row.get("size", "")).isdecimal() else 0,
+        suite=_string(row, "suite", path, place),
+    )
+
+
+def _string(row: Mapping[str, Any], key: str, path: Path, place: str) -> str:
+    value = row.get(key, "")
+    if not isinstance(value, str):
+        raise ConfigError(f"{path}, {place}: {key} is a text, not {value!r}")
+    return value
+
+
+def _accepted(value: Any) -> tuple[Any, ...]:
+    value = _from_csv(value)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _from_csv(value: Any) -> Any:
+    """Return a list or object that a cell has as JSON; any other text as it is, numbers included."""
+    if isinstance(value, str) and value[:1] in "[{" and value:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,378 @@
+"""An evaluation: every question to every arm so many times, over one ledger and one file."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
+from rlmbox.context import Context
+from rlmbox.errors import BudgetExceeded, ConfigError, RLMError
+from rlmbox.evaluation.graders import Grader, Score, grader_of, judge_prompt, judged
+from rlmbox.evaluation.journal import EvaluationJournal, Recorded, TrialKey, outcome_as_json
+from rlmbox.evaluation.outcomes import Arm, Estimate, Outcome, Result, Trial
+from rlmbox.evaluation.purse import Purse
+from rlmbox.evaluation.questions import Question, checked_ids
+from rlmbox.guard import Guard, secrets_of_environment
+from rlmbox.models.base import Model, current_request_key
+from rlmbox.requests.client import Calls
+from rlmbox.types import Message
+
+_OPEN_CONTEXTS = 16  # beyond them the text that was used longest ago is let go
+_JUDGE_TOKENS = 1_024
+_AGAIN = ("provider",)  # endings that say nothing of an arm, and are tried again when an evaluation goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The parts of an evaluation.
+
+    Attributes:
+        questions: The questions.
+        arms: The arms, by different names.
+        repeats: Times that each arm is asked each question.
+        context: Path of the text for questions that name none; None where all do.
+        grader: The grader for questions that name none; empty for what goes with the expected answer.
+        own_grader: A function of the user's own that grades everything; None for none.
+        judge: The model that judges; None for none.
+        cost_limit_usd: Most money of all together; None for no limit.
+        concurrency: Trials under way at once.
+        guard: What may leave for the judge, and may stand in the file.
+        open_context: Opens the text of a path; None for `Context.from_path`.
+    """
+
+    questions: Sequence[Question]
+    arms: Sequence[Arm]
+    repeats: int = 1
+    context: Path | str | None = None
+    grader: str = ""
+    own_grader: Score | None = None
+    judge: Model | None = None
+    cost_limit_usd: Decimal | None = None
+    concurrency: int = 8
+    guard: Guard = field(default_factory=Guard)
+    open_context: Callable[[str], Context] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that it can be carried out.
+
+        Raises:
+            ConfigError: It cannot; the message says what is missing.
+        """
+        checked_ids(self.questions)
+        names = [arm.name for arm in self.arms]
+        if not names:
+            raise ConfigError("an evaluation has at least one arm, such as --arm rlm")
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"two arms are called {name!r}; name one with --arm NAME=…")
+        counts: dict[str, Any] = {"repeats": self.repeats, "concurrency": self.concurrency}
+        for what, number in counts.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ConfigError(f"{what} is a whole number of at least 1, not {number!r}")
+        for question in self.questions:
+            if not (question.text or question.context or self.context):
+                raise ConfigError(f"question {question.id} has no text; give it a context, or give one with --context")
+            if self.grader_of(question).score is None and self.judge is None:
+                raise ConfigError(f"question {question.id} is graded by a model; name it with --judge MODEL")
+
+    def grader_of(self, question: Question) -> Grader:
+        """Return the grader of a question.
+
+        Args:
+            question: The question.
+        """
+        return grader_of(question, self.grader, self.own_grader)
+
+    @property
+    def num_trials(self) -> int:
+        """The number of trials."""
+        return len(self.questions) * len(self.arms) * self.repeats
+
+
+class Contexts:
+    """Texts by question, opened once and let go when others are wanted.
+
+    Args:
+        plan: The evaluation.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._open: OrderedDict[str, Context] = OrderedDict()
+
+    def of(self, question: Question) -> Context:
+        """Return the text of a question.
+
+        Args:
+            question: The question.
+
+        Raises:
+            ContextError: It cannot be opened.
+        """
+        if question.text:
+            return Context.from_text(question.text)
+        path = question.context or str(self._plan.context)
+        if path not in self._open:
+            self._open[path] = (self._plan.open_context or Context.from_path)(path)
+            while len(self._open) > _OPEN_CONTEXTS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+
+def estimate(plan: Plan, done: Mapping[TrialKey, object] | None = None) -> dict[str, Estimate]:
+    """Estimate what each arm will take for all its trials; asks nobody.
+
+    Args:
+        plan: The evaluation.
+        done: Trials that are over, by their keys.
+    """
+    contexts, found = Contexts(plan), {arm.name: Estimate() for arm in plan.arms}
+    for question in plan.questions:
+        trial = Trial("", question, contexts.of(question), plan.grader_of(question).wanted, 0)
+        for arm in plan.arms:
+            left = sum((arm.name, question.id, repeat) not in (done or {}) for repeat in range(plan.repeats))
+            if left:
+                found[arm.name] = _added(found[arm.name], arm.estimate(trial), left)
+    return found
+
+
+def _added(total: Estimate, one: Estimate, times: int) -> Estimate:
+    return Estimate(
+        total.requests + one.requests * times,
+        total.input_tokens + one.input_tokens * times,
+        total.output_tokens + one.output_tokens * times,
+        total.cost_usd + one.cost_usd * times,
+        total.most_usd + one.most_usd * times,
+        max(total.least_usd, one.least_usd),
+        total.duration_s + one.duration_s * times,
+        total.price_known and one.price_known,
+        total.cannot or one.cannot,
+    )
+
+
+class Evaluation:
+    """An evaluation under way.
+
+    Args:
+        plan: What it is made of.
+        journal: Its file.
+        recorded: What the file has; what is answered there is not asked again.
+        on_result: Called with each result, as it comes.
+
+    Attributes:
+        recorded: What the file has by now.
+        purse: The ledger over all trials.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        journal: EvaluationJournal,
+        recorded: Recorded,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._on_result = on_result or (lambda _: None)
+        self._contexts = Contexts(plan)
+        self._hides = plan.guard.for_run(known_secrets=secrets_of_environment(os.environ))
+        self._graders = {question.id: plan.grader_of(question) for question in plan.questions}
+        self._errors: list[RLMError] = []
+        self.recorded = recorded
+        self.purse = Purse(plan.cost_limit_usd, recorded.spent_usd)
+
+    async def run(self) -> None:
+        """Ask what was not answered yet.
+
+        Raises:
+            BudgetExceeded: The cost limit is reached; what is answered is kept.
+            StoreError: The file cannot be written.
+            ContextError: A text cannot be opened.
+        """
+        if not self.recorded.head:
+            raise ConfigError("the evaluation's file has no first line; write it with EvaluationJournal.write")
+        waiting = self._trials()
+        lock = anyio.Lock()
+
+        async def work() -> None:
+            while not self._errors:
+                async with lock:  # a text is opened by one worker while the others wait for it
+                    found = next(waiting, None)
+                    if found is None:
+                        return
+                    arm, question, repeat = found
+                    context = await to_thread.run_sync(self._contexts.of, question)
+                try:
+                    await self._one(arm, question, repeat, context)
+                except RLMError as error:
+                    self._errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self._plan.concurrency, max(1, self._plan.num_trials))):
+                group.start_soon(work)
+        if self._errors:
+            raise self._errors[0]
+
+    def _trials(self) -> Iterator[tuple[Arm, Question, int]]:
+        """Iterate over what is to be done, so that whatever is done when it ends early is done for all arms."""
+        for repeat in range(self._plan.repeats):
+            for question in self._plan.questions:
+                for arm in self._plan.arms:
+                    key = (arm.name, question.id, repeat)
+                    outcome = self.recorded.outcomes.get(key)
+                    if outcome is None or outcome.ending in _AGAIN or key not in self.recorded.grades:
+                        yield arm, question, repeat
+
+    async def _one(self, arm: Arm, question: Question, repeat: int, context: Context) -> None:
+        key = (arm.name, question.id, repeat)
+        place = {"arm": arm.name, "question": question.id, "repeat": repeat}
+        outcome = self.recorded.outcomes.get(key)
+        if outcome is None or outcome.ending in _AGAIN:
+            outcome = await self._answered(arm, question, repeat, context, place)
+        score, judge_usd = await self._graded(question, outcome, "/".join((self._journal.name, *map(str, key))))
+        self._write({"kind": "graded", **place, "score": score, "judge_usd": str(judge_usd)})
+        self._on_result(Result(*key, self.recorded.outcomes[key], score, judge_usd, context.length))
+
+    async def _answered(
+        self, arm: Arm, question: Question, repeat: int, context: Context, place: Mapping[str, Any]
+    ) -> Outcome:
+        key = f"{self._journal.name}/{_plain(arm.name)}/{_plain(question.id)}/{repeat}"
+        trial = Trial(key, question, context, self._graders[question.id].wanted, repeat)
+        expected = arm.estimate(trial)
+        granted = await self.purse.reserve(expected.most_usd, expected.least_usd)
+        spent = granted  # of a trial that broke off nobody knows
+        try:
+            self._write({"kind": "began", **place, "most_usd": str(granted)})
+            # A free model needs no limit, and one whose price is not known can be given none.
+            is_limited = expected.most_usd > 0 and (self.purse.limit_usd is not None)
+            outcome = await arm.answer(trial, granted if is_limited else None)
+            spent = outcome.cost_usd
+        finally:
+            self.purse.settle(granted, spent)
+        kept = await to_thread.run_sync(self._hidden, outcome)
+        self._write(
+            {
+                "kind": "ended",
+                **place,
+                "most_usd": str(granted),
+                "size_chars": context.length,
+                "outcome": outcome_as_json(kept),
+            }
+        )
+        return outcome
+
+    def _hidden(self, outcome: Outcome) -> Outcome:
+        """Return the outcome as it may stand in a file: without secrets and personal data."""
+        text, note = (self._hides.check(each, path="export").text for each in (outcome.text, outcome.note))
+        same = text == outcome.text
+        return replace(outcome, text=text, note=note, value=outcome.value if same else None)
+
+    async def _graded(self, question: Question, outcome: Outcome, key: str) -> tuple[float | None, Decimal]:
+        if outcome.ending == "cannot":
+            return None, Decimal(0)
+        if outcome.ending != "answered":
+            return 0.0, Decimal(0)
+        grader = self._graders[question.id]
+        if grader.score is not None:
+            return float(await to_thread.run_sync(grader.score, outcome.value, outcome.text, question)), Decimal(0)
+        return await self._judged(question, outcome.text, key)
+
+    async def _judged(self, question: Question, answer: str, key: str) -> tuple[float | None, Decimal]:
+        """Ask the judge, which is not told which arm it was; its cost is on the ledger, and apart from the arm's."""
+        judge = self._plan.judge
+        assert judge is not None  # noqa: S101 - the plan was checked
+        prompt = judge_prompt(question, answer)
+        hidden = await to_thread.run_sync(lambda: self._hides.check(prompt, path="subcall", model=judge.name))
+        budget = Budget(Limits(cost_limit_usd=self._left(), max_output_tokens=_JUDGE_TOKENS, last_answer=False))
+        token = current_request_key.set(f"{key}/judge")
+        try:
+            reply = await Calls(budget).complete(
+                judge, (Message("user", hidden.text),), account=budget.root, whole=True, reuse=False
+            )
+        finally:
+            current_request_key.reset(token)
+            self.purse.settle(Decimal(0), budget.spent_usd)
+        return judged(reply.completion.text) or 0.0, reply.cost_usd
+
+    def _left(self) -> Decimal | None:
+        """Return what the judge may spend: what is neither spent nor set aside."""
+        limit = self.purse.limit_usd
+        if limit is None:
+            return None
+        left = limit - self.purse.spent_usd - self.purse.reserved_usd
+        if left <= 0:
+            raise BudgetExceeded("the cost limit leaves nothing for the judge", limit=limit, used=limit)
+        return left
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._journal.write(line)
+        self.recorded.apply(line)
+
+
+def _plain(name: str) -> str:
+    """Return a name with only such characters as the name of a run has."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "_" for char in name)[:36]
+    if kept == name:
+        return kept
+    import hashlib
+
+    return f"{kept[:26]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first line of an evaluation's file.
+
+    Args:
+        plan: The evaluation.
+        settings: How the command was called, so that it can go on.
+    """
+    return {
+        "kind": "head",
+        "questions": [question.as_json() for question in plan.questions],
+        "arms": {arm.name: dict(arm.settings) for arm in plan.arms},
+        "repeats": plan.repeats,
+        "settings": dict(settings),
+    }
+
+
+def check_same(plan: Plan, recorded: Recorded) -> None:
+    """Check that an evaluation goes on with the arms that it was begun with.
+
+    Args:
+        plan: What it would go on with.
+        recorded: What its file has.
+
+    Raises:
+        ConfigError: An arm is another by now.
+    """
+    begun = recorded.head["arms"]
+    for arm in plan.arms:
+        now = dict(arm.settings)
+        if arm.name in begun and begun[arm.name] != now:
+            changed = sorted(key for key in {*now, *begun[arm.name]} if now.get(key) != begun[arm.name].get(key))
+            raise ConfigError(
+                f"{recorded.name}: the arm {arm.name} was begun with another {changed[0]} "
+                f"({begun[arm.name].get(changed[0])!r}, now {now.get(changed[0])!r}); begin a new evaluation"
+            )
+
+
+def run_evaluation(evaluation: Evaluation) -> None:
+    """Run an evaluation and wait for it; see `Evaluation.run`.
+
+    Args:
+        evaluation: The evaluation.
+    """
+    from rlmbox.sync import run_blocking
+
+    run_blocking(evaluation.run)

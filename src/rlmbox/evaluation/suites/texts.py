@@ -1,0 +1,119 @@
+"""Texts of any length from a seed, written as a stream: blocks that were made once, and lines put in between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from random import Random
+
+from rlmbox.errors import ConfigError
+
+_POOL = 64
+_BLOCK_CHARS = 65_536
+_WORDS = tuple(
+    """
+    about above across after again along among another around because before behind below between beyond board
+    bridge broad careful center certain change city clear cloud common corner country course cover custom daily
+    detail distant early east effort evening event every field figure final follow forest garden gather general
+    ground harbor height history hollow island journey kitchen ladder letter market matter meadow measure middle
+    minute mirror moment morning mountain narrow nature notice number office orange order paper passage pattern
+    picture place plain pocket question quiet railway reason record remark result river season second section
+    shadow shelter silver simple sister slow small south spring station steady stone story street summer supper
+    table thought timber travel valley village visit voice walk water weather west whole window winter wonder yellow
+    """.split()  # noqa: SIM905 - words are read more easily so
+)
+
+
+def sentence(rng: Random) -> str:
+    """Return a sentence of ordinary words that says nothing.
+
+    Args:
+        rng: Where chance comes from.
+    """
+    words = rng.choices(_WORDS, k=rng.randint(6, 14))
+    return f"{' '.join(words).capitalize()}."
+
+
+def prose_pool(rng: Random, size_chars: int, line: Callable[[Random], str] = sentence) -> list[str]:
+    """Return blocks of lines to fill a text with.
+
+    Args:
+        rng: Where chance comes from.
+        size_chars: Length of the text; a short one has short blocks.
+        line: Makes a line, without its end.
+    """
+    wanted = max(400, min(_BLOCK_CHARS, size_chars // 24))
+    blocks = []
+    for _ in range(_POOL if size_chars > _BLOCK_CHARS * 16 else 12):
+        lines, length = [], 0
+        while length < wanted:
+            lines.append(line(rng))
+            length += len(lines[-1]) + 1
+        blocks.append("\n".join(lines) + "\n")
+    return blocks
+
+
+def write_text(
+    path: Path, size_chars: int, rng: Random, pool: Sequence[str], inserts: Sequence[str] = (), tail: str = ""
+) -> list[int]:
+    """Write a text, and return how often each block of the pool is in it.
+
+    The lines to put in stand at places of their own that are spread over the whole text, in the order given.
+
+    Args:
+        path: The file; it is there only once it is whole.
+        size_chars: Length that the text has at least, and exceeds by less than a block.
+        rng: Where chance comes from.
+        pool: The blocks.
+        inserts: Lines to put in, without their ends.
+        tail: What stands at the end.
+    """
+    places = sorted(rng.uniform(0.02, 0.98) * size_chars for _ in inserts)
+    waiting, written, used = list(zip(places, inserts, strict=True)), 0, [0] * len(pool)
+    waiting.reverse()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with new.open("w", encoding="utf-8", newline="\n", buffering=1 << 20) as file:
+            while written < size_chars - len(tail) or waiting:
+                while waiting and (waiting[-1][0] <= written or written >= size_chars):
+                    line = waiting.pop()[1] + "\n"
+                    written += file.write(line)
+                if written < size_chars - len(tail):
+                    number = rng.randrange(len(pool))
+                    used[number] += 1
+                    written += file.write(pool[number])
+            file.write(tail)
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    return used
+
+
+def distinct(rng: Random, make: Callable[[Random], str], count: int, besides: Iterable[str] = ()) -> list[str]:
+    """Return different values.
+
+    Args:
+        rng: Where chance comes from.
+        make: Makes one.
+        count: How many.
+        besides: Values that are taken.
+    """
+    taken, found = set(besides), list[str]()
+    while len(found) < count:
+        value = make(rng)
+        if value not in taken:
+            taken.add(value)
+            found.append(value)
+    return found
+
+
+def digits(rng: Random) -> str:
+    """Return a figure of seven digits.
+
+    Args:
+        rng: Where chance comes from.
+    """
+    return str(rng.randint(1_000_000, 9_999_999))
