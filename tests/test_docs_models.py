@@ -88,3 +88,18 @@ def test_what_the_page_names_exists() -> None:
     assert WARNING in PAGE
     for name in re.findall(r"The event `(\w+)`|the event `(\w+)`", PAGE):
         assert hasattr(events, "".join(name))
+
+
+def test_the_commands_for_keys_do_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (block,) = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    commands = [line.removeprefix("$ rlmbox ").split() for line in block.splitlines() if line.startswith("$")]
+    assert [command[:2] for command in commands] == [["keys", "set"], ["keys", "list"], ["keys", "rm"]]
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "rlmbox", *command], input="sk-typed", capture_output=True, text=True, check=True
+        )
+        assert "openai" in done.stdout
+        assert "sk-typed" not in done.stdout + done.stderr

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.base import Model, Price, PriceSource
+from rlmbox.models.keys import KeySource
 from rlmbox.models.prices import FlatPrice
 from rlmbox.retrieval.base import Embedder, Retriever
 
@@ -17,7 +18,7 @@ def model_from(
     name: str,
     *,
     base_url: str | None = None,
-    api_key: str | None = None,
+    api_key: str | KeySource | None = None,
     prices: Mapping[str, FlatPrice] | PriceSource | None = None,
     window_tokens: int | None = None,
 ) -> Model:
@@ -26,7 +27,8 @@ def model_from(
     Args:
         name: `provider:model`.
         base_url: Address of a server that speaks the provider's protocol.
-        api_key: The key; None takes it from the provider's environment variable.
+        api_key: The key; None takes it from the provider's environment variable, and a `KeySource` is asked where
+            that is not set.
         prices: Prices that take precedence over the catalogue's, by name, or a function from the name to a price.
         window_tokens: Most tokens that a request and its reply may have; None takes what is known of the model.
 

@@ -48,6 +48,7 @@ from rlmbox.loop.toolbox import Given, Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model, PriceSource
+from rlmbox.models.keys import KeySource
 from rlmbox.models.prices import FlatPrice, load_overrides
 from rlmbox.record.audit import AuditChain, current_user
 from rlmbox.record.context_record import record_context, reopen_context
@@ -98,9 +99,10 @@ class RLM:
         fallback_model: The model that is asked where another is not available; None for none.
         fallback_when: Your own check of a reply (a `Completion`): True asks the fallback model as well.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
-        api_key: The key for models given by name; None takes it from the provider's environment variable.
+        api_key: The key for models given by name; None takes it from the provider's environment variable, and a
+            `rlmbox.models.keys.KeySource` is asked where that is not set.
         sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
-            machine, that it holds.
+            machine, that it holds; `docker:IMAGE` is `docker` with an image of yours.
         packages: Installed packages that code may import, such as `pandas`, with what they need.
         limits: What a run may use.
         retries: When a request that failed is sent again; None for the usual.
@@ -174,7 +176,7 @@ class RLM:
         fallback_model: Model | str | None = None,
         fallback_when: FallbackWhen | None = None,
         base_url: str | None = None,
-        api_key: str | None = None,
+        api_key: str | KeySource | None = None,
         sandbox: str | Callable[[], Sandbox] = "auto",
         packages: Sequence[str] = (),
         limits: Limits | None = None,
@@ -217,7 +219,7 @@ class RLM:
         record_secrets: bool = False,
     ) -> None:
         for name, given in (("base_url", base_url), ("api_key", api_key)):
-            if given is not None and model is None:
+            if isinstance(given, str) and model is None:
                 raise ConfigError(f"{name} needs the name of the model to ask, such as model='openai:NAME'")
         overrides = load_overrides(prices) if isinstance(prices, str | os.PathLike) else prices
         self._own_models: list[Model] = []
@@ -288,7 +290,7 @@ class RLM:
         self._tools = tuple(tools)
         toolbox = Toolbox(self._tools)
         toolbox.check()  # what is wrong with a tool is said here
-        self._keys = (api_key,) if api_key else ()
+        self._api_key = api_key
         self._records_secrets = record_secrets
         self._guard = guard if isinstance(guard, Guard) else Guard(guard)
         self._made_with: dict[str, object] = {
@@ -785,7 +787,9 @@ class RLM:
         return readers if self._telemetry is None or is_replay else (self._telemetry.reader(), *readers)
 
     def _secrets(self) -> tuple[str, ...]:
-        return (*self._keys, *secrets_of_environment(os.environ))
+        given = self._api_key
+        keys = given.found if isinstance(given, KeySource) else (given,) if given else ()
+        return (*keys, *secrets_of_environment(os.environ))
 
     def _hiding(self, known: Mapping[str, str] | None = None) -> HiddenValues | None:
         """Return what keeps secrets out of a record, with the placeholders that it has; None to keep all in it."""

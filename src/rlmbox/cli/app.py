@@ -62,6 +62,9 @@ LastAnswer = Annotated[
 ]
 Cache = Annotated[bool, _option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")]
 SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
+SandboxImage = Annotated[
+    str | None, _option("The image of the docker sandbox, as in --sandbox docker.", "RLM_SANDBOX_IMAGE")
+]
 CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
 Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
 Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
@@ -176,6 +179,46 @@ audit = typer.Typer(
 app.add_typer(audit, name="audit")
 config = typer.Typer(help="Show, write and check settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config, name="config")
+
+
+keys = typer.Typer(
+    help="Keep the keys of providers: in the system's keyring, else in files that only you can read.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(keys, name="keys")
+Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as openai or anthropic.")]
+
+
+@keys.command("set")
+def keys_set(
+    provider: Provider,
+    further: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
+    debug: Debug = False,
+) -> None:
+    """Keep a provider's key. It is asked for without being shown, or read from standard input.
+
+    It is used where the provider's own environment variable is not set.
+    """
+    from rlmbox.cli.keying import set_and_print
+
+    raise typer.Exit(set_and_print(provider, further or [], debug=debug))
+
+
+@keys.command("list")
+def keys_list(as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the providers that have a key, masked, and where it comes from."""
+    from rlmbox.cli.keying import list_and_print
+
+    raise typer.Exit(list_and_print(as_json=as_json, debug=debug))
+
+
+@keys.command("rm")
+def keys_rm(provider: Provider, debug: Debug = False) -> None:
+    """Forget a provider's key."""
+    from rlmbox.cli.keying import remove_and_print
+
+    raise typer.Exit(remove_and_print(provider, debug=debug))
 
 
 @config.command("show")
@@ -299,6 +342,7 @@ def ask(
     max_history_tokens: MaxHistoryTokens = None,
     cache: Cache = False,
     sandbox: SandboxName = "auto",
+    sandbox_image: SandboxImage = None,
     package: Package = None,
     cell_timeout: CellTimeout = None,
     memory: Memory = None,
@@ -351,6 +395,7 @@ def ask(
         max_history_tokens=max_history_tokens,
         cache=cache,
         sandbox=sandbox,
+        sandbox_image=sandbox_image,
         packages=tuple(package or ()),
         cell_timeout_s=cell_timeout,
         memory_mb=memory,
@@ -387,6 +432,7 @@ def chat(
     request_timeout: RequestTimeout = None,
     cost_limit: CostLimit = None,
     sandbox: SandboxName = "auto",
+    sandbox_image: SandboxImage = None,
     package: Package = None,
     instructions: Instructions = None,
     prompts: Prompts = None,
@@ -414,6 +460,7 @@ def chat(
         request_timeout_s=request_timeout,
         cost_limit_usd=cost_limit,
         sandbox=sandbox,
+        sandbox_image=sandbox_image,
         packages=tuple(package or ()),
         instructions=instructions,
         prompts=prompts,
@@ -450,6 +497,7 @@ def exec_(
         list[str] | None, typer.Argument(help="Files with Python; - is standard input, which is also the default.")
     ] = None,
     sandbox: SandboxName = "auto",
+    sandbox_image: SandboxImage = None,
     context: Annotated[
         list[str] | None, _option("A file or folder that is `context` in the cells.", None, "--context", "-c")
     ] = None,
@@ -474,6 +522,7 @@ def exec_(
 
     settings = ExecSettings(
         sandbox=sandbox,
+        sandbox_image=sandbox_image,
         unsafe_no_isolation=unsafe_no_isolation,
         context=tuple(context or ()),
         cell_timeout_s=cell_timeout,

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.cli.approving import approval_of
-from rlmbox.cli.cell_options import cell_limits
+from rlmbox.cli.cell_options import cell_limits, image_note, with_image
 from rlmbox.cli.failing import as_object, division, report, summary
 from rlmbox.cli.guarding import guard_of
+from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
@@ -66,6 +67,7 @@ class Settings:
     max_history_tokens: int | None = None
     cache: bool = False
     sandbox: str = "auto"
+    sandbox_image: str | None = None
     packages: tuple[str, ...] = ()
     cell_timeout_s: float | None = None
     memory_mb: float | None = None
@@ -121,7 +123,8 @@ class Settings:
             sub_model=self.sub_model,
             fallback_model=self.fallback_model,
             base_url=self.base_url,
-            sandbox=self.sandbox,
+            api_key=key_source(self.model),
+            sandbox=with_image(self.sandbox, self.sandbox_image),
             packages=self.packages,
             limits=limits,
             cache=self.cache,
@@ -216,6 +219,8 @@ def ask_and_print(
             rlm = replace(settings, streams=show_tree).rlm([say_sandbox, *hooks], telemetry)
             if not quiet:
                 _notices(rlm, console)
+                if note := image_note(settings.sandbox, settings.sandbox_image):
+                    console.print(Text(f"note: {printable(note)}", style="yellow"))
             context = open_context_or_none(paths, settings)
             if context is not None and context.skipped_summary and not quiet:
                 console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))

@@ -26,3 +26,25 @@ def cell_limits(timeout_s: float | None, memory_mb: float | None) -> CellLimits:
         cell_timeout_s=default.cell_timeout_s if timeout_s is None else timeout_s,
         memory_bytes=default.memory_bytes if memory_mb is None else int(memory_mb * 2**20),
     )
+
+
+def with_image(sandbox: str, image: str | None) -> str:
+    """Return a sandbox's name with the image that it starts.
+
+    Args:
+        sandbox: The name.
+        image: The image of the docker sandbox, which is for no other; None for its own.
+    """
+    return f"{sandbox}:{image}" if image and sandbox == "docker" else sandbox
+
+
+def image_note(sandbox: str, image: str | None) -> str | None:
+    """Return a line that says that an image is not used, or None where there is none, or it is.
+
+    Args:
+        sandbox: The sandbox's name.
+        image: As for `with_image`.
+    """
+    if not image or sandbox == "docker":
+        return None
+    return f"the image {image} is not used: it is for --sandbox docker, and this is {sandbox}"

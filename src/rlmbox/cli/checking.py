@@ -12,6 +12,7 @@ from rich.text import Text
 from rlmbox.budget.limits import Limits
 from rlmbox.cli.asking import windows_of
 from rlmbox.cli.failing import report
+from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.errors import ConfigError, LimitExceeded, RLMError, SandboxError
@@ -98,8 +99,10 @@ async def steps(options: ModelOptions) -> AsyncIterator[ModelStep]:
     windows = windows_of(options.windows)
     window = windows.get(options.name) if isinstance(windows, dict) else windows
     prices = load_overrides(options.prices) if options.prices is not None else {}
-    failed = False
-    async for step in check_reachable(options.name, base_url=options.base_url, prices=prices, window_tokens=window):
+    failed, keys = False, key_source(options.name)
+    async for step in check_reachable(
+        options.name, base_url=options.base_url, api_key=keys, prices=prices, window_tokens=window
+    ):
         failed = failed or (step.ok is False and step.name != "window")
         yield step
     if not failed:
@@ -115,6 +118,7 @@ async def _end_to_end(options: ModelOptions, window: int | None) -> list[ModelSt
         async with RLM(
             options.name,
             base_url=options.base_url,
+            api_key=key_source(options.name),
             prices=options.prices,
             windows=window,
             sandbox=options.sandbox,

@@ -58,7 +58,7 @@ class Configuration(BaseSettings):
     """Values of one place or of all; what was not set is not in `model_fields_set`."""
 
     model_config = SettingsConfigDict(env_prefix="RLM_", extra="forbid", populate_by_name=True, frozen=True)
-    command_only: ClassVar[frozenset[str]] = frozenset({"api_provider", "api_key", "sandbox_image"})
+    command_only: ClassVar[frozenset[str]] = frozenset({"api_provider", "api_key"})
     """Keys that are no option of any command."""
 
     model: str | None = Field(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rlmbox.cli.cell_options import cell_limits
+from rlmbox.cli.cell_options import cell_limits, image_note, with_image
 from rlmbox.cli.failing import report
 from rlmbox.cli.printing import print_json
 from rlmbox.context import Context
@@ -40,6 +40,7 @@ class ExecSettings:
 
     Attributes:
         sandbox: The sandbox's name.
+        sandbox_image: The image of the docker sandbox; None for its own.
         unsafe_no_isolation: Whether `local` may be used, which isolates nothing.
         context: What `--context` names; empty for a short text that says that there is none.
         cell_timeout_s: Seconds that each cell may run; None for the library's default.
@@ -49,6 +50,7 @@ class ExecSettings:
     """
 
     sandbox: str = "auto"
+    sandbox_image: str | None = None
     unsafe_no_isolation: bool = False
     context: tuple[str, ...] = ()
     cell_timeout_s: float | None = None
@@ -73,7 +75,7 @@ class ExecSettings:
         """
         if self.sandbox == "local":
             return self._local()
-        return sandbox_from(self.sandbox, packages=self.packages)
+        return sandbox_from(with_image(self.sandbox, self.sandbox_image), packages=self.packages)
 
     def _local(self) -> Callable[[], Sandbox]:
         if not self.unsafe_no_isolation:
@@ -104,6 +106,8 @@ def exec_and_print(files: Sequence[str], settings: ExecSettings, *, as_json: boo
     try:
         prompting = not files and sys.stdin is not None and sys.stdin.isatty()
         _check_standard_input(files, settings.context)
+        if note := image_note(settings.sandbox, settings.sandbox_image):
+            _write(f"note: {note}\n", sys.stderr)
         limits, make_sandbox = settings.limits(), settings.sandbox_maker()
         # Everything is read beforehand: a file that is not there is found before anything runs.
         sources = _prompted() if prompting else iter(_read(files or ["-"]))

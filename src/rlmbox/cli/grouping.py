@@ -12,7 +12,7 @@ GROUPS = MappingProxyType(
         "Questions": ("ask", "chat", "demo"),
         "Recorded runs": ("runs", "show", "resume", "replay", "fork", "export", "audit", "rm"),
         "Code for other programs": ("exec", "subset", "tool", "mcp"),
-        "Setting up": ("doctor", "models", "profiles", "config", "guard", "index"),
+        "Setting up": ("doctor", "keys", "models", "profiles", "config", "guard", "index"),
     }
 )
 """Each heading with its commands, in order; one that is in none comes last."""

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rlmbox.cli.failing import report
+from rlmbox.cli.keeping import key_source
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.models.base import Bounded, Model
@@ -71,9 +72,10 @@ def print_models(name: str | None, prices: Path | None, *, as_json: bool, debug:
 
 def _row(name: str, overrides: Mapping[str, FlatPrice], *, strict: bool) -> dict[str, Any]:
     """Describe a model; one that cannot be reached says what is missing, and what nobody knows is None."""
+    keys = key_source(name if strict else None)
     reachable = "if it runs here" if name.partition(":")[0] in _SERVED_HERE else "yes"
     try:
-        model: Model = model_from(name, prices=overrides)
+        model: Model = model_from(name, prices=overrides, api_key=keys)
     except ConfigError as error:
         reachable = str(error).removeprefix(name).lstrip(": ").removesuffix(", or pass api_key")
         if strict and "needs a key" not in str(error):

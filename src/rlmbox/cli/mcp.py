@@ -16,6 +16,7 @@ import anyio
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits, dollars
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import report
+from rlmbox.cli.keeping import key_source
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.guard.visible import printable
@@ -147,6 +148,7 @@ def _rlm(settings: McpSettings, limits: Limits, store: Store, model: Model | Non
         model or named,
         sub_model=sub_model,
         base_url=settings.base_url,
+        api_key=key_source(named),
         prices=settings.prices,
         sandbox=settings.sandbox,
         packages=settings.packages,

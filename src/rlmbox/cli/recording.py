@@ -18,6 +18,7 @@ from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.asking import print_run
 from rlmbox.cli.failing import report
+from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
@@ -222,6 +223,7 @@ def _rlm_of(
         sub_model=sub,
         fallback_model=made["fallback_model"],
         base_url=made["base_url"],
+        api_key=key_source(root),
         sandbox=_sandbox_of(events, run_id),
         packages=made["packages"],
         limits=limits_of(made),
@@ -267,7 +269,8 @@ def _sandbox_of(events: Sequence[Event], run_id: str) -> str:
     made = begun(events, run_id).settings
     ran_in = next((e.sandbox for e in events if isinstance(e, SessionStarted)), None)
     names = {each.name for each in BACKENDS if each.is_isolated}
-    return ran_in if ran_in in names else str(made.get("sandbox") or "auto")
+    named = str(made.get("sandbox") or "auto")
+    return ran_in if ran_in in names and ran_in != named.partition(":")[0] else named
 
 
 def _run_of(run_id: str, store: Store) -> Run:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlmbox.errors import ConfigError, ModelError
+from rlmbox.models.keys import KeySource
 from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.models.target import Target
@@ -52,7 +53,7 @@ async def check_reachable(
     name: str,
     *,
     base_url: str | None = None,
-    api_key: str | None = None,
+    api_key: str | KeySource | None = None,
     prices: Mapping[str, FlatPrice] | None = None,
     window_tokens: int | None = None,
     ask: bool = True,

@@ -23,6 +23,7 @@ from rlmbox.errors import ConfigError, ModelError
 from rlmbox.models.adapting import adaptations_of
 from rlmbox.models.base import Exchange, Price, PriceSource, current_exchange
 from rlmbox.models.complaints import Complaint
+from rlmbox.models.keys import KeySource
 from rlmbox.models.pace import UNPACED, Pace
 from rlmbox.models.prices import FREE, FlatPrice, price_for
 from rlmbox.models.target import Target, resolve
@@ -49,7 +50,7 @@ def provider_model(
     name: str,
     *,
     base_url: str | None = None,
-    api_key: str | None = None,
+    api_key: str | KeySource | None = None,
     prices: Mapping[str, FlatPrice] | PriceSource | None = None,
     temperature: float | None = None,
     window_tokens: int | None = None,
@@ -65,7 +66,7 @@ def provider_model(
             where it is set, else the provider itself. With `openai:`, any server that speaks OpenAI's Chat Completions
             protocol.
         api_key: The key; by default PROVIDER_API_KEY (GOOGLE_API_KEY or GEMINI_API_KEY, AZURE_OPENAI_API_KEY). A server
-            other than the provider's own may need none.
+            other than the provider's own may need none. A `KeySource` is asked where the variable is not set.
         prices: The user's own prices, which come before the catalogue's: by full name, or a function from the full name
             to a price, which is called again for each request.
         temperature: The sampling temperature; None leaves it to the provider. Models that refuse one are asked without.

@@ -16,6 +16,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from rlmbox.errors import ConfigError
+from rlmbox.models.keys import KeySource
 
 Provider = Literal["openai", "anthropic", "google", "azure"]
 
@@ -178,13 +179,62 @@ def providers() -> tuple[str, ...]:
     return (*_KNOWN, *_OTHER_NAMES)
 
 
-def resolve(name: str, base_url: str | None, api_key: str | None) -> Target:
+def key_variables(provider: str) -> tuple[str, ...]:
+    """Return the environment variables that can hold a provider's key.
+
+    Args:
+        provider: One of `provider_names()`.
+    """
+    return _KNOWN[provider].key_variables
+
+
+def provider_names() -> tuple[str, ...]:
+    """Return the providers, each once, by its usual name."""
+    return tuple(_KNOWN)
+
+
+def provider_named(name: str) -> str:
+    """Return the usual name of a provider.
+
+    Args:
+        name: One of `providers()`, in any case, or a model's name that begins with one.
+
+    Raises:
+        ConfigError: There is no such provider.
+    """
+    given = name.partition(":")[0].strip().lower()
+    provider = _OTHER_NAMES.get(given, given)
+    if provider not in _KNOWN:
+        close = difflib.get_close_matches(given, providers(), n=1)
+        guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_KNOWN)}"
+        raise ConfigError(f"there is no provider {given!r}; {guess}")
+    return provider
+
+
+def checked_key(owner: str, key: str, origin: str) -> str:
+    """Return a key that can travel in a header.
+
+    Args:
+        owner: Whose it is, for the message.
+        key: The key.
+        origin: Where it came from, for the message.
+
+    Raises:
+        ConfigError: It has characters that no key has; the message does not repeat it.
+    """
+    # The error of the HTTP library would show it.
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(f"{owner}: {origin} holds characters that no key has; copy the key again")
+    return key
+
+
+def resolve(name: str, base_url: str | None, api_key: str | KeySource | None) -> Target:
     """Return what a name stands for, from the arguments and the environment.
 
     Args:
         name: `provider:model`.
         base_url: Where the model is; None takes the provider's variable, else its own address.
-        api_key: The key; None takes it from the provider's variable.
+        api_key: The key; None takes it from the provider's variable, and a `KeySource` is asked where that is not set.
 
     Raises:
         ConfigError: The name, the URL or the key is missing or wrong, or the provider's library is not installed.
@@ -201,7 +251,7 @@ def resolve(name: str, base_url: str | None, api_key: str | None) -> Target:
     url = _check_url(name, given_url)
     at_home = bool(known.host) and f".{url.hostname}".endswith(f".{known.host.lstrip('.')}")
     official = url.scheme == "https" and at_home
-    key, key_from = _key(name, known, api_key, needed=official)
+    key, key_from = _key(name, preset, api_key, needed=official)
     api_version = None
     cleaned = given_url.rstrip("/").removesuffix(known.dropped_path)
     if known.added_path and not url.path.strip("/"):
@@ -284,23 +334,31 @@ def _check_url(name: str, url: str) -> SplitResult:
     return parts
 
 
-def _key(name: str, known: _Known, given: str | None, *, needed: bool) -> tuple[str, str]:
-    if given and given.strip():
-        return _check_key(name, given.strip(), "the api_key argument"), "the api_key argument"
+def _key(name: str, preset: str, given: str | KeySource | None, *, needed: bool) -> tuple[str, str]:
+    if isinstance(given, str) and given.strip():
+        return checked_key(name, given.strip(), "the api_key argument"), "the api_key argument"
+    known = _KNOWN[preset]
     for variable in known.key_variables:
         value = os.environ.get(variable, "").strip()
         if value:
-            return _check_key(name, value, variable), variable
+            return checked_key(name, value, variable), variable
+    source = given if isinstance(given, KeySource) else None
+    found = _key_of(source, preset, needed=needed)
+    if source is not None and found is not None:
+        return checked_key(name, found, source.origin), source.origin
     if needed:
-        raise ConfigError(f"{name} needs a key; set {' or '.join(known.key_variables)}, or pass api_key")
+        other = (source.remedy_for(preset) if source else "") or "pass api_key"
+        raise ConfigError(f"{name} needs a key; set {' or '.join(known.key_variables)}, or {other}")
     return _NO_KEY, ""
 
 
-def _check_key(name: str, key: str, origin: str) -> str:
-    # A key travels in a header; the error of the HTTP library would show it.
-    if not key.isascii() or not key.isprintable():
-        raise ConfigError(f"{name}: {origin} holds characters that no key has; copy the key again")
-    return key
+def _key_of(source: KeySource | None, preset: str, *, needed: bool) -> str | None:
+    try:
+        return source.key_for(preset) if source is not None else None
+    except ConfigError:
+        if needed:
+            raise
+        return None  # a server that wants none must not wait for a keyring that is locked; one that does says so
 
 
 def _azure_address(url: str) -> tuple[str, str | None]:

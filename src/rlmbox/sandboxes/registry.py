@@ -27,6 +27,7 @@ class Backend:
         is_isolated: False for one without walls, which no name chooses.
         in_auto: Its place in what `auto` tries, the lowest first; None for one that `auto` never takes.
         takes_packages: True if installed packages can be given to it.
+        takes_image: True if its name may be followed by that of an image, as in `docker:python:3.13-slim`.
         ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
     """
 
@@ -38,6 +39,7 @@ class Backend:
     is_isolated: bool = True
     in_auto: int | None = None
     takes_packages: bool = False
+    takes_image: bool = False
     ready: str = ""
 
     @property
@@ -60,17 +62,20 @@ class Backend:
         found: Callable[..., Sandbox] = _load(self.home)
         return found
 
-    def maker(self, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
+    def maker(self, packages: Sequence[str] = (), image: str = "") -> Callable[[], Sandbox]:
         """Return the factory of its sandboxes.
 
         Args:
             packages: Installed packages that cells may import.
+            image: The image that it starts; empty for its own.
 
         Raises:
-            ConfigError: What it needs is not installed, or it cannot be given packages.
+            ConfigError: What it needs is not installed, or it cannot be given packages or an image.
         """
+        if image and not self.takes_image:
+            raise ConfigError(f"the sandbox {self.name} has no images; docker:{image} is docker with that one")
         if not packages:
-            return self.load()
+            return partial(self.load(), image=image) if image else self.load()
         if not self.takes_packages:
             raise ConfigError(f"{self.name} cannot be given packages; leave out --package or use --sandbox jail")
         return partial(self.load(), packages=tuple(packages))
@@ -99,6 +104,7 @@ BACKENDS: tuple[Backend, ...] = (
         "CPython in a locked-down container",
         remedy="needs a container engine, and pip install 'rlmbox[docker]'",
         modules=("docker",),
+        takes_image=True,
     ),
     Backend(
         "wasm",
@@ -157,7 +163,7 @@ def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], San
     """Return the factory for the named sandbox.
 
     Args:
-        name: A backend's name, or `auto`.
+        name: A backend's name, or `auto`; `docker:IMAGE` is `docker` with an image of your own.
         packages: Installed packages that cells may import.
 
     Raises:
@@ -167,13 +173,14 @@ def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], San
     if name == AUTO:
         found: Callable[..., Sandbox] = _load(_AUTO_HOME)
         return partial(found, packages=tuple(packages)) if packages else found
+    name, _, image = name.partition(":")
     row = backend(name)
     if not row.is_isolated:
         raise ConfigError(
             f"{name} runs a model's code with all that you may do yourself, so no name chooses it; "
             "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
         )
-    return row.maker(packages)
+    return row.maker(packages, image)
 
 
 def _load(home: str) -> Any:
