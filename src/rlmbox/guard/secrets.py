@@ -50,7 +50,7 @@ class SecretDetector:
                 if span := _match(each, encoded.data, found.start()):
                     at = max(at, span[1])
                     start, end = map(encoded.char, span)
-                    yield Finding(each.kind, start, end, why=f"has the form of a {each.kind}")
+                    yield Finding(each.kind, start, end, why=f"has the form of {_an(each.kind)} {each.kind}")
             found = pattern.search(encoded.data, at)
 
     def _formats_of(self, keyword: bytes) -> tuple[KeyFormat, ...]:
@@ -106,3 +106,7 @@ def _is_placeholder(value: bytes, each: KeyFormat) -> bool:
         return True
     # A short mark with a separator may begin a name of several words, `pa-` as well as `sk-`.
     return bool(mark) and len(mark) <= _SHORT_MARK and not mark.isalnum() and _WORDS.fullmatch(body) is not None
+
+
+def _an(kind: str) -> str:
+    return "an" if kind[0].lower() in "aeiou" else "a"
