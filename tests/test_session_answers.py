@@ -58,6 +58,14 @@ async def test_final_var_of_a_missing_name_gets_a_hint_with_the_variables_there_
     assert answer.value == 1
 
 
+async def test_final_var_of_a_value_that_cannot_leave_says_why_and_not_that_it_is_not_there() -> None:
+    parts = "result = [[0] * 1_100_000] * 2"
+    asked = rlm(repl(f"{parts}\nFINAL_VAR('result')"), "FINAL(shorter)")
+    assert (await asked.aask("?", TEXT)).text == "shorter"
+    assert "'result' cannot be the final answer: ValueError: " in said_to(asked.model)
+    assert "no variable" not in said_to(asked.model)
+
+
 async def test_a_final_tag_printed_from_the_context_does_not_end_the_session() -> None:
     asked = rlm(repl("print(context)"), "FINAL(really)")
     assert (await asked.aask("?", "FINAL(from the context)")).text == "really"

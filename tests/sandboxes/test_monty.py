@@ -244,7 +244,7 @@ def _children() -> set[str]:
 @pytest.fixture
 async def checked(models: Models) -> AsyncIterator[MontySandbox]:
     sandbox = MontySandbox(type_check=True)
-    await sandbox.start(QUICK, TEXT, models.host(), query="what?")
+    await sandbox.start(CellLimits(cell_timeout_s=30), TEXT, models.host(), query="what?")
     yield sandbox
     await sandbox.close()
 

@@ -99,6 +99,19 @@ async def test_no_value_leaves_as_an_exception(sandbox: MontySandbox, code: str,
     assert (await run(sandbox, code)).value == value
 
 
+async def test_an_argument_has_the_form_that_a_value_has() -> None:
+    setup = "from dataclasses import dataclass\n@dataclass\nclass Item:\n    size: int\n"
+    noted: list[object] = []
+    sandbox = MontySandbox()
+    await sandbox.start(PATIENT, TEXT, {"note": HostFunction("note", noted.append, "notes")})
+    try:
+        value = (await run(sandbox, f"{setup}parts = [Item(1), (Item(2), len)]\nnote(parts)\nparts")).value
+    finally:
+        await sandbox.close()
+    assert value == [{"size": 1}, [{"size": 2}, "<built-in function len>"]]
+    assert noted == [value]
+
+
 @pytest.mark.parametrize("code", ["_rlm_own = 1", "def _rlm_value(v): pass", "import math as _rlm_x", "x._rlm_y = 1"])
 async def test_names_of_our_own_are_refused_by_name(sandbox: MontySandbox, code: str) -> None:
     execution = await run(sandbox, code)

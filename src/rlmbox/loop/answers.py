@@ -25,6 +25,7 @@ _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300
 _NOTHING = object()
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
 _FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
+_FAILED_VARIABLE = "The variable {name!r} cannot be the final answer: {error}. Set one that can be, and answer with it."
 
 
 AnswerRule = Callable[[Task, FinalAnswer], Awaitable[str | None]]
@@ -195,7 +196,10 @@ async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> 
     execution = await namespace.evaluate(name)
     if execution.error is None:
         return FinalAnswer(in_words(execution.value), execution.value, sources)
-    return missing_variable(name, await namespace.variables())
+    variables = await namespace.variables()
+    if name in variables:  # it is there, and it cannot leave: the error says why
+        return _FAILED_VARIABLE.format(name=name, error=f"{execution.error.type}: {execution.error.message}")
+    return missing_variable(name, variables)
 
 
 def in_words(value: object) -> str:

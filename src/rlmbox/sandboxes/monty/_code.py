@@ -51,8 +51,8 @@ def _rlm_value(value, own=_rlm_own):
     else:
         shown = text
     if len(text) > {VALUE_LIMIT_CHARS}:
-        return [False, None, shown]
-    return [True, _rlm_leaving(value, own), shown]
+        raise own[5]('the value is larger than {VALUE_LIMIT_CHARS:,} bytes, the most that can leave a cell')
+    return [_rlm_leaving(value, own), shown]
 def _rlm_leaving(value, own=_rlm_own):
     # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own

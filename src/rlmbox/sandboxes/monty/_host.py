@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pydantic_monty import ClassInstance
+from pydantic_monty import ClassInstance, MontyClassProxy, MontyStdTypeProxy
 
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._values import to_json
@@ -14,6 +14,7 @@ from rlmbox.types import HostFunction
 
 _OWN = "_rlm_"  # functions of ours, behind the modules that Monty lacks; they take and give bytes
 _MAX_DEPTH = 50
+_MAX_PROXY_DEPTH = 60
 _NO_FILES = "there are no files here; the text is in `context`, and `ctx` searches it"
 _RAISABLE = frozenset(
     {
@@ -97,6 +98,23 @@ def raised(error: Exception) -> dict[str, Any]:
         text = str(error.args[0]) if name == "KeyError" and error.args else str(error)
         return {"exc_type": name, "message": text}
     return {"exc_type": "RuntimeError", "message": f"{name}: {error}"}
+
+
+def without_proxies(value: Any, depth: int = 0) -> Any:
+    """Give objects of the REPL a form: a dataclass as its fields, all else as its `repr`."""
+    if isinstance(value, MontyClassProxy):
+        if value.is_dataclass:
+            return {name: without_proxies(item, depth + 1) for name, item in value.attributes.items()}
+        return f"<{value.name} object>"
+    if isinstance(value, MontyStdTypeProxy):
+        return f"<built-in function {value.name}>" if value.kind == "function" else f"<class {value.name!r}>"
+    if depth > _MAX_PROXY_DEPTH:
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(without_proxies(item, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: without_proxies(item, depth + 1) for key, item in value.items()}
+    return value
 
 
 def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,17 @@ def is_number_or_list(node: ast.expr) -> bool:
     return isinstance(node, ast.List | ast.ListComp | ast.BinOp | ast.UnaryOp | ast.Compare)
 
 
+def is_number(node: ast.expr) -> bool:
+    """Return whether its form shows that it is a number, or a text of ASCII."""
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, str) or node.value.isascii()
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Div | ast.FloorDiv | ast.Sub | ast.Pow)
+    return isinstance(node, ast.Compare | ast.Call) and not (
+        isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in ("len", "round", "abs"))
+    )
+
+
 def is_empty(node: ast.expr) -> bool:
     """Return whether it is an empty text."""
     return isinstance(node, ast.Constant) and node.value in ("", b"")

@@ -11,6 +11,7 @@ import ast
 import builtins
 import importlib
 import keyword
+import re
 import sys
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -19,6 +20,7 @@ from typing import TypeGuard
 
 from rlmbox.sandboxes.monty.modules import MODULES
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 OWN_PREFIX = "_rlm_"
 """Names of the REPL's own begin with it; a cell may not."""
 
@@ -29,6 +31,7 @@ SHIMMED_BUILTINS = frozenset(
         "ascii",
         "bytes",
         "callable",
+        "chr",
         "enumerate",
         "eval",
         "exec",
@@ -141,6 +144,7 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
         _check_statement(node)
         _check_class(node)
         _check_keys(node)
+        _check_text(node)
         if isinstance(node, ast.Call):
             _check_call(node)
         if (
@@ -226,6 +230,12 @@ def _check_keys(node: ast.AST) -> None:
             continue
         if seen.setdefault(key.value, type(key.value)) is not type(key.value):
             raise lacking(f"a dict or set in which {key.value!r} equals another key", "one type of key", key)
+
+
+def _check_text(node: ast.AST) -> None:
+    """Half of a pair of surrogates is a character in CPython, and none in Monty."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and SURROGATE.search(node.value):
+        raise lacking("a lone surrogate such as '\\ud800'", "text, and leave it out", node)
 
 
 def _check_call(node: ast.Call) -> None:

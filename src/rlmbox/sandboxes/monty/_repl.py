@@ -32,7 +32,15 @@ from rlmbox.sandboxes.monty._code import (
     show_vars_source,
 )
 from rlmbox.sandboxes.monty._history import CellRun, call_key
-from rlmbox.sandboxes.monty._host import MontyObject, call, call_async, function_name, name_answer, refusal
+from rlmbox.sandboxes.monty._host import (
+    MontyObject,
+    call,
+    call_async,
+    function_name,
+    name_answer,
+    refusal,
+    without_proxies,
+)
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
@@ -46,6 +54,7 @@ from rlmbox.sandboxes.monty.modules import (
     own_exports,
     own_source,
 )
+from rlmbox.sandboxes.monty.modules._words import words_source
 from rlmbox.types import CellLimits, HostFunction
 
 _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
@@ -394,6 +403,8 @@ class MontyRepl:
             self._feed_once(own_source("methods") + own_source("builtins"))
         elif own & own_exports("methods"):
             self._feed_once(own_source("methods"))
+        if "worded" in own:
+            self._feed_once(words_source())
         if "set_of" in own or "eval" in own:
             self._feed_once(own_source("sets"))
         if "module_re" in own or "eval" in own:
@@ -480,6 +491,7 @@ class MontyRepl:
         except (ValueError, RecursionError) as error:
             return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
         if not name.startswith("_rlm_"):
+            args, kwargs = without_proxies(args), without_proxies(kwargs)
             self._calls += 1
             if self._calls > self.setting.limits.host_calls:
                 message = f"the session has made its {self.setting.limits.host_calls:,} calls of host functions"

@@ -19,6 +19,7 @@ from pydantic_monty import (
 
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
+from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.worker._values import to_json
@@ -69,29 +70,12 @@ class Printed:
 
 def value_of(result: Any) -> tuple[object, str | None]:
     """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None."""
-    crossed, value, shown = result
-    if not crossed:
-        return shown, shown
+    value, shown = result
     if value is None:
         return None, None
     if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
         return shown[:_OBJECT_CHARS], shown
-    return to_json(_without_proxies(value)), shown
-
-
-def _without_proxies(value: Any, depth: int = 0) -> Any:
-    """Give instances of classes of the REPL a form: a dataclass as its fields, all else as its `repr`."""
-    if isinstance(value, MontyClassProxy):
-        if value.is_dataclass:
-            return {name: _without_proxies(item, depth + 1) for name, item in value.attributes.items()}
-        return f"<{value.name} object>"
-    if depth > 60:
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(_without_proxies(item, depth + 1) for item in value)
-    if type(value) is dict:
-        return {key: _without_proxies(item, depth + 1) for key, item in value.items()}
-    return value
+    return to_json(without_proxies(value)), shown
 
 
 def _bounded(text: str) -> str:
@@ -148,7 +132,8 @@ def cell_error(
         if message.startswith("Internal error in monty: exceptions can only be called"):
             message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
         text = str(error)
-        name = text.partition(":")[0] if ":" in text and text.partition(":")[0].isidentifier() else name
+        kind = text.partition(":")[0].rpartition(".")[2]  # of `json.JSONDecodeError` too
+        name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message)
     message = _bounded(message)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []

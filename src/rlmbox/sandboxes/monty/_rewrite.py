@@ -27,6 +27,7 @@ from rlmbox.sandboxes.monty._nodes import (
     changes_what_it_reads,
     has_calls,
     is_async,
+    is_number,
     is_number_or_list,
     is_quick_key,
     is_text,
@@ -86,6 +87,8 @@ _EXCEPTIONS = frozenset(
 
 
 _KNOWN = frozenset(dir(builtins))
+_OF_TIMEDELTA: dict[type[ast.operator], str] = {ast.Mult: "times", ast.Div: "divided"}
+_DATE_NAMES = frozenset({"timedelta", "datetime", "date"})
 
 
 def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str]) -> None:
@@ -99,7 +102,10 @@ def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str
     Raises:
         CellRefused: Something in it cannot be made equal.
     """
-    rewriter = Rewriter(bound, host_names)
+    has_dates = not _DATE_NAMES.isdisjoint(bound) or any(
+        isinstance(node, ast.ImportFrom) and node.module == "datetime" for node in ast.walk(tree)
+    )
+    rewriter = Rewriter(bound, host_names, has_dates=has_dates)
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
 
@@ -110,9 +116,11 @@ class Rewriter:
     Args:
         bound: Names that are not builtins.
         host_names: Names of the host's functions, and of the objects that have some.
+        has_dates: Whether an operand may be a `timedelta`.
     """
 
-    def __init__(self, bound: Collection[str], host_names: Collection[str]) -> None:
+    def __init__(self, bound: Collection[str], host_names: Collection[str], *, has_dates: bool = False) -> None:
+        self._has_dates = has_dates
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
         self._count = 0
@@ -172,6 +180,9 @@ class Rewriter:
         for item in value:
             if isinstance(item, ast.ExceptHandler):
                 item.body = self.body(item.body)
+                if item.name is not None:
+                    worded = ast.Assign([ast.Name(item.name, ast.Store())], call("worded", load(item.name)))
+                    item.body.insert(0, placed(worded, item))
                 item.type = self.expression(item.type) if item.type else None
             elif isinstance(item, ast.withitem):
                 item.context_expr = self.expression(item.context_expr)
@@ -325,6 +336,15 @@ class Rewriter:
         found = call("defined", probe)
         return found if isinstance(node.ops[0], ast.In) else ast.UnaryOp(ast.Not(), found)
 
+    def _binop(self, node: ast.BinOp) -> ast.expr:
+        """`timedelta(hours=1) * 1.5`, in a cell that may have one."""
+        ours = _OF_TIMEDELTA.get(type(node.op)) if self._has_dates else None
+        left, right = self.expression(node.left), self.expression(node.right)
+        if ours is None or is_text(left) or (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
+            node.left, node.right = left, right
+            return node
+        return call(ours, left, right)
+
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
         """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
         node.value = self.expression(node.value)
@@ -452,10 +472,8 @@ class Rewriter:
             return node
         if name in _EXCEPTIONS and plain and node.args:
             return self._exception(name, node)
-        if name == "bytes" and node.args:
-            self._arguments(node)
-            node.func = load(own_name("bytes"))
-            return node
+        if name in ("int", "float", "bytes") and node.args:
+            return self._converted(name, node)
         if name in ("set", "frozenset") and plain and node.args:
             self._arguments(node, consumed=True)
             return call("set_of", node)
@@ -465,6 +483,16 @@ class Rewriter:
             node.func = call("named", load(name))
             return node
         return None
+
+    def _converted(self, name: str, node: ast.Call) -> ast.expr:
+        """Have `int` and `float` read digits of every script, and `bytes` take whatever can be gone through."""
+        is_plain = isinstance(node.args[0], ast.Starred) or is_number(node.args[0])
+        self._arguments(node)
+        if name == "bytes":
+            node.func = load(own_name("bytes"))
+        elif not is_plain:
+            node.args[0] = call("digits", node.args[0])
+        return node
 
     def _exception(self, name: str, node: ast.Call) -> ast.expr:
         """Monty's exceptions take one text at most."""
@@ -498,10 +526,8 @@ class Rewriter:
             return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
         if name == "sort" and any(one.arg == "key" for one in node.keywords):
             return self._sort(node, function)
-        if name == "dumps" and any(one.arg in ("default", "cls") for one in node.keywords):
-            self._arguments(node)
-            node.func = load(own_name("dumps"))
-            return node
+        if name in ("loads", "dumps"):
+            return self._json(node, function)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
@@ -520,6 +546,17 @@ class Rewriter:
         if asks:
             function.value = call("having", function.value, ast.Constant(name))
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
+        return node
+
+    def _json(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+        """`json.loads` has CPython's words of an error, and `json.dumps` takes `default=`."""
+        self._arguments(node)
+        if function.attr == "loads" and len(node.args) == 1:
+            return call("loads", self.expression(function.value), *node.args, keywords=node.keywords)
+        if function.attr == "dumps" and any(one.arg in ("default", "cls") for one in node.keywords):
+            node.func = load(own_name("dumps"))
+        else:
+            function.value = self.expression(function.value)
         return node
 
     @staticmethod

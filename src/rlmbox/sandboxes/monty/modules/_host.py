@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import ast
 import codecs
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -15,6 +19,9 @@ from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
 _MAX_LITERAL_CHARS = 1_000_000
+_MAX_NUMBER_CHARS = 10_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\[uU]")
 _ERRORS = frozenset(
     {
         "strict",
@@ -47,7 +54,16 @@ def encode(text: str, encoding: str, errors: str) -> bytes:
 
 def decode(data: bytes, encoding: str, errors: str) -> str:
     """Decode bytes, as `bytes.decode` does."""
-    return _codec(encoding, errors, len(data)).decode(data, errors)[0]
+    return _without_surrogates(_codec(encoding, errors, len(data)).decode(data, errors)[0])
+
+
+def _without_surrogates(text: str) -> str:
+    """Return a text that Monty can hold; it has no lone surrogates."""
+    if _SURROGATE.search(text):
+        raise NotImplementedError(
+            "a lone surrogate such as '\\ud800' is not in this REPL's Python: use text without it"
+        )
+    return text
 
 
 def literal(text: str) -> Any:
@@ -55,11 +71,49 @@ def literal(text: str) -> Any:
     if len(text) > _MAX_LITERAL_CHARS:
         raise ValueError(f"a literal may have at most {_MAX_LITERAL_CHARS:,} characters here")
     try:
-        return ast.literal_eval(text)
+        found = ast.literal_eval(text)
     except RecursionError:
         raise ValueError("the literal is nested too deeply") from None
     except MemoryError:
         raise ValueError("the literal is too large") from None
+    if _ESCAPE.search(text):
+        _without_surrogates("".join(_texts(found)))
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Return the texts in what `ast.literal_eval` gives."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _texts(item)
+
+
+def ascii_digits(text: str) -> str:
+    """Return a text with decimal digits of other scripts as those of ASCII, as `int` and `float` read them."""
+    if len(text) > _MAX_NUMBER_CHARS:
+        return text
+    return "".join(str(unicodedata.decimal(char, char)) for char in text)
+
+
+def json_error(text: str) -> str:
+    """Return what `json.loads` says of a text that Monty does not read; '' where that is not known.
+
+    Raises:
+        NotImplementedError: CPython reads it.
+    """
+    if len(text) > _MAX_LITERAL_CHARS:
+        return ""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return str(error)
+    except (ValueError, RecursionError, MemoryError):
+        return ""
+    raise NotImplementedError("JSON with a lone surrogate such as '\\ud800' is not in this REPL's Python: leave it out")
 
 
 def strptime(text: str, form: str) -> list[Any]:
@@ -75,6 +129,8 @@ def strptime(text: str, form: str) -> list[Any]:
 
 HOST_FUNCTIONS = (
     HostFunction("_rlm_strptime", strptime, "", pure=True),
+    HostFunction("_rlm_ascii_digits", ascii_digits, "", pure=True),
+    HostFunction("_rlm_json_error", json_error, "", pure=True),
     HostFunction("_rlm_encode", encode, "", pure=True),
     HostFunction("_rlm_decode", decode, "", pure=True),
     HostFunction("_rlm_literal", literal, "", pure=True),
