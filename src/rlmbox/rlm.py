@@ -67,6 +67,7 @@ from rlmbox.retrieval.base import Retriever, has_vectors
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
+from rlmbox.showing import html_table
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer, CellLimits
 from rlmbox.version import __version__
@@ -760,6 +761,25 @@ class RLM:
     def close(self) -> None:
         """Close the connections of the models that were given by name; see `aclose`."""
         run_blocking(self.aclose)
+
+    def _shown(self) -> dict[str, str]:
+        """Return how it is set, by name: nothing that may have a key in it, such as an address."""
+        shown = {"sub_model": self.sub_model, "fallback_model": self.fallback_model}
+        models = {name: each.name for name, each in shown.items() if each is not None and each is not self.model}
+        limit = self.limits.cost_limit_usd
+        return {
+            "model": self.model.name,
+            **models,
+            "sandbox": str(self._made_with["sandbox"] or "own"),
+            "cost_limit_usd": "None" if limit is None else str(limit),
+        }
+
+    def __repr__(self) -> str:
+        return f"RLM({', '.join(f'{name}={value}' for name, value in self._shown().items())})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return f"<strong>RLM</strong>{html_table(self._shown().items())}"
 
     def __enter__(self) -> Self:
         return self

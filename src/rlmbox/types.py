@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
+from rlmbox.showing import counted, html_table, html_text, short_repr
 from rlmbox.usage import Cost as Cost
 from rlmbox.usage import Report as Report
 from rlmbox.usage import Spend as Spend
@@ -297,7 +298,10 @@ class Step:
     cost_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+_MOST_SHOWN_SOURCES = 5
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """The end of a run.
 
@@ -348,3 +352,25 @@ class Answer:
     def report(self) -> Report:
         """The money and the tokens, divided by model and by depth."""
         return Report(self.cost.lines, self.guard)
+
+    def __repr__(self) -> str:
+        spent = f"{counted(self.turns, 'turn')}, {counted(self.subcalls, 'sub-call')}, {self.cost}"
+        return f"Answer({short_repr(self.text)}, {spent}{'' if self.complete else ', incomplete'})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        shown = f'<div dir="auto" style="white-space:pre-wrap">{html_text(self.text)}</div>'
+        more = len(self.sources) - _MOST_SHOWN_SOURCES
+        sources = [f"{each.document}, characters {each.start:,}-{each.end:,}" for each in self.sources]
+        if more > 0:
+            sources[_MOST_SHOWN_SOURCES:] = [f"… {more:,} more"]
+        took = f"{self.duration_s:.2f} s, {counted(self.turns, 'turn')}, {counted(self.subcalls, 'sub-call')}"
+        rows = [
+            ("", "" if self.complete else "incomplete: a limit or an error ended the run"),
+            ("found in", "; ".join(sources)),
+            ("took", f"{took}, {self.usage.total_tokens:,} tokens"),
+            ("cost", str(self.cost)),
+            ("model", self.model),
+            ("run", self.run_id),
+        ]
+        return shown + html_table(rows)
