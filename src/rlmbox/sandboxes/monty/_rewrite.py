@@ -330,6 +330,9 @@ class Rewriter:
     def _compare(self, node: ast.Compare) -> ast.expr:
         """`'name' in globals()` asks whether reading the name is an error."""
         if not is_asked_for(node):
+            for side in (node.left, *node.comparators):
+                if isinstance(side, ast.Call) and self._is_builtin(side, {"type"}) and len(side.args) == 1:
+                    side.func = load(own_name("kind_of"))  # the type of an error is its name's in CPython
             return self._children(node)
         assert isinstance(node.left, ast.Constant)  # noqa: S101 - so `is_asked_for` says
         probe = ast.Lambda(parameters([]), load(str(node.left.value)))
