@@ -83,6 +83,7 @@ def _told(match: Any) -> object:
 @given(patterns, flags, st.text("ab\né x", min_size=1, max_size=40))
 @example("(a+)(b+)$", 0, "abb\nabb\n")
 @example(r"\bé\b", re.ASCII, "é xé")
+@example(r"\bé?a(?s:.)", 0, "a éa aa")
 def test_every_match_is_that_of_the_whole_text(pattern: str, flag: int, text: str) -> None:
     compiled = re.compile(pattern, flag)
     wanted = list(compiled.finditer(text))

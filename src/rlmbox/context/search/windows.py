@@ -142,7 +142,9 @@ class _Search:
         self.largest = store.size_bytes if in_memory else 4 * self.size
 
     def spans(self, position: int) -> Iterator[Span]:
-        state, window = _State(position), SearchWindow.at(self.store, position, self.size, self.overlap)
+        # The character before the first match that counts is one that a pattern that looks back consumes.
+        begin = self.store.aligned(position - 1) if self.matcher.looks_back and position else position
+        state, window = _State(position), SearchWindow.at(self.store, begin, self.size, self.overlap)
         ahead = _Ahead(self)
         try:
             while True:
