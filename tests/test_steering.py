@@ -371,6 +371,22 @@ async def test_instructions_reach_the_root_and_children() -> None:
     assert all("Answer in French." in model.requests[0][0].content for model in (root, sub))
 
 
+@pytest.mark.parametrize("given", [{"root": "In French."}, {"children": "In Dutch."}, {"root": "R", "children": "C"}])
+async def test_instructions_may_differ_for_root_and_children(given: dict[str, str]) -> None:
+    root = ScriptedModel([repl("FINAL(rlm_query('child?'))")], name="root")
+    sub = ScriptedModel(["FINAL(ok)"], name="sub")
+    await RLM(root, sub_model=sub, instructions=given).aask("?", TEXT)
+    for model, name in ((root, "root"), (sub, "children")):
+        _, _, told = model.requests[0][0].content.partition("Instructions of the user\n")
+        assert told == given.get(name, "")
+
+
+@pytest.mark.parametrize("given", [{"roots": "x"}, {"root": 3}, 3])
+def test_instructions_that_are_none_are_an_error_at_once(given: Any) -> None:
+    with pytest.raises(ConfigError, match="instructions"):
+        rlm("FINAL(ok)", instructions=given)
+
+
 async def test_a_part_of_the_prompt_can_be_replaced() -> None:
     asked = rlm("FINAL(ok)", prompts={"system": "You count words."})
     await asked.aask("?", TEXT)

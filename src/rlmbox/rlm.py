@@ -38,6 +38,7 @@ from rlmbox.loop import direct
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
+from rlmbox.loop.instructions import Instructions
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
@@ -137,7 +138,8 @@ class RLM:
         tools: Functions of yours that code may call, as they are or as `Tool`, and `MCPTools`.
         retriever: An index whose text code may search, as an object, or by its place: `index:./corpus.idx`,
             `postgresql://…`. A question needs no context then.
-        instructions: What the models of the root and of children are told besides.
+        instructions: What the models of the root and of children are told besides: a text for all, or
+            `{"root": …, "children": …}`.
         prompts: Texts in place of parts of the prompt, by the part's name, or a TOML file of them.
         approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
             `Replace(code)`; plain or async. An `Approval` says when it is asked, too. None lets everything run.
@@ -203,7 +205,7 @@ class RLM:
         auto_finalize_var: str | None = None,
         tools: Iterable[Given] = (),
         retriever: Retriever | str | None = None,
-        instructions: str = "",
+        instructions: str | Mapping[str, str] = "",
         prompts: Mapping[str, str] | str | os.PathLike[str] | None = None,
         approve: Approve | Approval | None = None,
         validate: Validator | Iterable[Validator] = (),
@@ -278,7 +280,7 @@ class RLM:
             auto_finalize_var=auto_finalize_var,
             approval=approve if isinstance(approve, Approval) or approve is None else Approval(approve),
             rules=tuple(rules),
-            instructions=instructions,
+            instructions=Instructions.of(instructions),
             prompts=parts,
             most_repeats=invalid_response_limit,
             fallback_code=fallback_code,
@@ -311,7 +313,7 @@ class RLM:
             "auto_finalize_var": auto_finalize_var,
             "tools": [tool.repl_name for tool in toolbox.tools],
             "retriever": _recorded_retriever(self._retriever),
-            "instructions": instructions,
+            "instructions": instructions if isinstance(instructions, str) else dict(instructions),
             "prompts": dict(self._options.prompts),
             "approves": self._options.approval is not None,
             "validators": len(validators),

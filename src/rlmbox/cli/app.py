@@ -116,7 +116,9 @@ GuardAllow = Annotated[
     _option("A value that stays visible, such as info@example.com; several times for several.", None, "--guard-allow"),
 ]
 SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
-Instructions = Annotated[Path | None, _option("File with instructions for the models.", "RLM_INSTRUCTIONS")]
+Instructions = Annotated[
+    Path | None, _option("Instructions: a text file, or TOML with root and children.", "RLM_INSTRUCTIONS")
+]
 Prompts = Annotated[
     Path | None, _option("TOML file with texts in place of parts of the prompt.", "RLM_PROMPTS", "--prompts")
 ]

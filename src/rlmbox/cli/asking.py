@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -135,7 +136,7 @@ class Settings:
             hooks=hooks,
             telemetry=telemetry,
             approve=approval_of(self.approve, Console(stderr=True)),
-            instructions=_text_of(self.instructions) if self.instructions else "",
+            instructions=_instructions_of(self.instructions) if self.instructions else "",
             prompts=self.prompts,
             profile=self.profile,
             direct_below_chars=self.direct_below_chars,
@@ -187,6 +188,17 @@ def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:
     if "" in found and len(found) > 1:
         raise ConfigError("--window is one figure for all models, or NAME=TOKENS for each, and not both")
     return found.get("", found) if found else None
+
+
+def _instructions_of(path: Path) -> str | dict[str, str]:
+    """Return the instructions of a file: its text for all sessions, or what a TOML file has for root and children."""
+    text = _text_of(path)
+    if path.suffix != ".toml":
+        return text
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
 def _text_of(path: Path) -> str:

@@ -134,7 +134,7 @@ class Configuration(BaseSettings):
         (), description="Other policies for some models, such as ollama:*=off; in the environment, with commas."
     )
     retriever: str | None = Field(None, description="An index to search, such as index:./corpus.idx.")
-    instructions: Path | None = Field(None, description="File with instructions for the models.")
+    instructions: Path | None = Field(None, description="Instructions: a text file, or TOML with root and children.")
     prompts: Path | None = Field(None, description="TOML file with texts in place of parts of the prompt.")
     otel: bool = Field(False, description="Send OpenTelemetry spans and metrics where the OTEL_ variables say.")
     store: Path | None = Field(None, description="File where runs are recorded.")

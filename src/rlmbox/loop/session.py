@@ -34,6 +34,7 @@ from rlmbox.loop.direct import OPENED, DirectText, in_words
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.history import History
 from rlmbox.loop.inputs import described, read_inputs
+from rlmbox.loop.instructions import Instructions
 from rlmbox.loop.limits_watch import LastAnswer, Remaining
 from rlmbox.loop.observation import no_code, observe
 from rlmbox.loop.peer_names import peer_functions
@@ -73,7 +74,7 @@ class SessionOptions:
         approval: Decides on what the model would do, before anything of it runs; None lets it run.
         rules: What a proposed answer must pass.
         middleware: What each call of a host function passes.
-        instructions: What the model is told besides, in every session.
+        instructions: What the models are told besides, the root's and those of children.
         prompts: Texts in place of parts of the system prompt, by the part's name.
         most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
         most_repeats: Times in a row that the same code may come to the same, or a reply may have neither code nor an
@@ -90,7 +91,7 @@ class SessionOptions:
     approval: Approval | None = None
     rules: tuple[AnswerRule, ...] = ()
     middleware: tuple[Middleware, ...] = ()
-    instructions: str = ""
+    instructions: Instructions = field(default_factory=Instructions)
     prompts: Mapping[str, str] = field(default_factory=dict)
     most_corrections: int = MOST_ANSWERS
     most_repeats: int = 4
@@ -215,7 +216,9 @@ class Session:
             system, reason = await self._start_loop(self._first[0] or "")
         else:
             reason = ""
-            system = direct_prompt(instructions=self._options.instructions, prompts=self._options.prompts)
+            system = direct_prompt(
+                instructions=self._options.instructions.at(self.scope.depth), prompts=self._options.prompts
+            )
         started = self._note(
             events.SessionStarted,
             model=self._model.name,
@@ -254,7 +257,7 @@ class Session:
             max_turns=self.max_turns,
             depth=self.scope.depth,
             strict=self._options.strict,
-            instructions=self._options.instructions,
+            instructions=self._options.instructions.at(self.scope.depth),
             prompts=self._options.prompts,
         )
         return system, self._sandbox.reason if isinstance(self._sandbox, Chosen) else ""
