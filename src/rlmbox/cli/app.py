@@ -428,27 +428,48 @@ def chat(
     context: Contexts,
     model: Model = None,
     sub_model: SubModel = None,
+    fallback_model: FallbackModel = None,
     base_url: BaseUrl = None,
     prices: Prices = None,
     window: Window = None,
     request_timeout: RequestTimeout = None,
     cost_limit: CostLimit = None,
-    sandbox: SandboxName = "auto",
-    sandbox_image: SandboxImage = None,
-    package: Package = None,
-    instructions: Instructions = None,
-    prompts: Prompts = None,
+    max_turns: MaxTurns = 30,
+    max_depth: MaxDepth = 3,
+    max_subcalls: MaxSubcalls = 200,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
+    last_answer: LastAnswer = True,
     profile: Profile = None,
     direct_below_chars: DirectBelow = None,
     max_history_tokens: MaxHistoryTokens = None,
+    cache: Cache = False,
+    sandbox: SandboxName = "auto",
+    sandbox_image: SandboxImage = None,
+    package: Package = None,
+    cell_timeout: CellTimeout = None,
+    memory: Memory = None,
+    approve: Approve = None,
+    instructions: Instructions = None,
+    prompts: Prompts = None,
     guard: GuardPolicy = "redact",
     guard_model: GuardModel = None,
+    guard_path: GuardPath = None,
+    guard_allow: GuardAllow = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    encoding: Encoding = None,
+    store: StoreFile = None,
+    record: Record = True,
+    record_secrets: RecordSecrets = False,
+    run_id: RunId = None,
+    otel: Otel = False,
     debug: Debug = False,
 ) -> None:
     """Ask questions of a text one after another; the model keeps its variables from one to the next.
 
     /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
-    session; Ctrl-D ends the session. The limits are for all questions together.
+    session; Ctrl-D ends the session. --max-turns is for each question, the other limits for all of them together.
     """
     from rlmbox.cli.asking import Settings
     from rlmbox.cli.chatting import chat as run_chat
@@ -456,21 +477,42 @@ def chat(
     settings = Settings(
         model=model,
         sub_model=sub_model,
+        fallback_model=fallback_model,
         base_url=base_url,
         prices=prices,
         windows=tuple(window or ()),
         request_timeout_s=request_timeout,
         cost_limit_usd=cost_limit,
-        sandbox=sandbox,
-        sandbox_image=sandbox_image,
-        packages=tuple(package or ()),
-        instructions=instructions,
-        prompts=prompts,
+        max_turns=max_turns,
+        max_depth=max_depth,
+        max_subcalls=max_subcalls,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        last_answer=last_answer,
         profile=profile,
         direct_below_chars=direct_below_chars,
         max_history_tokens=max_history_tokens,
+        cache=cache,
+        sandbox=sandbox,
+        sandbox_image=sandbox_image,
+        packages=tuple(package or ()),
+        cell_timeout_s=cell_timeout,
+        memory_mb=memory,
+        approve=approve,
+        instructions=instructions,
+        prompts=prompts,
         guard=guard,
         guard_model=tuple(guard_model or ()),
+        guard_path=tuple(guard_path or ()),
+        guard_allow=tuple(guard_allow or ()),
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        encoding=encoding,
+        store=store,
+        record=record,
+        record_secrets=record_secrets,
+        run_id=run_id,
+        otel=otel,
     )
     raise typer.Exit(run_chat(context, settings, debug=debug))
 
@@ -483,13 +525,14 @@ def demo(
     base_url: BaseUrl = None,
     cost_limit: CostLimit = None,
     trace: Trace = None,
+    otel: Otel = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Ask a question of the source of Python's own standard library, several megabytes that every machine has."""
     from rlmbox.cli.asking import Settings, demo_and_print
 
-    settings = Settings(model=model, sub_model=sub_model, base_url=base_url, cost_limit_usd=cost_limit)
+    settings = Settings(model=model, sub_model=sub_model, base_url=base_url, cost_limit_usd=cost_limit, otel=otel)
     raise typer.Exit(demo_and_print(question, settings, as_json=as_json, trace=trace, debug=debug))
 
 
@@ -771,6 +814,7 @@ def resume(
     store: StoreFile = None,
     prices: Prices = None,
     approve: Approve = None,
+    otel: Otel = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -781,7 +825,9 @@ def resume(
     """
     from rlmbox.cli.recording import resume_and_print
 
-    code = resume_and_print(run, store, prices=prices, approve=approve, as_json=as_json, quiet=quiet, debug=debug)
+    code = resume_and_print(
+        run, store, prices=prices, approve=approve, otel=otel, as_json=as_json, quiet=quiet, debug=debug
+    )
     raise typer.Exit(code)
 
 

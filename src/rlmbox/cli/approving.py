@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import anyio.from_thread
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
@@ -19,6 +21,7 @@ from rlmbox.guard.visible import printable
 from rlmbox.loop.approval import POLICIES, Approval, Decision, Replace
 from rlmbox.loop.task import Proposal
 
+_LOOK_S = 0.05
 _QUESTION = "run it? [y]es, [n]o, [e]dit, [q]uit: "
 
 
@@ -44,17 +47,31 @@ def _asked(proposal: Proposal, console: Console) -> Decision:
     console.print(Text(f"turn {proposal.turn} would run:", style="bold"))
     console.print(Syntax(printable(proposal.code_block), "python", background_color="default", word_wrap=True))
     while True:
-        answer = input(_QUESTION).strip().lower()
+        answer = _line(_QUESTION).strip().lower()
         if answer in ("y", "yes"):
             return True
         if answer in ("n", "no"):
-            return input("why (the model is told): ").strip() or False
+            return _line("why (the model is told): ").strip() or False
         if answer in ("e", "edit"):
             return Replace(_edited(proposal.code_block))
         if answer in ("q", "quit"):
             signal.raise_signal(signal.SIGINT)  # the main thread ends the run, as on Ctrl-C
             return "the run was ended"
         console.print(Text(f"there are {', '.join(('y', 'n', 'e', 'q'))}", style="dim"))
+
+
+def _line(prompt: str) -> str:
+    """Return a line that the person has typed; `q` at the end of input.
+
+    While it waits it looks whether the run was cancelled, so that no thread is left that takes the next line.
+    """
+    if sys.platform == "win32":  # select does not know the console there
+        return input(prompt)
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    while not select.select([sys.stdin], [], [], _LOOK_S)[0]:
+        anyio.from_thread.check_cancelled()
+    return sys.stdin.readline() or "q"
 
 
 def _edited(code: str) -> str:

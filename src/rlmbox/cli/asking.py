@@ -227,10 +227,10 @@ def ask_and_print(
             console.print(Text(f"sandbox: {event.sandbox}, {event.sandbox_reason}", style="dim"))
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        with _telemetry(console, wanted=settings.otel) as telemetry:
+        with exported_where(console, wanted=settings.otel) as telemetry:
             rlm = replace(settings, streams=show_tree).rlm([say_sandbox, *hooks], telemetry)
             if not quiet:
-                _notices(rlm, console)
+                print_notices(rlm, console)
                 if note := image_note(settings.sandbox, settings.sandbox_image):
                     console.print(Text(f"note: {printable(note)}", style="yellow"))
             context = open_context_or_none(paths, settings)
@@ -246,16 +246,17 @@ def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: P
     console = Console(stderr=as_json)
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        rlm = settings.rlm(hooks)
-        folder = Path(sysconfig.get_paths()["stdlib"])
-        context = Context.from_documents(_standard_library(folder))
-        if not as_json:
-            console.print(
-                f"{context.size_bytes / 1e6:.1f} MB of text in {context.num_documents:,} files of {folder}",
-                highlight=False,
-            )
-            _notices(rlm, console)
-        return rlm, rlm.ask(question, context)
+        with exported_where(Console(stderr=True), wanted=settings.otel) as telemetry:
+            rlm = settings.rlm(hooks, telemetry)
+            folder = Path(sysconfig.get_paths()["stdlib"])
+            context = Context.from_documents(_standard_library(folder))
+            if not as_json:
+                console.print(
+                    f"{context.size_bytes / 1e6:.1f} MB of text in {context.num_documents:,} files of {folder}",
+                    highlight=False,
+                )
+                print_notices(rlm, console)
+            return rlm, rlm.ask(question, context)
 
     return _run_and_print(run, None if as_json else console, as_json=as_json, trace=trace, quiet=False, debug=debug)
 
@@ -346,7 +347,7 @@ def _standard_library(folder: Path) -> list[tuple[str, str]]:
     return documents
 
 
-def _notices(rlm: RLM, console: Console) -> None:
+def print_notices(rlm: RLM, console: Console) -> None:
     """Print in one line each what a user should know before the run."""
     lines = []
     if OFFLINE_MODEL in (rlm.model.name, rlm.sub_model.name):
@@ -381,8 +382,13 @@ def _traced(path: Path) -> Iterator[Hook]:
 
 
 @contextmanager
-def _telemetry(console: Console, *, wanted: bool) -> Iterator[Telemetry | bool]:
-    """Exports spans and metrics where that is wanted, and says where they did not arrive."""
+def exported_where(console: Console, *, wanted: bool) -> Iterator[Telemetry | bool]:
+    """Export spans and metrics where that is wanted, and say where they did not arrive.
+
+    Args:
+        console: Where that is said.
+        wanted: True if it is wanted.
+    """
     if not wanted:
         yield False
         return

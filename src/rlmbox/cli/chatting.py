@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from rlmbox.cli.asking import Settings, open_context, print_answer
+from rlmbox.cli.asking import Settings, exported_where, open_context, print_answer, print_notices
 from rlmbox.cli.failing import report
-from rlmbox.errors import RLMError
+from rlmbox.errors import RLMError, StoreError
 from rlmbox.guard.visible import printable
 from rlmbox.loop.session import BlockingSession
+from rlmbox.record.stores import default_path
 
-_HELP = "/vars shows the variables, /cost what was spent, /save FILE keeps the talk, /quit ends; Ctrl-C ends a question"
+_HELP = (
+    "/vars shows the variables, /cost what was spent, /save FILE keeps the talk; Ctrl-C ends a question, "
+    "Ctrl-D or /quit the session"
+)
 _PROMPT = "> "
+_HISTORY_FILE = "chat-history"
+_HISTORY_LINES = 1_000
 
 
 def chat(paths: list[str], settings: Settings, *, debug: bool) -> int:
@@ -29,11 +37,44 @@ def chat(paths: list[str], settings: Settings, *, debug: bool) -> int:
     """
     console = Console(stderr=True)
     try:
-        with settings.rlm([]) as rlm, rlm.session(open_context(paths)) as session:
-            console.print(Text(_HELP, style="dim"))
-            return _Chat(session, console).run()
+        with exported_where(console, wanted=settings.otel) as telemetry, settings.rlm([], telemetry) as rlm:
+            print_notices(rlm, console)
+            context = open_context(
+                paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding
+            )
+            with rlm.session(context, run_id=settings.run_id) as session, _line_editing():
+                console.print(Text(_HELP, style="dim"))
+                return _Chat(session, console).run()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         return report(error, as_json=False, debug=debug)
+
+
+@contextmanager
+def _line_editing() -> Iterator[None]:
+    """Edit lines at a terminal, and keep those that were typed for the next time, in a file of their owner alone."""
+    try:
+        import readline
+    except ImportError:  # the platform has none
+        yield
+        return
+    if not sys.stdin.isatty():
+        yield
+        return
+    path: Path | None = None
+    with suppress(StoreError, OSError):  # a chat without a history is still a chat
+        path = default_path().with_name(_HISTORY_FILE)
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.chmod(0o600)
+        readline.read_history_file(path)
+    readline.set_history_length(_HISTORY_LINES)
+    try:
+        yield
+    finally:
+        if path is not None:
+            with suppress(OSError):
+                readline.write_history_file(path)
+                path.chmod(0o600)
 
 
 class _Chat:
@@ -43,12 +84,11 @@ class _Chat:
         self._said: list[str] = []
 
     def run(self) -> int:
-        with suppress(ImportError):  # line editing and history, where the platform has them
-            import readline  # noqa: F401
         while True:
             try:
                 line = input(_PROMPT).strip()
             except EOFError:
+                print()  # noqa: T201 - what follows begins a line of its own
                 return 0
             except KeyboardInterrupt:
                 print()  # noqa: T201

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
-from rlmbox.cli.asking import print_run
+from rlmbox.cli.asking import exported_where, print_run
 from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
@@ -36,6 +36,9 @@ from rlmbox.sandboxes.registry import BACKENDS
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer
 
+if TYPE_CHECKING:
+    from rlmbox.telemetry import Telemetry  # needs the extra [otel]
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _MOST_SHOWN = 100
 
@@ -46,6 +49,7 @@ def resume_and_print(
     *,
     prices: Path | None,
     approve: str | None,
+    otel: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -55,8 +59,10 @@ def resume_and_print(
     def run(hooks: Sequence[Hook]) -> Answer:
         kept = opened(store)
         events = whole(_events_of(kept, run_id))
-        rlm = _rlm_of(events, run_id, kept, [_said_difference(), *hooks], prices=prices, approve=approve)
-        return rlm.resume(run_id)
+        hooks = [_said_difference(), *hooks]
+        with exported_where(Console(stderr=True), wanted=otel) as telemetry:
+            rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=approve, telemetry=telemetry)
+            return rlm.resume(run_id)
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
@@ -210,6 +216,7 @@ def _rlm_of(
     prices: Path | None,
     approve: str | None,
     model: str | None = None,
+    telemetry: Telemetry | bool = False,
 ) -> RLM:
     """Return an RLM as the one that a recorded run was begun with."""
     made: Mapping[str, Any] = begun(events, run_id).settings
@@ -238,6 +245,7 @@ def _rlm_of(
         instructions=made["instructions"],
         prompts=made["prompts"],
         approve=approval_of(approve, Console(stderr=True)),
+        telemetry=telemetry,
         require_repl_before_final=made["require_repl_before_final"],
         require_subcall_before_final=made["require_subcall_before_final"],
         require_seen_figures=bool(made.get("require_seen_figures")),
