@@ -1,5 +1,6 @@
 """Replies and refusals that were reported in public, through a whole run: each kind with its right answer and cost."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -65,6 +66,50 @@ ANSWERED: dict[str, list[RawReply]] = {
         reply(),
     ],
     "K5 a window in DashScope's words": [LONG, refusal(400, "Range of input length should be [1, 4096]"), reply()],
+    "K4 a range of the reply's length": [refusal(400, "max_tokens must be between 1 and 8192"), reply()],
+    "K4 Bedrock's words for a cap": [
+        refusal(400, "The maximum tokens you requested exceeds the model limit of 4096."), reply()
+    ],
+    "K4 a reply that the credit does not cover": [
+        refusal(402, "Add more credits, or fewer max_tokens. You requested up to 16384, but can only afford 2371."),
+        reply(),
+    ],
+    "K4 nothing but streams": [
+        refusal(400, "This model only support stream mode, please enable the stream parameter."), reply()
+    ],
+    "K4 no thinking without a stream": [
+        refusal(400, "parameter.enable_thinking must be set to false for non-streaming calls"), reply()
+    ],
+    "K5 a code of a gateway": [LONG, refusal(400, "[错误码 400]", type="context_window_exceeded", code=400), reply()],
+    "K5 a window in LiteLLM's words": [
+        LONG, refusal(400, "ContextWindowExceededError: Context Window exceeded for given call. No models"), reply()
+    ],
+    "K5 a window in Z.ai's words": [LONG, refusal(400, "Prompt 超长", code="1261"), reply()],
+    "K5 a window in MiniMax's words": [
+        LONG,
+        RawReply({"base_resp": {"status_code": 2013, "status_msg": "context window exceeds limit"}}, 400),
+        reply(),
+    ],
+    "K5 a window in vLLM's older words": [
+        LONG, refusal(400, "The decoder prompt (length 6701) is longer than the maximum model length of 4096."), reply()
+    ],
+    "K5 a window in SiliconFlow's words": [
+        LONG, refusal(400, "max_total_tokens (16384) must be less than or equal to max_seq_len (4096)"), reply()
+    ],
+    "K5 a window in Baichuan's words": [LONG, refusal(400, "total tokens exceed max limit 4096"), reply()],
+    "K6 an envelope": [RawReply({"code": 0, "msg": "ok", "data": reply().body})],
+    "K6 one choice and no list": [reply(choices={"message": {"role": "assistant", "content": COUNT}})],
+    "K6 a piece of a stream": [reply(choices=[{"delta": {"role": "assistant", "content": COUNT}}])],
+    "K6 comments before the reply": [RawReply(": OPENROUTER PROCESSING\n\n" + json.dumps(reply().body))],
+    "K9 counts of Groq": [reply(usage=None, x_groq={"usage": COUNTS})],
+    "K9 counts of Moonshot": [
+        reply(usage=None, choices=[{"message": {"content": COUNT}, "finish_reason": "stop", "usage": COUNTS}])
+    ],
+    "K9 counts of llama.cpp": [reply(usage=None, timings={"prompt_n": 1_000, "predicted_n": 50})],
+    "K9 counts of Cohere": [reply(usage=None, meta={"billed_units": {"input_tokens": 1_000, "output_tokens": 50}})],
+    "K9 counts of Google behind a gateway": [
+        reply(usage=None, usageMetadata={"promptTokenCount": 1_000, "candidatesTokenCount": 50})
+    ],
     "K6 a fraction as the time of creation": [reply(created=1_700_000_000.25)],
     "K6 nothing where something was to be": [reply(created=None, id=None, model=None)],
     "K6 an end without a word": [reply(finish="")],
@@ -105,8 +150,41 @@ def test_reasoning_that_is_counted_beside_the_reply_is_charged() -> None:
             3,
         ),
         (refusal(400, "messages: text content blocks must be non-empty"), "text content blocks must be non-empty", 1),
+        (refusal(401, "You must be a member of an organization to use the API"), "member of an organization", 1),
+        (refusal(429, "余额不足或无可用资源包,请充值。", code="1113"), "余额不足", 1),
+        (refusal(429, "Tokens per day (TPD): Limit 9. Please try again in 1h12m3.5s."), "Tokens per day", 1),
+        (RawReply({"error_code": 17, "error_msg": "Open api daily request limit reached"}), "daily request limit", 1),
+        (RawReply({"detail": "Model not loaded"}), "Model not loaded", 1),
+        (RawReply({"code": 400, "msg": "account suspended", "data": None}), "account suspended", 1),
+        (RawReply({"status": "error", "status_msg": "no such model"}), "no such model", 1),
+        (
+            RawReply({"choices": [{"error": {"message": "upstream died", "code": 400}, "message": {}}]}),
+            "upstream died",
+            1,
+        ),
+        (
+            RawReply({"__type": "ValidationException", "Message": "The model identifier is invalid."}, 400),
+            "identifier",
+            1,
+        ),
     ],
-    ids=["error-in-200", "territory", "body-limit", "page", "per-minute", "plain-400"],
+    ids=[
+        "error-in-200",
+        "territory",
+        "body-limit",
+        "page",
+        "per-minute",
+        "plain-400",
+        "no-member",
+        "credit",
+        "a-day",
+        "Baidu",
+        "FastAPI",
+        "code-and-msg",
+        "status-msg",
+        "choice",
+        "AWS",
+    ],
 )
 def test_what_cannot_succeed_is_told_in_the_providers_words_and_costs_nothing(
     entry: RawReply, words: str, most: int
@@ -150,3 +228,13 @@ def test_an_empty_reply_of_a_sub_call_is_an_error_that_the_code_sees(text: str |
     assert isinstance(answer, Answer)
     assert "Error" in answer.text
     assert "the reply is empty" in answer.text
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-aB3dEfGh1jKl", "sk-pr***1jKl", "…9f2c", "12345678-aaaa-bbbb-cccc-1234567890ab"]
+)
+def test_the_words_of_a_refused_key_are_told_without_it(key: str) -> None:
+    error, asked = run([refusal(401, f"Incorrect API key provided: {key}. Ask your admin.")])
+    assert asked == 1
+    assert "Ask your admin" in str(error)
+    assert key not in str(error)

@@ -30,6 +30,7 @@ class Adaptations:
         alternate: Whether messages of one role in a row become one.
         dropped: Parameters that are left out.
         no_stream: Whether replies are asked for in one piece, also where somebody would read along.
+        only_stream: Whether replies are asked for as a stream, also where nobody reads along.
         has_answered: Whether a good reply has come from there.
         has_streamed: Whether one has come as a stream, or in its place.
     """
@@ -41,6 +42,7 @@ class Adaptations:
         self.alternate = False
         self.dropped: frozenset[str] = frozenset()
         self.no_stream = False
+        self.only_stream = False
         self.has_answered = False
         self.has_streamed = False
         self._lock = threading.Lock()
@@ -62,6 +64,7 @@ class Adaptations:
         with self._lock:
             return (
                 self._learn_no_stream(complaint, body)
+                or self._learn_only_stream(complaint, body)
                 or self._learn_output_field(complaint, body)
                 or self._learn_cap(complaint, body)
                 or self._learn_roles(complaint)
@@ -105,6 +108,12 @@ class Adaptations:
             return False
         self.no_stream = "stream" in complaint.named_parameters or complaint.wants_no_stream
         return self.no_stream
+
+    def _learn_only_stream(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        if self.only_stream or body.get("stream") or not complaint.wants_stream:
+            return False
+        self.only_stream, self.no_stream = True, False
+        return True
 
     def _learn_cap(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
         cap = complaint.output_cap_tokens

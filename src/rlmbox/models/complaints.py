@@ -13,6 +13,18 @@ from contextlib import suppress
 from typing import Any
 
 _DETAIL_CHARS = 2_000
+_WORDS = (
+    "message",
+    "detail",
+    "error_description",
+    "msg",
+    "Message",
+    "error_msg",
+    "errorMessage",
+    "status_msg",
+    "reason",
+)
+_LONG_WAIT_S = 300.0  # a share of the day that is back before that is waited for
 _NARROWEST_TOKENS = 500  # a window below it is a misunderstanding
 _N = r"\D{0,3}(?P<tokens>\d[\d,_]{1,11})"
 
@@ -34,10 +46,19 @@ _WINDOW = tuple(
         rf"token count of [\d,]+ exceeds the limit of{_N}",
         rf"max(?:imum)? size:{_N} tokens",
         rf"maximum sequence length(?: is| of|:)?{_N}",
+        rf"max_seq_len{_N}",
+        rf"than the maximum model length of{_N}",
+        rf"(?:input|prompt|total) tokens exceeds? (?:the )?max(?:imum)? limit{_N}",
     )
 )
 _TOO_LONG_CODES = frozenset(
-    {"context_length_exceeded", "exceed_context_size_error", "request_too_large", "tokens_limit_reached"}
+    {
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "exceed_context_size_error",
+        "request_too_large",
+        "tokens_limit_reached",
+    }
 )
 _TOO_LONG = re.compile(
     r"maximum context length|reduce the length of the (?:messages|prompt|input)"
@@ -45,7 +66,10 @@ _TOO_LONG = re.compile(
     r"|exceed(?:s|ed)? (?:the )?(?:model(?:'s)? )?(?:maximum number of tokens|maximum allowed input length"
     r"|maximum context|available context size|context (?:window|length|size|limit)"
     r"|max(?:imum)? (?:prompt |input )?(?:length|tokens))"
-    r"|(?:longer|larger) than the (?:model's )?(?:maximum )?context|context window exceeds|exceeded model token limit"
+    r"|(?:longer|larger) than the (?:model's )?(?:maximum )?context|context ?window ?exceed(?:s|ed)"
+    r"|exceeded model token limit"
+    r"|(?:longer|larger) than the maximum model length|tokens exceeds? (?:the )?max(?:imum)? limit"
+    r"|超长|上下文.{0,8}(?:超|限制|过长)|(?:超出|超过).{0,12}(?:上下文|最大长度)|(?:输入|prompt).{0,6}过长"
     r"|context overflow|tokens to keep from the initial prompt is greater|context the overflows",
     re.IGNORECASE,
 )
@@ -56,6 +80,7 @@ _RATE = re.compile(rf"limit:?{_N}, ?requested:?\D{{0,3}}(?P<asked>\d[\d,]*)", re
 _OUTPUT_CAP = tuple(
     re.compile(wording, re.IGNORECASE)
     for wording in (
+        rf"fewer max_tokens\b.{{1,80}}?can only afford{_N}",
         rf"supports? at most{_N} (?:completion|output) tokens",
         (
             rf"`?max_(?:completion_|output_)?tokens`?\W{{0,3}} (?:must be|should be)\D{{0,30}}"
@@ -69,6 +94,8 @@ _OUTPUT_CAP = tuple(
             rf"(?:at most|maximum of|not exceed|no more than|cannot exceed|up to|less than or equal to){_N}"
         ),
         rf"maximum (?:number of )?(?:output|completion) tokens\D{{0,30}}{_N}",
+        rf"maximum tokens you requested exceeds the model limit of{_N}",
+        rf"max_(?:completion_|output_)?tokens`? (?:must|should) be (?:between|in) \D?\d+(?: and|,| to){_N}",
     )
 )
 _GOOGLE_CAP = re.compile(r"maxOutputTokens.{0,80}?to (?P<tokens>\d+) \(exclusive\)", re.IGNORECASE | re.DOTALL)
@@ -100,6 +127,12 @@ _NO_STREAM = re.compile(
     r"|(?:not|n't) support (?:\w+ ){0,3}stream|verified to stream",
     re.IGNORECASE,
 )
+_ONLY_STREAM = re.compile(
+    r"only supports? (?:the )?stream|(?:must|needs? to|has to|please) (?:be streamed|use stream|enable (?:the )?stream)"
+    r"|non-stream(?:ing|ed)? (?:calls?|requests?|mode|output).{0,30}(?:not|n't|un)\W?(?:supported|allowed)"
+    r"|(?:for|in) non-streaming calls|streaming is (?:strongly recommended|required)",
+    re.IGNORECASE,
+)
 _ALTERNATE = re.compile(
     r"roles must alternate|alternate (?:between )?(?:the )?'?user|(?:consecutive|successive) (?:user|assistant)"
     r"|first message must (?:be|use|have).{0,20}user",
@@ -117,7 +150,7 @@ _QUOTA_CODES = frozenset(
 )
 _QUOTA = re.compile(
     r"credit balance is too low|insufficient (?:balance|credits|quota)|enable billing|more credits|out of credits"
-    r"|per[- ]day|daily (?:limit|quota)|\((?:RPD|TPD)\)",
+    r"|per[- ]day|daily (?:limit|quota|request limit)|\((?:RPD|TPD)\)|余额不足|余额已|欠费|额度已|额度不足",
     re.IGNORECASE,
 )
 _WAIT = re.compile(
@@ -213,6 +246,11 @@ class Complaint:
         return _NO_STREAM.search(self.message) is not None
 
     @property
+    def wants_stream(self) -> bool:
+        """True if the model gives its replies only as a stream."""
+        return _ONLY_STREAM.search(self.message) is not None
+
+    @property
     def wants_alternate_roles(self) -> bool:
         """True if the model takes only turns that alternate."""
         return _ALTERNATE.search(self.message) is not None
@@ -228,7 +266,7 @@ class Complaint:
         """True if the account's credit, or its share of the day, is used up."""
         # Google's daily quota comes back at midnight, which is nothing to wait for.
         daily = "PerDay" in json.dumps(self.details)
-        said = _QUOTA.search(self.message) is not None and self.wait_s is None
+        said = _QUOTA.search(self.message) is not None and (self.wait_s is None or self.wait_s > _LONG_WAIT_S)
         return bool(self.codes & _QUOTA_CODES) or daily or said
 
     @property
@@ -310,6 +348,15 @@ def _inner(found: object) -> Iterator[object]:
         yield found["error"]
     if isinstance(found.get("errors"), list) and found["errors"]:
         yield found["errors"][0]
+    if isinstance(found.get("base_resp"), dict):  # MiniMax
+        yield found["base_resp"]
+    cause = found.get("cause")
+    if isinstance(cause, str) and cause.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            yield json.loads(cause)
+    choices = found.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict) and choices[0].get("error"):
+        yield choices[0]["error"]
     metadata = found.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if isinstance(raw, str) and raw.strip():  # OpenRouter: what the provider behind it said
@@ -320,7 +367,7 @@ def _inner(found: object) -> Iterator[object]:
 
 
 def _words(error: Mapping[str, Any]) -> str:
-    for key in ("message", "detail", "error_description", "msg"):
+    for key in _WORDS:
         value = error.get(key)
         if isinstance(value, str) and value.lstrip().startswith("{"):  # Mistral: JSON within the words
             with suppress(ValueError, RecursionError):

@@ -21,6 +21,7 @@ from rlmbox.models.target import Target
 from rlmbox.models.transport import Call, Refused, ReplyTooLarge
 
 _DETAIL_CHARS = 300
+_LIKE_A_KEY = re.compile(r"(?<![\w-])(?=[\w.…-]*\d)[\w.…-]{4,}|\b(?:sk|pk|key|gsk|xai)[-_][\w.…-]*", re.IGNORECASE)
 _MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
 _PASSING = re.compile(r"bad gateway|gateway time-?out|temporarily|service unavailable|try again", re.IGNORECASE)
 
@@ -91,8 +92,11 @@ def refused(error: Refused, target: Target) -> ModelError:
     status, said = error.status, Complaint(error.body)
     detail = f', "{_one_line(said.message, target)}"' if said.message.strip() else ""
     if status == 401 or (status == 403 and not said.message.strip()):
-        # What the server says is left out: it may repeat a part of the key.
-        return _model_error(target, f"the key was refused (HTTP {status}); {_check_key(target)}", status=status)
+        # The words may repeat a part of the key, so whatever may be one goes.
+        said_of_it = _LIKE_A_KEY.sub("<key>", detail)
+        return _model_error(
+            target, f"the key was refused (HTTP {status}{said_of_it}); {_check_key(target)}", status=status
+        )
     if status == 403:
         text = f"the key was refused, or what it asks for (HTTP {status}{detail}); {_check_key(target)} and its rights"
         return _model_error(target, text, status=status)

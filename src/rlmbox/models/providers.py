@@ -258,7 +258,8 @@ class ProviderModel:
         from rlmbox.models.transport import Call
 
         for _ in range(_MOST_ADAPTATIONS):
-            streams = exchange.on_text is not None and not self._adaptations.no_stream
+            reads_along = exchange.on_text is not None and not self._adaptations.no_stream
+            streams = reads_along or self._adaptations.only_stream
             call = Call(self._target.provider, exchange.begin(), self._adaptations, streams)
             outcome = await self._send(connection, messages, call, max_output_tokens, limit_s)
             if call.refused is None:
@@ -301,7 +302,7 @@ class ProviderModel:
         self._adaptations.has_answered = True
         self._adaptations.has_streamed |= call.streams
         # A server that counts no tokens of its streams may count those of replies in one piece, which is worth more.
-        self._adaptations.no_stream |= call.streams and not completion.counted
+        self._adaptations.no_stream |= call.streams and not completion.counted and not self._adaptations.only_stream
         return completion
 
     async def aclose(self) -> None:

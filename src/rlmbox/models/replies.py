@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from rlmbox.models.reply_fields import Protocol, UnreadableReply, first, mapping, reasoning_of, text_of, thinking_of
+from rlmbox.models.complaints import Complaint
+from rlmbox.models.reply_fields import (
+    Protocol,
+    UnreadableReply,
+    first,
+    first_of,
+    mapping,
+    reasoning_of,
+    text_of,
+    thinking_of,
+)
 from rlmbox.models.streams import is_stream, joined
 from rlmbox.types import Completion, Message, StopReason, Usage
 
@@ -32,6 +42,8 @@ _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
         **dict.fromkeys(("tool_calls", "tool_use", "function_call", "malformed_function_call"), "tool_calls"),
     }
 )
+_COMMENTS = re.compile(rb"(?::[^\n]*\n|\s)*")
+_WRAPPERS = ("data", "result", "response", "output")  # gateways put the reply into an envelope
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
@@ -80,7 +92,10 @@ def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
     if text[:1] == b"<":
         raise UnreadableReply("a web page", is_page=True)
     if is_stream(text):
-        return joined(protocol, text)
+        if (whole := _COMMENTS.sub(b"", text, count=1)).startswith(b"{"):  # sent to keep the connection open
+            body = whole
+        else:
+            return joined(protocol, text)
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -91,14 +106,32 @@ def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
         found = found[0]
     if not isinstance(found, Mapping):
         raise UnreadableReply(f"it is JSON of another kind: {str(found)[:80]}")
-    if found.get("error") and not (found.get("choices") or found.get("content") or found.get("candidates")):
+    return _unwrapped(found, body)
+
+
+def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
+    """Return the object that has the reply."""
+    if _has_reply(found):
+        return found
+    inner = next((found[name] for name in _WRAPPERS if _has_reply(mapping(found.get(name)))), None)
+    if inner is not None:
+        return mapping(inner)
+    if found.get("error") or Complaint(body).message.strip():
         raise UnreadableReply("an error", is_error=True)
     return found
 
 
+def _has_reply(found: Mapping[str, Any]) -> bool:
+    """Return True if an object has a reply of any of the protocols."""
+    choices = first_of(found.get("choices"))
+    if choices.get("error") and not text_of(mapping(choices.get("message")).get("content")).strip():
+        return False  # OpenRouter: the provider behind it failed
+    return bool(choices or isinstance(found.get("message"), Mapping) or found.get("content") or found.get("candidates"))
+
+
 def _openai(found: Mapping[str, Any]) -> _Part:
-    choice = first(found.get("choices"))
-    message = mapping(choice.get("message"))
+    choice = first_of(found.get("choices"))
+    message = mapping(choice.get("message")) or mapping(choice.get("delta"))
     if not choice and isinstance(found.get("message"), Mapping):  # Ollama's own protocol behind a gateway
         choice, message = found, mapping(found["message"])
     if not message and "text" not in choice:
@@ -110,8 +143,24 @@ def _openai(found: Mapping[str, Any]) -> _Part:
         finish=str(choice.get("finish_reason") or choice.get("done_reason") or ""),
         refusal=text_of(message.get("refusal")),
         called=bool(message.get("tool_calls") or message.get("function_call")),
-        counts=mapping(found.get("usage")) or (found if "eval_count" in found else {}),
+        counts=_openai_counts(found, choice),
     )
+
+
+def _openai_counts(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that has the counts, wherever a server or a gateway has put it."""
+    meta = mapping(found.get("meta"))
+    places = (
+        found.get("usage"),
+        found.get("usageMetadata"),  # Google behind a gateway
+        mapping(found.get("x_groq")).get("usage"),
+        choice.get("usage"),  # Moonshot
+        meta.get("billed_units"),  # Cohere
+        meta.get("tokens"),
+        found if "eval_count" in found else None,
+        found.get("timings"),  # llama.cpp
+    )
+    return next((counts for counts in map(mapping, places) if counts), {})
 
 
 def _anthropic(found: Mapping[str, Any]) -> _Part:
@@ -155,7 +204,15 @@ def _whole_characters(text: str) -> str:
 
 
 # The same count under the names that servers give it; the first that is there is taken.
-_SENT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count", "inputTokens", "promptTokens")
+_SENT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_eval_count",
+    "inputTokens",
+    "promptTokens",
+    "prompt_n",
+)
 _RECEIVED = (
     "completion_tokens",
     "output_tokens",
@@ -163,6 +220,7 @@ _RECEIVED = (
     "eval_count",
     "outputTokens",
     "completionTokens",
+    "predicted_n",
 )
 _TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
 _REASONING = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount")

@@ -36,6 +36,11 @@ def first(value: object) -> Mapping[str, Any]:
     return mapping(value[0]) if isinstance(value, list) and value else {}
 
 
+def first_of(value: object) -> Mapping[str, Any]:
+    """Return a value that is an object, or the first object of a list; an empty one where there is none."""
+    return first(value) or mapping(value)
+
+
 def text_of(content: object) -> str:
     """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
     if isinstance(content, str):
