@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _MAX_JOINS = 16  # attempts, per reply, to go on past a fence inside a string
 _MAX_JOINED_CHARS = 200_000
 
-_CALLS = frozenset({"tool_call", "tool_calls", "function_call", "function_calls", "function", "invoke"})
+_CALLS = frozenset(
+    {"tool_call", "tool_calls", "toolcall", "tool_use", "function_call", "function_calls", "function", "invoke"}
+)
 _ELEMENTS = (
     "repl", "python", "code", "execute", "execute_python", "execute_ipython", "execute_code", "tool_code",
     *sorted(_CALLS),
@@ -39,6 +41,7 @@ _OPEN_TAG = re.compile(rf"<(?:\w{{1,20}}:)?({'|'.join(_ELEMENTS)})(?:[ \t=][^>\n
 _CLOSE_TAG = {
     name: re.compile(rf"</(?:\w{{1,20}}:)?{name}\s*(?:>|\Z)", re.IGNORECASE) for name in _ELEMENTS
 }  # a reply may end within its last tag
+_FENCE_LINE = re.compile(r"^`{3}[ \t]*$", re.MULTILINE)
 _REST_OF_LINE_IS_BLANK = re.compile(r"[ \t]*(?=\n|\Z)")
 _OUTDENTED_BLOCK = re.compile(r"(?:`{3}|~{3})[^`~\s]|(?:[-*+]|\d{1,9}[.)])[ \t]")
 _NEW_CHUNK = re.compile(r"^(?:[ \t]*$|[ \t]{0,3}(?:`{3}|~{3}|>|#|(?:[-*+]|\d{1,9}[.)])[ \t]))", re.MULTILINE)
@@ -234,6 +237,8 @@ def _code_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     name = match[1].lower()
     first, last = _page(state).next_closing(name, match.end())
     is_alone = _REST_OF_LINE_IS_BLANK.match(state.src, match.end()) is not None
+    if first < 0 and is_alone and name not in _CALLS:
+        first, last = _closing_fence(_page(state), match.end())
     is_open = first < 0 and (is_alone or name in _CALLS)
     if not is_open and (first < 0 or not (is_alone or _REST_OF_LINE_IS_BLANK.match(state.src, last))):
         return False
@@ -249,6 +254,15 @@ def _code_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
             token.info = "" if name == "code" else "python"
             token.content = state.src[match.end() :] if is_open else without_fence(state.src[match.end() : first])
     return True
+
+
+def _closing_fence(page: _Page, start: int) -> tuple[int, int]:
+    """Return the fence that closes an element in place of its own tag; (-1, -1) where there is none."""
+    page.joins_left -= 1
+    found = _FENCE_LINE.search(page.source, start) if page.joins_left >= 0 else None
+    if found is None or found.start() - start > _MAX_JOINED_CHARS:
+        return -1, -1
+    return found.span() if program(page.source[start : found.start()]) is not None else (-1, -1)
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:

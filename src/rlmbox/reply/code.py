@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 import textwrap
 import warnings
+from collections.abc import Iterator
 
 _MAX_PROBE_CHARS = 200_000  # longest text that is parsed to decide what it is
 _MAX_CURLY_CHARS = 10_000  # longest string in curly quotes that is put right
 _PROMPT = re.compile(r"(?:>>>|\.\.\.)(?: |$)")
+_NOTEBOOK_PROMPT = re.compile(r"(?:In \[\d{1,4}\]:|[ \t]{1,6}\.\.\.:) ?(?P<code>[^\n]*)")
+_MAGIC = re.compile(r"^[ \t]*(?:%%?[a-z]\w*|![a-z])[^\n]*\n?", re.MULTILINE)  # of a notebook
 
 # Python that does something, as against a word, a number or a literal that happens to be valid Python.
 _ACTIVE = (ast.Call, ast.Subscript, ast.Await, ast.NamedExpr, ast.comprehension)
@@ -119,17 +123,33 @@ def tidy(code: str) -> str:
     if code.startswith(">>> "):
         lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
         code = "\n".join(lines)
+    elif code.startswith("In ["):
+        code = "\n".join(match["code"] for line in code.split("\n") if (match := _NOTEBOOK_PROMPT.match(line)))
     return repaired(code.rstrip())
 
 
 def repaired(code: str) -> str:
-    """Return code with ASCII in the place of typography, where only that makes it valid Python; else as it is."""
-    if len(code) > _MAX_PROBE_CHARS or not _ODD.search(code) or program(code) is not None:
+    """Return code with what typography, HTML or a notebook put into it taken out, where only that makes it valid.
+
+    Code that is valid, or stays wrong, comes back as it is.
+    """
+    if len(code) > _MAX_PROBE_CHARS or not _is_odd(code) or program(code) is not None:
         return code
-    for attempt in (_respelled(code), _ODD.sub(lambda match: _plain(match.group()), code)):
-        if program(attempt) is not None:
+    for attempt in _repairs(code):
+        if attempt != code and program(attempt) is not None:
             return attempt
     return code
+
+
+def _is_odd(code: str) -> bool:
+    return _ODD.search(code) is not None or "&" in code or _MAGIC.search(code) is not None
+
+
+def _repairs(code: str) -> Iterator[str]:
+    yield _respelled(code)
+    yield _ODD.sub(lambda match: _plain(match.group()), code)
+    yield html.unescape(code)
+    yield _MAGIC.sub("", code)
 
 
 def _plain(char: str) -> str:

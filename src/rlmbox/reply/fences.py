@@ -5,16 +5,21 @@ Only fences of code for the REPL, and bare ones, are touched:
 - What follows a closing fence on its line goes to the next line.
 - A fence that begins right within another one, with nothing between, has the outer one taken off.
 - A block that is not closed before the next one begins ends there, if it is valid Python.
-- A fence of one line, and one of three apostrophes, become fences of their own lines.
+- A fence of one line, and one of three apostrophes, two backticks or accents, become fences of their own lines.
+- A fence that begins at the end of a sentence, or ends at the end of the code, gets a line of its own; so do code on
+  the line of the fence, and the name of the language on the line after it.
+- An element that closes a fence, or a fence that closes an element, closes it.
 
 From a fence within a string on, nothing is touched: where that block ends is for the reader of blocks to find.
 """
 
 from __future__ import annotations
 
+# ruff: noqa: RUF001 - some fences are made of look-alikes
 import re
+import textwrap
 
-from rlmbox.reply.code import is_unterminated, program
+from rlmbox.reply.code import is_code, is_unterminated, program
 
 CELL_LANGUAGES = frozenset(
     {"repl", "python", "py", "python3", "ipython", "pycon", "tool_code", "py3", "jupyter", "python-repl"}
@@ -24,10 +29,16 @@ CELL_LANGUAGES = frozenset(
 _MARKS = re.compile(r"(?P<indent>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)$")
 _LANGUAGE = re.compile(r"\s*\{?\.?([\w+#-]*)")
 _INFO = re.compile(r"\s*\{?\.?[\w+#-]+\}?(?:\s+[\w-]+=.*|\s+\{.*\}|\s*)$")
+_WORDS = re.compile(r"[ \t]*(?![>~])[^`\n]*[^\W\d_]")  # prose before a fence on its line
+_ALSO_NAMES = frozenset({"tool_code"})
 _WRAPPERS = frozenset({"", "markdown", "md"})  # what a model puts around a whole reply
 _ONE_LINE = re.compile(r"[ \t]*`{3}(?:repl|python|py)[ \t]+(?P<code>[^`\n]+)`{3}[ \t]*$")
-_APOSTROPHES = re.compile(r"'''(?:repl|python|py)[ \t]*$")
+_ODD_FENCE = re.compile(r"(?P<marks>'''|``|[´｀‘’]{3})(?:repl|python|py|tool_code)[ \t]*$")
+_GLUED = re.compile(r"`{3}(?:repl|python|py|python3|tool_code)[ \t]*$")
+_CODE_AFTER = re.compile(r"\s*[\w+#-]+[ \t]+(?P<code>\S.*)$")
+_CLOSING_ELEMENT = re.compile(r"[ \t]*</(?:code|python|repl|execute|tool_code)>[ \t]*$", re.IGNORECASE)
 _LONG_FENCE = "`" * 6
+_ANY_MARKS = ("``", "~~~", "'''", "´´´", "｀｀｀", "‘‘‘", "’’’")
 _MAX_PROBES = 32  # blocks, per reply, that are parsed to decide where they end
 _MAX_PROBED_CHARS = 100_000
 
@@ -40,7 +51,7 @@ def language(info: str) -> str:
 
 def plain_fences(text: str) -> str:
     """Return a reply with fences that Markdown reads as they were meant."""
-    if "```" not in text and "~~~" not in text and "'''" not in text:
+    if not any(marks in text for marks in _ANY_MARKS):
         return text
     reader = _Reader()
     for line in text.split("\n"):
@@ -59,6 +70,7 @@ class _Reader:
         self._outer: list[str] = []  # marks of fences taken off, whose ends are still to come
         self._just_closed = False
         self._is_opaque = False
+        self._odd = ""  # the marks of a fence that is none in Markdown
         self._probes = _MAX_PROBES
 
     def take(self, line: str) -> None:
@@ -66,13 +78,14 @@ class _Reader:
         match = None if self._is_opaque else _MARKS.match(line)
         if not (self._open or self._is_opaque) and self._take_odd(line):
             return
-        if self._open == "'''":
-            is_end = line.rstrip() == "'''"
+        if self._odd:
+            is_end = line.rstrip() == self._odd
             self.lines.append(_LONG_FENCE if is_end else line)
-            self._open = "" if is_end else "'''"
+            self._odd = "" if is_end else self._odd
         elif match is None:
             self._just_closed = self._just_closed and not line.strip()
-            self.lines.append(line)
+            if not (self._open and self._ends_here(line)):
+                self.lines.append(line)
         elif self._open:
             self._within(match, line)
         else:
@@ -82,11 +95,33 @@ class _Reader:
         """Take a fence that is none in Markdown, outside of any block; False where the line begins none."""
         if (match := _ONE_LINE.match(line)) and program(match["code"].strip()) is not None:
             self.lines += [f"{_LONG_FENCE}python", match["code"].strip(), _LONG_FENCE]
-        elif _APOSTROPHES.match(line):
-            self._open = "'''"
+        elif match := _ODD_FENCE.match(line):
+            self._odd = match["marks"]
             self.lines.append(f"{_LONG_FENCE}python")
+        elif (start := line.find("`")) > 0 and _GLUED.match(line, start) and _WORDS.match(line):
+            self.lines.append(line[:start])
+            self.take(line[start:])
         else:
             return False
+        return True
+
+    def _ends_here(self, line: str) -> bool:
+        """Close the block where its code is ended in another way than by a fence of its own; False where it is not."""
+        if self._language not in CELL_LANGUAGES or self._open[0] != "`":
+            return False
+        head = line.rstrip().removesuffix(self._open)
+        if _CLOSING_ELEMENT.match(line):
+            head = ""
+        elif head == line.rstrip() or head.endswith("`") or "#" in head:
+            return False
+        self._probes -= 1
+        code = "\n".join([*self.lines[self._begin :], head]) if self._probes >= 0 else ""
+        if not code.strip() or len(code) > _MAX_PROBED_CHARS:
+            return False
+        if program(textwrap.dedent(code)) is None:
+            return False
+        self.lines += [head, self._open]
+        self._open, self._just_closed = "", True
         return True
 
     def _outside(self, match: re.Match[str], line: str) -> None:
@@ -100,7 +135,11 @@ class _Reader:
             self.lines.append(line)  # inline code
             return
         self._open, self._language, self._begin = marks, language(info), len(self.lines) + 1
-        self.lines.append(line)
+        code = _CODE_AFTER.match(info) if self._language in CELL_LANGUAGES and not _INFO.match(info) else None
+        if code is not None and (is_code(code["code"]) or code["code"].endswith(":")):
+            self.lines += [f"{match['indent']}{marks}{self._language}", match["indent"] + code["code"]]
+        else:
+            self.lines.append(line)
 
     def _within(self, match: re.Match[str], line: str) -> None:
         marks, info = match["marks"], match["info"]
@@ -135,6 +174,9 @@ class _Reader:
             self.lines.append(line)
 
     def _close(self, line: str) -> None:
+        named = self.lines[self._begin].strip().lower() if len(self.lines) > self._begin + 1 else ""
+        if not self._language and named in CELL_LANGUAGES and named not in _ALSO_NAMES:
+            self.lines[self._begin - 1 : self._begin + 1] = [self.lines[self._begin - 1].rstrip() + named, ""]
         self.lines.append(line)
         self._open, self._just_closed = "", True
 

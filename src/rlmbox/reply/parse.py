@@ -6,7 +6,8 @@ Pure functions over text that may be hostile: nothing here raises, runs code or 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, replace
 
 from rlmbox.reply.blocks import Block, read_blocks
 from rlmbox.reply.code import assigned_names, is_code, is_whole_program, program, tidy
@@ -36,10 +37,12 @@ MAX_REPLY_LINES = 50_000
 """Longest reply that is read, in lines, without its reasoning."""
 
 _TEXT_LANGUAGES = frozenset({"text", "txt", "plaintext", "plain"})
-_CALL_LANGUAGES = frozenset({"json", "tool_call", "tool_calls", "tool", "function_call", "action"})
+_CALL_LANGUAGES = frozenset({"json", "xml", "tool_call", "tool_calls", "tool", "function_call", "action"})
 _CALLED_NAMES = CODE_NAMES | frozenset(FINAL_NAMES)
 _TAG_NAME = re.compile(rb"[-+]?[ \t]*(?:FINAL|FINAL_VAR|SUBMIT)\b")  # `- FINAL(42)` is a bullet
 _ANSWER_NAME = re.compile(r"(?<![\w.])answer(?!\w)")
+_ESCAPED_FENCE = re.compile(r"```(?:repl|python|py)\\n")  # the reply is a string of JSON
+_FENCE_INFO = re.compile(r"```(repl|python|py)[ \t]*$")
 _GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
 
@@ -100,7 +103,10 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
         strict: Take only `FINAL("string literal")` and `FINAL_VAR(name)`, alone on a line, as final answers, and only
             code in blocks.
     """
-    reasoning, source = split_thought(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in text and "\\n```" in text and _ESCAPED_FENCE.search(text):
+        text = text.replace("\\n", "\n").replace('\\"', '"')
+    reasoning, source = split_thought(text)
     if len(source) > MAX_REPLY_CHARS:
         return _too_long(f"{len(source):,} characters", MAX_REPLY_CHARS)
     if source.count("\n") >= MAX_REPLY_LINES:
@@ -128,8 +134,9 @@ def _too_long(size: str, limit: int) -> ParsedReply:
 
 def _bare_code(source: str) -> tuple[str, str] | None:
     """Read a reply that is nothing but Python, or nothing but the call of a tool; None where it is more or less."""
-    if source.lstrip().startswith(("{", "[")):
-        code = code_of_call(source)
+    call = source.strip().removeprefix("functools").lstrip()
+    if call.startswith(("{", "[")):
+        code = code_of_call(call)
         return (tidy(code), _RAN_CALL) if code is not None else None
     code = tidy(source)
     tree = program(code)
@@ -159,6 +166,8 @@ class _Reading:
     def take(self, block: Block) -> None:
         """Add what a block gives: a cell, a final tag, a problem, or nothing."""
         self._look_for_invented(block)
+        if block.kind == "indented":
+            block = _fenced_block(block)
         tag = block.tag if block.kind == "tag" else self._tag_in(block)
         if tag is not None:
             self._tags.append((tag, block))
@@ -198,7 +207,7 @@ class _Reading:
     def _take_call(self, block: Block) -> None:
         code = block.text
         if block.kind == "code":
-            code = code_of_call(code, names=_CALLED_NAMES if block.language == "json" else None) or ""
+            code = code_of_call(code, names=_CALLED_NAMES if block.language in ("json", "xml") else None) or ""
         if code and not self._strict:
             self._notes.append(_RAN_CALL)
             self._take_cell(block, tidy(code))
@@ -262,6 +271,15 @@ class _Reading:
             done = max(done, block.last)
         parts.append("\n".join(self._lines[done:]).strip())
         return "\n\n".join(part for part in parts if part)
+
+
+def _fenced_block(block: Block) -> Block:
+    """Return code that is only indented as the block whose fence was indented with it, where it is one."""
+    lines = block.text.strip().split("\n")
+    fence = _FENCE_INFO.match(lines[0])
+    if fence is None or len(lines) < 3 or lines[-1].strip() != "```":
+        return block
+    return replace(block, kind="code", text=textwrap.dedent("\n".join(lines[1:-1])), language=fence[1])
 
 
 def _lone_answer(cell: str) -> Final | None:

@@ -29,6 +29,8 @@ _ESCAPED = re.compile(r"\\.")
 _TO_END = re.compile(r"(?:\s|<[|｜]\w{1,40}[|｜]>)*\Z")
 _BLANK = re.compile(r"(?:[ \t]*\n)+|[ \t]+")
 _END_IS_ALONE = re.compile(r"[ \t]*(?:\n|\Z|<[|｜/]?\w|\[INST\])")
+_ESCAPED_TAG = re.compile(r"\s*&lt;think(?:ing)?&gt;")
+_ESCAPED_PAIR = re.compile(r"&lt;(/?)(think|thinking)&gt;")
 _GRANITE = re.compile(r"\s*Here(?: is|'s|’s) my thought process:", re.IGNORECASE)
 _GRANITE_REPLY = re.compile(r"\bHere(?: is|'s|’s) my response:\s*", re.IGNORECASE)
 _WRAPPED = re.compile(
@@ -51,6 +53,8 @@ def split_thought(text: str) -> tuple[str, str]:
     Args:
         text: The text of a reply or of an answer to a sub-call.
     """
+    if _ESCAPED_TAG.match(text):  # by a gateway that took it for HTML
+        text = _ESCAPED_PAIR.sub(r"<\1\2>", text)
     channels = split_channels(text)
     thought, rest = channels or ("", text)
     if (granite := _GRANITE.match(rest)) and (answer := _GRANITE_REPLY.search(rest, granite.end())):

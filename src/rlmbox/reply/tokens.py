@@ -16,6 +16,7 @@ THOUGHT_PAIRS = (
     ("<|start_thinking|>", "<|end_thinking|>"),
     ("<|start_think|>", "<|end_think|>"),
     ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
+    ("<|startthink|>", "<|endthink|>"),
     ("<|think|>", "<|/think|>"),
     ("<|thinking|>", "<|/thinking|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
