@@ -67,6 +67,15 @@ def test_an_error_is_shown_as_python_shows_it_and_stops_the_rest(cells: list[str
     assert done.stderr.rstrip().splitlines()[-1].startswith("ZeroDivisionError: ")
 
 
+def test_a_traceback_names_the_file_of_each_line(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text("def part(n):\n    return 1 / n\n")
+    second.write_text("x = 1\n\n\npart(0)\n")
+    shown = rlmbox("exec", str(first), str(second)).stderr
+    assert f'File "{second}", line 4' in shown
+    assert f'File "{first}", line 2, in part' in shown
+
+
 def test_the_rest_runs_when_it_is_asked_to(cells: list[str]) -> None:
     done = rlmbox("exec", "--keep-going", "-", *cells, stdin="1 / 0")
     assert (done.returncode, done.stdout) == (1, "first\n42\n")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import codeop
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -136,8 +137,10 @@ def _run(
     # Each step waits here, in the main thread, so that an interrupt reaches the prompt as well as a cell.
     try:
         run_blocking(lambda: sandbox.start(limits, context, host))
+        ran: list[_Source] = []
         for source in sources:
-            execution = run_blocking(partial(sandbox.execute, Cell(source.code)))
+            ran.append(source)
+            execution = _naming_files(run_blocking(partial(sandbox.execute, Cell(source.code))), ran)
             _print_as_object(source, execution) if as_json else _print(execution)
             failed = failed or execution.outcome != "ok"
             if failed and not (settings.keep_going or prompting):
@@ -232,6 +235,26 @@ def _one_cell() -> str:
             break  # the sandbox says what is wrong with it
         lines.append(input("... "))
     return "\n".join(lines)
+
+
+def _naming_files(execution: Execution, ran: Sequence[_Source]) -> Execution:
+    """Have a traceback name the file of each line that it shows; the last that ran, where several have that line."""
+    if execution.error is None:
+        return execution
+
+    def named(frame: re.Match[str]) -> str:
+        number, line = int(frame[2]), frame[4].strip()
+        for source in reversed(ran):
+            lines = source.code.splitlines()
+            if source.name != "-" and 0 < number <= len(lines) and lines[number - 1].strip() == line:
+                return f"{frame[1]}{source.name}{frame[3]}{frame[4]}"
+        return frame[0]
+
+    traceback = _FRAME.sub(named, execution.error.traceback)
+    return replace(execution, error=replace(execution.error, traceback=traceback))
+
+
+_FRAME = re.compile(r"""(^  File ")<rlm_session>(?=", line (\d+))(.*\n)(    .*)""", re.MULTILINE)
 
 
 def _print(execution: Execution) -> None:
