@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rlmbox.cli.configuration import Configuration, variables
 from rlmbox.cli.failing import report
 from rlmbox.cli.layers import NAMES, Resolved, read_file, resolve, trust, user_folder
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.guard.visible import printable
 
@@ -70,13 +70,11 @@ def show_and_print(*, as_json: bool, debug: bool) -> int:
         if as_json:
             print_json({key: {"value": value, "from": place} for key, value, place in rows})
             return
-        table = Table(box=None, pad_edge=False)
-        for heading in ("setting", "value", "from"):
-            table.add_column(heading)
-        for key, value, place in rows:
-            shown = Text("-" if value is None else printable(value if isinstance(value, str) else json.dumps(value)))
-            table.add_row(key, shown, Text(printable(place), style="dim" if place == "default" else ""))
-        Console().print(table)
+        cells = [
+            [key, "-" if value is None else value if isinstance(value, str) else json.dumps(value), place]
+            for key, value, place in rows
+        ]
+        print_table(("setting", "value", "from"), cells, folds=("value", "from"))
         for note in found.notes:
             Console(stderr=True).print(Text(f"note: {printable(note)}", style="yellow"))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from dataclasses import asdict
 
-from rlmbox.cli.printing import print_json
+from rlmbox.cli.printing import output_failed, print_json
 from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RetrievalError, RLMError, SandboxError
 from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
+
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of files, the library has errors of its own
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, 2),
@@ -34,6 +37,8 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     Returns:
         The exit code.
     """
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_ERRORS:
+        return output_failed(error)
     if debug:
         traceback.print_exception(error)
     partial = getattr(error, "partial", None)

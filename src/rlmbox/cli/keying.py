@@ -7,13 +7,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import kept_keys, places
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.guard.visible import printable
 from rlmbox.models.target import checked_key, key_variables, provider_named, provider_names
@@ -83,12 +80,8 @@ def list_and_print(*, as_json: bool, debug: bool) -> int:
         if not rows:
             print("no key is set or kept; rlmbox keys set PROVIDER keeps one")  # noqa: T201
             return
-        table = Table(box=None, pad_edge=False)
-        for heading in ("provider", "key", "from"):
-            table.add_column(heading, no_wrap=heading != "from", overflow="fold")
-        for provider, where in rows:
-            table.add_row(provider, _MASK, Text(printable(where)))
-        Console().print(table)
+        cells = [[provider, _MASK, where] for provider, where in rows]
+        print_table(("provider", "key", "from"), cells, folds=("from",))
 
     return _ended(show, as_json=as_json, debug=debug)
 

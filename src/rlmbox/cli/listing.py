@@ -8,12 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import key_source
+from rlmbox.cli.tables import print_table
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.models.base import Bounded, Model
@@ -53,18 +50,16 @@ def print_models(name: str | None, prices: Path | None, *, as_json: bool, debug:
     if as_json:
         print(json.dumps(rows, indent=2))  # noqa: T201
         return 0
-    table = Table(box=None, pad_edge=False)
-    for heading in ("model", "$ in", "$ out", "window", "reachable"):
-        table.add_column(heading, no_wrap=heading != "reachable", justify="right" if "$" in heading else "left")
-    for row in rows:
-        window = f"{row['window']:,}" if row["window"] else None
-        cells = (
-            *(value or "unknown" for value in (row["model"], row["input"], row["output"], window)),
-            row["reachable"],
-        )
-        # What a cell says may have brackets, as in `pip install "rlmbox[openai]"`, which are no markup.
-        table.add_row(*(escape(cell) for cell in cells))
-    Console().print(table)
+    headings = ("model", "$ in", "$ out", "window", "reachable")
+    cells = [
+        [
+            *(str(value or "unknown") for value in (row["model"], row["input"], row["output"])),
+            f"{row['window']:,}" if row["window"] else "unknown",
+            str(row["reachable"]),
+        ]
+        for row in rows
+    ]
+    print_table(headings, cells, right=("$ in", "$ out"), folds=("reachable",))
     origins = sorted({str(row["origin"]) for row in rows if row["origin"] and row["origin"] != "free"})
     print(f"US dollars per million tokens, from {' and '.join(origins) or 'no catalogue'}; window in tokens")  # noqa: T201
     return 0

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rlmbox.budget.limits import Limits
@@ -20,6 +19,7 @@ from rlmbox.cli.asking import exported_where, print_run
 from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
 from rlmbox.guard import Guard
@@ -320,13 +320,12 @@ def _said_difference() -> Hook:
 
 
 def _print_table(runs: Sequence[RunSummary]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "status", "cost", "age", "model", "question"):
-        table.add_column(name, no_wrap=name != "question", overflow="ellipsis")
-    for each in runs[:_MOST_SHOWN]:
-        cells = (each.run_id, each.status, f"${each.cost_usd:.4f}", _age(each.changed_s), each.model, each.question)
-        table.add_row(*(Text(" ".join(printable(cell).split())) for cell in cells))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    headings = ("run", "status", "cost", "age", "model", "question")
+    rows = [
+        (each.run_id, each.status, f"${each.cost_usd:.4f}", _age(each.changed_s), each.model, each.question)
+        for each in runs[:_MOST_SHOWN]
+    ]
+    print_table(headings, [[" ".join(cell.split()) for cell in row] for row in rows], folds=("question",))
     if len(runs) > _MOST_SHOWN:
         print(f"and {len(runs) - _MOST_SHOWN} older ones; --json shows all")  # noqa: T201
 

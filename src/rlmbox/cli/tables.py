@@ -1,0 +1,47 @@
+"""Tables that lose nothing on a narrow terminal: where they do not fit, each row becomes lines of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlmbox.guard.visible import printable
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    folds: Collection[str] = (),
+) -> None:
+    """Print a table, or where the terminal is too narrow for it, a block of lines for each row.
+
+    Args:
+        headings: The columns.
+        rows: The cells, as plain text.
+        right: Columns of figures, which stand at the right.
+        folds: Columns that may be broken into several lines.
+    """
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(
+            heading,
+            justify="right" if heading in right else "left",
+            no_wrap=heading not in folds,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    if table.__rich_measure__(console, console.options).minimum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        first, *others = zip(headings, row, strict=True)
+        console.print(Text(printable(first[1]), style="bold"), soft_wrap=True)
+        for heading, cell in others:
+            console.print(Text(f"  {heading}: {printable(cell)}"), soft_wrap=True)
