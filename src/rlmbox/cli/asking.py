@@ -219,7 +219,8 @@ def ask_and_print(
     debug: bool,
 ) -> int:
     """Runs `rlmbox ask`; gives the exit code."""
-    show_tree = not (as_json or quiet) and sys.stderr.isatty()
+    # A tree that is drawn again and again would cover what a person is asked.
+    show_tree = not (as_json or quiet or settings.approve not in (None, "never")) and sys.stderr.isatty()
     console = Console(stderr=True)
 
     def say_sandbox(event: Event) -> None:
@@ -294,7 +295,9 @@ def _run_and_print(
     return 0
 
 
-def print_run(run: Callable[[Sequence[Hook]], Answer], *, as_json: bool, quiet: bool, debug: bool) -> int:
+def print_run(
+    run: Callable[[Sequence[Hook]], Answer], *, as_json: bool, quiet: bool, debug: bool, asks: bool = False
+) -> int:
     """Print the answer of a run, or its error in one line, as `ask` does; return the exit code.
 
     Args:
@@ -302,8 +305,9 @@ def print_run(run: Callable[[Sequence[Hook]], Answer], *, as_json: bool, quiet: 
         as_json: Print one JSON object.
         quiet: Print the answer only.
         debug: Print the traceback of an error.
+        asks: True if a person at the terminal is asked, which a tree that is drawn again would cover.
     """
-    tree = Console(stderr=True) if sys.stderr.isatty() and not (as_json or quiet) else None
+    tree = Console(stderr=True) if sys.stderr.isatty() and not (as_json or quiet or asks) else None
 
     def with_nothing(hooks: Sequence[Hook]) -> tuple[None, Answer]:
         return None, run(hooks)

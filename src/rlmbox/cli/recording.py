@@ -64,7 +64,8 @@ def resume_and_print(
             rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=approve, telemetry=telemetry)
             return rlm.resume(run_id)
 
-    return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
+    asks = approve not in (None, "never")
+    return print_run(run, as_json=as_json, quiet=quiet, debug=debug, asks=asks)
 
 
 def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: bool, debug: bool) -> int:

@@ -1,0 +1,88 @@
+"""A program at a real pseudo-terminal: what it shows, and what a person types."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Self
+
+_CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\x1b[=>]|[\r\x07]")
+
+
+class Terminal:
+    """`rlmbox` at a pseudo-terminal of its own.
+
+    Args:
+        arguments: Of the command.
+        environment: Its environment.
+        folder: Where it runs.
+    """
+
+    def __init__(self, *arguments: str, environment: dict[str, str], folder: Path) -> None:
+        self.shown = ""
+        self._from = 0
+        self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (40, 200))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _WITH_TERMINAL, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**environment, "TERM": "xterm-256color"},
+            cwd=folder,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+    def expect(self, text: str) -> None:
+        """Wait until a text is shown, after what was expected before."""
+        while (at := self.shown.find(text, self._from)) < 0:
+            assert self._read(), f"{text!r} did not come:\n{self.shown}"
+        self._from = at + len(text)
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{text}\n".encode())
+
+    def press(self, key: str) -> None:
+        """Press a key, such as "\x03" for Ctrl-C."""
+        os.write(self._master, key.encode())
+
+    def end(self) -> int:
+        """Wait until the program has ended; return its exit code."""
+        while self._read():
+            pass
+        return self.process.wait(60)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 20)
+        assert ready, f"nothing was shown for a minute:\n{self.shown}"
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # Linux says so at the end of a pseudo-terminal
+            return False
+        self.shown += _CONTROL.sub("", data.decode("utf-8", "replace"))
+        return bool(data)
+
+
+# The pseudo-terminal has to be the one that controls the program, or Ctrl-C is only a character.
+_WITH_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv[0] = "rlmbox"
+runpy.run_module("rlmbox", run_name="__main__", alter_sys=True)
+"""
