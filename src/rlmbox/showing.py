@@ -1,4 +1,4 @@
-"""How objects are shown in a notebook and at a prompt: short, and with every character of a text made harmless."""
+"""Objects as a notebook and a prompt show them: short, and with every character of a text made harmless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the command keeps the keys of providers: the system's keyring, else files that only their owner can read."""
+"""The keys of providers that the command keeps: in the system's keyring, else in files for their owner alone."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _PARTS = ("root", "children")
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the models of sessions are told besides.
+    """The texts that the models of sessions are told besides.
 
     Attributes:
         root: What the root session's model is told.

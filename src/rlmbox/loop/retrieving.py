@@ -128,7 +128,7 @@ class Retrieval:
 
     @property
     def note(self) -> str:
-        """What a model is told of the index."""
+        """The sentences that tell a model of the index."""
         return _NOTE.format(besides=", and other text in `context`" if self._has_context else ", not in `context`")
 
     async def search(self, query: str, k: int = 10, filters: dict[str, Any] | None = None) -> list[dict[str, object]]:

@@ -65,7 +65,7 @@ class DocumentPart:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What there is in an index.
+    """The contents of an index, in numbers.
 
     Attributes:
         documents: Number of documents.

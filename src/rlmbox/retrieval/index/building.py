@@ -50,7 +50,7 @@ _QUEUE_BATCHES = 8
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a build has come.
+    """The progress of a build.
 
     Attributes:
         phase: `words` or `vectors`.
@@ -65,7 +65,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build did.
+    """The result of a build.
 
     Attributes:
         documents: Documents in the index.

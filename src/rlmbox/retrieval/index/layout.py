@@ -26,7 +26,7 @@ _GENERATION = "generation-"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What there is in a generation.
+    """The contents of a generation.
 
     Attributes:
         documents: Documents with text.
