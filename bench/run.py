@@ -33,6 +33,7 @@ PARTS = {
     "record": "The record of a run",
     "tool": "The Python tool for other agents",
     "billing": "The ledger beside an account of its own",
+    "evaluation": "Evaluations",
 }
 """Modules of this folder with `figures()`, and their headings."""
 

@@ -56,6 +56,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]local-*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]monty-an_output_flood_ends_the_cell]",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]wasm-*",
+            "evaluation/test_command.py::*",
+            "evaluation/test_docs_evaluation.py::test_the_[ce]*",
             "evaluation/test_running.py::test_killed_*",
             "mcp_servers/test_mcp_tools.py::*",
             "retrieval/test_index_command.py::*",

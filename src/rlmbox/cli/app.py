@@ -869,7 +869,8 @@ def eval_(
         typer.Argument(help="Files of questions (JSONL, CSV), suites (--list), or FORMAT:FILE of a public set."),
     ] = None,
     context: Annotated[
-        list[str] | None, _option("The text for questions that name none; several times for several.", None, "-c")
+        list[str] | None,
+        _option("The text for questions that name none; several times for several.", None, "--context", "-c"),
     ] = None,
     arm: Annotated[
         list[str] | None,

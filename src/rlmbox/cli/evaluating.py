@@ -208,7 +208,9 @@ class Maker:
             self.cost_limit_usd,
             settings.concurrency,
             self._guard,
-            opened,
+            # The offline model searches for the words of a question, and would search for those of its form as well.
+            says_form=(self._run.model or OFFLINE_MODEL) != OFFLINE_MODEL,
+            open_context=opened,
         )
 
     def arm(self, spec: str) -> Arm:

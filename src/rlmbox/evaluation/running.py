@@ -47,6 +47,7 @@ class Plan:
         cost_limit_usd: Most money of all together; None for no limit.
         concurrency: Trials under way at once.
         guard: What may leave for the judge, and may stand in the file.
+        says_form: Whether every arm is told of the form of the answer, as its grader wants it.
         open_context: Opens the text of a path; None for `Context.from_path`.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     cost_limit_usd: Decimal | None = None
     concurrency: int = 8
     guard: Guard = field(default_factory=Guard)
+    says_form: bool = True
     open_context: Callable[[str], Context] | None = None
 
     def __post_init__(self) -> None:
@@ -91,7 +93,8 @@ class Plan:
         Args:
             question: The question.
         """
-        return grader_of(question, self.grader, self.own_grader)
+        found = grader_of(question, self.grader, self.own_grader)
+        return found if self.says_form else replace(found, wanted="")
 
     @property
     def num_trials(self) -> int:

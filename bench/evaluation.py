@@ -1,0 +1,216 @@
+"""Evaluations: the engine held to the suites without any model, the statistics to simulation, the ledger to a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from figures import Figure
+from rlmbox.evaluation.arms import DirectArm
+from rlmbox.evaluation.journal import EvaluationJournal, Recorded, read_evaluation
+from rlmbox.evaluation.outcomes import Arm
+from rlmbox.evaluation.questions import Question
+from rlmbox.evaluation.report import report_of
+from rlmbox.evaluation.running import Evaluation, Plan, head_of
+from rlmbox.evaluation.statistics import accuracy, deviation_of, difference, questions_needed
+from rlmbox.evaluation.suites import SUITES, generate, parse_size
+from rlmbox.evaluation.suites.policies import PolicyArm
+from rlmbox.models.prices import FlatPrice
+from rlmbox.models.providers import provider_model
+from rlmbox.testing import ProviderReply, ProviderServer
+
+SIZES = ("8k", "1M", "100MB", "2GB")
+SANDBOXES = ("auto", "monty")
+SIMULATED = 2_000
+PRICE = FlatPrice(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(10))
+QUESTIONS, REPEATS, CONCURRENCY, DELAY_S = 500, 3, 50, 0.1
+
+
+def figures() -> list[Figure]:
+    return [*coverage(), found_difference(), *throughput(), *policies()]
+
+
+# --- the engine -------------------------------------------------------------------------------------------------
+
+
+def policies(sizes: Sequence[str] = SIZES, sandboxes: Sequence[str] = SANDBOXES) -> list[Figure]:
+    """Answers every suite with its policy; a text is made, asked of in each sandbox, and taken away again."""
+    found = []
+    for size in sizes:
+        wrong, took_s, slowest = Counter(), Counter(), Counter()
+        for name in SUITES:
+            with tempfile.TemporaryDirectory() as folder:
+                asked = generate(name, Path(folder), parse_size(size), seed=7, count=1)
+                for sandbox in sandboxes:
+                    began = time.perf_counter()
+                    arm = PolicyArm(sandbox=sandbox, cell_timeout_s=600)
+                    [result] = evaluate(Path(folder), asked, [arm], name=f"{sandbox}-{size}").results
+                    took = time.perf_counter() - began
+                    wrong[sandbox] += result.kind != "right"
+                    took_s[sandbox] += took
+                    slowest[sandbox] = max(slowest[sandbox], took)
+                    print(
+                        f"{name:18s} {size:6s} {sandbox:6s} {result.kind:8s} {took:7.2f} s {result.outcome.note}",
+                        flush=True,
+                    )
+        for sandbox in sandboxes:
+            head = f"{len(SUITES)} suites of {size} characters in `{sandbox}`"
+            found.append(Figure(f"{head}: answers of the policies that are wrong", wrong[sandbox], 0, "of 12"))
+            found.append(Figure(f"{head}: all of them", took_s[sandbox], None, "s"))
+            found.append(Figure(f"{head}: the slowest", slowest[sandbox], None, "s"))
+    memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    found.append(
+        Figure("most memory of a process, of the engine or a sandbox, over all of that", memory / 1024, None, "MiB")
+    )
+    return found
+
+
+def evaluate(
+    folder: Path, asked: Sequence[Question], arms: Sequence[Arm], *, name: str, concurrency: int = 1
+) -> Recorded:
+    plan, recorded, journal = (
+        Plan(asked, arms, concurrency=concurrency),
+        Recorded(name),
+        EvaluationJournal(folder, name),
+    )
+    head = head_of(plan, {})
+    journal.write(head)
+    recorded.apply(head)
+    try:
+        asyncio.run(Evaluation(plan, journal, recorded).run())
+    finally:
+        journal.close()
+    return recorded
+
+
+# --- the statistics ---------------------------------------------------------------------------------------------
+
+
+def simulated(
+    rng: random.Random, share: float, questions: int, repeats: int, spread: float
+) -> tuple[list[float], list[list[float]]]:
+    """Draws each question's own chance of success (a beta distribution), and its repeats."""
+    weight = share * (1 - share) / spread**2 - 1
+    chances = [rng.betavariate(share * weight, (1 - share) * weight) for _ in range(questions)]
+    return chances, [[float(rng.random() < chance) for _ in range(repeats)] for chance in chances]
+
+
+def coverage(runs: int = SIMULATED, resamples: int = 1_000) -> list[Figure]:
+    found = []
+    for share, spread in ((0.5, 0.25), (0.9, 0.15)):
+        for questions, repeats in ((30, 5), (100, 3), (300, 1)):
+            rng, inside = random.Random(11), 0
+            for run in range(runs):
+                _, scores = simulated(rng, share, questions, repeats, spread)
+                interval = accuracy({str(n): each for n, each in enumerate(scores)}, seed=run, resamples=resamples)
+                inside += interval.low <= share <= interval.high
+            name = (
+                f"intervals that miss 93 to 97 %: accuracy {share}, {questions} questions x {repeats}, distance from 95"
+            )
+            found.append(Figure(name, abs(100 * inside / runs - 95), 2, "points"))
+    return found
+
+
+def found_difference(runs: int = SIMULATED, resamples: int = 600) -> Figure:
+    """Finds 10 points of true difference with as many questions as the report names from a pilot."""
+    rng, repeats = random.Random(5), 3
+
+    def pair(count: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        chances, theirs = simulated(rng, 0.6, count, repeats, 0.2)
+        ours = [[float(rng.random() < min(1.0, chance + 0.1)) for _ in range(repeats)] for chance in chances]
+        return {str(n): each for n, each in enumerate(ours)}, {str(n): each for n, each in enumerate(theirs)}
+
+    needed = questions_needed(0.10, deviation_of(*pair(1_000)) or 0)
+    told = 0
+    for run in range(runs):
+        gap = difference(*pair(needed), seed=run, resamples=resamples)
+        told += not gap.low <= 0 <= gap.high
+    return Figure(
+        f"a true difference of 10 points not found with the {needed} questions that are named for it",
+        100 - 100 * told / runs,
+        20,
+        "%",
+    )
+
+
+# --- the ledger and the file ------------------------------------------------------------------------------------
+
+
+def arms(url: str) -> list[Arm]:
+    names = [f"openai:m{n}" for n in range(3)]
+    made = [provider_model(name, base_url=url, api_key="x", prices={name: PRICE}) for name in names]
+    return [DirectArm(model, name=model.name) for model in made]
+
+
+def run(url: str, folder: Path) -> None:
+    asked = [Question(f"q{n}", f"What is number {n}?", str(n), text=f"Number {n} is {n}.") for n in range(QUESTIONS)]
+    plan = Plan(asked, arms(url), REPEATS, concurrency=CONCURRENCY)
+    name = "eval-1"
+    recorded = read_evaluation(folder, name) if (folder / f"{name}.jsonl").exists() else Recorded(name)
+    journal = EvaluationJournal(folder, name)
+    if not recorded.head:
+        journal.write(head := head_of(plan, {}))
+        recorded.apply(head)
+    began = time.perf_counter()
+    asyncio.run(Evaluation(plan, journal, recorded).run())
+    print(time.perf_counter() - began)
+    journal.close()
+
+
+def throughput() -> list[Figure]:
+    def reply(request: object) -> ProviderReply:
+        number = request.messages[-1].content.split("What is number ")[1].split("?")[0]  # type: ignore[attr-defined]
+        return ProviderReply(number if int(number) % 3 else "wrong", delay_s=DELAY_S)
+
+    trials = QUESTIONS * REPEATS * 3
+    with tempfile.TemporaryDirectory() as base, ProviderServer([reply] * (3 * trials)) as server:
+        command = [sys.executable, __file__, server.openai_url]
+        whole = subprocess.run([*command, f"{base}/whole"], capture_output=True, text=True, check=True)
+        took_s, before = float(whole.stdout), len(server.requests)
+        process = subprocess.Popen([*command, f"{base}/killed"], stdout=subprocess.DEVNULL)
+        while len(server.requests) - before < trials // 2:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        subprocess.run([*command, f"{base}/killed"], stdout=subprocess.DEVNULL, check=True)
+        keys = Counter(request.headers["idempotency-key"] for request in server.requests[before:])
+        tables = [_table(read_evaluation(Path(base, each), "eval-1")) for each in ("whole", "killed")]
+    ideal_s = trials * DELAY_S / CONCURRENCY
+    title = (
+        f"{QUESTIONS} questions x 3 arms x {REPEATS} over a provider of {DELAY_S * 1000:.0f} ms, {CONCURRENCY} at once"
+    )
+    return [
+        Figure(f"{title}: time, of the ideal", took_s / ideal_s, 1 / 0.9, "x"),
+        Figure("the same killed with -9 and resumed: rows of the table that differ", tables[0] != tables[1], 0, ""),
+        Figure(
+            "requests that were sent again, with the key that they had: under way when it was killed",
+            keys.total() - len(keys),
+            CONCURRENCY,
+            "",
+        ),
+        Figure("questions that the provider was asked under two keys", abs(len(keys) - trials), 0, ""),
+    ]
+
+
+def _table(recorded: Recorded) -> object:
+    return {
+        name: (arm["accuracy"], arm["failures"], arm["cost_usd"]) for name, arm in report_of(recorded)["arms"].items()
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["policies"]:
+        for figure in policies(sys.argv[2].split(","), (sys.argv[3:] or [",".join(SANDBOXES)])[0].split(",")):
+            print(figure.row)
+    else:
+        run(sys.argv[1], Path(sys.argv[2]))
