@@ -126,7 +126,7 @@ def found_difference(runs: int = SIMULATED, resamples: int = 600) -> Figure:
     rng, repeats = random.Random(5), 3
 
     def pair(count: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-        chances, theirs = simulated(rng, 0.6, count, repeats, 0.2)
+        chances, theirs = simulated(rng, 0.5, count, repeats, 0.15)
         ours = [[float(rng.random() < min(1.0, chance + 0.1)) for _ in range(repeats)] for chance in chances]
         return {str(n): each for n, each in enumerate(ours)}, {str(n): each for n, each in enumerate(theirs)}
 
