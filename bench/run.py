@@ -30,6 +30,7 @@ PARTS = {
     "handles": "Texts of gigabytes in a sandbox",
     "ranking": "Ranked search",
     "guard": "What may leave",
+    "retrieval": "Retrieval",
     "record": "The record of a run",
     "tool": "The Python tool for other agents",
     "billing": "The ledger beside an account of its own",
