@@ -39,7 +39,7 @@ def scores_of(results: Sequence[Result], arm: str) -> Scores:
     for each in sorted(results, key=lambda result: result.repeat):
         if each.arm == arm and each.score is not None:
             found[each.question].append(each.score)
-    return dict(found)
+    return dict(sorted(found.items()))  # the bootstrap draws the same, in whatever order the results came
 
 
 def report_of(recorded: Recorded) -> dict[str, Any]:
