@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 GROUPS = MappingProxyType(
     {
-        "Questions": ("ask", "chat", "demo"),
+        "Questions": ("ask", "chat", "demo", "eval"),
         "Recorded runs": ("runs", "show", "resume", "replay", "fork", "export", "audit", "rm"),
         "Code for other programs": ("exec", "subset", "tool", "mcp"),
         "Setting up": ("doctor", "keys", "models", "profiles", "config", "guard", "index"),
