@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from rlmbox.evaluation.outcomes import Outcome, Result
+from rlmbox.evaluation.report import scores_of
 from rlmbox.evaluation.statistics import (
     accuracy,
     deviation_of,
@@ -106,3 +108,15 @@ def test_known_figures() -> None:
     assert questions_needed(0.1, 0.5) == 209
     assert questions_needed(0.2, 0.5) < questions_needed(0.1, 0.5) / 3
     assert usual_deviation(0.5, 5) < usual_deviation(0.5, 1)
+
+
+def test_an_interval_does_not_depend_on_the_order_in_which_results_came() -> None:
+    rng = random.Random(5)
+    results = [
+        Result("rlm", str(question), repeat, Outcome("answered"), float(rng.random() < 0.6))
+        for question in range(20)
+        for repeat in range(3)
+    ]
+    shuffled = rng.sample(results, len(results))
+    one, other = (accuracy(scores_of(each, "rlm"), seed=1, resamples=100) for each in (results, shuffled))
+    assert one == other
