@@ -121,12 +121,13 @@ async def check_output_keeps_its_characters(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_output_can_always_be_encoded(make_sandbox: MakeSandbox) -> None:
-    """Lone surrogates do not get out: output, values and errors can be written as UTF-8."""
+    """Lone surrogates do not get out, or are refused: output, values and errors can be written as UTF-8."""
     async with opened(make_sandbox) as repl:
-        execution = await repl.ok("s = '\\ud800x'\nprint(s)\ns")
-        failed = await repl.run("raise ValueError('\\udfff')")
-        for text in (execution.stdout, execution.value, execution.value_repr, failed.error and failed.error.message):
-            str(text).encode()
+        for code in ("s = '\\ud800x'\nprint(s)\ns", "raise ValueError('\\udfff')"):
+            execution = await repl.run(code)
+            said = execution.error.message if execution.error else ""
+            for text in (execution.stdout, execution.value, execution.value_repr, said):
+                str(text).encode()
 
 
 async def check_output_belongs_to_its_cell(make_sandbox: MakeSandbox) -> None:
