@@ -1,8 +1,9 @@
 """What every test has: its markers, asyncio as the backend of async tests, and no paid model in reach."""
 
 import os
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import settings
@@ -124,3 +125,11 @@ def _no_way_out_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Has children take SIGINT: what a shell runs in the background ignores it, and so would they."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -31,7 +31,7 @@ def asked_for_the_best(messages: Sequence[Message]) -> bool:
 
 
 class Busy(ScriptedModel):
-    """Writes the same cell until it is asked for its best answer."""
+    """Writes the same cell, with its number for `{n}`, until it is asked for its best answer."""
 
     def __init__(self, cell: str = "x = 1", best: str = "FINAL(May, I think)", **options: object) -> None:
         super().__init__([], name="busy", **options)  # type: ignore[arg-type]
@@ -40,7 +40,8 @@ class Busy(ScriptedModel):
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
     ) -> Completion:
-        self._script = [*self._script, self.best if asked_for_the_best(messages) else repl(self.cell)]
+        cell = repl(self.cell.replace("{n}", f"{len(self._script)}"))
+        self._script = [*self._script, self.best if asked_for_the_best(messages) else cell]
         return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
 
 
@@ -56,7 +57,7 @@ async def ended_by(error: type[LimitExceeded], model: ScriptedModel, **limits: o
     [
         (MaxTurnsExceeded, "x = 1", {"max_turns": 3}),
         (SubcallLimitExceeded, "x = llm_query('a')", {"max_subcalls": 2}),
-        (TokenLimitExceeded, "print('x' * 5_000)", {"max_tokens": 120_000}),
+        (TokenLimitExceeded, "print({n}, 'x' * 5_000)", {"max_tokens": 120_000}),
         (TimeLimitExceeded, "while True: pass", {"max_seconds": 2}),
     ],
 )
@@ -70,7 +71,7 @@ async def test_at_a_limit_the_model_gives_the_best_answer_it_has(
 
 
 async def test_the_best_answer_is_paid_for_within_the_limit_of_money() -> None:
-    model = Busy("print('x' * 5_000)", price=PENNY)
+    model = Busy("print({n}, 'x' * 5_000)", price=PENNY)
     partial = await ended_by(BudgetExceeded, model, cost_limit_usd="1200")
     assert partial.text == "May, I think"
     assert partial.cost_usd <= 1_200
@@ -167,8 +168,8 @@ async def test_nothing_is_asked_where_the_limit_is_too_tight_to_set_anything_asi
 
 
 async def test_a_long_conversation_is_cut_to_what_was_set_aside() -> None:
-    model = Busy("print('y' * 15_000)", price=PENNY)
-    await ended_by(BudgetExceeded, model, cost_limit_usd="2500")
+    model = Busy("print({n}, 'y' * 15_000)", price=PENNY)
+    await ended_by(BudgetExceeded, model, cost_limit_usd="3000")
     last = model.requests[-1]
     assert asked_for_the_best(last)
     assert len(last) < len(model.requests[-2])

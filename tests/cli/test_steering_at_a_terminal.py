@@ -53,6 +53,7 @@ def test_a_person_rejects_edits_and_allows_code(folder: Path) -> None:
     assert "edited" in told[2]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_q_ends_the_run_and_says_how_to_go_on(folder: Path) -> None:
     with (
         ProviderServer([CELL.format("x = 1")]) as server,

@@ -74,6 +74,7 @@ def test_at_its_limit_it_stops_shows_what_there_is_and_goes_on_with_more(folder:
     assert len(server.requests) == 12
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_there_is(folder: Path, server: ProviderServer) -> None:
     command = [sys.executable, "-m", "rlmbox", "eval", "q.jsonl", "--arm", "direct", "--concurrency", "1"]
     given = environment(folder, server)

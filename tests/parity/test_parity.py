@@ -1,5 +1,6 @@
 """A cell means in every sandbox what it means in CPython; Monty may refuse it, by name."""
 
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -41,6 +42,10 @@ def _cases() -> list[object]:
     ]
 
 
+# The words of errors, and the sum of floats, are of a version of Python; wasm brings one of its own.
+OF_A_VERSION = re.compile(r"print\(.*\be\)|sum\(\[0\.1\]")
+
+
 def _marks(backend: str) -> list[pytest.MarkDecorator]:
     if ABSENT[backend]:
         return [pytest.mark.skip(reason=ABSENT[backend])]
@@ -57,7 +62,9 @@ async def test_cells_mean_what_they_mean_in_cpython(backend: str, group: str) ->
     differ = [
         f"{cell}\n  CPython: {right}\n  {backend}: {found}"
         for cell, right, found in zip(cells, wanted, got, strict=True)
-        if found != right and not (backend in MAY_REFUSE and found.is_refused)
+        if found != right
+        and not (backend in MAY_REFUSE and found.is_refused)
+        and not (backend == "wasm" and OF_A_VERSION.search(cell))
     ]
     assert not differ, f"{len(differ)} of {len(cells)} cells differ:\n\n" + "\n\n".join(differ)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import anyio.from_thread
@@ -22,6 +23,7 @@ from rlmbox.loop.approval import POLICIES, Approval, Decision, Replace
 from rlmbox.loop.task import Proposal
 
 _LOOK_S = 0.05
+_ENDS_S = 5.0
 _QUESTION = "run it? [y]es, [n]o, [e]dit, [q]uit: "
 
 
@@ -56,6 +58,7 @@ def _asked(proposal: Proposal, console: Console) -> Decision:
             return Replace(_edited(proposal.code_block))
         if answer in ("q", "quit"):
             signal.raise_signal(signal.SIGINT)  # the main thread ends the run, as on Ctrl-C
+            _wait_for_the_end()
             return "the run was ended"
         console.print(Text(f"there are {', '.join(('y', 'n', 'e', 'q'))}", style="dim"))
 
@@ -72,6 +75,13 @@ def _line(prompt: str) -> str:
     while not select.select([sys.stdin], [], [], _LOOK_S)[0]:
         anyio.from_thread.check_cancelled()
     return sys.stdin.readline() or "q"
+
+
+def _wait_for_the_end() -> None:
+    """Wait until the run is cancelled, so that it asks for nothing more meanwhile; seconds at most."""
+    for _ in range(int(_ENDS_S / _LOOK_S)):
+        anyio.from_thread.check_cancelled()
+        time.sleep(_LOOK_S)
 
 
 def _edited(code: str) -> str:

@@ -307,7 +307,7 @@ def _bytes(meter: Meter, /, *args: Any, **kwargs: Any) -> bytes:
     value = args[0] if args else None
     if len(args) + len(kwargs) > 1 and value.__class__ is not str:
         raise TypeError("encoding without a string argument")
-    if value.__class__ is int:
+    if value.__class__ in (int, bool):
         meter.check_room(value)
         meter.make_text(max(0, value))
         return bytes(value)
