@@ -93,7 +93,7 @@ def until_s(value: str) -> float | None:
     Returns:
         Seconds from now, or None where it is none of these.
     """
-    number = _number(value)
+    number = number_of(value)
     if number is not None:
         if number > _EPOCH_MS:
             return max(number / 1000 - time.time(), 0.0)
@@ -111,13 +111,18 @@ def _tightest(all_fields: Iterable[dict[str, str]]) -> Allowance | None:
 
 
 def _allowance(fields: dict[str, str]) -> Allowance | None:
-    left, limit = _number(fields.get("remaining", "")), _number(fields.get("limit", ""))
+    left, limit = number_of(fields.get("remaining", "")), number_of(fields.get("limit", ""))
     if left is None:
         return None
     return Allowance(int(left), until_s(fields["reset"]) if "reset" in fields else None, int(limit) if limit else None)
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Return the number that a header has, or None where it has none that counts: 0 or more, and finite.
+
+    Args:
+        text: The header's value.
+    """
     try:
         value = float(text)
     except ValueError:

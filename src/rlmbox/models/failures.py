@@ -5,7 +5,6 @@ Imports httpx2, so it is itself imported late, by `providers`.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
-from rlmbox.models.allowance import until_s
+from rlmbox.models.allowance import number_of, until_s
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
@@ -189,7 +188,7 @@ def _status_of(said: Complaint) -> int:
 def _retry_after_s(headers: httpx2.Headers, said: Complaint) -> float | None:
     """Return how long to wait: by the headers for it, by the provider's words, or until a limit is reset."""
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = _number(headers.get(name, ""))
+        value = number_of(headers.get(name, ""))
         if value is not None:
             return value * factor
     try:
@@ -207,20 +206,12 @@ def _reset_s(headers: httpx2.Headers) -> float | None:
         if "ratelimit" not in lowered or "reset" not in lowered:
             continue
         left = headers.get(lowered.replace("reset", "remaining"))
-        if left is not None and (_number(left) or 0) > 0:
+        if left is not None and (number_of(left) or 0) > 0:
             continue
         wait_s = until_s(value)
         if wait_s is not None:
             waits.append(wait_s)
     return max(waits, default=None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
 
 
 def _model_error(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_ANALYZER = "words"
+ANALYZER = "words"
 _WRITER_BYTES = 48_000_000
 _LONGEST_TOKEN = 100
 
@@ -20,14 +20,14 @@ class TantivyIndex:
     def __init__(self) -> None:
         self._searcher: Any = None
         self._schema = _schema()
-        self._analyzer = _analyzer()
+        self._analyzer = analyzer()
 
     def build(self, folder: Path | None, passages: Iterable[str]) -> None:
         """Make the index; see `RankIndex`."""
         import tantivy
 
         index = tantivy.Index(self._schema, path=None if folder is None else str(folder))
-        index.register_tokenizer(_ANALYZER, self._analyzer)
+        index.register_tokenizer(ANALYZER, self._analyzer)
         # One thread gives passages of equal score the same order every time, and leaves a core to others.
         writer = index.writer(_WRITER_BYTES, 1)
         try:
@@ -46,11 +46,11 @@ class TantivyIndex:
         """Open an index that was built; see `RankIndex`."""
         import tantivy
 
-        with _no_panic():
+        with no_panic():
             if not tantivy.Index.exists(str(folder)):
                 raise ValueError("not an index")
             index = tantivy.Index.open(str(folder))
-            index.register_tokenizer(_ANALYZER, self._analyzer)
+            index.register_tokenizer(ANALYZER, self._analyzer)
             self._searcher = index.searcher()
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
@@ -65,13 +65,13 @@ class TantivyIndex:
         if not terms:
             return []
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, term) for term in terms])
-        with _no_panic():
+        with no_panic():
             hits = self._searcher.search(query, k, count=False).hits
             return [(int(self._searcher.doc(address)["number"][0]), float(score)) for score, address in hits]
 
 
 @contextmanager
-def _no_panic() -> Iterator[None]:
+def no_panic() -> Iterator[None]:
     """Make an error of what Rust calls a panic, which is no `Exception` and would end more than the query."""
     try:
         yield
@@ -85,12 +85,13 @@ def _schema() -> Any:
     import tantivy
 
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("text", stored=False, tokenizer_name=_ANALYZER, index_option="freq")
+    builder.add_text_field("text", stored=False, tokenizer_name=ANALYZER, index_option="freq")
     builder.add_unsigned_field("number", stored=True)
     return builder.build()
 
 
-def _analyzer() -> Any:
+def analyzer() -> Any:
+    """Return what makes tokens of words: lower case, without accents, English stems."""
     import tantivy
 
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rlmbox.context.rank.passages import PASSAGE_CHARS, spaced, words
+from rlmbox.context.rank.tantivy_engine import ANALYZER, analyzer, no_panic
 from rlmbox.errors import ConfigError
 from rlmbox.retrieval.base import Filters
 
 FIELDS: Mapping[str, str] = {"document": "text", "folder": "text", "suffix": "text"}
 """The fields that filters may name."""
 
-_ANALYZER = "words"
 _WRITER_BYTES = 120_000_000
-_LONGEST_TOKEN = 100
 _MAX_QUERY_WORDS = 100
 _SHORTEST = PASSAGE_CHARS // 2  # of the passages of a document only the last is shorter
 
@@ -55,7 +53,7 @@ class WordsWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._document = tantivy.Document
         index = tantivy.Index(_schema(), path=str(folder))
-        index.register_tokenizer(_ANALYZER, _analyzer())
+        index.register_tokenizer(ANALYZER, analyzer())
         self._index = index
         self._writer: Any = index.writer(_WRITER_BYTES, 1)  # one thread gives the same order every time
 
@@ -97,10 +95,10 @@ class WordsReader:
         import tantivy
 
         self._tantivy = tantivy
-        self._schema, self._analyzer = _schema(), _analyzer()
-        with _no_panic():
+        self._schema, self._analyzer = _schema(), analyzer()
+        with no_panic():
             index = tantivy.Index.open(str(folder))
-            index.register_tokenizer(_ANALYZER, self._analyzer)
+            index.register_tokenizer(ANALYZER, self._analyzer)
             self._searcher: Any = index.searcher()
 
     def ranked(self, query: str, k: int, filters: Filters) -> list[tuple[float, Passage]]:
@@ -150,7 +148,7 @@ class WordsReader:
         return query.term_set_query(self._schema, field, [str(value) for value in values])
 
     def _found(self, query: Any, k: int) -> list[tuple[float, Passage]]:
-        with _no_panic():
+        with no_panic():
             hits = self._searcher.search(query, k, count=False).hits
             return [(float(score), _passage(self._searcher.doc(address))) for score, address in hits]
 
@@ -170,17 +168,6 @@ def suffix_of(name: str) -> str:
     last = name.rpartition("/")[2]
     stem, dot, suffix = last.rpartition(".")
     return f".{suffix.lower()}" if dot and stem else ""
-
-
-@contextmanager
-def _no_panic() -> Iterator[None]:
-    """Make an error of what Rust calls a panic, which is no `Exception` and would end more than the query."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ == "PanicException":
-            raise RuntimeError(f"tantivy failed: {error}") from None
-        raise
 
 
 def _passage(document: Any) -> Passage:
@@ -203,20 +190,6 @@ def _schema() -> Any:
     builder.add_unsigned_field("start", stored=True, indexed=True)
     builder.add_unsigned_field("length", stored=True)
     builder.add_unsigned_field("key", stored=True, indexed=True)
-    builder.add_text_field("words", stored=False, tokenizer_name=_ANALYZER, index_option="freq")
+    builder.add_text_field("words", stored=False, tokenizer_name=ANALYZER, index_option="freq")
     builder.add_bytes_field("text", stored=True)
-    return builder.build()
-
-
-def _analyzer() -> Any:
-    import tantivy
-
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    for part in (
-        tantivy.Filter.remove_long(_LONGEST_TOKEN),
-        tantivy.Filter.lowercase(),
-        tantivy.Filter.ascii_fold(),
-        tantivy.Filter.stemmer("english"),
-    ):
-        builder = builder.filter(part)
     return builder.build()
