@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast coverage check live bench dist pictures docs tool-binary lock format clean
+.PHONY: demo test test-fast fuzz coverage check live bench dist pictures docs tool-binary lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -30,6 +30,9 @@ test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why t
 
 test-fast: $(STAMP_DEV)  ## run the tests without a marker; says how many are left out, by marker
 	$(PYTEST) -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
+
+fuzz: $(STAMP_DEV)  ## run the tests that draw random examples, with new ones
+	$(PYTEST) -m hypothesis --hypothesis-profile random $(PYTEST_ARGS)
 
 coverage: $(STAMP_DEV)  ## run tests with branch coverage, and fail where a package is below the gate
 	$(PYTEST) -m "not (attack or browser)" --cov --cov-report= $(PYTEST_ARGS)

@@ -69,6 +69,15 @@ def test_sets_go_through_their_items_in_the_order_they_were_put_in() -> None:
     assert found.value == "'c'"
 
 
+def test_a_set_is_asked_for_nothing_that_cannot_be_hashed_not_even_an_empty_one() -> None:
+    for call in ("discard", "remove", "add", "__contains__", "isdisjoint", "difference", "union"):
+        for kept in ("set()", "{1}"):
+            for item in ("[]", "{}", "[[]]", "({},)", "{1: []}"):
+                code = f"s = {kept}\nprint(s.{call}({item}))\nprint(s)"
+                found = in_subset(code)
+                assert found.error == "ForbiddenName" or found == in_cpython(code), code
+
+
 def test_no_address_is_shown() -> None:
     code = "print(print, len, (lambda: 1), [].append, str.lower, (x for x in []), map(str, []), re, iter([]))"
     assert "0x" not in in_subset(code).output

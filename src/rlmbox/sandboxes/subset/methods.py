@@ -537,7 +537,8 @@ def _looked_up(meter: Meter, item: Any) -> Any:
 
 def _set_discard(meter: Meter, value: CellSet, item: Any) -> None:
     item = _looked_up(meter, item)
-    value.items.pop(item, None)
+    if item in value.items:  # and not `pop(item, None)`, which hashes nothing where there are no items
+        del value.items[item]
 
 
 def _set_remove(meter: Meter, value: CellSet, item: Any) -> None:
