@@ -7,21 +7,33 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 
 def programs() -> Path:
-    """The folder of the server's programs; skips with the reason where it is not there."""
+    """The folder of the server's programs, of one with pgvector if any has it; skips with the reason where none is."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'rlmbox[postgres]'")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    package = find_spec("pgserver")  # a server with pgvector in a wheel
+    for place in package.submodule_search_locations or () if package is not None else ():
+        found += Path(place).glob("pginstall/bin/initdb")
+    found.sort(key=has_pgvector)
     path = shutil.which("initdb")
     if found:
         return found[-1].parent
     if path is None:
         pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
     return Path(path).parent
+
+
+def has_pgvector(initdb: Path) -> bool:
+    """Whether the server of a program has pgvector's files, in the places of Debian and of a tree of its own."""
+    root = initdb.parent.parent
+    shares = (Path("/usr/share/postgresql") / root.name, root / "share" / "postgresql", root / "share")
+    return any((share / "extension" / "vector.control").exists() for share in shares)
 
 
 @contextmanager

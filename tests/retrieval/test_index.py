@@ -58,6 +58,24 @@ async def test_a_long_document_is_found_by_passage_and_read_by_position(tmp_path
         assert (part.text, part.start, part.length) == (text[start : start + size], start, len(text))
 
 
+async def test_small_documents_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {f"d{number}": f"The document {number} is short. " * 40 for number in range(300)}
+    context, read = Context.from_documents(list(texts.items())), 0
+
+    def counted(start: int, end: int, whole: Any = context.slice) -> str:
+        nonlocal read
+        found = str(whole(start, end))
+        read += len(found)
+        return found
+
+    monkeypatch.setattr(context, "slice", counted)
+    await build_index(context, tmp_path / "a.idx")
+    assert read <= 2 * context.length
+    retriever = IndexRetriever(tmp_path / "a.idx")
+    for name in ("d0", "d171", "d299"):
+        assert (await retriever.get(name, start=0, size=10_000)).text == texts[name]
+
+
 async def test_filters_are_over_the_name_the_folder_and_the_suffix(tmp_path: Path) -> None:
     await built(tmp_path, CORPUS)
     retriever = IndexRetriever(tmp_path / "a.idx")

@@ -211,10 +211,18 @@ async def test_vectors_are_compared_by_pgvector(dsn: str) -> None:
         for (name, text), vector in zip(DOCUMENTS.items(), made.vectors, strict=True):
             connection.execute("INSERT INTO notes VALUES (%s, %s, %s::vector)", [name, text, str(list(vector))])
 
+    retriever = PostgresRetriever(dsn, table="notes", columns=Columns(vector="embedding"), embedder=embedder)
+
     async def opened() -> PostgresRetriever:
-        return PostgresRetriever(dsn, table="notes", columns=Columns(vector="embedding"), embedder=embedder)
+        return retriever
 
     await check_retriever(opened)
+    vector = (await embedder.embed([DOCUMENTS["orchard"]], role="query", timeout_s=1)).vectors[0]
+    (hit, _) = await retriever.vector(vector, k=2, filters={})
+    assert (hit.id, round(hit.score, 4)) == ("orchard", 1.0)
+    with pytest.raises(ValueError, match="dimensions"):
+        await retriever.vector([1.0, 2.0], k=2, filters={})
+    await retriever.aclose()
 
 
 async def test_a_session_goes_from_the_question_to_checked_sources(dsn: str) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
 from rlmbox.context import Context
-from rlmbox.context.rank.passages import passages
 from rlmbox.errors import ConfigError, RetrievalError
+from rlmbox.retrieval.documents import documents
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -85,14 +83,10 @@ def _migrate(dsn: str) -> int:
 def _load(dsn: str, context: Context) -> int:
     with _connected(dsn) as connection, _explained():
         known = dict(connection.execute("SELECT DISTINCT id, digest FROM rlmbox.passages").fetchall())
-        there: dict[str, tuple[int, int, str]] = {}
-        for number, name in enumerate(context.document_names):
-            start, end = context.document_span(number)
-            if start < end:
-                there[_plain(name)] = (start, end, _digest(context, start, end))
-        gone = [name for name, digest in known.items() if name not in there or there[name][2] != digest]
+        there = {_plain(document.name): document.digest() for document in documents(context)}
+        gone = [name for name, digest in known.items() if there.get(name) != digest]
         connection.execute("DELETE FROM rlmbox.passages WHERE id = ANY(%s)", [gone])
-        changed = {name: each for name, each in there.items() if known.get(name) != each[2]}
+        changed = {name: digest for name, digest in there.items() if known.get(name) != digest}
         statement = "COPY rlmbox.passages (id, start, title, text, digest) FROM STDIN"
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in _rows(context, changed):
@@ -100,16 +94,13 @@ def _load(dsn: str, context: Context) -> int:
         return len(changed)
 
 
-def _rows(context: Context, changed: dict[str, tuple[int, int, str]]) -> Iterator[tuple[str, int, str, str, str]]:
-    for name, (start, end, digest) in changed.items():
-        bounds: array[int] = array("Q")
-        for text in passages(context, [(start, end)], bounds):
-            # A character that the server cannot hold is another of the same length, so that positions stay.
-            yield name, bounds[-2] - start, name, text.replace("\0", "\ufffd"), digest
-
-
-def _digest(context: Context, start: int, end: int) -> str:
-    return blake2b(context.slice(start, end).encode("utf-8", "replace"), digest_size=16).hexdigest()
+def _rows(context: Context, changed: dict[str, str]) -> Iterator[tuple[str, int, str, str, str]]:
+    for document in documents(context):
+        name = _plain(document.name)
+        if name in changed:
+            for start, text in document.passages():
+                # A character that the server cannot hold is another of the same length, so that positions stay.
+                yield name, start, name, text.replace("\0", "\ufffd"), changed[name]
 
 
 def _plain(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,10 +16,10 @@ from anyio import to_thread
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
-from rlmbox.context.rank.passages import passages
 from rlmbox.errors import RetrievalError, StoreError
 from rlmbox.record.process_lock import FileLease, hold_file
 from rlmbox.retrieval.base import Embedder
+from rlmbox.retrieval.documents import Document, documents
 from rlmbox.retrieval.embedding import EmbeddingCalls, batches
 from rlmbox.retrieval.index.layout import (
     BASE,
@@ -42,7 +41,6 @@ from rlmbox.retrieval.index.vectors import VectorFile
 from rlmbox.retrieval.index.words import Passage, WordsWriter, check_installed
 
 CHECKPOINT_PASSAGES = 10_000
-_DIGEST_CHARS = 4_000_000
 _EMBEDDER = "embedder"
 _DEAD_SHARE = 0.25  # of vectors whose texts are there no more, from which on the file is written anew
 _QUEUE_BATCHES = 8
@@ -186,12 +184,9 @@ class _Work:
         pending: list[str] = []
         since = added = unchanged = 0
         there: set[str] = set()
-        for number, name in enumerate(context.document_names):
-            start, end = context.document_span(number)
-            if start == end:
-                continue
+        for document in documents(context):
+            name, digest = document.name, document.digest()
             there.add(name)
-            digest = _digest(context, start, end)
             known = self._entries.get(name)
             if known is not None and known.digest == digest:
                 unchanged += 1
@@ -199,16 +194,16 @@ class _Work:
             if known is not None or self._resumed:  # of what was cut off, some may be there that is not in the log
                 writer.remove(name)
             count = 0
-            for passage in _passages(context, name, start, end):
+            for passage in _passages(document):
                 writer.add(passage)
                 count += 1
-            entry = self._entries[name] = Entry(name, digest, end - start, count)
+            entry = self._entries[name] = Entry(name, digest, document.length, count)
             pending.append(entry_line(entry))
             added, since = added + 1, since + count
             if since >= CHECKPOINT_PASSAGES:
                 self._checkpoint(writer, pending)
                 since = 0
-                tell(Progress("words", end, context.length))
+                tell(Progress("words", document.end, context.length))
         gone = [name for name in before if name not in there]
         for name in gone:
             writer.remove(name)
@@ -286,9 +281,8 @@ class _Work:
         self._vectors.append(keys, vectors)
 
     def _all_passages(self, context: Context) -> Iterator[Passage]:
-        for number, name in enumerate(context.document_names):
-            start, end = context.document_span(number)
-            yield from _passages(context, name, start, end)
+        for document in documents(context):
+            yield from _passages(document)
 
     def finish(self, built: Built, embedder: Embedder | None) -> None:
         """Make the generation the current one, unless it is as the one before."""
@@ -343,18 +337,10 @@ def _some(walk: Iterator[Passage], most: int = 512) -> list[Passage]:
     return [passage for _, passage in zip(range(most), walk, strict=False)]
 
 
-def _passages(context: Context, name: str, start: int, end: int) -> Iterator[Passage]:
-    bounds: array[int] = array("Q")
-    for text in passages(context, [(start, end)], bounds):
+def _passages(document: Document) -> Iterator[Passage]:
+    for start, text in document.passages():
         key = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
-        yield Passage(name, bounds[-2] - start, end - start, key, text)
-
-
-def _digest(context: Context, start: int, end: int) -> str:
-    digest = blake2b(digest_size=16)
-    for begin in range(start, end, _DIGEST_CHARS):
-        digest.update(context.slice(begin, min(begin + _DIGEST_CHARS, end)).encode("utf-8", "replace"))
-    return digest.hexdigest()
+        yield Passage(document.name, start, document.length, key, text)
 
 
 def _copy(source: Path, folder: Path) -> None:
