@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rlmbox.rlm import RLM
     from rlmbox.tool.python_tool import PythonTool
     from rlmbox.types import Answer, CellLimits, Source
-    from rlmbox.version import __version__ as __version__
+
+__version__ = "0.1.0"  # the wheel takes it from here
 
 __all__ = [
     "RLM",
@@ -66,7 +67,6 @@ _HOMES = {
     "RunTree": "rlmbox.record.run",
     "Session": "rlmbox.loop.session",
     "Source": "rlmbox.types",
-    "__version__": "rlmbox.version",
     "Tool": "rlmbox.loop.tools",
     "load_from_trace": "rlmbox.record.run",
 }

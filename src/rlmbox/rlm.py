@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from anyio import to_thread
 
+from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.config import OFFLINE_MODEL, model_from, retriever_from
@@ -68,10 +69,8 @@ from rlmbox.retrieval.base import Retriever, has_vectors
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
-from rlmbox.showing import html_table
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer, CellLimits
-from rlmbox.version import __version__
+from rlmbox.types import Answer, CellLimits, html_table
 
 if TYPE_CHECKING:
     from rlmbox.telemetry import Telemetry  # needs the extra [otel]

@@ -6,20 +6,21 @@ seconds, positions are characters counted as in a Python `str`.
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-from rlmbox.showing import counted, html_table, html_text, short_repr
 from rlmbox.usage import Cost as Cost
 from rlmbox.usage import Report as Report
 from rlmbox.usage import Spend as Spend
 from rlmbox.usage import SpendShare as SpendShare
 from rlmbox.usage import Usage as Usage
+from rlmbox.usage import quantity
 
 Role = Literal["system", "user", "assistant"]
 StopReason = Literal["stop", "length", "content_filter", "refusal", "tool_calls"]
@@ -354,7 +355,7 @@ class Answer:
         return Report(self.cost.lines, self.guard)
 
     def __repr__(self) -> str:
-        spent = f"{counted(self.turns, 'turn')}, {counted(self.subcalls, 'sub-call')}, {self.cost}"
+        spent = f"{quantity(self.turns, 'turn')}, {quantity(self.subcalls, 'sub-call')}, {self.cost}"
         return f"Answer({short_repr(self.text)}, {spent}{'' if self.complete else ', incomplete'})"
 
     def _repr_html_(self) -> str:
@@ -364,7 +365,7 @@ class Answer:
         sources = [f"{each.document}, characters {each.start:,}-{each.end:,}" for each in self.sources]
         if more > 0:
             sources[_MOST_SHOWN_SOURCES:] = [f"… {more:,} more"]
-        took = f"{self.duration_s:.2f} s, {counted(self.turns, 'turn')}, {counted(self.subcalls, 'sub-call')}"
+        took = f"{self.duration_s:.2f} s, {quantity(self.turns, 'turn')}, {quantity(self.subcalls, 'sub-call')}"
         rows = [
             ("", "" if self.complete else "incomplete: a limit or an error ended the run"),
             ("found in", "; ".join(sources)),
@@ -374,3 +375,38 @@ class Answer:
             ("run", self.run_id),
         ]
         return shown + html_table(rows)
+
+
+_MOST_REPR_CHARS = 120
+
+
+def short_repr(text: str) -> str:
+    """Return the `repr` of a text, cut where it is long.
+
+    Args:
+        text: Any text.
+    """
+    return repr(text if len(text) <= _MOST_REPR_CHARS else text[: _MOST_REPR_CHARS - 1] + "…")
+
+
+def html_text(text: str) -> str:
+    """Return a text as HTML: no markup of its own counts, and what cannot be seen is written as an escape.
+
+    Args:
+        text: Any text, such as a model wrote it.
+    """
+    seen = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return html.escape(seen)
+
+
+def html_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names with their values as a table in HTML.
+
+    Args:
+        rows: Name and value, as plain text; rows without a value are left out.
+    """
+    left = 'style="text-align:left"'
+    cells = "".join(
+        f"<tr><th {left}>{html_text(name)}</th><td {left}>{html_text(value)}</td></tr>" for name, value in rows if value
+    )
+    return f"<table>{cells}</table>"

@@ -169,7 +169,7 @@ class SpendShare:
         return self.input_tokens + self.output_tokens
 
     def __str__(self) -> str:
-        calls = f"{self.calls:,} call{'' if self.calls == 1 else 's'}"
+        calls = quantity(self.calls, "call")
         money = f"{_dollars(self.cost_usd)} ({self.percent:g} %), " if self.cost_usd else ""
         share = f" ({self.percent:g} %)" if self.percent and not self.cost_usd else ""
         return f"{self.name}: {money}{calls}, {self.tokens:,} tokens{share}"
@@ -277,6 +277,16 @@ def _shares(
             )
         )
     return tuple(shares)
+
+
+def quantity(number: int, what: str) -> str:
+    """Return a number with its noun in the right form, such as `1 turn` and `2 turns`.
+
+    Args:
+        number: The number.
+        what: The noun for one.
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _dollars(amount: Decimal) -> str:

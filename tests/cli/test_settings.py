@@ -11,12 +11,12 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from rlmbox import __version__
 from rlmbox.cli.app import app
 from rlmbox.cli.configuration import OPTIONS, Configuration, variables
 from rlmbox.cli.configuring import example
 from rlmbox.cli.layers import resolve, trust
 from rlmbox.errors import ConfigError
-from rlmbox.version import __version__
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -7,7 +7,7 @@ import re
 import sys
 from importlib import metadata
 
-from rlmbox.version import __version__
+from rlmbox import __version__
 
 
 def print_version(*, verbose: bool) -> None:

@@ -12,6 +12,7 @@ from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, 
 from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
+from rlmbox.usage import quantity
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of files, the library has errors of its own
 
@@ -66,13 +67,9 @@ def _in_one_line(error: BaseException) -> str:
 def summary(answer: Answer) -> str:
     """Say in one line what a run took."""
     return (
-        f"{answer.duration_s:.2f} s, {_counted(answer.turns, 'turn')}, {_counted(answer.subcalls, 'sub-call')}, "
+        f"{answer.duration_s:.2f} s, {quantity(answer.turns, 'turn')}, {quantity(answer.subcalls, 'sub-call')}, "
         f"{answer.usage.total_tokens:,} tokens, {answer.cost}"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def division(answer: Answer) -> list[str]:

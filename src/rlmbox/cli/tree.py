@@ -33,6 +33,7 @@ from rlmbox.events import (
 )
 from rlmbox.guard.visible import printable
 from rlmbox.record.run import one_line
+from rlmbox.usage import quantity
 
 _CODE_LINES, _OUTPUT_LINES, _LINE_CHARS = 6, 4, 110
 
@@ -250,4 +251,4 @@ def _lines(text: str, most: int) -> str:
     lines = printable(text).strip().split("\n")
     shown = [line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…" for line in lines[:most]]
     more = len(lines) - most
-    return "\n".join([*shown, f"… {more} more line{'' if more == 1 else 's'}"] if more > 0 else shown)
+    return "\n".join([*shown, f"… {quantity(more, 'more line')}"] if more > 0 else shown)

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
@@ -28,7 +29,6 @@ from rlmbox.requests.retries import RetryPolicy
 from rlmbox.retrieval.base import Retriever
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Answer, Source, Turn
-from rlmbox.version import __version__
 
 
 def new_run_id() -> str:

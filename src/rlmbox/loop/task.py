@@ -16,6 +16,7 @@ from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
 from rlmbox.loop.typed import AnswerType
 from rlmbox.reply.parse import ParsedReply
 from rlmbox.types import Answer, Cell, Completion, Turn
+from rlmbox.usage import quantity
 
 AskForRule = Callable[[str, dict[str, Any] | None], Awaitable[Any]]
 """Asks the model of sub-calls: (prompt, JSON Schema or None) -> its reply, or the value."""
@@ -187,7 +188,7 @@ class Task:
         """
         if len(self.turns) >= self.max_turns:
             raise MaxTurnsExceeded(
-                f"no final answer after {self.max_turns} turn{'' if self.max_turns == 1 else 's'} (max_turns)",
+                f"no final answer after {quantity(self.max_turns, 'turn')} (max_turns)",
                 limit=self.max_turns,
                 used=len(self.turns) + 1,
                 depth=self.account.depth,

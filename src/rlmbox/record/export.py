@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from rlmbox import __version__
 from rlmbox.errors import StoreError
 from rlmbox.events import (
     ApprovalAsked,
@@ -24,7 +25,6 @@ from rlmbox.events import (
 from rlmbox.record.jsonl_store import line_of
 from rlmbox.record.run import Run
 from rlmbox.types import Message
-from rlmbox.version import __version__
 
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 _LEAST_SECRET_CHARS = 8

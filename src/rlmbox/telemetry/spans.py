@@ -22,7 +22,7 @@ from opentelemetry import trace
 from opentelemetry.propagate import inject
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
-from rlmbox import errors, events
+from rlmbox import __version__, errors, events
 from rlmbox.events import Event
 from rlmbox.models.base import trace_headers
 from rlmbox.record.keys import key_of
@@ -30,7 +30,6 @@ from rlmbox.telemetry import names
 from rlmbox.telemetry.content import json_text, messages_json, reply_json
 from rlmbox.telemetry.metrics import Instruments
 from rlmbox.types import Message, Usage
-from rlmbox.version import __version__
 
 _CANCELLED = "cancelled"
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from rlmbox import __version__
 from rlmbox.errors import ConfigError
 from rlmbox.events import Hook
 from rlmbox.telemetry import names
 from rlmbox.telemetry.metrics import Instruments
-from rlmbox.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

@@ -16,10 +16,10 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
+from rlmbox import __version__
 from rlmbox.errors import RLMError
 from rlmbox.tool import schema
 from rlmbox.tool.mcp.operations import Operations, told
-from rlmbox.version import __version__
 
 _Result = TypeVar("_Result")
 
