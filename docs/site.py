@@ -6,8 +6,10 @@ Nothing here is a second source: what a page says is read from where the product
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[1]
+
+# Such a line in a page stands for that section of bench/RESULTS.md.
+_ASKED = re.compile(r"^<!-- figures: (?P<section>.+) -->$", re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -34,9 +39,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made."""
     from mkdocs.structure.files import File
 
-    for path, text in pages().items():
+    for path, text in {**pages(), **plots()}.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Puts a section of the figures where a page asks for it."""
+    return _ASKED.sub(lambda found: _section(found["section"]), markdown)
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -55,8 +65,48 @@ def pages() -> dict[str, str]:
         "reference/settings.md": "\n".join(_settings()),
         "reference/events.md": "\n".join(_events()),
         "reference/errors.md": "\n".join(_errors()),
+        "reference/figures.md": "\n".join(_figures()),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
     }
+
+
+def plots() -> dict[str, str]:
+    """Return the plots of what was measured, by their path in the site."""
+    drawn = {_plot_of(heading): _plots().plot(rows) for heading, rows in _plots().sections().items()}
+    return {path: text for path, text in drawn.items() if text}
+
+
+def _plots() -> Any:
+    """Return the module beside this one, which mkdocs loads as a file and not from a package."""
+    spec = importlib.util.spec_from_file_location("rlmbox_site_plots", ROOT / "docs" / "plots.py")
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    sys.modules[module.__name__] = module  # which a dataclass looks itself up in
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
+
+
+def _plot_of(heading: str) -> str:
+    return f"pictures/figures/{re.sub(r'[^a-z]+', '-', heading.lower()).strip('-')}.svg"
+
+
+def _figures() -> Iterator[str]:
+    drawn = plots()
+    head, *parts = (ROOT / "bench" / "RESULTS.md").read_text("utf-8").split("\n## ")
+    yield head
+    for part in parts:
+        heading, _, body = part.partition("\n")
+        picture = (
+            f"![{heading}: measured beside asked for](../{_plot_of(heading)})\n" if _plot_of(heading) in drawn else ""
+        )
+        yield f"\n## {heading}\n\n{picture}{body}"
+
+
+def _section(section: str) -> str:
+    text = (ROOT / "bench" / "RESULTS.md").read_text("utf-8")
+    found = re.search(rf"^## {re.escape(section)}\n\n(?P<body>.+?)(?=\n## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"bench/RESULTS.md has no section {section!r}, which a page asks for")
+    return found["body"].strip()
 
 
 def _command() -> Iterator[str]:

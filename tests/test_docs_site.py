@@ -3,18 +3,25 @@
 A local server that speaks the providers' protocols answers in a paid model's place, with the replies below.
 """
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from rlmbox.testing import ProviderServer
 
 DOCS = Path(__file__).parents[1] / "docs"
+_SPEC = importlib.util.spec_from_file_location("rlmbox_site", DOCS / "site.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+SITE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(SITE)
 CODE = "```repl\n{}\n```"
 
 REPLIES: dict[str, dict[str, list[str]]] = {
@@ -170,3 +177,33 @@ def test_every_block_of_the_page_runs_and_prints_what_is_shown(
 def test_there_is_a_script_for_every_heading_that_asks_a_model(page: str) -> None:
     asking = {block.heading for block in blocks(page) if ".ask(" in block.code or "--model" in block.code}
     assert asking == REPLIES[page].keys()
+
+
+def test_a_page_shows_the_figures_that_were_measured() -> None:
+    asked = re.compile(r"^<!-- figures: .+ -->$", re.MULTILINE)
+    pages = [path.read_text("utf-8") for path in DOCS.glob("*.md") if asked.search(path.read_text("utf-8"))]
+    results = (DOCS.parent / "bench" / "RESULTS.md").read_text("utf-8")
+    assert len(pages) >= 5
+    for page in pages:
+        shown = SITE.on_page_markdown(page)
+        tables = [line for line in shown.splitlines() if line.startswith("| ") and line not in page.splitlines()]
+        assert not asked.search(shown)
+        assert tables
+        assert all(line in results for line in tables)
+
+
+def test_a_page_cannot_ask_for_figures_that_were_not_measured() -> None:
+    with pytest.raises(ValueError, match="no section 'How fast'"):
+        SITE.on_page_markdown("<!-- figures: How fast -->")
+
+
+def test_a_plot_shows_each_figure_that_something_was_asked_for() -> None:
+    results = (DOCS.parent / "bench" / "RESULTS.md").read_text("utf-8")
+    bounded = re.findall(
+        r"^\| (?:[^|]|\\\|)+ \| (?!0 )[0-9][^|]* \| ([^|]+) \| (yes|\*\*no\*\*) \|$", results, re.MULTILINE
+    )
+    drawn = "".join(SITE.plots().values())
+    assert drawn.count("<rect") == len(bounded) > 50
+    assert drawn.count('class="missed"') == sum(met != "yes" for _, met in bounded)
+    for text in SITE.plots().values():
+        assert ET.fromstring(text).tag.endswith("svg")
