@@ -23,6 +23,7 @@ PARTS = {
     "ledger": "The ledger",
     "spend": "Sub-calls",
     "tools": "Tools",
+    "steering": "A session of 300 turns",
     "sandboxes": "Sandboxes",
     "scenarios": "The scenarios of the first documents",
     "subset": "The deterministic subset",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rlmbox.loop.observation import shares
 from rlmbox.types import Turn
@@ -14,6 +15,9 @@ _LEAST_NOTE_CHARS = 48
 _CODE_CHARS = 100
 _FINDING_CHARS = 200
 _MOST_VARIABLES = 60
+_MORE = "..."  # in ASCII, which the guard looks at the quickest
+_KEPT_NOTES = 2_048
+_DIGIT = re.compile(r"\d")
 _FINDING = 3  # rank of a line that has a result
 _LABEL = re.compile(
     r"REPL output( of cell \d+ of \d+)?:|stderr:|\(no output.*\)|\(nothing ran\)|\d+ later cells? did not run\."
@@ -150,6 +154,7 @@ def _merged(notes: Sequence[TurnNote]) -> list[TurnNote]:
     return found
 
 
+@lru_cache(_KEPT_NOTES)  # a session's notes come back at every compaction
 def _line_of(note: TurnNote) -> _Line:
     if not note.turn:
         return _Line(f"Question {note.question}: {_cut(note.did, 300)}", (), 4)
@@ -159,7 +164,7 @@ def _line_of(note: TurnNote) -> _Line:
     head = f"{note.turn}{until}. {note.did or '(no code)'}"
     if not note.printed:
         return _Line(head, (), 0)
-    has_figure = any(any(map(str.isdigit, line)) for line in note.printed)
+    has_figure = any(map(_DIGIT.search, note.printed))
     is_short = sum(map(len, note.printed)) <= _FINDING_CHARS
     # What is printed at length is mostly the text itself, which can be read again; a short line with a figure is a
     # result.
@@ -171,7 +176,7 @@ def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
     kept = _ranked(lines, room_chars // _LEAST_NOTE_CHARS)
     if len(kept) < len(lines):
         yield f"({len(lines) - len(kept):,} turns that had the least to tell are not listed)"
-    wanted = {index: len(lines[index].within(_MOST_NOTE_CHARS)) + 1 for index in kept}
+    wanted = {index: _whole_chars(lines[index]) + 1 for index in kept}
     findings = [index for index in kept if lines[index].rank >= _FINDING]
     others = [index for index in kept if lines[index].rank < _FINDING]
     for_others = min(_LEAST_NOTE_CHARS * len(others), sum(wanted[index] for index in others))
@@ -180,6 +185,12 @@ def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
     given |= dict(zip(others, shares([wanted[i] for i in others], left), strict=True))
     for index in kept:
         yield _cut(lines[index].within(given[index] - 1), max(given[index] - 1, _LEAST_NOTE_CHARS - 1))
+
+
+@lru_cache(_KEPT_NOTES)
+def _whole_chars(line: _Line) -> int:
+    """Return how many characters a line has where there is room."""
+    return len(line.within(_MOST_NOTE_CHARS))
 
 
 def _ranked(lines: Sequence[_Line], most: int) -> list[int]:
@@ -193,15 +204,22 @@ def _chosen(findings: Sequence[str], chars: int) -> str:
     joined = " | ".join(findings)
     if len(joined) <= chars or not findings:
         return joined
-    order = sorted(range(len(findings)), key=lambda i: (not any(map(str.isdigit, findings[i])), len(findings[i]) > 80))
-    kept, left = set[int](), chars - 4
+    order = _by_worth(tuple(findings))
+    kept, left = set[int](), chars - len(" | ") - len(_MORE)
     for index in order:
         if len(findings[index]) + 3 <= left:
             kept.add(index)
             left -= len(findings[index]) + 3
     if not kept:
         return _cut(findings[order[0]], max(chars, 1))
-    return " | ".join([*(findings[index] for index in sorted(kept)), "…"])
+    return " | ".join([*(findings[index] for index in sorted(kept)), _MORE])
+
+
+@lru_cache(_KEPT_NOTES)
+def _by_worth(findings: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the places of findings, those with a figure first and short ones before long ones."""
+    places = range(len(findings))
+    return tuple(sorted(places, key=lambda place: (_DIGIT.search(findings[place]) is None, len(findings[place]) > 80)))
 
 
 def _bounded(lines: list[str]) -> tuple[str, ...]:
@@ -217,4 +235,4 @@ def _first_line(code: str) -> str:
 
 
 def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else text[: max(chars - 1, 0)] + "…"
+    return text if len(text) <= chars else text[: max(chars - len(_MORE), 0)] + _MORE

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from rlmbox.events import Event
@@ -22,7 +22,8 @@ Find = Callable[[str], Iterable[Finding]]
 _PLACEHOLDER = re.compile(r"<HIDDEN: [^<>\n]{1,80} [0-9]{1,9}>")
 _LITERAL = "text"
 _LEAST_CHARS = 6
-_KEPT_TEXTS = 1_024
+_KEPT_CHARS = 8_000_000
+_KEPT_ENTRY_CHARS = 100  # what an entry takes besides its text
 _NAMES = frozenset(
     {"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "audit", "hidden"}
 )
@@ -44,7 +45,8 @@ class HiddenValues:
         self._values = dict(known or {})
         self._placeholders = {value: placeholder for placeholder, value in self._values.items()}
         self._new: dict[str, str] = {}
-        self._hidden_text = lru_cache(_KEPT_TEXTS)(self._without)  # a turn has again what its cells gave
+        self._seen: dict[str, str] = {}
+        self._seen_chars = 0
 
     def __repr__(self) -> str:
         return f"<HiddenValues: {len(self._values)}>"
@@ -58,6 +60,17 @@ class HiddenValues:
     def shown(self, event: _Each) -> _Each:
         """Return an event that is not kept as readers get it; values that are new go with the next one that is."""
         found: _Each = _mapped(event, self._hidden_text)
+        return found
+
+    def _hidden_text(self, text: str) -> str:
+        """Return a text as it is shown; a turn has again what its cells gave, and an answer what all turns have."""
+        found = self._seen.get(text)
+        if found is None:
+            found = self._without(text)
+            self._seen_chars += len(text) + _KEPT_ENTRY_CHARS
+            if self._seen_chars > _KEPT_CHARS:
+                self._seen, self._seen_chars = {}, len(text) + _KEPT_ENTRY_CHARS
+            self._seen[text] = found
         return found
 
     def _without(self, text: str) -> str:
@@ -126,6 +139,8 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         changed_text = change(value)  # an equal text of another event, where it is kept
         return value if changed_text == value else changed_text
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
         mapped = {_mapped(key, change): _mapped(item, change) for key, item in value.items()}
         return value if _is_same(mapped.items(), value.items()) else mapped
@@ -133,10 +148,20 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         items = [_mapped(item, change) for item in value]
         return value if all(map(_is_one, items, value)) else type(value)(items)
     if is_dataclass(value) and not isinstance(value, type):
-        own = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in _NAMES}
-        changed = {name: new for name, old in own.items() if (new := _mapped(old, change)) is not old}
+        changed = {}
+        for name in _members(type(value)):
+            old = getattr(value, name)
+            new = _mapped(old, change)
+            if new is not old:
+                changed[name] = new
         return replace(value, **changed) if changed else value
     return value
+
+
+@cache
+def _members(kind: type[Any]) -> tuple[str, ...]:
+    """Return the names of a dataclass's members that may hold somebody's text."""
+    return tuple(each.name for each in fields(kind) if each.name not in _NAMES)
 
 
 def _is_same(mapped: Iterable[tuple[Any, Any]], value: Iterable[tuple[Any, Any]]) -> bool:
