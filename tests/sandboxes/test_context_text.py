@@ -42,7 +42,7 @@ async def test_a_context_above_the_inline_limit_answers_like_a_text(letter: str)
             "isinstance(context, str)",
         ):
             assert await repl.value(question) == _json(eval(question, {"context": text, "re": re})), question
-        assert await repl.value("sum(1 for line in context)") == 501
+        assert await repl.value("sum(1 for char in context)") == len(text)
         assert "characters" in await repl.value("repr(context)")
         assert (await repl.run("context[len(context)]")).error is not None
         assert await repl.value("P is context") is True
@@ -149,7 +149,7 @@ def _json(value: object) -> object:
         ("{str(context): 1}", "use a position or a slice as the key"),
         ("re.search('x(?=y)', context)", "look-ahead"),
         ("context.encode()", "context[a:b]"),
-        ("re.sub('a', 'b', context)", "re.sub(pattern, new, context[a:b])"),
+        ("re.sub('x{1000}', 'b' * 3000, context)", "re.sub(pattern, new, context[a:b])"),
         ("json.dumps(context)", "context[a:b]"),
         ("json.dumps({'text': [context]})", "context[a:b]"),
         ("{context: 1}", "use a position or a slice as the key"),
@@ -206,3 +206,23 @@ async def test_a_file_that_is_cut_under_a_mapping_ends_the_worker_and_not_the_ho
         assert execution.outcome == "crashed"
     finally:
         await sandbox.close()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "[c for c in context][:9] + [*reversed(context)][:5]",
+        "[max(context), min(context), len(set(context)), sum(1 for c in context if c == 'e')]",
+        "[context.islower(), context.isalpha(), context.isprintable(), context.isidentifier(), context.isspace()]",
+        "[context.lower() == context.lower(), context.lower() == context, context.center(3) == context]",
+        "[len(re.sub(r'\\d+', '#', context)), re.sub('zz', '', context) == context, re.subn('l(i)', r'\\1l', context)[1]]",
+        "re.sub(r'\\d+', lambda m: '<' + m[0] + '>', context, count=3)[:80]",
+        "re.split(r'(\\n)', context, maxsplit=2)[:4]",
+        "[list(reversed(context.splitlines()))[:3], context.splitlines() == context.splitlines()]",
+        "(['a'] + context.split('\\n'))[:2] + (context.splitlines() + ['z'])[-1:]",
+    ],
+)
+async def test_a_handle_does_what_a_str_does(question: str) -> None:
+    text = "".join(f"line {n}: été\tover\n" for n in range(3000)) + "end"
+    async with local(text=text, limits=LARGE) as repl:
+        assert await repl.value(question) == eval(question, {"context": text, "re": re})

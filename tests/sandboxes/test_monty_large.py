@@ -1,7 +1,7 @@
 """Cells that are rewritten for a long context do what they did."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -47,15 +47,6 @@ class LargeMonty(MontySandbox):
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
 
-class Lined(str):
-    """A text that is gone through by lines, as the handle is."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.splitlines(keepends=True))
-
-
 @pytest.mark.parametrize("name", [name for name in CHECKS if name not in {*GAPS["monty"], *WANTS_A_STR}])
 async def test_rewritten_cells_keep_the_contract(name: str) -> None:
     with anyio.fail_after(50):
@@ -95,9 +86,13 @@ CELLS = {
         "",
         "{line[:6]: n for n, line in enumerate(context.splitlines()) if n % 1000 == 7}",
     ),
-    "set comprehension": ("", "sorted({len(line) for line in context})"),
+    "set comprehension": ("", "sorted({len(line) for line in context.splitlines()}), sorted({c for c in context})"),
+    "characters": (
+        "",
+        "max([c for c in context]), [n for n, c in enumerate(context) if c == 'é'][:3], context.center(3) == context",
+    ),
     "two generators": ("", "[(a, b) for a in 'xy' for b in (1, 2) if b > 1]"),
-    "sum": ("", "sum(1 for line in context if '77' in line)"),
+    "sum": ("", "sum(1 for line in context.splitlines() if '77' in line), sum(1 for char in context if char == '7')"),
     "max": ("", "max(context.splitlines(), key=lambda line: len(line))"),
     "zip": ("", "list(zip(context.splitlines()[:2], [1, 2]))"),
     "annotations": (
@@ -129,7 +124,7 @@ CELLS = {
 
 @pytest.mark.parametrize(("body", "last"), CELLS.values(), ids=CELLS.keys())
 async def test_a_rewritten_cell_gives_what_python_gives(sandbox: MontySandbox, body: str, last: str) -> None:
-    names = {"context": Lined(TEXT), "P": Lined(TEXT), "query": ""}
+    names = {"context": TEXT, "P": TEXT, "query": ""}
     exec(body, names)
     wanted = eval(last, names)
     execution = await run(sandbox, f"{body}\n{last}")
@@ -146,7 +141,7 @@ def _json(value: object) -> object:
     [
         ("x = 1\n\n\ny = [\n    1,\n]\n# a comment\nz = y[5]", 8, "z = y[5]"),
         ('def f(t):\n    """About\n    it."""\n\n    return t[10**9]\n\nf(context)', 5, "return t[10**9]"),
-        ("for line in context:\n\n    if 'line' in line: 1 / 0", 3, "if 'line' in line: 1 / 0"),
+        ("for line in context.splitlines():\n\n    if 'line' in line: 1 / 0", 3, "if 'line' in line: 1 / 0"),
         ("if True:\n    pass\nelse:\n    pass\nassert context == 'x', f'{len(context)} é'", 5, "assert"),
     ],
 )

@@ -28,8 +28,8 @@ OBJECT = "_rlm_text"
 
 NOTE = (
     "`context` is too long to be a real str here. len, context[a:b], in, ==, find, rfind, index, count, startswith and "
-    "endswith give what they give for one; `for line in context:` and `for line in context.splitlines():` give lines "
-    "one by one, without holding the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
+    "endswith give what they give for one; `for line in context.splitlines():` gives lines one by one, without holding "
+    "the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
     "raises a TypeError: take a part first."
 )
 """A note for a model on such a context; `{patterns}` is for a word on `re`."""

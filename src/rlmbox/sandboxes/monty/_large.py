@@ -18,15 +18,15 @@ from importlib.resources import files
 from typing import TypeVar
 
 from rlmbox.context import Context
-from rlmbox.sandboxes.monty._refusals import OWN_PREFIX
+from rlmbox.sandboxes.monty._refusals import OWN_PREFIX, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 _PREFIX = "_rlm_large_"
-# Builtins that go through what they are given; they get a list of lines in its place.
-_TAKERS = frozenset("all any enumerate filter frozenset list map max min set sorted sum tuple zip".split())  # noqa: SIM905
-_ORDINARY_CALLS = _TAKERS | {"range", "reversed", "dict"}
+# Builtins that go through what they are given; they get the text itself, or a list of lines, in its place.
+_TAKERS = frozenset("all any enumerate filter frozenset list map max min reversed set sorted sum tuple zip".split())  # noqa: SIM905
+_ORDINARY_CALLS = _TAKERS | {"range", "dict"}
 _ORDINARY_METHODS = frozenset({"items", "keys", "values"})
 # Methods of patterns, and of `re` and `json`, that need all of a text at once; `re` itself knows the handle in others.
 _WHOLE_TAKERS = frozenset({"fullmatch", "sub", "subn", "dumps", "loads", "literal_eval"})
@@ -183,8 +183,15 @@ class _Rewriter(ast.NodeTransformer):
         ordinary = isinstance(node.func, ast.Attribute) and node.func.attr in _ORDINARY_METHODS
         return None if ordinary or name in _ORDINARY_CALLS else [node]
 
+    def visit_MatchClass(self, node: ast.MatchClass) -> ast.MatchClass:
+        """Refuse `case str():`, which asks for the class itself."""
+        if isinstance(node.cls, ast.Name) and node.cls.id == "str" and "str" not in self._bound:
+            raise lacking("a pattern str() over a long context", "isinstance(value, str)", node)
+        self.generic_visit(node)
+        return node
+
     def visit_For(self, node: ast.For) -> ast.For:
-        """`for t in x`: has the next lines fetched at the beginning of the body, where that may suspend."""
+        """`for t in x`: has the next items fetched at the beginning of the body, where that may suspend."""
         through = self._goes_through(node.iter)
         if through is None:
             self.generic_visit(node)
@@ -201,7 +208,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def _comprehension(self, node: _Comprehension) -> _Comprehension:
-        """`... for t in x`: goes through batches of lines."""
+        """`... for t in x`: goes through batches."""
         generators = []
         for generator in node.generators:
             through = self._goes_through(generator.iter)

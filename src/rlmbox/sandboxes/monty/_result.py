@@ -168,6 +168,12 @@ def in_words(name: str, message: str) -> tuple[str, str]:
         )
     if _NOT_YET.search(message):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
+    if "_rlm_LargeText" in message or "_rlm_Lines" in message:
+        what = "lines of the context" if "_rlm_Lines" in message else "context"
+        return name, (
+            f"{_OF_HANDLES.sub(what, message)}: the context is too long to be a str here; take a part with "
+            "context[a:b], look something up with ctx.search(pattern) or re.search(pattern, context)"
+        )
     if _VIEWS.search(message):
         return "NotImplementedError", f"{message}: make sets or dicts of the views"
     if name == "ValueError" and _STATISTICS.match(message):
@@ -182,6 +188,7 @@ def in_words(name: str, message: str) -> tuple[str, str]:
     return name, message
 
 
+_OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")

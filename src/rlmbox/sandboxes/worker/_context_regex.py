@@ -8,6 +8,7 @@ and all else are those of `re`. What the host's engine does not have (look-aroun
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 FIRST_MATCHES, MOST_MATCHES = 16, 10_000  # asked for at once: few at first, since a loop may end early
 MORE_CHARS = 1 << 16
+RESULT_CHARS = 32_000_000  # of a substitution
 
 
 class LargeMatch:
@@ -147,15 +149,60 @@ def findall(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | Non
 
 
 def split(pattern: re.Pattern[str], text: Any, maxsplit: int = 0) -> Any:
-    """Do what `pattern.split` does; the parts are cut when they are asked for."""
-    if pattern.groups or pattern.match(""):
-        raise TypeError("re.split of the whole text takes a pattern without groups that matches no empty text")
+    """Do what `pattern.split` does; the parts are cut when they are asked for, where there are no groups between."""
+    if pattern.groups:
+        return _split_by_groups(pattern, text, maxsplit)
+    if pattern.match(""):
+        raise TypeError("re.split of the whole text takes a pattern that matches no empty text")
 
     def found(start: int) -> Iterator[tuple[int, int]]:
         return (one.span() for one in finditer(pattern, text, start))
 
     cut = text.cut(found)
     return list(cut.up_to(maxsplit)) if maxsplit > 0 else cut
+
+
+def _split_by_groups(pattern: re.Pattern[str], text: Any, maxsplit: int) -> list[Any]:
+    parts: list[Any] = []
+    at = 0
+    for found in islice(finditer(pattern, text), maxsplit if maxsplit > 0 else None):
+        start, end = found.span()
+        parts += [text[at:start], *found.groups()]
+        at = end
+    return [*parts, text[at:]]
+
+
+def sub(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> Any:
+    """Do what `pattern.sub` does, where the result is not too long; without a match it is the text itself."""
+    return subn(pattern, repl, text, count)[0]
+
+
+def subn(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> tuple[Any, int]:
+    """Do what `pattern.subn` does, where the result is not too long; without a match it is the text itself."""
+    parts: list[str] = []
+    size = at = changes = 0
+    for found in islice(finditer(pattern, text), count if count > 0 else None):
+        start, end = found.span()
+        made = repl(found) if callable(repl) else found.expand(repl) if "\\" in repl else repl
+        kept = text[at:start]
+        size += len(kept) + len(made)
+        if size > RESULT_CHARS:
+            raise too_long(text)
+        parts += [str(kept), made]
+        at, changes = end, changes + 1
+    if not changes:
+        return text, 0
+    if size + len(text) - at > RESULT_CHARS:
+        raise too_long(text)
+    return "".join([*parts, *text.pieces(at, len(text))]), changes
+
+
+def too_long(text: Any) -> TypeError:
+    """Return the error of a substitution whose result would be longer than a text may be here."""
+    return TypeError(
+        f"re.sub of the whole text would make more than {RESULT_CHARS:,} characters; the context has {len(text):,}: "
+        "change a part: re.sub(pattern, new, context[a:b])"
+    )
 
 
 def bounds(text: Any, pos: int, endpos: int | None) -> tuple[int, int]:
@@ -194,12 +241,14 @@ def chosen(own: Callable[..., Any], pattern: re.Pattern[str], texts: Any, name: 
 
 def on_whole(texts: Any, pattern: re.Pattern[str], name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Do on the whole text what a method of a pattern does."""
-    large = globals().get(name)
-    if large is None:
+    if "string" in options:
+        options = {**options, "text": options["string"]}
+        del options["string"]
+    if name in ("sub", "subn") and not texts.is_whole(options.get("text", args[1] if len(args) > 1 else None)):
         text = next(texts.other_text(value) for value in (*args, *options.values()) if texts.is_whole(value))
-        raise texts.refusal(f"re.{name} of the whole text", text, texts.HINTS[f"re.{name}"])
-    given = [texts.other_text(value) for value in ((options.pop("string"), *args) if "string" in options else args)]
-    return large(pattern, *given, **options)
+        raise texts.refusal(f"re.{name} with the whole text in the place of each match", text)
+    given = [texts.other_text(value) for value in args]
+    return globals()[name](pattern, *given, **{key: texts.other_text(value) for key, value in options.items()})
 
 
 def install(texts: Any) -> Callable[[Any], Any]:

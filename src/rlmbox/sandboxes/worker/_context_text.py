@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from operator import index as whole_number
 
 TYPE_CHECKING = False
@@ -43,9 +43,9 @@ _EITHER_CASE = "re.search(pattern, context, re.I) finds something in either case
 HINTS = {
     **{name: _EITHER_CASE.format(name=name) for name in ("casefold", "lower", "swapcase", "title", "upper")},
     "replace": "change a part: context[a:b].replace(old, new)",
-    "re.sub": "change a part: re.sub(pattern, new, context[a:b])",
-    "re.subn": "change a part: re.subn(pattern, new, context[a:b])",
-    "in reverse": "context[-1:-1001:-1] gives the last characters in reverse",
+    "translate": "change a part: context[a:b].translate(table)",
+    "expandtabs": "change a part: context[a:b].expandtabs()",
+    "encode": "encode a part: context[a:b].encode()",
     "as a key": "use a position or a slice as the key",
 }
 
@@ -109,8 +109,6 @@ class Reader:
 
 class LargeText:
     """The text, or a part of it, as far as a `str` can be had without holding it.
-
-    Iteration gives lines, each with its end, as that of a file does.
 
     Args:
         reader: Reads parts of the text.
@@ -238,9 +236,11 @@ class LargeText:
         return self._read(at, at + len(edge)) == str(edge)
 
     def __eq__(self, other: object) -> bool:
-        if self is other or is_whole(other):
-            return self is other or other_text(other) is self
-        if not issubclass(type(other), str) or len(other) != self._length:  # type: ignore[arg-type]
+        if is_whole(other):
+            other = other_text(other)
+            if self is other:
+                return True
+        if not (issubclass(type(other), str) or is_whole(other)) or len(other) != self._length:  # type: ignore[arg-type]
             return False
         at = 0
         for piece in self.pieces(0, self._length):
@@ -258,7 +258,85 @@ class LargeText:
 
     def isspace(self) -> bool:
         """Return whether all characters are white space."""
-        return self._length > 0 and all(piece.isspace() for piece in self.pieces(0, self._length))
+        return self._all(str.isspace)
+
+    def isalnum(self) -> bool:
+        """Return whether all characters are letters or digits."""
+        return self._all(str.isalnum)
+
+    def isalpha(self) -> bool:
+        """Return whether all characters are letters."""
+        return self._all(str.isalpha)
+
+    def isdecimal(self) -> bool:
+        """Return whether all characters are decimal digits."""
+        return self._all(str.isdecimal)
+
+    def isdigit(self) -> bool:
+        """Return whether all characters are digits."""
+        return self._all(str.isdigit)
+
+    def isnumeric(self) -> bool:
+        """Return whether all characters are numeric."""
+        return self._all(str.isnumeric)
+
+    def isprintable(self) -> bool:
+        """Return whether all characters can be printed."""
+        return self._all(str.isprintable)
+
+    def isidentifier(self) -> bool:
+        """Return whether the text is an identifier."""
+        return self[:1].isidentifier() and self._all(lambda piece: ("a" + piece).isidentifier())
+
+    def islower(self) -> bool:
+        """Return whether no cased character is in upper case, and there is one."""
+        # With a letter in lower case before it, a piece that has no other case at all is in lower case.
+        return self._all(lambda piece: ("a" + piece).islower()) and self._any(str.islower)
+
+    def isupper(self) -> bool:
+        """Return whether no cased character is in lower case, and there is one."""
+        return self._all(lambda piece: ("A" + piece).isupper()) and self._any(str.isupper)
+
+    def _all(self, holds: Callable[[str], bool]) -> bool:
+        return self._length > 0 and all(holds(piece) for piece in self.pieces(0, self._length))
+
+    def _any(self, holds: Callable[[str], bool]) -> bool:
+        return any(holds(piece) for piece in self.pieces(0, self._length))
+
+    def center(self, width: int, fillchar: str = " ", /) -> LargeText:
+        """Return the text itself, where it is that wide."""
+        return self._padded("center", width, fillchar)
+
+    def ljust(self, width: int, fillchar: str = " ", /) -> LargeText:
+        """Return the text itself, where it is that wide."""
+        return self._padded("ljust", width, fillchar)
+
+    def rjust(self, width: int, fillchar: str = " ", /) -> LargeText:
+        """Return the text itself, where it is that wide."""
+        return self._padded("rjust", width, fillchar)
+
+    def zfill(self, width: int, /) -> LargeText:
+        """Return the text itself, where it is that wide."""
+        return self._padded("zfill", width, "0")
+
+    def _padded(self, name: str, width: int, fillchar: str) -> LargeText:
+        "".center(0, fillchar)  # which says what is wrong with it
+        if whole_number(width) > self._length:
+            raise refusal(f"{name}() of the whole text", self)
+        return self
+
+    def expandtabs(self, tabsize: int = 8) -> LargeText:
+        """Return the text itself, where it has no tabs."""
+        if self.find("\t") >= 0:
+            raise refusal("expandtabs() of the whole text", self, HINTS["expandtabs"])
+        return self
+
+    def join(self, parts: Any, /) -> str:
+        """Return the only one of the parts, or nothing; more would have the whole text between them."""
+        parts = [*parts]
+        if len(parts) > 1:
+            raise refusal("join() of the whole text", self)
+        return "".join(parts)
 
     # Copies: views of the text, or parts that are cut when they are asked for
 
@@ -421,16 +499,7 @@ class LargeText:
         return found
 
     def __iter__(self) -> Iterator[str]:
-        rest: list[str] = []
-        for piece in self.pieces(0, self._length):
-            first, *more = piece.split("\n")
-            rest.append(first)
-            if more:
-                yield "".join(rest) + "\n"
-                yield from (line + "\n" for line in more[:-1])
-                rest = [more[-1]]
-        if last := "".join(rest):
-            yield last
+        return (char for piece in self.pieces(0, self._length) for char in piece)
 
     def pieces(self, start: int, end: int, chars: int = PIECE_CHARS) -> Iterator[str]:
         """Return a part in pieces of so many characters."""
@@ -441,8 +510,9 @@ class LargeText:
         """Raise the error of the whole text as an argument of a host call or as an answer; see `_values.py`."""
         raise refusal("the whole text as one value", self)
 
-    def __reversed__(self) -> NoReturn:
-        raise refusal("the whole text in reverse", self, HINTS["in reverse"])
+    def __reversed__(self) -> Iterator[str]:
+        ends = range(self._length, 0, -PIECE_CHARS)
+        return (char for end in ends for char in reversed(self._read(max(0, end - PIECE_CHARS), end)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(str, name):
@@ -520,7 +590,35 @@ class CasedText(LargeText):
         raise refusal("a pattern on a view in another case", self, "use re.I on context itself")
 
 
-class CutText(Sequence["Any"]):
+class Parts(Sequence["Any"]):
+    """What parts of a text have in common with a list of them."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, list | Parts):
+            return NotImplemented
+        ends: Any = object()
+        return all(one == another for one, another in zip_longest(self, other, fillvalue=ends))
+
+    def __add__(self, other: Any) -> list[Any]:
+        return [*self, *other] if isinstance(other, list | Parts) else NotImplemented
+
+    def __radd__(self, other: Any) -> list[Any]:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
+    def __reversed__(self) -> Iterator[Any]:
+        for end in range(len(self), 0, -KEPT_EVERY):
+            yield from reversed(self[max(0, end - KEPT_EVERY) : end])
+
+    def copy(self) -> list[Any]:
+        """Return a list of the parts."""
+        return [*self]
+
+
+class CutText(Parts):
     """The parts of a text between separators, cut when they are asked for.
 
     Args:
@@ -601,7 +699,7 @@ class CutText(Sequence["Any"]):
         return "<parts of the context; go through them with `for`, or take some with [a:b]>"
 
 
-class Lines(Sequence["Any"]):
+class Lines(Parts):
     """The lines of the text, read when they are asked for.
 
     Args:
@@ -678,7 +776,10 @@ class WholeText(str):  # noqa: SLOT000 - it holds the handle
         return sub in self.text
 
     def __iter__(self) -> Iterator[str]:
-        return (char for piece in self.text.pieces(0, len(self.text)) for char in piece)
+        return iter(self.text)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self.text)
 
     def __eq__(self, other: object) -> bool:
         return self.text == other

@@ -38,9 +38,9 @@ NOTES = (
 _LARGE_NOTE = (
     "`context` is too long to be a real str here, but acts like one: len, context[a:b], in, ==, find and its kin, "
     "count, str(context)[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
-    "give for one (patterns without look-around and back-references). split and splitlines give parts one by one, and "
-    "so does `for line in context:`. What needs all of it at once (replace, re.sub, +, a prompt) raises an error: take "
-    "a part first."
+    "give for one (patterns without look-around and back-references). split and splitlines give parts one by one: "
+    "`for line in context.splitlines():`. re.sub gives a result of up to 32 million characters. What needs all of it "
+    "at once (replace, +, a prompt) raises an error: take a part first."
 )
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 """No named variables."""

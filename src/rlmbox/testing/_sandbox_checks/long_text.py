@@ -32,10 +32,14 @@ async def check_a_long_context_is_searched(make_sandbox: MakeSandbox) -> None:
 
 
 async def check_a_long_context_gives_its_lines(make_sandbox: MakeSandbox) -> None:
-    """Iteration gives lines with their ends, `splitlines` gives them as it always does; a loop may end early."""
+    """Iteration gives characters, `splitlines` gives lines, as they always do; a loop may end early."""
     async with opened(make_sandbox, text=TEXT, limits=LARGE) as repl:
-        code = "total = 0\nfor line in context:\n    total += len(line)\nelse:\n    total += 0.5\n[total, line]"
-        expect_equal(await repl.value(code), [len(TEXT) + 0.5, "the end"], "the lines of a loop")
+        code = "total = 0\nfor char in context:\n    total += len(char)\nelse:\n    total += 0.5\n[total, char]"
+        expect_equal(await repl.value(code), [len(TEXT) + 0.5, "d"], "the characters of a loop")
+        code = "[sum(1 for char in context if char == 'é'), len({char for char in context})]"
+        expect_equal(await repl.value(code), [TEXT.count("é"), len({*TEXT})], "the characters of a comprehension")
+        code = "total = 0\nfor line in context.splitlines(True):\n    total += len(line)\n[total, line]"
+        expect_equal(await repl.value(code), [len(TEXT), "the end"], "the lines of a loop")
         code = (
             "for number, line in enumerate(context.splitlines()):\n    if '77 ' in line:\n        break\n[number, line]"
         )
