@@ -215,7 +215,7 @@ async def test_a_file_that_is_cut_under_a_mapping_ends_the_worker_and_not_the_ho
         "[max(context), min(context), len(set(context)), sum(1 for c in context if c == 'e')]",
         "[context.islower(), context.isalpha(), context.isprintable(), context.isidentifier(), context.isspace()]",
         "[context.lower() == context.lower(), context.lower() == context, context.center(3) == context]",
-        "[len(re.sub(r'\\d+', '#', context)), re.sub('zz', '', context) == context, re.subn('l(i)', r'\\1l', context)[1]]",
+        "[len(re.sub('7+', '#', context)), re.sub('z', '', context) == context, re.subn('l(i)', r'\\1l', context)[1]]",
         "re.sub(r'\\d+', lambda m: '<' + m[0] + '>', context, count=3)[:80]",
         "re.split(r'(\\n)', context, maxsplit=2)[:4]",
         "[list(reversed(context.splitlines()))[:3], context.splitlines() == context.splitlines()]",

@@ -110,11 +110,8 @@ class _HostText:
             raise ValueError(f"a slice may have at most {SLICE_CHARS:,} characters")
         return self._context.slice(first, last)
 
-    def line_batch(self, start: int, newlines_only: bool) -> list[object]:
-        r"""Return some whole lines from a position on as one text, and where the next begins.
-
-        Lines end where `str.splitlines` ends them, or after each `\n` only.
-        """
+    def line_batch(self, start: int) -> list[object]:
+        """Return some whole lines, as `splitlines` cuts them, as one text, and where the next begins."""
         size = _BATCH_CHARS
         while size <= _MAX_LINE_CHARS:
             first, last = self._bounds(start, start + size)
@@ -122,7 +119,7 @@ class _HostText:
             if last == self._context.length:
                 return [piece, last]
             # The last one may go on.
-            whole = piece.rfind("\n") + 1 if newlines_only else len(piece) - len(piece.splitlines(keepends=True)[-1])
+            whole = len(piece) - len(piece.splitlines(keepends=True)[-1])
             if whole:
                 return [piece[:whole], first + whole]
             size *= 4

@@ -137,26 +137,17 @@ class LongText:
         )
 
     def __iter__(self) -> Iterator[str]:
-        return self.lines(keepends=True, newlines_only=True)
+        for at in range(0, self._context.length, _BATCH_CHARS):
+            yield from self._context.slice(at, min(at + _BATCH_CHARS, self._context.length))
 
-    def lines(self, *, keepends: bool, newlines_only: bool = False) -> Iterator[str]:
-        r"""Return the lines one by one; they end where `splitlines` ends them, or after each `\n` only."""
+    def lines(self, *, keepends: bool) -> Iterator[str]:
+        """Return the lines one by one, as `splitlines` cuts them."""
         at = 0
         while at < self._context.length:
-            piece, at = self._batch(at, newlines_only)
-            if newlines_only:
-                yield from (
-                    (line + "\n" for line in piece[:-1].split("\n"))
-                    if piece[-1] == "\n"
-                    else [
-                        *(line + "\n" for line in piece.split("\n")[:-1]),
-                        piece.rpartition("\n")[2],
-                    ]
-                )
-            else:
-                yield from piece.splitlines(keepends)
+            piece, at = self._batch(at)
+            yield from piece.splitlines(keepends)
 
-    def _batch(self, at: int, newlines_only: bool) -> tuple[str, int]:
+    def _batch(self, at: int) -> tuple[str, int]:
         """Return some whole lines and where the next begins."""
         size = _BATCH_CHARS
         while size <= _MAX_LINE_CHARS:
@@ -164,7 +155,7 @@ class LongText:
             piece = self._context.slice(at, last)
             if last == self._context.length:
                 return piece, last
-            whole = piece.rfind("\n") + 1 if newlines_only else len(piece) - len(piece.splitlines(keepends=True)[-1])
+            whole = len(piece) - len(piece.splitlines(keepends=True)[-1])
             if whole:
                 return piece[:whole], at + whole
             size *= 4
