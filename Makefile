@@ -20,7 +20,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKE
 COVERED := loop reply budget requests sandboxes
 GATE := 90
 
-.PHONY: demo test test-fast fuzz coverage check live bench dist pictures docs tool-binary lock format clean
+.PHONY: demo test test-fast fuzz coverage check live bench dist try-wheel pictures docs docs-version tool-binary lock format clean
 
 demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 	$(BIN)/rlmbox demo
@@ -54,22 +54,30 @@ live: $(STAMP_DEV)  ## ask each provider whose key there is one cheap question; 
 bench: $(STAMP_DEV)  ## measure, and write bench/RESULTS.md
 	$(BIN)/python bench/run.py --write
 
-dist: $(STAMP_DEV)  ## build wheel and sdist into dist/, and try the wheel from an empty environment
+dist: $(STAMP_DEV)  ## build wheel and sdist into dist/, and try the wheel from an empty environment; list what it brings
 	rm -rf dist && mkdir dist
 	$(BIN)/hatchling build -d dist
-	$(PYTHON) -m venv dist/.try
+	$(MAKE) try-wheel
+	dist/.try/bin/python .ci/bill-of-materials requirements.lock > dist/rlmbox.cdx.json
+	rm -rf dist/.try
+
+try-wheel:  ## install dist/*.whl into an empty environment of PYTHON and ask it a question
+	rm -rf dist/.try && $(PYTHON) -m venv dist/.try
 	dist/.try/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --requirement requirements.lock
 	dist/.try/bin/python -m pip --disable-pip-version-check install --quiet --no-deps dist/*.whl
 	dist/.try/bin/python -m pip --disable-pip-version-check check
 	cd dist && .try/bin/rlmbox --version && .try/bin/rlmbox demo --json > /dev/null
-	dist/.try/bin/python .ci/licences > dist/licences.txt
-	rm -rf dist/.try
 
 pictures: $(STAMP_DEV)  ## make docs/pictures by running the product
 	$(BIN)/python docs/pictures.py
 
 docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict
+
+docs-version: $(STAMP_DEV)  ## put this version's site on the branch gh-pages, as its newest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mike deploy $(MIKE_ARGS) --update-aliases \
+	  "$$($(BIN)/python -c 'import rlmbox; print(rlmbox.__version__.rsplit(".", 1)[0])')" latest
+	$(BIN)/mike set-default $(MIKE_ARGS) latest
 
 tool-binary: $(STAMP)  ## build `rlmbox tool` as one file and as a tree, for Linux without Python, in build/tool-binary
 	$(BIN)/python packaging/tool_binary.py build/tool-binary
