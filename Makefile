@@ -75,7 +75,7 @@ docs: $(STAMP_DEV)  ## build the site into site/
 	$(BIN)/mkdocs build --strict
 
 docs-version: $(STAMP_DEV)  ## put this version's site on the branch gh-pages, as its newest
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mike deploy $(MIKE_ARGS) --update-aliases \
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mike deploy $(MIKE_ARGS) --update-aliases \
 	  "$$($(BIN)/python -c 'import rlmbox; print(rlmbox.__version__.rsplit(".", 1)[0])')" latest
 	$(BIN)/mike set-default $(MIKE_ARGS) latest
 
