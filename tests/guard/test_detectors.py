@@ -41,6 +41,17 @@ def hidden(text: str) -> list[tuple[str, str]]:
         ("postgresql://app:p4ss.word@db:5432/x", "p4ss.word"),
         ("redis://:onlypass9@cache:6379", "onlypass9"),
         ("machine ftp.example login ana password quux77", "quux77"),
+        ("docker login -u bob -p quux77 hub", "quux77"),
+        ("mysqldump -u root -pquux77 db", "quux77"),
+        ("sshpass -p quux77 ssh root@db", "quux77"),
+        ("openssl rsa -in key.pem -passin pass:quux77", "quux77"),
+        ('<add key="Password" value="quux77" />', "quux77"),
+        ('{"name": "DB_PASSWORD", "value": "quux77"}', "quux77"),
+        ("- name: DB_PASSWORD\n  value: quux77", "quux77"),
+        ("A senha do wifi é abacaxi99.", "abacaxi99"),
+        ("the password for the new router: quux77", "quux77"),
+        ("Her password was quux77.", "quux77"),
+        ("パスワードはsakura77です", "sakura77"),
         ("CREATE USER app IDENTIFIED BY 'quux77'", "quux77"),
         ("api_key: 7f3k9x2m5q8w1z4v", "7f3k9x2m5q8w1z4v"),
         ("client-secret = 'aB3dE6gH9jK2'", "aB3dE6gH9jK2"),
@@ -73,6 +84,10 @@ def test_what_is_assigned_to_a_secret_name_is_hidden_and_nothing_more(text: str,
         "パスワードは必要です。",
         "secret_name: projects/my-project/secrets/db/versions/2",
         "token_type: Bearer",
+        "PASS: binutils-all/pr20130b\nPASS: test_1",
+        "the password hash is sha512",
+        "docker run -p 8080:80 -u root app",
+        "the password for the user is needed",
         "export TOKEN=$(cat token.txt)",
         "https://example.com:8443/path@2x",
         "git@github.com:org/repo.git",
@@ -110,6 +125,8 @@ def test_code_and_prose_about_secrets_are_left_alone(text: str) -> None:
 def test_personal_data_is_hidden_in_a_sentence_a_table_and_json(kind: str, value: str) -> None:
     for text in (f"It is {value}.", f"7,{value},x", f'{{"v": "{value}"}}', f"値は{value}です"):
         assert hidden(text) == [(kind, value)]
+    if kind in ("cpf", "cnpj", "iban", "card"):
+        assert hidden(f"see _{value}_") == [(kind, value)]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +142,7 @@ def test_personal_data_is_hidden_in_a_sentence_a_table_and_json(kind: str, value
         "1,234,567,890 bytes, 12345678 rows, id 20260314092653",
         "192.168.100.200:8080, version 10.15.7.2",
         "[1234, 5678, 9012, 3456]",
+        "column_52998224725",
     ],
 )
 def test_numbers_of_other_kinds_stay(text: str) -> None:
@@ -153,6 +171,11 @@ def test_random_tokens_are_told_from_names(token: str, expected: bool) -> None:
         '"integrity": "sha512-q7Rk2mVx9Lt4Zw8Np3Yb6Hc1Jd5Fs0Gu2AieXwq7Rk2mVx9Lt4Zw8Np3Yb6Hc1Jd5Fs0Gu2Aieaa=="',
         "commit 8ced2f59f5c7bea3344e35d2d53e1f8f8e123456",
         "123e4567-e89b-12d3-a456-426614174000",
+        "01HASFKBN8SKZTSVVS03K5AMMS",
+        "docker.io (20.10.24+dfsg1-1+deb12u1+b6)",
+        "/FontName /XDVKOU+NimbusRomNo9L-Regu def",
+        "https://github.com/advisories/GHSA-vqfr-h8mv-ghfj",
+        "mantissa 1XXXXXXXXXXXXXXXXXXXXXXX",
     ],
 )
 def test_what_is_random_and_public_stays(text: str) -> None:

@@ -86,9 +86,18 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     assert json.loads(forked)["text"] == "edited"
     assert len(server.requests) == before
     assert "forked from audit" in rlmbox(folder, "show", "other")[0]
-    fresh, _ = rlmbox(folder, "fork", "audit", "--at", "3", "--json")
+    of_limits = ("--max-turns", "7", "--max-depth", "0", "--max-subcalls", "9", "--max-tokens", "90000")
+    of_limits += ("--max-seconds", "60", "--no-last-answer", "--cell-timeout", "3", "--memory", "64")
+    set_here = {"RLM_MODEL": "openai:another", "RLM_MAX_TURNS": "1"}  # of new runs, and not of one that was recorded
+    fresh, _ = rlmbox(folder, "fork", "audit", "--at", "3", "--run-id", "fresh", "--json", *of_limits, **set_here)
     assert json.loads(fresh)["text"] == "another"
     assert len(server.requests) == before + 1
+    settings = json.loads(rlmbox(folder, "export", "fresh")[0].splitlines()[0])["settings"]
+    assert (settings["model"], settings["limits"].pop("cell")["memory_bytes"]) == ("openai:llama3", 64 * 2**20)
+    assert (
+        settings["limits"].items() >= {"max_turns": 7, "max_depth": 0, "max_subcalls": 9, "last_answer": False}.items()
+    )
+    assert "--memory is a number above 0" in rlmbox(folder, "fork", "audit", "--at", "3", "--memory", "-1", code=2)[1]
 
     trace, _ = rlmbox(folder, "export", "audit")
     assert all(json.loads(line)["run_id"] == "audit" for line in trace.splitlines())

@@ -979,17 +979,33 @@ def fork(
     at: Annotated[int, _option("The turn from which on the new run is its own.", None, "--at", least=1)],
     edit: Annotated[Path | None, _option("File with the code that runs in this turn.", None, "--edit")] = None,
     run_id: RunId = None,
-    model: Annotated[str | None, _option("The new run's root model.", None, "--model", "-m")] = None,
-    cost_limit: Annotated[str | None, _option("US dollars that the new run may cost.", None, "--cost-limit")] = None,
-    max_turns: Annotated[int | None, _option("Turns of each session.", None, "--max-turns", least=1)] = None,
+    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
+    own_model: Annotated[str | None, _option("The new run's root model.", None, "--model", "-m")] = None,
+    own_cost_limit: Annotated[
+        str | None, _option("US dollars that the new run may cost.", None, "--cost-limit")
+    ] = None,
+    own_max_turns: Annotated[int | None, _option("Turns of each session.", None, "--max-turns", least=1)] = None,
+    own_max_depth: Annotated[int | None, _option("Nesting of sessions.", None, "--max-depth", least=0)] = None,
+    own_max_subcalls: Annotated[int | None, _option("Calls to other models.", None, "--max-subcalls", least=0)] = None,
+    own_max_tokens: Annotated[int | None, _option("Tokens sent and received.", None, "--max-tokens", least=1)] = None,
+    own_max_seconds: Annotated[float | None, _option("Wall time.", None, "--max-seconds")] = None,
+    own_last_answer: Annotated[
+        bool | None,
+        _option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer"),
+    ] = None,
+    own_cell_timeout: Annotated[float | None, _option("Seconds that a cell may run.", None, "--cell-timeout")] = None,
+    own_memory: Annotated[float | None, _option("MiB that a cell may use.", None, "--memory")] = None,
     prices: Prices = None,
     store: StoreFile = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit."""
-    from rlmbox.cli.recording import fork_and_print
+    """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit.
+
+    What is not given is as it was recorded: the models and every limit.
+    """
+    from rlmbox.cli.recording import ForkLimits, fork_and_print
 
     code = fork_and_print(
         run,
@@ -997,8 +1013,18 @@ def fork(
         at=at,
         edit=edit,
         new_id=run_id,
-        model=model,
-        limits={"cost_limit_usd": cost_limit, "max_turns": max_turns},
+        model=own_model,
+        limits=ForkLimits(
+            cost_limit_usd=own_cost_limit,
+            max_turns=own_max_turns,
+            max_depth=own_max_depth,
+            max_subcalls=own_max_subcalls,
+            max_tokens=own_max_tokens,
+            max_seconds=own_max_seconds,
+            last_answer=own_last_answer,
+            cell_timeout_s=own_cell_timeout,
+            memory_mb=own_memory,
+        ),
         prices=prices,
         as_json=as_json,
         quiet=quiet,

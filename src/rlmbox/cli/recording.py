@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
 from rlmbox.cli.asking import exported_where, print_run
+from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
@@ -81,6 +82,41 @@ def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: b
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
 
+@dataclass(frozen=True, slots=True)
+class ForkLimits:
+    """The limits of a fork that were given; None for as it was recorded. The names are those of `Limits`.
+
+    Attributes:
+        cell_timeout_s: Seconds that a cell may run.
+        memory_mb: MiB that a cell may use.
+    """
+
+    cost_limit_usd: str | None = None
+    max_turns: int | None = None
+    max_depth: int | None = None
+    max_subcalls: int | None = None
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    last_answer: bool | None = None
+    cell_timeout_s: float | None = None
+    memory_mb: float | None = None
+
+    def instead_of(self, recorded: Limits) -> Limits | None:
+        """Return what the new run may use, or None where nothing was given.
+
+        Args:
+            recorded: The limits of the recorded run.
+
+        Raises:
+            ConfigError: A limit is out of its range.
+        """
+        given: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not None}
+        cell_timeout_s, memory_mb = given.pop("cell_timeout_s", None), given.pop("memory_mb", None)
+        if cell_timeout_s is not None or memory_mb is not None:
+            given["cell"] = cell_limits(cell_timeout_s, memory_mb, recorded.cell)
+        return replace(recorded, **given) if given else None
+
+
 def fork_and_print(
     run_id: str,
     store: Path | None,
@@ -89,7 +125,7 @@ def fork_and_print(
     edit: Path | None,
     new_id: str | None,
     model: str | None,
-    limits: Mapping[str, object],
+    limits: ForkLimits,
     prices: Path | None,
     as_json: bool,
     quiet: bool,
@@ -102,8 +138,7 @@ def fork_and_print(
         events = whole(_events_of(kept, run_id))
         code = _text_of(edit) if edit is not None else None
         rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=None, model=model)
-        given = {name: value for name, value in limits.items() if value is not None}
-        own = _replaced(limits_of(begun(events, run_id).settings), given) if given else None
+        own = limits.instead_of(limits_of(begun(events, run_id).settings))
         return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
@@ -294,12 +329,6 @@ def _doctor_of(run: Run) -> str:
 
     name = run.summary.sandbox
     return table_of([name]) if name in {each.name for each in BACKENDS} else ""
-
-
-def _replaced(limits: Limits, given: Mapping[str, Any]) -> Limits:
-    from dataclasses import replace
-
-    return replace(limits, **given)
 
 
 def _text_of(path: Path) -> str:

@@ -26,6 +26,7 @@ _PASSWORD_WORDS = [
     "contraseña",
     "contrasenya",
     "clave_acceso",
+    r"\bclave",
     "mot_de_passe",
     "motdepasse",
     "wachtwoord",
@@ -72,13 +73,37 @@ _TOKEN_WORDS = [
     "令牌",
 ]
 _JOINT = "[ _-]?"
-_SEPARATOR = r"""["'`]?\]?\s{0,8}(?:=>|:=|==?|:|>| is | é | es | ist | est |是|为|は)\s{0,8}"""
+_IS = " is | was | é | era | foi | es | ist | war | lautet | est "
+_SEPARATOR = rf"""["'`]?\]?\s{{0,8}}(?:=>|:=|==?|:|>|{_IS}|是|为|は)\s{{0,8}}"""
 _VALUE = r"""(?:"([^"\n]{3,400})"|'([^'\n]{3,400})'|`([^`\n]{3,400})`|([^\s"'`,;<>(){}\[\]。、」』】]{3,400}))"""
 _URL = r"[A-Za-z][0-9A-Za-z+.-]{1,20}://[^\s/:@\"'<>]{0,200}:([^\s/@\"'<>]{3,200})@[0-9A-Za-z\[._-]"
+# `senha do wifi: …`, `the password for the router is …`
+_OF = (
+    r"""(?i:{words}) (?:do|da|de|del|dos|of|for|para|von|vom|f[üu]r|du|pour|to|no|na)"""
+    r"""(?: [^\s:=.,;"'<>()]{1,24}){1,3}?"""
+    rf"""(?:\s?[:=]\s?|{_IS})["'`]?([^\s"'`,;<>()]{{6,200}})"""
+)
+# `<add key="Password" value="…">`, `- name: DB_PASSWORD` and `value: …` on the next line
+_VALUE_OF = (
+    r"""(?i:name|key|id)["']?\s?[=:>]\s?["']?[\w .-]{0,60}?(?i:{words})["']?(?:\s|,|;|/>|</name>){1,4}\s{0,40}"""
+    r"""(?:<|-\s)?["']?(?i:value|content)["']?\s?[=:>]\s?["']?([^\s"'<>]{3,400})"""
+)
 _OPTION = r"""(?:--password|--passwd)[ =]["']?([^\s"'-][^\s"']{3,200})"""
 _TOKEN_OPTION = r"""(?:--token|--secret|--api-key)[ =]["']?([^\s"'-][^\s"']{7,200})"""  # noqa: S105 - a pattern
 _CURL_USER = r"""(?:-u|--user) ["']?[0-9A-Za-z_.@+-]{1,80}:([^\s"']{4,200})"""
 _NETRC = r"\bmachine\s{1,4}\S{1,200}\s{1,4}login\s{1,4}\S{1,200}\s{1,4}password\s{1,4}(\S{1,200})"
+_LOGIN = (
+    r"""\blogin\b[^\n|;]{0,160}?\s-p[ =]["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\bsshpass\s{1,4}-p\s?["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\b(?:mysql|mysqldump|mysqladmin|mysqlsh|mariadb)\s(?:[^\n|;]{0,120}?\s)?-p["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\bredis-cli\s(?:[^\n|;]{0,120}?\s)?-a\s{1,4}["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\bldap[a-z]{3,8}\s(?:[^\n|;]{0,200}?\s)?-w\s{1,4}["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\b(?:plink|pscp|psftp)\s(?:[^\n|;]{0,120}?\s)?-pw\s{1,4}["']?([^\s"'-][^\s"']{3,200})"""
+    r"""|\s-(?:pass|passin|passout)\s{1,4}["']?pass:([^\s"']{3,200})"""
+    r"""|\s-U\s?["']?[\w.\\/-]{1,80}%([^\s"'%]{4,200})"""
+    r"""|\bConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?["']([^"'\n]{3,200})["']"""
+    r"""|["'\s][\w.-]{1,64}:([^\s"':|]{4,200})["']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd"""
+)
 _SQL = r"""(?i:identified\s{1,4}by|with\s{1,4}password|set\s{1,4}password)\s{1,4}'([^'\n]{3,200})'"""
 
 # What manuals and templates write in a value's place.
@@ -92,7 +117,12 @@ _STANDS_FOR_ONE = re.compile(
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(?:(?:\.|::|->)\w+)*\.?")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _WORDY = re.compile(r"[^\W\d_]+(?:[-_. :/\\][^\W\d_]+)*[.!?:]?")
-_IN_WORDS = re.compile(r"\s(?:is|é|es|ist|est)\s|[是为は]")
+_IN_WORDS = re.compile(rf"(?:{_IS})|[是为は]")
+_RESULT_OF_TEST = re.compile(rb"(?i:pass):\s")  # `PASS: name of a test`
+# What a text on passwords says of them: `the password hash is sha512`.
+_STANDARD = re.compile(
+    r"(?i:md5|sha-?\d+(?:[-/]\d+)?|hmac-\w+|base-?\d\d|utf-?\d+\S*|b?crypt\d?|argon2\w*|pbkdf2\S*|(?:rfc|ssh|tls|ssl|ntlm|krb|ipv?|aes|rc|v|x)-?\d+(?:\.\d+)*)"
+)
 _UNSPACED = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
 _RESOURCE = re.compile(r"[\w\\.-]+(?:/[\w\\.-]+){2,}")  # the name of a place where a secret is kept
 _NO_SECRET_BEFORE = re.compile(rb"(?:page|next|sync|continuation|resume|cursor)[\\ _-]{0,3}$", re.IGNORECASE)
@@ -114,8 +144,7 @@ def assigned_secrets(text: str) -> Iterator[Finding]:
             if span:
                 start, end = map(encoded.char, span)
                 yield Finding(kind, start, end, why="stands where a secret is assigned")
-    if any(mark in text for mark in ("://", "-u", "--", "'", "machine")):
-        yield from _in_commands(encoded)
+    yield from _in_commands(encoded)
 
 
 def _patterns() -> tuple[tuple[str, str], ...]:
@@ -141,7 +170,10 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
     group = next(number for number in (1, 2, 3, 4) if found.span(number)[0] >= 0)
     start, end = found.span(group)
     value = data[start:end].decode(errors="replace")
+    if _RESULT_OF_TEST.match(data, found.start()) and not found.group().startswith(b"pass"):
+        return None
     if group == 4:
+        value = _UNSPACED.split(value, maxsplit=1)[0] or value  # a sentence goes on without a space
         value = _NEXT_FIELD.sub("", value).rstrip(".:")
         end = start + len(value.encode())
         following = data[end : end + 2].decode(errors="replace")
@@ -153,6 +185,8 @@ def _value_span(found: Any, kind: str, data: bytes) -> tuple[int, int] | None:
 def _is_bare_secret(value: str, following: str, before: str) -> bool:
     """Return whether a value without quotes is a literal, and not a name or a call in code."""
     if _UNSPACED.search(value) or (_IN_WORDS.search(before) and not _is_unlike_words(value)):
+        return False
+    if _IN_WORDS.search(before) and _STANDARD.fullmatch(value):
         return False
     if "\n" in before and value.startswith("."):
         return False  # a request of troff on the next line
@@ -194,10 +228,16 @@ def _is_odd_word(value: str) -> bool:
 
 
 def _in_commands(encoded: Encoded) -> Iterator[Finding]:
-    for kind, pattern in _COMMANDS:
+    for kind, marks, pattern in _COMMANDS:
+        if not any(mark in encoded.data for mark in marks):
+            continue
         for found in compiled(pattern).finditer(encoded.data):
-            start, end = found.span(1)
-            if _is_given(encoded.data[start:end].decode(errors="replace"), kind):
+            start, end = found.span(found.lastindex)
+            value = encoded.data[start:end].decode(errors="replace")
+            if pattern == _OF_PASSWORD:
+                value = value.rstrip(".:")
+                end = start + len(value.encode())
+            if _is_given(value, kind) if pattern != _OF_PASSWORD else _is_said(value):
                 yield Finding(kind, encoded.char(start), encoded.char(end), why="stands where a secret is given")
 
 
@@ -209,11 +249,24 @@ def _is_given(value: str, kind: str) -> bool:
     return kind == "url-password" or not _WORDY.fullmatch(value) or _is_unlike_words(value)
 
 
-_COMMANDS = (
-    ("url-password", _URL),
-    ("password", _OPTION),
-    ("secret", _TOKEN_OPTION),
-    ("password", _CURL_USER),
-    ("password", _SQL),
-    ("netrc-password", _NETRC),
+def _is_said(value: str) -> bool:
+    """Return whether a word of a sentence about a password is one."""
+    if _STANDS_FOR_ONE.fullmatch(value) or _STANDARD.fullmatch(value) or not any(map(str.isalpha, value)):
+        return False
+    return _is_unlike_words(value) or _is_odd_word(value) or any(mark in value for mark in "!#$%*@&")
+
+
+_NAMES = "passwords?|passwd|passwort|pwd|senha|contraseña|kennwort|pass"
+_OF_PASSWORD = _OF.replace("{words}", "|".join(_PASSWORD_WORDS[:-1]).replace("_", _JOINT))
+_COMMANDS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
+    ("url-password", (b"://",), _URL),
+    ("password", (b"--pass",), _OPTION),
+    ("secret", (b"--",), _TOKEN_OPTION),
+    ("password", (b"-u ", b"--user "), _CURL_USER),
+    ("password", (b"login", b" -p", b"-cli", b"ldap", b"-pw", b"-pass", b"-U", b"-Secure", b"chpasswd"), _LOGIN),
+    ("password", (b"'",), _SQL),
+    ("netrc-password", (b"machine",), _NETRC),
+    ("password", (b"alue", b"ALUE", b"ontent"), _VALUE_OF.replace("{words}", _NAMES)),
+    ("secret", (b"alue", b"ALUE", b"ontent"), _VALUE_OF.replace("{words}", "secret|token|api[_-]?key|access[_-]?key")),
+    ("password", (b" ",), _OF_PASSWORD),
 )

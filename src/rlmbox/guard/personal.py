@@ -83,19 +83,25 @@ def personal_data(text: str) -> Iterator[Finding]:
         yield from _found(encoded, "email", _EMAIL, _is_email, "has the form of an e-mail address")
     if not compiled("[0-9]{3}").search(encoded.data):
         return
+    # An underscore beside a number is emphasis or joins it to a name; to the patterns it would be part of a word.
+    apart = encoded.data.replace(b"_", b" ")
     for kind, pattern, check in _CHECKED:
-        yield from _found(encoded, kind, pattern, check, "its check digits are right")
+        yield from _found(encoded, kind, pattern, check, "its check digits are right", apart)
     yield from _found(encoded, "phone", _PHONE, _is_phone, "has the form of a telephone number")
     yield from _found(encoded, "phone", _NAMED_PHONE, _is_named_phone, "is called a telephone number")
 
 
-def _found(encoded: Encoded, kind: str, pattern: str, check: Callable[[str, str], bool], why: str) -> Iterator[Finding]:
-    for found in compiled(pattern).finditer(encoded.data):
+def _found(
+    encoded: Encoded, kind: str, pattern: str, check: Callable[[str, str], bool], why: str, data: bytes | None = None
+) -> Iterator[Finding]:
+    for found in compiled(pattern).finditer(encoded.data if data is None else data):
         start, end = found.span(1) if found.re.groups else found.span()
         before = encoded.data[max(0, start - 1) : start].decode(errors="replace") or " "
-        after = encoded.data[end : end + 2].decode(errors="replace")
-        if after[:1] in {".", ",", "-"} and not after[1:].isdigit():
-            after = " "  # the end of a sentence, not of a number's part
+        after = encoded.data[end : end + 3].decode(errors="replace")
+        if (after[:1] in {".", ",", "-"} and not after[1:2].isdigit()) or (
+            after[:2] == ".0" and not after[2:].isdigit()
+        ):
+            after = " "  # the end of a sentence, or of a whole number that a table has as 52998224725.0
         if check(encoded.data[start:end].decode(errors="replace"), before + after[:1]):
             yield Finding(kind, encoded.char(start), encoded.char(end), why=why)
 
@@ -113,7 +119,7 @@ def _digits(value: str) -> str:
 
 def _stands_alone(around: str) -> bool:
     """Return whether a number is not part of a longer one, a decimal or a word."""
-    return around[:1] not in {".", "+"} and not any(map(str.isalnum, around)) and "_" not in around
+    return around[:1] not in {".", "+"} and not any(map(str.isalnum, around)) and (around == "__" or "_" not in around)
 
 
 def _is_cpf(value: str, around: str) -> bool:

@@ -28,6 +28,12 @@ _MIN_BITS = 7.0
 _MIN_LETTERS = 6
 _MIN_PART_CHARS = 6
 _JOINTS = re.compile("[+/]")
+_ALL_JOINTS = re.compile("[+/_-]")
+_MAX_NAME_PART_CHARS, _MAX_VERSION_PART_CHARS = 6, 8
+_ULID = re.compile("01[0-9A-HJKMNP-TV-Z]{24}")
+_ADVISORY = re.compile(r"(?:.*/)?GHSA(?:-[2-9cfghjmpqrvwx]{4}){3}")
+_SUBSET_FONT = re.compile(r"[A-Z]{6}\+[A-Za-z][0-9A-Za-z-]*")
+_BLANK = re.compile(r"(.)\1{9}")
 # SSH public keys, C++ symbols, digests of packages.
 _PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
 # Identifiers of objects, which providers of models and of payments show in their answers.
@@ -68,18 +74,22 @@ class RareTokens:
             token, begin = found.group().decode(), found.start()
             if token[0] == "f" and token[1] in "BIPR" and encoded.data[begin - 1 : begin] == b"\\":
                 token, begin = token[2:], begin + 2  # a change of font in a manual page
+            elif encoded.data[max(0, begin - 2) : begin] == b"*(":
+                token, begin = token[2:], begin + 2  # a character there that has a name of two letters
             if (judged := self._judged(token, encoded.data, begin, found.end())) is not None:
                 start = encoded.char(begin)
                 yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
 
     def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, Effect, str] | None:
         before = data[max(0, start - _BEFORE_BYTES) : start]
-        if token.isdigit() or _UUID.fullmatch(token) or _is_public(token, before):
+        if token.isdigit() or _is_public(token, before):
             return None
         if _HEX.fullmatch(token):
             return "hex-digest", self._digest_effect, "20 hexadecimal digits or more"
-        if _IN_ORDER.search(token) or _NAMED_PUBLIC.search(before):
+        if _IN_ORDER.search(token) or _BLANK.search(token) or _NAMED_PUBLIC.search(before):
             return None
+        if before[-1:] == b"." and before[-2:-1].isdigit() and _longest_part(token) <= _MAX_VERSION_PART_CHARS:
+            return None  # a version, such as 20.10.24+dfsg1-1+deb12u1+b6
         if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
             if _is_line_of_many(data, start, end):
                 return "encoded-lines", self._digest_effect, "lines of base64"
@@ -89,7 +99,9 @@ class RareTokens:
 
 def _is_public(token: str, before: bytes) -> bool:
     """Return whether a token is of a kind that is random and made to be public."""
-    return token.startswith(_PUBLIC) or _OBJECT.fullmatch(token) is not None or before.lower().endswith(_PUBLIC_BEFORE)
+    if token.startswith(_PUBLIC) or before.lower().endswith(_PUBLIC_BEFORE):
+        return True
+    return any(pattern.fullmatch(token) for pattern in (_UUID, _ULID, _OBJECT, _ADVISORY, _SUBSET_FONT))
 
 
 def _is_line_of_many(data: bytes, start: int, end: int) -> bool:
@@ -114,8 +126,14 @@ def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
     """Return whether a token looks random."""
     if not _is_mixed(token) or max(map(len, _JOINTS.split(token))) < _MIN_PART_CHARS:
         return False
+    if _longest_part(token) <= _MAX_NAME_PART_CHARS:
+        return False
     scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS are words, too
     return bits_per_pair(scored) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
+
+
+def _longest_part(token: str) -> int:
+    return max(map(len, _ALL_JOINTS.split(token)))
 
 
 def bits_per_pair(token: str) -> float:
