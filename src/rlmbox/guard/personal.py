@@ -97,7 +97,7 @@ def _found(
     for found in compiled(pattern).finditer(encoded.data if data is None else data):
         start, end = found.span(1) if found.re.groups else found.span()
         before = encoded.data[max(0, start - 1) : start].decode(errors="replace") or " "
-        after = encoded.data[end : end + 3].decode(errors="replace")
+        after = encoded.data[end : end + 3].decode("ascii", "replace")
         if (after[:1] in {".", ",", "-"} and not after[1:2].isdigit()) or (
             after[:2] == ".0" and not after[2:].isdigit()
         ):

@@ -32,7 +32,7 @@ _ALL_JOINTS = re.compile("[+/_-]")
 _MAX_NAME_PART_CHARS, _MAX_VERSION_PART_CHARS = 6, 8
 _ULID = re.compile("01[0-9A-HJKMNP-TV-Z]{24}")
 _ADVISORY = re.compile(r"(?:.*/)?GHSA(?:-[2-9cfghjmpqrvwx]{4}){3}")
-_SUBSET_FONT = re.compile(r"[A-Z]{6}\+[A-Za-z][0-9A-Za-z-]*")
+_SUBSET_FONT = re.compile(r"/?[A-Z]{6}\+[A-Za-z][0-9A-Za-z-]*")
 _BLANK = re.compile(r"(.)\1{9}")
 # SSH public keys, C++ symbols, digests of packages.
 _PUBLIC = ("AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh", "_Z", "sha256-", "sha384-", "sha512-")
