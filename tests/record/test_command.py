@@ -86,10 +86,20 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     assert json.loads(forked)["text"] == "edited"
     assert len(server.requests) == before
     assert "forked from audit" in rlmbox(folder, "show", "other")[0]
-    of_limits = ("--max-turns", "7", "--max-depth", "0", "--max-subcalls", "9", "--max-tokens", "90000")
+    of_limits: tuple[str, ...] = (
+        "--max-turns",
+        "7",
+        "--max-depth",
+        "0",
+        "--max-subcalls",
+        "9",
+        "--max-tokens",
+        "90000",
+    )
     of_limits += ("--max-seconds", "60", "--no-last-answer", "--cell-timeout", "3", "--memory", "64")
-    set_here = {"RLM_MODEL": "openai:another", "RLM_MAX_TURNS": "1"}  # of new runs, and not of one that was recorded
-    fresh, _ = rlmbox(folder, "fork", "audit", "--at", "3", "--run-id", "fresh", "--json", *of_limits, **set_here)
+    again = ("fork", "audit", "--at", "3", "--run-id", "fresh", "--json")
+    # What is set here is for new runs, and not for one that was recorded.
+    fresh, _ = rlmbox(folder, *again, *of_limits, RLM_MODEL="openai:another", RLM_MAX_TURNS="1")
     assert json.loads(fresh)["text"] == "another"
     assert len(server.requests) == before + 1
     settings = json.loads(rlmbox(folder, "export", "fresh")[0].splitlines()[0])["settings"]
