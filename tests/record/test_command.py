@@ -97,9 +97,9 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
         "90000",
     )
     of_limits += ("--max-seconds", "60", "--no-last-answer", "--cell-timeout", "3", "--memory", "64")
-    again = ("fork", "audit", "--at", "3", "--run-id", "fresh", "--json")
+    anew = ("fork", "audit", "--at", "3", "--run-id", "fresh", "--json")
     # What is set here is for new runs, and not for one that was recorded.
-    fresh, _ = rlmbox(folder, *again, *of_limits, RLM_MODEL="openai:another", RLM_MAX_TURNS="1")
+    fresh, _ = rlmbox(folder, *anew, *of_limits, RLM_MODEL="openai:another", RLM_MAX_TURNS="1")
     assert json.loads(fresh)["text"] == "another"
     assert len(server.requests) == before + 1
     settings = json.loads(rlmbox(folder, "export", "fresh")[0].splitlines()[0])["settings"]
