@@ -142,3 +142,106 @@ def test_what_a_request_cannot_do_without_is_never_left_out(said: str) -> None:
     applied = learned.apply(body)
     assert {"model", "messages", "temperature"} <= set(applied)
     assert applied.get("max_tokens", applied.get("max_completion_tokens")) == 5
+
+
+SENT: Body = {
+    "model": "m",
+    "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}],
+    "max_tokens": 16_384,
+    "stream": False,
+    "temperature": 0.2,
+    "prompt_cache_key": "k",
+}
+
+
+def learned(said: str | Body, body: Body = SENT, status: int = 400) -> Body | None:
+    """Return the body as it is sent next; None where nothing was learned."""
+    adaptations = Adaptations()
+    raw = json.dumps(said if isinstance(said, dict) else {"error": {"message": said}}).encode()
+    is_learned = adaptations.learn(Complaint(raw), json.dumps(body).encode(), status)
+    return adaptations.apply(dict(body)) if is_learned else None
+
+
+@pytest.mark.parametrize(
+    ("said", "dropped"),
+    [
+        ("invalid temperature: only 1 is allowed for this model", "temperature"),
+        ("`temperature` may only be set to 1 when thinking is enabled.", "temperature"),
+        ("Model grok-4 does not support parameter temperature.", "temperature"),
+        ("Argument not supported on this model: temperature", "temperature"),
+        ("UnsupportedParamsError: gpt-5 models don't support temperature=0.2. Only temperature=1", "temperature"),
+        ("1 validation error\nprompt_cache_key\n  Extra inputs are not permitted [type=extra]", "prompt_cache_key"),
+        ("[{'type': 'extra_forbidden', 'loc': ('body', 'prompt_cache_key')}]", "prompt_cache_key"),
+        ({"detail": [{"loc": ["body", "prompt_cache_key"], "msg": "extra fields"}]}, "prompt_cache_key"),
+        ('json: unknown field "prompt_cache_key"', "prompt_cache_key"),
+        ("unknown field `prompt_cache_key`, expected one of `model`, `messages`", "prompt_cache_key"),
+        ("Additional properties are not allowed ('prompt_cache_key' was unexpected)", "prompt_cache_key"),
+        ('Unknown name "prompt_cache_key": Cannot find field.', "prompt_cache_key"),
+        ("#: extraneous key [prompt_cache_key] is not permitted", "prompt_cache_key"),
+        ("promptCacheKey is not supported", "prompt_cache_key"),
+    ],
+)
+def test_a_parameter_is_left_out_in_whatever_words_it_is_named(said: str | Body, dropped: str) -> None:
+    assert learned(said) == {name: value for name, value in SENT.items() if name != dropped}
+
+
+@pytest.mark.parametrize(
+    ("said", "cap_tokens"),
+    [
+        ("Invalid 'max_tokens': integer above maximum value. Expected a value <= 4096, but got 16384.", 4_096),
+        ("Malformed input request: #/max_tokens: 16384 is not less or equal to 8192, please reformat", 8_192),
+        ({"detail": [{"loc": ["body", "max_tokens"], "msg": "Input should be less than or equal to 4096"}]}, 4_096),
+        ("invalid params, max_tokens must be less than or equal 10240", 10_240),
+        ("max tokens must be less than or equal to 4096", 4_096),
+        ("max_tokens must be less than 8192", 8_191),
+        ("max_tokens 参数非法:取值范围[1, 4095]", 4_095),
+        ("max_tokens参数非法。请限制在[1,8192]", 8_192),
+        ("too many max_tokens: 16384 exceeds the maximum of 4000", 4_000),
+        ("Requested max_tokens 16384 exceeds model maximum 4096.", 4_096),
+        ("'max_tokens' must be between 1 and 8192, got 16384", 8_192),
+        ("This model supports a maximum of 4096 output tokens", 4_096),
+        ("The value of max_tokens is too large", 8_192),  # half of it, and half again, where nobody says how much
+    ],
+)
+def test_a_cap_on_the_reply_is_kept_in_whatever_words_it_is_named(said: str | Body, cap_tokens: int) -> None:
+    assert learned(said) == {**SENT, "max_tokens": cap_tokens}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "Invalid role: system",
+        "'system' is not one of ['user', 'assistant']",
+        "Please use a valid role: user, model.",
+        "messages.0.role: Input should be 'user' or 'assistant'",
+        'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
+        "This model doesn't support the system message",
+    ],
+)
+def test_a_model_without_a_system_role_is_asked_without_one(said: str) -> None:
+    body = learned(said)
+    assert body is not None
+    assert roles(body) == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("Invalid 'messages[0].content': string too short.", 400),
+        ("You exceeded your current quota of temperature", 429),
+        ("upstream failed over max_tokens", 500),
+        ("Your request was flagged", 400),
+        ("messages is required", 400),
+    ],
+)
+def test_a_refusal_over_something_else_changes_nothing(said: str, status: int) -> None:
+    assert learned(said, status=status) is None
+
+
+def test_googles_settings_are_left_out_where_they_stand() -> None:
+    sent: Body = {"contents": [], "generationConfig": {"temperature": 0.2, "maxOutputTokens": 100}}
+    assert learned("temperature is not supported for this model", sent) == {
+        "contents": [],
+        "generationConfig": {"maxOutputTokens": 100},
+    }

@@ -7,8 +7,9 @@ to the same model at the same address is written accordingly.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rlmbox.models.complaints import Complaint
@@ -16,8 +17,22 @@ from rlmbox.models.complaints import Complaint
 Body = dict[str, Any]
 
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens")
-_NEVER_DROPPED = frozenset({"model", "messages", "contents", "input", *_OUTPUT_FIELDS})
+_NEVER_DROPPED = frozenset(
+    {
+        "model",
+        "messages",
+        "contents",
+        "input",
+        "system",
+        "systemInstruction",
+        "generationConfig",
+        "maxOutputTokens",
+        *_OUTPUT_FIELDS,
+    }
+)
 _SMALLEST_CAP_TOKENS = 16
+_MISUNDERSTANDINGS = (400, 422)  # statuses of a refusal over what a request is like
+_TOO_MUCH = re.compile(r"too (?:large|big|high|many)|exceed|greater|above|out of range|maximum", re.IGNORECASE)
 
 
 class Adaptations:
@@ -50,12 +65,13 @@ class Adaptations:
     def __bool__(self) -> bool:
         return bool(self.output_field or self.output_cap_tokens or self.no_system or self.alternate or self.dropped)
 
-    def learn(self, complaint: Complaint, content: bytes) -> bool:
+    def learn(self, complaint: Complaint, content: bytes, status: int = 400) -> bool:
         """Take note of what a refusal asks for.
 
         Args:
             complaint: The refusal.
             content: The request's body as it was sent.
+            status: The refusal's HTTP status.
 
         Returns:
             Whether something new was learned, so that the request is worth sending again.
@@ -68,7 +84,8 @@ class Adaptations:
                 or self._learn_output_field(complaint, body)
                 or self._learn_cap(complaint, body)
                 or self._learn_roles(complaint)
-                or self._learn_dropped(complaint, body)
+                or self._learn_dropped(complaint.named_parameters, body)
+                or (status in _MISUNDERSTANDINGS and self._learn_mentioned(complaint, body))
             )
 
     def apply(self, body: Body) -> Body:
@@ -78,6 +95,9 @@ class Adaptations:
             body: The body as the provider's library wrote it.
         """
         body = {name: value for name, value in body.items() if name not in self.dropped}
+        if self.dropped and _config(body):
+            kept = {name: value for name, value in _config(body).items() if name not in self.dropped}
+            body["generationConfig"] = kept
         if self.output_field is not None:
             for name in _OUTPUT_FIELDS:
                 if name in body and name != self.output_field:
@@ -95,8 +115,8 @@ class Adaptations:
         if sent is None or self.output_field is not None:
             return False
         other = _OUTPUT_FIELDS[1 - _OUTPUT_FIELDS.index(sent)]
-        named = complaint.named_parameters
-        if sent not in named and f"use '{other}'" not in complaint.message.lower():
+        wanted = complaint.mentions(other) and complaint.mentions(sent)
+        if not wanted and sent not in complaint.named_parameters:
             return False
         if complaint.output_cap_tokens is not None or complaint.too_long:
             return False
@@ -134,17 +154,37 @@ class Adaptations:
             return True
         return False
 
-    def _learn_dropped(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
-        for name in complaint.named_parameters:
-            if name in body and name not in _NEVER_DROPPED and name not in self.dropped:
+    def _learn_dropped(self, names: Iterable[str], body: Mapping[str, Any]) -> bool:
+        sent = {**body, **_config(body)}
+        for name in names:
+            if name in sent and name not in _NEVER_DROPPED and name not in self.dropped:
                 self.dropped |= {name}
                 return True
         return False
 
+    def _learn_mentioned(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
+        """Take note of a refusal that speaks of a parameter without saying in known words what is wrong with it."""
+        if complaint.too_long or complaint.wants_no_system or "content_filter" in complaint.codes:
+            return False
+        optional = [name for name in (*body, *_config(body)) if name != "stream" and complaint.mentions(name)]
+        if self._learn_dropped(optional, body):
+            return True
+        asked = _asked_output(body)
+        names = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+        if asked is None or not any(map(complaint.mentions, names)) or not _TOO_MUCH.search(complaint.message):
+            return False
+        self.output_cap_tokens = max(asked // 2, _SMALLEST_CAP_TOKENS)
+        return self.output_cap_tokens < asked
+
+
+def _config(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return Google's object of settings; an empty one in place of none."""
+    config = body.get("generationConfig")
+    return config if isinstance(config, dict) else {}
+
 
 def _asked_output(body: Mapping[str, Any]) -> int | None:
-    config = body.get("generationConfig")
-    asked = config.get("maxOutputTokens") if isinstance(config, dict) else None
+    asked = _config(body).get("maxOutputTokens")
     asked = next((body[name] for name in _OUTPUT_FIELDS if name in body), asked)
     return asked if isinstance(asked, int) else None
 

@@ -1,22 +1,15 @@
-"""The rest of an account's rate limits, as providers send it in the headers of every reply.
-
-Each provider has names of its own for them. They are read by the words that all of them use: `ratelimit`, then
-`requests` or `tokens`, then `limit`, `remaining` or `reset`.
-"""
+"""The rest of an account's rate limits, as providers send it in the headers of every reply."""
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
-from rlmbox.models.complaints import duration_s
+from rlmbox.models.waits import limits_in_headers, number_of, until_s
 
 _DAILY = re.compile(r"\b(?:day|daily|month|monthly)\b")
-_EPOCH_S, _EPOCH_MS = 1e8, 1e11  # a reset beyond it is a moment, and no number of seconds
+_OF_TOKENS = re.compile(r"token|size")  # Mistral's `ratelimitbysize`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +63,10 @@ def allowances_of(headers: Iterable[tuple[str, str]]) -> Allowances | None:
     Args:
         headers: Their names and values.
     """
-    found: dict[str, dict[str, str]] = {}
-    for name, value in headers:
-        words = name.lower().replace("_", "-")
-        if "ratelimit" not in words or _DAILY.search(words):
-            continue
-        field = next((field for field in ("remaining", "reset", "limit") if field in words.split("-")), None)
-        if field is not None:
-            rest = "-".join(word for word in words.split("-") if word != field)
-            found.setdefault(rest, {})[field] = value
-    requests = _tightest(fields for name, fields in found.items() if "token" not in name)
-    tokens = _tightest(fields for name, fields in found.items() if "token" in name)
+    found = limits_in_headers((name, value) for name, value in headers if not _DAILY.search(name.lower()))
+    requests = _tightest(fields for name, fields in found.items() if not _OF_TOKENS.search(name))
+    tokens = _tightest(fields for name, fields in found.items() if _OF_TOKENS.search(name))
     return Allowances(requests, tokens) if requests or tokens else None
-
-
-def until_s(value: str) -> float | None:
-    """Read when a limit is reset: seconds, a duration, a date, or a moment in seconds or milliseconds since the epoch.
-
-    Args:
-        value: The header's value.
-
-    Returns:
-        Seconds from now, or None where it is none of these.
-    """
-    number = number_of(value)
-    if number is not None:
-        if number > _EPOCH_MS:
-            return max(number / 1000 - time.time(), 0.0)
-        return max(number - time.time(), 0.0) if number > _EPOCH_S else number
-    try:
-        return max(datetime.fromisoformat(value).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return duration_s(value)
 
 
 def _tightest(all_fields: Iterable[dict[str, str]]) -> Allowance | None:
@@ -115,16 +80,3 @@ def _allowance(fields: dict[str, str]) -> Allowance | None:
     if left is None:
         return None
     return Allowance(int(left), until_s(fields["reset"]) if "reset" in fields else None, int(limit) if limit else None)
-
-
-def number_of(text: str) -> float | None:
-    """Return the number that a header has, or None where it has none that counts: 0 or more, and finite.
-
-    Args:
-        text: The header's value.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None

@@ -6,23 +6,24 @@ Imports httpx2, so it is itself imported late, by `providers`.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
-from email.utils import parsedate_to_datetime
 
 import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
-from rlmbox.models.allowance import number_of, until_s
+from rlmbox.models import wordings
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
 from rlmbox.models.transport import Call, Refused, ReplyTooLarge
+from rlmbox.models.waits import reset_in_headers_s, wait_in_headers_s
 
 _DETAIL_CHARS = 300
 _LIKE_A_KEY = re.compile(r"(?<![\w-])(?=[\w.…-]*\d)[\w.…-]{4,}|\b(?:sk|pk|key|gsk|xai)[-_][\w.…-]*", re.IGNORECASE)
 _MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
-_PASSING = re.compile(r"bad gateway|gateway time-?out|temporarily|service unavailable|try again", re.IGNORECASE)
+_FLAGGED = re.compile(r"flagged|moderation|content.?(?:policy|filter|safety)|safety|harmful|违规|敏感", re.IGNORECASE)
+_NO_KEY = re.compile(r"\bapi.{0,10}key\b|unauthori[sz]ed|authenticat|login fail|鉴权|身份验证", re.IGNORECASE)
+_PASSING_STATUSES = frozenset({408, 409, 424, 425})
 
 
 def explain(error: Exception, target: Target, call: Call, *, timeout_s: float, has_answered: bool) -> ModelError:
@@ -88,7 +89,8 @@ def refused(error: Refused, target: Target) -> ModelError:
         error: The refusal, as it came over the wire.
         target: The model that was asked.
     """
-    status, said = error.status, Complaint(error.body)
+    said = Complaint(error.body)
+    status = 429 if error.status == 400 and said.is_throttled else error.status  # AWS
     detail = f', "{_one_line(said.message, target)}"' if said.message.strip() else ""
     if status == 401 or (status == 403 and not said.message.strip()):
         # The words may repeat a part of the key, so whatever may be one goes.
@@ -96,12 +98,11 @@ def refused(error: Refused, target: Target) -> ModelError:
         return _model_error(
             target, f"the key was refused (HTTP {status}{said_of_it}); {_check_key(target)}", status=status
         )
-    if status == 403:
-        text = f"the key was refused, or what it asks for (HTTP {status}{detail}); {_check_key(target)} and its rights"
-        return _model_error(target, text, status=status)
+    if status == 403 and not said.out_of_credit:
+        return _model_error(target, _forbidden(target, said, detail), status=status)
     if said.exceeds_rate and status in (400, 413, 429):
         return _too_large_for_rate(target, status, said, detail)
-    if said.too_long and (status < 500 or said.names_length):
+    if said.names_length or (said.too_long and status != 429):  # "too many tokens" in a minute is another thing
         text = (
             f"the request is longer than the model's window (HTTP {status}{detail}); "
             "send less text, or name a model with a larger window"
@@ -110,7 +111,7 @@ def refused(error: Refused, target: Target) -> ModelError:
     if status == 402 or (said.out_of_credit and status < 500):
         text = f"the account's quota or credit is used up (HTTP {status}{detail}); check its billing"
         return _model_error(target, text, status=402)
-    if status == 429 or status >= 500 or status in (408, 409, 425):
+    if status == 429 or status >= 500 or status in _PASSING_STATUSES:
         what = "too many requests" if status == 429 else "the provider failed"
         remedy = "try again later or lower the concurrency" if status == 429 else "try again later"
         return _model_error(
@@ -135,8 +136,17 @@ def _too_large_for_rate(target: Target, status: int, said: Complaint, detail: st
     return ContextLimitExceeded(f"{target.name}: {text}", status=status, window_tokens=said.rate_tokens)
 
 
+def _forbidden(target: Target, said: Complaint, detail: str) -> str:
+    """Return why a request was refused with 403, which is said of keys, of places and of what is asked."""
+    if _FLAGGED.search(said.message):
+        return f"the provider's content filter refused the request (HTTP 403{detail}); ask in other words"
+    return f"the key was refused, or what it asks for (HTTP 403{detail}); {_check_key(target)} and its rights"
+
+
 def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
     """Return why a request was refused that will be refused again."""
+    if status == 404 and said.message.strip() and wordings.NO_POLICY.search(said.message):
+        return f"the provider has nobody who answers this request (HTTP {status}{detail}); check the account's settings"
     if status == 404:
         return (
             f"{target.shown_url} knows no model {target.model!r} (HTTP {status}{detail}); "
@@ -148,6 +158,8 @@ def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
         return f"{target.shown_url} sends elsewhere (HTTP {status}); check the base URL"
     if status == 413:
         return f"the request is larger than the server or a proxy takes (HTTP {status}{detail}); send less text"
+    if status == 405:
+        return f"{target.shown_url} takes no such request (HTTP {status}{detail}); check that the base URL is the API's"
     remedy = "" if detail else f"; {target.shown_url} does not say why"
     return f"the request was refused (HTTP {status}{detail}){remedy}"
 
@@ -162,7 +174,7 @@ def _unreadable(
     words = _one_line(said.message or str(error), target)
     if error.is_page and not has_answered:
         # Where an API has never answered, something else lives at that address.
-        passing = _PASSING.search(words) is not None
+        passing = said.may_pass
         text = f'{target.shown_url} sent a web page and not a reply ("{words}"); check that the base URL is the API\'s'
         return _model_error(target, text, retryable=passing)
     shown = f'"{words}"' if error.is_page else str(error)
@@ -179,39 +191,21 @@ def _status_of(said: Complaint) -> int:
     """Return the status that an error should have had which came with 200."""
     if said.status is not None:
         return said.status
-    words = " ".join((said.message, *said.codes)).lower().replace("_", " ")
-    if "rate" in words and "limit" in words:
+    if said.too_long:
+        return 400
+    if said.speaks_of_rate:
         return 429
-    return 503 if any(word in words for word in ("overloaded", "server error", "api error", "unavailable")) else 400
+    if _NO_KEY.search(said.message):
+        return 401
+    return 503 if said.may_pass else 400
 
 
 def _retry_after_s(headers: httpx2.Headers, said: Complaint) -> float | None:
     """Return how long to wait: by the headers for it, by the provider's words, or until a limit is reset."""
-    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = number_of(headers.get(name, ""))
-        if value is not None:
-            return value * factor
-    try:
-        return max(parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time(), 0.0)
-    except (KeyError, ValueError, OverflowError):
-        pass
-    return said.wait_s if said.wait_s is not None else _reset_s(headers)
-
-
-def _reset_s(headers: httpx2.Headers) -> float | None:
-    """Return the seconds until the limits that are used up are reset; None where no header says."""
-    waits = []
-    for name, value in headers.items():
-        lowered = name.lower()
-        if "ratelimit" not in lowered or "reset" not in lowered:
-            continue
-        left = headers.get(lowered.replace("reset", "remaining"))
-        if left is not None and (number_of(left) or 0) > 0:
-            continue
-        wait_s = until_s(value)
-        if wait_s is not None:
-            waits.append(wait_s)
-    return max(waits, default=None)
+    asked_s = wait_in_headers_s(headers)
+    if asked_s is None:
+        asked_s = said.wait_s
+    return asked_s if asked_s is not None else reset_in_headers_s(headers)
 
 
 def _model_error(

@@ -265,7 +265,8 @@ class ProviderModel:
             if call.refused is None:
                 return outcome
             complaint = Complaint(call.refused.body)
-            if not self._adaptations.learn(complaint, call.content) and not self._gives_up_stream(call, complaint):
+            learned = self._adaptations.learn(complaint, call.content, call.refused.status)
+            if not learned and not self._gives_up_stream(call, complaint):
                 return outcome
         return outcome
 
