@@ -166,7 +166,9 @@ async def recall_figures() -> list[Figure]:
         )
         retriever = IndexRetriever(Path(folder) / "a.idx", embedder=embedder)
         for label, asked in (("100 questions", questions(seen=True)), ("100 unseen questions", questions(seen=False))):
-            words, vectors, both = [await recall(retriever, embedder, asked, way) for way in range(3)]
+            texts = [question.text for question in asked]
+            made = (await embedder.embed(texts, role="query", timeout_s=600.0)).vectors
+            words, vectors, both = [await recall(retriever, made, asked, way) for way in range(3)]
             rows += [
                 Figure(f"recall@10 missed by words, {label}", 100 * (1 - words), None, "%"),
                 Figure(f"recall@10 missed by vectors, {label}", 100 * (1 - vectors), None, "%"),
@@ -175,15 +177,16 @@ async def recall_figures() -> list[Figure]:
     return rows
 
 
-async def recall(retriever: IndexRetriever, embedder: object, asked: Sequence[Question], way: int) -> float:
+async def recall(
+    retriever: IndexRetriever, made: Sequence[Sequence[float]], asked: Sequence[Question], way: int
+) -> float:
     found = 0
-    for question in asked:
+    for question, vector in zip(asked, made, strict=True):
         deep = depth_of(K)
         rankings: list[Sequence[SearchHit]] = []
         if way != 1:
             rankings.append(await retriever.search(question.text, k=deep, filters={}))
         if way != 0:
-            (vector,) = (await embedder.embed([question.text], role="query", timeout_s=60.0)).vectors
             rankings.append(await retriever.vector(vector, k=deep, filters={}))
         hits = fused(rankings, K) if way == 2 else rankings[0][:K]
         found += any(hit.id == question.answer for hit in hits)

@@ -1,6 +1,8 @@
 """An index in a folder: what it finds, what a build does again, and what a reader sees meanwhile."""
 
+import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,6 +238,49 @@ async def test_a_broken_index_is_one_line_with_the_remedy(tmp_path: Path, broken
     path.write_text("\x00 nonsense")
     with pytest.raises(RetrievalError, match="build"):
         IndexRetriever(tmp_path / "a.idx")
+
+
+@pytest.mark.parametrize("missing", ["documents.jsonl", "words", "words/meta.json", "manifest.json", "."])
+async def test_half_an_index_is_not_built_upon(tmp_path: Path, missing: str) -> None:
+    await built(tmp_path, CORPUS)
+    (generation,) = (tmp_path / "a.idx").glob("generation-*")
+    path = generation / missing
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(RetrievalError, match=r"a\.idx is broken; delete it, and build it anew"):
+        await built(tmp_path, CORPUS)
+    shutil.rmtree(tmp_path / "a.idx")
+    assert (await built(tmp_path, CORPUS)).added == 3
+
+
+async def test_an_index_of_a_later_version_is_read_by_that_version_only(tmp_path: Path) -> None:
+    await built(tmp_path, CORPUS)
+    (manifest,) = (tmp_path / "a.idx").rglob("manifest.json")
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7, "shards": 3'))
+    before = manifest.read_bytes()
+    for attempt in (lambda: IndexRetriever(tmp_path / "a.idx"), lambda: asyncio.run(built(tmp_path, CORPUS))):
+        with pytest.raises(RetrievalError, match="has format 7, which a later rlmbox has made"):
+            await anyio.to_thread.run_sync(attempt)
+    assert manifest.read_bytes() == before
+
+
+async def test_of_two_builds_one_waits_for_nothing_and_says_so(tmp_path: Path) -> None:
+    await built(tmp_path, CORPUS)
+    refused: list[str] = []
+
+    def other(progress: building.Progress) -> None:
+        if not refused:
+            code = (
+                "import asyncio, sys; from rlmbox.context import Context; from rlmbox.retrieval.index import building"
+            )
+            code += "\nasyncio.run(building.build_index(Context.from_text('x'), sys.argv[1]))"
+            command = [sys.executable, "-c", code, str(tmp_path / "a.idx")]
+            refused.append(subprocess.run(command, capture_output=True, text=True, check=False).stderr)
+
+    assert (await built(tmp_path, {"new.txt": "other text"}, progress=other)).added == 1
+    assert "another build is at work on" in refused[0]
 
 
 @pytest.mark.parametrize("place", ["corpus.idx", "index:", "mysql://x", "index"])

@@ -35,7 +35,11 @@ def test_an_index_is_built_shown_brought_up_to_date_and_asked(corpus: Path) -> N
     (corpus / "corpus" / "new.txt").write_text("A new text.")
     again = json.loads(rlmbox(corpus, "index", "build", "corpus", "--out", "corpus.idx", "--json").stdout)
     assert (again["documents"], again["added"], again["unchanged"]) == (3, 1, 2)
-    assert rlmbox(corpus, "index", "show", "corpus.idx").stdout.startswith("documents: 3\npassages: 3\n")
+    assert rlmbox(corpus, "index", "show", "corpus.idx").stdout.startswith(
+        "documents: 3\npassages: 3\nfields: document (text)"
+    )
+    nothing = rlmbox(corpus, "index", "show", "corpus.idx", "zyzzyva")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "no passage has any of these words\n")
     found = rlmbox(corpus, "index", "show", "corpus.idx", "uptime")
     assert found.stdout.startswith("sla.txt, characters 0-43")
     with ProviderServer([repl("h = search('uptime')\nFINAL(h[0]['snippet'], sources=h)")]) as server:

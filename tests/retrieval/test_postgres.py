@@ -56,7 +56,7 @@ def contents(dsn: str) -> list[Any]:
 
 
 async def test_our_own_table_keeps_the_contract(dsn: str) -> None:
-    assert await migrate(dsn) == await migrate(dsn) == 1
+    assert await migrate(dsn) == await migrate(dsn) == 2
     assert await load(dsn, Context.from_documents(list(DOCUMENTS.items()))) == 5
     assert await load(dsn, Context.from_documents(list(DOCUMENTS.items()))) == 0
     opened: list[PostgresRetriever] = []
@@ -80,6 +80,20 @@ async def test_a_long_document_is_read_by_position_across_its_passages(dsn: str)
     for start, size in ((0, 10), (1_990, 30), (30_000, 20_000), (len(text) - 5, 100), (len(text) + 9, 5)):
         part = await retriever.get("report.txt", start=start, size=size)
         assert (part.text, part.length) == (text[start : start + size], len(text))
+    await retriever.aclose()
+
+
+async def test_a_rare_word_is_found_among_more_frequent_ones_than_can_be_ranked(dsn: str) -> None:
+    texts = {f"d{number}": f"A common text, number{number}." for number in range(2_500)}
+    texts["d2400"] += " It has a zebra."
+    await migrate(dsn)
+    await load(dsn, Context.from_documents(list(texts.items())))
+    retriever = PostgresRetriever(dsn)
+    hits = await retriever.search("the common zebra of nowhere", k=10, filters={})
+    assert (hits[0].id, len(hits)) == ("d2400", 10)
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    assert await retriever.search("the of a", k=10, filters={}) == []
     await retriever.aclose()
 
 

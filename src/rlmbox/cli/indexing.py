@@ -119,8 +119,11 @@ def show(place: str, query: str | None, hits: int, *, as_json: bool, debug: bool
     listed = found.get("hits")
     if not isinstance(listed, list):
         for name, value in found.items():
-            print(printable(f"{name}: {value}"))  # noqa: T201
+            if value:
+                print(printable(f"{name.replace('_', ' ')}: {_listed(value)}"))  # noqa: T201
         return 0
+    if not listed:
+        Console(stderr=True).print("no passage has any of these words", markup=False, highlight=False)
     for hit in listed:
         where = f"{hit['id']}, characters {hit['start']:,}-{hit['end']:,} ({hit['score']:.3f})"
         print(printable(where))  # noqa: T201
@@ -138,6 +141,12 @@ async def _look(retriever: Retriever, query: str | None, hits: int) -> dict[str,
     finally:
         if isinstance(retriever, ClosableRetriever):
             await retriever.aclose()
+
+
+def _listed(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} ({kind})" for name, kind in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value:,}"
 
 
 def _summary(out: Path, built: building.Built) -> str:

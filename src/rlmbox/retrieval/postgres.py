@@ -7,7 +7,7 @@ user gave when the retriever was made. Connections are read-only, and a statemen
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,7 +26,7 @@ OWN_TABLE = "rlmbox.passages"
 
 SNIPPET_CHARS = 300
 _SEEN_CHARS = 20_000  # of a long row, for its snippet
-_MOST_SCORED = 5_000  # rows of which a rank is computed, where few of the words are rare
+_MOST_SCORED = 1_000  # rows of which a rank is computed, where few of the words are rare
 _MOST_WORDS = 50
 _MOST_ROWS = 10_000
 _CONNECT_S = 10
@@ -171,25 +171,76 @@ class PostgresRetriever:
             return []
         where, values = self._where(filters)
         found: dict[tuple[str, int], SearchHit] = {}
-        # Passages with all words come first; of those with any, no more are ranked than there is time for.
-        for operator, bonus in ((" && ", 1.0), (" || ", 0.0)):
-            one = self._sql.SQL("plainto_tsquery({}, %s)").format(self._regconfig)
-            asked = self._sql.SQL("({})").format(self._sql.SQL(operator).join([one] * len(wanted)))
-            statement = self._sql.SQL(
-                "WITH asked AS MATERIALIZED (SELECT {asked} AS q), found AS MATERIALIZED ("
-                "SELECT {id} AS id, {start} AS start, {title} AS title, left({text}, {seen}) AS seen, length({text}) AS"
-                " chars, ts_rank({search}, q, 1) AS score, {fields} AS fields FROM {table}, asked"
-                " WHERE {search} @@ q{where} LIMIT {most})"
-                " SELECT id::text, start, title, seen, chars, score, fields FROM found"
-                " ORDER BY score DESC, id, start LIMIT %s"
-            ).format(asked=asked, where=where, most=self._sql.Literal(_MOST_SCORED), **self._parts())
-            rows = connection.execute(statement, [*wanted, *values, k]).fetchall()
-            for row in rows:
+        # Passages with all words come first, then those with one of the rare words, then those with any.
+        for bonus, operator, needed in self._steps(connection, wanted):
+            for row in self._ranked(connection, wanted, needed, operator, k, filters):
                 hit = _hit(row, bonus, wanted)
                 found.setdefault((hit.id, hit.start), hit)
-            if len(found) >= k or len(wanted) == 1:
+            if len(found) >= k:
                 break
         return list(found.values())[:k]
+
+    def _steps(self, connection: Connection[Row], wanted: Sequence[str]) -> Iterator[tuple[float, str, Sequence[str]]]:
+        """Yield what passages need to have, one after the other, each with what it adds to a score."""
+        yield 2.0, " && ", wanted
+        if len(wanted) > 1:
+            rare = self._rare(connection, wanted)
+            yield 1.0, " || ", rare
+            if len(rare) < len(wanted):
+                yield 0.0, " || ", wanted
+
+    def _rare(self, connection: Connection[Row], wanted: Sequence[str]) -> list[str]:
+        """Return the rarest of some words: as many as there is time to rank the passages of, by the server's guess."""
+        one = self._sql.SQL("(SELECT 1 FROM {table} WHERE {search} @@ plainto_tsquery({config}, %s))").format(
+            config=self._regconfig, **self._parts()
+        )
+        statement = self._sql.SQL("EXPLAIN (FORMAT JSON) SELECT {}").format(
+            self._sql.SQL(", ").join([one] * len(wanted))
+        )
+        row = connection.execute(statement, wanted).fetchone()
+        plans = row[0][0]["Plan"].get("Plans", ()) if row else ()
+        guesses = [float(plan["Plan Rows"]) for plan in plans]
+        if len(guesses) != len(wanted):  # a word that is none in this language has no plan
+            return list(wanted)
+        found: list[str] = []
+        total = 0.0
+        for rows, word in sorted(zip(guesses, wanted, strict=True), key=lambda each: each[0]):
+            total += rows
+            if found and total > _MOST_SCORED:
+                break
+            found.append(word)
+        return found
+
+    def _ranked(
+        self,
+        connection: Connection[Row],
+        wanted: Sequence[str],
+        needed: Sequence[str],
+        operator: str,
+        k: int,
+        filters: Filters,
+    ) -> list[Row]:
+        where, values = self._where(filters)
+        statement = self._sql.SQL(
+            "WITH asked AS MATERIALIZED (SELECT {all} AS rlmbox_all, {needed} AS rlmbox_needed)"
+            " SELECT {id}::text, rlmbox_start, {title}, left({text}, {seen}), length({text}), rlmbox_score, {fields}"
+            " FROM (SELECT * FROM (SELECT passage.*, {start} AS rlmbox_start, ts_rank({search}, rlmbox_all, 1) AS"
+            " rlmbox_score FROM {table} AS passage, asked WHERE {search} @@ rlmbox_needed{where} LIMIT {most}) AS found"
+            " ORDER BY rlmbox_score DESC, {id}, rlmbox_start LIMIT %s) AS best"  # before any text is read
+            " ORDER BY rlmbox_score DESC, {id}, rlmbox_start"
+        ).format(
+            all=self._query(wanted, operator),
+            needed=self._query(needed, operator),
+            where=where,
+            most=self._sql.Literal(_MOST_SCORED),
+            **self._parts(),
+        )
+        return connection.execute(statement, [*wanted, *needed, *values, k]).fetchall()
+
+    def _query(self, wanted: Sequence[str], operator: str) -> Any:
+        """Return the expression of a query of some words, each of which is a parameter."""
+        one = self._sql.SQL("plainto_tsquery({}, %s)").format(self._regconfig)
+        return self._sql.SQL("({})").format(self._sql.SQL(cast("Any", operator)).join([one] * len(wanted)))
 
     def _closest(
         self, connection: Connection[Row], embedding: Sequence[float], k: int, filters: Filters

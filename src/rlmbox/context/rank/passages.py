@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from rlmbox.context.storage.equivalents import composed, literal
+from rlmbox.context.storage.equivalents import composed, has_forms, literal
 
 PASSAGE_CHARS = 2_000
 _SHORTEST = PASSAGE_CHARS // 2
@@ -109,10 +109,23 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, str]]:
     """Return the spans of words; without their last letters, so that other endings are found too."""
     places = []
     for word in wanted:
-        stem = literal(word if len(word) < _LONG_WORD else word[:-2])
-        pattern = stem if _UNSPACED.match(word) else rf"(?<![^\W_]){stem}"
-        places += [(found.start(), found.start() + len(word), word) for found in re.finditer(pattern, text)]
+        stem = word if len(word) < _LONG_WORD else word[:-2]
+        places += [(start, start + len(word), word) for start in _starts(text, stem, bool(_UNSPACED.match(word)))]
     return sorted(places)
+
+
+def _starts(text: str, stem: str, is_unspaced: bool) -> Iterator[int]:
+    """Yield where a stem is at the beginning of a word, or anywhere in a script without spaces."""
+    if has_forms(stem):
+        pattern = literal(stem) if is_unspaced else rf"(?<![^\W_]){literal(stem)}"
+        yield from (found.start() for found in re.finditer(pattern, text))
+        return
+    found = text.find(stem)  # several times faster than a pattern, which looks behind at each character
+    while found >= 0:
+        begins = is_unspaced or not found or not text[found - 1].isalnum()
+        if begins:
+            yield found
+        found = text.find(stem, found + (len(stem) if begins else 1))
 
 
 def _densest(places: Sequence[tuple[int, int, str]], chars: int) -> int:

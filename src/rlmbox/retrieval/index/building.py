@@ -166,6 +166,8 @@ class _Work:
     def begin(cls, layout: Layout) -> _Work:
         """Go on with a build that was cut off, where it was one of the same generation; else begin with a copy."""
         base, folder = layout.current(), layout.building
+        if base is not None:
+            layout.whole(base)
         begun = folder / BASE
         if begun.exists() and begun.read_text("ascii") == (base or "-"):
             return cls(layout, base, resumed=True)

@@ -89,9 +89,14 @@ class Layout:
             raise RetrievalError(f"{self.folder} cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if not name.startswith(_GENERATION) or "/" in name or os.sep in name:
             raise RetrievalError(
-                f"{self.folder} is no index of rlmbox; build one: rlmbox index build FOLDER --out PATH"
+                f"{self.folder} is no index of rlmbox, or a broken one; build one, in a folder that is not there yet: "
+                "rlmbox index build FOLDER --out PATH"
             )
         return name
+
+    def broken(self) -> RetrievalError:
+        """Return the error of an index of which a part is missing or damaged."""
+        return RetrievalError(f"{self.folder} is broken; delete it, and build it anew")
 
     def manifest(self, generation: str) -> Manifest:
         """Return what there is in a generation.
@@ -102,11 +107,27 @@ class Layout:
         path = self.folder / generation / MANIFEST
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if found.get("format") != FORMAT:
-                raise RetrievalError(f"{self.folder} is of another version of rlmbox; build it anew")
+            version = int(found["format"])
+            if version > FORMAT:
+                raise RetrievalError(
+                    f"{self.folder} has format {version}, which a later rlmbox has made; this one reads up to {FORMAT}: "
+                    "pip install -U rlmbox"
+                )
             return Manifest(**found)
-        except (OSError, ValueError, TypeError, AttributeError):
-            raise RetrievalError(f"{self.folder} is broken; delete it, and build it anew") from None
+        except (OSError, ValueError, TypeError, LookupError):
+            raise self.broken() from None
+
+    def whole(self, generation: str) -> Manifest:
+        """Return what there is in a generation that a build is to begin with.
+
+        Raises:
+            RetrievalError: A part of it is missing, or it is of a later version.
+        """
+        manifest, folder = self.manifest(generation), self.folder / generation
+        listed = len(read_entries(folder / DOCUMENTS))
+        if listed != manifest.documents or not (folder / WORDS / "meta.json").exists():
+            raise self.broken()
+        return manifest
 
     def following(self, generation: str | None) -> str:
         """Return the name of the generation after one."""

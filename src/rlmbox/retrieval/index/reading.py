@@ -113,10 +113,10 @@ class IndexRetriever:
                         Vectors(folder / VECTORS, manifest.dimensions, manifest.vectors) if manifest.embedder else None
                     )
                     self._open = _Open(name, manifest, WordsReader(folder / WORDS), vectors)
-                except (OSError, ValueError, RuntimeError, RetrievalError):
+                except (OSError, ValueError, RuntimeError, RetrievalError) as error:
                     if self._layout.current() != name:
                         continue
-                    raise RetrievalError(f"{self._layout.folder} is broken; delete it, and build it anew") from None
+                    raise (error if isinstance(error, RetrievalError) else self._layout.broken()) from None
                 return self._open
         raise RetrievalError(f"{self._layout.folder} is being replaced all the time; try once more")
 

@@ -18,6 +18,8 @@ FIELDS: Mapping[str, str] = {"document": "text", "folder": "text", "suffix": "te
 
 _WRITER_BYTES = 120_000_000
 _MAX_QUERY_WORDS = 100
+_LARGE_PASSAGES = 20_000
+_MOST_COMMON = 2  # words of a query that more than half of the passages have
 _SHORTEST = PASSAGE_CHARS // 2  # of the passages of a document only the last is shorter
 
 
@@ -103,14 +105,28 @@ class WordsReader:
 
     def ranked(self, query: str, k: int, filters: Filters) -> list[tuple[float, Passage]]:
         """Return the passages that fit some words best."""
-        tokens = dict.fromkeys(token for word in words(query) for token in self._analyzer.analyze(word))
+        tokens = list(dict.fromkeys(token for word in words(query) for token in self._analyzer.analyze(word)))
         term, occur = self._tantivy.Query.term_query, self._tantivy.Occur
         terms = [
-            (occur.Should, term(self._schema, "words", token, "freq")) for token in list(tokens)[:_MAX_QUERY_WORDS]
+            (occur.Should, term(self._schema, "words", token, "freq"))
+            for token in self._telling(tokens[:_MAX_QUERY_WORDS])
         ]
         if not terms:
             return []
         return self._found(self._filtered(self._tantivy.Query.boolean_query(terms), filters), k)
+
+    def _telling(self, tokens: Sequence[str]) -> list[str]:
+        """Return the tokens of a query; in a large index without the most frequent of those that most passages have.
+
+        They take nearly all of a query's time, and say next to nothing about which passage is meant.
+        """
+        passages = self._searcher.num_docs
+        if passages < _LARGE_PASSAGES:
+            return list(tokens)
+        often = {token: self._searcher.doc_freq("words", token) for token in tokens}
+        common = sorted((token for token in tokens if often[token] > passages / 2), key=lambda token: often[token])
+        left_out = set(common[_MOST_COMMON:])
+        return [token for token in tokens if token not in left_out]
 
     def of_keys(self, keys: Sequence[int], k: int, filters: Filters) -> list[Passage]:
         """Return the passages with some keys, in no order."""
