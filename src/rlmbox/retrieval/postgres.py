@@ -169,7 +169,6 @@ class PostgresRetriever:
         wanted = words(_plain(query))[:_MOST_WORDS]
         if not wanted:
             return []
-        where, values = self._where(filters)
         found: dict[tuple[str, int], SearchHit] = {}
         # Passages with all words come first, then those with one of the rare words, then those with any.
         for bonus, operator, needed in self._steps(connection, wanted):

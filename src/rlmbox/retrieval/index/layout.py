@@ -110,8 +110,8 @@ class Layout:
             version = int(found["format"])
             if version > FORMAT:
                 raise RetrievalError(
-                    f"{self.folder} has format {version}, which a later rlmbox has made; this one reads up to {FORMAT}: "
-                    "pip install -U rlmbox"
+                    f"{self.folder} has format {version}, which a later rlmbox has made; this one reads up to "
+                    f"{FORMAT}: pip install -U rlmbox"
                 )
             return Manifest(**found)
         except (OSError, ValueError, TypeError, LookupError):
