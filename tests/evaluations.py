@@ -7,9 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlmbox.evaluation.arms import DirectArm, RetrievalArm
+from rlmbox.evaluation.arms import DirectArm
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, read_evaluation
 from rlmbox.evaluation.outcomes import Arm
+from rlmbox.evaluation.passages import RetrievalArm
 from rlmbox.evaluation.questions import Question
 from rlmbox.evaluation.running import Evaluation, Plan, head_of
 from rlmbox.models.prices import FlatPrice

@@ -15,9 +15,10 @@ import pytest
 from evaluations import PRICE, aevaluate, evaluate, knowing, provider_arms, questions
 from rlmbox import RLM, Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
-from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RetrievalArm, RlmArm
+from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RlmArm
 from rlmbox.evaluation.journal import read_evaluation
 from rlmbox.evaluation.outcomes import Arm
+from rlmbox.evaluation.passages import RetrievalArm
 from rlmbox.evaluation.questions import Question
 from rlmbox.evaluation.report import report_of
 from rlmbox.evaluation.running import check_same, estimate

@@ -27,12 +27,13 @@ from rlmbox.cli.printing import print_json
 from rlmbox.config import OFFLINE_MODEL, model_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError
-from rlmbox.evaluation.arms import Cut, DirectArm, OwnArm, RetrievalArm, RlmArm
+from rlmbox.evaluation.arms import Cut, DirectArm, OwnArm, RlmArm
 from rlmbox.evaluation.comparing import comparison_of
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, new_name, read_evaluation
 from rlmbox.evaluation.loaders import FORMATS, load_public
 from rlmbox.evaluation.outcomes import Arm, Estimate, Result
 from rlmbox.evaluation.page import page_of
+from rlmbox.evaluation.passages import RetrievalArm
 from rlmbox.evaluation.questions import Question, load_questions
 from rlmbox.evaluation.report import report_of, size_label, table_of
 from rlmbox.evaluation.running import Evaluation, Plan, check_same, estimate, head_of

@@ -1,8 +1,9 @@
 """Evaluations: which way of answering is right, how often and for how much, measured on your own questions."""
 
-from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RetrievalArm, RlmArm
+from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RlmArm
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, read_evaluation
 from rlmbox.evaluation.outcomes import Arm, Estimate, Outcome, Result, Trial
+from rlmbox.evaluation.passages import RetrievalArm
 from rlmbox.evaluation.questions import Question, load_questions
 from rlmbox.evaluation.report import report_of
 from rlmbox.evaluation.running import Evaluation, Plan, estimate, head_of

@@ -29,6 +29,9 @@ Score = Callable[[Any, str, Question], float]
 JUDGE = "judge"
 """Name of the grader that asks a model."""
 
+OWN = "own"
+"""Name of the grader that is a function of the user's own."""
+
 _NUMBER = re.compile(r"[-+\u2212]?(?:(?:\d{1,3}(?:[, \u00a0\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 _ARTICLES = frozenset({"a", "an", "the"})
 _SILENT = re.compile(
@@ -80,7 +83,7 @@ def grader_of(question: Question, default: str = "", own: Score | None = None) -
         ConfigError: There is no such grader, or it cannot grade by what the question expects.
     """
     if own is not None:
-        return Grader("own", own)
+        return Grader(OWN, own)
     spec = question.grader or default or _usual(question.expected)
     if question.expected is None and spec != JUDGE:
         spec = "silent"

@@ -1,6 +1,6 @@
 """The file of an evaluation: what was asked, when each trial began, and how it ended, a JSON object on each line.
 
-A line is written whole and at once, so that a process that is killed leaves at most a torn last line, which is not
+What belongs together is written at once, so that a process that is killed leaves at most a torn last line, which is not
 believed. What is answered is never asked again.
 """
 
@@ -33,7 +33,8 @@ class Recorded:
         sizes: Length of the text of each trial.
         grades: How right they are and what judging cost, by their keys.
         open_usd: What trials may have cost that began and did not end, by their keys.
-        failed_usd: What trials have cost that were tried again.
+        judging_usd: What judging may have cost that did not end, by the trials' keys.
+        failed_usd: What trials have cost that were tried again, and judging that failed.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recorded:
     sizes: dict[TrialKey, int] = field(default_factory=dict)
     grades: dict[TrialKey, tuple[float | None, Decimal]] = field(default_factory=dict)
     open_usd: dict[TrialKey, Decimal] = field(default_factory=dict)
+    judging_usd: dict[TrialKey, Decimal] = field(default_factory=dict)
     failed_usd: Decimal = field(default_factory=Decimal)
 
     @property
@@ -62,8 +64,8 @@ class Recorded:
 
     @property
     def uncertain_usd(self) -> Decimal:
-        """The most that trials have cost that were under way when a process ended."""
-        return sum(self.open_usd.values(), Decimal(0))
+        """The most that trials and judging have cost that were under way when a process ended."""
+        return sum((*self.open_usd.values(), *self.judging_usd.values()), Decimal(0))
 
     def apply(self, line: Mapping[str, Any]) -> None:
         """Take in a line of the file.
@@ -88,8 +90,20 @@ class Recorded:
             left = self.open_usd.pop(key, Decimal(0)) - Decimal(line["most_usd"])
             if left > 0 and not self.outcomes[key].run_id:
                 self.open_usd[key] = left
+        elif line["kind"] == "judging":
+            self.judging_usd[key] = self.judging_usd.get(key, Decimal(0)) + Decimal(line["most_usd"])
+        elif line["kind"] == "unjudged":
+            self._end_judging(key, line)
+            self.failed_usd += Decimal(line["cost_usd"])
         elif line["kind"] == "graded":
+            self._end_judging(key, line)
             self.grades[key] = (line["score"], Decimal(line["judge_usd"]))
+
+    def _end_judging(self, key: TrialKey, line: Mapping[str, Any]) -> None:
+        """Take off what was set aside for the judge; of an earlier time that broke off it stays charged."""
+        left = self.judging_usd.pop(key, Decimal(0)) - Decimal(line.get("most_usd", 0))
+        if left > 0:
+            self.judging_usd[key] = left
 
 
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
@@ -154,16 +168,17 @@ class EvaluationJournal:
         if whole < len(data):
             os.ftruncate(self._file, whole)
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line.
+    def write(self, *lines: Mapping[str, Any]) -> None:
+        """Append lines, at once.
 
         Args:
-            line: A JSON object.
+            lines: JSON objects.
 
         Raises:
             StoreError: The disk is full, or the file is gone.
         """
-        data = (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+        data = text.encode("utf-8", "backslashreplace")
         try:
             while data:
                 data = data[os.write(self._file, data) :]

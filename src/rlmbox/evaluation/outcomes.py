@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from rlmbox.context import Context
+from rlmbox.errors import ContextLimitExceeded, LimitExceeded, ModelError
 from rlmbox.evaluation.questions import Question
 
 Ending = Literal["answered", "no answer", "limit", "crash", "refused", "provider", "cannot"]
@@ -15,6 +16,23 @@ Ending = Literal["answered", "no answer", "limit", "crash", "refused", "provider
 
 FAILURES: tuple[str, ...] = ("wrong", "no answer", "limit", "crash", "refused", "provider")
 """The kinds of failure that are counted, in the order in which they are shown."""
+
+
+def ending_of(error: BaseException) -> tuple[Ending, str]:
+    """Return how a trial ended that an error ended, and the error in one line.
+
+    Args:
+        error: The error.
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, ContextLimitExceeded):
+        return "cannot", said
+    if isinstance(error, LimitExceeded):
+        return "limit", said
+    if isinstance(error, ModelError):
+        refused = "refus" in said.casefold() or "content filter" in said.casefold()
+        return ("refused" if refused else "provider"), said
+    return "crash", f"{type(error).__name__}: {said}"
 
 
 @dataclass(frozen=True, slots=True)

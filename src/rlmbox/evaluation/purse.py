@@ -28,7 +28,7 @@ class Purse:
         self.limit_usd = limit_usd
         self.spent_usd = spent_usd
         self.reserved_usd = Decimal(0)
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
 
     async def reserve(self, wanted_usd: Decimal, least_usd: Decimal) -> Decimal:
         """Set money aside for a trial, and return how much, waiting for others to end where that may help.
@@ -54,6 +54,8 @@ class Purse:
                     )
                 wanted_usd = left
                 break
+            if self._changed is None:
+                self._changed = anyio.Event()
             await self._changed.wait()
         self.reserved_usd += wanted_usd
         return wanted_usd
@@ -67,5 +69,6 @@ class Purse:
         """
         self.reserved_usd -= reserved_usd
         self.spent_usd += spent_usd
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

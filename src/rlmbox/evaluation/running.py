@@ -16,19 +16,23 @@ from anyio import to_thread
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
-from rlmbox.errors import BudgetExceeded, ConfigError, RLMError
-from rlmbox.evaluation.graders import Grader, Score, grader_of, judge_prompt, judged
+from rlmbox.errors import ConfigError, ModelError, RLMError
+from rlmbox.evaluation.graders import OWN, Grader, Score, grader_of, judge_prompt, judged
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, TrialKey, outcome_as_json
+from rlmbox.evaluation.one_request import SHORT_CHARS
 from rlmbox.evaluation.outcomes import Arm, Estimate, Outcome, Result, Trial
 from rlmbox.evaluation.purse import Purse
 from rlmbox.evaluation.questions import Question, checked_ids
 from rlmbox.guard import Guard, secrets_of_environment
 from rlmbox.models.base import Model, current_request_key
 from rlmbox.requests.client import Calls
-from rlmbox.types import Message
+from rlmbox.types import Message, Usage
 
 _OPEN_CONTEXTS = 16  # beyond them the text that was used longest ago is let go
+_SHORT_TEXT_CHARS = 20_000
+_KEPT_TEXTS = 2_000  # of such a length, by which arms know that a text is the same
 _JUDGE_TOKENS = 1_024
+_FRAME_BYTES = 200  # what stands around the prompt of the judge in a request
 _AGAIN = ("provider",)  # endings that say nothing of an arm, and are tried again when an evaluation goes on
 
 
@@ -112,6 +116,18 @@ class Contexts:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._open: OrderedDict[str, Context] = OrderedDict()
+        self._short: OrderedDict[str, Context] = OrderedDict()
+
+    def ready(self, question: Question) -> Context | None:
+        """Return the text of a question where that takes no time; None where it has to be opened.
+
+        Args:
+            question: The question.
+        """
+        if 0 < len(question.text) <= _SHORT_TEXT_CHARS:
+            return self.of(question)
+        path = question.context or str(self._plan.context)
+        return None if question.text else self._open.get(path)
 
     def of(self, question: Question) -> Context:
         """Return the text of a question.
@@ -123,7 +139,7 @@ class Contexts:
             ContextError: It cannot be opened.
         """
         if question.text:
-            return Context.from_text(question.text)
+            return self._of_text(question)
         path = question.context or str(self._plan.context)
         if path not in self._open:
             self._open[path] = (self._plan.open_context or Context.from_path)(path)
@@ -131,6 +147,15 @@ class Contexts:
                 self._open.popitem(last=False)
         self._open.move_to_end(path)
         return self._open[path]
+
+    def _of_text(self, question: Question) -> Context:
+        if len(question.text) > _SHORT_TEXT_CHARS:
+            return Context.from_text(question.text)
+        if question.id not in self._short:
+            self._short[question.id] = Context.from_text(question.text)
+            while len(self._short) > _KEPT_TEXTS:
+                self._short.popitem(last=False)
+        return self._short[question.id]
 
 
 def estimate(plan: Plan, done: Mapping[TrialKey, object] | None = None) -> dict[str, Estimate]:
@@ -164,6 +189,25 @@ def _added(total: Estimate, one: Estimate, times: int) -> Estimate:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The grade of a trial.
+
+    Attributes:
+        score: How right the answer is, from 0 to 1; None where the arm cannot answer.
+        judge_usd: What judging it cost.
+        most_usd: What was set aside for that.
+    """
+
+    score: float | None
+    judge_usd: Decimal = Decimal(0)
+    most_usd: Decimal = Decimal(0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON value."""
+        return {"score": self.score, "judge_usd": str(self.judge_usd), "most_usd": str(self.most_usd)}
+
+
 class Evaluation:
     """An evaluation under way.
 
@@ -192,6 +236,7 @@ class Evaluation:
         self._hides = plan.guard.for_run(known_secrets=secrets_of_environment(os.environ))
         self._graders = {question.id: plan.grader_of(question) for question in plan.questions}
         self._errors: list[RLMError] = []
+        self._unjudged: list[ModelError] = []
         self.recorded = recorded
         self.purse = Purse(plan.cost_limit_usd, recorded.spent_usd)
 
@@ -202,6 +247,7 @@ class Evaluation:
             BudgetExceeded: The cost limit is reached; what is answered is kept.
             StoreError: The file cannot be written.
             ContextError: A text cannot be opened.
+            ModelError: The judge failed; what was answered is kept, and judged when the evaluation goes on.
         """
         if not self.recorded.head:
             raise ConfigError("the evaluation's file has no first line; write it with EvaluationJournal.write")
@@ -209,23 +255,24 @@ class Evaluation:
         lock = anyio.Lock()
 
         async def work() -> None:
-            while not self._errors:
-                async with lock:  # a text is opened by one worker while the others wait for it
-                    found = next(waiting, None)
-                    if found is None:
-                        return
-                    arm, question, repeat = found
-                    context = await to_thread.run_sync(self._contexts.of, question)
+            while not self._errors and (found := next(waiting, None)) is not None:
+                arm, question, repeat = found
                 try:
+                    context = self._contexts.ready(question)
+                    if context is None:
+                        async with lock:  # a text is opened by one worker while the others wait for it
+                            context = await to_thread.run_sync(self._contexts.of, question)
                     await self._one(arm, question, repeat, context)
+                except ModelError as error:  # of the judge: what others answered can be judged all the same
+                    self._unjudged.append(error)
                 except RLMError as error:
                     self._errors.append(error)
 
         async with anyio.create_task_group() as group:
             for _ in range(min(self._plan.concurrency, max(1, self._plan.num_trials))):
                 group.start_soon(work)
-        if self._errors:
-            raise self._errors[0]
+        if failed := (*self._errors, *self._unjudged):
+            raise failed[0]
 
     def _trials(self) -> Iterator[tuple[Arm, Question, int]]:
         """Iterate over what is to be done, so that whatever is done when it ends early is done for all arms."""
@@ -240,16 +287,31 @@ class Evaluation:
     async def _one(self, arm: Arm, question: Question, repeat: int, context: Context) -> None:
         key = (arm.name, question.id, repeat)
         place = {"arm": arm.name, "question": question.id, "repeat": repeat}
-        outcome = self.recorded.outcomes.get(key)
+        outcome, ended = self.recorded.outcomes.get(key), list[Mapping[str, Any]]()
         if outcome is None or outcome.ending in _AGAIN:
-            outcome = await self._answered(arm, question, repeat, context, place)
-        score, judge_usd = await self._graded(question, outcome, "/".join((self._journal.name, *map(str, key))))
-        self._write({"kind": "graded", **place, "score": score, "judge_usd": str(judge_usd)})
-        self._on_result(Result(*key, self.recorded.outcomes[key], score, judge_usd, context.length))
+            outcome, line = await self._answered(arm, question, repeat, context, place)
+            ended.append(line)
+        grade: Grade | None = None
+        try:
+            if outcome.ending != "answered":
+                grade = Grade(None if outcome.ending == "cannot" else 0.0)
+            elif self._graders[question.id].score is not None:
+                grade = Grade(await self._scored(question, outcome))
+            else:
+                self._write(*ended)
+                ended.clear()
+                name = "/".join((self._journal.name, *map(str, key), "judge"))
+                grade = await self._judged(question, outcome.text, name, place)
+        finally:  # what was answered is kept, whatever became of its grade
+            graded = [] if grade is None else [{"kind": "graded", **place, **grade.as_json()}]
+            self._write(*ended, *graded)
+        result = Result(*key, self.recorded.outcomes[key], grade.score, grade.judge_usd, context.length)
+        self._on_result(result)
 
     async def _answered(
         self, arm: Arm, question: Question, repeat: int, context: Context, place: Mapping[str, Any]
-    ) -> Outcome:
+    ) -> tuple[Outcome, Mapping[str, Any]]:
+        """Return how a trial ended, and the line of it, which is still to be written."""
         key = f"{self._journal.name}/{_plain(arm.name)}/{_plain(question.id)}/{repeat}"
         trial = Trial(key, question, context, self._graders[question.id].wanted, repeat)
         expected = arm.estimate(trial)
@@ -263,64 +325,85 @@ class Evaluation:
             spent = outcome.cost_usd
         finally:
             self.purse.settle(granted, spent)
-        kept = await to_thread.run_sync(self._hidden, outcome)
-        self._write(
-            {
-                "kind": "ended",
-                **place,
-                "most_usd": str(granted),
-                "size_chars": context.length,
-                "outcome": outcome_as_json(kept),
-            }
-        )
-        return outcome
+        if max(len(outcome.text), len(outcome.note)) <= SHORT_CHARS:
+            kept = self._hidden(outcome)
+        else:
+            kept = await to_thread.run_sync(self._hidden, outcome)
+        line = {
+            "kind": "ended",
+            **place,
+            "most_usd": str(granted),
+            "size_chars": context.length,
+            "outcome": outcome_as_json(kept),
+        }
+        return outcome, line
 
     def _hidden(self, outcome: Outcome) -> Outcome:
         """Return the outcome as it may stand in a file: without secrets and personal data."""
-        text, note = (self._hides.check(each, path="export").text for each in (outcome.text, outcome.note))
-        same = text == outcome.text
-        return replace(outcome, text=text, note=note, value=outcome.value if same else None)
+        text, note = (each and self._hides.check(each, path="export").text for each in (outcome.text, outcome.note))
+        if (text, note) == (outcome.text, outcome.note):
+            return outcome
+        return replace(outcome, text=text, note=note, value=outcome.value if text == outcome.text else None)
 
-    async def _graded(self, question: Question, outcome: Outcome, key: str) -> tuple[float | None, Decimal]:
-        if outcome.ending == "cannot":
-            return None, Decimal(0)
-        if outcome.ending != "answered":
-            return 0.0, Decimal(0)
+    async def _scored(self, question: Question, outcome: Outcome) -> float:
+        """Return the score that a function gives.
+
+        Raises:
+            ConfigError: It is the user's own, and failed or returned no score.
+        """
         grader = self._graders[question.id]
-        if grader.score is not None:
-            return float(await to_thread.run_sync(grader.score, outcome.value, outcome.text, question)), Decimal(0)
-        return await self._judged(question, outcome.text, key)
+        score = grader.score
+        assert score is not None  # noqa: S101 - the other grader is the judge
+        if grader.name != OWN and len(outcome.text) <= SHORT_CHARS:
+            return float(score(outcome.value, outcome.text, question))
+        try:
+            given = await to_thread.run_sync(score, outcome.value, outcome.text, question)
+            found = float(given)
+        except RLMError:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"the grader failed on question {question.id}: {said}; mend it and --resume") from error
+        if not 0 <= found <= 1:
+            raise ConfigError(f"the grader gave question {question.id} {given!r}; a score is from 0 to 1")
+        return found
 
-    async def _judged(self, question: Question, answer: str, key: str) -> tuple[float | None, Decimal]:
-        """Ask the judge, which is not told which arm it was; its cost is on the ledger, and apart from the arm's."""
+    async def _judged(self, question: Question, answer: str, name: str, place: Mapping[str, Any]) -> Grade:
+        """Ask the judge, which is not told which arm it was; its cost is on the ledger, and apart from the arm's.
+
+        Raises:
+            BudgetExceeded: The limit does not leave what judging may cost.
+            ModelError: The judge failed.
+        """
         judge = self._plan.judge
         assert judge is not None  # noqa: S101 - the plan was checked
         prompt = judge_prompt(question, answer)
         hidden = await to_thread.run_sync(lambda: self._hides.check(prompt, path="subcall", model=judge.name))
-        budget = Budget(Limits(cost_limit_usd=self._left(), max_output_tokens=_JUDGE_TOKENS, last_answer=False))
-        token = current_request_key.set(f"{key}/judge")
+        most = Usage(len(hidden.text.encode("utf-8", "replace")) + _FRAME_BYTES, 0, _JUDGE_TOKENS, 0, 1)
+        most_usd = judge.price.cost_usd(most) if judge.price is not None else Decimal(0)
+        granted = await self.purse.reserve(most_usd, most_usd)
+        limit_usd = granted if granted and self.purse.limit_usd is not None else None
+        budget = Budget(Limits(cost_limit_usd=limit_usd, max_output_tokens=_JUDGE_TOKENS, last_answer=False))
+        token = current_request_key.set(name)
+        failed = True
         try:
+            self._write({"kind": "judging", **place, "most_usd": str(granted)})
             reply = await Calls(budget).complete(
                 judge, (Message("user", hidden.text),), account=budget.root, whole=True, reuse=False
             )
+            failed = False
         finally:
             current_request_key.reset(token)
-            self.purse.settle(Decimal(0), budget.spent_usd)
-        return judged(reply.completion.text) or 0.0, reply.cost_usd
+            self.purse.settle(granted, budget.spent_usd)
+            if failed:
+                spent = str(budget.spent_usd)
+                self._write({"kind": "unjudged", **place, "most_usd": str(granted), "cost_usd": spent})
+        return Grade(judged(reply.completion.text) or 0.0, reply.cost_usd, granted)
 
-    def _left(self) -> Decimal | None:
-        """Return what the judge may spend: what is neither spent nor set aside."""
-        limit = self.purse.limit_usd
-        if limit is None:
-            return None
-        left = limit - self.purse.spent_usd - self.purse.reserved_usd
-        if left <= 0:
-            raise BudgetExceeded("the cost limit leaves nothing for the judge", limit=limit, used=limit)
-        return left
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._journal.write(line)
-        self.recorded.apply(line)
+    def _write(self, *lines: Mapping[str, Any]) -> None:
+        self._journal.write(*lines)
+        for line in lines:
+            self.recorded.apply(line)
 
 
 def _plain(name: str) -> str:

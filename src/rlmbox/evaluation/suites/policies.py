@@ -14,8 +14,7 @@ from typing import Any
 
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import ConfigError, RLMError
-from rlmbox.evaluation.arms import ending_of
-from rlmbox.evaluation.outcomes import Estimate, Outcome, Trial
+from rlmbox.evaluation.outcomes import Estimate, Outcome, Trial, ending_of
 from rlmbox.models.base import Price
 from rlmbox.models.prices import FREE
 from rlmbox.rlm import RLM
