@@ -124,6 +124,9 @@ async def test_the_time_of_calls_that_cost_nothing_is_bounded_and_that_of_others
 
     functions = [HostFunction("scan", slow, "scans", pure=True), HostFunction("ask", slow, "asks")]
     async with local(*functions, worker=short) as repl:
+        # Beyond the bound it counts as running time, of which there are five seconds.
+        assert await repl.value("sum(scan() for _ in range(6))") == 6
+    async with local(*functions, worker=short, limits=replace(LIMITS, cell_timeout_s=1.5)) as repl:
         assert await repl.value("sum(ask() for _ in range(8))") == 8
         execution = await repl.run("kept = 1\nwhile True:\n    scan()")
         assert (execution.outcome, execution.namespace) == ("timeout", "kept")

@@ -909,6 +909,9 @@ def eval_(
         Path | None, _option("With --show: write the settings that won into this file.", None, "--write-profile")
     ] = None,
     html: Annotated[Path | None, _option("Write the report as a page into this file.", None, "--html")] = None,
+    inspect: Annotated[
+        Path | None, _option("Write logs that Inspect reads into this folder, one for each arm.", None, "--inspect")
+    ] = None,
     suites: Annotated[bool, _option("List the suites.", None, "--list")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -927,7 +930,7 @@ def eval_(
     if show and write_profile:
         raise typer.Exit(evaluating.write_profile_and_print(show, write_profile, debug=debug))
     if show:
-        raise typer.Exit(evaluating.show_and_print(show, html=html, as_json=as_json, debug=debug))
+        raise typer.Exit(evaluating.show_and_print(show, html=html, inspect=inspect, as_json=as_json, debug=debug))
     settings = evaluating.EvalSettings(
         what=tuple(what or ()),
         contexts=tuple(context or ()),
@@ -958,7 +961,7 @@ def eval_(
         ),
     )
     code = evaluating.run_and_print(
-        settings, resume=resume, yes=yes, dry_run=dry_run, html=html, as_json=as_json, debug=debug
+        settings, resume=resume, yes=yes, dry_run=dry_run, html=html, inspect=inspect, as_json=as_json, debug=debug
     )
     raise typer.Exit(code)
 

@@ -24,11 +24,12 @@ from rlmbox.cli.asking import Settings, windows_of
 from rlmbox.cli.failing import report as report_error
 from rlmbox.cli.guarding import guard_of
 from rlmbox.cli.printing import print_json
-from rlmbox.config import OFFLINE_MODEL, model_from
+from rlmbox.config import OFFLINE_MODEL, model_from, retriever_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError
 from rlmbox.evaluation.arms import Cut, DirectArm, OwnArm, RlmArm
 from rlmbox.evaluation.comparing import comparison_of
+from rlmbox.evaluation.inspect_log import write_inspect_logs
 from rlmbox.evaluation.journal import EvaluationJournal, Recorded, new_name, read_evaluation
 from rlmbox.evaluation.loaders import FORMATS, load_public
 from rlmbox.evaluation.outcomes import Arm, Estimate, Result
@@ -67,7 +68,7 @@ _RLM_OPTIONS: Mapping[str, Callable[[str], Any]] = {
 }
 _OPTIONS: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
     "direct": {"cut": str, "model": str},
-    "retrieval": {"k": int, "model": str},
+    "retrieval": {"k": int, "index": str, "model": str},
     "rlm": _RLM_OPTIONS,
     "policy": {"sandbox": str, "cell_timeout_s": float, "memory_mb": float},
 }
@@ -239,7 +240,9 @@ class Maker:
         model = self.model(options.pop("model", self._run.model))
         if kind == "direct":
             return DirectArm(model, name=name, cut=cast("Cut", options.get("cut", "refuse")), guard=self._guard)
-        return RetrievalArm(model, name=name, k=options.get("k", 10), guard=self._guard)
+        place = options.get("index", "")
+        retriever = retriever_from(place if ":" in place else f"index:{place}") if place else None
+        return RetrievalArm(model, name=name, k=options.get("k", 10), retriever=retriever, guard=self._guard)
 
     def _rlm(self, name: str, options: dict[str, Any]) -> Arm:
         given = self._settings.run_cost_limit_usd
@@ -333,6 +336,7 @@ def run_and_print(
     yes: bool,
     dry_run: bool,
     html: Path | None,
+    inspect: Path | None = None,
     as_json: bool,
     debug: bool,
 ) -> int:
@@ -344,6 +348,7 @@ def run_and_print(
         yes: Do not ask before it spends more than a dollar.
         dry_run: Print the estimate and end.
         html: File for the report as a page.
+        inspect: Folder for logs that Inspect reads.
         as_json: Print one JSON object.
         debug: Print the traceback of an error.
     """
@@ -365,9 +370,9 @@ def run_and_print(
         code = report_error(error, as_json=False, debug=debug)
         if name and (folder / f"{name}.jsonl").exists():
             print(f"what there is until now: (go on with it: rlmbox eval --resume {name})", file=sys.stderr)  # noqa: T201
-            show_and_print(name, html=html, as_json=as_json, debug=debug)
+            show_and_print(name, html=html, inspect=inspect, as_json=as_json, debug=debug)
         return code
-    return show_and_print(name, html=html, as_json=as_json, debug=debug)
+    return show_and_print(name, html=html, inspect=inspect, as_json=as_json, debug=debug)
 
 
 def _resumed(now: EvalSettings, begun: EvalSettings) -> EvalSettings:
@@ -529,12 +534,13 @@ class LiveResults:
             self._live.stop()
 
 
-def show_and_print(name: str, *, html: Path | None, as_json: bool, debug: bool) -> int:
-    """Print the report of an evaluation, and write its page where one is wanted; return the exit code.
+def show_and_print(name: str, *, html: Path | None, inspect: Path | None = None, as_json: bool, debug: bool) -> int:
+    """Print the report of an evaluation, and write its page and its logs where they are wanted; return the exit code.
 
     Args:
         name: The evaluation.
         html: File for the page.
+        inspect: Folder for logs that Inspect reads.
         as_json: Print one JSON object.
         debug: Print the traceback of an error.
     """
@@ -543,6 +549,7 @@ def show_and_print(name: str, *, html: Path | None, as_json: bool, debug: bool) 
         report = report_of(recorded)
         if html is not None:
             _write_text(html, page_of(recorded, report))
+        logs = write_inspect_logs(recorded, report, inspect) if inspect is not None else []
     except RLMError as error:
         return report_error(error, as_json=as_json, debug=debug)
     if as_json:
@@ -551,6 +558,8 @@ def show_and_print(name: str, *, html: Path | None, as_json: bool, debug: bool) 
     _print_report(report)
     if html is not None:
         print(f"page: {html}", file=sys.stderr)  # noqa: T201
+    if logs:
+        print(f"{len(logs)} logs for Inspect: inspect view --log-dir {inspect}", file=sys.stderr)  # noqa: T201
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlmbox.errors import ConfigError
-from rlmbox.evaluation.journal import Recorded
+from rlmbox.evaluation.journal import Recorded, plain_name
 from rlmbox.evaluation.outcomes import Result
 from rlmbox.version import __version__
 
@@ -40,7 +40,7 @@ def write_inspect_logs(recorded: Recorded, report: Mapping[str, Any], folder: Pa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for arm in recorded.head["arms"]:
-            path = folder / f"{recorded.name}_{_plain(arm)}.eval"
+            path = folder / f"{recorded.name}_{plain_name(arm)}.eval"
             new = path.with_suffix(".eval.new")
             with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, value in members_of(recorded, report, arm).items():
@@ -82,10 +82,6 @@ def members_of(recorded: Recorded, report: Mapping[str, Any], arm: str) -> dict[
     }
 
 
-def _plain(name: str) -> str:
-    return "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "_" for char in name)
-
-
 def _id(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:22]
 
@@ -109,6 +105,9 @@ def _spec(recorded: Recorded, arm: str) -> dict[str, Any]:
         "task_id": _id(recorded.name, arm, "task"),
         "task_version": 0,
         "task_display_name": f"{recorded.name} {arm}",
+        "task_attribs": {},
+        "task_args": {},
+        "task_args_passed": {},
         "dataset": {
             "name": recorded.name,
             "samples": len(head["questions"]),
@@ -116,6 +115,8 @@ def _spec(recorded: Recorded, arm: str) -> dict[str, Any]:
             "shuffled": False,
         },
         "model": _model(recorded, arm),
+        "model_generate_config": {},
+        "model_args": {},
         "config": {"epochs": head["repeats"], "epochs_reducer": ["mean"]},
         "packages": {"rlmbox": __version__},
         "metadata": {"arm": head["arms"][arm]},
@@ -139,7 +140,7 @@ def _results(results: Sequence[Result], figures: Mapping[str, Any], total: int) 
                 "reducer": "mean",
                 "scored_samples": scored,
                 "unscored_samples": len(results) - scored,
-                "metrics": {name: {"name": name, "value": value} for name, value in metrics.items()},
+                "metrics": {name: {"name": name, "value": value, "params": {}} for name, value in metrics.items()},
             }
         ],
     }
@@ -157,7 +158,8 @@ def _usage(results: Sequence[Result], model: str) -> dict[str, Any]:
 
 def _stats(recorded: Recorded, results: Sequence[Result], model: str) -> dict[str, Any]:
     created = _created(recorded)
-    return {"started_at": created, "completed_at": created, "model_usage": _usage(results, model)}
+    usage = {"model_usage": _usage(results, model), "role_usage": {}}
+    return {"started_at": created, "completed_at": created, **usage, "connection_limit_history": []}
 
 
 def _sample(question: Mapping[str, Any], result: Result, model: str) -> dict[str, Any]:
@@ -190,21 +192,35 @@ def _sample(question: Mapping[str, Any], result: Result, model: str) -> dict[str
         "metadata": metadata,
         "store": {},
         "events": [],
+        "attachments": {},
         "model_usage": _usage([result], model),
+        "role_usage": {},
         "total_time": outcome.duration_s,
         "working_time": outcome.duration_s,
         "uuid": _id(result.arm, result.question, result.repeat),
     }
     if result.score is not None:
         said = outcome.note or result.kind
-        sample["scores"] = {_SCORER: {"value": result.score, "answer": outcome.text, "explanation": said}}
+        score = {"value": result.score, "answer": outcome.text, "explanation": said, "history": []}
+        sample["scores"] = {_SCORER: score}
     if outcome.ending in ("crash", "provider"):
         sample["error"] = {"message": outcome.note, "traceback": outcome.note, "traceback_ansi": outcome.note}
     return sample
 
 
 def _summary(sample: Mapping[str, Any]) -> dict[str, Any]:
-    same = ("id", "epoch", "target", "metadata", "scores", "model_usage", "total_time", "working_time", "uuid")
+    same = (
+        "id",
+        "epoch",
+        "target",
+        "metadata",
+        "scores",
+        "model_usage",
+        "role_usage",
+        "total_time",
+        "working_time",
+        "uuid",
+    )
     summary = {name: sample[name] for name in same}
     summary["input"] = sample["input"][:_SUMMARY_CHARS]
     summary["metadata"] = {name: str(value)[:_SUMMARY_CHARS] for name, value in sample["metadata"].items()}

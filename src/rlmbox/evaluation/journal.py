@@ -6,6 +6,7 @@ believed. What is answered is never asked again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -191,6 +192,18 @@ class EvaluationJournal:
             os.close(self._file)
             self._file = -1
         self._lease.release()
+
+
+def plain_name(name: str) -> str:
+    """Return a name with only such characters as the name of a run has; two names have different ones.
+
+    Args:
+        name: Name of an arm or a question.
+    """
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "_" for char in name)[:36]
+    if kept == name:
+        return kept
+    return f"{kept[:26]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def path_of(folder: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, ModelError, RLMError
 from rlmbox.evaluation.graders import OWN, Grader, Score, grader_of, judge_prompt, judged
-from rlmbox.evaluation.journal import EvaluationJournal, Recorded, TrialKey, outcome_as_json
+from rlmbox.evaluation.journal import EvaluationJournal, Recorded, TrialKey, outcome_as_json, plain_name
 from rlmbox.evaluation.one_request import SHORT_CHARS
 from rlmbox.evaluation.outcomes import Arm, Estimate, Outcome, Result, Trial
 from rlmbox.evaluation.purse import Purse
@@ -312,7 +313,7 @@ class Evaluation:
         self, arm: Arm, question: Question, repeat: int, context: Context, place: Mapping[str, Any]
     ) -> tuple[Outcome, Mapping[str, Any]]:
         """Return how a trial ended, and the line of it, which is still to be written."""
-        key = f"{self._journal.name}/{_plain(arm.name)}/{_plain(question.id)}/{repeat}"
+        key = f"{self._journal.name}/{plain_name(arm.name)}/{plain_name(question.id)}/{repeat}"
         trial = Trial(key, question, context, self._graders[question.id].wanted, repeat)
         expected = arm.estimate(trial)
         granted = await self.purse.reserve(expected.most_usd, expected.least_usd)
@@ -406,16 +407,6 @@ class Evaluation:
             self.recorded.apply(line)
 
 
-def _plain(name: str) -> str:
-    """Return a name with only such characters as the name of a run has."""
-    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "_" for char in name)[:36]
-    if kept == name:
-        return kept
-    import hashlib
-
-    return f"{kept[:26]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
 def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first line of an evaluation's file.
 
@@ -425,6 +416,7 @@ def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         "kind": "head",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "questions": [question.as_json() for question in plan.questions],
         "arms": {arm.name: dict(arm.settings) for arm in plan.arms},
         "repeats": plan.repeats,

@@ -229,12 +229,14 @@ class Host:
                 self._wire.sendall(frame)
         since = time.monotonic()
         body = self._receive()
-        if kind == b"F":
-            self._free_left_s -= time.monotonic() - since
+        if kind in b"CF" and left_s:
+            if kind == b"F":
+                waited_s = time.monotonic() - since
+                left_s = max(left_s - max(0.0, waited_s - max(0.0, self._free_left_s)), 1e-6)
+                self._free_left_s -= waited_s
+            self.alarm.set(left_s, every_s)
         elif kind == b"D":
             self._free_left_s = FREE_CALLS_S
-        if kind in b"CF" and left_s:
-            self.alarm.set(1e-6 if kind == b"F" and self._free_left_s < 0 else left_s, every_s)
         return body
 
     def _receive(self) -> bytes:

@@ -144,8 +144,9 @@ class Clock:
             return
         left_s = self._left_s
         if self._is_free:
-            self._free_left_s -= time.monotonic() - self._since
-            left_s = 0 if self._free_left_s < 0 else left_s
+            waited_s = time.monotonic() - self._since
+            left_s -= max(0.0, waited_s - max(0.0, self._free_left_s))
+            self._free_left_s -= waited_s
         self._timer(max(left_s, 1e-6))
 
     @property

@@ -1,0 +1,112 @@
+"""rlmbox as a model inside Inspect, so that any of its tasks can be run: `inspect eval TASK --model rlmbox/openai:gpt-5`.
+
+Imported by Inspect alone, through the entry point `inspect_ai`; nothing of rlmbox imports it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage, modelapi
+from inspect_ai.tool import ToolChoice, ToolInfo
+
+from rlmbox import RLM, Limits
+from rlmbox.errors import ConfigError, LimitExceeded
+from rlmbox.evaluation.conversation import one_question_of
+
+if TYPE_CHECKING:
+    from rlmbox.types import Answer
+
+
+class RlmboxModel(ModelAPI):  # type: ignore[misc]
+    """A run of rlmbox for each request.
+
+    Args:
+        model_name: The root model, such as `openai:gpt-5`.
+        base_url: Address of its server; None for the provider's.
+        api_key: Its key; None takes it from the environment.
+        api_key_vars: Not used.
+        config: Settings of Inspect; those of sampling are not used.
+        sub_model: The model of sub-calls; None for the root model.
+        sandbox: The sandbox.
+        profile: The profile; None for the usual.
+        cost_limit: US dollars of one request.
+        max_turns: Turns of each session; None for the usual.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api_key_vars: list[str] | None = None,
+        config: GenerateConfig | None = None,
+        *,
+        sub_model: str | None = None,
+        sandbox: str = "auto",
+        profile: str | None = None,
+        cost_limit: float | str | None = None,
+        max_turns: int | None = None,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, api_key_vars or [], config or GenerateConfig())
+        limits: dict[str, Any] = {} if cost_limit is None else {"cost_limit_usd": Decimal(str(cost_limit))}
+        if max_turns is not None:
+            limits["max_turns"] = max_turns
+        self._rlm = RLM(
+            model_name,
+            sub_model=sub_model,
+            base_url=base_url,
+            api_key=api_key,
+            sandbox=sandbox,
+            profile=profile,
+            limits=Limits(**limits),
+        )
+
+    async def generate(
+        self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+    ) -> ModelOutput:
+        """Answer a conversation in a run over its text.
+
+        Args:
+            input: The conversation.
+            tools: Must be empty: code in the sandbox is what the model works with.
+            tool_choice: Not used.
+            config: Not used.
+
+        Raises:
+            ConfigError: The task wants tools to be called, or has messages that are no text.
+            RLMError: The run failed.
+        """
+        if tools:
+            names = ", ".join(tool.name for tool in tools)
+            raise ConfigError(f"rlmbox calls no tools of Inspect ({names}); run tasks that ask for an answer")
+        parts = [part for message in input if not isinstance(message.content, str) for part in message.content]
+        other = next((part.type for part in parts if part.type not in ("text", "reasoning")), None)
+        if other is not None:
+            raise ConfigError(f"rlmbox reads text; a message has something of the kind {other}")
+        question, context = one_question_of([(message.role, message.text) for message in input])
+        try:
+            return self._output(await self._rlm.aask(question, context), "stop")
+        except LimitExceeded as error:
+            if error.partial is None or not error.partial.text.strip():
+                raise
+            return self._output(error.partial, "max_tokens")
+
+    def _output(self, answer: Answer, stop_reason: str) -> ModelOutput:
+        output = ModelOutput.from_content(self.model_name, answer.text, stop_reason=stop_reason)
+        sent, received = answer.usage.input_tokens, answer.usage.output_tokens
+        output.usage = ModelUsage(input_tokens=sent, output_tokens=received, total_tokens=sent + received)
+        output.usage.total_cost = float(answer.cost_usd)
+        output.metadata = {"cost_usd": str(answer.cost_usd), "requests": answer.usage.requests, "run_id": answer.run_id}
+        return output
+
+    async def aclose(self) -> None:
+        """Close the connections of its models."""
+        await self._rlm.aclose()
+
+
+@modelapi(name="rlmbox")  # type: ignore[untyped-decorator]
+def rlmbox() -> type[RlmboxModel]:
+    """Return the class that Inspect makes models of, for names that begin with `rlmbox/`."""
+    return RlmboxModel
