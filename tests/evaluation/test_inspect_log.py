@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from evaluations import PRICE, evaluate, knowing, questions
 from rlmbox.evaluation.arms import DirectArm, OwnArm
 from rlmbox.evaluation.inspect_log import write_inspect_logs
+from rlmbox.evaluation.outcomes import Arm
 from rlmbox.evaluation.questions import Question
 from rlmbox.evaluation.report import report_of
 

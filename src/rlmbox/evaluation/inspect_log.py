@@ -138,6 +138,7 @@ def _results(results: Sequence[Result], figures: Mapping[str, Any], total: int) 
                 "name": _SCORER,
                 "scorer": _SCORER,
                 "reducer": "mean",
+                "params": {},
                 "scored_samples": scored,
                 "unscored_samples": len(results) - scored,
                 "metrics": {name: {"name": name, "value": value, "params": {}} for name, value in metrics.items()},

@@ -1,4 +1,4 @@
-"""rlmbox as a model inside Inspect, so that any of its tasks can be run: `inspect eval TASK --model rlmbox/openai:gpt-5`.
+"""rlmbox as a model inside Inspect, for any of its tasks: `inspect eval TASK --model rlmbox/openai:gpt-5`.
 
 Imported by Inspect alone, through the entry point `inspect_ai`; nothing of rlmbox imports it.
 """
@@ -64,7 +64,11 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
         )
 
     async def generate(
-        self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+        self,
+        input: list[ChatMessage],  # noqa: A002 - Inspect calls it so
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
     ) -> ModelOutput:
         """Answer a conversation in a run over its text.
 
