@@ -31,7 +31,7 @@ def logs(tmp_path: Path) -> list[Path]:
     def broken(question: str, context: object) -> str:
         raise ZeroDivisionError("by zero")
 
-    arms = [
+    arms: list[Arm] = [
         DirectArm(knowing(0.5, price=PRICE)),
         OwnArm(broken, name="bröken"),
         OwnArm(lambda q, c: "x\ny", name="a b"),
