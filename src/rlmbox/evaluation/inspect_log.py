@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlmbox import __version__
 from rlmbox.errors import ConfigError
 from rlmbox.evaluation.journal import Recorded, plain_name
 from rlmbox.evaluation.outcomes import Result
-from rlmbox.version import __version__
 
 _SCHEMA_VERSION = 2  # of Inspect's logs
 _SCORER = "rlmbox"
