@@ -73,6 +73,7 @@ def test_an_end_by_any_of_its_names_is_read(finish: str, reason: str) -> None:
         ("half of a pair: \ud83d", "half of a pair: ?"),
         (None, ""),
         (7, ""),
+        ("\u200b", ""),
     ],
 )
 def test_a_content_of_any_shape_gives_its_text(content: object, text: str) -> None:
@@ -104,6 +105,28 @@ def test_a_stream_that_nobody_asked_for_is_put_together() -> None:
     body = ": keep-alive\n\n" + "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
     completion = read(body.encode())
     assert (completion.text, completion.usage.output_tokens, completion.counted) == ("forty-two", 50, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"response": "3", "done": True, "prompt_eval_count": 1_000, "eval_count": 50},  # Ollama
+        [{"generated_text": "3"}],  # TGI
+        {"id": "x", "message": {"role": "assistant", "content": [{"type": "text", "text": "3"}]}},  # Cohere
+        {"content": [{"type": "text", "text": "3"}], "stop_reason": "end_turn"},  # Anthropic behind a gateway
+        {"candidates": [{"content": {"parts": [{"text": "3"}]}, "finishReason": "STOP"}]},  # Google behind a gateway
+        {"output": [{"type": "reasoning"}, {"type": "message", "content": [{"type": "output_text", "text": "3"}]}]},
+        {"output": {"message": {"role": "assistant", "content": [{"text": "3"}]}}, "stopReason": "end_turn"},  # Bedrock
+        {"success": True, "errors": [], "result": {"response": "3"}},  # Cloudflare
+        {"choices": [{"message": {"content": None}}, {"message": {"content": "3"}}]},
+        json.dumps(reply()),  # a text of JSON
+        (json.dumps(reply()) + "\ndata: [DONE]").encode(),
+        ("\ufeff" + json.dumps(reply())).encode(),
+        b'{"message": {"content": ""}, "done": false}\n{"message": {"content": "3"}, "done": true}\n',
+    ],
+)
+def test_a_reply_of_another_protocol_is_read_where_a_gateway_passes_it_on(body: object) -> None:
+    assert read(body).text == "3"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +192,31 @@ USAGES: list[tuple[str, dict[str, Any] | None, tuple[int, int, int, int], bool]]
     ),
     ("DeepSeek's cache", {**COUNTS, "prompt_cache_hit_tokens": 400}, (1_000, 400, 50, 0), True),
     ("Ollama's names", {"prompt_eval_count": 1_000, "eval_count": 50}, (1_000, 0, 50, 0), True),
+    (
+        "Bedrock's names",
+        {"inputTokens": 400, "outputTokens": 50, "totalTokens": 1_050, "cacheReadInputTokens": 600},
+        (1_000, 600, 50, 0),
+        True,
+    ),
+    (
+        "cached beside, told by the total",
+        {**COUNTS, "prompt_tokens": 400, "prompt_tokens_details": {"cached_tokens": 600}},
+        (1_000, 600, 50, 0),
+        True,
+    ),
+    ("texts with commas", {"prompt_tokens": "1,000", "completion_tokens": "50"}, (1_000, 0, 50, 0), True),
+    (
+        "Cohere's second version",
+        {"billed_units": {"input_tokens": 1_000, "output_tokens": 50}},
+        (1_000, 0, 50, 0),
+        True,
+    ),
+    (
+        "Google's tools",
+        {"promptTokenCount": 900, "toolUsePromptTokenCount": 100, "candidatesTokenCount": 50, "totalTokenCount": 1_050},
+        (1_000, 0, 50, 0),
+        True,
+    ),
     ("more in total than the parts", {**COUNTS, "total_tokens": 9_000}, (1_000, 0, 8_000, 0), False),
     ("less in total than the parts", {**COUNTS, "total_tokens": 7}, (1_000, 0, 50, 0), False),
     ("nothing", None, (17, 0, 1, 0), False),

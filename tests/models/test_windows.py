@@ -20,6 +20,10 @@ from rlmbox.models.windows import window_for
         ("deepseek", "deepseek-v3.2", 128_000),
         ("mistral", "mistral-medium-latest", 131_072),
         ("openrouter", "openai/gpt-5", 400_000),
+        ("openrouter", "x-ai/grok-4", 256_000),  # as its maker has it
+        ("google", "gemini-flash-latest", 1_048_576),  # rounded down in the catalogue
+        ("openai", "gpt-4.1-mini", 1_047_576),
+        ("deepseek", "deepseek-chat", 131_072),  # older in the catalogue
     ],
 )
 def test_windows_of_well_known_models_are_known(provider: str, model: str, tokens: int) -> None:

@@ -31,7 +31,7 @@ UNITS = [
     '{"', "{'", "{}", "[1] ", "[1 x", '["a" x] ', "'", '"', '"""', '\\"', "x,  ", " ", "\n", "<", "<|", "<answer>",
     "```python x```\n", "'''python\n", "'''python\nx\n'''\n", "[PYTHON]\n[/PYTHON]\n",
     "Here is my thought process:", "\u00a0",
-    "x\u200b",
+    "x\u200b", "{/*", "{//\n", "{a: ", '{\\"',
 ]  # fmt: skip
 
 

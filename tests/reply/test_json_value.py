@@ -15,6 +15,12 @@ VALUE = {"a": 1, "b": [1, 2]}
 
 READ = {
     "plain": ('{"a": 1, "b": [1, 2]}', "own", VALUE),
+    "comments": ('{"a": 1, // one\n"b": /* two */ [1, 2]}', "own, after JSON5", VALUE),
+    "keys without quotes": ("{a: 1, b: [1, 2]}", "own, after JSON5", VALUE),
+    "an address is no comment": ('{"a": "http://x.y"}', "own", {"a": "http://x.y"}),
+    "escaped, without the quotes around it": ('{\\"a\\": 1, \\"b\\": [1, 2]}', "own", VALUE),
+    "JSON in a string of JSON": ('"{\\"a\\": 1, \\"b\\": [1, 2]}"', "own", VALUE),
+    "a set among words": ("Of {x: nothing} take [1, 2]", "own", [1, 2]),
     "a scalar": (" 42\n", "own", 42),
     "a text": ('"Paris"', "own", "Paris"),
     "null": ("null", "own", None),

@@ -58,6 +58,8 @@ MODELS = {
         "42",
     ),
     "fine-tunes that say reasoning": ("<reasoning>a</reasoning>42", "open-webui's table of tags", "a", "42"),
+    "fine-tunes with a monologue": ("<internal_monologue>a</internal_monologue>42", "own", "a", "42"),
+    "agents that plan": ("<planning>\na\n</planning>\n\n42", "own", "a", "42"),
     "EXAONE Deep": ("<thought>\na\n</thought>\n\n42", "open-webui's table of tags", "a", "42"),
     "capitals": ("<Think>a</THINK>\n42", "own", "a", "42"),
     "blanks in the tag": ("<think >a</ think >\n42", "ggml-org/llama.cpp #27661", "a", "42"),

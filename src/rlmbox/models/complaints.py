@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from rlmbox.models import wordings
-from rlmbox.models.error_bodies import DETAIL_CHARS, codes_of, fields_of, layers_of, words_of
+from rlmbox.models.error_bodies import DETAIL_CHARS, codes_of, fields_of, layers_of, shown, words_of
 from rlmbox.models.waits import header_objects, reset_in_headers_s, wait_in_fields_s, wait_in_headers_s, wait_in_words_s
 
 _LONG_WAIT_S = 300.0  # a share of the day that is back before that is waited for
@@ -22,7 +22,8 @@ class Complaint:
         body: The body as it came.
 
     Attributes:
-        message: The provider's words.
+        message: The provider's words; the body itself where there are none in it.
+        has_words: Whether there are any.
         codes: The machine-readable codes beside them.
         param: The parameter that they name, or an empty text.
         details: Google's details.
@@ -31,7 +32,9 @@ class Complaint:
     def __init__(self, body: bytes) -> None:
         layers = layers_of(body)
         error = layers[-1]
-        self.message = words_of(layers)[:DETAIL_CHARS]
+        words = words_of(layers)
+        self.has_words = bool(words.strip())
+        self.message = (words if self.has_words else shown(layers))[:DETAIL_CHARS]
         self.codes = codes_of(layers)
         self.param = str(error.get("param") or "")
         self._fields = fields_of(layers)

@@ -74,13 +74,21 @@ def codes_of(layers: list[Json]) -> set[str]:
 
 
 def words_of(layers: list[Json]) -> str:
-    """Return the provider's words: those of the innermost object that has any; else what the body is.
+    """Return the provider's words, those of the innermost object that has any; an empty text where none has.
 
     Args:
         layers: The objects of the body.
     """
-    said = next((words for layer in reversed(layers) if (words := _words(layer))), "")
-    return said or next((_plain(json.dumps(layer, ensure_ascii=False)) for layer in layers if layer), "")
+    return next((words for layer in reversed(layers) if (words := _words(layer))), "")
+
+
+def shown(layers: list[Json]) -> str:
+    """Return the body of a refusal that has no words, as it is.
+
+    Args:
+        layers: The objects of the body.
+    """
+    return next((_plain(json.dumps(layer, ensure_ascii=False)) for layer in layers if layer), "")
 
 
 def fields_of(layers: list[Json]) -> list[Json]:

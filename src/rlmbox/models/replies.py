@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rlmbox.models.complaints import Complaint
+from rlmbox.models.counts import counts_in, read_counts
 from rlmbox.models.reply_fields import (
     Protocol,
     UnreadableReply,
@@ -30,7 +31,6 @@ from rlmbox.models.streams import is_stream, joined
 from rlmbox.types import Completion, Message, StopReason, Usage
 
 _BYTES_PER_TOKEN = 3
-_MOST_TOKENS = 100_000_000  # a count beyond it is absurd
 _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
     {
         **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
@@ -44,6 +44,7 @@ _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
 )
 _COMMENTS = re.compile(rb"(?::[^\n]*\n|\s)*")
 _WRAPPERS = ("data", "result", "response", "output")  # gateways put the reply into an envelope
+_INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+\Z")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
@@ -76,6 +77,7 @@ def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Me
     found = _decoded(protocol, body)
     part = _READERS[protocol](found)
     text = _whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
+    text = "" if _INVISIBLE.match(text) else text
     stop = _STOP_REASONS.get(part.finish.lower(), "stop")
     if part.refusal and not text.strip():
         text, stop = _whole_characters(part.refusal), "refusal"
@@ -96,10 +98,7 @@ def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
             body = whole
         else:
             return joined(protocol, text)
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableReply(f"it is not whole JSON: {error}") from None
+    found = _value(body)
     if isinstance(found, list) and len(found) > 1 and protocol == "google":
         return joined(protocol, b"\n".join(b"data: " + json.dumps(chunk).encode() for chunk in found))
     if isinstance(found, list) and found:
@@ -109,6 +108,41 @@ def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
     return _unwrapped(found, body)
 
 
+def _value(body: bytes) -> Any:
+    """Return the JSON of a body, also where it is in a string, or where something follows it."""
+    text = body.decode("utf-8-sig", "replace").strip()
+    try:
+        found = json.loads(text)
+        return json.loads(found) if isinstance(found, str) and found.lstrip().startswith("{") else found
+    except (ValueError, RecursionError) as error:
+        lines = _objects(text)
+        if not lines:
+            raise UnreadableReply(f"it is not whole JSON: {error}") from None
+    return lines[0] if len(lines) == 1 else _joined_lines(lines)
+
+
+def _objects(text: str) -> list[Mapping[str, Any]]:
+    """Return the objects that a body begins with, one after the other."""
+    found: list[Mapping[str, Any]] = []
+    position, decoder = 0, json.JSONDecoder()
+    while text.startswith("{", position):
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return []  # it broke off
+        found.append(value)
+        position += len(text[position:]) - len(text[position:].lstrip())
+    return found
+
+
+def _joined_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Put together what Ollama sends as lines of JSON; the last of them has the counts."""
+    if not all(isinstance(line.get("message"), Mapping) for line in lines) or not lines[-1].get("done"):
+        return lines[0]
+    text = "".join(text_of(mapping(line["message"]).get("content")) for line in lines)
+    return {**lines[-1], "message": {"role": "assistant", "content": text}}
+
+
 def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
     """Return the object that has the reply."""
     if _has_reply(found):
@@ -116,7 +150,7 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
     inner = next((found[name] for name in _WRAPPERS if _has_reply(mapping(found.get(name)))), None)
     if inner is not None:
         return mapping(inner)
-    if found.get("error") or Complaint(body).message.strip():
+    if found.get("error") or Complaint(body).has_words:
         raise UnreadableReply("an error", is_error=True)
     return found
 
@@ -124,16 +158,23 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
 def _has_reply(found: Mapping[str, Any]) -> bool:
     """Return True if an object has a reply of any of the protocols."""
     choices = first_of(found.get("choices"))
+    if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _messages(found):
+        return True
     if choices.get("error") and not text_of(mapping(choices.get("message")).get("content")).strip():
         return False  # OpenRouter: the provider behind it failed
     return bool(choices or isinstance(found.get("message"), Mapping) or found.get("content") or found.get("candidates"))
 
 
 def _openai(found: Mapping[str, Any]) -> _Part:
-    choice = first_of(found.get("choices"))
+    choice = _choice(found.get("choices"))
     message = mapping(choice.get("message")) or mapping(choice.get("delta"))
-    if not choice and isinstance(found.get("message"), Mapping):  # Ollama's own protocol behind a gateway
-        choice, message = found, mapping(found["message"])
+    if not choice:
+        other = _of_another_protocol(found)
+        if other is not None:
+            return other
+        choice, message = found, mapping(found.get("message"))  # Ollama's or Cohere's own protocol behind a gateway
+        choice = {"text": found["response"], **found} if isinstance(found.get("response"), str) else choice
+        choice = {"text": found["generated_text"], **found} if "generated_text" in found else choice  # TGI
     if not message and "text" not in choice:
         raise UnreadableReply("it has no message")
     content = message.get("content") if message else choice.get("text")
@@ -143,29 +184,47 @@ def _openai(found: Mapping[str, Any]) -> _Part:
         finish=str(choice.get("finish_reason") or choice.get("done_reason") or ""),
         refusal=text_of(message.get("refusal")),
         called=bool(message.get("tool_calls") or message.get("function_call")),
-        counts=_openai_counts(found, choice),
+        counts=counts_in(found, choice),
     )
 
 
-def _openai_counts(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the object that has the counts, wherever a server or a gateway has put it."""
-    meta = mapping(found.get("meta"))
-    places = (
-        found.get("usage"),
-        found.get("usageMetadata"),  # Google behind a gateway
-        mapping(found.get("x_groq")).get("usage"),
-        choice.get("usage"),  # Moonshot
-        meta.get("billed_units"),  # Cohere
-        meta.get("tokens"),
-        found if "eval_count" in found else None,
-        found.get("timings"),  # llama.cpp
-    )
-    return next((counts for counts in map(mapping, places) if counts), {})
+def _choice(choices: object) -> Mapping[str, Any]:
+    """Return the first choice that has a text; else the first."""
+    if isinstance(choices, list):
+        for choice in map(mapping, choices):
+            if text_of(mapping(choice.get("message")).get("content")).strip():
+                return choice
+    return first_of(choices)
+
+
+def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
+    """Read a reply that a gateway has passed on as its provider wrote it; None where it is none."""
+    if isinstance(found.get("candidates"), list):
+        return _google(found)
+    if isinstance(found.get("content"), list):
+        return _anthropic(found)
+    messages = _messages(found)
+    if not messages:
+        return None
+    content = [part for message in messages for part in message["content"]]  # OpenAI's Responses, Bedrock's Converse
+    finish = str(found.get("stopReason") or mapping(found.get("incomplete_details")).get("reason") or "")
+    return _Part(text_of(content), "", finish, "", called=False, counts=counts_in(found, {}))
+
+
+def _messages(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the messages in a reply's `output`."""
+    output = found.get("output")
+    output = [mapping(output).get("message")] if isinstance(output, Mapping) else output
+    items = map(mapping, output) if isinstance(output, list) else ()
+    return [item for item in items if isinstance(item.get("content"), list)]
 
 
 def _anthropic(found: Mapping[str, Any]) -> _Part:
     blocks = found.get("content")
+    blocks = [{"type": "text", "text": blocks}] if isinstance(blocks, str) else blocks
     if not isinstance(blocks, list):
+        if "choices" in found:  # a gateway that speaks OpenAI's protocol at this path, too
+            return _openai(found)
         raise UnreadableReply("it has no content")
     kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
     return _Part(
@@ -203,108 +262,29 @@ def _whole_characters(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-# The same count under the names that servers give it; the first that is there is taken.
-_SENT = (
-    "prompt_tokens",
-    "input_tokens",
-    "promptTokenCount",
-    "prompt_eval_count",
-    "inputTokens",
-    "promptTokens",
-    "prompt_n",
-)
-_RECEIVED = (
-    "completion_tokens",
-    "output_tokens",
-    "candidatesTokenCount",
-    "eval_count",
-    "outputTokens",
-    "completionTokens",
-    "predicted_n",
-)
-_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
-_REASONING = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount")
-_CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cachedContentTokenCount")
-_WRITTEN = ("cache_creation_input_tokens", "cache_write_tokens")
-_DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
-
-
-def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
-    for place in (counts, *(mapping(counts.get(name)) for name in _DETAILS)):
-        for name in names:
-            number = _number(place.get(name))
-            if number is not None:
-                return number
-    return None
-
-
-def _number(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return math.ceil(number) if 0 <= number <= _MOST_TOKENS else None
-
-
 def _usage(part: _Part, messages: Sequence[Message], text: str, *, made: bool) -> tuple[Usage, bool]:
     """Return the provider's counts and True; where they are missing or contradict each other, the more and False.
 
     A count of zero for something that was sent, or one that leaves the reasoning out, would let a run spend past its
     budget: input and output have to come to the total.
     """
-    counts = part.counts
-    sent, received, total = (_count(counts, names) for names in (_SENT, _RECEIVED, _TOTAL))
-    cached, written = _count(counts, _CACHED) or 0, _count(counts, _WRITTEN) or 0
-    reasoning = _count(counts, _REASONING) or 0
-    if sent is not None and _apart(counts, cached + written, sent, received, total):
-        sent += cached + written
-    sent, received, agrees = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
-    counted = agrees and bool(sent) and received is not None and (received > 0 or not made)
+    counts = read_counts(part.counts)
+    sent, received = counts.sent, counts.received
+    counted = counts.agree and bool(sent) and received is not None and (received > 0 or not made)
     if not sent:
         sent = _estimate(*(message.content for message in messages)) + 4 * len(messages)
     if received is None or (received == 0 and made):
         received = max(_estimate(text, part.reasoning), 1)
-    cached = min(cached, sent)
+    cached = min(counts.cached, sent)
     usage = Usage(
         input_tokens=sent,
         cached_input_tokens=cached,
         output_tokens=received,
-        reasoning_tokens=min(reasoning, received),
+        reasoning_tokens=min(counts.reasoning, received),
         requests=1,
-        cache_write_tokens=min(written, sent - cached),
+        cache_write_tokens=min(counts.written, sent - cached),
     )
     return usage, counted
-
-
-def _apart(counts: Mapping[str, Any], cached: int, sent: int, received: int | None, total: int | None) -> bool:
-    """Return True if cached tokens are counted beside the input, as Anthropic does, and not within it."""
-    if not any(name in counts for name in ("cache_read_input_tokens", "cache_creation_input_tokens")):
-        return False
-    return total is None or sent + cached + (received or 0) == total
-
-
-def _reconciled(
-    sent: int | None, received: int | None, total: int | None, reasoning: int, *, google: bool
-) -> tuple[int | None, int | None, bool]:
-    """Return input, output and whether the provider's counts agree."""
-    if sent is None and total is not None and received is not None:
-        return (total - received if total > received else None), received, total > received
-    if received is None and total is not None and sent is not None:
-        return sent, max(total - sent, 0), total >= sent
-    if sent is None or received is None:
-        return sent, received, False
-    if total is None or total == 0:
-        # Where there is no total, more reasoning than output shows that the one is not part of the other.
-        outside = reasoning if google or reasoning > received else 0
-        return sent, received + outside, True
-    if sent + received == total:
-        return sent, received, True
-    if total > sent + received:
-        return sent, total - sent, sent + received + reasoning == total or google
-    return sent, received + (reasoning if reasoning > received else 0), False
 
 
 def _estimate(*texts: str) -> int:

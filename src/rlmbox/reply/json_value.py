@@ -23,9 +23,14 @@ _MAX_PYTHON_CHARS = 200_000
 _OPENING = re.compile(r"[{\[]")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]{0,20})[ \t]*\Z")
 _ASIDE = re.compile(r"\[[^\[\]{}\"\n]{0,60}\]|\{\}")
-_BEGINNING = re.compile(r"\{\s*[\"'}“]|\[\s*[\"'\[{\]“tfnTFN\d-]")
+_BEGINNING = re.compile(
+    r"\{\s*(?:[\"'}“]|\\\"|//|/\*|[A-Za-z_$][\w$]{0,100}\s*:\s*(?:[\"'\[{\d-]|true\b|false\b|null\b))|\[\s*[\"'\[{\]“tfnTFN\d-]"
+)
 _WRAPPED = re.compile(r"\s*<(?P<name>json|answer|output|result|response)>(?P<body>.*)</(?P=name)>\s*\Z", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|[{}\[\]]|'(?:[^'\\\n]|\\.){0,500}+'", re.DOTALL)
+_ESCAPED = re.compile(r"[{\[]\s*(?:[{\[]\s*)*\\\"")
+_STRING_OR_COMMENT = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?", re.DOTALL)
+_STRING_OR_KEY = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|(?<![\w.$-])(?P<key>[A-Za-z_$][\w$]{0,100})(?=\s*:)", re.DOTALL)
 _STRING_OR_COMMA = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|,(?=\s*[}\]])", re.DOTALL)
 
 
@@ -40,7 +45,7 @@ def read_json(text: str) -> Any:
             The message is one line, fit for a model.
     """
     try:
-        return _DECODER.decode(text.strip())  # whole JSON may speak of any token in its strings
+        return _once_more(_DECODER.decode(text.strip()))  # whole JSON may speak of any token in its strings
     except _WrongNumberError as error:
         raise ValueError(str(error)) from None
     except (ValueError, RecursionError):
@@ -65,6 +70,16 @@ def read_json(text: str) -> Any:
     if len(fenced) > 1:
         _refuse_many(len(fenced))
     return _value_within_words(rest)
+
+
+def _once_more(value: Any) -> Any:
+    """Return a value that a model wrote as JSON within a string of JSON; any other as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return _DECODER.decode(value.strip())
+        except (ValueError, RecursionError):
+            pass
+    return value
 
 
 class _WrongNumberError(ValueError):
@@ -94,7 +109,7 @@ def _loads(text: str) -> Any:
     except RecursionError:
         raise ValueError("the JSON value is nested too deeply") from None
     except ValueError as error:
-        for read in (_without_commas, _python, _respelled):
+        for read in (_without_commas, _python, _respelled, _unescaped, _javascript):
             try:
                 return read(text)
             except _WrongNumberError:
@@ -110,6 +125,21 @@ def _without_commas(text: str) -> Any:
 
 def _respelled(text: str) -> Any:
     return _DECODER.decode(repaired(text))
+
+
+def _unescaped(text: str) -> Any:
+    """Read JSON as it stands in a string, without the quotes around that."""
+    if not _ESCAPED.match(text):
+        raise ValueError("not escaped")
+    return _DECODER.decode(_DECODER.decode(f'"{text}"'))
+
+
+def _javascript(text: str) -> Any:
+    """Read JSON with comments, and with keys that are not quoted."""
+    plain = _STRING_OR_COMMENT.sub(lambda match: match.group() if match.group().startswith('"') else " ", text)
+    return _without_commas(
+        _STRING_OR_KEY.sub(lambda match: f'"{match["key"]}"' if match["key"] else match.group(), plain)
+    )
 
 
 def _python(text: str) -> Any:

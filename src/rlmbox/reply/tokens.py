@@ -25,7 +25,10 @@ THOUGHT_PAIRS = (
 )
 """Tokens around a thought that are no XML element; each has one spelling."""
 
-_NAMES = "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|antthinking|inner_monologue"
+_NAMES = (
+    "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|antthinking|inner_monologue"
+    "|internal_monologue|monologue|inner_thoughts?|internal_thoughts?|chain_of_thought|cot|planning|deliberation"
+)
 _SPECIAL_OPEN = "|".join(re.escape(opening) for opening, _ in THOUGHT_PAIRS)
 _SPECIAL_CLOSE = "|".join(re.escape(closing) for _, closing in THOUGHT_PAIRS)
 

@@ -1,0 +1,158 @@
+"""Reading what a reply used, by the provider's counts, under whatever names and in whatever place a server has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlmbox.models.reply_fields import first_of, mapping
+
+_MOST_TOKENS = 100_000_000  # a count beyond it is absurd
+
+# The same count under the names that servers give it; the first that is there is taken.
+_SENT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_eval_count",
+    "inputTokens",
+    "promptTokens",
+    "prompt_n",
+)
+_SENT_BESIDE = ("toolUsePromptTokenCount", "cache_n")  # Google, llama.cpp
+_RECEIVED = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "eval_count",
+    "outputTokens",
+    "completionTokens",
+    "predicted_n",
+)
+_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_REASONING = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount", "reasoningTokens")
+_CACHED = (
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "cachedContentTokenCount",
+    "cacheReadInputTokens",
+    "cache_n",
+)
+_WRITTEN = ("cache_creation_input_tokens", "cache_write_tokens", "cacheWriteInputTokens")
+_BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A provider's counts of a reply.
+
+    Attributes:
+        sent: Tokens of the input, cached ones included; None where the provider does not say.
+        received: Tokens of the reply, reasoning included; None where the provider does not say.
+        cached: Tokens of the input that were read from a cache.
+        written: Tokens of the input that were written to one.
+        reasoning: Tokens of the reasoning.
+        agree: Whether the counts do not contradict each other.
+    """
+
+    sent: int | None
+    received: int | None
+    cached: int
+    written: int
+    reasoning: int
+    agree: bool
+
+
+def counts_in(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that has the counts of a reply of OpenAI's protocol, wherever a server or a gateway has put it.
+
+    Args:
+        found: The reply.
+        choice: Its choice.
+    """
+    meta = mapping(found.get("meta"))
+    usage = first_of(found.get("usage"))
+    places = (
+        first_of(usage.get("billed_units")),  # Cohere
+        first_of(usage.get("tokens")),
+        usage,
+        found.get("usageMetadata"),  # Google behind a gateway
+        mapping(found.get("x_groq")).get("usage"),
+        choice.get("usage"),  # Moonshot
+        mapping(choice.get("message")).get("usage"),
+        found.get("metrics"),
+        meta.get("billed_units"),  # Cohere
+        meta.get("tokens"),
+        found if "eval_count" in found else None,
+        found.get("timings"),  # llama.cpp
+    )
+    return next((counts for counts in map(mapping, places) if counts), {})
+
+
+def read_counts(counts: Mapping[str, Any]) -> Counts:
+    """Read the counts, and make input and output come to the total.
+
+    Args:
+        counts: The object that has them.
+    """
+    sent, received, total = (_count(counts, names) for names in (_SENT, _RECEIVED, _TOTAL))
+    cached, written = _count(counts, _CACHED) or 0, _count(counts, _WRITTEN) or 0
+    reasoning = _count(counts, _REASONING) or 0
+    if sent is not None:
+        sent += sum(_count(counts, (name,)) or 0 for name in _SENT_BESIDE)
+        if _is_apart(counts, cached + written, sent, received, total):
+            sent += cached + written
+    sent, received, agree = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
+    return Counts(sent, received, cached, written, reasoning, agree)
+
+
+def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
+    for place in (counts, *(mapping(counts.get(name)) for name in _DETAILS)):
+        for name in names:
+            number = _number(place.get(name))
+            if number is not None:
+                return number
+    return None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value.replace(",", "") if isinstance(value, str) else value)
+    except ValueError:
+        return None
+    return math.ceil(number) if 0 <= number <= _MOST_TOKENS else None
+
+
+def _is_apart(counts: Mapping[str, Any], cached: int, sent: int, received: int | None, total: int | None) -> bool:
+    """Return True if cached tokens are counted beside the input, as Anthropic does, and not within it."""
+    if total:
+        return cached > 0 and sent + cached + (received or 0) == total
+    return any(name in counts for name in _BESIDE)
+
+
+def _reconciled(
+    sent: int | None, received: int | None, total: int | None, reasoning: int, *, google: bool
+) -> tuple[int | None, int | None, bool]:
+    """Return input, output and whether the provider's counts agree."""
+    if sent is None and total is not None and received is not None:
+        return (total - received if total > received else None), received, total > received
+    if received is None and total is not None and sent is not None:
+        return sent, max(total - sent, 0), total >= sent
+    if sent is None or received is None:
+        return sent, received, False
+    if total is None or total == 0:
+        # Where there is no total, more reasoning than output shows that the one is not part of the other.
+        outside = reasoning if google or reasoning > received else 0
+        return sent, received + outside, True
+    if sent + received == total:
+        return sent, received, True
+    if total > sent + received:
+        return sent, total - sent, sent + received + reasoning == total or google
+    return sent, received + (reasoning if reasoning > received else 0), False
