@@ -88,7 +88,7 @@ def main(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, code in enumerate(CORPUS):
             Path(folder, str(number)).write_bytes(code.encode("utf-8", "replace"))
-        options = [sys.argv[0], f"-runs={runs}", "-max_len=5000", "-timeout=20", "-rss_limit_mb=2048", folder]
+        options = [sys.argv[0], f"-runs={runs}", "-max_len=5000", "-timeout=120", "-rss_limit_mb=2048", folder]
         atheris.Setup(options, one_input, custom_mutator=change)
         atheris.Fuzz()
 

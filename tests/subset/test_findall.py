@@ -13,7 +13,8 @@ from rlmbox.sandboxes.subset.regex import Engine, Pattern
 LINE = "user12@site id=ab ERROR: no space left\n"
 PATTERNS = [
     r"user(\d+)@",  # leaves nothing to choose
-    r"user(\w+)@(\w+)",  # RE2's
+    r"user(\w+)@(\w+)",  # leaves out what fails
+    r"(\w+)@(\w+)",  # RE2's
     r"site",  # a literal
     r"(\w+)=(\w+)|(ERROR)",
     r"o*",
@@ -96,6 +97,16 @@ def test_a_replacement_counts_as_re_counts(pattern: str, count: int) -> None:
         r"<a href=\"([^\"]*)\"",
         r"(INV-\d{4})-\d{2,5}",
         rb"k=(\d+);",
+        r"x\s+é",
+        r"user(\w+)@",  # a run that takes all of the literal is left out whole where what follows fails
+        r"user(\w+)@(\w+)",
+        r"(user\w+)@([\w-]+)\.([\w.]+)",
+        r"@(\w+)\s+(\w+)",
+        r"user(\w+?)@",
+        r"a.*?b",
+        r"<b>(.*?)</b>",
+        r'"name": "([^"]*?)"',
+        r"id=\[(.*?)\]",
     ],
 )
 def test_a_pattern_whose_parts_cannot_be_confused_needs_no_automaton(pattern: str | bytes) -> None:
@@ -105,12 +116,19 @@ def test_a_pattern_whose_parts_cannot_be_confused_needs_no_automaton(pattern: st
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"user(\w+)@",  # a run takes all of the literal: attempts would overlap
+        r"user(\w+)@(.*);",  # a later run takes all that has to come before it: attempts would overlap
+        r"user_?(\w+)@",
+        r"user(\w{1,9})@",
+        r"user(\w+)@(\S+)!",
+        r"é(\w+)@",
+        r"a(\w*?)",
+        r"a.+?b",
+        r"a[bc]*?cd",
         r"a.*b",
         r"\d+@",  # no literal at the front
         r"a[bc]*c",  # greedy runs would have to give back
         r"ab*b?c",
-        r"ab*?c",
+        r"ab*?b",
         r"a(bc)+d",
         r"a|b",
         r"ab$",
@@ -118,7 +136,7 @@ def test_a_pattern_whose_parts_cannot_be_confused_needs_no_automaton(pattern: st
         r"a(?=b)",
         r"a(?i:b)",
         r"x\d*\w",
-        r"x\s+é",  # a run of spaces beyond ASCII is not told apart from other characters there
+        r"x\w+é",  # a letter beyond ASCII is not told apart from other letters there
     ],
 )
 def test_a_pattern_that_could_go_back_is_not_matched_by_going_back(pattern: str) -> None:
@@ -127,7 +145,7 @@ def test_a_pattern_that_could_go_back_is_not_matched_by_going_back(pattern: str)
 
 
 pieces = st.sampled_from([*"abx1 -é\x1c", r"\d", r"\w", r"\s", r"\S", r"\W", ".", "[^a]", "[ab]", r"[^\s]", r"[\d-]"])
-repeats = st.sampled_from(["", "", "+", "*", "?", "{2}", "{1,3}"])
+repeats = st.sampled_from(["", "", "+", "*", "?", "{2}", "{1,3}", "+?", "*?", "*?", "{1,3}?"])
 
 
 @settings(max_examples=400, deadline=None)
@@ -143,4 +161,14 @@ def test_patterns_and_texts_of_all_kinds_are_found_as_re_finds_them(
     pattern = first + "".join(f"({piece}{many})" if grouped else piece + many for piece, many, grouped in parts)
     direct = Pattern(pattern, flags).direct
     if direct is not None:
-        assert direct.findall(text) == re.findall(pattern, text, flags)
+        assert engine()[0].findall(pattern, text, flags) == re.findall(pattern, text, flags)
+
+
+@pytest.mark.parametrize("pattern", [r"user(\w+)@(\w+)", r"<b>(.*?)</b>", r"user(\w+)@([\w-]+)\.(\w+)"])
+@pytest.mark.parametrize("text", ["user", "<b>", "user@", "user1@user-", "<b>a</b", "user@user.user"])
+def test_attempts_that_fail_do_not_go_over_the_same_again(pattern: str, text: str) -> None:
+    direct = Pattern(pattern, 0).direct
+    assert direct is not None
+    long = text * 40_000  # going over it once for each attempt would take minutes
+    found = [match.groups() if direct.groups > 1 else match[1] for match in engine()[0].finditer(pattern, long)]
+    assert engine()[0].findall(pattern, long) == found  # one by one, they are RE2's

@@ -7,17 +7,23 @@ back to, because each run is written as a possessive one. All other patterns are
 A pattern is of this kind if
 - it begins with a literal;
 - after it come single characters and runs of one set of characters, grouped or not;
-- no character that a run takes can begin what follows it, so that a possessive run takes what a greedy one would;
+- no character that a run takes can begin what follows it, so that a possessive run takes what a greedy one would, and
+  what a lazy one would; or the run is a lazy one before a literal at the end, which takes what comes before that;
 - no run takes every character of that literal, unless nothing that can fail comes after it. So no run of one attempt
   goes on over the place where the next attempt begins: a character is gone over as often as the pattern has parts,
   and the time is linear in the text.
+
+`user(\w+)@(\w+)` breaks the last rule: in `useruseruser` each attempt would go over the rest. But where one attempt
+fails after the first run, so does each that begins in that run, since it comes to the same place. So a second branch
+takes the literal and the run alone, the next attempt begins behind them, and such a match is left out. The runs that
+follow may not take some character that has to come before them, which an attempt inside them would need.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any
@@ -28,17 +34,34 @@ from rlmbox.sandboxes.subset.charsets import Ranges, complement, intersection, j
 Node = tuple[Any, Any]
 
 _MAX_PARTS = 100
+_RUN = "{0,}+"
 _BEYOND_ASCII = ((0x80, charsets.LAST),)
-_SPACE = joined([*charsets.ASCII_SPACE, (0x1C, 0x1F)])
+_NO_SPACE = complement(charsets.SPACE)
+_LETTERS = intersection(_BEYOND_ASCII, _NO_SPACE)  # what beyond ASCII may be a letter or a digit
 _CATEGORIES = {
-    sre.CATEGORY_DIGIT: (r"\d", charsets.ASCII_DIGIT),
+    sre.CATEGORY_DIGIT: (r"\d", joined([*charsets.ASCII_DIGIT, *_LETTERS])),
     sre.CATEGORY_NOT_DIGIT: (r"\D", complement(charsets.ASCII_DIGIT)),
-    sre.CATEGORY_SPACE: (r"\s", _SPACE),
+    sre.CATEGORY_SPACE: (r"\s", charsets.SPACE),
     sre.CATEGORY_NOT_SPACE: (r"\S", complement(charsets.ASCII_SPACE)),
-    sre.CATEGORY_WORD: (r"\w", charsets.ASCII_WORD),
+    sre.CATEGORY_WORD: (r"\w", joined([*charsets.ASCII_WORD, *_LETTERS])),
     sre.CATEGORY_NOT_WORD: (r"\W", complement(charsets.ASCII_WORD)),
 }
-"""How each is written, and a set of ASCII characters that has all that it takes."""
+"""How each is written, and a set of characters that has all that it takes, in texts and in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A pattern for Python's matcher.
+
+    Attributes:
+        pattern: The pattern; its groups are those of the one that it stands for, and perhaps one more.
+        groups: Groups of the one that it stands for; all take part in every match.
+        mark: The group that a match has which counts; 0 if all do.
+    """
+
+    pattern: re.Pattern[Any]
+    groups: int
+    mark: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +73,24 @@ class _Part:
         characters: Which characters it takes, and perhaps more.
         low: How many at least.
         high: How many at most.
+        is_lazy: Whether it takes as few as it can.
+        is_settled: Whether it ends where a literal begins, which is the end of the pattern.
     """
 
     text: str
     characters: Ranges
     low: int
     high: int
+    is_lazy: bool = False
+    is_settled: bool = False
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one character."""
+        return self.low == self.high == 1
 
 
-def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> re.Pattern[Any] | None:
+def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> Direct | None:
     """Return a pattern for Python's matcher that finds what another finds; None where it might have to go back.
 
     Args:
@@ -69,31 +101,85 @@ def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> re.Pattern[
     if flags & re.IGNORECASE:
         return None
     parts: list[_Part] = []
-    text = _written(tree, flags, parts)
-    if text is None or not parts or len(parts) > _MAX_PARTS or not _is_linear(parts):
+    written = _written(tree, flags, parts)
+    if written is None or not parts or len(parts) > _MAX_PARTS:
         return None
-    kept = flags & (re.ASCII | re.DOTALL)
-    return re.compile(text.encode("latin-1") if is_bytes else text, kept)
+    parts = [_settled(parts, place, flags) for place in range(len(parts))]
+    literal = list(takewhile(_is_literal, parts))
+    if not literal or not all(_is_certain(parts, place) for place in range(len(parts))):
+        return None
+    text = "".join(parts[each].text if isinstance(each, int) else each for each in written)
+    groups = written.count("(")
+    overlapping = [place for place in range(len(parts)) if _overlaps(parts, place, literal)]
+    mark = 0
+    if overlapping:
+        if not _can_skip(parts, overlapping, literal):
+            return None
+        mark = groups + 1
+        text += "()|" + "".join(part.text for part in parts[: len(literal) + 1])
+    return Direct(
+        re.compile(text.encode("latin-1") if is_bytes else text, flags & (re.ASCII | re.DOTALL)), groups, mark
+    )
 
 
-def _is_linear(parts: list[_Part]) -> bool:
-    literal = [part.characters for part in takewhile(_is_literal, parts)]
-    if not literal:
+def _is_certain(parts: list[_Part], place: int) -> bool:
+    """Return whether only one length of a part can be the one that the pattern takes."""
+    part, after = parts[place], parts[place + 1 :]
+    if part.low == part.high or part.is_settled:
+        return True
+    if part.is_lazy and not any(each.low for each in after):
         return False
-    for place, part in enumerate(parts):
-        if part.low == part.high == 1:
-            continue
-        after = parts[place + 1 :]
-        if part.low != part.high and intersection(part.characters, _beginning(after)):
-            return False
-        can_fail = part.low > _MAX_PARTS or any(each.low for each in after)
-        if can_fail and all(intersection(part.characters, each) for each in literal):
-            return False
-    return True
+    return not intersection(part.characters, _beginning(after))
+
+
+def _can_fail(parts: list[_Part], place: int) -> bool:
+    return parts[place].low > _MAX_PARTS or any(each.low for each in parts[place + 1 :])
+
+
+def _overlaps(parts: list[_Part], place: int, literal: list[_Part]) -> bool:
+    """Return whether attempts could begin in a run, and fail behind it."""
+    part = parts[place]
+    return (
+        not part.is_one
+        and _can_fail(parts, place)
+        and all(intersection(part.characters, each.characters) for each in literal)
+    )
+
+
+def _can_skip(parts: list[_Part], overlapping: list[int], literal: list[_Part]) -> bool:
+    """Return whether an attempt that fails behind the run after the literal can be left out with all in that run."""
+    first = len(literal)
+    run = parts[first]
+    exact = all(0x20 <= each.characters[0][0] < 0x7F for each in literal)  # where sets are what they take, not more
+    if overlapping[0] != first or run.high != sre.MAXREPEAT or run.low > _MAX_PARTS or not exact:
+        return False
+    later = [place for place in range(first + 1, len(parts)) if not parts[place].is_one and _can_fail(parts, place)]
+    between = list(takewhile(lambda part: part.is_one, parts[first + 1 :]))
+    return not later or any(
+        not any(intersection(parts[place].characters, needed.characters) for place in later) for needed in between
+    )
+
+
+def _settled(parts: list[_Part], place: int, flags: int) -> _Part:
+    """Return a part; a lazy run before a literal at the end as one that takes all but that."""
+    part, after = parts[place], parts[place + 1 :]
+    if not part.is_lazy or part.low or part.high != sre.MAXREPEAT or not after or not all(map(_is_literal, after)):
+        return part
+    first = after[0].characters
+    one = part.text.removesuffix(_RUN)
+    if not intersection(part.characters, first) or not (one == "." or one.startswith("[^")):
+        return part
+    without = ("[^" if flags & re.DOTALL else r"[^\n") if one == "." else one[:-1]
+    without += after[0].text + "]"
+    if len(after) == 1:
+        rest = intersection(part.characters, complement(first))
+        return replace(part, text=f"{without}*+", characters=rest, is_lazy=False)
+    word = "".join(each.text for each in after)
+    return replace(part, text=f"(?:{without}++|(?!{word}){after[0].text})*+", is_lazy=False, is_settled=True)
 
 
 def _is_literal(part: _Part) -> bool:
-    return part.low == part.high == 1 and len(part.characters) == 1 and len(set(part.characters[0])) == 1
+    return part.is_one and len(part.characters) == 1 and len(set(part.characters[0])) == 1
 
 
 def _beginning(parts: list[_Part]) -> Ranges:
@@ -106,27 +192,28 @@ def _beginning(parts: list[_Part]) -> Ranges:
     return joined(found)
 
 
-def _written(nodes: Sequence[Node], flags: int, parts: list[_Part]) -> str | None:
-    """Return some nodes for Python's matcher, and add what they are to `parts`; None if they are something else."""
-    found = []
+def _written(nodes: Sequence[Node], flags: int, parts: list[_Part]) -> list[str | int] | None:
+    """Return brackets and places of parts, and add these to `parts`; None if a node is something else."""
+    found: list[str | int] = []
     for op, value in nodes:
         if op is sre.SUBPATTERN:
             group, added, removed, inner = value
-            text = None if added or removed else _written(inner, flags, parts)
-            if text is None:
+            within = None if added or removed else _written(inner, flags, parts)
+            if within is None:
                 return None
-            found.append(f"({'' if group else '?:'}{text})")
+            found += ["(" if group else "(?:", *within, ")"]
             continue
         part = _part(op, value, flags)
         if part is None:
             return None
+        found.append(len(parts))
         parts.append(part)
-        found.append(part.text)
-    return "".join(found)
+    return found
 
 
 def _part(op: Any, value: Any, flags: int) -> _Part | None:
-    low, high, inner = value if op is sre.MAX_REPEAT else (1, 1, [(op, value)])
+    is_run = op in (sre.MAX_REPEAT, sre.MIN_REPEAT)
+    low, high, inner = value if is_run else (1, 1, [(op, value)])
     if len(inner) != 1 or not high:
         return None
     kind, what = inner[0]
@@ -134,10 +221,10 @@ def _part(op: Any, value: Any, flags: int) -> _Part | None:
     if text is None:
         return None
     many = ""
-    if op is sre.MAX_REPEAT:
+    if is_run:
         most = "" if high is sre.MAXREPEAT else str(int(high))
         many = f"{{{int(low)},{most}}}+"
-    return _Part(text + many, _characters(kind, what, flags), int(low), int(high))
+    return _Part(text + many, _characters(kind, what, flags), int(low), int(high), op is sre.MIN_REPEAT)
 
 
 def _character(op: Any, value: Any) -> str | None:
@@ -177,6 +264,7 @@ def _characters(op: Any, value: Any, flags: int) -> Ranges:
     if not any(kind is sre.CATEGORY for kind, _ in value):
         return complement(joined(found)) if negated else joined(found)
     if negated:
-        # Only what certainly belongs to the categories may be taken away: the unit separators are spaces in texts only.
-        found = [*complement(joined(found)), (0x1C, 0x1F)]
-    return joined([*found, *_BEYOND_ASCII])
+        # Only what certainly belongs to the categories may be taken away: the unit separators are spaces in texts only,
+        # and beyond ASCII a set has more than it takes.
+        found = [*complement(joined(found)), (0x1C, 0x1F), *_BEYOND_ASCII]
+    return joined(found)

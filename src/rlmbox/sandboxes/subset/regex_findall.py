@@ -8,6 +8,7 @@ from itertools import islice, repeat
 from typing import Any
 
 from rlmbox.sandboxes.subset.meter import Meter
+from rlmbox.sandboxes.subset.regex_direct import Direct
 
 Span = tuple[int, int]
 Search = Callable[[int, int], list[Span]]
@@ -42,38 +43,43 @@ class DirectMatches:
     """The matches of a pattern that Python's matcher takes, some at a time.
 
     Args:
-        pattern: The pattern; its groups take part in every match.
+        direct: The pattern.
         text: The text.
         meter: What counts the work, as `NonEmptyMatches` counts it.
     """
 
-    __slots__ = ("_meter", "_pattern", "_text")
+    __slots__ = ("_direct", "_meter", "_text")
 
-    def __init__(self, pattern: re.Pattern[Any], text: Any, meter: Meter) -> None:
-        self._pattern, self._text, self._meter = pattern, text, meter
+    def __init__(self, direct: Direct, text: Any, meter: Meter) -> None:
+        self._direct, self._text, self._meter = direct, text, meter
 
     def batches(self, position: int) -> Iterator[list[Any]]:
         """Go through the matches from a character on; more than one group is a tuple."""
-        meter, groups = self._meter, self._pattern.groups
+        meter, groups = self._meter, self._direct.groups
         each, width = _match_bytes(max(1, groups)), 1 if self._text.isascii() else 4
-        matches = self._pattern.finditer(self._text, position)
+        wanted = tuple(range(1, groups + 1)) or (0,)
+        matches = self._matches(position)
         while True:
             room = _room(meter)
             found: list[Any] = []
             for match in islice(matches, room):
                 first, last = match.span()
                 if last - first > _SHORT_BYTES:
-                    meter.take(width * (last - first if groups < 2 else _chars_of_groups(match)))
-                found.append(match.groups() if groups > 1 else match[groups])
+                    meter.take(width * (last - first if groups < 2 else _chars_of_groups(match, groups)))
+                found.append(match.group(*wanted))
             meter.spend(len(found))
             meter.take(len(found) * each)
             yield found
             if len(found) < room:
                 return
 
+    def _matches(self, position: int) -> Iterator[re.Match[Any]]:
+        matches, mark = self._direct.pattern.finditer(self._text, position), self._direct.mark
+        return (match for match in matches if match.lastindex == mark) if mark else matches
 
-def _chars_of_groups(match: re.Match[Any]) -> int:
-    return sum(high - low for low, high in map(match.span, range(1, match.re.groups + 1)))
+
+def _chars_of_groups(match: re.Match[Any], groups: int) -> int:
+    return sum(high - low for low, high in map(match.span, range(1, groups + 1)))
 
 
 class NonEmptyMatches:
