@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import settings
 
+from examples import FUZZ, SUITE
 from markers import MARKERS, ONE_AFTER_ANOTHER, group_of, markers_of
 from replay_plugin import replays_every_session as replays_every_session
 
 # A shared machine stalls now and then; how long an example takes is no property of the code. The suite draws the same
 # examples each time, so that a change is judged by what it changed; `make fuzz` draws new ones.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.register_profile("random", deadline=None, print_blob=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=SUITE)
+settings.register_profile("random", deadline=None, print_blob=True, max_examples=FUZZ)
 settings.load_profile("repeatable")
 
 _KEYS = ("API_KEY", "AUTH_TOKEN", "OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "AZURE", "RLM_")

@@ -24,7 +24,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "attack": ("attacks/test_attacks.py::*",),
         "engine": (
-            "attacks/test_attacks.py::test_the_attack_ends_as_it_should[[]docker-*",
+            "attacks/test_attacks.py::test_the_attacks_end_as_they_should[[]docker-*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]docker-*",
             "sandboxes/test_docker.py::*",
             "sandboxes/test_docker_context.py::test_a_breach_*",
@@ -100,8 +100,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 ONE_AFTER_ANOTHER: tuple[tuple[str, str], ...] = tuple(
-    (f"attacks-{backend}", f"attacks/test_attacks.py::test_the_attack_ends_as_it_should[[]{backend}-*")
-    for backend in ("docker-runc", "docker-runsc", "wasm", "jail", "monty", "local")
+    (f"attacks-{backend}", f"attacks/test_attacks.py::test_the_attacks_end_as_they_should[[]{backend}-*")
+    for backend in ("docker-runc", "wasm", "docker-runsc", "jail", "monty", "subset", "local")
 )
 """Groups of tests, each by its name and place, that one process runs in order; they come last, in this order.
 

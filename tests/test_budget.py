@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
 from rlmbox.budget.ledger import Account
 from rlmbox.errors import (
@@ -220,7 +221,7 @@ def test_input_tokens_are_never_estimated_too_low() -> None:
     assert worst_input_tokens([Message("user", "é😀")]) >= 6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     limit=st.integers(300, 5_000),
     replies=st.lists(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used
+from examples import examples
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget, worst_input_tokens
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ContextLimitExceeded, ModelError
@@ -414,7 +415,7 @@ class Adversary:
         )
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(
     st.lists(st.sampled_from(OUTCOMES), max_size=60),
     st.integers(500, 20_000),

@@ -3,12 +3,12 @@
 import inspect
 import re
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox import Context
 from rlmbox.context import repl
 from rlmbox.context.load import converting, kinds, loaders, remote
@@ -91,7 +91,7 @@ def test_every_example_of_the_page_runs_and_says_what_it_should(
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     if "example.org" in example:
         example = SERVER + example.replace('"https://example.org', 'ADDRESS + "')
-    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run([*python_command(), "-c", example], capture_output=True, text=True, check=False, cwd=folder)
     assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox import events
 from rlmbox.models.providers import ASSUMED_WINDOW_TOKENS
 from rlmbox.models.target import resolve
@@ -46,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_of_the_page_runs(number: int, server: ProviderServer, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", EXAMPLES[number]], capture_output=True, text=True, check=False, cwd=tmp_path
+        [*python_command(), "-c", EXAMPLES[number]], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     expected = "server None" if "check_reachable" in EXAMPLES[number] else "yes, 5 %"

@@ -6,14 +6,15 @@ A local server that speaks the providers' protocols answers in a paid model's pl
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from preloaded import python_command, rlmbox_command
 from rlmbox.testing import ProviderServer
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -132,7 +133,7 @@ def place(tmp_path: Path) -> dict[str, str]:
     """Make an environment in which `rlmbox` and `python3` are the ones under test, and no setting is anybody's."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
-    for name, command in {"rlmbox": f'"{sys.executable}" -m rlmbox', "python3": f'"{sys.executable}"'}.items():
+    for name, command in {"rlmbox": shlex.join(rlmbox_command()), "python3": shlex.join(python_command())}.items():
         script = bin_folder / name
         script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         script.chmod(0o755)
@@ -154,7 +155,7 @@ def test_every_block_of_the_page_runs_and_prints_what_is_shown(
         with ProviderServer(list(REPLIES[page].get(block.heading, []))) as server:
             keys = {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-x"}
             keys |= {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "sk-y"}
-            command = [sys.executable, "-c"] if block.language == "python" else ["bash", "-euc"]
+            command = [*python_command(), "-c"] if block.language == "python" else ["bash", "-euc"]
             # A server of one's own has no known price, which a limit of money needs.
             code = block.code.replace("limits=", "prices='../prices.toml', limits=")
             code = code.replace("--cost-limit", "--prices ../prices.toml --cost-limit")

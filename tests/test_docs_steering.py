@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox.testing import ProviderServer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "steering.md").read_text("utf-8")
@@ -39,7 +39,7 @@ def test_every_block_of_the_page_runs(
     with ProviderServer(list(replies)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
+        done = subprocess.run([*python_command(), "-c", block], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
 

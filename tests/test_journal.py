@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox import RLM, Limits
 from rlmbox.budget.budget import Budget
 from rlmbox.context import Context
@@ -170,7 +171,7 @@ async def test_a_run_over_its_whole_journal_asks_nobody() -> None:
     assert not sub.requests
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 async def test_a_run_over_any_part_of_its_journal_comes_to_the_same_and_asks_for_nothing_twice(
     data: st.DataObject,

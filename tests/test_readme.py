@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderServer
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +69,7 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
     given = (folder / piped.removeprefix("cat ")).read_text() if piped else ""
     arguments = shlex.split(command, comments=True)
     done = subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [*rlmbox_command(), *arguments[1:]],
         capture_output=True,
         text=True,
         check=False,

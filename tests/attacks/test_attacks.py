@@ -15,14 +15,20 @@ from rlmbox.testing.attacks import KNOWN_GAPS, HostWatch, Probe, attacks, run_at
 PROVEN: dict[str, dict[str, Probe]] = {name: {} for name in BACKENDS}
 CPYTHON = ("local", "jail", "docker-runc", "docker-runsc")
 NO_TRACEBACK = ("INTR-10-decorator-and-except-star",)  # Python 3.11 keeps none on what `except*` gives
-CASES = [
-    # The first session in WebAssembly on a machine compiles the guest, which takes a minute and more.
-    pytest.param(backend, name, id=f"{backend}-{name}", marks=[pytest.mark.timeout(900)] if backend == "wasm" else [])
-    for backend in BACKENDS
-    for name, attack in attacks().items()
-    if backend != "local" or attack.harmless
-    if attack.group in GROUPS.get(backend, (attack.group,))
-]
+
+
+def _cases() -> list[object]:
+    """List the attacks of a group on a backend, together: one session stands by for all of them."""
+    cases: list[object] = []
+    for backend in BACKENDS:
+        groups: dict[str, list[str]] = {}
+        for name, attack in attacks().items():
+            if (backend != "local" or attack.harmless) and attack.group in GROUPS.get(backend, (attack.group,)):
+                groups.setdefault(attack.group, []).append(name)
+        # The first session in WebAssembly on a machine compiles the guest, which takes a minute and more.
+        marks = [pytest.mark.timeout(900)] if backend == "wasm" else []
+        cases += [pytest.param(backend, names, id=f"{backend}-{group}", marks=marks) for group, names in groups.items()]
+    return cases
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +38,19 @@ def watch() -> Iterator[HostWatch]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the host is watched through POSIX")
-@pytest.mark.parametrize(("backend", "name"), CASES)
-async def test_the_attack_ends_as_it_should(backend: str, name: str, watch: HostWatch) -> None:
-    gaps = {gap: why for gap, why in KNOWN_GAPS[backend.partition("-")[0]].items() if gap == name}
+@pytest.mark.parametrize(("backend", "names"), _cases())
+async def test_the_attacks_end_as_they_should(backend: str, names: list[str], watch: HostWatch) -> None:
+    gaps = {gap: why for gap, why in KNOWN_GAPS[backend.partition("-")[0]].items() if gap in names}
     try:
-        report = await run_attacks(BACKENDS[backend], only=[name], known_gaps=gaps, watch=watch, proven=PROVEN[backend])
+        report = await run_attacks(BACKENDS[backend], only=names, known_gaps=gaps, watch=watch, proven=PROVEN[backend])
     except SandboxUnavailable as error:
         pytest.skip(f"{backend} cannot run here: {error}")
     assert report.ok, report
-    (result,) = report.results
-    assert result.id == name
-    # In all of Python, only a module that the backend leaves out can be missing; anything else is a faulty attack.
-    if backend in CPYTHON and result.verdict == "not expressible":
-        assert "No module named" in result.detail or name in NO_TRACEBACK
+    assert [result.id for result in report.results] == names
+    for result in report.results:
+        # In all of Python, only a module that the backend leaves out can be missing; else an attack is faulty.
+        if backend in CPYTHON and result.verdict == "not expressible":
+            assert "No module named" in result.detail or result.id in NO_TRACEBACK
 
 
 async def test_where_there_are_no_walls_nothing_that_needs_one_is_run() -> None:

@@ -1,16 +1,16 @@
 """`rlmbox chat` as people use it: questions one after another over one session."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderServer
 
 
 def talk(lines: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rlmbox", "chat", *arguments],
+        [*rlmbox_command(), "chat", *arguments],
         input=lines,
         capture_output=True,
         env=bare(OPENAI_API_KEY="sk-x", **environment),

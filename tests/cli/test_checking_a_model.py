@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderFault, ProviderRequest, ProviderServer, QuirkServer, http_fault
 
 CODE = "Sure:\n```repl\nreply = llm_query('Reply with the one word: ready')\nFINAL(reply)\n```"
@@ -19,7 +19,7 @@ def able(request: ProviderRequest) -> str:
 
 
 def doctor(url: str, *arguments: str, name: str = "openai:m") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rlmbox", "doctor", "--model", name, "--base-url", url, "--sandbox", "monty"]
+    command = [*rlmbox_command(), "doctor", "--model", name, "--base-url", url, "--sandbox", "monty"]
     return subprocess.run([*command, *arguments], capture_output=True, env=bare(), check=False, text=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderFault, ProviderServer, http_fault
 
 CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late delivery.\n\nIt ends in June.\n"
@@ -18,7 +19,7 @@ CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late deli
 
 def rlmbox(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "rlmbox", *arguments],
+        [*rlmbox_command(), *arguments],
         input=stdin,
         capture_output=True,
         env=bare(**environment),
@@ -88,7 +89,7 @@ def test_output_to_a_full_disk_is_one_line_of_error(contract: str) -> None:
     for form in ([], ["--quiet"], ["--json"]):
         with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
             done = subprocess.run(
-                [sys.executable, "-m", "rlmbox", "ask", "What penalty applies?", "-c", contract, *form],
+                [*rlmbox_command(), "ask", "What penalty applies?", "-c", contract, *form],
                 stdout=full,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -359,7 +360,7 @@ def test_an_interrupt_ends_the_run_at_once(contract: str, tmp_path: Path) -> Non
     trace = tmp_path / "trace.jsonl"
     with ProviderServer([ProviderFault("hang")]) as server:
         arguments = ["ask", "?", "-c", contract, *with_model(server, "--trace", str(trace))]
-        process = subprocess.Popen([sys.executable, "-m", "rlmbox", *arguments], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*rlmbox_command(), *arguments], stderr=subprocess.PIPE, text=True)
         while not server.requests and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

@@ -4,11 +4,11 @@ import ast
 import io
 import json
 import subprocess
-import sys
 
 from rich.console import Console
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 from rlmbox.cli import diagnosing
 from rlmbox.cli.diagnosing import Diagnosis, as_object, diagnose, exit_code
 from rlmbox.cli.language import language_cells
@@ -17,7 +17,7 @@ from rlmbox.testing.attacks import AttackReport, AttackResult, Probe
 
 def rlmbox(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rlmbox", *arguments],
+        [*rlmbox_command(), *arguments],
         capture_output=True,
         env=bare(),
         check=False,

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 
 
 def rlmbox(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "rlmbox", *arguments],
+        [*rlmbox_command(), *arguments],
         input=stdin.encode(),
         capture_output=True,
         env=bare(**environment),
@@ -183,7 +184,7 @@ def test_at_a_terminal_it_is_a_prompt() -> None:
 
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "rlmbox", "exec"], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*rlmbox_command(), "exec"], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     os.close(theirs)
     os.write(ours, b"x = 20\nfor i in range(2):\n    x += i\n\n1 / 0\nx * 2\n\x04")
@@ -198,7 +199,7 @@ def test_at_a_terminal_it_is_a_prompt() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent with a POSIX signal")
 def test_an_interrupt_ends_the_session_at_once(cells: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "rlmbox", "exec", cells[0], "-", "--cell-timeout", "600"],
+        [*rlmbox_command(), "exec", cells[0], "-", "--cell-timeout", "600"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

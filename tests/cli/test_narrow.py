@@ -1,18 +1,18 @@
 """Forty columns, pipes and full disks: nothing is cut that a person needs, and what cannot be written is one line."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 
 COMMANDS = (["models"], ["config", "show"], ["runs"], ["profiles"], ["audit", "show"], ["keys", "list"])
 
 
 def rlmbox(*arguments: str, stdout: object = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rlmbox", *arguments]
+    command = [*rlmbox_command(), *arguments]
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=bare(**environment)
     )

@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from preloaded import rlmbox_command
 from rlmbox import __version__
 from rlmbox.cli.app import app
 from rlmbox.cli.configuration import OPTIONS, Configuration, variables
@@ -207,7 +208,7 @@ def test_the_page_is_true(project: Path) -> None:
             arguments = line.partition("#")[0].split()[1:]
             if arguments[1] == "init":
                 arguments.append("other.toml")
-            done = subprocess.run([sys.executable, "-m", "rlmbox", *arguments], capture_output=True, check=False)
+            done = subprocess.run([*rlmbox_command(), *arguments], capture_output=True, check=False)
             assert done.returncode == 0, (line, done.stderr)
     names = set(re.findall(r"RLM_[A-Z_]+[A-Z]", text))
     assert names <= {name for key in Configuration.model_fields for name in variables(key)}

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context.matches import spans_by_re
+from examples import examples
 from rlmbox.context import Context
 from rlmbox.context.load import kinds, opening
 from rlmbox.context.search import linewise, search, windows
@@ -84,7 +85,7 @@ def spans(hits: list[Hit]) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("needle", LITERALS)
 def test_a_literal_is_found_where_str_find_finds_it(tmp_path_factory, needle: str):
-    @settings(max_examples=40)
+    @settings(max_examples=examples(40))
     @given(WORDS)
     def check(words: list[str]) -> None:
         text = "".join(words)
@@ -103,7 +104,7 @@ def test_a_literal_is_found_where_str_find_finds_it(tmp_path_factory, needle: st
 def test_a_pattern_matches_where_re_does(tmp_path_factory, pattern: str):
     warnings.simplefilter("ignore", FutureWarning)
 
-    @settings(max_examples=40)
+    @settings(max_examples=examples(40))
     @given(WORDS)
     def check(words: list[str]) -> None:
         text = "".join(words)

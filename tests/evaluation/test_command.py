@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderReply, ProviderServer
 
 PRICES = '["openai:any"]\ninput_usd_per_mtok = "{price}"\noutput_usd_per_mtok = "10"\n'
@@ -48,7 +48,7 @@ def environment(folder: Path, server: ProviderServer) -> dict[str, str]:
 
 
 def run(folder: Path, server: ProviderServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rlmbox", "eval", *arguments]
+    command = [*rlmbox_command(), "eval", *arguments]
     given = environment(folder, server)
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, input="")
 
@@ -76,7 +76,7 @@ def test_at_its_limit_it_stops_shows_what_there_is_and_goes_on_with_more(folder:
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_there_is(folder: Path, server: ProviderServer) -> None:
-    command = [sys.executable, "-m", "rlmbox", "eval", "q.jsonl", "--arm", "direct", "--concurrency", "1"]
+    command = [*rlmbox_command(), "eval", "q.jsonl", "--arm", "direct", "--concurrency", "1"]
     given = environment(folder, server)
     process = subprocess.Popen(
         command, cwd=folder, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

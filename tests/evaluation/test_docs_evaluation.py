@@ -4,13 +4,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox.cli import evaluating
 from rlmbox.evaluation.graders import _WANTED
 from rlmbox.evaluation.loaders import FORMATS
@@ -51,7 +51,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider
 
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([*rlmbox_command(), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done
 
@@ -61,7 +61,7 @@ def test_the_commands_of_the_page_run_one_after_another(server: ProviderServer, 
     for command in COMMANDS:
         name, *arguments = shlex.split(command)
         assert name == "rlmbox"
-        done = run("-m", "rlmbox", *arguments)
+        done = run(*arguments)
         printed[command] = done.stdout
         assert "Traceback" not in done.stderr
     first = printed[COMMANDS[0]]
@@ -76,11 +76,11 @@ def test_the_commands_of_the_page_run_one_after_another(server: ProviderServer, 
     assert 'model = "openai:gpt-5"' in won
     assert "# 3 questions, 3 times each:" in won
     asked = len(server.requests)
-    run("-m", "rlmbox", "eval", "--resume", "eval-1")
+    run("eval", "--resume", "eval-1")
     assert len(server.requests) == asked
-    report = json.loads(run("-m", "rlmbox", "eval", "--show", "eval-1", "--json").stdout)
+    report = json.loads(run("eval", "--show", "eval-1", "--json").stdout)
     assert (report["answered"], report["trials"]) == (27, 27)
-    assert run("-m", "rlmbox", "show", "eval-1.rlm.late.0").stdout
+    assert run("show", "eval-1.rlm.late.0").stdout
 
 
 def test_the_example_in_python_prints_what_was_right(server: ProviderServer) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from guard.conftest import prose
 from rlmbox.context import Context
 from rlmbox.guard import Guard, RunGuard
@@ -231,7 +232,7 @@ def test_a_text_that_shares_only_words_is_no_copy(context: Context) -> None:
     assert sum(copy.end - copy.start for copy in index.copies(other)) < 0.15 * len(other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(max_size=400), st.integers(0, 300), st.integers(0, 300))
 def test_what_is_reported_is_the_same_in_both_but_for_case_and_punctuation(noise: str, start: int, size: int) -> None:
     text = prose(3_000, seed=3) + noise
@@ -247,7 +248,7 @@ def test_what_is_reported_is_the_same_in_both_but_for_case_and_punctuation(noise
         end = copy.end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_stretches_of_other_scripts_are_whole_characters(data: st.DataObject) -> None:
     letters = st.text("абвгАБВГ漢汉字语日本éÉüß\U0001f468 .", min_size=30, max_size=200)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.guard import Guard
 from rlmbox.guard.findings import Finding, without_overlaps
 from rlmbox.guard.rarity import is_rare
@@ -182,7 +183,7 @@ def test_what_is_random_and_public_stays(text: str) -> None:
     assert [kind for kind, _ in hidden(text) if kind != "email"] == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text())
 def test_no_text_makes_a_detector_fail_and_findings_lie_within_it(text: str) -> None:
     end = 0

@@ -75,7 +75,7 @@ async def one_question(model: ProviderModel, number: int) -> tuple[int, Budget]:
 
 @pytest.mark.parametrize(
     ("name", "rounds", "closed"),
-    [(NAMES[0], 16, False), (NAMES[0], 4, True), (NAMES[1], 3, False), (NAMES[2], 3, False)],
+    [(NAMES[0], 8, False), (NAMES[0], 3, True), (NAMES[1], 3, False), (NAMES[2], 3, False)],
 )
 async def test_one_new_model_after_another_loses_no_reply_and_leaves_no_descriptor(
     name: str, rounds: int, closed: bool

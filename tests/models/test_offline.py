@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox import RLM, Context
 from rlmbox.models.extract import best_sentences, question_phrases, question_words, stem
 from rlmbox.models.offline import OfflineModel
@@ -94,7 +95,7 @@ def test_words_and_phrases_of_a_question() -> None:
     assert "exact words" in question_phrases(question)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=200), st.text(max_size=2_000))
 def test_any_question_and_text_give_sentences_of_the_text(question: str, text: str) -> None:
     flat = " ".join(text.split())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.errors import ConfigError
 from rlmbox.models.pace import Pace
 from rlmbox.requests.rate import RateLimiter
@@ -24,7 +25,7 @@ class Clock:
         return self.now_s
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(1, 5),
     st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30), st.integers(0, 2)), min_size=1, max_size=4),

@@ -49,6 +49,7 @@ class Result:
         return json.dumps([self.error, self.stdout, self.value if self.error is None else None, self.calls])
 
 
+@cache
 def groups() -> dict[str, list[str]]:
     """All cells by group."""
     found: dict[str, list[str]] = {}

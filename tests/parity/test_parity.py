@@ -21,6 +21,8 @@ BACKENDS: dict[str, Callable[[], Sandbox]] = {
 }
 ABSENT = {"docker": why_no_docker(), "jail": why_no_jail(), "wasm": "", "local": "", "monty": ""}
 MAY_REFUSE = {"monty"}
+SAME_WORKER = {"jail", "docker"}
+"""Backends whose worker is that of `local`, in the same Python: a fifth of the groups shows that they run it."""
 if find_spec("pydantic_monty"):
     from rlmbox.sandboxes.monty import MontySandbox
 
@@ -38,7 +40,7 @@ def _cases() -> list[object]:
     return [
         pytest.param(backend, group, id=f"{backend}-{group}", marks=_marks(backend))
         for backend in BACKENDS
-        for group in groups()
+        for group in [*groups()][:: 5 if backend in SAME_WORKER else 1]
     ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.environment import bare
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderRequest, ProviderServer
 
 CONTRACT = "The contract begins in May.\n\nA penalty of 5 % applies to late delivery.\n\nIt ends in June.\n"
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def rlmbox(folder: Path, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "rlmbox", *arguments],
+        [*rlmbox_command(), *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -129,7 +129,7 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
 def test_a_run_whose_process_is_killed_is_resumed(folder: Path, server: ProviderServer) -> None:
     of_model = ("--model", "openai:llama3", "--base-url", server.openai_url, "--sandbox", "monty")
     child = subprocess.Popen(
-        [sys.executable, "-m", "rlmbox", "ask", "Is there one?", "-c", "contract.txt", "--run-id", "audit", *of_model],
+        [*rlmbox_command(), "ask", "Is there one?", "-c", "contract.txt", "--run-id", "audit", *of_model],
         cwd=folder,
         env=bare(RLM_STORE=str(folder / "runs.db"), OPENAI_API_KEY="sk-x"),
         stdout=subprocess.DEVNULL,
@@ -155,7 +155,7 @@ def test_a_request_that_was_under_way_is_sent_again_under_the_same_idempotency_k
     with ProviderServer([SCRIPT[0], second, second, *SCRIPT[2:]]) as provider:
         of_model = ("--model", "openai:llama3", "--base-url", provider.openai_url, "--sandbox", "monty")
         child = subprocess.Popen(
-            [sys.executable, "-m", "rlmbox", "ask", "Is it?", "-c", "contract.txt", "--run-id", "audit", *of_model],
+            [*rlmbox_command(), "ask", "Is it?", "-c", "contract.txt", "--run-id", "audit", *of_model],
             cwd=folder,
             env=bare(RLM_STORE=str(folder / "runs.db"), OPENAI_API_KEY="sk-x"),
             stdout=subprocess.DEVNULL,

@@ -3,13 +3,13 @@
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.environment import bare
+from preloaded import python_command, rlmbox_command
 from rlmbox.testing import ProviderServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "record.md").read_text("utf-8")
@@ -39,7 +39,7 @@ def environment(tmp_path: Path, server: ProviderServer) -> dict[str, str]:
 
 def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [*arguments],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -55,7 +55,7 @@ def test_the_commands_work_one_after_another(tmp_path: Path, environment: dict[s
     printed = []
     for line in COMMANDS:
         words, _, into = line.partition(" > ")
-        printed.append(run(tmp_path, environment, "-m", "rlmbox", *shlex.split(words)[1:]))
+        printed.append(run(tmp_path, environment, *rlmbox_command(), *shlex.split(words)[1:]))
         if into:
             (tmp_path / into).write_text(printed[-1])
     assert printed[0].startswith("Yes, 5 %.")
@@ -70,9 +70,9 @@ def test_the_commands_work_one_after_another(tmp_path: Path, environment: dict[s
 
 
 def test_the_examples_in_python_work(tmp_path: Path, environment: dict[str, str]) -> None:
-    assert run(tmp_path, environment, "-c", PYTHON[0]) == "no penalty\n"
-    trace = run(tmp_path, environment | {"RLM_STORE": "runs.db"}, "-m", "rlmbox", "export", "audit-7")
+    assert run(tmp_path, environment, *python_command(), "-c", PYTHON[0]) == "no penalty\n"
+    trace = run(tmp_path, environment | {"RLM_STORE": "runs.db"}, *rlmbox_command(), "export", "audit-7")
     (tmp_path / "trace.json").write_text(trace)
-    lines = run(tmp_path, environment, "-c", PYTHON[1]).splitlines()
+    lines = run(tmp_path, environment, *python_command(), "-c", PYTHON[1]).splitlines()
     assert lines[0].startswith("audit-7: answered, $")
     assert re.fullmatch(r"[\d.]+ None 2", lines[-1])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from recorded_runs import recorded
 from rlmbox.errors import StoreError
 from rlmbox.events import AttemptStarted, Event, HostCallFinished, QuestionAsked, RunStarted
@@ -62,7 +63,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(JSON, st.integers(0, 2), st.text(st.characters(), max_size=3))
 def test_any_value_comes_back_also_where_it_is_long(
     tmp_path_factory: pytest.TempPathFactory, value: object, size: int, text: str

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from parse_cases import Q, cases, variable
 from rlmbox.reply.parse import MAX_REPLY_CHARS, MAX_REPLY_LINES, ParsedReply, parse_reply
 
@@ -122,7 +123,7 @@ PIECES = [
 mixtures = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.one_of(mixtures, st.text(st.characters(), max_size=300)), st.booleans())
 def test_no_text_makes_it_raise(reply: str, strict: bool) -> None:
     found = parse_reply(reply, strict=strict)

@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox.retrieval import PostgresRetriever
 from rlmbox.testing import ProviderServer
 from runs import repl
@@ -19,7 +19,9 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with ProviderServer([repl("h = search('uptime')\nFINAL('99.95 %', sources=h)")]) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False, cwd=tmp_path)
+        done = subprocess.run(
+            [*python_command(), "-c", block], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2 2\n99.95 % ['sla.txt']\n"
 

@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox.testing import ProviderServer
 from runs import repl
 
@@ -15,7 +15,7 @@ from runs import repl
 def rlmbox(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     own = {**os.environ, "XDG_CONFIG_HOME": str(folder), "RLM_STORE": str(folder / "runs.db"), "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, "-m", "rlmbox", *arguments],
+        [*rlmbox_command(), *arguments],
         capture_output=True, text=True, check=False, cwd=folder, env={**own, **environment},
     )  # fmt: skip
 

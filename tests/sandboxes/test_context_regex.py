@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.context import Context
 from rlmbox.sandboxes import _large_matches
 from rlmbox.sandboxes.worker import _context_regex as regex
@@ -79,7 +80,7 @@ def _told(match: Any) -> object:
     return match and (match.span(), match.group(), match.groups(), match.regs, match.lastindex)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(patterns, flags, st.text("ab\né x", min_size=1, max_size=40))
 @example("(a+)(b+)$", 0, "abb\nabb\n")
 @example(r"\bé\b", re.ASCII, "é xé")
@@ -101,7 +102,7 @@ def test_every_match_is_that_of_the_whole_text(pattern: str, flag: int, text: st
         assert _told(large(compiled, long(text))) == _told(getattr(compiled, name)(text)), name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(inside, st.text("ab\né", min_size=1, max_size=20), st.integers(0, 22), st.integers(0, 22))
 def test_a_pattern_keeps_to_its_bounds(pattern: str, text: str, pos: int, more: int) -> None:
     compiled, endpos = re.compile(pattern, re.MULTILINE), pos + more
@@ -139,7 +140,7 @@ def test_the_flag_of_comments_is_known() -> None:
     assert regex.findall(pattern, long("x = 1 2\ny = 3#")) == pattern.findall("x = 1 2\ny = 3#")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text("ab\n\r ,é", min_size=1, max_size=60), st.integers(-1, 4))
 def test_parts_are_those_of_a_text(text: str, most: int) -> None:
     handle = long(text)

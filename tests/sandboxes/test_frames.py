@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.sandboxes.worker._frames import Done, FrameLimits, Inbox, Reply, Violation, encode, read_message
 from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from sandboxes.wire import DONE, ECHO, Attacker, call, frame, lost, meet, raw
@@ -141,7 +142,7 @@ def _depth(value: object) -> int:
 
 
 @given(json_values, st.sampled_from([0, 150, 190, 192, 194, 202, 203, 210, 250]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, levels: int) -> None:
     for level in range(levels):
         value = [value] if level % 3 else {"d": value}
@@ -158,7 +159,7 @@ def test_every_json_value_arrives_unless_it_is_too_deep(value: Any, levels: int)
 
 
 @given(st.text(alphabet='[]{}",:\\\n é', max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_brackets_and_commas_in_texts_do_not_count(text: str) -> None:
     inbox = Inbox(FrameLimits(nodes=40))
     inbox.feed(encode({**DONE, "value": [text]}))
@@ -168,7 +169,7 @@ def test_brackets_and_commas_in_texts_do_not_count(text: str) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_bytes_are_a_message_or_a_violation(data: bytes) -> None:
     inbox = Inbox(FrameLimits(frame_bytes=250))
     inbox.feed(raw(data))
@@ -177,7 +178,7 @@ def test_any_bytes_are_a_message_or_a_violation(data: bytes) -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_messages_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> None:
     inbox = Inbox(FrameLimits())
     data = b"".join(encode({**DONE, "id": number, "value": "é" * number}) for number in range(5))
@@ -194,7 +195,7 @@ def test_messages_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> Non
 @given(
     st.lists(st.sampled_from(["\\", '"', "x", ",", "é", "[" * 7, "\\" * 9]), min_size=1, max_size=12), st.integers(0, 1)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_text_longer_than_a_piece_does_not_count_however_it_is_cut(parts: list[str], shift: int) -> None:
     inbox = Inbox(FrameLimits(nodes=20))
     text = "a" * shift + "".join(parts) * (2_400_000 // len("".join(parts)))

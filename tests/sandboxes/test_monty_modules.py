@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_monty import CollectString, Monty, MontyComplete, MontyError, NameLookupSnapshot
 
+from examples import examples
 from rlmbox.errors import SandboxError
 from rlmbox.sandboxes.monty._refusals import native_modules
 from rlmbox.sandboxes.monty.modules import HOST_FUNCTIONS, MODULES, NOTES, imported, instance_name, module_source
 
 HOST = {function.name: function.call for function in HOST_FUNCTIONS}
 MIB = 1024 * 1024
-some = settings(max_examples=60, deadline=None)
+some = settings(max_examples=examples(60), deadline=None)
 
 
 class Repl:

@@ -1,4 +1,4 @@
-"""Runs cells and writes a line of digests, one for each: run by `test_determinism.py` in processes of its own."""
+"""Runs cells, over and over, and writes a line of digests each time, one for each cell: run by `test_determinism.py` in processes of its own."""
 
 import hashlib
 import sys
@@ -19,12 +19,13 @@ def digests(programs: dict[str, str]) -> str:
     return " ".join(found)
 
 
-def main(programs: Path, delay_s: float) -> None:
+def main(programs: Path, delay_s: float, rounds: int) -> None:
     time.sleep(delay_s)
     generated = dict(enumerate(programs.read_text("utf-8").split("\n###\n")))
-    found = digests({**cells(), **{f"generated {number}": code for number, code in generated.items()}})
-    sys.stdout.write(found + "\n")
+    programs_by_name = {**cells(), **{f"generated {number}": code for number, code in generated.items()}}
+    for _ in range(rounds):
+        sys.stdout.write(digests(programs_by_name) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from examples import examples
 from subset.cpython import cells
 from subset.programs import START, blocks
 
@@ -22,7 +23,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = ["s = set('hello world') | {'x', 1, (2, 3)}\nprint(s, frozenset(s), list(s), {v: 1 for v in s})"]
 
     @given(blocks())
-    @settings(max_examples=150, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(150), database=None, deadline=None, suppress_health_check=list(HealthCheck))
     def keep(code: str) -> None:
         found.append(START + code)
 
@@ -32,27 +33,33 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def started(programs: Path, seed: str, delay_s: float) -> subprocess.Popen[str]:
+def started(programs: Path, seed: str, delay_s: float, rounds: int) -> subprocess.Popen[str]:
     environment = {
         "PYTHONHASHSEED": seed,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONIOENCODING": "utf-8",
     }
-    line = [sys.executable, str(SCRIPT), str(programs), str(delay_s)]
+    line = [sys.executable, str(SCRIPT), str(programs), str(delay_s), str(rounds)]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def runs(programs: Path, count: int) -> list[list[str]]:
-    """Return the digests of runs with different hash seeds, start times, and company on the machine."""
+def runs(programs: Path, count: int, rounds: int) -> list[list[str]]:
+    """Return the digests of runs with different hash seeds, start times, and company on the machine.
+
+    Args:
+        programs: A file of programs.
+        count: How many processes run them.
+        rounds: How many times each of these does.
+    """
     chance = random.Random(5)
     found = []
     for first in range(0, count, TOGETHER):
         size = min(1 + first // TOGETHER % TOGETHER, count - first) if first else TOGETHER
-        group = [started(programs, str(chance.randrange(2**32)), chance.random() / 5) for _ in range(size)]
+        group = [started(programs, str(chance.randrange(2**32)), chance.random() / 5, rounds) for _ in range(size)]
         for process in group:
             output, error = process.communicate(timeout=120)
             assert process.returncode == 0, error
-            found.append(output.split())
+            found += [line.split() for line in output.splitlines()]
     return found
 
 
@@ -65,8 +72,8 @@ def assert_same(found: list[list[str]], programs: Path) -> None:
 
 
 def test_cells_and_programs_are_the_same_with_different_hash_seeds(programs: Path) -> None:
-    assert_same(runs(programs, 4), programs)
+    assert_same(runs(programs, 4, 1), programs)
 
 
 def test_cells_and_programs_are_the_same_fifty_times(programs: Path) -> None:
-    assert_same(runs(programs, 50), programs)
+    assert_same(runs(programs, 10, 5), programs)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from preloaded import rlmbox_command
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset._sandbox import SubsetSandbox
 from rlmbox.sandboxes.subset.meter import INT_BITS, StepLimits
@@ -35,7 +36,7 @@ def test_the_commands_give_the_answers_that_the_page_shows() -> None:
     answers = next(body for language, body in BLOCKS if language == "json").splitlines()
     for command, expected in zip(commands, answers, strict=True):
         given, options = re.fullmatch(r"echo '(.*)' \| rlmbox (subset.*)", command).groups()
-        line = [sys.executable, "-m", "rlmbox", *options.split()]
+        line = [*rlmbox_command(), *options.split()]
         done = subprocess.run(line, input=given + "\n", capture_output=True, text=True, check=True)
         found = json.loads(done.stdout)
         del found["state"]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.sandboxes.subset.errors import LimitReached
 from rlmbox.sandboxes.subset.meter import Meter, StepLimits
 from rlmbox.sandboxes.subset.regex import Engine, Pattern
@@ -148,7 +149,7 @@ pieces = st.sampled_from([*"abx1 -é\x1c", r"\d", r"\w", r"\s", r"\S", r"\W", ".
 repeats = st.sampled_from(["", "", "+", "*", "?", "{2}", "{1,3}", "+?", "*?", "*?", "{1,3}?"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.sampled_from("abx1-é"),
     st.lists(st.tuples(pieces, repeats, st.booleans()), max_size=5),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.sandboxes.subset.grammar import Row
 from subset.cpython import cells, in_cpython, in_subset, run
 from subset.programs import CALLED, CONSTRUCTS, START, blocks, calls, expressions
@@ -29,7 +30,7 @@ def test_a_cell_prints_what_cpython_prints_and_fails_as_it_fails(name: str) -> N
 
 
 @given(blocks())
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_program_from_the_grammar_does_what_cpython_does(code: str) -> None:
     found = in_subset(START + code)
     if found.error in ("ResourceLimitExceeded", "ForbiddenSyntax", "ForbiddenName"):
@@ -38,7 +39,7 @@ def test_a_program_from_the_grammar_does_what_cpython_does(code: str) -> None:
 
 
 @given(expressions)
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_expression_from_the_grammar_has_cpythons_value(code: str) -> None:
     found = in_subset(START + code)
     if found.error not in ("ResourceLimitExceeded", "ForbiddenSyntax", "ForbiddenName"):
@@ -51,7 +52,7 @@ def test_a_construct_of_the_table_does_what_it_does_in_cpython(row: Row) -> None
 
 
 @given(st.data())
-@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1_500), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_call_of_anything_in_the_table_does_what_it_does_in_cpython(data: st.DataObject) -> None:
     code = data.draw(calls(data.draw(st.sampled_from(CALLED))))
     found = in_subset(code)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.sandboxes.subset.errors import Uncatchable
 from rlmbox.sandboxes.subset.meter import Meter, StepLimits
 from rlmbox.sandboxes.subset.regex import Engine
@@ -152,13 +153,13 @@ alphabet = st.text("aábé1. -@\nxAÉ", max_size=12)
     alphabet,
     st.sampled_from(("", "(?i)", "(?m)", "(?s)", "(?a)")),
 )
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=examples(1_500), deadline=None)
 def test_any_pattern_finds_what_re_finds_or_is_refused(pattern: str, text: str, flags: str) -> None:
     same(flags + pattern, text, may_refuse=True)
 
 
 @given(st.characters(exclude_categories=["Cs"]), st.characters(exclude_categories=["Cs"]))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_ignoring_case_is_that_of_re(a: str, b: str) -> None:
     for other in (b, a.upper(), a.lower(), a.swapcase(), a.title()):
         for pattern in (re.escape(a), f"[{re.escape(a)}-{re.escape(max(a, b))}]" if a <= b else re.escape(b)):

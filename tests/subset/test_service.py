@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.service import answer, answer_line
 
@@ -110,7 +110,7 @@ def test_lines_are_utf_8_with_or_without_a_byte_order_mark() -> None:
 
 def command(*options: str, lines: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rlmbox", "subset", *options], input=lines, capture_output=True, text=True, check=False
+        [*rlmbox_command(), "subset", *options], input=lines, capture_output=True, text=True, check=False
     )
 
 

@@ -3,9 +3,9 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+from preloaded import python_command, rlmbox_command
 from rlmbox.telemetry import names
 from rlmbox.testing import ProviderServer
 
@@ -18,7 +18,7 @@ def test_the_program_of_the_page_runs_and_makes_the_spans_of_the_page() -> None:
     with ProviderServer([CODE, "Yes, 5 %.", "FINAL_VAR(said)"]) as server:
         environment = {**os.environ, "OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-x"}
         done = subprocess.run(
-            [sys.executable, "-c", BLOCKS["python"]], capture_output=True, text=True, check=False, env=environment
+            [*python_command(), "-c", BLOCKS["python"]], capture_output=True, text=True, check=False, env=environment
         )
     assert done.returncode == 0, done.stderr
     answer, *spans = done.stdout.splitlines()
@@ -32,7 +32,7 @@ def test_the_program_of_the_page_runs_and_makes_the_spans_of_the_page() -> None:
 def test_the_command_of_the_page_is_one() -> None:
     command = BLOCKS["sh"].split()
     assert command[:2] == ["rlmbox", "ask"]
-    done = subprocess.run([sys.executable, "-m", "rlmbox", "ask", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*rlmbox_command(), "ask", "--help"], capture_output=True, text=True, check=True)
     assert command[-1] in done.stdout
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from preloaded import rlmbox_command
 from rlmbox import RLM
 from rlmbox.errors import ConfigError
 from rlmbox.telemetry import Telemetry, exporting
@@ -35,10 +36,8 @@ def received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def ask(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "contract.txt").write_text(TEXT)
-    command = ["-m", "rlmbox", "ask", "Which penalty?", "-c", str(folder / "contract.txt"), "--no-record"]
-    return subprocess.run(
-        [sys.executable, *command, "--sandbox", "monty", *options], capture_output=True, text=True, check=False
-    )
+    command = [*rlmbox_command(), "ask", "Which penalty?", "-c", str(folder / "contract.txt"), "--no-record"]
+    return subprocess.run([*command, "--sandbox", "monty", *options], capture_output=True, text=True, check=False)
 
 
 def attributes(of: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -13,6 +12,8 @@ import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from preloaded import rlmbox_command
+
 TOKEN = "a-token-of-the-tests"
 
 
@@ -20,7 +21,7 @@ TOKEN = "a-token-of-the-tests"
 def http_server(*arguments: str, token: str | None = TOKEN, **environment: str) -> Iterator[tuple[str, Any]]:
     """Run the server over HTTP; give its address and its process."""
     env = {**os.environ, **environment, **({"RLM_MCP_TOKEN": token} if token else {})}
-    command = [sys.executable, "-m", "rlmbox", "mcp", "--http", "--port", "0", "--no-record", *arguments]
+    command = [*rlmbox_command(), "mcp", "--http", "--port", "0", "--no-record", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
     try:
         assert process.stderr
@@ -51,10 +52,10 @@ async def connected(
             async with http_client() as http, Client(streamable_http_client(address, http_client=http)) as client:
                 yield client
         return
-    command = ["-m", "rlmbox", "mcp", "--no-record", *arguments]
+    command = [*rlmbox_command(), "mcp", "--no-record", *arguments]
     # The SDK's own server parameters pass on only a few variables.
     env = {**os.environ, **environment}
-    async with Client(StdioServerParameters(command=sys.executable, args=command, env=env)) as client:
+    async with Client(StdioServerParameters(command=command[0], args=command[1:], env=env)) as client:
         yield client
 
 

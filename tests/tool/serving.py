@@ -2,12 +2,16 @@
 
 import json
 import subprocess
-import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-COMMAND = (sys.executable, "-m", "rlmbox", "tool")
+from preloaded import rlmbox_command
+
+
+def tool_command() -> list[str]:
+    """Return what starts the service; arguments follow."""
+    return [*rlmbox_command(), "tool"]
 
 
 class Tool:
@@ -19,7 +23,7 @@ class Tool:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*tool_command(), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
     def send(self, **request: object) -> None:

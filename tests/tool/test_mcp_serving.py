@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preloaded import rlmbox_command
 from rlmbox.errors import ConfigError, ContextError
 from rlmbox.tool.mcp.roots import Roots
 from rlmbox.tool.mcp.serving import Gate, is_loopback
@@ -100,7 +100,7 @@ def test_sigterm_ends_it_although_a_client_is_connected() -> None:
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "rlmbox", "mcp", "--no-record", *arguments]
+    command = [*rlmbox_command(), "mcp", "--no-record", *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
@@ -110,7 +110,7 @@ def test_wrong_options_are_one_line_and_exit_code_2(arguments: list[str], said: 
 def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "rlmbox", "mcp", "--no-record", "--http", "--port", port]
+        command = [*rlmbox_command(), "mcp", "--no-record", "--http", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "choose another --port" in done.stderr

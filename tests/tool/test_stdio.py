@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tool.serving import COMMAND, Tool
+from tool.serving import Tool, tool_command
 
 FIELDS = ["stdout", "stderr", "exception", "success", "execution_time", "timed_out"]
 
@@ -23,7 +23,7 @@ def tool() -> Iterator[Tool]:
 
 
 def _run(lines: bytes, *arguments: str) -> tuple[list[dict[str, object]], int, str]:
-    done = subprocess.run([*COMMAND, *arguments], input=lines, capture_output=True, timeout=120, check=False)
+    done = subprocess.run([*tool_command(), *arguments], input=lines, capture_output=True, timeout=120, check=False)
     return [json.loads(line) for line in done.stdout.splitlines()], done.returncode, done.stderr.decode()
 
 
@@ -167,7 +167,7 @@ def test_sessions_above_the_bound_are_refused_until_one_is_closed() -> None:
 def test_a_sandbox_that_cannot_start_is_a_warning_and_the_answers_say_so() -> None:
     environment = {**os.environ, "DOCKER_HOST": "tcp://127.0.0.1:1"}
     done = subprocess.run(
-        [*COMMAND, "--sandbox", "docker"],
+        [*tool_command(), "--sandbox", "docker"],
         input=b'{"code": "print(1)"}\n',
         capture_output=True,
         env=environment,
@@ -237,7 +237,9 @@ def test_a_client_that_goes_away_ends_it_quietly() -> None:
 
 def test_a_full_disk_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*COMMAND], input=b'{"code": "1"}\n', stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [*tool_command()], input=b'{"code": "1"}\n', stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert done.returncode == 1
     assert done.stderr == b"error: the answers cannot be written: No space left on device\n"
 

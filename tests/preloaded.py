@@ -1,0 +1,318 @@
+"""Starts programs without importing the library each time: a process that has it imported forks for each start.
+
+Most of what a program does in a test is to import. Here a test starts a small client in its place, which hands its
+standard streams, arguments, environment and folder to that process, passes signals on, and ends as the program ends.
+Where that could make a difference, the client becomes the program as people start it: at a terminal, with a standard
+stream that is closed, and with variables that the interpreter itself reads. What a program imports late is imported for
+the next one once it has run; so a test of imports, or one that asks for a process by its id, starts it for real.
+"""
+
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what follows is imported by the client, too, whose start should take no time
+    import selectors
+    import subprocess
+
+_REAL = {"rlmbox": ("-m", "rlmbox"), "python": ()}
+_ANSWER_BYTES = 4
+_REQUEST_BYTES = 1 << 20
+_ELSEWHERE = -(2**31)
+"""Sent in place of a process id: the client has to start the program itself."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ()
+_HARMLESS = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"})
+_SAME_LOCALE = frozenset({"", "C", "POSIX", "C.UTF-8"})
+# Numerical libraries start threads when they are imported, and no thread survives a fork.
+_PRELOADED = frozenset(
+    "anthropic anyio google h11 httpcore httpx httpx2 jiter jsonschema mcp openai pydantic pydantic_ai"  # noqa: SIM905
+    " pydantic_settings re2 rich rlmbox starlette typer uvicorn".split()
+)
+_started: "dict[int, tuple[subprocess.Popen[bytes], str]]" = {}
+
+
+def rlmbox_command() -> list[str]:
+    """Return what to start in place of `python -m rlmbox`; arguments follow."""
+    return _command("rlmbox")
+
+
+def python_command() -> list[str]:
+    """Return what to start in place of `python`; `-c`, a program and arguments follow."""
+    return _command("python")
+
+
+def _command(program: str) -> list[str]:
+    if sys.platform != "linux":
+        return [sys.executable, *_REAL[program]]
+    if os.getpid() not in _started:
+        _started[os.getpid()] = _start()
+    return [sys.executable, "-I", "-S", __file__, _started[os.getpid()][1], program]
+
+
+def _start() -> "tuple[subprocess.Popen[bytes], str]":
+    import subprocess
+    import tempfile
+
+    path = os.path.join(tempfile.mkdtemp(prefix="rlmbox-tests-"), "socket")  # noqa: PTH118 - the client has no pathlib
+    kept = ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT")
+    process = subprocess.Popen(
+        [sys.executable, __file__, path],
+        stdin=subprocess.PIPE,  # it ends when this is closed, however this process ends
+        stdout=subprocess.PIPE,
+        env={name: os.environ[name] for name in kept if name in os.environ},
+    )
+    assert process.stdout
+    process.stdout.readline()
+    return process, path
+
+
+# ---- the client --------------------------------------------------------------------------------------------------
+
+
+def _client(path: str, program: str, arguments: list[str]) -> None:
+    """Have the program run, and end as it ends."""
+    if _is_special() or (program == "python" and arguments[:1] != ["-c"]):
+        _be_the_program(program, arguments)
+    target: list[int] = []
+    early: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        if target:
+            with suppress(ProcessLookupError):
+                os.kill(target[0], number)
+        else:
+            early.append(number)
+
+    ignored = [number for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
+    for number in _SIGNALS:
+        if number not in ignored:
+            signal.signal(number, pass_on)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REQUEST_BYTES)
+        server.connect(path)
+        folder = os.getcwd()  # noqa: PTH109 - as above
+        request = repr((program, arguments, dict(os.environ), folder, [int(number) for number in ignored]))
+        socket.send_fds(server, [request.encode("utf-8", "surrogatepass")], [0, 1, 2])
+        target.append(_number(server))
+        if target[0] == _ELSEWHERE:
+            _be_the_program(program, arguments)
+        for signaled in early:
+            pass_on(signaled, None)
+        status = _number(server)
+    if status < 0:
+        with suppress(OSError):  # some can be neither caught nor ignored
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _is_special() -> bool:
+    try:
+        at_terminal = any(os.isatty(stream) or os.fstat(stream) is None for stream in range(3))
+    except OSError:
+        return True  # one is closed
+    of_python = any(name.startswith("PYTHON") and name not in _HARMLESS for name in os.environ)
+    of_locale = any(os.environ.get(name, "") not in _SAME_LOCALE for name in ("LANG", "LC_ALL", "LC_CTYPE"))
+    return at_terminal or of_python or of_locale
+
+
+def _be_the_program(program: str, arguments: list[str]) -> None:
+    os.execv(sys.executable, [sys.executable, *_REAL[program], *arguments])
+
+
+def _number(server: socket.socket) -> int:
+    return int.from_bytes(server.recv(_ANSWER_BYTES), "big", signed=True)
+
+
+# ---- the process that forks --------------------------------------------------------------------------------------
+
+
+class _Server:
+    """Forks for each client, and tells it how the program ended."""
+
+    def __init__(self, path: str) -> None:
+        import selectors
+
+        self._path = path
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listening.bind(path)
+        self._listening.listen(64)
+        self._told, self._tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._waiting = selectors.DefaultSelector()
+        for source in (0, self._listening, self._told):
+            self._waiting.register(source, selectors.EVENT_READ)
+        self._running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor of the process
+        self.program, self.arguments = "", [""]
+
+    def serve(self) -> None:
+        """Wait for clients; return in the process that was forked for one, which is the program then."""
+        import gc
+
+        while True:
+            gc.freeze()
+            for key, _ in self._waiting.select():
+                if key.fileobj == 0:
+                    self._end()
+                elif key.fileobj is self._told:
+                    _import(self._told.recv(_REQUEST_BYTES).decode().split())
+                elif key.fileobj is not self._listening:
+                    self._ended(key)
+                elif self._forked():
+                    return
+
+    def _forked(self) -> bool:
+        import ast
+
+        connection = self._listening.accept()[0]
+        request, streams, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, 3)
+        given = ast.literal_eval(request.decode("utf-8", "surrogatepass"))
+        self.program, self.arguments, environment, folder, ignored = given
+        if environment.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+            child = _ELSEWHERE
+        elif (child := os.fork()) == 0:
+            self._leave(connection)
+            _become(environment, folder, ignored, streams)
+            return True
+        for stream in streams:
+            os.close(stream)
+        with suppress(BrokenPipeError):
+            _send(connection, child)
+        if child == _ELSEWHERE:
+            connection.close()
+            return False
+        process = os.pidfd_open(child)
+        self._running[process] = child, connection
+        self._waiting.register(process, 1)
+        self._waiting.register(connection, 1, child)
+        return False
+
+    def _leave(self, connection: socket.socket) -> None:
+        """Close what is the server's, in the process that was forked."""
+        import atexit
+
+        self._waiting.close()
+        for each in (connection, self._listening, self._told, *(client for _, client in self._running.values())):
+            each.close()
+        for process in self._running:
+            os.close(process)
+        atexit.register(_tell_imports, self._tell, frozenset(sys.modules))
+
+    def _ended(self, key: "selectors.SelectorKey") -> None:
+        """Tell a client how its program ended; end the program of a client that was killed."""
+        if isinstance(key.fileobj, socket.socket):
+            self._waiting.unregister(key.fileobj)
+            os.kill(key.data, signal.SIGKILL)  # it is waited for below, so the id is still its own
+            return
+        process = key.fd
+        child, connection = self._running.pop(process)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self._waiting.unregister(process)
+        os.close(process)
+        with suppress(KeyError):
+            self._waiting.unregister(connection)
+        with suppress(BrokenPipeError):
+            _send(connection, status)
+        connection.close()
+
+    def _end(self) -> None:
+        for child, _ in self._running.values():
+            os.kill(child, signal.SIGKILL)
+        with suppress(OSError):
+            os.unlink(self._path)  # noqa: PTH108 - as above
+            os.rmdir(os.path.dirname(self._path))  # noqa: PTH106, PTH120
+        os._exit(0)
+
+
+def _send(connection: socket.socket, number: int) -> None:
+    connection.send(number.to_bytes(_ANSWER_BYTES, "big", signed=True))
+
+
+def _become(environment: dict[str, str], folder: str, ignored: list[int], streams: list[int]) -> None:
+    """Take over from a client what the program could see of it."""
+    import time
+
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    # Those of the server remember whether what they stood for could be sought in.
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, "w" if number else "r", -1, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        for number, old in enumerate((sys.stdin, sys.stdout, sys.stderr))
+    )
+    sys.stderr.reconfigure(line_buffering=True)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    for number in _SIGNALS:
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else usual)
+
+
+def _run(program: str, arguments: list[str]) -> None:
+    import types
+
+    import rlmbox.cli
+
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if program == "python":
+        sys.path[0], sys.argv = "", ["-c", *arguments[2:]]
+        exec(compile(arguments[1], "<string>", "exec"), vars(main))
+    else:
+        file = os.path.join(os.path.dirname(rlmbox.__file__), "__main__.py")  # noqa: PTH118, PTH120
+        sys.path[0], sys.argv, main.__package__ = os.getcwd(), [file, *arguments], "rlmbox"  # noqa: PTH109
+        rlmbox.cli.main()
+
+
+def _import(names: list[str]) -> None:
+    from importlib import import_module
+
+    for name in names:
+        with suppress(Exception):
+            import_module(name)
+
+
+def _tell_imports(tell: socket.socket, before: frozenset[str]) -> None:
+    names = [name for name in sys.modules if name not in before and name.partition(".")[0] in _PRELOADED]
+    if names:
+        with suppress(OSError):
+            tell.send(" ".join(names).encode())
+
+
+def _leave_quickly(status: int) -> None:
+    """End as the interpreter does, but for taking apart what it has imported."""
+    import atexit
+    import threading
+
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def _main() -> None:
+    if sys.flags.isolated:
+        _client(sys.argv[1], sys.argv[2], sys.argv[3:])
+    import rlmbox.cli.app  # noqa: F401
+
+    server = _Server(sys.argv[1])
+    os.write(1, b"ready\n")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    server.serve()
+    try:
+        _run(server.program, server.arguments)
+    except SystemExit as ending:
+        if not isinstance(ending.code, int):
+            raise
+        _leave_quickly(ending.code)
+    else:
+        _leave_quickly(0)
+
+
+if __name__ == "__main__":
+    _main()
