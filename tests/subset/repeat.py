@@ -1,4 +1,4 @@
-"""Runs cells, over and over, and writes a line of digests each time, one for each cell: run by `test_determinism.py` in processes of its own."""
+"""Runs cells a number of times and writes a line of digests each time: a program of `test_determinism.py`."""
 
 import hashlib
 import sys
