@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preloaded import rlmbox_command
+from preloaded import python_command, rlmbox_command
 from rlmbox.cli import evaluating
 from rlmbox.evaluation.graders import _WANTED
 from rlmbox.evaluation.loaders import FORMATS
@@ -51,7 +51,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider
 
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*rlmbox_command(), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done
 
@@ -61,7 +61,7 @@ def test_the_commands_of_the_page_run_one_after_another(server: ProviderServer, 
     for command in COMMANDS:
         name, *arguments = shlex.split(command)
         assert name == "rlmbox"
-        done = run(*arguments)
+        done = run(*rlmbox_command(), *arguments)
         printed[command] = done.stdout
         assert "Traceback" not in done.stderr
     first = printed[COMMANDS[0]]
@@ -76,16 +76,16 @@ def test_the_commands_of_the_page_run_one_after_another(server: ProviderServer, 
     assert 'model = "openai:gpt-5"' in won
     assert "# 3 questions, 3 times each:" in won
     asked = len(server.requests)
-    run("eval", "--resume", "eval-1")
+    run(*rlmbox_command(), "eval", "--resume", "eval-1")
     assert len(server.requests) == asked
-    report = json.loads(run("eval", "--show", "eval-1", "--json").stdout)
+    report = json.loads(run(*rlmbox_command(), "eval", "--show", "eval-1", "--json").stdout)
     assert (report["answered"], report["trials"]) == (27, 27)
-    assert run("show", "eval-1.rlm.late.0").stdout
+    assert run(*rlmbox_command(), "show", "eval-1.rlm.late.0").stdout
 
 
 def test_the_example_in_python_prints_what_was_right(server: ProviderServer) -> None:
     code = next(body for language, body in BLOCKS if language == "python")
-    assert run("-c", code).stdout == "{'direct': 1.0, 'guess': 0.0}\n"
+    assert run(*python_command(), "-c", code).stdout == "{'direct': 1.0, 'guess': 0.0}\n"
 
 
 def test_the_page_names_every_grader_option_and_format() -> None:

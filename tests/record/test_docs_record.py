@@ -39,7 +39,7 @@ def environment(tmp_path: Path, server: ProviderServer) -> dict[str, str]:
 
 def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [*arguments],
+        arguments,
         capture_output=True,
         text=True,
         cwd=folder,

@@ -212,7 +212,7 @@ def _versions() -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("pypdf", "mammoth", "markdownify", "python-calamine", "openpyxl", "striprtf"):
+    for name in ("pypdf", "mammoth", "markdownify", "python-calamine", "openpyxl", "striprtf", "pyarrow"):
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return found
