@@ -203,8 +203,9 @@ class _Server:
     def _ended(self, key: "selectors.SelectorKey") -> None:
         """Tell a client how its program ended; end the program of a client that was killed."""
         if isinstance(key.fileobj, socket.socket):
-            self._waiting.unregister(key.fileobj)
-            os.kill(key.data, signal.SIGKILL)  # it is waited for below, so the id is still its own
+            if key.fileobj.fileno() >= 0:  # else both have ended at once, and the program was seen to first
+                self._waiting.unregister(key.fileobj)
+                os.kill(key.data, signal.SIGKILL)  # it is waited for below, so the id is still its own
             return
         process = key.fd
         child, connection = self._running.pop(process)
