@@ -12,10 +12,9 @@ import rlmbox.errors
 
 SOURCE = Path(rlmbox.errors.__file__).parent
 OURS = {
-    node.name
+    name
     for path in SOURCE.rglob("*.py")
-    for node in ast.walk(ast.parse(path.read_text("utf-8")))
-    if isinstance(node, ast.ClassDef)
+    for name in re.findall(r"^\s*class (\w+)", path.read_text("utf-8"), re.MULTILINE)
 }
 ERRORS = {*dir(builtins), *OURS, "re.error", "subprocess.TimeoutExpired", "zlib.error"}
 SECTION = r"^{}:\n((?:[ \t]+.*\n?|\n)+)"

@@ -1,6 +1,7 @@
 """What the guard's tests are about: a text of words in no order, without anything to hide."""
 
 import random
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,7 @@ def _words() -> list[str]:
 WORDS = _words()
 
 
+@cache
 def prose(chars: int, seed: int = 1) -> str:
     """Return sentences of words in an order that hardly repeats."""
     rng = random.Random(seed)
