@@ -134,18 +134,20 @@ async def test_runs_take_turns() -> None:
 
 
 async def test_what_is_tried_again_goes_before_the_rest_of_its_run() -> None:
-    limiter, order = RateLimiter(Pace(max_concurrency=1)), []
+    limiter, order, all_wait = RateLimiter(Pace(max_concurrency=1)), [], anyio.Event()
 
     async def one(name: str, *, first: bool) -> None:
         async with limiter.slot("run", at_most=5, first=first):
             order.append(name)
-            await anyio.sleep(0.01)
+            await all_wait.wait()
 
     async with anyio.create_task_group() as tasks:
         for name in "abc":
             tasks.start_soon(partial(one, name, first=False))
-        await anyio.sleep(0.005)
+        await anyio.wait_all_tasks_blocked()
         tasks.start_soon(partial(one, "again", first=True))
+        await anyio.wait_all_tasks_blocked()
+        all_wait.set()
     assert order == ["a", "again", "b", "c"]
 
 
