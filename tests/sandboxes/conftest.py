@@ -19,3 +19,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def little_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker has beyond a deadline, before it is lost."""
     monkeypatch.setattr(_link, "GRACE_S", 0.1)
+
+
+@pytest.fixture
+def much_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a worker end its cell by itself, however long a loaded machine takes to let it."""
+    monkeypatch.setattr(_link, "GRACE_S", 120.0)

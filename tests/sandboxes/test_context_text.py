@@ -102,10 +102,8 @@ async def test_a_word_with_await_in_it_is_no_matter() -> None:
         assert (await repl.run("print('we await you')")).stdout == "we await you\n"
 
 
-async def test_a_loop_over_calls_that_cost_nothing_ends_and_keeps_its_variables(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_link, "GRACE_S", 120.0)  # what ends it is the interrupt, however long a loaded machine takes
+@pytest.mark.usefixtures("much_grace")
+async def test_a_loop_over_calls_that_cost_nothing_ends_and_keeps_its_variables() -> None:
     brisk = replace(LARGE, cell_timeout_s=0.3)
     reader = HostFunction("ctx.slice", lambda start, end: "x" * (end - start), "reads", pure=True)
     async with local(reader, text="x" * 2000, limits=brisk) as repl:

@@ -70,6 +70,7 @@ async def test_keywords_and_defaults_are_those_of_the_signature(
 
 @every_backend
 @every_kind
+@pytest.mark.usefixtures("much_grace")
 async def test_an_endless_loop_of_slices_is_ended_and_loses_nothing(
     make: Callable[[], Sandbox], inline_limit_chars: int
 ) -> None:
