@@ -47,7 +47,8 @@ def python_command() -> list[str]:
 def _command(program: str) -> list[str]:
     if sys.platform != "linux":
         return [sys.executable, *_REAL[program]]
-    if os.getpid() not in _started:
+    running = _started.get(os.getpid())
+    if running is None or running[0].poll() is not None:
         _started[os.getpid()] = _start()
     return [sys.executable, "-I", "-S", __file__, _started[os.getpid()][1], program]
 
@@ -92,7 +93,10 @@ def _client(path: str, program: str, arguments: list[str]) -> None:
             signal.signal(number, pass_on)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REQUEST_BYTES)
-        server.connect(path)
+        try:
+            server.connect(path)
+        except OSError:  # it has ended, and said why
+            _be_the_program(program, arguments)
         folder = os.getcwd()  # noqa: PTH109 - as above
         request = repr((program, arguments, dict(os.environ), folder, [int(number) for number in ignored]))
         socket.send_fds(server, [request.encode("utf-8", "surrogatepass")], [0, 1, 2])
@@ -124,7 +128,10 @@ def _be_the_program(program: str, arguments: list[str]) -> None:
 
 
 def _number(server: socket.socket) -> int:
-    return int.from_bytes(server.recv(_ANSWER_BYTES), "big", signed=True)
+    answer = server.recv(_ANSWER_BYTES)
+    if not answer:
+        sys.exit("the process that preloads programs for tests has ended")
+    return int.from_bytes(answer, "big", signed=True)
 
 
 # ---- the process that forks --------------------------------------------------------------------------------------
