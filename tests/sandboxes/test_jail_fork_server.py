@@ -1,5 +1,6 @@
 """Where jails come from: many at once, after a fork server or a host that ended, on a host that is full."""
 
+import gc
 import json
 import os
 import signal
@@ -32,6 +33,7 @@ async def test_twenty_jails_at_once_leave_nothing_behind() -> None:
     async with jail():
         await anyio.sleep(0.2)  # its spares are built
     fork_server = fork_server_pid()
+    gc.collect()  # what earlier tests left to it is not of these
     before = _open_files(os.getpid()), _mounts_like_ours()
     async with AsyncExitStack() as stack:
         sandboxes = [await stack.enter_async_context(jail()) for _ in range(20)]
@@ -41,7 +43,8 @@ async def test_twenty_jails_at_once_leave_nothing_behind() -> None:
             await run(sandbox, f"open('/tmp/mine', 'w').write('{n}')")
         assert [await value(s, "open('/tmp/mine').read()") for s in sandboxes] == [str(n) for n in range(20)]
     assert await gone(pids) == set()
-    assert (_open_files(os.getpid()), _mounts_like_ours()) == before
+    assert _open_files(os.getpid()) <= before[0]
+    assert _mounts_like_ours() == before[1]
     async with jail():
         pass
     await anyio.sleep(0.2)
