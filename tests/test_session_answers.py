@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlmbox import Context
+from rlmbox import CellLimits, Context, Limits
 from runs import PENALTY, TEXT, repl, rlm, said_to
 
 
@@ -60,7 +60,8 @@ async def test_final_var_of_a_missing_name_gets_a_hint_with_the_variables_there_
 
 async def test_final_var_of_a_value_that_cannot_leave_says_why_and_not_that_it_is_not_there() -> None:
     parts = "result = [[0] * 1_100_000] * 2"
-    asked = rlm(repl(f"{parts}\nFINAL_VAR('result')"), "FINAL(shorter)")
+    patient = Limits(cell=CellLimits(cell_timeout_s=120))  # millions of values take a loaded machine its time
+    asked = rlm(repl(f"{parts}\nFINAL_VAR('result')"), "FINAL(shorter)", limits=patient)
     assert (await asked.aask("?", TEXT)).text == "shorter"
     assert "'result' cannot be the final answer: ValueError: " in said_to(asked.model)
     assert "no variable" not in said_to(asked.model)
