@@ -97,11 +97,14 @@ async def sent_until(enough: int, model: Paced, text: str) -> tuple[int, float]:
     """Ask 200 times at once until some were sent; return how many were, and the seconds that it took."""
     asking, began_s = Asking(model=model, concurrency=200), time.monotonic()
     async with anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            await asking.ask([Message("user", text)])
+            if len(model.requests) >= enough:
+                tasks.cancel_scope.cancel()
+
         for _ in range(200):
-            tasks.start_soon(asking.ask, [Message("user", text)])
-        while len(model.requests) < enough:
-            await anyio.sleep(0.01)
-        tasks.cancel_scope.cancel()
+            tasks.start_soon(ask)
     return len(model.requests), time.monotonic() - began_s
 
 
