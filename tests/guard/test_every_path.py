@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from rlmbox import RLM, Context, Limits, Run, Tool
 from rlmbox.events import Event, to_json
 from rlmbox.loop.subcalls import Subcalls
-from rlmbox.record.export import FORMATS
+from rlmbox.record.export import FORMATS, write_evidence
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import HostFunction, Message
@@ -48,7 +49,7 @@ OWN = (
     "{context: context}",
     "class E(Exception):\n    def __repr__(self):\n        return context\nE()",
     "int(context)",
-    "print(note(context, {'all': [context], context: 1}, more=context))",
+    "n = [4111111111111111, 4e15 + 111111111111111, 41]\nprint(note(context, {context: [context], 'n': n}, more=context))",
     "FINAL_VAR(context)",
     "SUBMIT(answer={'wrong': context})",
 )
@@ -58,7 +59,7 @@ def spoken(models: Sequence[ScriptedModel]) -> str:
     return "\n".join(message.content for model in models for messages in model.requests for message in messages)
 
 
-async def test_no_path_out_of_the_sandbox_takes_a_secret_along() -> None:
+async def test_no_path_out_of_the_sandbox_takes_a_secret_along(tmp_path: Path) -> None:
     noted: list[object] = []
     approved: list[str] = []
     seen: list[Event] = []
@@ -105,8 +106,12 @@ async def test_no_path_out_of_the_sandbox_takes_a_secret_along() -> None:
         **{f"export {form}": "\n".join(lines(run)) for form, lines in FORMATS.items()},
     }
     assert len(sub.requests) > 10
+    assert noted[1]["n"] == ["<REDACTED: card>", "<REDACTED: card>", 41]  # type: ignore[index]
+    write_evidence(run, tmp_path)
+    out["evidence"] = "\n".join(path.read_text() for path in tmp_path.iterdir())
     for path, text in out.items():
         assert "<REDACTED: email>" in text or path == "the report", path
+        assert "4111111111111111" not in text or path in ("models", "approvals"), path  # of the model itself
         for secret in SECRETS:
             assert secret not in text, path
             assert secret[::-1] not in text or secret is not KEY, path

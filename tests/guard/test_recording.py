@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlmbox import RLM, Run
-from rlmbox.events import Event, QuestionAsked, SessionFinished, to_json
+from rlmbox.events import Event, HostCallFinished, QuestionAsked, ReplyDelta, SessionFinished, from_json, to_json
 from rlmbox.guard import Guard
 from rlmbox.record.export import FORMATS
 from rlmbox.record.hiding import HiddenValues, table_of, whole, without_table
-from rlmbox.record.journal import MemoryStore
+from rlmbox.record.journal import Journal, MemoryStore
 from rlmbox.testing import ScriptedModel
 from runs import repl
 
@@ -137,3 +137,40 @@ def test_whatever_is_hidden_comes_back_as_it_was(given: list[str]) -> None:
     assert clean(str([to_json(without_table(event)) for event in kept]))
     for event, stored in zip(events, kept, strict=True):
         assert stored.hidden or stored is event or table_of(kept)
+
+
+PLACE = {"run_id": "r", "session_id": "r", "parent_id": None, "depth": 0, "state": "ACTION"}
+CARD = 4111111111111111
+numbers = (
+    st.sampled_from([CARD, float(CARD), -CARD, 52998224725, str(CARD), True, 17, 1e300]) | st.integers() | st.floats()
+)
+
+
+@given(st.recursive(numbers, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner)))
+def test_numbers_in_values_of_code_are_hidden_and_come_back_as_numbers(value: object) -> None:
+    hiding = HiddenValues(Guard().for_run().secrets_in)
+    event = HostCallFinished(**PLACE, key="k", function="f", value=value)  # type: ignore[arg-type]
+    kept = hiding.hide(event)
+    assert str(CARD) not in json.dumps(to_json(without_table(kept)))
+    read = from_json(json.loads(json.dumps(to_json(kept))))
+    (found,) = whole([read])
+    assert repr(found.value) == repr(json.loads(json.dumps(value)))  # type: ignore[attr-defined]
+
+
+@given(
+    st.lists(st.sampled_from([KEY, MAIL, "4111 1111 1111 1111", "and then\n", "password: ", "hunter2x "]), max_size=9),
+    st.data(),
+)
+def test_a_secret_that_comes_in_pieces_is_hidden_and_nothing_is_lost(words: list[str], data: st.DataObject) -> None:
+    text = " ".join(words)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    seen: list[Event] = []
+    journal = Journal(readers=[seen.append], hiding=HiddenValues(Guard().for_run().secrets_in))
+    for piece in pieces:
+        journal.note(ReplyDelta(**PLACE, model="m", key="k", attempt=1, text=piece))  # type: ignore[arg-type]
+    journal.note(HostCallFinished(**PLACE, key="k", function="f"))  # type: ignore[arg-type]
+    shown = "".join(event.text for event in seen if isinstance(event, ReplyDelta))
+    assert clean(shown)
+    once = HiddenValues(Guard().for_run().secrets_in)
+    assert shown == once.hide(HostCallFinished(**PLACE, key="k", function="f", value=text)).value  # type: ignore[arg-type]

@@ -10,6 +10,9 @@ from typing import Any
 from rlmbox.guard import GuardPath, RunGuard, Shown, nonce_of
 from rlmbox.types import Message, Turn
 
+_LEAST_NUMBER, _ABOVE_NUMBERS = 10**10, 10**20
+_CHECKSUMMED = frozenset({"card", "cpf", "cnpj"})
+
 
 @dataclass(frozen=True, slots=True)
 class SessionGuard:
@@ -113,11 +116,20 @@ class SessionGuard:
             if checked.cut_message:
                 raise ValueError(checked.cut_message)
             return checked.text
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._given_number(value)
         if isinstance(value, list | tuple):
             return [self.given(item) for item in value]
         if isinstance(value, Mapping):
             return {self.given(key): self.given(item) for key, item in value.items()}
         return value
+
+    def _given_number(self, value: float) -> object:
+        """Return a number, or the placeholder of one whose digits are those of a card, a CPF or a CNPJ."""
+        if not _LEAST_NUMBER <= abs(value) < _ABOVE_NUMBERS or value != int(value):
+            return value
+        checked = self.run.check(str(abs(int(value))), path="tool", session=self.session_id)
+        return checked.text if _CHECKSUMMED & checked.counts.keys() and checked.is_changed else value
 
     def restored(self, value: Any) -> Any:
         """Return a value for the user, or for code in the sandbox, with what was hidden in its place again.

@@ -7,21 +7,29 @@ and hooks are without. To go on with a run, or to run it again, its events are m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
 from typing import Any, TypeVar
 
-from rlmbox.events import Event
+from rlmbox.events import Event, ReplyDelta
 from rlmbox.guard import Finding
 
 Find = Callable[[str], Iterable[Finding]]
 """Returns the places of a text that are to be hidden, in order and without overlaps."""
 
+_OfNumber = Callable[[float], object] | None
+
 _PLACEHOLDER = re.compile(r"<HIDDEN: [^<>\n]{1,80} [0-9]{1,9}>")
 _LITERAL = "text"
+_NUMBER = "number "
+_LEAST_NUMBER = 10**9
+_HOLD_NUMBERS = frozenset({"arguments", "keywords", "value", "inputs", "context"})
+"""Members with values of code or of the user; all other numbers are rlmbox's own."""
+
 _LEAST_CHARS = 6
+_HELD_CHARS, _BEFORE_CHARS, _LONGEST_CHARS = 64, 200, 32_768
 _KEPT_CHARS = 8_000_000
 _KEPT_ENTRY_CHARS = 100  # what an entry takes besides its text
 _NAMES = frozenset(
@@ -43,7 +51,8 @@ class HiddenValues:
     def __init__(self, find: Find, known: Mapping[str, str] | None = None) -> None:
         self._find = find
         self._values = dict(known or {})
-        self._placeholders = {value: placeholder for placeholder, value in self._values.items()}
+        self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
+        self._streams: dict[tuple[str, int, bool], _Stream] = {}
         self._new: dict[str, str] = {}
         self._seen: dict[str, str] = {}
         self._seen_chars = 0
@@ -59,7 +68,7 @@ class HiddenValues:
 
     def shown(self, event: _Each) -> _Each:
         """Return an event that is not kept as readers get it; values that are new go with the next one that is."""
-        found: _Each = _mapped(event, self._hidden_text)
+        found: _Each = _mapped(event, self._hidden_text, self._hidden_number)
         return found
 
     def _hidden_text(self, text: str) -> str:
@@ -73,6 +82,31 @@ class HiddenValues:
             self._seen[text] = found
         return found
 
+    def piece(self, event: ReplyDelta) -> ReplyDelta | None:
+        """Return a piece of a reply as readers get it, later by a few words; None where nothing can be told yet."""
+        stream = self._streams.setdefault(
+            (event.key, event.attempt, event.is_reasoning), _Stream(self._find, self._placeholder)
+        )
+        text = stream.add(event.text)
+        return replace(event, text=text) if text else None
+
+    def rest(self, event: Event) -> list[ReplyDelta]:
+        """Return what is left of a reply's pieces, before an event that tells how its request ended."""
+        key = getattr(event, "key", None)
+        ended = [name for name in self._streams if name[0] == key]
+        left: list[ReplyDelta] = []
+        for name in ended:
+            text = self._streams.pop(name).rest()
+            if text and key:
+                own = {each: getattr(event, each) for each in ("run_id", "session_id", "parent_id", "depth", "state")}
+                model, number = getattr(event, "model", ""), getattr(event, "number", None)
+                left.append(
+                    ReplyDelta(
+                        **own, model=model, number=number, key=key, attempt=name[1], text=text, is_reasoning=name[2]
+                    )
+                )
+        return left
+
     def _without(self, text: str) -> str:
         if len(text) < _LEAST_CHARS:
             return text
@@ -82,16 +116,79 @@ class HiddenValues:
         pieces: list[str] = []
         at = 0
         for start, end, kind in spans:
-            pieces += (text[at:start], self._placeholder(kind, text[start:end]))
+            pieces += (text[at:start], self._placeholder(kind.removeprefix(_NUMBER), text[start:end]))
             at = end
         return "".join((*pieces, text[at:])) if spans else text
 
+    def _hidden_number(self, value: float) -> object:
+        """Return a number, or the placeholder of one that is a card's, say, from its first digit to its last."""
+        if not _LEAST_NUMBER <= abs(value) < 10**20 or value != int(value):
+            return value
+        digits = str(abs(int(value)))
+        kind = next((each.kind for each in self._find(digits) if each.effect == "hidden"), None)
+        return value if kind is None else self._placeholder(_NUMBER + kind, repr(value))
+
     def _placeholder(self, kind: str, value: str) -> str:
-        if value not in self._placeholders:
+        known = kind.startswith(_NUMBER), value
+        if known not in self._placeholders:
             placeholder = f"<HIDDEN: {kind} {len(self._values) + 1}>"
             self._values[placeholder] = self._new[placeholder] = value
-            self._placeholders[value] = placeholder
-        return self._placeholders[value]
+            self._placeholders[known] = placeholder
+        return self._placeholders[known]
+
+
+class _Stream:
+    """A text that comes in pieces, of which only so much goes on as what follows cannot make part of a secret.
+
+    Args:
+        find: Returns what is to be hidden.
+        hidden: Returns what takes a value's place, by its kind.
+    """
+
+    def __init__(self, find: Find, hidden: Callable[[str, str], str]) -> None:
+        self._find = find
+        self._hidden = hidden
+        self._text = ""
+        self._told = 0
+
+    def add(self, piece: str) -> str:
+        """Take the next piece, and return what may be shown now."""
+        self._text += piece
+        end = max(self._told, len(self._text) - _HELD_CHARS)
+        while end > self._told and not self._text[end - 1].isspace():
+            end -= 1
+        begun = self._text.rfind("-----BEGIN", self._told)
+        if begun >= 0 and "-----END" not in self._text[begun:] and len(self._text) - begun < _LONGEST_CHARS:
+            end = min(end, begun)
+        if end == self._told and len(self._text) - self._told > _LONGEST_CHARS:
+            end = len(self._text)  # one word as long as no secret is
+        return self._until(end)
+
+    def rest(self) -> str:
+        """Return what is left at the end."""
+        return self._until(len(self._text))
+
+    def _until(self, end: int) -> str:
+        if end <= self._told:
+            return ""
+        pieces, at = [], self._told
+        for found in self._find(self._text):
+            if found.effect != "hidden" or found.end <= self._told or found.start >= end:
+                continue
+            if found.end > end:
+                end = max(at, found.start)
+                break
+            start = max(found.start, self._told)
+            pieces += [self._text[at:start], self._hidden(found.kind, self._text[start : found.end])]
+            at = found.end
+        pieces.append(self._text[at:end])
+        left_out = max(0, end - _BEFORE_CHARS)  # a little of what was told says what the next is
+        self._text, self._told = self._text[left_out:], end - left_out
+        return "".join(pieces)
+
+
+def _is_number(placeholder: str) -> bool:
+    return placeholder.startswith(f"<HIDDEN: {_NUMBER}")
 
 
 def without_table(event: _Each) -> _Each:
@@ -122,8 +219,12 @@ def whole(events: Sequence[Event]) -> list[Event]:
     if not table:
         return list(events)
 
-    def restored(text: str) -> str:
-        return _PLACEHOLDER.sub(lambda found: table.get(found[0], found[0]), text) if "<HIDDEN: " in text else text
+    def restored(text: str) -> object:
+        if "<HIDDEN: " not in text:
+            return text
+        if _is_number(text) and text in table:
+            return json.loads(table[text])
+        return _PLACEHOLDER.sub(lambda found: table.get(found[0], found[0]), text)
 
     return [_mapped(without_table(event), restored) for event in events]
 
@@ -134,34 +235,35 @@ def _with_literals(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[i
     return sorted([*free, *literals])
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a value with its texts changed; the same object where none is."""
+def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = None, is_data: bool = False) -> Any:
+    """Return a value with its texts changed; the same object where none is.
+
+    Args:
+        value: The value.
+        change: Returns what takes a text's place.
+        of_number: Returns what takes a number's place, within members that hold values of code.
+        is_data: True within such a member.
+    """
     if isinstance(value, str):
         changed_text = change(value)  # an equal text of another event, where it is kept
         return value if changed_text == value else changed_text
-    if value is None or isinstance(value, int | float):
-        return value
+    if isinstance(value, int | float):
+        return of_number(value) if is_data and of_number is not None and not isinstance(value, bool) else value
     if isinstance(value, Mapping):
-        mapped = {_mapped(key, change): _mapped(item, change) for key, item in value.items()}
+        mapped = {
+            _mapped(key, change, of_number, is_data): _mapped(item, change, of_number, is_data)
+            for key, item in value.items()
+        }
         return value if _is_same(mapped.items(), value.items()) else mapped
     if isinstance(value, list | tuple):
-        items = [_mapped(item, change) for item in value]
+        items = [_mapped(item, change, of_number, is_data) for item in value]
         return value if all(map(_is_one, items, value)) else type(value)(items)
     if is_dataclass(value) and not isinstance(value, type):
-        changed = {}
-        for name in _members(type(value)):
-            old = getattr(value, name)
-            new = _mapped(old, change)
-            if new is not old:
-                changed[name] = new
+        own = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in _NAMES}
+        new = {name: _mapped(old, change, of_number, is_data or name in _HOLD_NUMBERS) for name, old in own.items()}
+        changed = {name: each for name, each in new.items() if each is not own[name]}
         return replace(value, **changed) if changed else value
     return value
-
-
-@cache
-def _members(kind: type[Any]) -> tuple[str, ...]:
-    """Return the names of a dataclass's members that may hold somebody's text."""
-    return tuple(each.name for each in fields(kind) if each.name not in _NAMES)
 
 
 def _is_same(mapped: Iterable[tuple[Any, Any]], value: Iterable[tuple[Any, Any]]) -> bool:

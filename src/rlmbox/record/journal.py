@@ -24,6 +24,7 @@ from rlmbox.events import (
     Hook,
     HostCallFinished,
     ModelRequested,
+    ReplyDelta,
     SubcallStarted,
 )
 from rlmbox.models.base import current_request_key
@@ -351,6 +352,8 @@ class Journal:
     def _keep(self, event: Event) -> None:
         """Store and show an event, without what is to be hidden of it."""
         if self._hiding is not None and (self._store is not None or self._readers):
+            for piece in self._hiding.rest(event):
+                self._to_readers(piece)
             event = self._hiding.hide(event)
         if self._store is not None:
             event = self._audit.linked(event)
@@ -358,7 +361,12 @@ class Journal:
         self._to_readers(without_table(event))
 
     def _show(self, event: Event) -> None:
-        self._to_readers(self._hiding.shown(event) if self._hiding is not None and self._readers else event)
+        if self._hiding is None or not self._readers:
+            self._to_readers(event)
+        elif not isinstance(event, ReplyDelta):
+            self._to_readers(self._hiding.shown(event))
+        elif (piece := self._hiding.piece(event)) is not None:
+            self._to_readers(piece)
 
     def _to_readers(self, event: Event) -> None:
         for reader in self._readers:
