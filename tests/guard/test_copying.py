@@ -285,3 +285,28 @@ def test_budgets_that_mean_nothing_are_refused() -> None:
         CopyBudgets(run_share=5)
     with pytest.raises(ConfigError, match="turn_chars is a number of characters"):
         CopyBudgets(turn_chars=-1)
+
+
+@pytest.mark.parametrize("words", [400, 6_000])
+@pytest.mark.parametrize(
+    "secret",
+    ["AKIADBFZBTODYLBNQQXW", "sk_live_4Vx8Kq2Zt7Wm9Np3Rb6Yc1Df", "ada.lovelace@example.org", "4111 1111 1111 1111"],
+)
+def test_a_secret_that_the_end_of_a_piece_cuts_is_hidden_on_both_sides(secret: str, words: int) -> None:
+    rng = random.Random(words)
+    text = " ".join(
+        rng.choices(
+            ["delivery", "of", "the", "goods", "is", "due", "within", "thirty", "days", "after", "notice"], k=words
+        )
+    )
+    text = f"{text} {secret} {text[::-1]}"
+    at = text.index(secret)
+    for cut in range(at + 5, at + len(secret) - 4, 3):
+        run = Guard().for_run(Context.from_text(text))
+        before = run.check(f"Sum this up:\n{text[cut - 900 : cut]}\n\nBe brief.", path="subcall", model="m").text
+        after = run.check(text[cut : cut + 900], path="observation", turn=1).text
+        assert re.search(r" part>[_ ]?\n\nBe brief\.$", before)
+        assert text[at:cut].strip() not in before
+        assert after.startswith("<REDACTED: ")
+        assert run.restore(before) == f"Sum this up:\n{text[cut - 900 : cut]}\n\nBe brief."
+        assert run.restore(after) == text[cut : cut + 900]

@@ -49,7 +49,7 @@ OWN = (
     "{context: context}",
     "class E(Exception):\n    def __repr__(self):\n        return context\nE()",
     "int(context)",
-    "n = [4111111111111111, 4e15 + 111111111111111, 41]\nprint(note(context, {context: [context], 'n': n}, more=context))",
+    "n = [4111111111111111, 4e15 + 111111111111111, 41]\nprint(note(context, {context: 1, 'n': n}, more=context))",
     "FINAL_VAR(context)",
     "SUBMIT(answer={'wrong': context})",
 )

@@ -6,15 +6,18 @@ different positions of the context a model has been shown.
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from rlmbox.context import Context
+from rlmbox.context.storage.text import TextStore
 from rlmbox.errors import ConfigError
 from rlmbox.guard.copy_index import Copy, CopyIndex, fold, raw_length
+from rlmbox.guard.findings import Finding
 from rlmbox.guard.intervals import Intervals
 from rlmbox.guard.matching import Encoded
 from rlmbox.guard.normalizing import normalize
@@ -24,6 +27,10 @@ _ADVICE = (
     "The output was cut at the allowance for verbatim context ({reason}). Keep the text in variables: count, filter "
     "and compute over it, print short excerpts around what you look for, or let llm_query read it and print its answer."
 )
+_NEAR_CHARS, _KEY_CHARS = 400, 4_000
+_ORDINARY_CHARS, _LINE_CHARS = 20, 40
+_LEAST_PART_CHARS, _OFF_CHARS = 4, 8
+_LAST_WORD, _FIRST_WORD = re.compile(r"\S*\s?\Z"), re.compile(r"\s?\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class CopyGuard:
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._built: CopyIndex | None = None
+        self._last: tuple[str, list[_Located]] | None = None
         self._run = Intervals()
         self._given = Intervals()
         self._turns: dict[str, tuple[int | None, Intervals]] = {}
@@ -165,6 +173,25 @@ class CopyGuard:
             allowance = _Allowance(self._given, room, f"{share:.0%} of the context for sub-calls")
             return self._judge(copies, [allowance], None)
 
+    def cut_secrets(self, text: str, find: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
+        """Yield the parts of secrets that are in a text because it has a piece of the context whose end cuts them.
+
+        Args:
+            text: The text.
+            find: Returns what is to be hidden in a text.
+        """
+        store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        for each in self._copies(text):
+            for place, is_end in ((each.copy.context_start, False), (each.copy.context_end, True)):
+                if (span := _around(store, place)) is None:
+                    continue
+                first, at, last = span
+                window = store.slice(first, last)
+                for found in find(window):
+                    if found.effect == "hidden" and found.start < at - first < found.end:
+                        part = window[found.start : at - first] if is_end else window[at - first : found.end]
+                        yield from _part(text, each, found, part, is_end=is_end)
+
     def _turn(self, session: str, turn: int | None) -> Intervals:
         number, shown = self._turns.get(session, (None, Intervals()))
         if turn is None or number != turn:
@@ -173,6 +200,12 @@ class CopyGuard:
         return shown
 
     def _copies(self, text: str) -> list[_Located]:
+        last = self._last
+        if last is None or last[0] != text:
+            self._last = last = text, self._copies_in(text)  # what is hidden and what is counted ask for the same
+        return last[1]
+
+    def _copies_in(self, text: str) -> list[_Located]:
         if len(fold(text.encode(errors="replace"))) < 1:
             return []
         index = self._index()
@@ -258,3 +291,40 @@ def _located(text: str, copies: list[Copy]) -> list[_Located]:
 
 def _total(copies: list[_Located]) -> int:
     return sum(each.copy.context_end - each.copy.context_start for each in copies)
+
+
+def _around(store: TextStore, place: int) -> tuple[int, int, int] | None:
+    """Return the characters of the context around an end of a copy in which a secret may lie across it, and the end.
+
+    None where the end is at the beginning or end of a word, or within an ordinary one.
+    """
+    at = store.char_offset(place)
+    first = max(0, at - _NEAR_CHARS)
+    near = store.slice(first, min(store.length, at + _NEAR_CHARS))
+    before, after = near[: at - first], near[at - first :]
+    left = _LAST_WORD.search(before)
+    right = _FIRST_WORD.match(after)
+    if left is None or right is None:
+        return None
+    word = left[0] + right[0]
+    if len(word) <= _ORDINARY_CHARS and word.isalpha() and not word.isupper():
+        return None
+    if not (left[0].strip() and right[0].strip() and left[0][-1:].strip() and right[0][:1].strip()) and not any(
+        map(str.isdigit, left[0][-3:] + right[0][:3])
+    ):
+        return None
+    around = _NEAR_CHARS if len(word) < _LINE_CHARS else _KEY_CHARS
+    return max(0, at - around), at, min(store.length, at + around)
+
+
+def _part(text: str, copy: _Located, found: Finding, part: str, *, is_end: bool) -> Iterator[Finding]:
+    """Yield the place of a part of a secret at an end of a copy; the end itself may be a few characters off."""
+    for less in range(min(4, len(part) - _LEAST_PART_CHARS + 1)):
+        piece = part[: len(part) - less] if is_end else part[less:]
+        if is_end:
+            start = text.rfind(piece, max(0, copy.end - len(piece) - _OFF_CHARS), copy.end + _OFF_CHARS)
+        else:
+            start = text.find(piece, max(0, copy.start - _OFF_CHARS), copy.start + len(piece) + _OFF_CHARS)
+        if start >= 0:
+            yield Finding(f"{found.kind} part", start, start + len(piece), why=f"is a part of it: {found.why}")
+            return

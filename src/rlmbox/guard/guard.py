@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 from rlmbox.context import Context
@@ -462,6 +462,9 @@ class RunGuard:
         found = [blob for blob, _ in blobs]
         if policy != "off":
             found += self.guard.findings(text, self._known, policy=policy)
+            if self._copying is not None and rules.copies:
+                find = partial(self.guard.findings, known=self._known, policy=policy)
+                found += self._copying.cut_secrets(text, find)
         pieces: list[str] = []
         numbered: list[Finding] = []
         at = start
