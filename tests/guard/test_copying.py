@@ -305,8 +305,8 @@ def test_a_secret_that_the_end_of_a_piece_cuts_is_hidden_on_both_sides(secret: s
         run = Guard().for_run(Context.from_text(text))
         before = run.check(f"Sum this up:\n{text[cut - 900 : cut]}\n\nBe brief.", path="subcall", model="m").text
         after = run.check(text[cut : cut + 900], path="observation", turn=1).text
-        assert re.search(r" part>[_ ]?\n\nBe brief\.$", before)
+        assert re.search(r">[_@ ]?\n\nBe brief\.$", before)
         assert text[at:cut].strip() not in before
-        assert after.startswith("<REDACTED: ")
+        assert re.match("[@ ]?<REDACTED: ", after)
         assert run.restore(before) == f"Sum this up:\n{text[cut - 900 : cut]}\n\nBe brief."
         assert run.restore(after) == text[cut : cut + 900]
