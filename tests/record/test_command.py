@@ -60,6 +60,7 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     out, _ = asked(folder, server, "--json")
     answer = json.loads(out)
     assert answer["run_id"] == "audit"
+    assert "lines fit" in rlmbox(folder, "audit", "verify", "audit", "--head", answer["audit_head"])[0]
     table, _ = rlmbox(folder, "runs")
     assert "audit" in table
     assert "answered" in table

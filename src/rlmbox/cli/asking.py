@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import tomllib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -272,6 +273,7 @@ def _run_and_print(
     debug: bool,
 ) -> int:
     recorded: list[Event] = []
+    heads: deque[str] = deque(maxlen=1)
     try:
         with ExitStack() as stack:
             hooks: list[Hook] = []
@@ -280,6 +282,7 @@ def _run_and_print(
             if tree is not None:
                 hooks.append(stack.enter_context(LiveTree(tree)))
             hooks.append(lambda event: recorded.append(event) if isinstance(event, RunStarted | RunResumed) else None)
+            hooks.append(lambda event: heads.append(event.audit) if event.audit else None)
             _, answer = run(hooks)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         code = report(error, as_json=as_json, debug=debug)
@@ -289,7 +292,8 @@ def _run_and_print(
             print(f"look at it: rlmbox show {run_id} --evidence{further}", file=sys.stderr)  # noqa: T201
         return code
     if as_json:
-        print_json(as_object(answer))
+        # Whoever keeps what was printed can tell later that the record is still the one of this run.
+        print_json({**as_object(answer), "audit_head": heads[0] if heads else None})
     else:
         print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0
