@@ -54,7 +54,8 @@ def verify_audit(run_ids: Sequence[str], store: Path | None, *, head: str | None
         for verdict, why in zip(verdicts, whys, strict=True):
             print(_verdict(verdict, why, as_json=as_json))  # noqa: T201
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
-        return report(error, as_json=as_json, debug=debug)
+        code = report(error, as_json=as_json, debug=debug)
+        return 2 if code == 1 else code  # 1 says that a chain does not hold
     return 1 if any(whys) else 0
 
 

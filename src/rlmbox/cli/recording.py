@@ -22,7 +22,7 @@ from rlmbox.cli.keeping import key_source
 from rlmbox.cli.printing import print_json
 from rlmbox.cli.tables import print_table
 from rlmbox.errors import ConfigError, StoreError
-from rlmbox.events import CellDiffered, Event, Hook, SessionStarted, to_json
+from rlmbox.events import CellDiffered, Event, Hook, LoopEntered, SessionStarted, to_json
 from rlmbox.guard import Guard
 from rlmbox.guard.visible import printable
 from rlmbox.record.continuing import begun
@@ -311,7 +311,10 @@ def _windows_of(made: Mapping[str, Any], models: Sequence[str | None]) -> int | 
 def _sandbox_of(events: Sequence[Event], run_id: str) -> str:
     """Return the sandbox that a run was in, also where `auto` had chosen it."""
     made = begun(events, run_id).settings
-    ran_in = next((e.sandbox for e in events if isinstance(e, SessionStarted)), None)
+    # A session whose text was sent with the question has its sandbox when it enters the loop.
+    ran_in = next(
+        (e.sandbox for e in reversed(events) if isinstance(e, SessionStarted | LoopEntered) and not e.depth), None
+    )
     names = {each.name for each in BACKENDS if each.is_isolated}
     named = str(made.get("sandbox") or "auto")
     return ran_in if ran_in in names and ran_in != named.partition(":")[0] else named

@@ -42,6 +42,8 @@ def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = F
     if store is not None and not isinstance(store, str | os.PathLike):
         return store
     path = default_path() if store is None else Path(store)
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it, such as {path / 'runs.db'}")
     if path.suffix == ".jsonl":
         from rlmbox.record.jsonl_store import JsonlStore
 

@@ -10,6 +10,7 @@ from typing import Literal
 from rlmbox.events import (
     AttemptFinished,
     Event,
+    LoopEntered,
     QuestionAsked,
     RunStarted,
     SessionFailed,
@@ -72,6 +73,8 @@ def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSumma
             origin = event.origin_run
         elif isinstance(event, SessionStarted):
             model, sandbox = event.model, event.sandbox
+        elif isinstance(event, LoopEntered):
+            sandbox = event.sandbox
         elif isinstance(event, QuestionAsked):
             question, status = event.question, "stopped"
         elif isinstance(event, SessionFinished):
