@@ -126,3 +126,21 @@ async def test_cells_may_ask_the_model_within_the_limits(prices: Path) -> None:
     assert poor["success"] is False or "Error" in poor["stdout"]
     assert kept["stdout"] == "five 3\n"
     assert len(server.requests) == 1
+
+
+async def test_a_cell_that_may_ask_the_model_has_the_time_of_its_call(prices: Path) -> None:
+    with ProviderServer([_reply("five"), ProviderFault("hang")]) as server:
+        async with connected("stdio", *_options(server, prices, "--cost-limit", "50")) as client:
+            handle = await _opened(client)
+            await called(client, "exec", handle=handle, code="a = llm_query('How much?')", timeout=60)
+            late = await called(client, "exec", handle=handle, code="b = 2\nwhile True: pass", timeout=0.5)
+            kept = await called(client, "exec", handle=handle, code="print(a, b)")
+            waiting = await called(client, "exec", handle=handle, code="c = llm_query('And?')", timeout=0.5)
+            with anyio.fail_after(30):
+                await _until(lambda: bool(server.left))  # the request to the model was given up
+            after = await called(client, "exec", handle=handle, code="print(a)")
+    for result in (late, waiting):
+        assert (result["timed_out"], result["success"]) == (True, False)
+        assert "ran longer than 0.5 s and was ended; variables, imports and functions are kept" in result["exception"]
+    assert (kept["stdout"], after["stdout"]) == ("five 2\n", "five\n")
+    assert len(server.requests) == 2  # what the first cell asked is not asked again

@@ -486,6 +486,11 @@ class Session:
             raise ConfigError("there is no proposal to reject; plan one with plan_next_step()")
         proposal.reject(reason)
 
+    def interrupt_cell(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        interrupt: Callable[[], bool] = getattr(self._sandbox, "interrupt", bool)
+        return interrupt()
+
     @property
     def is_finished(self) -> bool:
         """True if the question at work has its answer or has failed."""
@@ -959,7 +964,8 @@ class Session:
             kind = type(error).__name__
             raise SandboxCrashed(f"the sandbox {self._sandbox.name} failed: {kind}: {error}") from error
         self._is_cut = False
-        if execution.namespace != "lost" and execution.outcome in ("ok", "error"):
+        was_interrupted = execution.error is not None and execution.error.type == "KeyboardInterrupt"
+        if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
             self._ran.append((cell, path))
         return execution
 

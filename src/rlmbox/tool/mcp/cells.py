@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
@@ -19,7 +21,7 @@ from rlmbox.tool.interpreter import Interpreter
 from rlmbox.tool.mcp.spending import CallSpend
 from rlmbox.tool.result import LOST, ToolResult, failure, of_execution
 from rlmbox.tool.schema import ToolCall
-from rlmbox.types import Completion, HostFunction, Message, Usage
+from rlmbox.types import Completion, Execution, HostFunction, Message, Usage
 
 _NO_MODEL = (
     "no model is configured for sub-calls; start the server with --model, or read the parts yourself with ctx.search "
@@ -27,6 +29,8 @@ _NO_MODEL = (
 )
 _SUBCALLS = 10_000  # money is the limit
 _END = "FINAL(done)"
+_GRACE_S = 1.0  # between an interrupt and the end
+_AGAIN_S = 0.3
 
 
 class Cells(Protocol):
@@ -135,19 +139,47 @@ class AskingCells:
 
     async def _result(self, session: Session, task: Task, call: ToolCall) -> ToolResult:
         self._replies.next = fenced(call.code)
-        said = ""
+        said, timed_out = "", False
         try:
-            await session.step(task)
+            timed_out = await _timed(session, task, call)
         except RLMError as error:
             said = str(error)
+        if timed_out and task.error is not None:  # it was cut: the next call brings back what the calls before it did
+            return of_execution(Execution("timeout", namespace="rebuilt"), call)
         executions = task.turns[-1].executions if task.turns else ()
-        result = of_execution(executions[-1], call) if executions else failure(said or "nothing of it was run")
+        result = failure(said or "nothing of it was run")
+        if executions:
+            result = of_execution(executions[-1], call, timed_out=timed_out)
         if task.answer is None and task.error is None:
             self._replies.next = _END
             await session.step(task)
         if said and result.exception is None:
             result = failure(said, execution_time=result.execution_time)
         return result
+
+
+async def _timed(session: Session, task: Task, call: ToolCall) -> bool:
+    """Take a turn within a call's time, sub-calls included; return whether it took longer and was ended.
+
+    The cell is interrupted, so that its variables are kept, or else cut: where it does not heed that, or waits for a
+    model.
+    """
+    running = asyncio.ensure_future(session.step(task))
+    try:
+        done, _ = await asyncio.wait([running], timeout=call.timeout_s)
+        if done:
+            running.result()
+            return False
+        until_s = time.monotonic() + _GRACE_S
+        while not running.done() and time.monotonic() < until_s and session.interrupt_cell():
+            await asyncio.wait([running], timeout=_AGAIN_S)
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running])
+    if not running.cancelled():
+        running.result()
+    return True
 
 
 class _MakeRLM(Protocol):

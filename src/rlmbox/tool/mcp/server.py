@@ -147,7 +147,9 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
     async def exec_(
         handle: Handle,
         code: Annotated[str, Field(description="Python; the text is `context`, and `ctx` searches it.")],
-        timeout: Annotated[float | None, Field(description="Maximum execution time in seconds. Default: 30")] = None,
+        timeout: Annotated[
+            float | None, Field(description="Maximum execution time in seconds, sub-calls included. Default: 30")
+        ] = None,
         cost_limit_usd: CostLimit = None,
     ) -> dict[str, Any]:
         """Run Python over a context, in a sandbox. Variables persist from call to call; print what you want to see."""
