@@ -169,6 +169,8 @@ class HostFunction:
         is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
         is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a
             sandbox that has the text may answer it itself.
+        at_once: The same call for a sandbox that is on the session's event loop: it returns the result where that
+            takes a fraction of a millisecond, else an awaitable of it. None where there is no such way.
     """
 
     name: str
@@ -179,6 +181,7 @@ class HostFunction:
     is_tool: bool = False
     is_alias: bool = False
     is_slice: bool = False
+    at_once: Callable[..., object] | None = None
 
     @property
     def is_async(self) -> bool:

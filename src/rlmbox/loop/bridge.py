@@ -71,6 +71,7 @@ class Bridge:
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
         self._scope = scope
+        self._is_plain = not middleware  # a middleware may wait
         middleware = (*middleware, self._guarded)
         chain: Next = _call
         for each in reversed(middleware):
@@ -105,17 +106,38 @@ class Bridge:
                 raise ConfigError(f"there are two functions named {function.name!r} for the REPL; rename yours")
             if function.name.partition(".")[0] in INJECTED:
                 raise ConfigError(f"{function.name!r} means something else in the REPL; rename your function")
-            table[function.name] = function if function.pure else replace(function, call=self._wrapped(function))
+            table[function.name] = function if function.pure else self._bridged(function)
         return table
 
     async def _guarded(self, call: HostCall, then: Next) -> Any:
         """Let nothing out to a user's tool that the guard would hide; requests to models are guarded where they are."""
-        if not call.function.is_tool:
-            return await then(call)
+        return await then(self._as_given(call) if call.function.is_tool else call)
+
+    def _as_given(self, call: HostCall) -> HostCall:
         given = self._scope.guard.given
-        arguments = tuple(given(each) for each in call.arguments)
-        keywords = given(call.keywords)
-        return await then(replace(call, arguments=arguments, keywords=keywords))
+        arguments = tuple(map(given, call.arguments))
+        return HostCall(call.function, arguments, given(call.keywords) if call.keywords else {}, call.key)
+
+    def _bridged(self, function: HostFunction) -> HostFunction:
+        at_once = function.at_once
+        call, known = self._wrapped(function), self._scope.run.journal.past
+        if at_once is None or not self._is_plain:
+            return replace(function, call=call, at_once=None)
+
+        def call_at_once(*arguments: Any, **keywords: Any) -> Any:
+            """Make a call that no record has, where nobody has to be waited for; see `HostFunction.at_once`."""
+            key = self._keys.next(function.name, arguments, keywords)
+            made = HostCall(function, arguments, keywords, key)
+            if known.events or key in known.ended:  # cells run again where a sandbox is rebuilt
+                return self._through(made)
+
+            def make() -> Any:
+                given = self._as_given(made)
+                return at_once(*given.arguments, **given.keywords)
+
+            return self._scope.run.journal.at_once(self._effect(made), make)
+
+        return replace(function, call=call, at_once=call_at_once)
 
     def _wrapped(self, function: HostFunction) -> Callable[..., Any]:
         @functools.wraps(function.call)

@@ -7,11 +7,13 @@ hang the program. These are daemons, and one that is left behind takes no place 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,59 +21,91 @@ _idle: list[_Thread] = []
 _lock = threading.Lock()
 
 
-class _Job:
-    """One call, and the future of the event loop that waits for it."""
+class ThreadJob:
+    """One call in a thread; the event loop may wait for it a moment without leaving its place, and then await it.
 
-    def __init__(self, function: Callable[[], Any], context: Context) -> None:
-        self.function, self.context = function, context
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
+    Where the wait is short, that saves the loop two changes of thread through a pipe, which take longer than most
+    functions.
 
-    def run(self) -> None:
-        result, error = None, None
+    Args:
+        function: The function; it sees the context variables of the caller.
+
+    Attributes:
+        took_s: Seconds that the function took; infinite until it has ended.
+    """
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.took_s = math.inf
+        self._function, self._context = function, copy_context()
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._has_ended = threading.Lock()
+        self._has_ended.acquire()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._future: asyncio.Future[None] | None = None
+        with _lock:
+            thread = _idle.pop() if _idle else None
+        if thread is None:
+            thread = _Thread()
+            thread.start()
+        thread.jobs.put(self)
+
+    def has_ended_within(self, seconds: float) -> bool:
+        """Wait, with the event loop, for the end of the call; return True if it came.
+
+        Args:
+            seconds: Most seconds.
+        """
+        return self._has_ended.acquire(timeout=seconds)
+
+    def result(self) -> Any:
+        """Return what the function returned, or raise what it raised; only after it has ended."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    async def wait(self) -> Any:
+        """Wait for the end of the call and return its result; where that is cancelled, the thread is left behind."""
+        loop = asyncio.get_running_loop()
+        self._future = loop.create_future()
+        self._loop = loop  # from now on the thread tells us; it may have ended already
+        if self.took_s == math.inf:
+            await self._future
+        return self.result()
+
+    def run(self, thread: _Thread) -> None:
+        """Call the function, in a thread.
+
+        Args:
+            thread: The thread, which is free for another job before anybody hears of the end of this one.
+        """
+        began = time.perf_counter()
         try:
-            result = self.context.run(self.function)
+            self._result = self._context.run(self._function)
         except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
-            error = RuntimeError("it raised StopIteration") if isinstance(raised, StopIteration) else raised
-        with suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
-            self.loop.call_soon_threadsafe(self._settle, result, error)
+            self._error = RuntimeError("it raised StopIteration") if isinstance(raised, StopIteration) else raised
+        with _lock:
+            _idle.append(thread)
+        self.took_s = time.perf_counter() - began
+        self._has_ended.release()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._tell)
 
-    def _settle(self, result: Any, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
+    def _tell(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 class _Thread(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="rlmbox tool", daemon=True)
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.jobs: SimpleQueue[ThreadJob | None] = SimpleQueue()
 
     def run(self) -> None:
         while (job := self.jobs.get()) is not None:
-            job.run()
+            job.run(self)
             del job
-            with _lock:
-                _idle.append(self)
-
-
-async def run_in_thread(function: Callable[[], Any]) -> Any:
-    """Run a function in a thread and return its result; where the wait is cancelled, the thread is left behind.
-
-    Args:
-        function: The function; it sees the context variables of the caller.
-    """
-    job = _Job(function, copy_context())
-    with _lock:
-        thread = _idle.pop() if _idle else None
-    if thread is None:
-        thread = _Thread()
-        thread.start()
-    thread.jobs.put(job)
-    return await job.future
 
 
 def _forget_threads() -> None:

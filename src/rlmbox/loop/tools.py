@@ -7,18 +7,27 @@ import builtins
 import functools
 import inspect
 import keyword
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-
-import anyio
 
 from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
-from rlmbox.loop.tool_threads import run_in_thread
+from rlmbox.loop.tool_threads import ThreadJob
 from rlmbox.types import HostFunction
 
 _ERROR_CHARS = 500
@@ -27,6 +36,28 @@ _BUILTINS = frozenset(vars(builtins))
 
 TimeoutOf = Callable[[], float]
 """Returns the seconds that a call may take now, where the tool does not say."""
+
+
+_Bind = Callable[[Sequence[Any], Mapping[str, Any]], "functools.partial[Any]"]
+_Wait = Callable[["functools.partial[Any]", Callable[[], Awaitable[Any]]], Awaitable[Any]]
+_MOMENT_S = 0.000_3  # for which the event loop waits where it is; a thread's answer takes a tenth of it
+_QUICK_S = 0.000_1
+_QUICK_CALLS = 3
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class _Pace:
+    """Whether a function has been quick lately: from the first on, and after a slow call from a few quick ones on."""
+
+    def __init__(self) -> None:
+        self._quick = _QUICK_CALLS
+
+    @property
+    def is_quick(self) -> bool:
+        return self._quick >= _QUICK_CALLS
+
+    def note(self, took_s: float) -> None:
+        self._quick = self._quick + 1 if took_s < _QUICK_S else 0
 
 
 def usual_timeout_s() -> float:
@@ -82,46 +113,80 @@ class Tool:
         name = checked_name(self.repl_name)
         if self.timeout_s is not None and not self.timeout_s > 0:
             raise ConfigError(f"the tool {name} has timeout_s={self.timeout_s!r}; give seconds above 0")
-        checked, shown = self._checked, self._shown
+        bind = self._binding(name)
+        wait = functools.partial(self._wait, name, timeout_of)
 
         async def call(*arguments: Any, **keywords: Any) -> Any:
-            return await self._call(name, timeout_of, checked, shown, arguments, keywords)
+            bound = bind(arguments, keywords)
+            return await wait(
+                bound, bound if self._is_async else ThreadJob(functools.partial(_result, name, bound)).wait
+            )
 
         call.__name__, call.__doc__ = name, inspect.getdoc(self.function)
-        call.__signature__ = shown  # type: ignore[attr-defined]
-        return HostFunction(name, call, self._summary, is_tool=True)
+        call.__signature__ = self._shown  # type: ignore[attr-defined]
+        at_once = None if self._is_async else self._at_once(name, bind, wait)
+        return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once)
 
-    async def _call(
-        self,
-        name: str,
-        timeout_of: TimeoutOf,
-        checked: Callable[..., Any],
-        shown: inspect.Signature,
-        arguments: Sequence[Any],
-        keywords: Mapping[str, Any],
+    def _at_once(self, name: str, bind: _Bind, wait: _Wait) -> Callable[..., Any]:
+        """Return the call of a plain function that the event loop waits for where it is, while it is quick."""
+        pace = _Pace()
+
+        async def later(bound: functools.partial[Any], job: ThreadJob) -> Any:
+            try:
+                return await wait(bound, job.wait)
+            finally:
+                pace.note(job.took_s)
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            bound = bind(arguments, keywords)
+            job = ThreadJob(functools.partial(_result, name, bound))
+            if not pace.is_quick or not job.has_ended_within(_MOMENT_S):
+                return later(bound, job)
+            try:
+                result = job.result()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the cell is told
+                raise self._told(name, error, bound) from None
+            return later(bound, job) if inspect.isawaitable(result) else self._hidden.hidden_in_value(result)
+
+        return call
+
+    def _binding(self, name: str) -> _Bind:
+        """Return what makes a call of a function and arguments, which are checked when it is called."""
+        checked, shown = self._checked, self._shown
+
+        def bind(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> functools.partial[Any]:
+            if not self.secrets:
+                return functools.partial(checked, *arguments, **keywords)
+            positional, named = self._bound(name, shown, arguments, keywords)
+            return functools.partial(checked, *positional, **named, **self.secrets)
+
+        return bind
+
+    async def _wait(
+        self, name: str, timeout_of: TimeoutOf, bound: functools.partial[Any], work: Callable[[], Awaitable[Any]]
     ) -> Any:
-        """Call the function within its time; nothing of its secrets leaves, neither in the result nor in an error."""
-        positional, named = self._bound(name, shown, arguments, keywords)
-        bound = functools.partial(checked, *positional, **named, **self.secrets)
+        """Wait for a call within its time; nothing of its secrets leaves, neither in the result nor in an error."""
         timeout_s = self.timeout_s if self.timeout_s is not None else timeout_of()
         started = asyncio.current_task()
         cancelled_before = started.cancelling() if started is not None else 0
         try:
-            with anyio.fail_after(timeout_s) as scope:
-                result = bound() if self._is_async else await run_in_thread(functools.partial(_result, name, bound))
-                if inspect.isawaitable(result):
+            async with asyncio.timeout(None if timeout_s == math.inf else timeout_s) as deadline:
+                result = await work()
+                if inspect.isawaitable(result):  # of a plain function that makes a coroutine
                     result = _crossing(name, await result)
+                elif self._is_async:
+                    result = _crossing(name, result)
             return self._hidden.hidden_in_value(result)
         except TimeoutError as error:
-            if not scope.cancelled_caught:
-                raise self._told(name, error) from None
+            if not deadline.expired():
+                raise self._told(name, error, bound) from None
             raise TimeoutError(f"{name} took longer than {timeout_s:g} s; ask for less at once") from None
         except asyncio.CancelledError as error:
             if started is not None and started.cancelling() > cancelled_before:
                 raise  # the run's own
             raise RuntimeError(f"{name} was cancelled by itself: {_line(error) or 'CancelledError'}") from None
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, the cell is told
-            raise self._told(name, error) from None
+            raise self._told(name, error, bound) from None
 
     def _bound(
         self, name: str, shown: inspect.Signature, arguments: Sequence[Any], keywords: Mapping[str, Any]
@@ -143,13 +208,20 @@ class Tool:
             named |= named.pop(rest, {})
         return tuple(bound.arguments[key] for key in only), named
 
-    def _told(self, name: str, error: BaseException) -> Exception:
-        """Return an error as the cell is told of it: of its own type, without secrets."""
+    def _told(self, name: str, error: BaseException, bound: functools.partial[Any]) -> Exception:
+        """Return an error of a call as the cell is told of it: of its own type, without secrets."""
         from pydantic import ValidationError
 
         hidden = self._hidden.hidden_in
         if isinstance(error, ValidationError):
-            return TypeError(hidden(f"{name}: {_problems(error)}"))
+            if not self.secrets:  # with secrets they were bound before
+                try:
+                    self._shown.bind(*bound.args, **bound.keywords)
+                except TypeError as wrong:
+                    return TypeError(f"{name}{self._shown}: {wrong}")
+            is_of_call = not self.secrets and error.title == getattr(self._checked, "__qualname__", None)
+            places = tuple(self._shown.parameters.values()) if is_of_call else ()
+            return TypeError(hidden(f"{name}: {_problems(error, places)}"))
         if isinstance(error, SystemExit | GeneratorExit):
             return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {_line(error)}"))
         said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -307,10 +379,14 @@ def _same_type(error: BaseException, message: str) -> Exception:
     return made
 
 
-def _problems(error: Any) -> str:
-    found = [
-        f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors(include_url=False)
-    ]
+def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
+    """Return what is wrong with arguments; those by position go by the names of their parameters."""
+    found = []
+    for each in error.errors(include_url=False):
+        first, *inner = each["loc"] or ("",)
+        if isinstance(first, int) and first < len(parameters) and parameters[first].kind in _BY_POSITION:
+            first = parameters[first].name
+        found.append(f"{'.'.join(str(part) for part in (first, *inner))}: {each['msg']}")
     return "; ".join(found)[:_ERROR_CHARS]
 
 

@@ -7,6 +7,7 @@ run and a run that goes on from a record are the same code over a journal with f
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -277,17 +278,58 @@ class Journal:
         self.note(effect.began)  # needs no sync: without its end the effect counts as possibly under way
         token = current_request_key.set(self._request_key(effect.began))
         try:
-            result = await make()
+            return await self._ended(effect, make)
+        finally:
+            current_request_key.reset(token)
+
+    def at_once(
+        self, effect: Effect[_Result], make: Callable[[], _Result | Awaitable[_Result]]
+    ) -> _Result | Awaitable[_Result]:
+        """Make an effect happen and record it, as `once` does, without a wait where nothing has to be waited for.
+
+        Only for an effect that the record does not have, in a journal that is not sealed.
+
+        Args:
+            effect: How it is recorded.
+            make: Makes it happen; it returns the result, or an awaitable of it.
+
+        Returns:
+            The result, or an awaitable of it: where `make` returned one, or where the store has to be waited for.
+
+        Raises:
+            Exception: What `make` raised.
+            StoreError: It cannot be kept.
+        """
+        self.note(effect.began)
+        try:
+            result = make()
+        except BaseException as error:
+            self.note(effect.failed(error, "failed"))
+            raise
+        if inspect.isawaitable(result):
+            awaited: Awaitable[_Result] = result
+            return self._ended(effect, lambda: awaited)
+        done: _Result = result
+        self.note(effect.done(done))
+        return done if self._store is None else self._synced(done)
+
+    async def _ended(self, effect: Effect[_Result], wait: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Wait for the result of an effect that has begun, and record it."""
+        try:
+            made = await wait()
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             self.note(effect.failed(error, "cancelled" if cancelled else "failed"))
             raise
-        finally:
-            current_request_key.reset(token)
         if effect.is_part:
-            self.note(effect.done(result))
+            self.note(effect.done(made))
         else:
-            await self.append(effect.done(result))
+            await self.append(effect.done(made))
+        return made
+
+    async def _synced(self, result: _Result) -> _Result:
+        if self._store is not None:
+            await self._store.sync()
         return result
 
     async def open(self, run_id: str) -> None:
@@ -343,7 +385,10 @@ class Journal:
             return event
         self._sequence += 1
         self._began_s = self._began_s or event.at_s
-        event = replace(event, sequence=self._sequence)
+        if event.sequence:  # of another record
+            event = replace(event, sequence=self._sequence)
+        else:  # nobody has seen it yet, and a cell makes thousands
+            object.__setattr__(event, "sequence", self._sequence)
         if isinstance(event, HostCallFinished):
             self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
         self._keep(event)

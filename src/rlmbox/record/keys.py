@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 _DIGEST_CHARS = 12
+_encoded = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=repr).encode  # made once: a cell calls often
 
 
 def key_of(*parts: object) -> str:
@@ -32,7 +33,7 @@ def digest(arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
         arguments: By position, as JSON values.
         keywords: By name, as JSON values.
     """
-    text = json.dumps([list(arguments), dict(keywords)], sort_keys=True, ensure_ascii=False, default=repr)
+    text = _encoded([list(arguments), dict(keywords)])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
 
 

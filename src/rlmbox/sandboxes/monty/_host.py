@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -128,8 +129,8 @@ def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 async def call_async(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Await a host function; its error is the cell's. Cancellation passes."""
     try:
-        result: Any = function.call(*_arguments(function, args, kwargs), **kwargs)
-        return {"return_value": _result(function, await result)}
+        result: Any = (function.at_once or function.call)(*_arguments(function, args, kwargs), **kwargs)
+        return {"return_value": _result(function, await result if inspect.isawaitable(result) else result)}
     except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
         return raised(error)
 

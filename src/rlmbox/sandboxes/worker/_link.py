@@ -12,7 +12,7 @@ import inspect
 import math
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -146,6 +146,7 @@ class Link:
         self._inbox = Inbox(frame_limits or FrameLimits())
         self._wire = WorkerPipes(wire, outputs, limits, self._inbox, self._flooded)
         self._quick: dict[str, float] = {}
+        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that are under way already
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
         self._free_left_s = 0.0
@@ -212,8 +213,16 @@ class Link:
                         self._tasks.cancel_scope.cancel()
         finally:
             self._clock.pause()
+            self._drop_begun()
         assert not isinstance(got, CallFrame)  # noqa: S101 - for the type checker
         return got
+
+    def _drop_begun(self) -> None:
+        """Close the coroutines that nobody came to wait for."""
+        for result in self._begun.values():
+            if inspect.iscoroutine(result):
+                result.close()
+        self._begun.clear()
 
     def _late(self, grace_s: float) -> None:
         if not grace_s:
@@ -343,6 +352,9 @@ class Link:
     # two changes of thread for each of what may be thousands of calls. One slow call puts it back for good.
 
     async def _result_of(self, function: HostFunction, call: CallFrame) -> Any:
+        begun = self._begun.pop(call.id, None)
+        if begun is not None:
+            return await begun
         if function.is_async:
             return await function.call(*call.args, **call.kwargs)  # type: ignore[misc]
         took_s = math.inf
@@ -370,16 +382,24 @@ class Link:
             limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
             self._wire.send(_failure(call, RuntimeError(limit)))
             return True
-        if self._quick.get(call.name, 0) < _QUICK_CALLS:
+        function = self._host[call.name]
+        if function.at_once is None and self._quick.get(call.name, 0) < _QUICK_CALLS:
             return False
         began = time.perf_counter()
         try:
-            frame = _result(call, self._host[call.name].call(*call.args, **call.kwargs))
+            result = (function.at_once or function.call)(*call.args, **call.kwargs)
+            if function.at_once is not None and inspect.isawaitable(result):
+                self._begun[call.id] = result
+                return False
+            frame = _result(call, result)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
         took_s = time.perf_counter() - began
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
+        if not function.pure:  # its time is not the cell's
+            self._clock.add(took_s)
+            took_s = 0.0
         self._allow(took_s)
         self._wire.send(frame)
         return True

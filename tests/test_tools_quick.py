@@ -1,0 +1,119 @@
+"""Calls of quick tools, which the event loop makes without leaving its place: they are as safe as those of slow ones."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from rlmbox import RLM, Limits, Tool
+from rlmbox.record.journal import MemoryStore
+from rlmbox.testing import ScriptedModel
+from runs import TEXT, repl, said_to
+
+BOXES = ("monty", "jail")
+
+
+@pytest.mark.parametrize("sandbox", BOXES)
+async def test_a_tool_that_was_quick_and_then_hangs_is_ended_at_its_time_and_the_cell_goes_on(sandbox: str) -> None:
+    released = threading.Event()
+
+    def sometimes(x: int) -> int:
+        """Double; hang at 20."""
+        if x == 20:
+            released.wait(60)
+        return 2 * x
+
+    code = """
+got = []
+for i in range(30):
+    try:
+        got.append(sometimes(i))
+    except TimeoutError as error:
+        got.append(str(error))
+FINAL(got)
+"""
+    asked = RLM(ScriptedModel([repl(code)]), tools=[Tool(sometimes, timeout_s=0.5)], sandbox=sandbox)
+    found: Any = (await asked.aask("?", TEXT)).value
+    released.set()
+    assert "longer than 0.5 s" in found[20]
+    assert [each for place, each in enumerate(found) if place != 20] == [2 * i for i in range(30) if i != 20]
+
+
+@pytest.mark.parametrize("sandbox", BOXES)
+async def test_each_call_is_recorded_once_and_none_is_made_again_on_resume(sandbox: str) -> None:
+    called: list[int] = []
+
+    def note(x: int) -> int:
+        """Note a number."""
+        called.append(x)
+        if x == 7:
+            raise ValueError("seven is refused")
+        return x + 1
+
+    code = """
+got = []
+for i in range(9):
+    try:
+        got.append(note(i))
+    except ValueError as error:
+        got.append(str(error))
+print(got)
+"""
+    store = MemoryStore()
+    options: dict[str, Any] = {"tools": [note], "sandbox": sandbox, "store": store}
+    failing = ScriptedModel([repl(code), ValueError("the line is down")])
+    with pytest.raises(Exception, match="the line is down"):
+        await RLM(failing, **options).aask("?", TEXT, run_id="noted")
+    assert called == list(range(9))
+    answer = await RLM(ScriptedModel(["FINAL_VAR(got)"]), **options).aresume("noted")
+    assert answer.value == [1, 2, 3, 4, 5, 6, 7, "seven is refused", 9]
+    assert called == list(range(9))
+    ends = [event for event in await store.read("noted") if event.kind == "host_call_finished"]
+    assert [event.ended for event in ends if event.function == "note"].count("failed") == 1  # type: ignore[attr-defined]
+
+
+async def test_a_call_that_is_under_way_when_the_time_of_a_run_is_over_ends_with_it() -> None:
+    released = threading.Event()
+    model = ScriptedModel([repl("for i in range(9):\n    stops(i)")])
+
+    def stops(x: int) -> int:
+        """Stop at 5."""
+        if x == 5:
+            released.wait(60)
+        return x
+
+    with pytest.raises(Exception, match="wall_time"):
+        await RLM(model, tools=[stops], sandbox="jail", limits=Limits(wall_time_s=3)).aask("?", TEXT)
+    released.set()
+
+
+async def test_threads_of_a_cell_may_call_a_quick_tool_at_once() -> None:
+    def double(x: int) -> int:
+        """Double."""
+        return 2 * x
+
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(8) as pool:
+    FINAL(list(pool.map(double, range(100))))
+"""
+    model = ScriptedModel([repl(code)])
+    answer = await RLM(model, tools=[double], sandbox="jail").aask("?", TEXT)
+    assert answer.value == [2 * i for i in range(100)]
+
+
+@pytest.mark.parametrize("sandbox", BOXES)
+async def test_arguments_of_quick_tools_pass_the_guard(sandbox: str) -> None:
+    given: list[str] = []
+
+    def send(text: str) -> str:
+        """Send a text."""
+        given.append(text)
+        return "sent"
+
+    text = "Write to ada.lovelace@example.com about it.\n" + "A penalty applies. " * 500
+    model = ScriptedModel([repl("for i in range(5):\n    print(send(context[:43]))"), "FINAL(ok)"])
+    await RLM(model, tools=[send], sandbox=sandbox, guard="strict").aask("?", text)
+    assert len(given) == 5
+    assert not any("ada.lovelace" in each for each in given)
+    assert "ada.lovelace" not in said_to(model)
