@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -53,6 +55,27 @@ class Terminal:
         while (at := self.shown.find(text, self._from)) < 0:
             assert self._read(), f"{text!r} did not come:\n{self.shown}"
         self._from = at + len(text)
+
+    def until(self, text: str) -> str:
+        """Wait for a text as `expect` does; return what is shown before it."""
+        begin = self._from
+        self.expect(text)
+        return self.shown[begin : self._from - len(text)]
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds, reading what is shown meanwhile."""
+        for _ in range(2_000):
+            if holds():
+                return
+            self.pause(0.01)
+        raise AssertionError(f"it did not come to that:\n{self.shown}")
+
+    def pause(self, seconds: float) -> None:
+        """Read what is shown for a while."""
+        ends_s = time.monotonic() + seconds
+        while (left_s := ends_s - time.monotonic()) > 0:
+            if select.select([self._master], [], [], left_s)[0]:
+                self._read()
 
     def type(self, text: str) -> None:
         """Type a line."""

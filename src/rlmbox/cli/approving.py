@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _asked(proposal: Proposal, console: Console) -> Decision:
         if answer in ("e", "edit"):
             return Replace(_edited(proposal.code_block))
         if answer in ("q", "quit"):
-            signal.raise_signal(signal.SIGINT)  # the main thread ends the run, as on Ctrl-C
+            _interrupt_main_thread()
             _wait_for_the_end()
             return "the run was ended"
         console.print(Text(f"there are {', '.join(('y', 'n', 'e', 'q'))}", style="dim"))
@@ -75,6 +76,15 @@ def _line(prompt: str) -> str:
     while not select.select([sys.stdin], [], [], _LOOK_S)[0]:
         anyio.from_thread.check_cancelled()
     return sys.stdin.readline() or "q"
+
+
+def _interrupt_main_thread() -> None:
+    """Have the main thread end the run, as on Ctrl-C; a signal to this thread would not wake it where it waits."""
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(signal.SIGINT)
+    else:
+        signal.pthread_kill(main, signal.SIGINT)
 
 
 def _wait_for_the_end() -> None:

@@ -17,6 +17,7 @@ from rlmbox.errors import RLMError, StoreError
 from rlmbox.guard.visible import printable
 from rlmbox.loop.session import BlockingSession
 from rlmbox.record.stores import default_path
+from rlmbox.usage import Cost
 
 _HELP = (
     "/vars shows the variables, /cost what was spent, /save FILE keeps the talk; Ctrl-C ends a question, "
@@ -104,7 +105,7 @@ class _Chat:
             if command == "/vars":
                 self._show(self._session.variables())
             elif command == "/cost":
-                self._console.print(Text(str(self._session.cost)))
+                self._console.print(Text(_in_words(self._session.cost)))
             elif command == "/save":
                 self._save(argument.strip())
             elif command.startswith("/"):
@@ -133,3 +134,8 @@ class _Chat:
             Path(name).write_text("\n\n".join(self._said) + "\n", encoding="utf-8")
         except OSError as error:
             self._console.print(Text(f"{name} cannot be written: {error.strerror}", style="red"))
+
+
+def _in_words(cost: Cost) -> str:
+    tokens = sum(line.usage.total_tokens for line in cost.lines)
+    return f"{tokens:,} tokens, {cost}"
