@@ -1,4 +1,4 @@
-"""Calls of quick tools, which the event loop makes without leaving its place: they are as safe as those of slow ones."""
+"""Calls of quick tools, which the event loop makes without leaving its place, are as safe as those of slow ones."""
 
 import threading
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rlmbox import RLM, Limits, Tool
+from rlmbox.errors import LimitExceeded
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
 from runs import TEXT, repl, said_to
@@ -82,8 +83,10 @@ async def test_a_call_that_is_under_way_when_the_time_of_a_run_is_over_ends_with
             released.wait(60)
         return x
 
-    with pytest.raises(Exception, match="wall_time"):
-        await RLM(model, tools=[stops], sandbox="jail", limits=Limits(wall_time_s=3)).aask("?", TEXT)
+    limits = Limits(max_seconds=3, last_answer=False)
+    with pytest.raises(LimitExceeded, match="seconds"):
+        await RLM(model, tools=[stops], sandbox="jail", limits=limits).aask("?", TEXT)
+    assert not released.is_set()
     released.set()
 
 

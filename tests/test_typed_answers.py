@@ -2,7 +2,8 @@
 
 import dataclasses
 import datetime as dt
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, Required
+from typing import TypedDict as PlainTypedDict
 
 import pytest
 from pydantic import BaseModel, Field
@@ -46,6 +47,18 @@ class Row(TypedDict):
     note: NotRequired[str]
 
 
+class Plain(PlainTypedDict, total=False):
+    """A row of a table."""
+
+    name: "Required[str]"
+    note: "NotRequired[str]"
+    inner: list["Row"]
+
+
+class Wide(Plain):
+    size: int | None
+
+
 Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
@@ -54,6 +67,17 @@ Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
     [
         (int | str, "[1]", "'five'", "five"),
         (int | None, "'x'", "3", 3),
+        (int | None, "'x'", "None", None),
+        (Cat | None, "{'kind': 'cat'}", "None", None),
+        (set[int], "['x']", "[1, 2, 2]", {1, 2}),
+        (Plain, "{'note': 'no name'}", "{'name': 'a'}", {"name": "a"}),
+        (list[Wide] | None, "[{'name': 'a'}]", "[{'name': 'a', 'size': 3}]", [{"name": "a", "size": 3}]),
+        (
+            Annotated[dict[str, Plain], "by name"],
+            "{'a': {'inner': [{}]}}",
+            "{'a': {'name': 'b'}}",
+            {"a": {"name": "b"}},
+        ),
         (list[Cat], "[{'kind': 'cat', 'lives': 10}]", "[{'kind': 'cat', 'lives': 9}]", [Cat(kind="cat", lives=9)]),
         (list[Animal], "[{'kind': 'cow'}]", "[{'kind': 'dog'}]", [Dog(kind="dog")]),
         (list[Row], "[{'note': 'no name'}]", "[{'name': 'a'}]", [{"name": "a"}]),
@@ -71,11 +95,13 @@ Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
 async def test_an_answer_of_another_type_goes_back_until_it_fits(
     returns: Any, wrong: str, right: str, value: object
 ) -> None:
-    asked = rlm(repl(f"FINAL({wrong})"), repl(f"FINAL({right})"))
-    answer = await asked.aask("?", TEXT, returns=returns)
+    store = MemoryStore()
+    asked = rlm(repl(f"FINAL({wrong})"), repl(f"FINAL({right})"), store=store)
+    answer = await asked.aask("?", TEXT, returns=returns, run_id="typed")
     assert answer.value == value
     assert type(answer.value) is type(value)
     assert AGAIN in said_to(asked.model)
+    assert (await asked.areplay("typed")).text == answer.text
 
 
 @pytest.mark.parametrize("sandbox", ["monty", "jail"])

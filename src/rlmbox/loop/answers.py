@@ -87,7 +87,8 @@ class AnswerRules:
             task: The question.
             proposed: The answer.
         """
-        if not self._strict and (proposed.value is None or not proposed.text.strip()):
+        is_none = proposed.value is None and not (task.returns is not None and task.returns.takes_none)
+        if not self._strict and (is_none or not proposed.text.strip()):
             return _EMPTY
         for rule in self._rules:
             correction = await rule(task, proposed)

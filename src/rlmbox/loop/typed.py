@@ -11,6 +11,7 @@ from typing import Any
 from rlmbox.errors import ConfigError
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.json_schema import UnusableSchema, schema_check
+from rlmbox.loop.typed_dicts import checkable
 from rlmbox.reply.json_value import read_json
 
 MOST_ANSWERS = 4
@@ -47,6 +48,19 @@ class AnswerType:
         except PydanticUserError as error:
             raise ConfigError(f"answers cannot be checked against {self.returns!r}: {error.message}") from None
         return schema
+
+    @property
+    def is_schema(self) -> bool:
+        """True if it is a JSON Schema, such as the one that a record has of a type."""
+        return isinstance(self.returns, Mapping)
+
+    @cached_property
+    def takes_none(self) -> bool:
+        """True if None is an answer of this type, and not of every type."""
+        try:
+            return bool(self.schema) and self._check(None) is None
+        except ValueError:
+            return False
 
     def in_words(self, *, in_code: bool = True) -> str:
         """Return what the model is told of it.
@@ -137,7 +151,10 @@ class AnswerType:
     def _adapter(self) -> Any:
         from pydantic import TypeAdapter
 
-        return TypeAdapter(self.returns)
+        try:
+            return TypeAdapter(checkable(self.returns))
+        except NameError as error:
+            raise ConfigError(f"answers cannot be checked against {self.returns!r}: {error}") from None
 
     @cached_property
     def _check(self) -> Callable[[Any], Any]:
