@@ -27,6 +27,7 @@ LEFT_OUT = frozenset(
         "test_events_show_the_states_in_their_order",  # a recorded run has an event more, its first
         "test_the_choice_of_auto_is_an_event_with_its_reason",
         "test_a_stream_ends_with_the_answer",
+        "test_an_async_hook_that_hangs_is_given_up_after_the_run",  # its replay would wait for the hook, too
     }
 )
 

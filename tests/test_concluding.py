@@ -8,7 +8,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from rlmbox import RLM, Limits
+from rlmbox import RLM, CellLimits, Limits
 from rlmbox.errors import (
     BudgetExceeded,
     LimitExceeded,
@@ -58,7 +58,7 @@ async def ended_by(error: type[LimitExceeded], model: ScriptedModel, **limits: o
         (MaxTurnsExceeded, "x = 1", {"max_turns": 3}),
         (SubcallLimitExceeded, "x = llm_query('a')", {"max_subcalls": 2}),
         (TokenLimitExceeded, "print({n}, 'x' * 5_000)", {"max_tokens": 120_000}),
-        (TimeLimitExceeded, "while True: pass", {"max_seconds": 2}),
+        (TimeLimitExceeded, "while True: pass", {"max_seconds": 2, "cell": CellLimits(cell_timeout_s=2.5)}),
     ],
 )
 async def test_at_a_limit_the_model_gives_the_best_answer_it_has(
@@ -155,7 +155,8 @@ async def test_a_provider_that_hangs_at_the_end_does_not_hold_the_run_up() -> No
             return await super().complete(messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
 
     with anyio.fail_after(60):
-        partial = await ended_by(TimeLimitExceeded, Hanging("while True: pass"), max_seconds=1)
+        brief = CellLimits(cell_timeout_s=1.5)  # which is how long the replay takes
+        partial = await ended_by(TimeLimitExceeded, Hanging("while True: pass"), max_seconds=1, cell=brief)
     assert partial.text == ""
     assert partial.trajectory[0].reply == repl("while True: pass")
 

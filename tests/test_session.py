@@ -183,13 +183,16 @@ async def test_too_many_sub_calls_end_the_run_even_where_code_swallows_the_error
     assert partial.trajectory[0].cells[0].code == code
 
 
+BRIEF = CellLimits(cell_timeout_s=1)  # a replay has no limit of time, and runs an endless cell as long as a cell may
+
+
 @pytest.mark.parametrize("code", ["while True: pass", "llm_query('slow')", "x = 1"])
 async def test_wall_time_ends_the_run_wherever_it_is(code: str) -> None:
     model = ScriptedModel([repl(code)] * 1_000, delay_s=0.05)
     slow = ScriptedModel({"slow": "late"}, delay_s=3600)
     with anyio.fail_after(60):
         with pytest.raises(TimeLimitExceeded, match="max_seconds") as raised:
-            await RLM(model, sub_model=slow, limits=Limits(max_seconds=0.4)).aask("?", TEXT)
+            await RLM(model, sub_model=slow, limits=Limits(max_seconds=0.4, cell=BRIEF)).aask("?", TEXT)
     assert raised.value.partial is not None
     assert raised.value.used >= 0.8 * 0.4  # a fifth of the time is for the last answer
 
