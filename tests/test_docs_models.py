@@ -79,7 +79,7 @@ def test_the_numbers_of_the_page_are_those_of_the_policy() -> None:
 
 def test_the_example_of_the_cache_asks_for_the_same_sub_call_once(server: ProviderServer, tmp_path: Path) -> None:
     example = next(text for text in EXAMPLES if "cache=" in text)
-    subprocess.run([sys.executable, "-c", example], check=True, capture_output=True, cwd=tmp_path)
+    subprocess.run([*python_command(), "-c", example], check=True, capture_output=True, cwd=tmp_path)
     asked = [request.messages[0].role for request in server.requests]
     assert (asked.count("system"), asked.count("user")) == (2, 1)
     assert (tmp_path / "replies" / "replies.db").is_file()

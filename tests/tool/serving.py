@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ def tool_command() -> list[str]:
 
 
 class Tool:
-    """The service in a process of its own; a context manager that ends it.
+    """The service, started as people start it, since tests look at its process; a context manager that ends it.
 
     Args:
         arguments: Further arguments of the command.
@@ -23,7 +24,10 @@ class Tool:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [*tool_command(), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-m", "rlmbox", "tool", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def send(self, **request: object) -> None:
