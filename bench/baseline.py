@@ -1,25 +1,30 @@
 """How many plain questions `offline:extractive` answers right in its first line, over three texts that are at hand.
 
-    python bench/baseline.py            # a table of figures
+    python bench/baseline.py            # the table that `rlmbox eval` makes of them
     python bench/baseline.py --each     # and each question with its answer
 
-The texts are Python's license, the topics of its `help()`, and this project's decision records. Every second question
-was not looked at while the baseline was made; its figures stand beside the others.
+It writes the texts and a file of questions, and runs `rlmbox eval` over them, graded by `first_line` of this file. The
+texts are Python's license, the topics of its `help()`, and this project's decision records. Every second question was
+not looked at while the baseline was made; its figures stand beside the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 from rlmbox import RLM, Context
+from rlmbox.evaluation import Question, Recorded, read_evaluation
 
 SILENT = "The text does not say."
 DECISIONS = Path(__file__).parents[1] / "docs" / "decisions"
@@ -97,23 +102,6 @@ QUESTIONS: Mapping[str, tuple[tuple[str, str | None], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    text: str
-    question: str
-    expected: str | None
-    answer: str
-    is_held_back: bool
-    took_s: float
-
-    @property
-    def is_right(self) -> bool:
-        first = self.answer.split("\n", 1)[0]
-        if self.expected is None:
-            return first == SILENT
-        return first != SILENT and re.search(self.expected, first) is not None
-
-
 def texts() -> dict[str, Context]:
     found = {"topics": Context.from_dict(topics), "decisions": Context.from_path(DECISIONS)}
     license_file = Path(os.__file__).parent / "LICENSE.txt"
@@ -134,17 +122,36 @@ def expectation(expected: str | None, context: Context) -> str | None:
     return rf"\b{number}\b"
 
 
-def results(only: str | None = None) -> Iterator[Result]:
-    number = 0
+def first_line(value: object, text: str, question: Question) -> float:
+    """Grades an answer by its first line; called by `rlmbox eval`."""
+    first = text.split("\n", 1)[0]
+    if question.expected is None:
+        return float(first == SILENT)
+    return float(first != SILENT and re.search(question.expected, first) is not None)
+
+
+def write_questions(folder: Path, only: str | None = None) -> Path:
+    """Writes the texts and the file of questions, and returns the file."""
+    rows, number = [], 0
     for name, context in texts().items():
+        place = folder / name
+        place.mkdir()
+        for at, document in enumerate(context.document_names):
+            path = place / f"{at:04d}-{re.sub(r'[^A-Za-z0-9.-]', '_', document)}"
+            path.with_suffix(path.suffix if path.suffix in (".txt", ".md") else ".txt").write_text(
+                context.get_document(at), encoding="utf-8"
+            )
         for question, expected in QUESTIONS[name]:
             number += 1
             if only and only not in question:
                 continue
-            began = time.perf_counter()
-            answer = RLM().ask(question, context)
-            took_s = time.perf_counter() - began
-            yield Result(name, question, expectation(expected, context), answer.text, number % 2 == 0, took_s)
+            kind = "silent" if expected is None else "says"
+            part = "looked at" if number % 2 else "held back"
+            row = {"id": f"{number:02d}", "question": question, "expected": expectation(expected, context)}
+            rows.append({**row, "context": name, "grader": "regex", "suite": f"{part}, {kind}"})
+    file = folder / "questions.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return file
 
 
 def long_text_seconds() -> float:
@@ -159,8 +166,20 @@ def long_text_seconds() -> float:
     return took_s if "8841" in answer.text.split("\n")[0] else float("nan")
 
 
-def share(found: list[Result]) -> str:
-    return f"{sum(each.is_right for each in found)} of {len(found)}" if found else "-"
+def evaluate(questions: Path) -> tuple[dict[str, Any], Recorded]:
+    """Runs `rlmbox eval`, and returns its report and what its file has."""
+    environment = {**os.environ, "XDG_DATA_HOME": str(questions.parent / "data")}
+    command = [sys.executable, "-m", "rlmbox", "eval", str(questions), "--arm", "rlm", "--model", "offline:extractive"]
+    command += ["--grade-with", f"{__file__}:first_line", "--concurrency", "2", "--no-record", "--json"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    report = json.loads(done.stdout)
+    return report, read_evaluation(questions.parent / "data" / "rlmbox" / "evaluations", report["name"])
+
+
+def share(report: dict[str, Any], *parts: str) -> str:
+    figures = [report["suites"][part]["rlm"] for part in parts if part in report["suites"]]
+    right = round(sum(each["value"] * each["questions"] for each in figures))
+    return f"{right} of {sum(each['questions'] for each in figures)}" if figures else "-"
 
 
 def main() -> None:
@@ -168,22 +187,22 @@ def main() -> None:
     parser.add_argument("--each", choices=("tuned", "all"), help="print each question with its answer")
     parser.add_argument("--only", help="ask only the questions that have this in them")
     arguments = parser.parse_args()
-    found = list(results(arguments.only))
-    if arguments.each:
-        for each in found:
-            if arguments.each == "all" or not each.is_held_back:
-                first = each.answer.split("\n", 1)[0][:200]
-                print(f"{'right' if each.is_right else 'WRONG'}  {each.text:9s} {each.question}\n       {first}")
+    with tempfile.TemporaryDirectory() as folder:
+        report, recorded = evaluate(write_questions(Path(folder), arguments.only))
+    asked = {each["id"]: each for each in recorded.head["questions"]}
+    for each in recorded.results if arguments.each else []:
+        question = asked[each.question]
+        if arguments.each == "all" or question["suite"].startswith("looked at"):
+            first = each.outcome.text.split("\n", 1)[0][:200]
+            print(f"{'right' if each.score else 'WRONG'}  {question['question']}\n       {first}")
     print("| questions | text says: first line right | text does not say: said so |")
     print("| --- | --- | --- |")
-    for label, part in (
-        ("looked at", [each for each in found if not each.is_held_back]),
-        ("held back", [each for each in found if each.is_held_back]),
-        ("all", found),
-    ):
-        said, silent = [e for e in part if e.expected is not None], [e for e in part if e.expected is None]
-        print(f"| {label} | {share(said)} | {share(silent)} |")
-    print(f"\nslowest {max(each.took_s for each in found):.1f} s; 10 MB {long_text_seconds():.1f} s")
+    for label in ("looked at", "held back"):
+        print(f"| {label} | {share(report, f'{label}, says')} | {share(report, f'{label}, silent')} |")
+    says, silent = ([f"{label}, {kind}" for label in ("looked at", "held back")] for kind in ("says", "silent"))
+    print(f"| all | {share(report, *says)} | {share(report, *silent)} |")
+    slowest_s = max(each.outcome.duration_s for each in recorded.results)
+    print(f"\nslowest {slowest_s:.1f} s; 10 MB {long_text_seconds():.1f} s")
 
 
 if __name__ == "__main__":

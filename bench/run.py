@@ -36,8 +36,12 @@ PARTS = {
     "tool": "The Python tool for other agents",
     "billing": "The ledger beside an account of its own",
     "evaluation": "Evaluations",
+    "suites": "Suites of gigabytes",
 }
 """Modules of this folder with `figures()`, and their headings."""
+
+LONG = ("suites",)
+"""Parts that take hours, and are measured only where `--only` names them."""
 
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -67,10 +71,11 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part, and others named so")
     arguments = parser.parse_args()
-    sections = kept() if arguments.only else {}
+    wanted = arguments.only or [part for part in PARTS if part not in LONG]
+    sections = {name: table for name, table in kept().items() if arguments.only or name in map(PARTS.get, LONG)}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for part in arguments.only or PARTS:
+        for part in wanted:
             rows = [figure.row for figure in pool.submit(figures_of, part).result()]
             sections[PARTS[part]] = "\n".join([*HEADER, *rows])
             print(f"## {PARTS[part]}\n\n{sections[PARTS[part]]}\n", flush=True)

@@ -20,7 +20,6 @@ from rlmbox.guard import Guard
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Store
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.requests.state import model_state_of
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer, Usage
 
@@ -95,7 +94,7 @@ class DirectArm(OneRequestArm):
 
     def _cut_to_window(self, context: Context) -> Excerpt:
         """Return the text as it is sent, or why it is not."""
-        room, scale = self._room_tokens(), model_state_of(self._model).tokens
+        room, scale = self._room_tokens(), self._state.tokens
         # No vocabulary has tokens that are longer than this on the average of a long text.
         if context.length <= room * 12:
             text = context.slice(0, context.length)

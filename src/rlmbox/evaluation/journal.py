@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         outcome: The outcome.
     """
     return {
-        **asdict(replace(outcome, value=None)),
+        **{each.name: getattr(outcome, each.name) for each in fields(outcome)},
         "value": _plain(outcome.value) if outcome.value != outcome.text else None,
         "cost_usd": str(outcome.cost_usd),
         "uncertain_usd": str(outcome.uncertain_usd),

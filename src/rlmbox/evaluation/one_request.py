@@ -28,7 +28,7 @@ from rlmbox.guard import Guard, RunGuard, nonce_of, quote, secrets_of_environmen
 from rlmbox.models.base import Model, current_request_key
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.requests.state import model_state_of
+from rlmbox.requests.state import ModelState, model_state_of
 from rlmbox.types import Message, Usage
 
 SHORT_CHARS = 2_000
@@ -111,6 +111,7 @@ class OneRequestArm(ABC):
         self._model = model
         self._guard = guard or Guard()
         self._retries = retries
+        self._known_state: ModelState | None = None
         self._secrets: tuple[str, ...] | None = None
         self._kept: OrderedDict[tuple[int, str], Prepared] = OrderedDict()
         self._kept_chars = 0
@@ -243,12 +244,18 @@ class OneRequestArm(ABC):
             ending = "no answer"
         return _spent(ending, answer, note, time.monotonic() - began, budget)  # type: ignore[arg-type]
 
+    @property
+    def _state(self) -> ModelState:
+        """State of the model, which is found once."""
+        if self._known_state is None:
+            self._known_state = model_state_of(self._model)
+        return self._known_state
+
     def _room_tokens(self) -> int:
-        state = model_state_of(self._model)
-        return int(_FROM_WINDOW * (state.window_tokens(self._model) - self._reply_tokens() - 500))
+        return int(_FROM_WINDOW * (self._state.window_tokens(self._model) - self._reply_tokens() - 500))
 
     def _reply_tokens(self) -> int:
-        return min(_OUTPUT_TOKENS, model_state_of(self._model).window_tokens(self._model) // 4)
+        return min(_OUTPUT_TOKENS, self._state.window_tokens(self._model) // 4)
 
     def _estimated(self, text_tokens: int, size_bytes: int, trial: Trial) -> Estimate:
         price, sent = self._model.price, text_tokens + 200

@@ -19,7 +19,6 @@ from rlmbox.evaluation.outcomes import Estimate, Trial
 from rlmbox.guard import Guard
 from rlmbox.models.base import Model
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.requests.state import model_state_of
 from rlmbox.retrieval.base import ClosableRetriever, Retriever, SearchHit, VectorRetriever, has_vectors
 from rlmbox.retrieval.embedding import EmbeddingCalls
 from rlmbox.retrieval.fusion import depth_of, fused
@@ -123,7 +122,7 @@ class RetrievalArm(OneRequestArm):
         except (ValueError, RLMError) as error:
             return Excerpt(None, " ".join(str(error).split()))
         text = "\n\n".join(found) or "(no passage was found)"
-        tokens = model_state_of(self._model).tokens.likely_text(text)
+        tokens = self._state.tokens.likely_text(text)
         return Excerpt(text, f"{len(found)} passages", tokens, len(text.encode("utf-8", "replace")), cost_usd)
 
     async def _from_index(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -33,6 +33,7 @@ from rlmbox.models.templates import Template, Written
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
+LANE_CONNECTIONS, MAX_LANES = 8, 20
 MAX_STREAM_BYTES = 4 * MAX_REPLY_BYTES
 """The same for a stream, in which each token comes with a frame of its own."""
 
@@ -254,6 +255,66 @@ def _show(delta: Delta, exchange: Exchange) -> None:
             exchange.on_text(text, is_reasoning=is_reasoning)
 
 
+@dataclass(slots=True)
+class _Lane:
+    """A few connections, and how many requests they are busy with."""
+
+    wire: httpx2.AsyncHTTPTransport
+    busy: int = 0
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A reply's body; when it is closed, its lane has room again."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, lane: _Lane) -> None:
+        self._body, self._lane = body, lane
+        self._is_open = True
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+    async def aclose(self) -> None:
+        self._lane.busy -= self._is_open
+        self._is_open = False
+        await self._body.aclose()
+
+
+class _Lanes(httpx2.AsyncBaseTransport):
+    """Connections in lanes of a few each: a pool looks at all that it has for each request, which adds up in one."""
+
+    def __init__(self, proxy: str | None) -> None:
+        self._proxy = proxy
+        self._lanes: list[_Lane] = []
+        self._trusted = httpx2.create_ssl_context()  # once: it reads all certificates
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        lane = self._free_lane()
+        lane.busy += 1
+        try:
+            response = await lane.wire.handle_async_request(request)
+        except BaseException:
+            lane.busy -= 1
+            raise
+        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101 - for the type checker
+        response.stream = _Body(response.stream, lane)
+        return response
+
+    def _free_lane(self) -> _Lane:
+        """Return the first lane that has room, so that connections which are open are used again."""
+        found = next((lane for lane in self._lanes if lane.busy < LANE_CONNECTIONS), None)
+        if found is None and len(self._lanes) < MAX_LANES:
+            most = MAX_CONNECTIONS // MAX_LANES
+            limits = httpx2.Limits(max_connections=most, max_keepalive_connections=LANE_CONNECTIONS)
+            found = _Lane(httpx2.AsyncHTTPTransport(verify=self._trusted, limits=limits, proxy=self._proxy))
+            self._lanes.append(found)
+        return found or min(self._lanes, key=lambda lane: lane.busy)
+
+    async def aclose(self) -> None:
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            await lane.wire.aclose()
+
+
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class ClientPool:
     """The connections of one event loop that go through one proxy, or through none.
@@ -265,7 +326,7 @@ class ClientPool:
     """
 
     loop: asyncio.AbstractEventLoop
-    transport: httpx2.AsyncHTTPTransport
+    transport: httpx2.AsyncBaseTransport
     users: WeakSet[object] = field(default_factory=WeakSet)
     _lease: AsyncGenerator[None, None] | None = None
 
@@ -317,8 +378,7 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
             del _pools[key]
         pool = _pools.get((loop, proxy))
         if pool is None:
-            limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
-            pool = _pools[loop, proxy] = ClientPool(loop, httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy))
+            pool = _pools[loop, proxy] = ClientPool(loop, _Lanes(proxy))
         pool.users.add(user)
         return pool
 
