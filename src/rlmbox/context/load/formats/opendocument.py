@@ -1,6 +1,7 @@
 """Text, tables and slides of OpenDocument, as LibreOffice writes them -> text.
 
-A cell's text is there as the program shows it, whatever its number format.
+A cell's text is there as the program shows it, whatever its number format. A document is a package, or one file of XML
+(`.fodt` and its like) that has in it what the package has in parts.
 """
 
 from __future__ import annotations
@@ -8,41 +9,87 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO
 
 from rlmbox.context.load.formats.events import Events, Note, Piece
-from rlmbox.context.load.formats.packages import Element, Package, attribute, squeezed, table
+from rlmbox.context.load.formats.packages import Element, Package, attribute, parsed, squeezed, table
 
 _MAX_REPEATS = 1_000
 _BLANK_ROWS = 20
 _HIDDEN = frozenset({"tracked-changes", "forms", "sequence-decls", "variable-decls"})
 
 
+@dataclass(frozen=True)
+class _Document:
+    """A document that was opened.
+
+    Attributes:
+        content: What has its body, and the styles that only the body uses.
+        styles: What has its headers and footers; None where nothing has.
+        pictures: How many pictures are stored in it.
+    """
+
+    content: Element
+    styles: Element | None
+    pictures: int
+
+    @classmethod
+    def opened(cls, file: IO[bytes]) -> _Document:
+        is_package = file.read(2) == b"PK"
+        file.seek(0)
+        if not is_package:
+            whole = parsed(file.read())
+            return cls(whole, whole, sum(1 for _ in whole.iter("binary-data")))
+        package = Package(file)
+        styles = package.xml("styles.xml") if "styles.xml" in package.names else None
+        pictures = sum(name.startswith("Pictures/") for name in package.names)
+        return cls(package.xml("content.xml"), styles, pictures)
+
+    def body(self, kind: str) -> Element:
+        """Return what stands in the body: a `text`, a `spreadsheet` or a `presentation`."""
+        body = next(self.content.iter("body"), self.content)
+        found = body.find(kind)
+        return body if found is None else found
+
+    def hidden_styles(self) -> set[str | None]:
+        """Return the names of the styles of slides and sheets that are not shown."""
+        return {
+            attribute(style, "name")
+            for style in self.content.iter("style")
+            for properties in style
+            if attribute(properties, "visibility") == "hidden" or attribute(properties, "display") == "false"
+        }
+
+
 def read_text(file: IO[bytes]) -> Events:
     """Read a text: headings, paragraphs, lists and tables as Markdown; notes, comments, headers and footers."""
-    package = Package(file)
-    body = _body(package, "text")
-    yield Piece("\n\n".join(_blocks(body)).strip() + "\n")
-    for label, text in _around(package):
+    document = _Document.opened(file)
+    yield Piece("\n\n".join(_blocks(document.body("text"))).strip() + "\n")
+    for label, text in _around(document.styles):
         yield Piece(f"\n{label}: {text}\n")
-    if pictures := sum(name.startswith("Pictures/") for name in package.names):
-        yield Note(f"has {pictures} pictures, whose text is not read")
+    if document.pictures:
+        yield Note(f"has {document.pictures} pictures, whose text is not read")
 
 
 def read_slides(file: IO[bytes]) -> Events:
     """Read a presentation, a slide at a time."""
-    package = Package(file)
-    for number, slide in enumerate(_body(package, "presentation").iter("page"), 1):
+    document = _Document.opened(file)
+    hidden = document.hidden_styles()
+    for number, slide in enumerate(document.body("presentation").iter("page"), 1):
         text = "\n\n".join(_blocks(slide))
-        yield Piece(("\n" if number > 1 else "") + f"# Slide {number}\n\n{text}\n", is_page=True)
+        mark = " (hidden)" if attribute(slide, "style-name") in hidden else ""
+        yield Piece(("\n" if number > 1 else "") + f"# Slide {number}{mark}\n\n{text}\n", is_page=True)
 
 
 def read_tables(file: IO[bytes]) -> Events:
     """Read a workbook: a block of CSV below a heading for each sheet."""
-    package = Package(file)
-    missing = 0
-    for number, sheet in enumerate(_body(package, "spreadsheet").iter("table")):
+    document = _Document.opened(file)
+    hidden, missing = document.hidden_styles(), 0
+    for number, sheet in enumerate(document.body("spreadsheet").iter("table")):
         title = squeezed(attribute(sheet, "name") or "")
+        title += " (hidden)" if attribute(sheet, "style-name") in hidden else ""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         for row, without in _rows(sheet):
@@ -52,11 +99,6 @@ def read_tables(file: IO[bytes]) -> Events:
         yield Piece(out.getvalue())
     if missing:
         yield Note(f"{missing} formulas have no calculated value: the formulas themselves are given")
-
-
-def _body(package: Package, kind: str) -> Element:
-    content = package.xml("content.xml")
-    return next(content.iter(kind), content)
 
 
 def _blocks(parent: Element) -> Iterator[str]:
@@ -121,11 +163,9 @@ def _parts(element: Element) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _around(package: Package) -> Iterator[tuple[str, str]]:
-    if "styles.xml" not in package.names:
-        return
+def _around(styles: Element | None) -> Iterator[tuple[str, str]]:
     seen: dict[tuple[str, str], None] = {}
-    for element in package.xml("styles.xml").iter():
+    for element in () if styles is None else styles.iter():
         if element.tag in ("header", "footer") and (text := squeezed(" ".join(_blocks(element)))):
             seen.setdefault((element.tag.capitalize(), text))
     yield from seen
@@ -146,6 +186,16 @@ def _rows(sheet: Element) -> Iterator[tuple[list[str], int]]:
         yield from ((cells, missing) for _ in range(min(repeats, _MAX_REPEATS)))
 
 
+def _value(cell: Element) -> str:
+    """Return the value of a cell whose writer has not said how it is shown."""
+    value = attribute(cell, "value")
+    if value is not None and attribute(cell, "value-type") == "percentage":
+        with suppress(ValueError):
+            return f"{float(value) * 100:.10g}%"
+    others = (attribute(cell, f"{kind}-value") for kind in ("date", "time", "boolean", "string"))
+    return value if value is not None else next((found for found in others if found is not None), "")
+
+
 def _cells(row: Element, labels: dict[int, tuple[int, str]]) -> tuple[list[str], int]:
     """Return a row's cells; what stands in a merged cell is repeated in the rows below that it covers.
 
@@ -159,14 +209,14 @@ def _cells(row: Element, labels: dict[int, tuple[int, str]]) -> tuple[list[str],
         if cell.tag not in ("table-cell", "covered-table-cell"):
             continue
         column = len(cells)
-        text = "\n".join(_text(found) for found in cell.findall("p"))
+        text = "\n".join(_text(found) for found in cell.findall("p")) or _value(cell)
         if cell.tag == "covered-table-cell" and not text and labels.get(column, (0, ""))[0]:
             left, text = labels[column]
             labels[column] = left - 1, text
         elif (rows := int(attribute(cell, "number-rows-spanned") or 1)) > 1:
             labels[column] = min(rows - 1, _MAX_REPEATS), text
         formula = attribute(cell, "formula")
-        if not text and formula and attribute(cell, "value") is None:
+        if not text and formula:
             text, missing = formula.partition(":")[2] or formula, missing + 1
         comments = [squeezed(" ".join(_text(p) for p in note.iter("p"))) for note in cell.findall("annotation")]
         text += "".join(f" [comment: {comment}]" for comment in comments)

@@ -51,13 +51,7 @@ class Package:
         Raises:
             Unreadable: It is not there, too large, or not XML.
         """
-        try:
-            root = ET.fromstring(self.part(name))  # noqa: S314 - expat bounds entities, the process the rest
-        except ET.ParseError as error:
-            raise Unreadable(f"it is broken or not of its kind (ParseError: {error})") from None
-        for element in root.iter():
-            element.tag = str(element.tag).rpartition("}")[2]
-        return root
+        return parsed(self.part(name))
 
     def related(self, name: str) -> Iterator[tuple[str, str, str]]:
         """Return the relations of a part: identifier, the last word of the kind, and the target's name."""
@@ -71,6 +65,21 @@ class Package:
             target = relation.get("Target", "")
             full = target.lstrip("/") if target.startswith("/") else _joined(str(path.parent), target)
             yield relation.get("Id", ""), relation.get("Type", "").rpartition("/")[2], full
+
+
+def parsed(xml: bytes) -> Element:
+    """Return XML as a tree of elements, whose names have lost their namespaces.
+
+    Raises:
+        Unreadable: It is not XML.
+    """
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 - expat bounds entities, the process the rest
+    except ET.ParseError as error:
+        raise Unreadable(f"it is broken or not of its kind (ParseError: {error})") from None
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition("}")[2]
+    return root
 
 
 def _joined(folder: str, target: str) -> str:
