@@ -111,12 +111,5 @@ def test_a_cell_that_nobody_has_shown_yet_has_its_value() -> None:
 
 
 def test_a_table_exported_as_text_is_the_same_table() -> None:
-    context = read("sales.csv")
-    schema: Mapping[str, Any] = context.get_schema()
+    schema: Mapping[str, Any] = read("sales.csv").get_schema()
     assert [column["name"] for column in schema["columns"]] == ["Quote", "PLZ", "Datum", "Summe", "Kennung"]
-        "Quote",
-        "PLZ",
-        "Datum",
-        "Summe",
-        "Kennung",
-    ]
