@@ -43,7 +43,7 @@ from rlmbox.loop.instructions import Instructions
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
-from rlmbox.loop.rules import Validator, figures_were_seen, require_repl, require_subcall, validated_by
+from rlmbox.loop.rules import Validator, figures_were_seen, require_repl, require_subcall, validators_of
 from rlmbox.loop.scope import RunContext, new_run_id
 from rlmbox.loop.session import Session, SessionOptions, check_question
 from rlmbox.loop.toolbox import Given, Toolbox
@@ -270,7 +270,7 @@ class RLM:
         rules += [require_repl] * require_repl_before_final
         rules += [require_subcall] * require_subcall_before_final
         rules += [figures_were_seen] * require_seen_figures
-        validators = [validated_by(check) for check in ((validate,) if callable(validate) else validate)]
+        validators = validators_of(validate)
         rules += validators
         is_own = "system" in parts and "direct" not in parts
         needs_code = is_own or strict or auto_finalize_var or len(rules) > len(validators)
@@ -281,8 +281,8 @@ class RLM:
             rules=tuple(rules),
             instructions=Instructions.of(instructions),
             prompts=parts,
-            most_repeats=invalid_response_limit,
-            fallback_code=fallback_code,
+            most_repeats=_invalid_limit(invalid_response_limit),
+            fallback_code=_fallback(fallback_code),
             direct_below_chars=0 if needs_code else below,
             max_history_tokens=_history_tokens(max_history_tokens),
             compaction=compaction_from(compaction),
@@ -842,6 +842,18 @@ def _history_tokens(most: Any) -> int | None:
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
         raise ConfigError(f"max_history_tokens is a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}")
     return None if most is None else int(most)
+
+
+def _invalid_limit(most: Any) -> int:
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise ConfigError(f"invalid_response_limit is a whole number of at least 1, not {most!r}")
+    return most
+
+
+def _fallback(code: Any) -> str | None:
+    if code is not None and not (isinstance(code, str) and code.strip()):
+        raise ConfigError(f"fallback_code is Python code, a text, not {code!r}")
+    return code
 
 
 def _telemetry(given: Telemetry | bool) -> Telemetry | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,10 @@ Decision = bool | str | Replace
 Approve = Callable[[Proposal], Decision | Awaitable[Decision]]
 """Decides on a proposal; plain, and then called in a thread, or async."""
 
+_WORD = re.compile(r"[^\W\d]\w*")
+_HIDING = frozenset({"exec", "eval", "globals", "locals", "vars", "getattr", "__builtins__", "__import__"})
+"""Names by which code reaches others that its text need not have."""
+
 POLICIES = ("never", "always", "first", "on_subcalls")
 """When somebody is asked: never; about all code; until the first approval; about code that would spend."""
 
@@ -52,11 +58,16 @@ class Approval:
     """
 
     def __init__(self, ask: Approve, policy: str = "always") -> None:
+        if not callable(ask):
+            raise ConfigError(
+                f"approve is a function that takes a proposal, not {ask!r}; Approval(fn, policy) says when it is asked"
+            )
         if policy not in POLICIES:
             raise ConfigError(f"there is no approval policy {policy!r}; there are {', '.join(POLICIES)}")
         self._ask = ask
         self._policy = policy
         self._approved = False
+        self._spending: set[str] = set()  # names that cells gave to what asks a model
 
     def concerns(self, proposal: Proposal) -> bool:
         """Return True if somebody has to be asked about a proposal.
@@ -66,7 +77,18 @@ class Approval:
         """
         if not proposal.has_code or self._policy == "never" or (self._policy == "first" and self._approved):
             return False
-        return self._policy != "on_subcalls" or bool(_SUBCALLS.intersection(proposal.calls))
+        return self._policy != "on_subcalls" or self._would_spend(proposal)
+
+    def _would_spend(self, proposal: Proposal) -> bool:
+        """Return True if code names what asks a model, or a function of an earlier cell that does."""
+        found = False
+        for cell in proposal.cells:
+            known = _SUBCALLS | _HIDING | self._spending
+            names, bound = _named_and_bound(cell.code, known)
+            if names & known:
+                found = True
+                self._spending |= bound
+        return found
 
     async def decide(self, proposal: Proposal) -> Decision:
         """Return what somebody decided.
@@ -92,3 +114,22 @@ class Approval:
             raise ConfigError(f"approve returns True, False, a reason or Replace(code), not {decision!r}")
         self._approved = self._approved or decision is True
         return decision
+
+
+def _named_and_bound(code: str, known: Collection[str]) -> tuple[set[str], set[str]]:
+    """Return the names that code uses, and those under which it keeps what calls a known name.
+
+    Where code only calls what it names, the variables that hold the results are none of these: later code may print
+    them, and nobody is asked.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(_WORD.findall(code)), set()
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    bound = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    is_passed_on = any(name.id in known and id(name) not in called for name in names)
+    if is_passed_on or any(isinstance(node, ast.Lambda) for node in nodes):
+        bound |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    return {name.id for name in names}, bound

@@ -45,6 +45,9 @@ class Profile:
         Raises:
             ConfigError: A part, a limit or a value is none.
         """
+        for each in ("name", "summary"):
+            if not isinstance(getattr(self, each), str):
+                raise ConfigError(f"profile {self.name!r}: {each} is a text, not {getattr(self, each)!r}")
         for each in ("prompts", "limits"):
             if not isinstance(getattr(self, each), Mapping):
                 raise ConfigError(f"profile {self.name!r}: {each} is a table of names and values")
@@ -147,6 +150,8 @@ def profile_from(given: str | PathLike[str] | Profile) -> Profile:
         return given
     if isinstance(given, str) and given in PROFILES:
         return PROFILES[given]
+    if not isinstance(given, str | PathLike):
+        raise ConfigError(f"a profile is one of {', '.join(PROFILES)}, or the path of a .toml file, not {given!r}")
     path = Path(fspath(given))
     if path.suffix != ".toml":
         raise ConfigError(f"there is no profile {given!r}; there are {', '.join(PROFILES)}, or give a .toml file")

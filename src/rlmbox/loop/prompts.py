@@ -112,6 +112,8 @@ def read_parts(given: Mapping[str, str] | str | PathLike[str] | None) -> dict[st
             raise ConfigError(f"{path.name} is not TOML: {error}") from None
         except (OSError, UnicodeError) as error:
             raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"prompts is a table of texts by part, or the path of a TOML file, not {given!r}"[:300])
     check_parts(given)
     return dict(given)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio.from_thread
@@ -67,6 +67,22 @@ def validated_by(check: Validator) -> AnswerRule:
     return rule
 
 
+def validators_of(validate: Any) -> list[AnswerRule]:
+    """Return the rules of a user's checks.
+
+    Args:
+        validate: One check, or several.
+
+    Raises:
+        ConfigError: One is no function that takes an answer.
+    """
+    if callable(validate):
+        return [validated_by(validate)]
+    if not isinstance(validate, Iterable) or isinstance(validate, str | bytes):
+        raise ConfigError(f"validate is a function that takes the answer, or several, not {validate!r}"[:300])
+    return [validated_by(check) for check in validate]
+
+
 def _takes_ask(check: Validator) -> bool:
     """Return True if a check has a second parameter that is for `ask`: one without a default, or of that name."""
     if not callable(check):
@@ -76,6 +92,8 @@ def _takes_ask(check: Validator) -> bool:
     except (TypeError, ValueError):  # a function of C that does not say
         return False
     by_position = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    if not by_position and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        raise ConfigError("validate takes the answer; give its function a parameter for it")
     needed = [each for each in by_position if each.default is each.empty]
     if len(needed) > 2:
         raise ConfigError(f"validate takes the answer, or the answer and ask, not {len(needed)} arguments")
