@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rlmbox import RLM, Approval, Proposal
+from rlmbox.cli.asking import Settings
 from rlmbox.errors import ConfigError
 from rlmbox.testing import ScriptedModel
 from runs import TEXT, repl, rlm
@@ -80,3 +81,18 @@ async def test_on_subcalls_asks_whatever_name_code_spends_by(case: str) -> None:
 def test_an_approval_asks_a_function(make: Callable[[], Any]) -> None:
     with pytest.raises(ConfigError, match="approve is a function"):
         Approval(make(), "first")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not JSON"),
+        ("{no", "is not JSON"),
+        ("[1]", "is not a JSON Schema.*list"),
+        ('"x"', "is not a JSON Schema.*str"),
+    ],
+)
+def test_a_wrong_schema_file_is_one_line_that_names_it(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "answer.json").write_text(text)
+    with pytest.raises(ConfigError, match=rf"answer\.json {says}"):
+        Settings(schema=tmp_path / "answer.json").returns()

@@ -217,3 +217,28 @@ async def test_a_schema_that_nothing_can_fit_is_not_asked_for_again(schema: dict
     assert len(asked.sub_model.requests) <= 1  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="returns"):
         await rlm("FINAL(a)").aask("?", TEXT, returns=schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "other.json"},
+        {"$ref": "https://example.com/answer.json"},
+        {"type": "object", "properties": {"a": {"items": {"$ref": "#/$defs/b"}}}, "$defs": {"c": {}}},
+    ],
+)
+async def test_a_reference_out_of_the_schema_is_said_before_anything_is_asked(schema: dict[str, Any]) -> None:
+    asked = rlm("FINAL(a)")
+    with pytest.raises(ConfigError, match="refers to what is not in it"):
+        await asked.aask("?", TEXT, returns=schema)
+    assert not asked.model.requests  # type: ignore[attr-defined]
+
+
+async def test_references_within_a_schema_and_data_that_look_like_one_are_no_mistake() -> None:
+    tree = {
+        "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}, "$ref": {"const": 1}}}},
+        "$ref": "#/$defs/node",
+        "examples": [{"$ref": "nowhere"}],
+    }
+    asked = rlm(repl("FINAL({'next': {'next': 5}})"), repl("FINAL({'next': {'next': {}}})"))
+    assert (await asked.aask("?", TEXT, returns=tree)).value == {"next": {"next": {}}}

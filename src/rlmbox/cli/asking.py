@@ -100,9 +100,13 @@ class Settings:
         if self.schema is None:
             return None
         try:
-            return json.loads(_text_of(self.schema))
+            schema = json.loads(_text_of(self.schema))
         except ValueError as error:
             raise ConfigError(f"{self.schema} is not JSON: {error}") from None
+        if not isinstance(schema, dict):
+            kind = type(schema).__name__
+            raise ConfigError(f'{self.schema} is not a JSON Schema, such as {{"type": "integer"}}: it is a {kind}')
+        return schema
 
     def rlm(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> RLM:
         """Makes the RLM.

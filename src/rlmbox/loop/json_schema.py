@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _REFUSED = ("patternProperties", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
+_DATA = ("enum", "const", "default", "examples")
 _MESSAGE_CHARS = 500
 
 
@@ -38,6 +39,7 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
         raise ValueError(f"that is not a JSON Schema: {error.message[:_MESSAGE_CHARS]}") from None
+    _check_references(schema)
     validator = validators.extend(kind, {"pattern": _pattern})(schema, registry=Registry())
 
     def check(value: Any) -> Any:
@@ -52,6 +54,36 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
         return value
 
     return check
+
+
+def _check_references(schema: Any) -> None:
+    """Check that each `$ref` is of something in the schema; where it has identifiers, values will tell."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    keys = set(_keys(schema))
+    if "$ref" not in keys or keys & {"$id", "id"}:
+        return
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except (Unresolvable, ValueError):
+            raise ValueError(f"the schema refers to what is not in it: {reference[:200]}") from None
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Return the texts of all `$ref` in a schema, those in data such as `enum` aside."""
+    todo = [schema]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Mapping):
+            if isinstance(part.get("$ref"), str):
+                yield part["$ref"]
+            todo += [value for key, value in part.items() if key not in _DATA]
+        elif isinstance(part, list | tuple):
+            todo += part
 
 
 def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:

@@ -46,7 +46,8 @@ class AnswerType:
         try:
             schema: Mapping[str, Any] = self._adapter.json_schema()
         except PydanticUserError as error:
-            raise ConfigError(f"answers cannot be checked against {self.returns!r}: {error.message}") from None
+            problem = error.message.partition("\n")[0].partition(". Set `")[0]
+            raise ConfigError(f"answers cannot be checked against {self.returns!r}: {problem}"[:500]) from None
         return schema
 
     @property
