@@ -1,5 +1,6 @@
 """Calls of quick tools, which the event loop makes without leaving its place, are as safe as those of slow ones."""
 
+import inspect
 import threading
 from typing import Any
 
@@ -120,3 +121,21 @@ async def test_arguments_of_quick_tools_pass_the_guard(sandbox: str) -> None:
     assert len(given) == 5
     assert not any("ada.lovelace" in each for each in given)
     assert "ada.lovelace" not in said_to(model)
+
+
+@pytest.mark.parametrize("call", ["joined(1, 'b')", "joined(1, right='b')", "joined(left=1, right='b')"])
+async def test_a_function_that_says_another_signature_than_its_own_gets_its_arguments_by_name(call: str) -> None:
+    class Joined:
+        __name__ = "joined"
+
+        def __call__(self, **given: Any) -> str:
+            """Join two values."""
+            return f"{given['left']}{given['right']}"
+
+    tool = Joined()
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    tool.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("left", kind), inspect.Parameter("right", kind)]
+    )
+    asked = RLM(ScriptedModel([repl(f"FINAL({call})")]), tools=[tool], sandbox="monty")
+    assert (await asked.aask("?", TEXT)).text == "1b"

@@ -155,7 +155,7 @@ class Tool:
         checked, shown = self._checked, self._shown
 
         def bind(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> functools.partial[Any]:
-            if not self.secrets:
+            if self._is_bound_by_python:
                 return functools.partial(checked, *arguments, **keywords)
             positional, named = self._bound(name, shown, arguments, keywords)
             return functools.partial(checked, *positional, **named, **self.secrets)
@@ -214,12 +214,12 @@ class Tool:
 
         hidden = self._hidden.hidden_in
         if isinstance(error, ValidationError):
-            if not self.secrets:  # with secrets they were bound before
+            if self._is_bound_by_python:  # others were bound before
                 try:
                     self._shown.bind(*bound.args, **bound.keywords)
                 except TypeError as wrong:
                     return TypeError(f"{name}{self._shown}: {wrong}")
-            is_of_call = not self.secrets and error.title == getattr(self._checked, "__qualname__", None)
+            is_of_call = self._is_bound_by_python and error.title == getattr(self._checked, "__qualname__", None)
             places = tuple(self._shown.parameters.values()) if is_of_call else ()
             return TypeError(hidden(f"{name}: {_problems(error, places)}"))
         if isinstance(error, SystemExit | GeneratorExit):
@@ -232,6 +232,13 @@ class Tool:
     @functools.cached_property
     def _hidden(self) -> SecretValues:
         return SecretValues(self.secrets.values())
+
+    @functools.cached_property
+    def _is_bound_by_python(self) -> bool:
+        """True if arguments are passed on as they come: nothing is added, and the signature is the function's own."""
+        given: Any = self.function
+        is_own = not (hasattr(given, "__signature__") or hasattr(given, "__wrapped__"))
+        return not self.secrets and inspect.isroutine(given) and is_own
 
     @functools.cached_property
     def _is_async(self) -> bool:
