@@ -66,6 +66,18 @@ def test_what_is_assigned_to_a_secret_name_is_hidden_and_nothing_more(text: str,
     assert [found for _, found in hidden(text)] == [value]
 
 
+def test_what_stands_in_a_column_of_passwords_or_keys_is_hidden() -> None:
+    assert hidden("user,password,city\nana,hunter2x,Lima\nbob,Winter!9x,Rome\n\nx,abc12345,y\n") == [
+        ("password", "hunter2x"),
+        ("password", "Winter!9x"),
+    ]
+    assert hidden('"id";"Senha"\n"1";"abacaxi99"\n"2";""\n') == [("password", "abacaxi99")]
+    table = "| name | API key |\n|------|---------|\n| a | `7f3k9x2m5q8w1z4v` |\n| b | none |\n"
+    assert hidden(table) == [("secret", "7f3k9x2m5q8w1z4v")]
+    assert hidden("token | rule\n--- | ---\nnumber_literal | [0-9]+\nstring2 | a\n") == []
+    assert hidden("The password, the name and the city\nare asked for, in that order, by form12\n") == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

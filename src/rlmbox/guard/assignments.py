@@ -237,7 +237,7 @@ def _in_commands(encoded: Encoded) -> Iterator[Finding]:
             if pattern == _OF_PASSWORD:
                 value = value.rstrip(".:")
                 end = start + len(value.encode())
-            if _is_given(value, kind) if pattern != _OF_PASSWORD else _is_said(value):
+            if _is_given(value, kind) if pattern != _OF_PASSWORD else is_password(value):
                 yield Finding(kind, encoded.char(start), encoded.char(end), why="stands where a secret is given")
 
 
@@ -249,11 +249,18 @@ def _is_given(value: str, kind: str) -> bool:
     return kind == "url-password" or not _WORDY.fullmatch(value) or _is_unlike_words(value)
 
 
-def _is_said(value: str) -> bool:
-    """Return whether a word of a sentence about a password is one."""
+def is_password(value: str) -> bool:
+    """Return whether a value that may be a password, a word of a sentence or a cell of a table, looks like one."""
+    if len(value) < _MIN_PASSWORD_CHARS or any(map(str.isspace, value)):
+        return False
     if _STANDS_FOR_ONE.fullmatch(value) or _STANDARD.fullmatch(value) or not any(map(str.isalpha, value)):
         return False
     return _is_unlike_words(value) or _is_odd_word(value) or any(mark in value for mark in "!#$%*@&")
+
+
+def is_key(value: str) -> bool:
+    """Return whether a value that may be a key or a token looks like one."""
+    return _is_secret(value, "secret", is_quoted=True)
 
 
 _NAMES = "passwords?|passwd|passwort|pwd|senha|contraseña|kennwort|pass"

@@ -20,6 +20,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.blobs import binary_name, encoded_blobs
 from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded, joined, split
+from rlmbox.guard.columns import secret_columns
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
 from rlmbox.guard.findings import Detector, Effect, Finding, without_overlaps
 from rlmbox.guard.known import KnownSecrets
@@ -257,7 +258,7 @@ class Guard:
 
     def _detectors(self, policy: Policy) -> Sequence[Detector]:
         rare = self._rare_and_digests if policy == "strict" else self._rare
-        return (self._secrets, assigned_secrets, personal_data, rare)
+        return (self._secrets, assigned_secrets, secret_columns, personal_data, rare)
 
     @cached_property
     def _secrets(self) -> SecretDetector:
