@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from rlmbox.guard.findings import Finding
@@ -138,13 +139,14 @@ _CALLS = re.compile(r"[(\[{]|\.\w")
 def assigned_secrets(text: str) -> Iterator[Finding]:
     """Return the values of what is named a password, secret, token or key."""
     encoded = Encoded(text)
-    for kind, pattern in _patterns():
+    has_word = compiled(_any_word()).search(encoded.data) is not None
+    for kind, pattern in _patterns() if has_word else ():
         for found in compiled(pattern).finditer(encoded.data):
             span = _value_span(found, kind, encoded.data)
             if span:
                 start, end = map(encoded.char, span)
                 yield Finding(kind, start, end, why="stands where a secret is assigned")
-    yield from _in_commands(encoded)
+    yield from _in_commands(encoded, has_word=has_word)
 
 
 def _patterns() -> tuple[tuple[str, str], ...]:
@@ -158,6 +160,12 @@ def _patterns() -> tuple[tuple[str, str], ...]:
             f"(?i:{_named(_TOKEN_WORDS)})(?i:s?|_?[0-9]{{1,2}}|_?(?:prod|dev|test|value|b64|base64|id|key)){_SEPARATOR}{_VALUE}",
         ),
     )
+
+
+@cache
+def _any_word() -> str:
+    """Return the pattern of all names, without one of which most of what is below need not be looked for."""
+    return f"(?i:{_named([*_PASSWORD_WORDS, *_TOKEN_WORDS])})"
 
 
 def _named(words: list[str]) -> str:
@@ -227,9 +235,9 @@ def _is_odd_word(value: str) -> bool:
     return value.isalpha() and value.lower() != value and value.upper() != value and not value.istitle()
 
 
-def _in_commands(encoded: Encoded) -> Iterator[Finding]:
+def _in_commands(encoded: Encoded, *, has_word: bool) -> Iterator[Finding]:
     for kind, marks, pattern in _COMMANDS:
-        if not any(mark in encoded.data for mark in marks):
+        if (pattern in _WITH_WORD and not has_word) or not any(mark in encoded.data for mark in marks):
             continue
         for found in compiled(pattern).finditer(encoded.data):
             start, end = found.span(found.lastindex)
@@ -277,3 +285,4 @@ _COMMANDS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
     ("secret", (b"alue", b"ALUE", b"ontent"), _VALUE_OF.replace("{words}", "secret|token|api[_-]?key|access[_-]?key")),
     ("password", (b" ",), _OF_PASSWORD),
 )
+_WITH_WORD = frozenset(pattern for _, _, pattern in _COMMANDS[-3:])
