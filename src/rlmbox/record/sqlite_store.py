@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from rlmbox.events import (
     SessionStarted,
     SubcallStarted,
     TurnFinished,
+    kind_of,
 )
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.journal import Lease
@@ -74,6 +76,7 @@ _MAY_WAIT = (
 _BEFORE_IT_HAPPENS = (EffectBegan, AttemptStarted)
 
 _Row = tuple[str, int, str, str]
+_PAID, _SETTLED = kind_of(AttemptFinished), '"outcome":"settled"'
 
 
 class SqliteStore:
@@ -109,7 +112,7 @@ class SqliteStore:
         self._changed_s: dict[str, float] = {}
         self._wal: int | None = None
         self._failure: StoreError | None = None
-        self._writer = WriterThread(self._commit, self._sync, SYNC_WITHIN_S)
+        self._writer = WriterThread(self._commit_paid, self._sync, SYNC_WITHIN_S)
         self._connection = self._open()
         self._forget(kept_days, kept_bytes)
 
@@ -172,6 +175,7 @@ class SqliteStore:
         self._writer.stop()
         with self._lock:
             if self._failure is None:
+                self._commit()
                 self._sync()
             self._failure = self._failure or StoreError(f"the store {self.path} is closed")
             if self._wal is not None:
@@ -233,21 +237,36 @@ class SqliteStore:
 
     # ---- writing ----------------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
-        """Write what waits into the write-ahead log, where it survives the process."""
+    def _commit_paid(self) -> None:
+        """Commit without an attempt at the end that was paid for, whose reply is about to be written.
+
+        A process that is killed between the two would have paid for a reply that the record does not have, and
+        nothing would say so. Without both, the attempt counts as one whose outcome is not known.
+        """
         with self._lock:
-            if not self._waiting:
+            self._commit(len(self._waiting) - self._num_unfinished())
+
+    def _num_unfinished(self) -> int:
+        """Return how many of the last events that wait are attempts that were paid for."""
+        ended = takewhile(lambda row: row[2] == _PAID and _SETTLED in row[3], reversed(self._waiting))
+        return sum(1 for _ in ended)
+
+    def _commit(self, number: int | None = None) -> None:
+        """Write what waits, or the first so many events of it, into the log, where it survives the process."""
+        with self._lock:
+            rows = self._waiting[:number]
+            if not rows:
                 return
             if self._failure is not None:
                 raise self._failure
             now_s = time.time()
             # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
-            run_ids = {row[0] for row in self._waiting}
+            run_ids = {row[0] for row in rows}
             changed = {name: now_s for name in run_ids if abs(now_s - self._changed_s.get(name, 0.0)) > 1.0}
             try:
                 with self._errors("written"):
                     self._connection.execute("BEGIN IMMEDIATE")
-                    self._insert({name: self._number_now(name, changed.get(name)) for name in run_ids})
+                    self._insert(rows, {name: self._number_now(name, changed.get(name)) for name in run_ids})
                     self._connection.execute("COMMIT")
             except StoreError as error:
                 with contextlib.suppress(sqlite3.Error):
@@ -255,18 +274,16 @@ class SqliteStore:
                 self._failure = error  # what comes after would stand in a record with a gap
                 raise
             self._changed_s |= changed
-            self._since_folded += sum(len(row[3]) for row in self._waiting) + sum(len(p[2]) for p in self._payloads)
-            self._waiting.clear()
+            self._since_folded += sum(len(row[3]) for row in rows) + sum(len(p[2]) for p in self._payloads)
+            del self._waiting[: len(rows)]
             self._payloads.clear()
 
-    def _insert(self, numbers: Mapping[str, int]) -> None:
+    def _insert(self, events: Sequence[_Row], numbers: Mapping[str, int]) -> None:
         for run_id, digest, text in self._payloads:
             blob = text.encode("utf-8", "surrogatepass")
             self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
             self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
-        rows = [
-            (numbers[run_id] << SEQUENCE_BITS | sequence, kind, body) for run_id, sequence, kind, body in self._waiting
-        ]
+        rows = [(numbers[run_id] << SEQUENCE_BITS | sequence, kind, body) for run_id, sequence, kind, body in events]
         self._connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
 
     def _number_now(self, run_id: str, changed_s: float | None) -> int:
@@ -289,10 +306,10 @@ class SqliteStore:
             with self._lock:
                 if self._failure is not None:
                     raise self._failure
-                self._commit()
-                if self._synced == self._written:
+                self._commit_paid()
+                reached = self._written - len(self._waiting)
+                if self._synced >= reached:
                     return
-                reached = self._written
                 if self._wal is None:
                     with self._errors("written"):
                         self._wal = os.open(f"{self.path}-wal", os.O_RDWR)
