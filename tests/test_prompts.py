@@ -13,8 +13,9 @@ from rlmbox.errors import ConfigError
 from rlmbox.loop.function_table import FIRST
 from rlmbox.loop.peer_names import PEER_NAMES
 from rlmbox.loop.prompts import PARTS, question_prompt, system_prompt
+from rlmbox.loop.repl_table import BUDGET
 from rlmbox.loop.scope import RunContext, Scope
-from rlmbox.loop.session import BUDGET, Session
+from rlmbox.loop.session import Session
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.monty import MontySandbox

@@ -40,12 +40,14 @@ from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
 from rlmbox.loop.instructions import Instructions
+from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.profiles import Profile, profile_from
 from rlmbox.loop.prompts import read_parts
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
 from rlmbox.loop.rules import Validator, figures_were_seen, require_repl, require_subcall, validators_of
 from rlmbox.loop.scope import RunContext, new_run_id
-from rlmbox.loop.session import Session, SessionOptions, check_question
+from rlmbox.loop.session import Session
+from rlmbox.loop.task import check_question
 from rlmbox.loop.toolbox import Given, Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.loop.typed import AnswerType

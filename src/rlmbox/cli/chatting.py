@@ -15,7 +15,7 @@ from rlmbox.cli.asking import Settings, exported_where, open_context, print_answ
 from rlmbox.cli.failing import report
 from rlmbox.errors import RLMError, StoreError
 from rlmbox.guard.visible import printable
-from rlmbox.loop.session import BlockingSession
+from rlmbox.loop.blocking import BlockingSession
 from rlmbox.record.stores import default_path
 from rlmbox.usage import Cost
 

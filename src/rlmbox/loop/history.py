@@ -20,9 +20,13 @@ class History:
 
     Args:
         system: The system message.
+
+    Attributes:
+        sent: Messages at the head that the model was sent before.
     """
 
     def __init__(self, system: str) -> None:
+        self.sent = 0
         self._messages = [Message("system", system)]
         self._question, self._question_text = 0, ""  # where the message of the question at work is
         self._taken_out = 0  # messages that compactions have taken out, less those that they have put in
@@ -34,6 +38,7 @@ class History:
             system: The message.
         """
         self._messages[0] = Message("system", system)
+        self.sent = 0
 
     def add_question(self, text: str) -> None:
         """Append the message that puts a question.

@@ -108,6 +108,21 @@ class Retrieval:
         self._embedded: dict[str, Sequence[float]] = {}
         self.task: Task | None = None
 
+    @classmethod
+    def over(cls, scope: Scope, context: Context, timeout_of: Callable[[], float]) -> Retrieval | None:
+        """Return the functions over the run's index, or None where it has none.
+
+        Args:
+            scope: The session.
+            context: Its text, which may say no more than that there is an index.
+            timeout_of: Returns the seconds that a call may take.
+        """
+        if scope.run.retriever is None:
+            return None
+        is_short = context.kind == "text" and context.length == len(CONTEXT_OF_INDEX)
+        has_context = not (is_short and context.slice(0, context.length) == CONTEXT_OF_INDEX)
+        return cls(scope, scope.run.retriever, timeout_of, has_context=has_context)
+
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions that this index has, in the order in which a model should read of them."""
         hits = "hits, the best first: dicts with id, score, title, snippet, start, end, metadata"

@@ -12,7 +12,7 @@ from typing import Any
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.budget.limits import Limits
-from rlmbox.errors import MaxTurnsExceeded, RLMError, TimeLimitExceeded
+from rlmbox.errors import ConfigError, MaxTurnsExceeded, RLMError, TimeLimitExceeded
 from rlmbox.loop.typed import AnswerType
 from rlmbox.reply.parse import ParsedReply
 from rlmbox.types import Answer, Cell, Completion, Turn
@@ -202,3 +202,18 @@ class Task:
             limit=limit,
             used=time.monotonic() - self.began_s,
         )
+
+
+def check_question(question: object) -> None:
+    """Check that a question can be asked.
+
+    Args:
+        question: What somebody wants to know.
+
+    Raises:
+        ConfigError: It is not a string, or has nothing in it.
+    """
+    if not isinstance(question, str):
+        raise ConfigError(f"a question is a string, not {type(question).__name__}")
+    if not question.strip():
+        raise ConfigError("the question is empty; say what you want to know")

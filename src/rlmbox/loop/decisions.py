@@ -1,0 +1,95 @@
+"""Decisions on proposals, recorded before anything of them runs, and read back where the record has them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rlmbox import events
+from rlmbox.loop.approval import Approval, Decision, Replace
+from rlmbox.loop.bridge import ended_with, recorded_error
+from rlmbox.loop.scope import Scope
+from rlmbox.loop.task import Proposal, Task
+from rlmbox.record.journal import Effect
+from rlmbox.record.keys import key_of
+
+
+class Decisions:
+    """The decisions of somebody who looks at what a session's model would do.
+
+    Args:
+        scope: The session.
+        approval: Decides on proposals; None lets everything run.
+    """
+
+    def __init__(self, scope: Scope, approval: Approval | None) -> None:
+        self._scope = scope
+        self._approval = approval
+
+    async def approve(self, task: Task, proposal: Proposal) -> Proposal:
+        """Return a proposal as `approve=` decided on it, now or when it was recorded.
+
+        Args:
+            task: The question.
+            proposal: What the model would do.
+        """
+        effect = _approval_effect(self._scope, task, proposal)
+        recorded = self._scope.run.journal.past.end(effect.began.key) is not None
+        if not recorded and (self._approval is None or not self._approval.concerns(proposal)):
+            return proposal
+        decide = (self._approval or Approval(lambda _: True)).decide
+        return await self._decided(effect, proposal, lambda: decide(proposal))
+
+    async def as_changed(self, task: Task, proposal: Proposal) -> Proposal:
+        """Return a proposal as whoever takes the session step by step has left it, that on record.
+
+        Args:
+            task: The question.
+            proposal: What the model would do, with what was made of it.
+        """
+
+        async def decided() -> Decision:
+            if proposal.rejected is not None:
+                return proposal.rejected
+            return Replace(proposal.code_block) if proposal.is_edited else True
+
+        if proposal.has_code or proposal.is_edited or proposal.rejected is not None:
+            await self._decided(_approval_effect(self._scope, task, proposal), proposal, decided)
+        return proposal
+
+    async def _decided(
+        self, effect: Effect[Decision], proposal: Proposal, decide: Callable[[], Awaitable[Decision]]
+    ) -> Proposal:
+        decision = await self._scope.run.journal.once(effect, decide)
+        if isinstance(decision, Replace):
+            proposal.override_code(decision.code)
+        elif decision is not True:
+            proposal.reject(decision or "")
+        return proposal
+
+
+def _approval_effect(scope: Scope, task: Task, proposal: Proposal) -> Effect[Decision]:
+    key = key_of(scope.session_id, task.number, proposal.turn, "approval")
+
+    def event(kind: Any, **fields: Any) -> Any:
+        return scope.event(kind, "THOUGHT", key=key, turn=proposal.turn, **fields)
+
+    def done(decision: Decision) -> Any:
+        if isinstance(decision, Replace):
+            return event(events.ApprovalGiven, decision="replace", code=decision.code)
+        reason = decision if isinstance(decision, str) else ""
+        return event(events.ApprovalGiven, decision="run" if decision is True else "reject", reason=reason)
+
+    def load(ended: events.EffectEnded) -> Decision:
+        if not isinstance(ended, events.ApprovalGiven) or ended.ended != "done":
+            raise recorded_error(ended)
+        if ended.decision == "replace":
+            return Replace(ended.code)
+        return True if ended.decision == "run" else ended.reason
+
+    return Effect(
+        began=event(events.ApprovalAsked, code=proposal.proposed_code),
+        done=done,
+        failed=lambda error, ended: event(events.ApprovalGiven, **ended_with(error, ended)),
+        load=load,
+    )

@@ -1,0 +1,174 @@
+"""The namespace of a session: the sandbox that holds its variables, and what brings them back where it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import anyio
+
+from rlmbox import events
+from rlmbox.context import Context
+from rlmbox.errors import RLMError, SandboxCrashed
+from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.recorder import SessionRecorder
+from rlmbox.loop.task import Task
+from rlmbox.record.compare import printed_otherwise, shown_output
+from rlmbox.record.keys import key_of
+from rlmbox.sandboxes.base import Host
+from rlmbox.types import Cell, Execution
+
+
+class SessionNamespace:
+    """The variables that a session's code has set, kept from question to question.
+
+    Args:
+        recorder: Records the session's events.
+        bridge: Told of each cell, below which the calls of it have their keys.
+        context: The text.
+        inputs: Further variables, by name.
+        make_sure_of_it: Starts the namespace where it was not started yet, because something has to run.
+
+    Attributes:
+        sandbox: Where the code runs.
+        host: The functions that code may call, by name.
+        is_started: True once code can run.
+        is_cut: True if a cell, or a look at the variables, was cut in the middle, so that the sandbox cannot go on.
+        task: The question at work.
+    """
+
+    def __init__(
+        self,
+        recorder: SessionRecorder,
+        bridge: Bridge,
+        context: Context,
+        inputs: Mapping[str, object],
+        make_sure_of_it: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._recorder = recorder
+        self._scope = recorder.scope
+        self._bridge = bridge
+        self._context = context
+        self._inputs = inputs
+        self._make_sure_of_it = make_sure_of_it
+        self._query = ""  # with which the sandbox was started
+        self._ran: list[tuple[Cell, str]] = []
+        self._engine_cells = 0
+        self.sandbox = recorder.scope.run.new_sandbox()
+        self.host: Host = {}
+        self.is_started = False
+        self.is_cut = False
+        self.task: Task | None = None
+
+    async def start(self, query: str) -> None:
+        """Start the sandbox, and leave nothing of it where that fails.
+
+        Args:
+            query: The value of the variable `query`.
+        """
+        self._query = query
+        try:
+            await self.sandbox.start(
+                self._scope.run.budget.limits.cell,
+                self._context,
+                self.host,
+                query=query,
+                seed=self._scope.seed,
+                inputs=self._inputs,
+            )
+        except BaseException:
+            await self.sandbox.close()
+            raise
+        self.is_started = True
+
+    async def rebuild(self) -> None:
+        """Start a new sandbox in place of one that was cut in the middle of a cell, and run its other cells again.
+
+        Calls of the host get the answers that the journal has of them.
+        """
+        with anyio.CancelScope(shield=True):
+            await self.sandbox.close()
+        self.sandbox = self._scope.run.new_sandbox()
+        await self.start(self._query)
+        for cell, path in self._ran:
+            self._bridge.enter(path)
+            await self.sandbox.execute(cell)
+        self.is_cut = False
+
+    async def close(self) -> None:
+        """Close the sandbox."""
+        await self.sandbox.close()
+
+    async def evaluate(self, code: str) -> Execution:
+        """Run a cell of the engine's own, which is recorded like any other.
+
+        Args:
+            code: The cell.
+        """
+        await self._make_sure_of_it()
+        number, turn = (self.task.number, len(self.task.turns)) if self.task is not None else (0, 0)
+        cell = Cell(code, turn, self._engine_cells, by="engine")
+        self._engine_cells += 1
+        cell = self._recorder.note(events.CellStarted, cell=cell).cell
+        execution = await self.run(cell, key_of(number, turn, f"engine-{cell.index}"))
+        executed = self._recorder.note(events.CellExecuted, cell=cell, execution=execution)
+        found: Execution = executed.execution
+        return found
+
+    async def variables(self) -> Mapping[str, str]:
+        """Return the variables, each with a short description such as `list, 3 items`.
+
+        Raises:
+            SandboxError: The sandbox does not answer.
+        """
+        if not self.is_started:
+            return {}
+        was_cut, self.is_cut = self.is_cut, True  # what is cut here, such as by cancellation, costs it as in a cell
+        try:
+            found = await self.sandbox.variables()
+        except RLMError:
+            raise
+        except Exception as error:
+            raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
+        self.is_cut = was_cut
+        return found
+
+    async def run(self, cell: Cell, path: str) -> Execution:
+        """Run a cell; of one that the record has, bring back the variables, and return what it gave then.
+
+        Args:
+            cell: The cell.
+            path: Its path below the session.
+
+        Raises:
+            SandboxError: The sandbox cannot go on.
+        """
+        executed = self._recorder.next_recorded(events.CellExecuted)
+        if not isinstance(executed, events.CellExecuted):
+            return await self._execute(cell, path)
+        recorded = executed.execution
+        if recorded.namespace == "lost":
+            self._ran.clear()
+            await self.rebuild()
+        elif recorded.namespace == "kept":  # after one that ended with the variables rebuilt they are as before it
+            now = await self._execute(cell, path)
+            if printed_otherwise(recorded, now):
+                then, again = shown_output(recorded), shown_output(now)
+                self._recorder.note(events.CellDiffered, cell=cell, recorded=then, now=again)
+        return recorded
+
+    async def _execute(self, cell: Cell, path: str) -> Execution:
+        """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
+        path = key_of(self._scope.session_id, path)
+        self._bridge.enter(path)
+        self.is_cut = True
+        try:
+            execution = await self.sandbox.execute(cell)
+        except RLMError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error
+        self.is_cut = False
+        if execution.namespace != "lost" and execution.outcome in ("ok", "error"):
+            self._ran.append((cell, path))
+        return execution

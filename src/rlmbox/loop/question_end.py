@@ -1,0 +1,171 @@
+"""The end of a question that did not come to an answer: at its deadline, at another limit, by a failure, by Ctrl-C.
+
+Whatever ends it, what there was is kept as the error's `partial`, and recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import anyio
+
+from rlmbox import events
+from rlmbox.errors import RLMError
+from rlmbox.loop.answers import AnswerRules
+from rlmbox.loop.history import History
+from rlmbox.loop.limits_watch import LastAnswer
+from rlmbox.loop.namespace import SessionNamespace
+from rlmbox.loop.recorder import SessionRecorder
+from rlmbox.loop.task import Task
+from rlmbox.models.base import Model
+from rlmbox.record.journal import RecordEnded
+from rlmbox.reply.parse import parse_reply
+from rlmbox.types import Answer, Source
+
+_Result = TypeVar("_Result")
+
+
+class QuestionEnd:
+    """The ends of a session's questions.
+
+    Args:
+        recorder: Records the session's events.
+        model: The session's model.
+        answers: Reads an answer out of a last reply.
+        namespace: The session's variables.
+        history: The conversation.
+    """
+
+    def __init__(
+        self,
+        recorder: SessionRecorder,
+        model: Model,
+        answers: AnswerRules,
+        namespace: SessionNamespace,
+        history: History,
+    ) -> None:
+        self._recorder = recorder
+        self._scope = recorder.scope
+        self._model = model
+        self._answers = answers
+        self._namespace = namespace
+        self._history = history
+        self._last_answer: LastAnswer | None = None
+
+    def set_aside(self, task: Task) -> None:
+        """Set room aside for the best answer to a question that a limit may end.
+
+        Args:
+            task: The question.
+        """
+        self._last_answer = LastAnswer(self._scope, self._model, task)
+        self._last_answer.set_aside(self._history.messages)
+
+    def free(self) -> None:
+        """Free the room, where it was not used."""
+        if self._last_answer is not None:
+            self._last_answer.free()
+
+    async def within_deadline(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Do a part of a turn within the deadline; keep and record what there was where it fails.
+
+        Args:
+            task: The question.
+            work: The part.
+
+        Raises:
+            RLMError: What ended the question, now or before.
+        """
+        if task.error is not None:
+            raise task.error
+        try:
+            # What the record has is brought back without a limit of its time.
+            is_recorded = self._recorder.next_recorded(events.TurnFinished) is not None
+            left_s = math.inf if is_recorded else task.left_s
+            with anyio.move_on_after(left_s):
+                if left_s > 0:
+                    return await work()
+            raise task.time_is_up()  # noqa: TRY301 - it ends the question like any other limit
+        except RecordEnded as end:
+            error = end.error if isinstance(end.error, RLMError) else end
+            await self._fail(task, error)
+            raise error from None
+        except RLMError as error:
+            await self._fail(task, error)
+            raise
+        except Exception as error:
+            mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
+            await self._fail(task, mistake)
+            raise mistake from error
+        except BaseException as error:
+            self._interrupted(task, error)
+            raise
+
+    def answer(
+        self, task: Task, text: str, *, value: object = None, sources: tuple[Source, ...] = (), complete: bool = True
+    ) -> Answer:
+        """Return an answer to a question with what the whole tree has used until now.
+
+        Args:
+            task: The question.
+            text: The answer in words.
+            value: The answer as a JSON value.
+            sources: Where it stands in the context.
+            complete: False for what there was when an error ended the question.
+        """
+        return self._scope.run.answer(
+            text,
+            task.turns,
+            model=self._model.name,
+            sandbox=self._namespace.sandbox.name,
+            value=value,
+            sources=sources,
+            complete=complete,
+        )
+
+    async def _fail(self, task: Task, error: RLMError) -> None:
+        """Keep what there was, and record how the question ended."""
+        self._answers.forget()
+        # A child's error carries the child's partial answer; this session's is what its caller needs.
+        self._recorder.note_guarding(len(task.turns), events.SessionFailed)
+        error.partial = partial = await self._partial(task, error)
+        task.error = error
+        self.free()
+        failed = await self._recorder.append(
+            events.SessionFailed,
+            "TERMINATED",
+            error_type=type(error).__name__,
+            message=str(error),
+            partial=partial,
+        )
+        error.partial = failed.partial
+
+    def _interrupted(self, task: Task, error: BaseException) -> None:
+        """Record that a question was cancelled; nothing may be awaited here."""
+        self._answers.forget()
+        task.error = RLMError("the question was interrupted")
+        task.error.partial = partial = self.answer(task, _thought_of(task), complete=False)
+        self.free()
+        kind = type(error).__name__
+        self._recorder.note(
+            events.SessionFailed, "TERMINATED", error_type=kind, message=str(task.error), partial=partial
+        )
+
+    async def _partial(self, task: Task, error: RLMError) -> Answer:
+        """Return what there is without an answer: the best that the model can say now, or its last words."""
+        last = await self._last_answer.ask(self._history.messages, error) if self._last_answer is not None else None
+        said = last.reply if last else task.turns[-1].reply if task.turns else ""
+        best = await self._answers.last_word(self._namespace, said, prose=last is not None)
+        text, value = (best.text, best.value) if best else (_thought_of(task), None)
+        text, value = self._scope.guard.restored(text), self._scope.guard.restored(value)
+        if last is not None:
+            task.turns.append(last)
+        return self.answer(task, text, value=value, complete=False)
+
+
+def _thought_of(task: Task) -> str:
+    """Return the last words of a question without an answer: what the model said in prose, never its code."""
+    replies: Sequence[str] = [turn.reply for turn in reversed(task.turns) if not turn.is_last_word]
+    return next((words for words in (parse_reply(reply).thought.strip() for reply in replies) if words), "")

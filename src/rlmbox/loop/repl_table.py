@@ -1,0 +1,124 @@
+"""Everything that has a name in a session's REPL: the functions that code may call, and the variables beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rlmbox import events
+from rlmbox.context import Context
+from rlmbox.context.repl import repl_functions
+from rlmbox.errors import ConfigError
+from rlmbox.loop.answers import AnswerRules
+from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.peer_names import peer_functions
+from rlmbox.loop.recorder import SessionRecorder
+from rlmbox.loop.retrieving import Retrieval
+from rlmbox.loop.subcalls import Subcalls
+from rlmbox.sandboxes.base import INJECTED, Host
+from rlmbox.sandboxes.stubs import stubs_of
+from rlmbox.types import HostFunction
+
+BUDGET = "what is left: turns, usd, tokens, subcalls, seconds (None: no limit); and the depth"
+
+
+class ReplTable:
+    """The table of a session's functions.
+
+    Args:
+        recorder: Records the session's events.
+        context: The text.
+        inputs: Further variables, by name.
+        bridge: What every call but pure reads of the context passes.
+        subcalls: The functions that reach other models.
+        answers: The functions by which code gives an answer.
+        retrieval: The functions over an index; None for none.
+        budget: Returns what is left of the limits.
+        tool_timeout_s: Returns the seconds that a call of a user's tool may take.
+    """
+
+    def __init__(
+        self,
+        recorder: SessionRecorder,
+        context: Context,
+        inputs: Mapping[str, object],
+        *,
+        bridge: Bridge,
+        subcalls: Subcalls,
+        answers: AnswerRules,
+        retrieval: Retrieval | None,
+        budget: Callable[[], dict[str, float | int | None]],
+        tool_timeout_s: Callable[[], float],
+    ) -> None:
+        self._recorder = recorder
+        self._scope = recorder.scope
+        self._tools = recorder.scope.run.tools
+        self._context = context
+        self._inputs = inputs
+        self._bridge = bridge
+        self._subcalls = subcalls
+        self._answers = answers
+        self._retrieval = retrieval
+        self._budget = budget
+        self._tool_timeout_s = tool_timeout_s
+
+    def functions(self) -> tuple[HostFunction, ...]:
+        """Return the functions of the REPL, those that give an answer aside.
+
+        Raises:
+            ConfigError: A tool cannot be given to a model.
+        """
+        self._bridge.unrepeatable, self._bridge.recomputed = self._tools.unrepeatable, self._tools.recomputed
+        return (
+            *repl_functions(self._context),
+            *(self._retrieval.functions() if self._retrieval is not None else ()),
+            *self._subcalls.functions(),
+            HostFunction("budget", self._budget, BUDGET),
+            *self._tools.functions(self._scope.depth, self._tool_timeout_s),
+        )
+
+    def stubs(self) -> str:
+        """Return what is in the REPL as the text of a stub file (`.pyi`).
+
+        Raises:
+            ConfigError: A tool cannot be given to a model, or has the name of something else.
+        """
+        table = (*self.functions(), *self._answers.functions())
+        self._bridge.table(table)  # says where two have the same name
+        return stubs_of({each.name: each for each in table})
+
+    async def open_sources(self) -> None:
+        """Connect what the run's tools come from, which only then are known.
+
+        Raises:
+            ConfigError: A source cannot be reached, or a tool of it has the name of something else.
+        """
+        if not self._tools.has_sources:
+            return
+        own = (*self.functions(), *self._answers.functions())
+        begun = self._recorder.next_recorded(events.RunStarted)
+        recorded = begun.settings.get("source_tools", ()) if isinstance(begun, events.RunStarted) else ()
+        taken = {*(each.name.partition(".")[0] for each in own), *self._inputs, *INJECTED}
+        await self._tools.open(taken, [str(name) for name in recorded] if isinstance(recorded, list) else ())
+
+    def host(self) -> Host:
+        """Return the table that a sandbox is started with, names that peers' models know included.
+
+        Raises:
+            ConfigError: Two things have the same name.
+        """
+        shown = self.functions()
+        own = {*self._inputs, *(function.name for function in shown if function.is_tool)}
+        host = self._bridge.table((*shown, *peer_functions(shown, own), *self._answers.functions()))
+        taken = self._inputs.keys() & {name.partition(".")[0] for name in host}
+        if taken:
+            raise ConfigError(f"the input {min(taken)!r} has the name of a function of the REPL; rename it")
+        return host
+
+    def names(self, host: Host) -> tuple[str, ...]:
+        """Return the names that a model is told of.
+
+        Args:
+            host: The table.
+        """
+        advertised = (name for name, function in host.items() if not function.is_alias)
+        return (*advertised, *self._inputs, "context", "query", "SHOW_VARS")

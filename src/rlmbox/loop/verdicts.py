@@ -1,0 +1,111 @@
+"""What becomes of a proposed answer: taken with the sources that are there, or sent back with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anyio.to_thread
+
+from rlmbox import events
+from rlmbox.context import Context
+from rlmbox.errors import AnswerRejected
+from rlmbox.loop.answers import AnswerRules, checked_sources
+from rlmbox.loop.final_answer import FinalAnswer
+from rlmbox.loop.recorder import SessionRecorder
+from rlmbox.loop.retrieving import Retrieval, is_of_index
+from rlmbox.loop.task import Task
+from rlmbox.record.journal import RecordEnded
+from rlmbox.types import Source
+
+_MESSAGE_CHARS = 1_000
+
+
+class Verdicts:
+    """The verdicts on the answers that a session's model proposes.
+
+    Args:
+        recorder: Records the session's events, and has those of before.
+        context: The text.
+        answers: The rules that an answer must pass.
+        retrieval: The index that an answer may rest on; None for none.
+        most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
+    """
+
+    def __init__(
+        self,
+        recorder: SessionRecorder,
+        context: Context,
+        answers: AnswerRules,
+        retrieval: Retrieval | None,
+        most_corrections: int,
+    ) -> None:
+        self._recorder = recorder
+        self._scope = recorder.scope
+        self._context = context
+        self._answers = answers
+        self._retrieval = retrieval
+        self._most_corrections = most_corrections
+
+    async def of(self, task: Task, found: FinalAnswer, *, in_code: bool) -> FinalAnswer | str:
+        """Return an answer of the type that was asked for, or what to tell the model in place of an end.
+
+        Args:
+            task: The question.
+            found: The answer.
+            in_code: True if the model works with code, which a correction then speaks of.
+
+        Raises:
+            AnswerRejected: Too many answers were sent back.
+        """
+        restored = self._scope.guard.restored
+        typed: FinalAnswer | str = replace(found, text=restored(found.text), value=restored(found.value))
+        if task.returns is not None and isinstance(typed, FinalAnswer):
+            typed = task.returns.read(typed, in_code=in_code)
+        recorded = self._recorded(task)
+        if recorded is not None:
+            correction = typed if isinstance(typed, str) else recorded or None
+        else:
+            correction = typed if isinstance(typed, str) else await self._answers.judge(task, typed)
+        if correction is None and isinstance(typed, FinalAnswer):
+            return typed
+        task.corrections += 1
+        if task.corrections >= self._most_corrections:
+            times = task.corrections
+            raise AnswerRejected(f"{times} answers were sent back; the last one because: {correction}"[:_MESSAGE_CHARS])
+        return correction or ""
+
+    async def sources(self, found: FinalAnswer) -> tuple[Source, ...]:
+        """Return the sources of an answer that are there: hits in the index, positions and quotes in the text.
+
+        Args:
+            found: The answer.
+        """
+        if self._retrieval is None:
+            return await anyio.to_thread.run_sync(checked_sources, found, self._context)
+        if self._recorder.next_recorded(events.SessionFinished) is not None:
+            return ()  # the record has the answer with its sources
+        hits = [item for item in found.sources if is_of_index(item)]
+        others = replace(found, sources=[item for item in found.sources if not is_of_index(item)])
+        of_index = await self._retrieval.checked_sources(hits)
+        if of_index and not others.sources:
+            return of_index
+        return (*of_index, *await anyio.to_thread.run_sync(checked_sources, others, self._context))
+
+    def _recorded(self, task: Task) -> str | None:
+        """Return what the record says of the answer of this turn: empty where it was taken; None for no word of it.
+
+        Raises:
+            RecordEnded: There is none, and nothing may be added.
+        """
+        journal = self._scope.run.journal
+        observed = self._recorder.next_recorded(events.ObservationMade)
+        finished = self._recorder.next_recorded(events.SessionFinished)
+        # That of a later question may be of the same turn, and comes after the end of this one.
+        is_next = observed is not None and (finished is None or observed.sequence < finished.sequence)
+        if is_next and isinstance(observed, events.ObservationMade) and observed.turn == len(task.turns):
+            return "(as it was recorded)"
+        if finished is not None:
+            return ""
+        if journal.is_sealed:
+            raise RecordEnded(journal.past.end_of(self._scope.session_id))
+        return None
