@@ -5,15 +5,18 @@ A session that began with the text enters the loop when something has to run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import anyio.to_thread
 
 from rlmbox import events
 from rlmbox.context import Context
 from rlmbox.loop.direct import DirectText
 from rlmbox.loop.history import History
+from rlmbox.loop.inputs import described
 from rlmbox.loop.namespace import SessionNamespace
 from rlmbox.loop.options import SessionOptions
-from rlmbox.loop.prompts import direct_prompt, system_prompt
+from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
 from rlmbox.loop.recorder import SessionRecorder, limits_as_json
 from rlmbox.loop.repl_table import ReplTable
 from rlmbox.models.base import Model
@@ -28,9 +31,11 @@ class Opening:
         model: The session's model.
         context: The text.
         options: What the session is made with.
+        table: The functions of the REPL.
+        namespace: The session's variables.
         history: The conversation, whose system message is written here.
+        inputs: Further variables, by name.
         retrieval_note: What the prompt says of an index; empty for none.
-        has_inputs: True if there are variables besides the text.
         max_turns: Turns that a question may take.
 
     Attributes:
@@ -44,10 +49,12 @@ class Opening:
         model: Model,
         context: Context,
         options: SessionOptions,
+        table: ReplTable,
+        namespace: SessionNamespace,
         history: History,
         *,
+        inputs: Mapping[str, object],
         retrieval_note: str,
-        has_inputs: bool,
         max_turns: int,
     ) -> None:
         self._recorder = recorder
@@ -56,35 +63,35 @@ class Opening:
         self._model = model
         self._context = context
         self._options = options
+        self._table = table
+        self._namespace = namespace
         self._history = history
         self._retrieval_note = retrieval_note
-        self._has_inputs = has_inputs
+        self._inputs = inputs
         self._max_turns = max_turns
         self.direct: DirectText | None = None
         self.is_news = False
 
-    async def begin(self, table: ReplTable, namespace: SessionNamespace, query: str) -> None:
+    async def begin(self, query: str) -> None:
         """Open the record, start what has to be there for the first request, and write the system message.
 
         Args:
-            table: The functions of the REPL.
-            namespace: The session's variables.
             query: The first question, or nothing.
         """
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
         if self._scope.parent_id is None:
             await self._run.open()
-        self.direct = await anyio.to_thread.run_sync(self._direct_text, namespace)
+        self.direct = await anyio.to_thread.run_sync(self._direct_text)
         if self.direct is None:
-            system, reason = await self._start_loop(table, namespace, query)
+            system, reason = await self._start_loop(query)
         else:
             instructions = self._options.instructions.at(self._scope.depth)
             system, reason = direct_prompt(instructions=instructions, prompts=self._options.prompts), ""
         started = self._recorder.note(
             events.SessionStarted,
             model=self._model.name,
-            sandbox=namespace.sandbox.name,
+            sandbox=self._namespace.sandbox.name,
             sandbox_reason=reason,
             route="loop" if self.direct is None else "direct",
             context=metadata,
@@ -95,42 +102,57 @@ class Opening:
         )
         self._history.begin_with(started.system)
 
-    async def enter_loop(self, table: ReplTable, namespace: SessionNamespace, query: str) -> None:
+    async def enter_loop(self, query: str) -> None:
         """Start the sandbox of a session that has none yet, because something has to run.
 
         Args:
-            table: The functions of the REPL.
-            namespace: The session's variables.
             query: The question at work, or nothing.
         """
         if self.direct is None:
             return
-        system, reason = await self._start_loop(table, namespace, query)
+        system, reason = await self._start_loop(query)
         self.direct = None
-        sandbox = namespace.sandbox.name
+        sandbox = self._namespace.sandbox.name
         entered = self._recorder.note(events.LoopEntered, system=system, sandbox=sandbox, sandbox_reason=reason)
         self._history.begin_with(entered.system)
         self.is_news = True
 
-    def _direct_text(self, namespace: SessionNamespace) -> DirectText | None:
+    def put(self, question: str, metadata: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
+        """Return the message that puts a question, with facts of the text where it is the first.
+
+        Args:
+            question: What is asked.
+            metadata: Facts of the text; None for a further question.
+            left: What is left of the limits, in words.
+            wanted: The shape that the answer must have, in words.
+        """
+        facts = None
+        if metadata is not None:
+            facts = dict(self._scope.guard.facts(metadata, self._model.name))
+            if self._inputs:
+                facts["other_variables"] = {name: described(value) for name, value in self._inputs.items()}
+        put = question_prompt if self.direct is None else self.direct.question
+        return put(question, facts, left=left, wanted=wanted)
+
+    def _direct_text(self) -> DirectText | None:
         """Return the text where it is to be sent with the question, as the record has it or the router says."""
         recorded = self._recorder.next_recorded(events.SessionStarted)
         below = self._options.direct_below_chars
-        has_more = self._scope.depth or self._has_inputs or self._retrieval_note
+        has_more = self._scope.depth or self._inputs or self._retrieval_note
         if isinstance(recorded, events.SessionStarted):
             below = self._context.length + 1 if recorded.route == "direct" else 0
-        elif has_more or any(function.is_tool for function in namespace.host.values()):
+        elif has_more or any(function.is_tool for function in self._namespace.host.values()):
             below = 0
         text = DirectText.of(self._context, self._scope.guard, self._model, below)
         # What the record has was sent, whatever the guard or the window would say of it now.
         return DirectText("") if text is None and below > self._context.length and recorded else text
 
-    async def _start_loop(self, table: ReplTable, namespace: SessionNamespace, query: str) -> tuple[str, str]:
+    async def _start_loop(self, query: str) -> tuple[str, str]:
         """Start the sandbox; return the loop's system message, and why this sandbox was chosen."""
-        await namespace.start(query)
-        sandbox, limits = namespace.sandbox, self._run.budget.limits
+        await self._namespace.start(query)
+        sandbox, limits = self._namespace.sandbox, self._run.budget.limits
         system = system_prompt(
-            table.functions(),
+            self._table.functions(),
             notes=(*sandbox.notes, *([self._retrieval_note] if self._retrieval_note else [])),
             inline=self._context.length <= limits.cell.inline_limit_chars,
             limits=limits,

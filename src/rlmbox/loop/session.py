@@ -23,32 +23,19 @@ from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
 from rlmbox.events import State
-from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.blocking import BlockingSession
-from rlmbox.loop.bridge import Bridge
-from rlmbox.loop.decisions import Decisions
 from rlmbox.loop.direct import in_words
-from rlmbox.loop.feedback import Feedback
 from rlmbox.loop.final_answer import FinalAnswer
-from rlmbox.loop.history import History
-from rlmbox.loop.inputs import described, read_inputs
+from rlmbox.loop.inputs import read_inputs
 from rlmbox.loop.limits_watch import Remaining
-from rlmbox.loop.namespace import SessionNamespace
-from rlmbox.loop.opening import Opening
 from rlmbox.loop.options import SessionOptions
+from rlmbox.loop.parts import SessionParts
 from rlmbox.loop.progress import check_progress
-from rlmbox.loop.prompts import question_prompt
-from rlmbox.loop.proposals import Proposals
-from rlmbox.loop.question_end import QuestionEnd
-from rlmbox.loop.recorder import SessionRecorder, limits_as_json
-from rlmbox.loop.repl_table import ReplTable
-from rlmbox.loop.retrieving import Retrieval
+from rlmbox.loop.recorder import limits_as_json
 from rlmbox.loop.scope import RunContext, Scope
-from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.task import Proposal, Task, check_question
 from rlmbox.loop.typed import AnswerType
-from rlmbox.loop.verdicts import Verdicts
 from rlmbox.models.base import Model
 from rlmbox.record.keys import key_of
 from rlmbox.sync import run_blocking
@@ -99,8 +86,8 @@ class Session:
         self._run, self._context = run, context
         self._first = (question, returns, limits)
         self._inputs = read_inputs(inputs, context, run.budget.limits.cell.inline_limit_chars)
-        self._options = options = options or SessionOptions()
-        self._model = model = model or (run.sub_model if parent else run.model)
+        self._options = options or SessionOptions()
+        self._model = model or (run.sub_model if parent else run.model)
         self.scope = parent.child_scope(opened_by, child_limits) if parent else Scope.root(run)
         run.budget.check_depth(self.scope.depth)
         self.max_turns = run.budget.limits.max_turns
@@ -109,47 +96,18 @@ class Session:
             self.max_turns = (child_limits or ChildLimits()).turns_of(inherited)
         self._questions = 0
         self._spent_before = Decimal(0)
-        self._recorder = SessionRecorder(self.scope)
-        self._history = History("")
-        self._make_repl()
-        note = self._retrieval.note if self._retrieval is not None else ""
-        self._opening = Opening(
-            self._recorder,
-            model,
-            context,
-            options,
-            self._history,
-            retrieval_note=note,
-            has_inputs=bool(self._inputs),
-            max_turns=self.max_turns,
-        )
-        self._proposals = Proposals(self._recorder, model, options, self._namespace, self._history)
-        self._decisions = Decisions(self.scope, options.approval)
-        self._verdicts = Verdicts(self._recorder, context, self._answers, self._retrieval, options.most_corrections)
-        self._feedback = Feedback(self._recorder, model.name, self._namespace, self._history)
-        self._end = QuestionEnd(self._recorder, model, self._answers, self._namespace, self._history)
-
-    def _make_repl(self) -> None:
-        """Make what code will find in the REPL, and the namespace that it will find it in."""
-        options, context = self._options, self._context
-        self._retrieval = Retrieval.over(self.scope, context, self._tool_timeout_s)
-        fetch = (self._retrieval.fetch,) if self._retrieval is not None else ()
-        bridge = Bridge(self.scope, (*options.middleware, *fetch))
-        self._subcalls = Subcalls(self.scope, context, self._open_child)
-        bridge.stop = self._subcalls.stop
-        self._answers = AnswerRules(options.auto_finalize_var, strict=options.strict, rules=options.rules)
-        self._table = ReplTable(
-            self._recorder,
+        self._parts = SessionParts.of(
+            self.scope,
+            self._model,
             context,
             self._inputs,
-            bridge=bridge,
-            subcalls=self._subcalls,
-            answers=self._answers,
-            retrieval=self._retrieval,
+            self._options,
+            max_turns=self.max_turns,
+            open_child=self._open_child,
+            enter_loop=self._enter_loop,
             budget=self._budget,
             tool_timeout_s=self._tool_timeout_s,
         )
-        self._namespace = SessionNamespace(self._recorder, bridge, context, self._inputs, self._enter_loop)
 
     async def __aenter__(self) -> Self:
         """Open the sandbox and write the system message; leave nothing open where that fails."""
@@ -159,10 +117,10 @@ class Session:
             AnswerType(returns).in_words()  # what is wrong with it is said before anything is opened
         try:
             if self.scope.parent_id is None:
-                await self._table.open_sources()
-            self._namespace.host = host = self._table.host()
-            self._feedback.names = self._table.names(host)
-            await self._opening.begin(self._table, self._namespace, question or "")
+                await self._parts.table.open_sources()
+            self._parts.namespace.host = host = self._parts.table.host()
+            self._parts.feedback.names = self._parts.table.names(host)
+            await self._parts.opening.begin(question or "")
             if question is not None:
                 await self.begin(question, returns=returns, limits=own)
         except BaseException:
@@ -172,9 +130,9 @@ class Session:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the sandbox, also when cancelled."""
-        self._end.free()
+        self._parts.end.free()
         with anyio.CancelScope(shield=True):
-            await self._namespace.close()
+            await self._parts.namespace.close()
             if self.scope.parent_id is None:
                 await self._run.close()
 
@@ -190,7 +148,7 @@ class Session:
     @property
     def state(self) -> State:
         """Where in a turn the session is."""
-        return self._recorder.state
+        return self._parts.recorder.state
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions of the session's REPL, those that give an answer aside.
@@ -198,7 +156,7 @@ class Session:
         Raises:
             ConfigError: A tool cannot be given to a model.
         """
-        return self._table.functions()
+        return self._parts.table.functions()
 
     def stubs(self) -> str:
         """Return what is in the REPL as the text of a stub file (`.pyi`), for editors and type checkers.
@@ -206,7 +164,7 @@ class Session:
         Raises:
             ConfigError: A tool cannot be given to a model, or has the name of something else.
         """
-        return self._table.stubs()
+        return self._parts.table.stubs()
 
     @property
     def answer(self) -> Answer | None:
@@ -239,30 +197,28 @@ class Session:
             ConfigError: The question is empty, or the one before is still open.
         """
         check_question(question)
-        wanted = AnswerType(returns).in_words(in_code=self._opening.direct is None) if returns is not None else ""
+        wanted = AnswerType(returns).in_words(in_code=self._parts.opening.direct is None) if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
-        if self._namespace.is_cut:
-            await self._namespace.rebuild()
+        if self._parts.namespace.is_cut:
+            await self._parts.namespace.rebuild()
         # Nothing is awaited once there is a task: a cancellation would leave it open.
         metadata = None
         if not self._questions:
             metadata = await anyio.to_thread.run_sync(self._context.metadata)
-        elif self._opening.direct is None:
-            await self._namespace.evaluate(f"query = {question!r}")
+        elif self._parts.opening.direct is None:
+            await self._parts.namespace.evaluate(f"query = {question!r}")
         task = self._put(question, returns, limits)
-        facts = self._facts(metadata) if metadata is not None else None
-        put = question_prompt if self._opening.direct is None else self._opening.direct.question
-        asked = self._recorder.note(
+        asked = self._parts.recorder.note(
             events.QuestionAsked,
             number=task.number,
             question=question,
             limits=limits_as_json(task.limits),
-            message=put(question, facts, left=self._remaining.in_words(), wanted=wanted),
+            message=self._parts.opening.put(question, metadata, left=self._remaining.in_words(), wanted=wanted),
         )
         task.message = asked.message
-        self._proposals.note_question(task)
-        self._end.set_aside(task)
+        self._parts.proposals.note_question(task)
+        self._parts.end.set_aside(task)
         return task
 
     def _put(self, question: str, returns: Any, limits: Limits | None) -> Task:
@@ -275,20 +231,13 @@ class Session:
             self.scope.carry_over(task.account, path)
         task.returns = AnswerType(returns) if returns is not None else None
         task.subcalls = self._run.journal.past.subcalls_below(path)
-        task.ask = self._subcalls.for_rules(task)
-        self.task = self._subcalls.task = self._namespace.task = task
-        if self._retrieval is not None:
-            self._retrieval.task = task
-        self._subcalls.fatal = None
+        task.ask = self._parts.subcalls.for_rules(task)
+        self.task = self._parts.subcalls.task = self._parts.namespace.task = task
+        if self._parts.retrieval is not None:
+            self._parts.retrieval.task = task
+        self._parts.subcalls.fatal = None
         self._remaining = Remaining(self.scope, self._model, task)
         return task
-
-    def _facts(self, metadata: Mapping[str, object]) -> Mapping[str, object]:
-        """Return what the model is told of the text and of the variables beside it."""
-        facts = dict(self.scope.guard.facts(metadata, self._model.name))
-        if self._inputs:
-            facts["other_variables"] = {name: described(value) for name, value in self._inputs.items()}
-        return facts
 
     async def run(self, task: Task | None = None) -> Answer:
         """Take turns until there is an answer; one that there is already is returned again.
@@ -319,7 +268,7 @@ class Session:
         task = task or self._at_work()
         if task.answer is not None:
             return Step("finished", task.answer.text, Decimal(0))
-        return await self._end.within_deadline(task, lambda: self._turn(task))
+        return await self._parts.end.within_deadline(task, lambda: self._turn(task))
 
     async def plan_next_step(self, task: Task | None = None) -> Proposal:
         """Ask the model what it would do next; nothing of it runs before `execute_step`.
@@ -334,7 +283,7 @@ class Session:
         task = task or self._at_work()
         if task.answer is not None:
             raise ConfigError("the question has its answer; ask another with ask(question)")
-        return await self._end.within_deadline(task, lambda: self.propose(task))
+        return await self._parts.end.within_deadline(task, lambda: self.propose(task))
 
     async def execute_step(self, proposal: Proposal) -> Step:
         """Run a proposal, as it is or as `override_code` and `reject` have changed it, and tell the model of it.
@@ -351,7 +300,7 @@ class Session:
         task = self._at_work()
         if proposal is not task.proposal or task.is_finished or len(task.turns) != proposal.turn or task.is_taken:
             raise ConfigError("only the last proposal can be executed, once; plan the next step with plan_next_step()")
-        return await self._end.within_deadline(task, lambda: self._take_as_changed(task, proposal))
+        return await self._parts.end.within_deadline(task, lambda: self._take_as_changed(task, proposal))
 
     def inject_rejection(self, reason: str) -> None:
         """Reject the last proposal: `execute_step` then runs nothing of it, and the model is told why.
@@ -385,7 +334,7 @@ class Session:
         Raises:
             SandboxError: The sandbox does not answer.
         """
-        return await self._namespace.variables()
+        return await self._parts.namespace.variables()
 
     async def propose(self, task: Task) -> Proposal:
         """Ask the model what it would do; nothing of it has run.
@@ -401,8 +350,8 @@ class Session:
         path = key_of(self.scope.session_id, task.number, len(task.turns) + 1)
         paid_usd, _ = self._run.journal.past.charged_below(path)
         self._spent_before = self._run.budget.spent_usd - paid_usd
-        self._recorder.state = "THOUGHT"
-        task.proposal = await self._proposals.propose(task, self._remaining)
+        self._parts.recorder.state = "THOUGHT"
+        task.proposal = await self._parts.proposals.propose(task, self._remaining)
         task.is_taken = False
         return task.proposal
 
@@ -413,7 +362,7 @@ class Session:
             task: The question.
             proposal: What the model would do.
         """
-        return await self._decisions.approve(task, proposal)
+        return await self._parts.decisions.approve(task, proposal)
 
     async def execute(self, task: Task, proposal: Proposal) -> Turn:
         """Run the proposal's cells until one fails.
@@ -432,12 +381,12 @@ class Session:
         if cells:
             await self._enter_loop()
         for place, proposed in enumerate(cells):
-            cell = self._recorder.note(events.CellStarted, "ACTION", cell=proposed).cell
-            with anyio.CancelScope() as self._subcalls.cell:
-                execution = await self._namespace.run(cell, key_of(task.number, cell.turn, cell.index))
-            if self._subcalls.fatal is not None:
-                raise self._subcalls.fatal
-            executed = self._recorder.note(events.CellExecuted, cell=cell, execution=execution)
+            cell = self._parts.recorder.note(events.CellStarted, "ACTION", cell=proposed).cell
+            with anyio.CancelScope() as self._parts.subcalls.cell:
+                execution = await self._parts.namespace.run(cell, key_of(task.number, cell.turn, cell.index))
+            if self._parts.subcalls.fatal is not None:
+                raise self._parts.subcalls.fatal
+            executed = self._parts.recorder.note(events.CellExecuted, cell=cell, execution=execution)
             ran = (*turn.executions, executed.execution)
             turn = task.turns[-1] = replace(turn, cells=_with(turn.cells, place, cell), executions=ran)
             if turn.failed:
@@ -455,17 +404,17 @@ class Session:
         assert proposal is not None  # noqa: S101 - a turn comes of a proposal
         found = await self._answer_in(turn, proposal)
         if isinstance(found, FinalAnswer):
-            found = await self._verdicts.of(task, found, in_code=self._opening.direct is None)
+            found = await self._parts.verdicts.of(task, found, in_code=self._parts.opening.direct is None)
         if isinstance(found, FinalAnswer):
             return await self._finish(task, turn, found)
-        has_entered_loop, self._opening.is_news = self._opening.is_news, False
-        observation = await self._feedback.observe(
+        has_entered_loop, self._parts.opening.is_news = self._parts.opening.is_news, False
+        observation = await self._parts.feedback.observe(
             task,
             turn,
             proposal,
             found,
             has_entered_loop=has_entered_loop,
-            remarks=[*self._subcalls.notes(), *self._remaining.remark(proposal.completion)],
+            remarks=[*self._parts.subcalls.notes(), *self._remaining.remark(proposal.completion)],
         )
         turn = replace(turn, observation=observation)
         self._turn_is_over(task, turn)
@@ -478,21 +427,21 @@ class Session:
         # A tag that was written before its code failed, or beside other code, speaks of results that there are not.
         counts = not (turn.failed or proposal.is_edited or proposal.rejected is not None)
         final = proposal.reply.final if counts else None
-        found = await self._answers.of_turn(self._namespace, turn.cells[: len(turn.executions)], final)
-        if found is None and self._opening.direct is not None and proposal.rejected is None:
+        found = await self._parts.answers.of_turn(self._parts.namespace, turn.cells[: len(turn.executions)], final)
+        if found is None and self._parts.opening.direct is not None and proposal.rejected is None:
             words = in_words(proposal.reply, proposal.completion)
             found = FinalAnswer(words, words) if words else None
         return found
 
     async def _finish(self, task: Task, turn: Turn, found: FinalAnswer) -> Step:
         """Take an answer: the end of the question."""
-        sources = await self._verdicts.sources(found)
-        self._recorder.note_guarding(turn.number, events.TurnFinished)
+        sources = await self._parts.verdicts.sources(found)
+        self._parts.recorder.note_guarding(turn.number, events.TurnFinished)
         self._turn_is_over(task, turn)
-        task.answer = self._end.answer(task, found.text, value=found.value, sources=sources)
-        self._proposals.note_answer(found.text)
-        self._end.free()
-        ended = await self._recorder.append(events.SessionFinished, "TERMINATED", answer=task.answer)
+        task.answer = self._parts.end.answer(task, found.text, value=found.value, sources=sources)
+        self._parts.proposals.note_answer(found.text)
+        self._parts.end.free()
+        ended = await self._parts.recorder.append(events.SessionFinished, "TERMINATED", answer=task.answer)
         if ended.sequence < self._run.journal.first_new:  # read back: its figures are those of then
             task.answer = replace(ended.answer, value=found.value)
         return Step("finished", found.text, task.turns[-1].cost_usd)
@@ -501,7 +450,7 @@ class Session:
         return await self._take(task, await self.approve(task, await self.propose(task)))
 
     async def _take_as_changed(self, task: Task, proposal: Proposal) -> Step:
-        return await self._take(task, await self._decisions.as_changed(task, proposal))
+        return await self._take(task, await self._parts.decisions.as_changed(task, proposal))
 
     async def _take(self, task: Task, proposal: Proposal) -> Step:
         try:
@@ -515,13 +464,13 @@ class Session:
 
     def _turn_is_over(self, task: Task, turn: Turn) -> None:
         task.turns[-1] = replace(turn, cost_usd=self._turn_cost())
-        over = self._recorder.note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
+        over = self._parts.recorder.note(events.TurnFinished, turn=task.turns[-1], spent=self._run.budget.cost)
         task.turns[-1] = over.turn
-        self._proposals.note_turn(task, over.turn)
+        self._parts.proposals.note_turn(task, over.turn)
 
     async def _enter_loop(self) -> None:
         """Make sure that code can run, where the session began without a sandbox."""
-        await self._opening.enter_loop(self._table, self._namespace, self.task.question if self.task else "")
+        await self._parts.opening.enter_loop(self.task.question if self.task is not None else "")
 
     async def _open_child(
         self,

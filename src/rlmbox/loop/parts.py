@@ -1,0 +1,132 @@
+"""The parts of a session, put together: each stands in a file of its own and knows only the ones it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from rlmbox.context import Context
+from rlmbox.loop.answers import AnswerRules
+from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.decisions import Decisions
+from rlmbox.loop.feedback import Feedback
+from rlmbox.loop.history import History
+from rlmbox.loop.namespace import SessionNamespace
+from rlmbox.loop.opening import Opening
+from rlmbox.loop.options import SessionOptions
+from rlmbox.loop.proposals import Proposals
+from rlmbox.loop.question_end import QuestionEnd
+from rlmbox.loop.recorder import SessionRecorder
+from rlmbox.loop.repl_table import ReplTable
+from rlmbox.loop.retrieving import Retrieval
+from rlmbox.loop.scope import Scope
+from rlmbox.loop.subcalls import OpenChild, Subcalls
+from rlmbox.loop.verdicts import Verdicts
+from rlmbox.models.base import Model
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """The parts of one session.
+
+    Attributes:
+        recorder: Records its events.
+        retrieval: The functions over an index; None for none.
+        subcalls: The functions that reach other models.
+        answers: The functions by which code gives an answer, and the rules.
+        table: Everything that has a name in the REPL.
+        namespace: The variables, and the sandbox that they live in.
+        opening: How it begins.
+        proposals: Asks the model.
+        decisions: What somebody decides on a proposal.
+        verdicts: What becomes of a proposed answer.
+        feedback: Tells the model what its code gave.
+        end: How a question ends without an answer.
+    """
+
+    recorder: SessionRecorder
+    retrieval: Retrieval | None
+    subcalls: Subcalls
+    answers: AnswerRules
+    table: ReplTable
+    namespace: SessionNamespace
+    opening: Opening
+    proposals: Proposals
+    decisions: Decisions
+    verdicts: Verdicts
+    feedback: Feedback
+    end: QuestionEnd
+
+    @classmethod
+    def of(
+        cls,
+        scope: Scope,
+        model: Model,
+        context: Context,
+        inputs: Mapping[str, object],
+        options: SessionOptions,
+        *,
+        max_turns: int,
+        open_child: OpenChild,
+        enter_loop: Callable[[], Awaitable[None]],
+        budget: Callable[[], dict[str, float | int | None]],
+        tool_timeout_s: Callable[[], float],
+    ) -> SessionParts:
+        """Return the parts of a session.
+
+        Args:
+            scope: The session.
+            model: Its model.
+            context: Its text.
+            inputs: Further variables, by name.
+            options: What it is made with.
+            max_turns: Turns that a question may take.
+            open_child: Runs a child session.
+            enter_loop: Makes sure that code can run.
+            budget: Returns what is left of the limits.
+            tool_timeout_s: Returns the seconds that a call of a user's tool may take.
+        """
+        recorder, history = SessionRecorder(scope), History("")
+        retrieval = Retrieval.over(scope, context, tool_timeout_s)
+        fetch = (retrieval.fetch,) if retrieval is not None else ()
+        bridge = Bridge(scope, (*options.middleware, *fetch))
+        subcalls = Subcalls(scope, context, open_child)
+        bridge.stop = subcalls.stop
+        answers = AnswerRules(options.auto_finalize_var, strict=options.strict, rules=options.rules)
+        namespace = SessionNamespace(recorder, bridge, context, inputs, enter_loop)
+        table = ReplTable(
+            recorder,
+            context,
+            inputs,
+            bridge=bridge,
+            subcalls=subcalls,
+            answers=answers,
+            retrieval=retrieval,
+            budget=budget,
+            tool_timeout_s=tool_timeout_s,
+        )
+        return cls(
+            recorder=recorder,
+            retrieval=retrieval,
+            subcalls=subcalls,
+            answers=answers,
+            table=table,
+            namespace=namespace,
+            opening=Opening(
+                recorder,
+                model,
+                context,
+                options,
+                table,
+                namespace,
+                history,
+                inputs=inputs,
+                retrieval_note=retrieval.note if retrieval is not None else "",
+                max_turns=max_turns,
+            ),
+            proposals=Proposals(recorder, model, options, namespace, history),
+            decisions=Decisions(scope, options.approval),
+            verdicts=Verdicts(recorder, context, answers, retrieval, options.most_corrections),
+            feedback=Feedback(recorder, model.name, namespace, history),
+            end=QuestionEnd(recorder, model, answers, namespace, history),
+        )
