@@ -24,8 +24,8 @@ from rlmbox.usage import quantity
 
 Role = Literal["system", "user", "assistant"]
 StopReason = Literal["stop", "length", "content_filter", "refusal", "tool_calls"]
-Outcome = Literal["ok", "error", "timeout", "memory", "stack", "output", "crashed"]
-Namespace = Literal["kept", "rebuilt", "lost"]
+CellOutcome = Literal["ok", "error", "timeout", "memory", "stack", "output", "crashed"]
+NamespaceState = Literal["kept", "rebuilt", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Execution:
         restored: Names of the REPL, such as `context`, that the cell had overwritten and that are there again.
     """
 
-    outcome: Outcome = "ok"
+    outcome: CellOutcome = "ok"
     stdout: str = ""
     stderr: str = ""
     dropped_chars: int = 0
@@ -120,7 +120,7 @@ class Execution:
     value: object = None
     value_repr: str | None = None
     duration_s: float = 0.0
-    namespace: Namespace = "kept"
+    namespace: NamespaceState = "kept"
     reads_clock: bool = False
     restored: tuple[str, ...] = ()
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlmbox.models.replies import read_reply
-from rlmbox.models.reply_fields import Protocol, UnreadableReply
+from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
 from rlmbox.types import Completion, Message, Usage
 
 ASK = (Message("user", "How many needles are in the haystack?"),)
 COUNTS = {"prompt_tokens": 1_000, "completion_tokens": 50, "total_tokens": 1_050}
 
 
-def read(body: Any, protocol: Protocol = "openai") -> Completion:
+def read(body: Any, protocol: WireProtocol = "openai") -> Completion:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return read_reply(protocol, raw, "openai:m", ASK)
 
@@ -265,7 +265,7 @@ anything = st.recursive(
 
 
 @given(st.sampled_from(["openai", "azure", "anthropic", "google"]), anything | st.binary(max_size=80))
-def test_any_body_at_all_is_a_completion_or_unreadable(protocol: Protocol, body: object) -> None:
+def test_any_body_at_all_is_a_completion_or_unreadable(protocol: WireProtocol, body: object) -> None:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
         completion = read_reply(protocol, raw, "openai:m", ASK)

@@ -12,14 +12,14 @@ import anyio
 import pytest
 
 from rlmbox.models.providers import provider_model
-from rlmbox.requests.cache import Question, ReplyCache, default_path
+from rlmbox.requests.cache import CachedQuestion, ReplyCache, default_path
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message, Usage
 
 MODEL = ScriptedModel([], name="m")
 ASK = [Message("user", "Well?")]
 HI = Completion("hi", Usage(5, 0, 2, 0, 1), "m")
-QUESTION = Question.of(MODEL, ASK, 100)
+QUESTION = CachedQuestion.of(MODEL, ASK, 100)
 
 
 @pytest.fixture
@@ -40,16 +40,16 @@ async def test_a_reply_that_was_kept_is_found_again_also_by_another_process(cach
 @pytest.mark.parametrize(
     "other",
     [
-        Question.of(ScriptedModel([], name="n"), ASK, 100),
-        Question.of(MODEL, [Message("user", "Well")], 100),
-        Question.of(MODEL, [Message("system", "Well?")], 100),
-        Question.of(MODEL, [*ASK, *ASK], 100),
-        Question.of(MODEL, ASK, 101),
-        Question.of(MODEL, ASK, 100, whole=True),
+        CachedQuestion.of(ScriptedModel([], name="n"), ASK, 100),
+        CachedQuestion.of(MODEL, [Message("user", "Well")], 100),
+        CachedQuestion.of(MODEL, [Message("system", "Well?")], 100),
+        CachedQuestion.of(MODEL, [*ASK, *ASK], 100),
+        CachedQuestion.of(MODEL, ASK, 101),
+        CachedQuestion.of(MODEL, ASK, 100, whole=True),
     ],
     ids=["model", "text", "role", "messages", "length", "whole"],
 )
-async def test_whatever_decides_a_reply_tells_questions_apart(cache: ReplyCache, other: Question) -> None:
+async def test_whatever_decides_a_reply_tells_questions_apart(cache: ReplyCache, other: CachedQuestion) -> None:
     await cache.put(QUESTION, HI, Decimal(0))
     assert await cache.get(other) is None
 
@@ -58,7 +58,7 @@ def test_the_address_and_the_temperature_tell_questions_apart() -> None:
     cold = provider_model("openai:m", base_url="http://127.0.0.1:1/v1", temperature=0.0)
     warm = provider_model("openai:m", base_url="http://127.0.0.1:1/v1", temperature=1.0)
     elsewhere = provider_model("openai:m", base_url="http://127.0.0.1:2/v1", temperature=0.0)
-    assert len({Question.of(model, ASK, 100).text for model in (cold, warm, elsewhere)}) == 3
+    assert len({CachedQuestion.of(model, ASK, 100).text for model in (cold, warm, elsewhere)}) == 3
 
 
 async def test_a_reply_of_another_policy_is_not_used(tmp_path: Path) -> None:
@@ -78,14 +78,14 @@ async def test_only_its_owner_can_read_it(cache: ReplyCache, tmp_path: Path) -> 
 
 
 async def test_neither_prompts_nor_keys_are_in_the_file(cache: ReplyCache, tmp_path: Path) -> None:
-    await cache.put(Question.of(MODEL, [Message("user", "a very secret question")], 100), HI, Decimal(0))
+    await cache.put(CachedQuestion.of(MODEL, [Message("user", "a very secret question")], 100), HI, Decimal(0))
     cache.close()
     assert b"secret" not in (tmp_path / "replies" / "replies.db").read_bytes()
 
 
 async def test_it_stays_within_its_bound_and_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path, max_bytes=20_000)
-    questions = [Question.of(MODEL, [Message("user", str(n))], 100) for n in range(60)]
+    questions = [CachedQuestion.of(MODEL, [Message("user", str(n))], 100) for n in range(60)]
     for question in questions:
         await cache.put(question, replace(HI, text="x" * 1_000), Decimal(0))
         await cache.get(questions[0])  # used again and again
@@ -144,7 +144,7 @@ async def test_while_another_process_writes_nothing_is_found_and_afterwards_it_i
     other = sqlite3.connect(tmp_path / "replies" / "replies.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     assert await cache.get(QUESTION) is None
-    await cache.put(Question.of(MODEL, ASK, 7), HI, Decimal(0))
+    await cache.put(CachedQuestion.of(MODEL, ASK, 7), HI, Decimal(0))
     other.execute("ROLLBACK")
     other.close()
     assert await cache.get(QUESTION) is not None
@@ -174,7 +174,7 @@ async def test_many_may_use_it_at_once(tmp_path: Path) -> None:
     caches = [ReplyCache(tmp_path) for _ in range(3)]
 
     async def work(number: int) -> None:
-        question = Question.of(MODEL, [Message("user", str(number))], 100)
+        question = CachedQuestion.of(MODEL, [Message("user", str(number))], 100)
         await caches[number % 3].put(question, replace(HI, text=str(number)), Decimal(0))
         kept = await caches[(number + 1) % 3].get(question)
         assert kept is not None

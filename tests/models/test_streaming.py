@@ -16,7 +16,7 @@ from rlmbox.models.base import Exchange, current_exchange
 from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.models.replies import read_reply
-from rlmbox.models.reply_fields import Protocol, UnreadableReply
+from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import ProviderFault, ProviderReply, ProviderServer, QuirkServer, RawReply
@@ -130,7 +130,7 @@ def chunks(*chunks: object) -> bytes:
     return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
 
 
-BEGUN: dict[Protocol, object] = {
+BEGUN: dict[WireProtocol, object] = {
     "openai": {"choices": [{"delta": {"content": "half"}}]},
     "anthropic": {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "half"}},
     "google": {"candidates": [{"content": {"parts": [{"text": "half"}]}}]},
@@ -138,7 +138,7 @@ BEGUN: dict[Protocol, object] = {
 
 
 @pytest.mark.parametrize("protocol", BEGUN)
-def test_a_stream_without_its_end_is_no_reply(protocol: Protocol) -> None:
+def test_a_stream_without_its_end_is_no_reply(protocol: WireProtocol) -> None:
     with pytest.raises(UnreadableReply, match="broke off before its end") as caught:
         read_reply(protocol, chunks(BEGUN[protocol]), "m", ASKED)
     assert not caught.value.is_error
@@ -147,7 +147,7 @@ def test_a_stream_without_its_end_is_no_reply(protocol: Protocol) -> None:
 @pytest.mark.parametrize("protocol", BEGUN)
 @pytest.mark.parametrize("begun", [True, False])
 def test_an_error_in_a_stream_may_have_been_billed_once_something_of_the_reply_has_come(
-    protocol: Protocol, begun: bool
+    protocol: WireProtocol, begun: bool
 ) -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     with pytest.raises(UnreadableReply) as caught:

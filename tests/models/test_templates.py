@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rlmbox.errors import ModelError
 from rlmbox.models.providers import ProviderModel, provider_model
-from rlmbox.models.templates import Template, Written
+from rlmbox.models.templates import Template, WrittenRequest
 from rlmbox.testing import ProviderFault, ProviderServer, QuirkServer, http_fault
 from rlmbox.types import Message
 
@@ -77,8 +77,8 @@ async def test_faults_are_named_the_same(name: str, fault: ProviderFault, words:
         await model.aclose()
 
 
-def written(body: object) -> Written:
-    return Written("POST", "http://x/", (), json.dumps(body).encode(), {})
+def written(body: object) -> WrittenRequest:
+    return WrittenRequest("POST", "http://x/", (), json.dumps(body).encode(), {})
 
 
 @pytest.mark.parametrize(

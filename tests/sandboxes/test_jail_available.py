@@ -44,7 +44,7 @@ async def test_another_machine_or_system_is_told_what_to_use(monkeypatch: pytest
 
 async def test_where_the_kernel_refuses_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     _host.close_fork_servers()
-    monkeypatch.setattr(_plan, "plan_for", lambda _: _plan.Plan((("/nowhere", "/x"),), (), ()))
+    monkeypatch.setattr(_plan, "plan_for", lambda _: _plan.JailPlan((("/nowhere", "/x"),), (), ()))
     with pytest.raises(SandboxUnavailable, match=r"no jail can be built here: .*No such file.*use `monty`"):
         await JailSandbox().start(LIMITS, Context.from_text("x"), {})
     monkeypatch.undo()

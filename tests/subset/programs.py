@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from rlmbox.sandboxes.subset.grammar import Row, table
+from rlmbox.sandboxes.subset.grammar import GrammarRow, table
 
 NAMES = ("a", "b", "c", "xs", "s", "d")
 numbers = st.integers(-20, 20).map(str) | st.sampled_from(("0", "1", "2.5", "-0.5", "1e3", "10**12"))
@@ -205,7 +205,7 @@ keywords = st.lists(st.sampled_from(KEYWORDS), max_size=1)
 
 
 @st.composite
-def calls(draw: st.DrawFn, row: Row) -> str:
+def calls(draw: st.DrawFn, row: GrammarRow) -> str:
     """Return a call of what a row names, with arguments that often are the wrong ones."""
     owner, _, member = row.name.rpartition(".")
     prefix = f"x = {draw(st.sampled_from(RECEIVERS[owner]))}\n" if row.kind == "method" else ""

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples import examples
-from rlmbox.sandboxes.subset.grammar import Row
+from rlmbox.sandboxes.subset.grammar import GrammarRow
 from subset.cpython import cells, in_cpython, in_subset, run
 from subset.programs import CALLED, CONSTRUCTS, START, blocks, calls, expressions
 
@@ -47,7 +47,7 @@ def test_an_expression_from_the_grammar_has_cpythons_value(code: str) -> None:
 
 
 @pytest.mark.parametrize("row", CONSTRUCTS, ids=lambda row: row.name)
-def test_a_construct_of_the_table_does_what_it_does_in_cpython(row: Row) -> None:
+def test_a_construct_of_the_table_does_what_it_does_in_cpython(row: GrammarRow) -> None:
     assert in_subset(f"x = 1\n{row.example}") == in_cpython(f"x = 1\n{row.example}")
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from rlmbox.sandboxes.subset import attributes, grammar
-from rlmbox.sandboxes.subset.evaluate import Result, SubsetSession
-from rlmbox.sandboxes.subset.grammar import Profile, Row, table
+from rlmbox.sandboxes.subset.evaluate import CellResult, SubsetSession
+from rlmbox.sandboxes.subset.grammar import GrammarRow, SubsetProfile, table
 from rlmbox.sandboxes.subset.regex import Match, Pattern
 from rlmbox.sandboxes.subset.service import default_limits
 from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet
@@ -36,13 +36,13 @@ NAMES = [
 ]
 
 
-def ended(code: str, profile: Profile = "wide") -> Result:
+def ended(code: str, profile: SubsetProfile = "wide") -> CellResult:
     session = SubsetSession(profile, default_limits(profile), lambda text: None, {"context": "abc", "query": "q"})
     return session.run(session.prepare(code))
 
 
 @pytest.mark.parametrize("row", REFUSED_SYNTAX, ids=lambda row: row.name)
-def test_a_refused_construct_names_what_to_write_instead(row: Row) -> None:
+def test_a_refused_construct_names_what_to_write_instead(row: GrammarRow) -> None:
     if row.name in ("type statement", "except*"):
         try:
             ast.parse(row.example)
@@ -58,7 +58,7 @@ def test_a_refused_construct_names_what_to_write_instead(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", REFUSED_NAMES, ids=lambda row: row.name)
-def test_a_refused_name_names_what_to_use_instead(row: Row) -> None:
+def test_a_refused_name_names_what_to_use_instead(row: GrammarRow) -> None:
     for code in (row.name, f"{row.name}('x')", f"f = [{row.name}]", f"def f():\n    return {row.name}"):
         error = ended(code).error
         assert error is not None
@@ -73,7 +73,7 @@ def test_the_table_has_all_that_the_design_refuses() -> None:
 
 @pytest.mark.parametrize("profile", grammar.PROFILES)
 @pytest.mark.parametrize("row", CONSTRUCTS, ids=lambda row: row.name)
-def test_a_construct_is_accepted_exactly_in_its_profiles(row: Row, profile: Profile) -> None:
+def test_a_construct_is_accepted_exactly_in_its_profiles(row: GrammarRow, profile: SubsetProfile) -> None:
     error = ended(f"x = 1\n{row.example}", profile).error
     if profile in row.profiles:
         assert error is None
@@ -84,7 +84,7 @@ def test_a_construct_is_accepted_exactly_in_its_profiles(row: Row, profile: Prof
 
 
 @pytest.mark.parametrize("kind", ["builtin", "exception"])
-def test_a_name_is_there_exactly_in_its_profiles(kind: grammar.Kind) -> None:
+def test_a_name_is_there_exactly_in_its_profiles(kind: grammar.ConstructKind) -> None:
     for row in (row for row in ROWS if row.kind == kind):
         for profile in grammar.PROFILES:
             code = row.name if profile == "wide" or kind == "builtin" else "try:\n    pass\nexcept Exception:\n    pass"

@@ -11,7 +11,7 @@ from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.service import answer, answer_line
 
 
-def asked(code: str, profile: grammar.Profile = "strict", **more: Any) -> dict[str, Any]:
+def asked(code: str, profile: grammar.SubsetProfile = "strict", **more: Any) -> dict[str, Any]:
     return answer({"context": "Alpha beta", "query": "q", "code": code, **more}, profile)
 
 

@@ -13,7 +13,7 @@ import pytest
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.errors import SubsetError
 from rlmbox.sandboxes.subset.evaluate import SubsetSession
-from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.grammar import SubsetProfile
 from rlmbox.sandboxes.subset.service import default_limits
 
 ABSTRACT = {
@@ -97,7 +97,7 @@ def nodes_of(code: str) -> set[str]:
     return {type(node).__name__ for node in ast.walk(ast.parse(code))}
 
 
-def ended(code: str, profile: Profile = "wide") -> SubsetError | None:
+def ended(code: str, profile: SubsetProfile = "wide") -> SubsetError | None:
     session = SubsetSession(profile, default_limits(profile), lambda text: None, {"context": "abc", "query": "q"})
     return session.run(session.prepare(code)).error
 
@@ -117,7 +117,7 @@ def test_what_is_accepted_is_in_the_tree_and_runs(kind: str) -> None:
 
 @pytest.mark.parametrize("profile", grammar.PROFILES)
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_refused_is_named_with_what_to_write_instead(kind: str, profile: Profile) -> None:
+def test_what_is_refused_is_named_with_what_to_write_instead(kind: str, profile: SubsetProfile) -> None:
     error = ended(REFUSED[kind], profile)
     assert error is not None
     assert error.code == "ForbiddenSyntax"
@@ -162,7 +162,7 @@ def test_every_module_of_python_that_is_not_offered_is_refused_by_name() -> None
 
 
 @pytest.mark.parametrize("profile", grammar.PROFILES)
-def test_every_special_name_is_refused_as_a_name_and_as_an_attribute(profile: Profile) -> None:
+def test_every_special_name_is_refused_as_a_name_and_as_an_attribute(profile: SubsetProfile) -> None:
     special = {name for kind in (object, str, int, list, dict, type, ast.AST, Exception) for name in dir(kind)}
     for name in sorted(name for name in special if name.startswith("__")):
         for code in (name, f"context.{name}", f"len(context.{name})", f"{name} = 1"):

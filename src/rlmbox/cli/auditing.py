@@ -13,7 +13,7 @@ from rlmbox.cli.recording import opened
 from rlmbox.errors import ConfigError
 from rlmbox.events import Event
 from rlmbox.guard.visible import printable
-from rlmbox.record.audit import AuditLine, Verdict, audit, verify
+from rlmbox.record.audit import AuditLine, AuditVerdict, audit, verify
 from rlmbox.record.continuing import begun
 from rlmbox.record.journal import Store
 from rlmbox.sync import run_blocking
@@ -83,7 +83,7 @@ def _short(value: object) -> str:
     return str(value) if isinstance(value, str | int) else json.dumps(value)
 
 
-def _why_not(verdict: Verdict, head: str | None) -> str:
+def _why_not(verdict: AuditVerdict, head: str | None) -> str:
     """Return why a chain does not hold; empty where it does."""
     if verdict.broken_at is not None:
         return f"event {verdict.broken_at} is not the one that was written, or one before it is missing"
@@ -94,7 +94,7 @@ def _why_not(verdict: Verdict, head: str | None) -> str:
     return ""
 
 
-def _verdict(verdict: Verdict, why: str, *, as_json: bool) -> str:
+def _verdict(verdict: AuditVerdict, why: str, *, as_json: bool) -> str:
     if as_json:
         told = {"run": verdict.run_id, "holds": not why, "lines": verdict.lines, "head": verdict.head}
         return json.dumps({**told, "is_ended": verdict.is_ended, "broken_at": verdict.broken_at, "why": why})

@@ -10,7 +10,7 @@ from rlmbox.cli.printing import print_json
 from rlmbox.context.load.opening import standard_input
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.subset import grammar
-from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.grammar import SubsetProfile
 from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.service import answer_line, default_limits
 
@@ -39,7 +39,7 @@ def serve_and_print(profile: str, limits: Iterable[str] = (), *, spec: bool, as_
     return 0
 
 
-def _profile(name: str) -> Profile:
+def _profile(name: str) -> SubsetProfile:
     for profile in grammar.PROFILES:
         if profile == name:
             return profile
@@ -68,7 +68,7 @@ def _limits(limits: StepLimits, changes: Iterable[str]) -> StepLimits:
     return limits
 
 
-def _serve(profile: Profile, limits: StepLimits) -> None:
+def _serve(profile: SubsetProfile, limits: StepLimits) -> None:
     for line in standard_input():
         if line.strip():
             print(answer_line(line, profile, limits), flush=True)  # noqa: T201

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rlmbox.context import describing
-from rlmbox.context.describing import Kind
+from rlmbox.context.describing import ContextKind
 from rlmbox.context.load import dumps, loaders, structured
 from rlmbox.context.load.encodings import known_encoding, repair
-from rlmbox.context.load.loaders import LeftOut, Options, Single
+from rlmbox.context.load.loaders import Omissions, Options, Single
 from rlmbox.context.load.opening import Opening
 from rlmbox.context.load.origin import Origin
 from rlmbox.context.load.walking import Selection
@@ -46,16 +46,16 @@ class Context(Searching):
     def __init__(
         self,
         content: describing.Content | loaders.Single,
-        kind: Kind,
-        left_out: LeftOut | None = None,
+        kind: ContextKind,
+        left_out: Omissions | None = None,
         *,
         data: Data | None = None,
         origin: Origin | None = None,
     ) -> None:
-        self._kind: Kind = kind
+        self._kind: ContextKind = kind
         self._data = data
         self._origin = origin
-        self._left_out = left_out or LeftOut()
+        self._left_out = left_out or Omissions()
         self._single = content if isinstance(content, Single) else None
         self._known = content if isinstance(content, describing.Content) else None
 
@@ -196,14 +196,14 @@ class Context(Searching):
         return cls._joined(joining, "dict", "the dict", mapping)
 
     @classmethod
-    def _of_text(cls, content: Utf8, name: str, kind: Kind) -> Context:
+    def _of_text(cls, content: Utf8, name: str, kind: ContextKind) -> Context:
         if not content.length:
             raise ContextError(f"{name}: has no text; give something with at least one character")
         store = TextStore.of(content)
         return cls(describing.Content(store, _documents(store, name), "utf-8", content.replaced), kind)
 
     @classmethod
-    def _collection(cls, found: loaders.Found, kind: Kind, origin: Origin) -> Context:
+    def _collection(cls, found: loaders.FoundFiles, kind: ContextKind, origin: Origin) -> Context:
         store, documents = cls._finished(found.joining, found.label, found.left_out)
         encoding = ", ".join(sorted(found.encodings)) or "utf-8"
         guess, replaced = describing.guess_note(found.encodings, found.guessed), found.joining.replaced
@@ -213,7 +213,7 @@ class Context(Searching):
 
     @classmethod
     def _joined(
-        cls, joining: Joining, kind: Kind, label: str, data: Sequence[object] | Mapping[object, object]
+        cls, joining: Joining, kind: ContextKind, label: str, data: Sequence[object] | Mapping[object, object]
     ) -> Context:
         store, documents = cls._finished(joining, label)
         content = describing.Content(store, documents, "utf-8", joining.replaced)
@@ -221,7 +221,7 @@ class Context(Searching):
         return cls(content, kind, data=kept if isinstance(kept, list | dict) else None)
 
     @staticmethod
-    def _finished(joining: Joining, label: str, left_out: LeftOut | None = None) -> tuple[TextStore, Documents]:
+    def _finished(joining: Joining, label: str, left_out: Omissions | None = None) -> tuple[TextStore, Documents]:
         if not joining.has_text:
             joining.discard()
             hint = f" ({told})" if left_out and (told := left_out.told()) else ""
@@ -273,7 +273,7 @@ class Context(Searching):
         self._content_within(None)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ContextKind:
         """The kind of thing that it was made of."""
         return self._kind
 
@@ -522,8 +522,8 @@ def _restored(
     text: bytes,
     length: int,
     known: tuple[Documents, str, int, bool, tuple[str, ...]],
-    kind: Kind,
-    left_out: LeftOut,
+    kind: ContextKind,
+    left_out: Omissions,
     data: Data | None,
 ) -> Context:
     content = describing.Content(TextStore.of(Utf8(text, length)), *known)

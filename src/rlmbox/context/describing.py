@@ -10,7 +10,7 @@ from rlmbox.context.load.opening import Opening
 from rlmbox.context.storage.documents import Documents, suffix_counts
 from rlmbox.context.storage.text import TextStore
 
-Kind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"]
+ContextKind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"]
 
 PREVIEW_CHARS = 200
 _SUFFIXES = 20
@@ -39,7 +39,7 @@ class Content:
     notes: tuple[str, ...] = ()
 
 
-def is_collection(kind: Kind) -> bool:
+def is_collection(kind: ContextKind) -> bool:
     """Return whether a context of this kind has several documents."""
     return kind in ("directory", "documents", "dict")
 
@@ -68,7 +68,7 @@ def line_endings(sample: str) -> str:
     return kinds[0] if len(kinds) == 1 else "mixed" if kinds else "none"
 
 
-def describe(content: Content, kind: Kind) -> dict[str, object]:
+def describe(content: Content, kind: ContextKind) -> dict[str, object]:
     """Describe a text; where its lines have not been counted and would take long to, gives an estimate of them."""
     store, names, lengths = content.store, content.documents.names, content.documents.lengths()
     longest = max(range(len(lengths)), key=lengths.__getitem__)
@@ -95,7 +95,7 @@ def describe(content: Content, kind: Kind) -> dict[str, object]:
     return described if store.knows_lines else {**described, "estimated": ["lines"]}
 
 
-def estimate(name: str, opening: Opening, kind: Kind) -> dict[str, object]:
+def estimate(name: str, opening: Opening, kind: ContextKind) -> dict[str, object]:
     """Describe a file of which only the beginning has been looked at."""
     store = opening.beginning()
     bytes_per_char = opening.sample_bytes / max(1, store.length)

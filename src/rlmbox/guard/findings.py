@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Effect = Literal["hidden", "warned", "named"]
+FindingEffect = Literal["hidden", "warned", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Finding:
     kind: str
     start: int
     end: int
-    effect: Effect = "hidden"
+    effect: FindingEffect = "hidden"
     number: int = 0
     why: str = ""
 

@@ -22,7 +22,7 @@ from rlmbox.guard.blobs import binary_name, encoded_blobs
 from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded, joined, split
 from rlmbox.guard.columns import secret_columns
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
-from rlmbox.guard.findings import Detector, Effect, Finding, without_overlaps
+from rlmbox.guard.findings import Detector, Finding, FindingEffect, without_overlaps
 from rlmbox.guard.known import KnownSecrets
 from rlmbox.guard.normalizing import normalize
 from rlmbox.guard.personal import personal_data
@@ -530,7 +530,7 @@ def _check_policy(policy: str) -> None:
         raise ConfigError(f"{policy!r} is no policy of the guard; it is one of {', '.join(get_args(Policy))}")
 
 
-def _effect(found: Finding) -> Effect:
+def _effect(found: Finding) -> FindingEffect:
     return "warned" if found.effect == "warned" else "hidden"  # only blobs have a description in their place
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 
-from rlmbox.guard.findings import Effect, Finding
+from rlmbox.guard.findings import Finding, FindingEffect
 from rlmbox.guard.matching import Encoded, compiled
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/= "
@@ -65,7 +65,7 @@ class RareTokens:
 
     def __init__(self, *, min_bits: float = _MIN_BITS, hides_digests: bool = False) -> None:
         self._min_bits = min_bits
-        self._digest_effect: Effect = "hidden" if hides_digests else "warned"
+        self._digest_effect: FindingEffect = "hidden" if hides_digests else "warned"
 
     def __call__(self, text: str) -> Iterator[Finding]:
         """Return the rare tokens of a text."""
@@ -80,7 +80,7 @@ class RareTokens:
                 start = encoded.char(begin)
                 yield Finding(judged[0], start, start + len(token), judged[1], why=judged[2])
 
-    def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, Effect, str] | None:
+    def _judged(self, token: str, data: bytes, start: int, end: int) -> tuple[str, FindingEffect, str] | None:
         before = data[max(0, start - _BEFORE_BYTES) : start]
         if token.isdigit() or _is_public(token, before):
             return None

@@ -1,4 +1,4 @@
-"""What a model is told at the end of a turn: what its code gave, or that there was none, and what is wrong."""
+"""The observation at the end of a turn: what code gave, or that there was none, and what is wrong with an answer."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from rlmbox.types import CellError, Namespace, Outcome
+from rlmbox.types import CellError, CellOutcome, NamespaceState
 
 _MAX_CANDIDATES = 1_000
 _MAX_NAME_CHARS = 60
@@ -32,7 +32,7 @@ _LIMIT_OF_TYPE: dict[str, str] = {
     "SandboxCrashed": "crashed",
 }
 
-_NAMESPACE: dict[Namespace, str] = {
+_NAMESPACE: dict[NamespaceState, str] = {
     "kept": "Variables set before are kept.",
     "rebuilt": "The variables were rebuilt by running the earlier cells again.",
     "lost": "All variables are lost; set those you need again.",
@@ -92,7 +92,7 @@ _NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # a message may 
 _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
 
-def hint(error: CellError, outcome: Outcome, namespace: Namespace, names: Sequence[str]) -> str:
+def hint(error: CellError, outcome: CellOutcome, namespace: NamespaceState, names: Sequence[str]) -> str:
     """Return one line of advice about an error, and what became of the variables where that matters.
 
     Args:

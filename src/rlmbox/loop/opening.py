@@ -23,7 +23,7 @@ from rlmbox.models.base import Model
 from rlmbox.sandboxes.base import Chosen
 
 
-class Opening:
+class SessionOpening:
     """The beginning of a session.
 
     Args:

@@ -12,7 +12,7 @@ from rlmbox.loop.decisions import Decisions
 from rlmbox.loop.feedback import Feedback
 from rlmbox.loop.history import History
 from rlmbox.loop.namespace import SessionNamespace
-from rlmbox.loop.opening import Opening
+from rlmbox.loop.opening import SessionOpening
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.proposals import Proposals
 from rlmbox.loop.question_end import QuestionEnd
@@ -50,7 +50,7 @@ class SessionParts:
     answers: AnswerRules
     table: ReplTable
     namespace: SessionNamespace
-    opening: Opening
+    opening: SessionOpening
     proposals: Proposals
     decisions: Decisions
     verdicts: Verdicts
@@ -112,7 +112,7 @@ class SessionParts:
             answers=answers,
             table=table,
             namespace=namespace,
-            opening=Opening(
+            opening=SessionOpening(
                 recorder,
                 model,
                 context,

@@ -1,4 +1,4 @@
-"""What becomes of a proposed answer: taken with the sources that are there, or sent back with the reason."""
+"""Verdicts on a proposed answer: taken with the sources that are there, or sent back with the reason."""
 
 from __future__ import annotations
 

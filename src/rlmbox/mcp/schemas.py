@@ -40,7 +40,7 @@ def identifier(name: str) -> str:
     return f"{found}_" if keyword.iskeyword(found) else found
 
 
-class Parameters:
+class ToolParameters:
     """The parameters of a tool.
 
     Args:

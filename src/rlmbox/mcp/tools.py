@@ -27,7 +27,7 @@ from rlmbox.guard import secrets_of_environment
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tools import Tool
 from rlmbox.mcp.results import value_of
-from rlmbox.mcp.schemas import Parameters, identifier
+from rlmbox.mcp.schemas import ToolParameters, identifier
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -293,7 +293,7 @@ class _Call:
 
     connection: MCPConnection
     tool: str
-    parameters: Parameters
+    parameters: ToolParameters
 
     async def __call__(self, **arguments: Any) -> Any:
         result = await self.connection.call(self.tool, self.parameters.arguments(arguments))
@@ -330,7 +330,7 @@ class MCPTool:
             name: The name.
         """
         given = self._connection.given
-        parameters = Parameters(self._tool.input_schema, self._tool.output_schema)
+        parameters = ToolParameters(self._tool.input_schema, self._tool.output_schema)
         said = " ".join((self._tool.description or self._tool.title or "a tool of an MCP server").split())
         said = said[:_DESCRIPTION_CHARS].rstrip() + (" …" if len(said) > _DESCRIPTION_CHARS else "")
         if parameters.others:

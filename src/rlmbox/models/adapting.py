@@ -14,7 +14,7 @@ from typing import Any
 
 from rlmbox.models.complaints import Complaint
 
-Body = dict[str, Any]
+RequestBody = dict[str, Any]
 
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens")
 _NEVER_DROPPED = frozenset(
@@ -88,7 +88,7 @@ class Adaptations:
                 or (status in _MISUNDERSTANDINGS and self._learn_mentioned(complaint, body))
             )
 
-    def apply(self, body: Body) -> Body:
+    def apply(self, body: RequestBody) -> RequestBody:
         """Return a request body with everything that was learned.
 
         Args:
@@ -189,7 +189,7 @@ def _asked_output(body: Mapping[str, Any]) -> int | None:
     return asked if isinstance(asked, int) else None
 
 
-def _cap(body: Body, cap_tokens: int) -> None:
+def _cap(body: RequestBody, cap_tokens: int) -> None:
     for name in _OUTPUT_FIELDS:
         if isinstance(body.get(name), int):
             body[name] = min(body[name], cap_tokens)
@@ -198,7 +198,7 @@ def _cap(body: Body, cap_tokens: int) -> None:
         body["generationConfig"] = {**config, "maxOutputTokens": min(config["maxOutputTokens"], cap_tokens)}
 
 
-def _fold_system(body: Body) -> None:
+def _fold_system(body: RequestBody) -> None:
     """Put the system message in front of the first user message, in OpenAI's and in Google's form."""
     messages = body.get("messages")
     if isinstance(messages, list):
@@ -216,8 +216,8 @@ def _fold_system(body: Body) -> None:
         del body["systemInstruction"]
 
 
-def _merged(messages: list[Body]) -> list[Body]:
-    merged: list[Body] = []
+def _merged(messages: list[RequestBody]) -> list[RequestBody]:
+    merged: list[RequestBody] = []
     for message in messages:
         last = merged[-1] if merged else None
         texts = [m.get("content") for m in (last, message) if m is not None]

@@ -18,8 +18,8 @@ from typing import Any
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.counts import counts_in, read_counts
 from rlmbox.models.reply_fields import (
-    Protocol,
     UnreadableReply,
+    WireProtocol,
     first,
     first_of,
     mapping,
@@ -60,7 +60,7 @@ class _Part:
     counts: Mapping[str, Any]
 
 
-def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Message]) -> Completion:
+def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequence[Message]) -> Completion:
     """Read a reply.
 
     The text is without the model's reasoning; a refusal's own words stand in where there is no text.
@@ -89,7 +89,7 @@ def read_reply(protocol: Protocol, body: bytes, name: str, messages: Sequence[Me
     return Completion(text, usage, name, stop, counted)
 
 
-def _decoded(protocol: Protocol, body: bytes) -> Mapping[str, Any]:
+def _decoded(protocol: WireProtocol, body: bytes) -> Mapping[str, Any]:
     text = body.lstrip()
     if text[:1] == b"<":
         raise UnreadableReply("a web page", is_page=True)
@@ -252,7 +252,7 @@ def _google(found: Mapping[str, Any]) -> _Part:
     )
 
 
-_READERS: Mapping[Protocol, Callable[[Mapping[str, Any]], _Part]] = MappingProxyType(
+_READERS: Mapping[WireProtocol, Callable[[Mapping[str, Any]], _Part]] = MappingProxyType(
     {"openai": _openai, "azure": _openai, "anthropic": _anthropic, "google": _google}
 )
 

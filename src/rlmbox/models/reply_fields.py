@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Protocol = Literal["openai", "azure", "anthropic", "google"]
+WireProtocol = Literal["openai", "azure", "anthropic", "google"]
 
 
 class UnreadableReply(Exception):

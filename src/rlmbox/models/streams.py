@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rlmbox.models.reply_fields import Protocol, UnreadableReply, first, mapping, reasoning_of, text_of, thinking_of
+from rlmbox.models.reply_fields import UnreadableReply, WireProtocol, first, mapping, reasoning_of, text_of, thinking_of
 
 Chunk = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ class StreamText:
         protocol: The protocol that the provider speaks.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: WireProtocol) -> None:
         self._read = _DELTAS[protocol]
         self._rest = b""
 
@@ -57,7 +57,7 @@ class StreamText:
         return Delta("".join(delta.text for delta in found), "".join(delta.reasoning for delta in found))
 
 
-def joined(protocol: Protocol, body: bytes) -> Chunk:
+def joined(protocol: WireProtocol, body: bytes) -> Chunk:
     """Return a stream as the one reply that the provider would have sent.
 
     Args:
@@ -128,7 +128,7 @@ def _google_delta(chunk: Chunk) -> Delta:
     )
 
 
-_DELTAS: Mapping[Protocol, Callable[[Chunk], Delta]] = MappingProxyType(
+_DELTAS: Mapping[WireProtocol, Callable[[Chunk], Delta]] = MappingProxyType(
     {"openai": _openai_delta, "azure": _openai_delta, "anthropic": _anthropic_delta, "google": _google_delta}
 )
 
@@ -227,6 +227,6 @@ class _GoogleParts(_Parts):
         return {"candidates": [candidate], "promptFeedback": self.feedback, "usageMetadata": self.counts}
 
 
-_JOINS: Mapping[Protocol, Callable[[], _Parts]] = MappingProxyType(
+_JOINS: Mapping[WireProtocol, Callable[[], _Parts]] = MappingProxyType(
     {"openai": _OpenAIParts, "azure": _OpenAIParts, "anthropic": _AnthropicParts, "google": _GoogleParts}
 )

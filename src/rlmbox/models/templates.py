@@ -17,7 +17,7 @@ _OUTPUT_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "maxOutputTok
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenRequest:
     """A request as a provider's library wrote it.
 
     Attributes:
@@ -45,12 +45,12 @@ class Template:
         longest: The place of the longest reply.
     """
 
-    written: Written
+    written: WrittenRequest
     prompt: Path
     longest: Path
 
     @classmethod
-    def of(cls, written: Written, prompt: str, max_output_tokens: int) -> Template | None:
+    def of(cls, written: WrittenRequest, prompt: str, max_output_tokens: int) -> Template | None:
         """Return the template of a request; None where it is not certain what stands where.
 
         Args:

@@ -27,9 +27,9 @@ from pydantic_ai.models import create_async_httpx2_client
 from rlmbox.models.adapting import Adaptations
 from rlmbox.models.allowance import allowances_of
 from rlmbox.models.base import Exchange, current_request_key, trace_headers
-from rlmbox.models.reply_fields import Protocol
+from rlmbox.models.reply_fields import WireProtocol
 from rlmbox.models.streams import Delta, StreamText
-from rlmbox.models.templates import Template, Written
+from rlmbox.models.templates import Template, WrittenRequest
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
@@ -41,7 +41,7 @@ CONNECT_TIMEOUT_S = 10.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 # What a provider's library is given in place of each good reply: it has nothing to do but to be content.
-_PLACEHOLDERS: Mapping[Protocol, bytes] = MappingProxyType(
+_PLACEHOLDERS: Mapping[WireProtocol, bytes] = MappingProxyType(
     {
         **dict.fromkeys(
             ("openai", "azure"),
@@ -90,11 +90,11 @@ class Call:
         headers: The headers of a good reply.
     """
 
-    protocol: Protocol
+    protocol: WireProtocol
     exchange: Exchange
     adaptations: Adaptations
     streams: bool = False
-    written: Written | None = None
+    written: WrittenRequest | None = None
     content: bytes = b"{}"
     refused: Refused | None = None
     body: bytes | None = None
@@ -133,7 +133,7 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = current_call.get()
         headers = tuple((k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS)
-        call.written = Written(request.method, str(request.url), headers, request.content, request.extensions)
+        call.written = WrittenRequest(request.method, str(request.url), headers, request.content, request.extensions)
         await send(self._wire, request, call)
         if call.refused is None:
             placeholder, kind = _PLACEHOLDERS[call.protocol], {"content-type": "application/json"}
@@ -194,7 +194,7 @@ async def send_filled(
     await send(pool.transport, request, call)
 
 
-def _streamed(request: httpx2.Request, protocol: Protocol) -> httpx2.Request:
+def _streamed(request: httpx2.Request, protocol: WireProtocol) -> httpx2.Request:
     """Return the request as one for a stream."""
     body, url = json.loads(request.content), request.url
     if protocol == "google":

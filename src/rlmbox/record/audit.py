@@ -69,7 +69,7 @@ class AuditLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AuditVerdict:
     """The result of going along a run's chain.
 
     Attributes:
@@ -130,7 +130,7 @@ def audit(events: Sequence[Event]) -> Iterator[AuditLine]:
             yield replace(line, facts={"user": user, **line.facts})
 
 
-def verify(events: Sequence[Event], run_id: str) -> Verdict:
+def verify(events: Sequence[Event], run_id: str) -> AuditVerdict:
     """Go along a run's chain and return how far it fits.
 
     Args:
@@ -144,11 +144,11 @@ def verify(events: Sequence[Event], run_id: str) -> Verdict:
         for line in lines:
             reached = _digest(reached, line)
         if event.audit != (reached if lines else "") or event.sequence != before + 1:
-            return Verdict(run_id, fitting, head, event.sequence)
+            return AuditVerdict(run_id, fitting, head, event.sequence)
         before = event.sequence
         if lines:
             head, fitting, last = reached, fitting + len(lines), lines[-1].what if not event.depth else last
-    return Verdict(run_id, fitting, head, None, last in ("answered", "failed"))
+    return AuditVerdict(run_id, fitting, head, None, last in ("answered", "failed"))
 
 
 def lines_of(event: Event) -> Iterator[AuditLine]:

@@ -23,7 +23,7 @@ from rlmbox.events import (
 )
 from rlmbox.types import Answer, Message, Turn
 
-Next = Literal["start", "question", "model", "code", "observation"]
+NextAction = Literal["start", "question", "model", "code", "observation"]
 """What a session does next: wait for its sandbox or a question, ask its model, run code, tell the model."""
 
 
@@ -43,7 +43,7 @@ class SessionState:
     messages: tuple[Message, ...] = ()
     question: int = 0
     turns: tuple[Turn, ...] = ()
-    comes_next: Next = "start"
+    comes_next: NextAction = "start"
     answer: Answer | None = None
     error: str | None = None
 

@@ -32,7 +32,7 @@ _GRACE_S = 0.1
 _DOUBT_MARGIN = 1.1  # on what a prompt is likely to have been counted as
 _BYTES_PER_TOKEN = 3  # by which a model estimates a reply that nobody counted
 
-Outcome = Literal["settled", "uncertain", "released"]
+ChargeOutcome = Literal["settled", "uncertain", "released"]
 
 
 class Attempts:
@@ -261,7 +261,7 @@ class Attempts:
         certain: bool = False,
     ) -> None:
         """Enter in the ledger what an attempt came to, and tell of it; None where it came to nothing."""
-        outcome: Outcome = "released"
+        outcome: ChargeOutcome = "released"
         cost = Decimal(0)
         if usage is None:
             self._budget.release(reservation)

@@ -46,7 +46,7 @@ def default_path() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CachedQuestion:
     """Everything that decides a reply.
 
     Attributes:
@@ -56,7 +56,9 @@ class Question:
     text: str
 
     @classmethod
-    def of(cls, model: Model, messages: Sequence[Message], max_output_tokens: int, *, whole: bool = False) -> Question:
+    def of(
+        cls, model: Model, messages: Sequence[Message], max_output_tokens: int, *, whole: bool = False
+    ) -> CachedQuestion:
         """Return what decides a reply.
 
         Args:
@@ -109,11 +111,11 @@ class ReplyCache:
         self._unusable = False
         self._size_bytes = 0
 
-    async def get(self, question: Question) -> Kept | None:
+    async def get(self, question: CachedQuestion) -> Kept | None:
         """Return a reply, or None where there is none."""
         return await anyio.to_thread.run_sync(self._get, self._key(question))
 
-    async def put(self, question: Question, completion: Completion, cost_usd: Decimal) -> None:
+    async def put(self, question: CachedQuestion, completion: Completion, cost_usd: Decimal) -> None:
         """Keep a reply.
 
         Args:
@@ -131,7 +133,7 @@ class ReplyCache:
                 self._database.close()
                 self._database = None
 
-    def _key(self, question: Question) -> str:
+    def _key(self, question: CachedQuestion) -> str:
         return sha256(json.dumps([_FORMAT, self._policy, question.text]).encode()).hexdigest()
 
     def _get(self, key: str) -> Kept | None:

@@ -16,7 +16,7 @@ from rlmbox.errors import ConfigError, LimitExceeded, ModelError
 from rlmbox.events import CallRetried, ModelFellBack, ReplyContinued, ReplyFromCache
 from rlmbox.models.base import Model, Tunable
 from rlmbox.requests.attempt import Attempts
-from rlmbox.requests.cache import Question, ReplyCache
+from rlmbox.requests.cache import CachedQuestion, ReplyCache
 from rlmbox.requests.request import Answered, Request, Tell, tell_nobody
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.types import Completion, Message, Usage
@@ -130,7 +130,7 @@ class Calls:
         may_go_on = whole and max_output_tokens is None
         if self._cache is None or not reuse:
             return await self._ask(request, temperature, whole=whole, may_go_on=may_go_on)
-        question = Question.of(model, messages, request.max_output_tokens, whole=may_go_on)
+        question = CachedQuestion.of(model, messages, request.max_output_tokens, whole=may_go_on)
         kept = await self._cache.get(question)
         if kept is not None:
             tell(ReplyFromCache, saved_usd=kept.cost_usd)

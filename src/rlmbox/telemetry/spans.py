@@ -35,7 +35,7 @@ _CANCELLED = "cancelled"
 
 
 @dataclass(slots=True, eq=False)
-class _Open:
+class _OpenSpan:
     """A span that has not ended.
 
     Attributes:
@@ -90,7 +90,7 @@ class RunSpans:
         self._instruments = instruments
         self._content = content
         self._outer = otel_context.get_current()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenSpan] = {}
         self._sessions: defaultdict[str, _Session] = defaultdict(_Session)
         self._asked: dict[str, tuple[Message, ...]] = {}
         self._answered: dict[str, tuple[Span, float]] = {}
@@ -258,7 +258,7 @@ class RunSpans:
             kind, _, message = event.error.partition(": ")
             self._fail(_attempt_key(event), kind, message, at_s=event.at_s)
 
-    def _hold(self, event: events.AttemptFinished, found: _Open) -> None:
+    def _hold(self, event: events.AttemptFinished, found: _OpenSpan) -> None:
         """Keep the span of a request that was answered until the event that has the reply."""
         del self._open[_attempt_key(event)]
         if found.detach is not None:
@@ -366,7 +366,7 @@ class RunSpans:
         span = self._tracer.start_span(
             name, context=parent, kind=kind, attributes=dict(attributes), start_time=_ns(event.at_s)
         )
-        found = self._open[key] = _Open(span, event.at_s, metric, labels)
+        found = self._open[key] = _OpenSpan(span, event.at_s, metric, labels)
         if is_current:
             found.detach = _attached(trace.set_span_in_context(span, parent))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from rlmbox.testing.provider_server import Answer, ProviderFault, ProviderServer, http_fault
+from rlmbox.testing.provider_server import ProviderAnswer, ProviderFault, ProviderServer, http_fault
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
 from rlmbox.types import Usage
 
@@ -63,7 +63,7 @@ class _Plan:
     count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def entry(self, request: ProviderRequest) -> Answer:
+    def entry(self, request: ProviderRequest) -> ProviderAnswer:
         """Return what a request gets, and enter it in the account."""
         text = self.answer(request)
         usage = _usage(request, text)

@@ -22,9 +22,9 @@ from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 from rlmbox.testing.provider_wire import (
-    Protocol,
     ProviderReply,
     ProviderRequest,
+    WireProtocol,
     error_body,
     recognise,
     reply_body,
@@ -96,9 +96,9 @@ class RawReply:
     delay_s: float = 0.0
 
 
-Answer = str | ProviderReply | ProviderFault | RawReply
-Entry = Answer | Callable[[ProviderRequest], Answer]
-Script = Entry | Iterable[Entry]
+ProviderAnswer = str | ProviderReply | ProviderFault | RawReply
+ScriptEntry = ProviderAnswer | Callable[[ProviderRequest], ProviderAnswer]
+Script = ScriptEntry | Iterable[ScriptEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class ProviderServer:
         self.left = 0
         self.port = 0
         one = isinstance(script, str | ProviderReply | ProviderFault | RawReply) or callable(script)
-        self._entries: Iterator[Entry] = repeat(script) if one else iter(script)  # type: ignore[arg-type]
+        self._entries: Iterator[ScriptEntry] = repeat(script) if one else iter(script)  # type: ignore[arg-type]
         self._under_way = 0
         self._ready = threading.Event()
         self._stop = asyncio.Event()
@@ -297,7 +297,7 @@ def _json(status: int, body: object, headers: Mapping[str, str] = MappingProxyTy
     return _Response(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
 
 
-def _error(protocol: Protocol, status: int, message: str, code: str | None = None) -> _Response:
+def _error(protocol: WireProtocol, status: int, message: str, code: str | None = None) -> _Response:
     return _json(status, error_body(protocol, status, message, code))
 
 

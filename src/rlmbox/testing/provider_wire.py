@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+from rlmbox.models.reply_fields import WireProtocol
 from rlmbox.types import Message, Role, StopReason
 
-Protocol = Literal["openai", "azure", "anthropic", "google"]
 Json = dict[str, Any]
 
-_PATHS: tuple[tuple[Protocol, re.Pattern[str]], ...] = (
+_PATHS: tuple[tuple[WireProtocol, re.Pattern[str]], ...] = (
     ("azure", re.compile(r"/openai/deployments/(?P<model>[^/]+)/chat/completions")),
     ("azure", re.compile(r"/openai/v1/chat/completions")),
     ("openai", re.compile(r"(?:/[\w.-]+)*/chat/completions")),
@@ -68,7 +68,7 @@ class ProviderRequest:
     path: str
     headers: Mapping[str, str]
     body: Json
-    protocol: Protocol
+    protocol: WireProtocol
     model: str
 
     @property
@@ -184,7 +184,7 @@ def stream_body(request: ProviderRequest, reply: ProviderReply) -> bytes:
     return ("".join(lines) + end).encode()
 
 
-def error_body(protocol: Protocol, status: int, message: str, code: str | None) -> Json:
+def error_body(protocol: WireProtocol, status: int, message: str, code: str | None) -> Json:
     """Write an error in a protocol.
 
     Args:
@@ -201,7 +201,7 @@ def error_body(protocol: Protocol, status: int, message: str, code: str | None) 
     return {"error": {"message": message, "type": kind, "param": None, "code": code or _CODES.get(status)}}
 
 
-def too_long_message(protocol: Protocol) -> tuple[str, str | None]:
+def too_long_message(protocol: WireProtocol) -> tuple[str, str | None]:
     """Return the message and the code with which a provider refuses a request that its window cannot hold.
 
     Args:

@@ -16,10 +16,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from rlmbox.testing.provider_server import Answer, ProviderServer, RawReply
+from rlmbox.testing.provider_server import ProviderAnswer, ProviderServer, RawReply
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest, reply_body
 
-Rule = Callable[[ProviderRequest, str], Answer | None]
+Rule = Callable[[ProviderRequest, str], ProviderAnswer | None]
 """The answer of a quirk to a request and of the text that answers it; None where it does not apply."""
 
 
@@ -62,7 +62,9 @@ def _cap(tokens: int, refuse: Callable[[int], RawReply]) -> Rule:
     return lambda request, _text: refuse(_longest(request)) if _longest(request) > tokens else None
 
 
-def _body(request: ProviderRequest, text: str, usage: Mapping[str, Any] | None = None, **message: object) -> Answer:
+def _body(
+    request: ProviderRequest, text: str, usage: Mapping[str, Any] | None = None, **message: object
+) -> ProviderAnswer:
     """Return a good reply with a message and a usage of its own."""
     sent, received = max(_tokens(request), 1), max(len(text) // 4, 1)
     body = reply_body(request, ProviderReply(text, input_tokens=sent, output_tokens=received))
@@ -70,13 +72,13 @@ def _body(request: ProviderRequest, text: str, usage: Mapping[str, Any] | None =
     return RawReply(body | ({"usage": dict(usage)} if usage is not None else {}))
 
 
-def _ollama_cut(request: ProviderRequest, text: str) -> Answer | None:
+def _ollama_cut(request: ProviderRequest, text: str) -> ProviderAnswer | None:
     if _tokens(request) <= 4_096:
         return None
     return _body(request, text, {"prompt_tokens": 193, "completion_tokens": 50, "total_tokens": 243})
 
 
-def _alternate(request: ProviderRequest, _text: str) -> Answer | None:
+def _alternate(request: ProviderRequest, _text: str) -> ProviderAnswer | None:
     roles = [message.role for message in request.messages if message.role != "system"]
     if all(first != second for first, second in pairwise(roles)):
         return None
@@ -84,13 +86,13 @@ def _alternate(request: ProviderRequest, _text: str) -> Answer | None:
     return RawReply({"object": "error", "message": words, "type": "BadRequestError", "param": None, "code": 400}, 400)
 
 
-def _no_system(request: ProviderRequest, _text: str) -> Answer | None:
+def _no_system(request: ProviderRequest, _text: str) -> ProviderAnswer | None:
     if not any(message.role == "system" for message in request.messages):
         return None
     return RawReply({"object": "error", "message": "System role not supported", "type": "BadRequestError"}, 400)
 
 
-def _mistral_extra(request: ProviderRequest, _text: str) -> Answer | None:
+def _mistral_extra(request: ProviderRequest, _text: str) -> ProviderAnswer | None:
     known = {"model", "messages", "max_tokens", "temperature", "stream", "top_p", "stop"}
     extra = [name for name in request.body if name not in known]
     if not extra:
@@ -101,33 +103,33 @@ def _mistral_extra(request: ProviderRequest, _text: str) -> Answer | None:
     )
 
 
-def _thoughts(request: ProviderRequest, text: str) -> Answer:
+def _thoughts(request: ProviderRequest, text: str) -> ProviderAnswer:
     content = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": text}]
     return _body(request, text, content=content)
 
 
-def _xai_usage(request: ProviderRequest, text: str) -> Answer:
+def _xai_usage(request: ProviderRequest, text: str) -> ProviderAnswer:
     sent = max(_tokens(request), 1)
     details = {"reasoning_tokens": 386}
     usage = {"prompt_tokens": sent, "completion_tokens": 1, "total_tokens": sent + 387}
     return _body(request, text, {**usage, "completion_tokens_details": details})
 
 
-def _keep_alive(request: ProviderRequest, text: str) -> Answer:
+def _keep_alive(request: ProviderRequest, text: str) -> ProviderAnswer:
     good = _body(request, text, {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107,
                                  "prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36})  # fmt: skip
     assert isinstance(good, RawReply)  # noqa: S101 - of one's own making
     return RawReply("\n\n\n" + json.dumps(good.body))
 
 
-def _azure_output(request: ProviderRequest, _text: str) -> Answer | None:
+def _azure_output(request: ProviderRequest, _text: str) -> ProviderAnswer | None:
     if "max_completion_tokens" not in request.body:
         return None
     return _error(400, "Unrecognized request argument supplied: max_completion_tokens", type="invalid_request_error")
 
 
 def _tpm(tokens: int) -> Rule:
-    def rule(request: ProviderRequest, _text: str) -> Answer | None:
+    def rule(request: ProviderRequest, _text: str) -> ProviderAnswer | None:
         asked = _tokens(request) + _longest(request)
         words = (
             f"Request too large for model `{request.model}` in organization `org` service tier `on_demand` on tokens "
@@ -138,7 +140,7 @@ def _tpm(tokens: int) -> Rule:
     return rule
 
 
-def _routed(request: ProviderRequest, _text: str) -> Answer:
+def _routed(request: ProviderRequest, _text: str) -> ProviderAnswer:
     del request
     raw = json.dumps({"error": {"message": "the upstream is overloaded; retry shortly", "type": "overloaded_error"}})
     return _error(429, "Provider returned error", http=200, code=429, metadata={"raw": raw, "provider_name": "Up"})
@@ -290,7 +292,7 @@ class QuirkServer(ProviderServer):
         self._quirk_lock = threading.Lock()
         super().__init__(self._entry)
 
-    def _entry(self, request: ProviderRequest) -> Answer:
+    def _entry(self, request: ProviderRequest) -> ProviderAnswer:
         text = self._answer_text(request)
         for quirk in self._quirks:
             with self._quirk_lock:

@@ -18,7 +18,7 @@ from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sync import run_blocking, start_soon
 from rlmbox.tool.interpreter import Interpreter, tool_limits
 from rlmbox.tool.result import ToolResult, failure
-from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, Provider, ToolCall, read_call, schema
+from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, SchemaProvider, ToolCall, read_call, schema
 from rlmbox.types import CellLimits
 
 _Result = TypeVar("_Result")
@@ -77,7 +77,7 @@ class PythonTool:
         self._closed = False
 
     @staticmethod
-    def schema(provider: Provider | None = None) -> dict[str, Any]:
+    def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:
         """Return the tool's definition as a provider takes it.
 
         Args:

@@ -39,7 +39,7 @@ DEFAULT_TIMEOUT_S = 30.0
 MAX_TIMEOUT_S = 600.0
 """The longest timeout that a call may ask for, unless the tool's owner says otherwise."""
 
-Provider = Literal["openai", "anthropic", "google", "mcp"]
+SchemaProvider = Literal["openai", "anthropic", "google", "mcp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class BadCall(Exception):
     """A call that cannot be carried out; the message is for whoever made it."""
 
 
-def schema(provider: Provider | None = None) -> dict[str, Any]:
+def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:
     """Return the tool's definition as a provider takes it.
 
     Args:
@@ -79,7 +79,7 @@ def schema(provider: Provider | None = None) -> dict[str, Any]:
         return {**plain, "input_schema": parameters}
     if provider == "mcp":
         return {**plain, "inputSchema": parameters}
-    raise ConfigError(f"there is no schema for {provider!r}; there are {', '.join(get_args(Provider))}")
+    raise ConfigError(f"there is no schema for {provider!r}; there are {', '.join(get_args(SchemaProvider))}")
 
 
 def read_call(

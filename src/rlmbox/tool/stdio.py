@@ -30,7 +30,7 @@ _AT_ONCE = 1024  # requests that are under way or waiting; the client waits with
 _AT_ONCE_BYTES = 64 << 20
 
 
-class Lines:
+class LineSplitter:
     """Splits bytes into lines and holds no more than one of the longest allowed.
 
     Args:
@@ -156,7 +156,7 @@ class Service:
     # In threads
 
     def _read(self) -> None:
-        lines = Lines()
+        lines = LineSplitter()
         with suppress(OSError):  # standard input is gone: the same as its end
             while data := os.read(self._read_fd, _READ_BYTES):
                 self._deliver(lines.feed(data))

@@ -157,7 +157,7 @@ _MOST_CONTROLS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FileKind:
     """The kind of a file.
 
     Attributes:
@@ -174,7 +174,7 @@ class Kind:
         return self.name not in (TEXT, BINARY)
 
 
-def kind_of(head: bytes, name: str) -> Kind:
+def kind_of(head: bytes, name: str) -> FileKind:
     """Return the kind of a file.
 
     Args:
@@ -185,52 +185,52 @@ def kind_of(head: bytes, name: str) -> Kind:
     by_name = SUFFIXES.get(suffix)
     if found := _by_content(head, suffix):
         same = found.name == "zip" and by_name is not None and by_name not in COMPRESSED
-        return Kind(by_name) if same and by_name is not None else found
+        return FileKind(by_name) if same and by_name is not None else found
     if by_name == "workbook" and head:
         return _misnamed(head)
     if by_name == "html" or by_name is None:
-        return Kind(by_name) if by_name and not _is_dense(head) else _plain(head)
-    return Kind(by_name)
+        return FileKind(by_name) if by_name and not _is_dense(head) else _plain(head)
+    return FileKind(by_name)
 
 
-def _by_content(head: bytes, suffix: str) -> Kind | None:
+def _by_content(head: bytes, suffix: str) -> FileKind | None:
     if head.startswith(_OLE):
         return _ole(suffix)
     if b"%PDF-" in head[:1024] and (suffix == ".pdf" or head.lstrip().startswith(b"%PDF-")):
-        return Kind("pdf")
+        return FileKind("pdf")
     for magic, kind in _MAGIC:
         if head.startswith(magic):
-            return Kind(kind)
+            return FileKind(kind)
     if head[257:262] == b"ustar":
-        return Kind("tar")
+        return FileKind("tar")
     if head[4:8] == b"ftyp":
-        return Kind(BINARY, _FILM)
+        return FileKind(BINARY, _FILM)
     if head.startswith(b"RIFF") and head[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
-        return Kind(BINARY, {b"WAVE": _SOUND, b"AVI ": _FILM}.get(head[8:12], _PICTURE))
+        return FileKind(BINARY, {b"WAVE": _SOUND, b"AVI ": _FILM}.get(head[8:12], _PICTURE))
     has_nul = b"\0" in head
     for magic, label in _KNOWN:
         if head.startswith(magic) and (has_nul or not magic.isascii()):
-            return Kind(BINARY, label)
+            return FileKind(BINARY, label)
     return None
 
 
-def _ole(suffix: str) -> Kind:
+def _ole(suffix: str) -> FileKind:
     if suffix in _LOCKED_SUFFIXES:
-        return Kind(BINARY, "locked by a password; save it without one")
+        return FileKind(BINARY, "locked by a password; save it without one")
     if suffix in _OLE_SUFFIXES:
-        return Kind(BINARY, _OLE_SUFFIXES[suffix])
-    return Kind("workbook")
+        return FileKind(BINARY, _OLE_SUFFIXES[suffix])
+    return FileKind("workbook")
 
 
-def _misnamed(head: bytes) -> Kind:
+def _misnamed(head: bytes) -> FileKind:
     """Return the kind of a file that is called a workbook and is none: a page, or a table of text."""
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
-        return Kind("html")
-    return _plain(head) if not _is_dense(head) and b"\0" not in head else Kind("workbook")
+        return FileKind("html")
+    return _plain(head) if not _is_dense(head) and b"\0" not in head else FileKind("workbook")
 
 
-def _plain(head: bytes) -> Kind:
-    return Kind(BINARY) if _is_dense(head) else Kind(TEXT)
+def _plain(head: bytes) -> FileKind:
+    return FileKind(BINARY) if _is_dense(head) else FileKind(TEXT)
 
 
 def _is_dense(head: bytes) -> bool:

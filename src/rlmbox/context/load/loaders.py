@@ -35,7 +35,7 @@ _NAMED = 5
 _PIECE_BYTES = 1024 * 1024
 
 
-class LeftOut:
+class Omissions:
     """The files and directories that were left out: how many for which reason, and the first few names of each.
 
     Attributes:
@@ -55,7 +55,7 @@ class LeftOut:
         if len(names) < _NAMED:
             names.append(printable(name))
 
-    def update(self, other: LeftOut, prefix: str) -> None:
+    def update(self, other: Omissions, prefix: str) -> None:
         """Add what was left out of one file, whose name goes before the names in it."""
         for reason, count in other.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
@@ -92,7 +92,7 @@ class Single:
     name: str
     text: OpenedText | Opening
     page_starts: tuple[int, ...] = ()
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: Omissions = field(default_factory=Omissions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ class Several:
 
     documents: tuple[tuple[str | None, Single], ...]
     notes: tuple[str, ...]
-    left_out: LeftOut
+    left_out: Omissions
 
 
-class Found:
+class FoundFiles:
     """The documents found at paths, and the files that were left out."""
 
     def __init__(self, label: str, options: Options) -> None:
@@ -139,7 +139,7 @@ class Found:
         self.label = label
         self.options = options
         self.joining = Joining(label)
-        self.left_out = LeftOut()
+        self.left_out = Omissions()
         self.encodings: set[str] = set()
         self.guessed: list[str] = []
         self.notes: list[str] = []
@@ -224,7 +224,7 @@ def kind_of(path: Path) -> str:
     raise source.special(str(path), mode)
 
 
-def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Single | Found:
+def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Single | FoundFiles:
     """Open a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
 
     Raises:
@@ -238,19 +238,19 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
             return read_stream(stream, Path(name).name, options)
     path = _local(name)
     if walking.is_pattern(str(path)):
-        found = Found(name, options)
+        found = FoundFiles(name, options)
         _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, options.selection))
         return found
     if kind_of(path) == "file":
         opened = _one(path, path.name, options)
         assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
         return opened if isinstance(opened, Single) else _of_one_file(path, opened, options)
-    found = Found(str(path), options)
+    found = FoundFiles(str(path), options)
     _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=options.selection))
     return found
 
 
-def _of_one_file(path: Path, several: Several, options: Options) -> Single | Found:
+def _of_one_file(path: Path, several: Several, options: Options) -> Single | FoundFiles:
     """Return the content of one file: a single text where it is one, else its documents under their own names."""
     if len(several.documents) == 1 and several.documents[0][0] is None:
         single = several.documents[0][1]
@@ -258,7 +258,7 @@ def _of_one_file(path: Path, several: Several, options: Options) -> Single | Fou
         assert isinstance(text, OpenedText)  # noqa: S101 - what is converted is in memory
         text = replace(text, notes=(*text.notes, *several.notes))
         return replace(single, name=path.name, text=text, left_out=several.left_out)
-    found = Found(str(path), options)
+    found = FoundFiles(str(path), options)
     documents = tuple((inner or path.name, single) for inner, single in several.documents)
 
     def add() -> None:
@@ -287,7 +287,7 @@ def _local(name: str) -> Path:
     return remote.fetch(name) if remote.is_remote(name) else Path(name)
 
 
-def _discarding(found: Found, work: Callable[[], None]) -> None:
+def _discarding(found: FoundFiles, work: Callable[[], None]) -> None:
     try:
         work()
     except BaseException:
@@ -295,13 +295,13 @@ def _discarding(found: Found, work: Callable[[], None]) -> None:
         raise
 
 
-def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAULT) -> Found:
+def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAULT) -> FoundFiles:
     """Read several, each under its path as given.
 
     Raises:
         ContextError: One of them cannot be read.
     """
-    found = Found("the paths", options)
+    found = FoundFiles("the paths", options)
 
     def read() -> None:
         for given in paths:
@@ -311,7 +311,7 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAU
     return found
 
 
-def _add_path(found: Found, name: str) -> None:
+def _add_path(found: FoundFiles, name: str) -> None:
     options = found.options
     if name == STANDARD_INPUT:
         found.add("standard input", read_stream(opening.standard_input(), "standard input", options))
@@ -356,8 +356,8 @@ def _one(
     kind = kinds.kind_of(file.read(0, min(kinds.HEAD_BYTES, file.size_bytes)), path.name)
     is_source = kind.name == "html" and not convertible(path, named=named)
     # Whoever names the encoding of a file says that it is text.
-    if is_source or (kind == kinds.Kind(kinds.BINARY) and named and options.encoding):
-        kind = kinds.Kind(kinds.TEXT)
+    if is_source or (kind == kinds.FileKind(kinds.BINARY) and named and options.encoding):
+        kind = kinds.FileKind(kinds.TEXT)
     if not named and (kind.name in kinds.ARCHIVES or kind.name == kinds.BINARY):
         return "archive" if kind.name in kinds.ARCHIVES else "binary"
     if kind.name == kinds.BINARY:
@@ -420,7 +420,7 @@ def _unpacked_text(file: InFile, name: str, options: Options) -> Single:
 
 
 def _several(converted: Converted) -> Several:
-    left_out = LeftOut()
+    left_out = Omissions()
     for reason, name in converted.omitted:
         left_out.add(reason, name)
     documents = []

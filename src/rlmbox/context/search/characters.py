@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
-Kind = Literal["word", "other", "any", "edge"]
+CharacterKind = Literal["word", "other", "any", "edge"]
 r"""What is known of a character beside a place: in `\w`, not in `\w`, nothing; or that the pattern ends there."""
 
-Ranges = tuple[tuple[int, int], ...]
+CodeRanges = tuple[tuple[int, int], ...]
 
 _LAST = 0x10FFFF
 # The planes above hold no letters, digits or numbers: Unicode keeps them for variation selectors and private use.
 _LAST_WITH_WORDS = 0x3FFFF
 _MAX_RANGE_LOOKED_AT = 1_000
 _LONG_CHARS = 1_000
-ASCII_SPACES: Ranges = ((0x09, 0x0D), (0x1C, 0x20))
-_SPACES: Ranges = (
+ASCII_SPACES: CodeRanges = ((0x09, 0x0D), (0x1C, 0x20))
+_SPACES: CodeRanges = (
     *ASCII_SPACES,
     (0x85, 0x85),
     (0xA0, 0xA0),
@@ -36,7 +36,7 @@ def is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def kind_of(char: str) -> Kind:
+def kind_of(char: str) -> CharacterKind:
     """Return the kind of a literal character."""
     return "word" if is_word(char) else "other"
 
@@ -46,12 +46,12 @@ def quoted(char: str) -> str:
     return char if not char.isascii() or char.isalnum() else f"\\x{{{ord(char):x}}}"
 
 
-def as_class(ranges: Ranges) -> str:
+def as_class(ranges: CodeRanges) -> str:
     """Return ranges of code points as they stand between brackets."""
     return "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)
 
 
-def complement(ranges: Ranges) -> Ranges:
+def complement(ranges: CodeRanges) -> CodeRanges:
     """Return the code points that are in none of some ascending ranges."""
     gaps, begin = [], 0
     for low, high in ranges:
@@ -61,7 +61,7 @@ def complement(ranges: Ranges) -> Ranges:
     return (*gaps, (begin, _LAST)) if begin <= _LAST else tuple(gaps)
 
 
-def _word_ranges() -> Ranges:
+def _word_ranges() -> CodeRanges:
     ranges: list[tuple[int, int]] = []
     for code in range(_LAST_WITH_WORDS + 1):
         if is_word(chr(code)):
@@ -90,14 +90,14 @@ def unicode_class(shorthand: str, *, inside: bool) -> str:
     return plain[shorthand] if shorthand in plain else as_class(complement(_SPACES))
 
 
-def range_kind(low: str, high: str) -> Kind:
+def range_kind(low: str, high: str) -> CharacterKind:
     """Return the kind that the characters of a range have in common."""
     if ord(high) - ord(low) > _MAX_RANGE_LOOKED_AT:
         return "any"
     return merged(kind_of(chr(code)) for code in range(ord(low), ord(high) + 1))
 
 
-def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[Kind]) -> Kind:
+def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[CharacterKind]) -> CharacterKind:
     """Return the kind that the characters of a class have in common.
 
     Args:
@@ -115,7 +115,7 @@ def class_kind(negated: bool, items: Iterable[str], kinds: Iterable[Kind]) -> Ki
     return "word" if not_word else "any"
 
 
-def merged(kinds: Iterable[Kind]) -> Kind:
+def merged(kinds: Iterable[CharacterKind]) -> CharacterKind:
     """Return the kind that all have, or `any`."""
     found = set(kinds)
     return found.pop() if len(found) == 1 else "any"

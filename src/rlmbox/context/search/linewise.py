@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rlmbox.context.search import windows
 from rlmbox.context.search.matching import Matcher
-from rlmbox.context.search.windows import Span, WindowBytes
+from rlmbox.context.search.windows import ByteSpan, WindowBytes
 from rlmbox.context.storage import scan
 from rlmbox.context.storage.source import InFile
 from rlmbox.context.storage.text import TextStore
@@ -39,7 +39,7 @@ def applies(store: TextStore, matcher: Matcher) -> bool:
     )
 
 
-def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[Span]:
+def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick) -> Iterator[ByteSpan]:
     """Return the spans that a pattern matches, in bytes; from a line on that is too long for this, window by window.
 
     Args:
@@ -129,7 +129,7 @@ class _Lines:
                     found.resume = first + span[1]
                     return
 
-    def candidates(self, buffer: bytearray, low: int, high: int, size: int) -> Iterator[Span]:
+    def candidates(self, buffer: bytearray, low: int, high: int, size: int) -> Iterator[ByteSpan]:
         """Return the lines that have the literal, between two positions of a buffer of which `size` bytes count."""
         done = low
         for number, at in enumerate(scan.found(buffer, size, self.literal)):
@@ -145,7 +145,7 @@ class _Lines:
             done = end if end >= 0 else high
             yield start, done
 
-    def rest(self, begin: int, end: int) -> Iterator[Span]:
+    def rest(self, begin: int, end: int) -> Iterator[ByteSpan]:
         """Return the matches from a position on, one by one."""
         part = WindowBytes.of(self.store, begin, end)
         for match in self.regexp.finditer(part.data, begin - part.base, end - part.base):

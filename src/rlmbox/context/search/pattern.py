@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlmbox.context.search.characters import (
     ASCII_SPACES,
-    Kind,
+    CharacterKind,
     as_class,
     class_kind,
     code_point,
@@ -61,7 +61,7 @@ class Leaf:
     """
 
     text: str
-    kind: Kind = "any"
+    kind: CharacterKind = "any"
     width: bool = True
     char: str = ""
 
@@ -83,23 +83,23 @@ class Group:
     """Alternatives in parentheses."""
 
     opening: str
-    branches: list[list[Node]]
+    branches: list[list[PatternNode]]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
     """A node and how often."""
 
-    node: Node
+    node: PatternNode
     suffix: str
     nullable: bool
     times: int = 1
 
 
-Node = Leaf | WordBoundary | TextEnd | Group | Repeat
+PatternNode = Leaf | WordBoundary | TextEnd | Group | Repeat
 
 
-def read_pattern(pattern: str, *, unicode: bool) -> list[list[Node]]:
+def read_pattern(pattern: str, *, unicode: bool) -> list[list[PatternNode]]:
     r"""Return the alternatives of a pattern.
 
     Args:
@@ -148,7 +148,7 @@ class _PatternReader:
         self.position = stop + len(end)
         return text
 
-    def branches(self) -> list[list[Node]]:
+    def branches(self) -> list[list[PatternNode]]:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise invalid(f"groups are nested more than {MAX_DEPTH} deep")
@@ -158,15 +158,15 @@ class _PatternReader:
         self.depth -= 1
         return found
 
-    def sequence(self) -> list[Node]:
-        nodes: list[Node] = []
+    def sequence(self) -> list[PatternNode]:
+        nodes: list[PatternNode] = []
         while (char := self.peek()) and char not in "|)":
             node = self.atom(char)
             if node is not None:
                 nodes.append(self.repeated(node))
         return nodes
 
-    def atom(self, char: str) -> Node | None:
+    def atom(self, char: str) -> PatternNode | None:
         self.position += 1
         if char == "(":
             return self.group()
@@ -184,7 +184,7 @@ class _PatternReader:
             raise invalid(f"nothing to repeat before {char!r} at position {self.position - 1}")
         return Leaf(quoted(char), kind_of(char), char=char)
 
-    def repeated(self, node: Node) -> Node:
+    def repeated(self, node: PatternNode) -> PatternNode:
         suffix = self.quantifier()
         if not suffix:
             return node
@@ -217,7 +217,7 @@ class _PatternReader:
         self.position += len(body) + 2
         return f"{{{int(low or 0)}{comma}{high and int(high)}}}"
 
-    def group(self) -> Node | None:
+    def group(self) -> PatternNode | None:
         opening, outer = "(?:", self.multiline
         if self.take("?"):
             if self.take("#"):
@@ -260,7 +260,7 @@ class _PatternReader:
         self.position += 1
         return on + (f"-{off}" if off else ""), char
 
-    def escape(self) -> Node:
+    def escape(self) -> PatternNode:
         char = self.one()
         if char in ("b", "B"):
             return WordBoundary(char == "B") if self.unicode else Leaf("\\" + char, width=False)
@@ -279,7 +279,7 @@ class _PatternReader:
         digits = self.pattern[self.position - 1 : self.position + 2]
         return len(digits) == 3 and all(d in "01234567" for d in digits)
 
-    def shorthand(self, char: str, *, inside: bool) -> tuple[str, Kind] | None:
+    def shorthand(self, char: str, *, inside: bool) -> tuple[str, CharacterKind] | None:
         """Return a class shorthand as it is written inside brackets; None if it is not one."""
         if char in ("p", "P"):
             name = self.until("}", "a property") if self.take("{") else self.one()
@@ -288,7 +288,7 @@ class _PatternReader:
             return f"\\{char}{{{name}}}", "any"
         if not char or char not in "dDsSwW":
             return None
-        kind: Kind = "word" if char in "dw" else "other" if char in "sW" else "any"
+        kind: CharacterKind = "word" if char in "dw" else "other" if char in "sW" else "any"
         if self.unicode:
             return unicode_class(char, inside=inside), kind
         spaces = {"s": as_class(ASCII_SPACES), "S": as_class(complement(ASCII_SPACES))}
@@ -324,10 +324,10 @@ class _PatternReader:
             self.position += 1
         return self.code_point(digits, 8, len(digits))
 
-    def char_class(self) -> Node:
+    def char_class(self) -> PatternNode:
         negated = self.take("^")
         items: list[str] = []
-        kinds: set[Kind] = set()
+        kinds: set[CharacterKind] = set()
         while not items or self.peek() != "]":
             if not self.peek():
                 raise invalid("a character class is not closed")
@@ -337,7 +337,7 @@ class _PatternReader:
         self.position += 1
         return Leaf(f"[{'^' if negated else ''}{''.join(items)}]", class_kind(negated, items, kinds))
 
-    def class_item(self) -> tuple[str, Kind]:
+    def class_item(self) -> tuple[str, CharacterKind]:
         low = self.class_member()
         if isinstance(low, tuple):
             return low
@@ -349,7 +349,7 @@ class _PatternReader:
             raise invalid("bad character range in a class")
         return f"{quoted(low)}-{quoted(high)}", range_kind(low, high)
 
-    def class_member(self) -> str | tuple[str, Kind]:
+    def class_member(self) -> str | tuple[str, CharacterKind]:
         char = self.one()
         if char != "\\":
             return char

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rlmbox.context.search.pattern import Group, Leaf, Node, Repeat, TextEnd, WordBoundary
+from rlmbox.context.search.pattern import Group, Leaf, PatternNode, Repeat, TextEnd, WordBoundary
 
 _MAX_CLASSES = 50
 
@@ -27,7 +27,7 @@ class Traits:
     within_line: bool
 
 
-def traits_of(branches: Sequence[Sequence[Node]], *, ignore_case: bool) -> Traits:
+def traits_of(branches: Sequence[Sequence[PatternNode]], *, ignore_case: bool) -> Traits:
     """Find out what is true of every match.
 
     Args:
@@ -40,7 +40,7 @@ def traits_of(branches: Sequence[Sequence[Node]], *, ignore_case: bool) -> Trait
     return Traits(literal, within_line)
 
 
-def _all(branches: Sequence[Sequence[Node]]) -> Iterator[Node]:
+def _all(branches: Sequence[Sequence[PatternNode]]) -> Iterator[PatternNode]:
     for nodes in branches:
         for node in nodes:
             yield node
@@ -53,7 +53,7 @@ def _all(branches: Sequence[Sequence[Node]]) -> Iterator[Node]:
                 yield inner
 
 
-def _flags(branches: Sequence[Sequence[Node]]) -> Iterator[str]:
+def _flags(branches: Sequence[Sequence[PatternNode]]) -> Iterator[str]:
     for node in _all(branches):
         inner = node.node if isinstance(node, Repeat) else node
         if isinstance(inner, Group):
@@ -62,7 +62,7 @@ def _flags(branches: Sequence[Sequence[Node]]) -> Iterator[str]:
             yield inner.text
 
 
-def _literal(branches: Sequence[Sequence[Node]]) -> str:
+def _literal(branches: Sequence[Sequence[PatternNode]]) -> str:
     """Return the longest text that is known to be in every match."""
     if len(branches) != 1:
         return ""
@@ -82,11 +82,11 @@ def _literal(branches: Sequence[Sequence[Node]]) -> str:
     return max(longest, run, key=len)
 
 
-def _has_width(nodes: Sequence[Node]) -> bool:
+def _has_width(nodes: Sequence[PatternNode]) -> bool:
     return any(_node_has_width(node) for node in nodes)
 
 
-def _node_has_width(node: Node) -> bool:
+def _node_has_width(node: PatternNode) -> bool:
     if isinstance(node, Leaf):
         return node.width
     if isinstance(node, Repeat):
@@ -94,7 +94,7 @@ def _node_has_width(node: Node) -> bool:
     return isinstance(node, Group) and all(_has_width(nodes) for nodes in node.branches)
 
 
-def _has_no_newline(branches: Sequence[Sequence[Node]], dot_takes_all: bool) -> bool:
+def _has_no_newline(branches: Sequence[Sequence[PatternNode]], dot_takes_all: bool) -> bool:
     classes = set()
     for node in _all(branches):
         if isinstance(node, TextEnd):

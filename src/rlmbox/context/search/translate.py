@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rlmbox.context.search.characters import Kind, merged
-from rlmbox.context.search.pattern import Group, Leaf, Node, Repeat, TextEnd, WordBoundary, read_pattern
+from rlmbox.context.search.characters import CharacterKind, merged
+from rlmbox.context.search.pattern import Group, Leaf, PatternNode, Repeat, TextEnd, WordBoundary, read_pattern
 from rlmbox.context.search.traits import Traits, traits_of
 
 _NEVER = r"[^\x{0}-\x{10ffff}]"
@@ -87,10 +87,10 @@ class _Writer:
         marks.append(self.groups)
         return "()"
 
-    def branches(self, branches: Sequence[Sequence[Node]], before: Kind, after: Kind) -> str:
+    def branches(self, branches: Sequence[Sequence[PatternNode]], before: CharacterKind, after: CharacterKind) -> str:
         return "|".join(self.sequence(nodes, before, after) for nodes in branches)
 
-    def sequence(self, nodes: Sequence[Node], before: Kind, after: Kind) -> str:
+    def sequence(self, nodes: Sequence[PatternNode], before: CharacterKind, after: CharacterKind) -> str:
         written = []
         for i, node in enumerate(nodes):
             if isinstance(node, Leaf):
@@ -101,7 +101,7 @@ class _Writer:
             written.append(self.node(node, left, right))
         return "".join(written)
 
-    def node(self, node: Node, before: Kind, after: Kind) -> str:
+    def node(self, node: PatternNode, before: CharacterKind, after: CharacterKind) -> str:
         if isinstance(node, WordBoundary):
             return self.boundary(node.negated, before, after)
         if isinstance(node, TextEnd):
@@ -113,7 +113,7 @@ class _Writer:
             return f"(?:{inner}){node.suffix}" if isinstance(node.node, WordBoundary | TextEnd) else inner + node.suffix
         return node.text
 
-    def boundary(self, negated: bool, before: Kind, after: Kind) -> str:
+    def boundary(self, negated: bool, before: CharacterKind, after: CharacterKind) -> str:
         known = ("word", "other")
         if before in known and after in known:
             return "" if (before != after) != negated else _NEVER
@@ -125,7 +125,7 @@ class _Writer:
             return rf"{mark}[\p{{L}}\p{{N}}_]" if wants_word else rf"{mark}(?:[^\p{{L}}\p{{N}}_]|\z)"
         return r"\B" if negated else r"\b"
 
-    def beside(self, nodes: Iterable[Node], outer: Kind, *, last: bool) -> Kind:
+    def beside(self, nodes: Iterable[PatternNode], outer: CharacterKind, *, last: bool) -> CharacterKind:
         """Return the kind of the character next to a place, as far as the nodes on that side tell."""
         kinds, through = self.edge_of_sequence(nodes, last=last)
         if through:
@@ -133,9 +133,9 @@ class _Writer:
             kinds.add("any" if outer == "edge" else outer)
         return merged(kinds)
 
-    def edge_of_sequence(self, nodes: Iterable[Node], *, last: bool) -> tuple[set[Kind], bool]:
+    def edge_of_sequence(self, nodes: Iterable[PatternNode], *, last: bool) -> tuple[set[CharacterKind], bool]:
         """Return the kinds of the first (or last) characters of nodes, and whether the nodes may be empty."""
-        kinds: set[Kind] = set()
+        kinds: set[CharacterKind] = set()
         for node in nodes:
             self.lookups += 1
             if self.lookups > _MAX_LOOKUPS:
@@ -146,7 +146,7 @@ class _Writer:
                 return kinds, False
         return kinds, True
 
-    def edge(self, node: Node, *, last: bool) -> tuple[set[Kind], bool]:
+    def edge(self, node: PatternNode, *, last: bool) -> tuple[set[CharacterKind], bool]:
         if isinstance(node, Leaf) and node.width:
             return {node.kind}, False
         if isinstance(node, TextEnd) or (isinstance(node, Leaf) and node.text in ("$", r"\z")):
@@ -161,11 +161,11 @@ class _Writer:
             return set().union(*(kinds for kinds, _ in ways)), any(through for _, through in ways)
         return set(), True
 
-    def all_lead(self, branches: Sequence[Sequence[Node]]) -> bool:
+    def all_lead(self, branches: Sequence[Sequence[PatternNode]]) -> bool:
         r"""Return whether every way to match begins with a `\b` before a word character."""
         return all(self.sequence_leads(nodes) for nodes in branches)
 
-    def sequence_leads(self, nodes: Sequence[Node]) -> bool:
+    def sequence_leads(self, nodes: Sequence[PatternNode]) -> bool:
         rest = [node for node in nodes if not (isinstance(node, Leaf) and node.text.startswith("(?"))]
         if not rest:
             return False
@@ -174,19 +174,19 @@ class _Writer:
         return rest[0] == WordBoundary(negated=False) and self.beside(rest[1:], "any", last=False) == "word"
 
 
-def _only_flags(nodes: Sequence[Node]) -> bool:
+def _only_flags(nodes: Sequence[PatternNode]) -> bool:
     return all(isinstance(node, Leaf) and node.text.startswith("(?") for node in nodes)
 
 
-def _positions(branches: Sequence[Sequence[Node]]) -> int:
+def _positions(branches: Sequence[Sequence[PatternNode]]) -> int:
     return sum(_positions_of(node) for nodes in branches for node in nodes)
 
 
-def _is_bounded(branches: Sequence[Sequence[Node]]) -> bool:
+def _is_bounded(branches: Sequence[Sequence[PatternNode]]) -> bool:
     return all(_is_bounded_node(node) for nodes in branches for node in nodes)
 
 
-def _is_bounded_node(node: Node) -> bool:
+def _is_bounded_node(node: PatternNode) -> bool:
     if isinstance(node, Group):
         return _is_bounded(node.branches)
     if isinstance(node, Repeat):
@@ -194,7 +194,7 @@ def _is_bounded_node(node: Node) -> bool:
     return True
 
 
-def _positions_of(node: Node) -> int:
+def _positions_of(node: PatternNode) -> int:
     if isinstance(node, Group):
         return _positions(node.branches)
     if isinstance(node, Repeat):

@@ -20,7 +20,7 @@ from rlmbox.context.storage.text import TextStore
 FILE_WINDOW_BYTES = 8 * 1024 * 1024
 """A window of a file is read into memory, once for each thread."""
 
-Span = tuple[int, int]
+ByteSpan = tuple[int, int]
 
 _CONTEXT_BYTES = 4
 _MAX_AHEAD_POSITIONS = 200_000
@@ -98,7 +98,7 @@ class _State:
     """
 
     position: int
-    last: Span = (-1, -1)
+    last: ByteSpan = (-1, -1)
     beyond: SearchWindow | None = None
 
 
@@ -119,7 +119,7 @@ class _WindowMatches:
     is_complete: bool = True
 
 
-def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick, position: int = 0) -> Iterator[Span]:
+def find_spans(store: TextStore, matcher: Matcher, tick: scan.Tick, position: int = 0) -> Iterator[ByteSpan]:
     """Return the spans that a pattern matches, in bytes.
 
     Args:
@@ -141,7 +141,7 @@ class _Search:
         # In memory a window costs nothing; of a file it must not become the whole file.
         self.largest = store.size_bytes if in_memory else 4 * self.size
 
-    def spans(self, position: int) -> Iterator[Span]:
+    def spans(self, position: int) -> Iterator[ByteSpan]:
         # The character before the first match that counts is one that a pattern that looks back consumes.
         begin = self.store.aligned(position - 1) if self.matcher.looks_back and position else position
         state, window = _State(position), SearchWindow.at(self.store, begin, self.size, self.overlap)
@@ -184,11 +184,11 @@ class _Search:
                 break
         return found
 
-    def search(self, window: SearchWindow, state: _State, *, lent: bool = False) -> Iterator[Span]:
+    def search(self, window: SearchWindow, state: _State, *, lent: bool = False) -> Iterator[ByteSpan]:
         part = WindowBytes.of(self.store, window.begin, window.end, lent=lent)
         return self.marked(part, window, state) if self.matcher.has_marks else self.plain(part, window, state)
 
-    def plain(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[Span]:
+    def plain(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[ByteSpan]:
         base = part.base
         begin = max(state.position, window.begin) - base
         for match in self.matcher.regexp.finditer(part.data, begin, window.end - base):
@@ -201,7 +201,7 @@ class _Search:
                 state.last, state.position = span, span[1]
                 yield span
 
-    def marked(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[Span]:
+    def marked(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[ByteSpan]:
         """Do the same for patterns whose matches are not what RE2 says, so that each search begins anew."""
         store, base, looks_back = self.store, part.base, self.matcher.looks_back
         state.position = max(state.position, window.begin)
@@ -226,7 +226,7 @@ class _Search:
             state.position = finish if finish > begin else store.next_char(finish)
             yield begin, finish
 
-    def is_beyond(self, span: Span, window: SearchWindow, state: _State) -> bool:
+    def is_beyond(self, span: ByteSpan, window: SearchWindow, state: _State) -> bool:
         """Return whether a match is not certain in a window; if it is only too long, asks for a larger one."""
         if window.whole or (span[0] < window.sure and span[1] - span[0] < window.overlap):
             return False
@@ -261,6 +261,6 @@ class _Ahead:
             self._results.close()
 
 
-def _pairs(positions: array[int]) -> Iterator[Span]:
+def _pairs(positions: array[int]) -> Iterator[ByteSpan]:
     each = iter(positions)
     return zip(each, each, strict=True)

@@ -24,7 +24,7 @@ from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.jail._channel import bootstrap, receive, send
 
 if TYPE_CHECKING:
-    from rlmbox.sandboxes.jail._plan import Plan
+    from rlmbox.sandboxes.jail._plan import JailPlan
 
 SPARES = 4
 """Jails that a fork server keeps ready, each about 2 MB."""
@@ -35,7 +35,7 @@ _GIVEN = 6  # descriptors that come with a jail
 
 
 @dataclass(slots=True)
-class Ticket:
+class GivenJail:
     """A jail that was asked for and given.
 
     Attributes:
@@ -85,7 +85,7 @@ class ForkServer:
         ConfigError: From `make_plan`, as all that it raises.
     """
 
-    def __init__(self, make_plan: Callable[[], Plan]) -> None:
+    def __init__(self, make_plan: Callable[[], JailPlan]) -> None:
         self._owed: deque[bytes] = deque()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         plan_fd, to_launcher = os.pipe()
@@ -118,7 +118,7 @@ class ForkServer:
             self.close()
             raise
 
-    def take(self, context_fd: int | None) -> Ticket | None:
+    def take(self, context_fd: int | None) -> GivenJail | None:
         """Take a jail that is ready and let a session begin in it; None where none is ready.
 
         Args:
@@ -143,7 +143,7 @@ class ForkServer:
             while True:
                 send(self._control, self._owed.popleft())
 
-    def admit(self, context_fd: int | None) -> Ticket:
+    def admit(self, context_fd: int | None) -> GivenJail:
         """Wait until a jail is ready, and let a session begin in it.
 
         Args:
@@ -172,7 +172,7 @@ class ForkServer:
             if ticket.open_gate(context_fd):
                 return ticket
 
-    def _received(self, answer: bytes) -> Ticket:
+    def _received(self, answer: bytes) -> GivenJail:
         """Take what is in the channel, without waiting; the fork server is owed the answer, whatever it was.
 
         Raises:
@@ -195,7 +195,7 @@ class ForkServer:
         # Named in full, or Python asks the kernel three things of each.
         status, gate = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd) for fd in (status_fd, gate_fd))
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, wire_fd)
-        return Ticket(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
+        return GivenJail(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
 
     def ease(self, pid: int) -> None:
         """Raise a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
@@ -232,7 +232,7 @@ _lock = threading.Lock()
 _owner = 0
 
 
-def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
+def take(packages: tuple[str, ...], context_fd: int | None) -> GivenJail | None:
     """Take a jail that is ready, without waiting for anything; None where there is none.
 
     Args:
@@ -248,7 +248,7 @@ def take(packages: tuple[str, ...], context_fd: int | None) -> Ticket | None:
         return None
 
 
-def admit(packages: tuple[str, ...], context_fd: int | None) -> Ticket:
+def admit(packages: tuple[str, ...], context_fd: int | None) -> GivenJail:
     """Ask the fork server for these packages for a jail; start it where there is none.
 
     Args:
@@ -296,7 +296,7 @@ def _fork_server(packages: tuple[str, ...]) -> ForkServer:
         return _fork_servers[packages]
 
 
-def _plan_for(packages: tuple[str, ...]) -> Plan:
+def _plan_for(packages: tuple[str, ...]) -> JailPlan:
     from rlmbox.sandboxes.jail import _plan  # what it imports is imported while the launcher starts
 
     return _plan.plan_for(packages)
@@ -310,7 +310,7 @@ def _discard(packages: tuple[str, ...], fork_server: ForkServer) -> str:
     return fork_server.close()
 
 
-def how_it_ended(ticket: Ticket, timeout_s: float) -> str:
+def how_it_ended(ticket: GivenJail, timeout_s: float) -> str:
     """Wait until nothing of a jail is left, and return how its first process ended.
 
     Args:

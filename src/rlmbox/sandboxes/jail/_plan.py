@@ -51,7 +51,7 @@ _ZONES = Path("/usr/share/zoneinfo")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JailPlan:
     """The contents of a jail.
 
     Attributes:
@@ -74,7 +74,7 @@ class Plan:
         return marshal.dumps({**plan, "interpreter": PYTHON, "spares": spares})
 
 
-def plan_for(packages: Sequence[str]) -> Plan:
+def plan_for(packages: Sequence[str]) -> JailPlan:
     """Plan a jail.
 
     Args:
@@ -98,7 +98,7 @@ def plan_for(packages: Sequence[str]) -> Plan:
         binds.append((os.path.realpath(loader), loader))
     if _ZONES.is_dir():
         binds.append((str(_ZONES), str(_ZONES)))
-    return Plan(tuple(binds), _own_files(), tuple(_masks(stdlib)))
+    return JailPlan(tuple(binds), _own_files(), tuple(_masks(stdlib)))
 
 
 @cache

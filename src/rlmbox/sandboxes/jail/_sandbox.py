@@ -25,7 +25,7 @@ from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
 if TYPE_CHECKING:
-    from rlmbox.sandboxes.jail._host import Ticket
+    from rlmbox.sandboxes.jail._host import GivenJail
 
 _MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
 _REAP_S = 10.0
@@ -141,7 +141,7 @@ class _JailWall:
 
         return code_bytes(self.packages)
 
-    def _ready(self, context_fd: int | None) -> Ticket | None:
+    def _ready(self, context_fd: int | None) -> GivenJail | None:
         from rlmbox.sandboxes.jail._host import take
 
         with _read_only(context_fd) as shown:
@@ -167,7 +167,7 @@ class _Jailed:
 
     has_language = True
 
-    def __init__(self, ticket: Ticket, context_fd: int | None) -> None:
+    def __init__(self, ticket: GivenJail, context_fd: int | None) -> None:
         from rlmbox.sandboxes.jail._channel import CONTEXT_FD
 
         self.context: Mapping[str, Any] = {} if context_fd is None else {"fd": CONTEXT_FD}

@@ -23,10 +23,10 @@ from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.worker._values import to_json
-from rlmbox.types import CellError, CellLimits, Outcome
+from rlmbox.types import CellError, CellLimits, CellOutcome
 
 _OBJECT_CHARS = 1_000
-_LIMIT_NAMES: dict[Outcome, str] = {
+_LIMIT_NAMES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
     "memory": "MemoryExceeded",
     "stack": "StackOverflow",
@@ -86,7 +86,7 @@ def _bounded(text: str) -> str:
     return f"{text[:half]} ... [{len(text) - REPR_CHARS:,} characters dropped] ... {text[-half:]}"
 
 
-def outcome_of(error: Exception) -> Outcome:
+def outcome_of(error: Exception) -> CellOutcome:
     """Tell an exception of the cell from a limit and from the loss of the worker."""
     text = str(error)
     if isinstance(error, MontyCrashedError):
@@ -105,7 +105,7 @@ def outcome_of(error: Exception) -> Outcome:
 
 def cell_error(
     error: Exception | None,
-    outcome: Outcome,
+    outcome: CellOutcome,
     feeds: Mapping[str, CellSource],
     limits: CellLimits,
     host_names: Collection[str] = (),
@@ -210,7 +210,7 @@ def _python_has(kind: str, attribute: str) -> bool:
     return owner is not None and hasattr(owner, attribute)
 
 
-def _reached(outcome: Outcome, limits: CellLimits) -> str:
+def _reached(outcome: CellOutcome, limits: CellLimits) -> str:
     """Say which limit a cell reached; empty for an outcome that is none."""
     return {
         "timeout": f"the cell ran longer than {limits.cell_timeout_s:g} s",

@@ -31,10 +31,10 @@ from rlmbox.sandboxes.monty._repl import MontyRepl, Setting
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
 from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
-from rlmbox.types import Cell, CellLimits, Execution, Outcome
+from rlmbox.types import Cell, CellLimits, CellOutcome, Execution
 
 _LARGE_NOTE = _large_text.NOTE.format(patterns="; re.search, finditer, findall and split take it whole")
-_WITH_A_WHOLE_HEAP: tuple[Outcome, ...] = ("ok", "error", "stack")
+_WITH_A_WHOLE_HEAP: tuple[CellOutcome, ...] = ("ok", "error", "stack")
 
 INLINE_LIMIT_CHARS = 1_000_000
 """Longest ASCII context that is a real `str` here; above it `find(sub, p + 1)` in a loop costs more than a handle."""
@@ -229,7 +229,7 @@ class MontySandbox:
         self._clocks.look(cell.code, ast.parse(cell.code))
         return self._clocks.seen
 
-    def _outcome(self, repl: MontyRepl, printed: Printed, error: Exception | None) -> Outcome:
+    def _outcome(self, repl: MontyRepl, printed: Printed, error: Exception | None) -> CellOutcome:
         if printed.flooded:
             return "output"
         if repl.is_overdue:
@@ -238,7 +238,7 @@ class MontySandbox:
             return "ok"
         return "error" if repl.refusal is not None else outcome_of(error)
 
-    def _error(self, repl: MontyRepl, run: CellRun, error: Exception | None, outcome: Outcome, cell: Cell) -> Any:
+    def _error(self, repl: MontyRepl, run: CellRun, error: Exception | None, outcome: CellOutcome, cell: Cell) -> Any:
         if outcome == "error" and repl.refusal is not None:
             return refusal_error(CellRefused(repl.refusal), cell.code.splitlines())
         return cell_error(error, outcome, repl.feeds, self._limits, repl.setting.function_names)

@@ -10,9 +10,9 @@ from rlmbox.sandboxes.subset.evaluate import SubsetSession, bounded
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet, same_kind, weigh
 from rlmbox.sandboxes.worker._values import to_json
-from rlmbox.types import CellError, Outcome
+from rlmbox.types import CellError, CellOutcome
 
-_OUTCOMES: dict[str, tuple[Outcome, str]] = {
+_OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
     "steps": ("timeout", "ExecutionTimeout"),
     "wall clock": ("timeout", "ExecutionTimeout"),
     "memory": ("memory", "MemoryExceeded"),
@@ -30,7 +30,7 @@ def printable(text: str) -> str:
     return text
 
 
-def cell_error(session: SubsetSession, error: SubsetError) -> tuple[Outcome, CellError]:
+def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome, CellError]:
     """Return how a cell ended.
 
     Args:

@@ -28,8 +28,8 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.subset._calls import HostBridge, HostRequest, injected
 from rlmbox.sandboxes.subset._result import cell_error, described, printable, value_of
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
-from rlmbox.sandboxes.subset.evaluate import CompiledCell, Result, SubsetSession
-from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.evaluate import CellResult, CompiledCell, SubsetSession
+from rlmbox.sandboxes.subset.grammar import SubsetProfile
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.service import default_limits
 from rlmbox.sandboxes.subset.snapshot import restore, snapshot
@@ -72,12 +72,12 @@ class SubsetSandbox:
     def __init__(
         self,
         *,
-        profile: Profile = "wide",
+        profile: SubsetProfile = "wide",
         steps: int = 50_000,
         memory_bytes: int = 64 * 1024 * 1024,
         code_chars: int = 20_000,
     ) -> None:
-        self._profile: Profile = profile
+        self._profile: SubsetProfile = profile
         self._limits = replace(default_limits(profile), steps=steps, memory_bytes=memory_bytes, code_chars=code_chars)
         self.notes: tuple[str, ...] = NOTES if profile == "wide" else _STRICT_NOTES
         self._cell_limits = CellLimits()
@@ -173,7 +173,7 @@ class SubsetSandbox:
         if prepared.error is None:
             execution = await self._run(session, prepared)
         else:
-            execution = self._execution(session, Result(prepared.error, None, 0))
+            execution = self._execution(session, CellResult(prepared.error, None, 0))
         return replace(execution, duration_s=time.perf_counter() - began)
 
     def _open_session(self) -> SubsetSession:
@@ -249,7 +249,7 @@ class SubsetSandbox:
         error = CellError("ExecutionTimeout", message, f"ExecutionTimeout: {message}")
         return Execution("timeout", stdout, "", dropped, error, namespace="lost")
 
-    def _execution(self, session: SubsetSession, result: Result) -> Execution:
+    def _execution(self, session: SubsetSession, result: CellResult) -> Execution:
         stdout, dropped = printable(self._output.text()), self._output.dropped_chars
         restored = self._restored(session)
         if result.error is not None:

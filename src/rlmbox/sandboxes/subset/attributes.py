@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
 from rlmbox.sandboxes.subset import methods
 from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, forbidden_name
-from rlmbox.sandboxes.subset.grammar import Profile, members
+from rlmbox.sandboxes.subset.grammar import SubsetProfile, members
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
+from rlmbox.sandboxes.subset.methods import Method
 from rlmbox.sandboxes.subset.regex import Match, Pattern
 from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Module, TypeValue, same_kind
-
-Method = Callable[..., Any]
 
 TYPES: Mapping[str, type] = MappingProxyType(
     {
@@ -40,7 +39,7 @@ _DATA = frozenset({"pattern"})
 
 
 @cache
-def _tables(profile: Profile) -> Mapping[type, Mapping[str, Method]]:
+def _tables(profile: SubsetProfile) -> Mapping[type, Mapping[str, Method]]:
     """Return the methods of a profile by type."""
     found: dict[type, Mapping[str, Method]] = {}
     for owner, names in members(profile, "method").items():
@@ -51,13 +50,13 @@ def _tables(profile: Profile) -> Mapping[type, Mapping[str, Method]]:
     return MappingProxyType(found)
 
 
-def method(meter: Meter, profile: Profile, value: Any, name: str) -> Method | None:
+def method(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> Method | None:
     """Return a method of a value; None where that is not what the name stands for."""
     table = _tables(profile).get(value.__class__)
     return table.get(name) if table is not None else None
 
 
-def attribute(meter: Meter, profile: Profile, value: Any, name: str) -> Any:
+def attribute(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> Any:
     """Return an attribute of a value.
 
     Raises:
@@ -92,7 +91,7 @@ def _python_has(kind: type, name: str) -> bool:
     return own.__module__ in ("builtins", "collections") and hasattr(own, name)
 
 
-def _instead(profile: Profile, kind: type) -> str:
+def _instead(profile: SubsetProfile, kind: type) -> str:
     names = _tables(profile).get(kind)
     return f"there are {', '.join(sorted(names))}" if names else "use functions such as len, str and isinstance"
 
@@ -110,7 +109,7 @@ def _member(module: Module, name: str) -> Any:
     raise AttributeError(f"module '{module.name}' has no attribute '{name}'")
 
 
-def _of_type(meter: Meter, profile: Profile, owner: TypeValue, name: str) -> Any:
+def _of_type(meter: Meter, profile: SubsetProfile, owner: TypeValue, name: str) -> Any:
     """Return a method as a function of its value, such as `str.lower`."""
     kind = TYPES.get(owner.name)
     table = _tables(profile).get(kind) if kind else None

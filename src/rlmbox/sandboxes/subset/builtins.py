@@ -11,7 +11,7 @@ from typing import Any
 
 from rlmbox.sandboxes.subset.comprehensions import iterator
 from rlmbox.sandboxes.subset.errors import NAMED_EXCEPTIONS
-from rlmbox.sandboxes.subset.grammar import Profile, accepted
+from rlmbox.sandboxes.subset.grammar import SubsetProfile, accepted
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
 from rlmbox.sandboxes.subset.methods import ordered, pairs_of
@@ -41,7 +41,7 @@ _MISSING: Any = object()
 _MAX_INT_DIGITS = 4_300
 
 
-def builtins_for(profile: Profile, meter: Meter, write: Write) -> dict[str, Any]:
+def builtins_for(profile: SubsetProfile, meter: Meter, write: Write) -> dict[str, Any]:
     """Return the functions, types and exceptions of a profile by name.
 
     Args:

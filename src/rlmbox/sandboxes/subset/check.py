@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset.errors import LimitReached, forbidden_name, forbidden_syntax
-from rlmbox.sandboxes.subset.grammar import Profile, accepted, hint_of, is_dunder, is_refused_name
+from rlmbox.sandboxes.subset.grammar import SubsetProfile, accepted, hint_of, is_dunder, is_refused_name
 
 MAX_BRACKETS = 100
 MAX_DEPTH = 150
@@ -70,7 +70,7 @@ def _check_nesting(code: str) -> None:
         raise _too_deep()
 
 
-def check(tree: ast.Module, profile: Profile, known: Collection[str]) -> None:
+def check(tree: ast.Module, profile: SubsetProfile, known: Collection[str]) -> None:
     """Refuse what the language does not have.
 
     Args:
@@ -166,7 +166,7 @@ _OPERATORS = {
 class _Checker:
     """Goes through a tree."""
 
-    def __init__(self, profile: Profile, known: Collection[str]) -> None:
+    def __init__(self, profile: SubsetProfile, known: Collection[str]) -> None:
         self._profile = profile
         self._features = accepted(profile, "statement") | accepted(profile, "expression")
         self._known = known
@@ -290,7 +290,7 @@ class _Checker:
             self._profile_name(node.id)
 
     def _profile_name(self, name: str) -> None:
-        kinds: tuple[grammar.Kind, ...] = ("builtin", "exception")
+        kinds: tuple[grammar.ConstructKind, ...] = ("builtin", "exception")
         for kind in kinds:
             if name in accepted("wide", kind) - accepted(self._profile, kind):
                 raise forbidden_name(name, grammar.PROFILE_HINT, at=self._at)

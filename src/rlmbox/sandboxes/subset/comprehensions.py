@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rlmbox.sandboxes.subset.expressions import Expressions, Run
+from rlmbox.sandboxes.subset.expressions import Compiled, Expressions
 from rlmbox.sandboxes.subset.scopes import of_comprehension
 from rlmbox.sandboxes.subset.targets import Targets
 from rlmbox.sandboxes.subset.values import CellIterator, CellSet, check_hashable, same_kind
@@ -17,7 +17,7 @@ _ENTRY_BYTES = 104
 class Comprehensions(Targets, Expressions):
     """Compiles comprehensions."""
 
-    def _node_listcomp(self, node: ast.ListComp) -> Run:
+    def _node_listcomp(self, node: ast.ListComp) -> Compiled:
         first, rows = self._rows(node, [node.elt])
         meter, held = self.meter, self.meter.held
 
@@ -34,7 +34,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _node_setcomp(self, node: ast.SetComp) -> Run:
+    def _node_setcomp(self, node: ast.SetComp) -> Compiled:
         first, rows = self._rows(node, [node.elt])
         meter, held, note = self.meter, self.meter.held, self.noting(node)
 
@@ -57,7 +57,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _node_dictcomp(self, node: ast.DictComp) -> Run:
+    def _node_dictcomp(self, node: ast.DictComp) -> Compiled:
         first, rows = self._rows(node, [node.key, node.value])
         meter, held, note = self.meter, self.meter.held, self.noting(node)
 
@@ -80,7 +80,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _node_generatorexp(self, node: ast.GeneratorExp) -> Run:
+    def _node_generatorexp(self, node: ast.GeneratorExp) -> Compiled:
         first, rows = self._rows(node, [node.elt])
 
         def run(frame: Any) -> Any:
@@ -90,7 +90,7 @@ class Comprehensions(Targets, Expressions):
 
         return run
 
-    def _rows(self, node: Any, results: list[ast.expr]) -> tuple[Run, Callable[[Any, Any], Iterator[Any]]]:
+    def _rows(self, node: Any, results: list[ast.expr]) -> tuple[Compiled, Callable[[Any, Any], Iterator[Any]]]:
         """Compile the loops.
 
         Returns:
@@ -105,7 +105,7 @@ class Comprehensions(Targets, Expressions):
             self.scope = outer
         return first, rows
 
-    def _source(self, node: ast.expr) -> Run:
+    def _source(self, node: ast.expr) -> Compiled:
         """Compile what is gone through; it becomes the value and an iterator over it."""
         value, note, meter = self.expression(node), self.noting(node), self.meter
 
@@ -154,7 +154,12 @@ class Comprehensions(Targets, Expressions):
         return plain if name is not None and not tests and only else rows
 
     def _nested(
-        self, generators: list[ast.comprehension], results: list[ast.expr], at: int, assign: Run, tests: list[Run]
+        self,
+        generators: list[ast.comprehension],
+        results: list[ast.expr],
+        at: int,
+        assign: Compiled,
+        tests: list[Compiled],
     ) -> Callable[[Any, Any], Iterator[Any]]:
         inner = self.charged(lambda: self._source(generators[at + 1].iter))
         rows = self._loop(generators, results, at + 1)

@@ -21,8 +21,8 @@ from rlmbox.sandboxes.subset.errors import (
     describe,
     forget_place,
 )
-from rlmbox.sandboxes.subset.expressions import Run
-from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.expressions import Compiled
+from rlmbox.sandboxes.subset.grammar import SubsetProfile
 from rlmbox.sandboxes.subset.meter import Meter, StepLimits
 from rlmbox.sandboxes.subset.modules import modules_for
 from rlmbox.sandboxes.subset.statements import Statements
@@ -43,7 +43,7 @@ class Compiler(Statements):
         super().__init__(*args)
         self.handling = []
 
-    def cell(self, tree: ast.Module) -> tuple[Run | None, Run | None]:
+    def cell(self, tree: ast.Module) -> tuple[Compiled | None, Compiled | None]:
         """Compile a cell.
 
         Returns:
@@ -56,7 +56,7 @@ class Compiler(Statements):
             body = body[:-1]
         return (self.block(body) if body else None), last
 
-    def _last(self, node: ast.Expr) -> Run:
+    def _last(self, node: ast.Expr) -> Compiled:
         run, note = self.lazily(node.value), self.noting(node)
 
         def placed(frame: Any) -> Any:
@@ -81,13 +81,13 @@ class CompiledCell:
     """
 
     code: str
-    body: Run | None = None
-    last: Run | None = None
+    body: Compiled | None = None
+    last: Compiled | None = None
     error: SubsetError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CellResult:
     """The outcome of a cell.
 
     Attributes:
@@ -112,9 +112,9 @@ class SubsetSession:
     """
 
     def __init__(
-        self, profile: Profile, limits: StepLimits, write: Callable[[str], None], injected: Mapping[str, Any]
+        self, profile: SubsetProfile, limits: StepLimits, write: Callable[[str], None], injected: Mapping[str, Any]
     ) -> None:
-        self.profile: Profile = profile
+        self.profile: SubsetProfile = profile
         self.limits = limits
         self.variables: dict[str, Any] = {}
         self.meter = Meter(limits, self._roots)
@@ -170,10 +170,10 @@ class SubsetSession:
         self.sources.append(code)
         return Compiler(self.meter, self.variables, self.builtins, self.profile, len(self.sources) - 1), tree
 
-    def run(self, prepared: CompiledCell) -> Result:
+    def run(self, prepared: CompiledCell) -> CellResult:
         """Run a cell; whatever it does is data."""
         if prepared.error is not None:
-            return Result(prepared.error, None, 0)
+            return CellResult(prepared.error, None, 0)
         meter = self.meter
         meter.begin()
         value: Any = None
@@ -187,11 +187,11 @@ class SubsetSession:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the cell's
             steps = meter.steps
-            return Result(self._described(error), None, steps)
+            return CellResult(self._described(error), None, steps)
         finally:
             meter.held.clear()
             meter.frames.clear()
-        return Result(None, value, meter.steps)
+        return CellResult(None, value, meter.steps)
 
     def _described(self, error: BaseException) -> SubsetError:
         if isinstance(error, MemoryError):
@@ -310,4 +310,4 @@ class _HeadRoom:
                 sys.setrecursionlimit(cls._before)
 
 
-__all__ = ["CompiledCell", "Function", "Result", "StepLimits", "SubsetSession", "bounded"]
+__all__ = ["CellResult", "CompiledCell", "Function", "StepLimits", "SubsetSession", "bounded"]

@@ -13,13 +13,13 @@ from typing import Any
 from rlmbox.sandboxes.subset.attributes import attribute, method
 from rlmbox.sandboxes.subset.errors import Frame, forbidden_name, note_place
 from rlmbox.sandboxes.subset.formatting import convert, formatted
-from rlmbox.sandboxes.subset.grammar import Profile, hint_of, is_refused_name
+from rlmbox.sandboxes.subset.grammar import SubsetProfile, hint_of, is_refused_name
 from rlmbox.sandboxes.subset.meter import Meter
 from rlmbox.sandboxes.subset.operators import BINARY, COMPARISONS, UNARY, item_of
 from rlmbox.sandboxes.subset.scopes import NameScope
 from rlmbox.sandboxes.subset.values import CellSet, Function, check_hashable, collect, weigh
 
-Run = Callable[[Any], Any]
+Compiled = Callable[[Any], Any]
 """Evaluates a node, given the variables of its function; key 0 holds those of the function around it."""
 
 _ENTRY_BYTES = 104
@@ -39,7 +39,7 @@ class Expressions:
     """
 
     def __init__(
-        self, meter: Meter, variables: dict[str, Any], builtins: dict[str, Any], profile: Profile, source: int
+        self, meter: Meter, variables: dict[str, Any], builtins: dict[str, Any], profile: SubsetProfile, source: int
     ) -> None:
         self.meter, self.variables, self.builtins = meter, variables, builtins
         self.profile, self.source = profile, source
@@ -48,13 +48,13 @@ class Expressions:
 
     # ---- what all share ---------------------------------------------------------------------------------------
 
-    def expression(self, node: ast.expr) -> Run:
+    def expression(self, node: ast.expr) -> Compiled:
         """Compile an expression; its steps are added to `cost`."""
         self.cost += 1
-        found: Run = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
+        found: Compiled = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
         return found
 
-    def charged(self, compile_it: Callable[[], Run]) -> Run:
+    def charged(self, compile_it: Callable[[], Compiled]) -> Compiled:
         """Compile what may not be evaluated, or more than once: it counts its steps itself."""
         before, self.cost = self.cost, 0
         run = compile_it()
@@ -69,7 +69,7 @@ class Expressions:
 
         return counting
 
-    def lazily(self, node: ast.expr) -> Run:
+    def lazily(self, node: ast.expr) -> Compiled:
         """Compile an expression that may not be evaluated."""
         return self.charged(lambda: self.expression(node))
 
@@ -85,11 +85,11 @@ class Expressions:
 
     # ---- names and constants ----------------------------------------------------------------------------------
 
-    def _node_constant(self, node: ast.Constant) -> Run:
+    def _node_constant(self, node: ast.Constant) -> Compiled:
         value = node.value
         return lambda frame: value
 
-    def _node_name(self, node: ast.Name) -> Run:
+    def _node_name(self, node: ast.Name) -> Compiled:
         name, depth, note = node.id, self.scope.depth_of(node.id), self.noting(node)
         if depth is None:
             return self._global(name, note)
@@ -117,7 +117,7 @@ class Expressions:
 
         return own if is_own else local
 
-    def _global(self, name: str, note: Callable[[BaseException], None]) -> Run:
+    def _global(self, name: str, note: Callable[[BaseException], None]) -> Compiled:
         variables, builtins = self.variables, self.builtins
 
         def load(frame: Any) -> Any:
@@ -137,7 +137,7 @@ class Expressions:
 
     # ---- operators --------------------------------------------------------------------------------------------
 
-    def _node_binop(self, node: ast.BinOp) -> Run:
+    def _node_binop(self, node: ast.BinOp) -> Compiled:
         left, right = self.expression(node.left), self.expression(node.right)
         do, note, meter, held = BINARY[type(node.op).__name__], self.noting(node), self.meter, self.meter.held
         if isinstance(node.right, _SIMPLE):
@@ -165,7 +165,7 @@ class Expressions:
 
         return holding
 
-    def _node_unaryop(self, node: ast.UnaryOp) -> Run:
+    def _node_unaryop(self, node: ast.UnaryOp) -> Compiled:
         operand = self.expression(node.operand)
         if isinstance(node.op, ast.Not):
             return lambda frame: not operand(frame)
@@ -185,7 +185,7 @@ class Expressions:
 
         return run
 
-    def _node_boolop(self, node: ast.BoolOp) -> Run:
+    def _node_boolop(self, node: ast.BoolOp) -> Compiled:
         first = self.expression(node.values[0])
         others = [self.lazily(value) for value in node.values[1:]]
         wanted = isinstance(node.op, ast.Or)
@@ -200,11 +200,11 @@ class Expressions:
 
         return run
 
-    def _node_ifexp(self, node: ast.IfExp) -> Run:
+    def _node_ifexp(self, node: ast.IfExp) -> Compiled:
         test, body, orelse = self.expression(node.test), self.lazily(node.body), self.lazily(node.orelse)
         return lambda frame: body(frame) if test(frame) else orelse(frame)
 
-    def _node_compare(self, node: ast.Compare) -> Run:
+    def _node_compare(self, node: ast.Compare) -> Compiled:
         left, note, meter, held = self.expression(node.left), self.noting(node), self.meter, self.meter.held
         if len(node.ops) > 1:
             return self._chain(node, left)
@@ -227,7 +227,7 @@ class Expressions:
 
         return run
 
-    def _chain(self, node: ast.Compare, left: Run) -> Run:
+    def _chain(self, node: ast.Compare, left: Compiled) -> Compiled:
         note, meter, held = self.noting(node), self.meter, self.meter.held
         pairs = [
             (COMPARISONS[type(op).__name__], self.lazily(other))
@@ -255,7 +255,7 @@ class Expressions:
 
     # ---- items and attributes ---------------------------------------------------------------------------------
 
-    def _node_subscript(self, node: ast.Subscript) -> Run:
+    def _node_subscript(self, node: ast.Subscript) -> Compiled:
         value, key = self.expression(node.value), self.expression(node.slice)
         note, meter, held = self.noting(node), self.meter, self.meter.held
         simple = isinstance(node.slice, _SIMPLE)
@@ -276,12 +276,12 @@ class Expressions:
 
         return run
 
-    def _node_slice(self, node: ast.Slice) -> Run:
+    def _node_slice(self, node: ast.Slice) -> Compiled:
         parts = [self.expression(part) if part else None for part in (node.lower, node.upper, node.step)]
         lower, upper, step = (part or (lambda frame: None) for part in parts)
         return lambda frame: slice(lower(frame), upper(frame), step(frame))
 
-    def _node_attribute(self, node: ast.Attribute) -> Run:
+    def _node_attribute(self, node: ast.Attribute) -> Compiled:
         value, name, note = self.expression(node.value), node.attr, self.noting(node)
         meter, profile = self.meter, self.profile
 
@@ -330,7 +330,7 @@ class Expressions:
 
         return run_all
 
-    def _node_list(self, node: ast.List) -> Run:
+    def _node_list(self, node: ast.List) -> Compiled:
         items, take = self._items(node.elts), self.meter.take
         size = 72 + 8 * len(node.elts)
 
@@ -340,7 +340,7 @@ class Expressions:
 
         return run
 
-    def _node_tuple(self, node: ast.Tuple) -> Run:
+    def _node_tuple(self, node: ast.Tuple) -> Compiled:
         items, take = self._items(node.elts), self.meter.take
         size = 56 + 8 * len(node.elts)
 
@@ -350,7 +350,7 @@ class Expressions:
 
         return run
 
-    def _node_set(self, node: ast.Set) -> Run:
+    def _node_set(self, node: ast.Set) -> Compiled:
         items, meter, note = self._items(node.elts), self.meter, self.noting(node)
 
         def run(frame: Any) -> Any:
@@ -366,7 +366,7 @@ class Expressions:
 
         return run
 
-    def _node_dict(self, node: ast.Dict) -> Run:
+    def _node_dict(self, node: ast.Dict) -> Compiled:
         pairs = [
             (self.expression(key) if key else None, self.expression(value))
             for key, value in zip(node.keys, node.values, strict=True)
@@ -396,7 +396,7 @@ class Expressions:
 
     # ---- texts ------------------------------------------------------------------------------------------------
 
-    def _node_joinedstr(self, node: ast.JoinedStr) -> Run:
+    def _node_joinedstr(self, node: ast.JoinedStr) -> Compiled:
         parts = [self.expression(value) for value in node.values]
         meter, held = self.meter, self.meter.held
 
@@ -412,7 +412,7 @@ class Expressions:
 
         return run
 
-    def _node_formattedvalue(self, node: ast.FormattedValue) -> Run:
+    def _node_formattedvalue(self, node: ast.FormattedValue) -> Compiled:
         value, note, meter = self.expression(node.value), self.noting(node), self.meter
         conversion = _CONVERSIONS.get(node.conversion)
         spec = self.expression(node.format_spec) if node.format_spec else None
@@ -432,7 +432,7 @@ class Expressions:
 
     # ---- calls ------------------------------------------------------------------------------------------------
 
-    def _node_call(self, node: ast.Call) -> Run:
+    def _node_call(self, node: ast.Call) -> Compiled:
         arguments = self._items(node.args)
         keywords = self._keywords(node.keywords)
         if isinstance(node.func, ast.Attribute):
@@ -460,7 +460,7 @@ class Expressions:
 
     def _method_call(
         self, node: ast.Call, func: ast.Attribute, arguments: Callable[[Any], list[Any]], keywords: Any
-    ) -> Run:
+    ) -> Compiled:
         owner, name, note = self.expression(func.value), func.attr, self.noting(node)
         meter, profile, held = self.meter, self.profile, self.meter.held
         simple = all(isinstance(argument, _SIMPLE) for argument in node.args) and not node.keywords
@@ -544,4 +544,4 @@ def _unbound(name: str, own: bool) -> NameError:
     return NameError(f"cannot access free variable '{name}' where it is not associated with a value in enclosing scope")
 
 
-__all__ = ["Expressions", "Run", "call", "weigh"]
+__all__ = ["Compiled", "Expressions", "call", "weigh"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlmbox.sandboxes.subset.comprehensions import Comprehensions
-from rlmbox.sandboxes.subset.expressions import Run
+from rlmbox.sandboxes.subset.expressions import Compiled
 from rlmbox.sandboxes.subset.scopes import of_function
 from rlmbox.sandboxes.subset.values import Function
 
@@ -117,10 +117,10 @@ def parameters_of(name: str, arguments: ast.arguments) -> Parameters:
 class Functions(Comprehensions):
     """Compiles functions."""
 
-    def _node_lambda(self, node: ast.Lambda) -> Run:
+    def _node_lambda(self, node: ast.Lambda) -> Compiled:
         return self.function(node)
 
-    def function(self, node: ast.FunctionDef | ast.Lambda) -> Run:
+    def function(self, node: ast.FunctionDef | ast.Lambda) -> Compiled:
         """Compile a function; what is returned makes it, when its definition is reached."""
         defaults = self._defaults(node.args)
         module_level, meter = self.scope.outer is None, self.meter

@@ -12,13 +12,15 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
-Profile = Literal["strict", "wide"]
-Kind = Literal["statement", "expression", "builtin", "exception", "method", "module", "refused syntax", "refused name"]
-PROFILES: tuple[Profile, ...] = ("strict", "wide")
+SubsetProfile = Literal["strict", "wide"]
+ConstructKind = Literal[
+    "statement", "expression", "builtin", "exception", "method", "module", "refused syntax", "refused name"
+]
+PROFILES: tuple[SubsetProfile, ...] = ("strict", "wide")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GrammarRow:
     """A construct or a name.
 
     Attributes:
@@ -29,9 +31,9 @@ class Row:
         hint: What could be written instead where it is refused.
     """
 
-    kind: Kind
+    kind: ConstructKind
     name: str
-    profiles: tuple[Profile, ...]
+    profiles: tuple[SubsetProfile, ...]
     example: str = ""
     hint: str = ""
 
@@ -45,8 +47,8 @@ class Row:
         return found
 
 
-_BOTH: tuple[Profile, ...] = PROFILES
-_WIDE: tuple[Profile, ...] = ("wide",)
+_BOTH: tuple[SubsetProfile, ...] = PROFILES
+_WIDE: tuple[SubsetProfile, ...] = ("wide",)
 PROFILE_HINT = 'it is in the profile `wide`; choose it with --profile wide or SubsetSandbox(profile="wide")'
 
 _STATEMENTS = (
@@ -309,42 +311,42 @@ _REFUSED_EXCEPTIONS = (
 _DUNDER_HINT = "names that begin and end with two underscores are not reachable; use the operator or function itself"
 
 
-def _rows() -> Iterator[Row]:
+def _rows() -> Iterator[GrammarRow]:
     for name, profiles, example, hint in _STATEMENTS:
-        yield Row("statement", name, profiles, example, hint)
+        yield GrammarRow("statement", name, profiles, example, hint)
     for name, profiles, example, hint in _EXPRESSIONS:
-        yield Row("expression", name, profiles, example, hint)
+        yield GrammarRow("expression", name, profiles, example, hint)
     for profiles, names in _BUILTINS:
-        yield from (Row("builtin", name, profiles) for name in names.split())
+        yield from (GrammarRow("builtin", name, profiles) for name in names.split())
     for profiles, names in _EXCEPTIONS:
-        yield from (Row("exception", name, profiles) for name in names.split())
+        yield from (GrammarRow("exception", name, profiles) for name in names.split())
     for profiles, owner, names in _METHODS:
-        yield from (Row("method", f"{owner}.{name}", profiles) for name in names.split())
+        yield from (GrammarRow("method", f"{owner}.{name}", profiles) for name in names.split())
     for profiles, owner, names in _MODULES:
-        yield from (Row("module", f"{owner}.{name}", profiles) for name in names.split())
+        yield from (GrammarRow("module", f"{owner}.{name}", profiles) for name in names.split())
     for name, example, hint in _REFUSED_SYNTAX:
-        yield Row("refused syntax", name, (), example, hint)
+        yield GrammarRow("refused syntax", name, (), example, hint)
     for name, hint in _REFUSED_NAMES:
-        yield Row("refused name", name, (), name, hint)
+        yield GrammarRow("refused name", name, (), name, hint)
     for name in _REFUSED_EXCEPTIONS.split():
-        yield Row("refused name", name, (), name, _OTHER_EXCEPTION)
+        yield GrammarRow("refused name", name, (), name, _OTHER_EXCEPTION)
 
 
 @cache
-def table() -> tuple[Row, ...]:
+def table() -> tuple[GrammarRow, ...]:
     """Return all rows, those of a kind together."""
-    order = {kind: place for place, kind in enumerate(Kind.__args__)}  # type: ignore[attr-defined]
+    order = {kind: place for place, kind in enumerate(ConstructKind.__args__)}  # type: ignore[attr-defined]
     return tuple(sorted(_rows(), key=lambda row: order[row.kind]))
 
 
 @cache
-def accepted(profile: Profile, kind: Kind) -> frozenset[str]:
+def accepted(profile: SubsetProfile, kind: ConstructKind) -> frozenset[str]:
     """Return the names of what a profile accepts of a kind."""
     return frozenset(row.name for row in table() if row.kind == kind and profile in row.profiles)
 
 
 @cache
-def members(profile: Profile, kind: Kind) -> Mapping[str, frozenset[str]]:
+def members(profile: SubsetProfile, kind: ConstructKind) -> Mapping[str, frozenset[str]]:
     """Return the names after the dot by the name before it, for methods or modules."""
     found: dict[str, set[str]] = {}
     for name in accepted(profile, kind):
@@ -381,19 +383,19 @@ def _refused_names() -> frozenset[str]:
     return frozenset(row.name for row in table() if row.kind == "refused name")
 
 
-def as_text(rows: Iterable[Row]) -> str:
+def as_text(rows: Iterable[GrammarRow]) -> str:
     """Return the table as text, one section for each kind.
 
     Args:
         rows: Which rows.
     """
-    sections: dict[str, list[Row]] = {}
+    sections: dict[str, list[GrammarRow]] = {}
     for row in rows:
         sections.setdefault(row.kind, []).append(row)
     return "\n\n".join(_section(kind, found) for kind, found in sections.items()) + "\n"
 
 
-def _section(kind: str, rows: list[Row]) -> str:
+def _section(kind: str, rows: list[GrammarRow]) -> str:
     if not kind.startswith("refused"):
         lines = []
         for profiles in (_BOTH, _WIDE):

@@ -15,7 +15,7 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
-from rlmbox.sandboxes.subset.grammar import Profile, members
+from rlmbox.sandboxes.subset.grammar import SubsetProfile, members
 from rlmbox.sandboxes.subset.json_text import dumps, loads
 from rlmbox.sandboxes.subset.meter import Meter
 from rlmbox.sandboxes.subset.methods import counted_items, pairs_of
@@ -35,7 +35,7 @@ MAX_DECOMPRESSED_BYTES = 1_000_000
 _MAX_FACTORIAL = 1_500
 
 
-def modules_for(profile: Profile, meter: Meter) -> dict[str, Module]:
+def modules_for(profile: SubsetProfile, meter: Meter) -> dict[str, Module]:
     """Return the modules of a profile by name.
 
     Args:

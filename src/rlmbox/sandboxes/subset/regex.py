@@ -14,10 +14,9 @@ from rlmbox.sandboxes.subset.errors import LimitReached
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import TEXT_PER_STEP, Meter
 from rlmbox.sandboxes.subset.regex_direct import directly
-from rlmbox.sandboxes.subset.regex_findall import DirectMatches, NonEmptyMatches, Search, decoded, literals
+from rlmbox.sandboxes.subset.regex_findall import DirectMatches, NonEmptyMatches, Search, Span, decoded, literals
 from rlmbox.sandboxes.subset.regex_translate import MAX_POSITIONS, SubsetPattern, positions, translate, unsupported
 
-Span = tuple[int, int]
 Found = list[Span]
 
 _ALLOWED = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.ASCII | re.UNICODE

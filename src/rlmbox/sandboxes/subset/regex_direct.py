@@ -30,8 +30,7 @@ from typing import Any
 
 from rlmbox.sandboxes.subset import charsets
 from rlmbox.sandboxes.subset.charsets import Ranges, complement, intersection, joined
-
-Node = tuple[Any, Any]
+from rlmbox.sandboxes.subset.regex_translate import Node
 
 _MAX_PARTS = 100
 _RUN = "{0,}+"
@@ -65,7 +64,7 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _PatternPart:
     """A character, or a run of characters of one set.
 
     Attributes:
@@ -100,7 +99,7 @@ def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> Direct | No
     """
     if flags & re.IGNORECASE:
         return None
-    parts: list[_Part] = []
+    parts: list[_PatternPart] = []
     written = _written(tree, flags, parts)
     if written is None or not parts or len(parts) > _MAX_PARTS:
         return None
@@ -122,7 +121,7 @@ def directly(tree: Sequence[Node], flags: int, *, is_bytes: bool) -> Direct | No
     )
 
 
-def _is_certain(parts: list[_Part], place: int) -> bool:
+def _is_certain(parts: list[_PatternPart], place: int) -> bool:
     """Return whether only one length of a part can be the one that the pattern takes."""
     part, after = parts[place], parts[place + 1 :]
     if part.low == part.high or part.is_settled:
@@ -132,11 +131,11 @@ def _is_certain(parts: list[_Part], place: int) -> bool:
     return not intersection(part.characters, _beginning(after))
 
 
-def _can_fail(parts: list[_Part], place: int) -> bool:
+def _can_fail(parts: list[_PatternPart], place: int) -> bool:
     return parts[place].low > _MAX_PARTS or any(each.low for each in parts[place + 1 :])
 
 
-def _overlaps(parts: list[_Part], place: int, literal: list[_Part]) -> bool:
+def _overlaps(parts: list[_PatternPart], place: int, literal: list[_PatternPart]) -> bool:
     """Return whether attempts could begin in a run, and fail behind it."""
     part = parts[place]
     return (
@@ -146,7 +145,7 @@ def _overlaps(parts: list[_Part], place: int, literal: list[_Part]) -> bool:
     )
 
 
-def _can_skip(parts: list[_Part], overlapping: list[int], literal: list[_Part]) -> bool:
+def _can_skip(parts: list[_PatternPart], overlapping: list[int], literal: list[_PatternPart]) -> bool:
     """Return whether an attempt that fails behind the run after the literal can be left out with all in that run."""
     first = len(literal)
     run = parts[first]
@@ -160,7 +159,7 @@ def _can_skip(parts: list[_Part], overlapping: list[int], literal: list[_Part]) 
     )
 
 
-def _settled(parts: list[_Part], place: int, flags: int) -> _Part:
+def _settled(parts: list[_PatternPart], place: int, flags: int) -> _PatternPart:
     """Return a part; a lazy run before a literal at the end as one that takes all but that."""
     part, after = parts[place], parts[place + 1 :]
     if not part.is_lazy or part.low or part.high != sre.MAXREPEAT or not after or not all(map(_is_literal, after)):
@@ -178,11 +177,11 @@ def _settled(parts: list[_Part], place: int, flags: int) -> _Part:
     return replace(part, text=f"(?:{without}++|(?!{word}){after[0].text})*+", is_lazy=False, is_settled=True)
 
 
-def _is_literal(part: _Part) -> bool:
+def _is_literal(part: _PatternPart) -> bool:
     return part.is_one and len(part.characters) == 1 and len(set(part.characters[0])) == 1
 
 
-def _beginning(parts: list[_Part]) -> Ranges:
+def _beginning(parts: list[_PatternPart]) -> Ranges:
     """Return the characters with which what some parts take can begin."""
     found: list[tuple[int, int]] = []
     for part in parts:
@@ -192,7 +191,7 @@ def _beginning(parts: list[_Part]) -> Ranges:
     return joined(found)
 
 
-def _written(nodes: Sequence[Node], flags: int, parts: list[_Part]) -> list[str | int] | None:
+def _written(nodes: Sequence[Node], flags: int, parts: list[_PatternPart]) -> list[str | int] | None:
     """Return brackets and places of parts, and add these to `parts`; None if a node is something else."""
     found: list[str | int] = []
     for op, value in nodes:
@@ -211,7 +210,7 @@ def _written(nodes: Sequence[Node], flags: int, parts: list[_Part]) -> list[str 
     return found
 
 
-def _part(op: Any, value: Any, flags: int) -> _Part | None:
+def _part(op: Any, value: Any, flags: int) -> _PatternPart | None:
     is_run = op in (sre.MAX_REPEAT, sre.MIN_REPEAT)
     low, high, inner = value if is_run else (1, 1, [(op, value)])
     if len(inner) != 1 or not high:
@@ -224,7 +223,7 @@ def _part(op: Any, value: Any, flags: int) -> _Part | None:
     if is_run:
         most = "" if high is sre.MAXREPEAT else str(int(high))
         many = f"{{{int(low)},{most}}}+"
-    return _Part(text + many, _characters(kind, what, flags), int(low), int(high), op is sre.MIN_REPEAT)
+    return _PatternPart(text + many, _characters(kind, what, flags), int(low), int(high), op is sre.MIN_REPEAT)
 
 
 def _character(op: Any, value: Any) -> str | None:

@@ -20,7 +20,7 @@ from rlmbox.sandboxes.subset import charsets
 from rlmbox.sandboxes.subset.charsets import Ranges, as_class, complement, intersection, joined
 from rlmbox.sandboxes.subset.errors import Refusal, forbidden_syntax
 
-Kind = Literal["word", "other"]
+ClassKind = Literal["word", "other"]
 Node = tuple[Any, Any]
 
 MAX_POSITIONS = 20_000
@@ -318,7 +318,7 @@ class _SubsetPatternWriter:
         lefts = self.sides(left, flags)
         if right == "unknown" and len(lefts) == 1:
             known = next(iter(lefts))
-            need: Kind = known if negated else "other" if known == "word" else "word"
+            need: ClassKind = known if negated else "other" if known == "word" else "word"
             optional = self.before_optional(nodes, i, flags, need, after)
             if optional is not None:
                 written.append(optional)
@@ -368,7 +368,9 @@ class _SubsetPatternWriter:
             return next(iter(self.sides(side, flags)))
         return side
 
-    def way(self, left: Any, left_text: str, left_kind: Kind, right: Any, right_text: str, right_kind: Kind) -> str:
+    def way(
+        self, left: Any, left_text: str, left_kind: ClassKind, right: Any, right_text: str, right_kind: ClassKind
+    ) -> str:
         lead = trail = ""
         if left == "edge":
             ways = (_NEVER, r"\A") if self.at_start else (_WORD, _NOT_WORD)
@@ -377,11 +379,11 @@ class _SubsetPatternWriter:
             trail = self.trail(right_kind)
         return lead + left_text + right_text + trail
 
-    def trail(self, kind: Kind) -> str:
+    def trail(self, kind: ClassKind) -> str:
         """Write what looks at the character after a match."""
         return self.mark(self.ends) + (_WORD if kind == "word" else rf"(?:{_NOT_WORD}|\z)")
 
-    def before_optional(self, nodes: list[Node], i: int, flags: int, need: Kind, after: Any) -> str | None:
+    def before_optional(self, nodes: list[Node], i: int, flags: int, need: ClassKind, after: Any) -> str | None:
         r"""Write a `\b` and the class after it that may match nothing, such as `\s*`; None where it is none.
 
         Args:
@@ -415,7 +417,7 @@ class _SubsetPatternWriter:
             return f"(?:{'|'.join(ways[::-1] if lazy else ways)})"
         return f"(?:{some})" + ("" if beyond != need else "??" if lazy else "?")
 
-    def sides(self, side: Any, flags: int) -> dict[Kind, str]:
+    def sides(self, side: Any, flags: int) -> dict[ClassKind, str]:
         """Return the kinds that the character on a side may have, each with how to write it."""
         if side in ("word", "other"):
             return {side: ""}
@@ -426,11 +428,11 @@ class _SubsetPatternWriter:
         node, node_flags = side
         leaf = node[1][2][0] if node[0] in (sre.MAX_REPEAT, sre.MIN_REPEAT) else node
         found = self.ranges(leaf, node_flags)
-        parts: dict[Kind, Ranges] = {
+        parts: dict[ClassKind, Ranges] = {
             "word": intersection(found, charsets.word()),
             "other": intersection(found, complement(charsets.word())),
         }
-        kinds: dict[Kind, str] = {kind: as_class(part) for kind, part in parts.items() if part}
+        kinds: dict[ClassKind, str] = {kind: as_class(part) for kind, part in parts.items() if part}
         return kinds if len(kinds) > 1 else dict.fromkeys(kinds, "")
 
     def without_one(self, node: Node, flags: int) -> str:
@@ -522,14 +524,14 @@ def _is_leaf(node: Node) -> bool:
     return node[0] in (sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY)
 
 
-def _leaf_kind(node: Node, flags: int) -> Kind | None:
+def _leaf_kind(node: Node, flags: int) -> ClassKind | None:
     """Return the kind of what a leaf matches, where that is the same for all of it."""
     op, value = node
     if op is sre.LITERAL:
         return "word" if charsets.is_word(value) else "other"
     if op is not sre.IN:
         return None
-    kinds: set[Kind | None] = set()
+    kinds: set[ClassKind | None] = set()
     items = list(value)
     if items[0][0] is sre.NEGATE:
         named = {item[1] for item in items[1:] if item[0] is sre.CATEGORY}
@@ -547,7 +549,7 @@ def _leaf_kind(node: Node, flags: int) -> Kind | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _kinds_of(nodes: list[Node], flags: int, last: bool) -> Kind | None:
+def _kinds_of(nodes: list[Node], flags: int, last: bool) -> ClassKind | None:
     """Return the kind of the first or last character of nodes, where it is certain."""
     for op, value in reversed(nodes) if last else nodes:
         if op is sre.AT:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
 from rlmbox.sandboxes.subset.evaluate import SubsetSession
-from rlmbox.sandboxes.subset.grammar import Profile
+from rlmbox.sandboxes.subset.grammar import SubsetProfile
 from rlmbox.sandboxes.subset.meter import StepLimits
 from rlmbox.sandboxes.subset.snapshot import restore, snapshot
 
@@ -43,12 +43,12 @@ class Head:
         return "".join(self._parts) + note
 
 
-def default_limits(profile: Profile) -> StepLimits:
+def default_limits(profile: SubsetProfile) -> StepLimits:
     """Return what a cell may use where nothing else is said."""
     return StepLimits(pattern_chars=STRICT_PATTERN_CHARS if profile == "strict" else WIDE_PATTERN_CHARS)
 
 
-def answer_line(line: str | bytes, profile: Profile = "strict", limits: StepLimits | None = None) -> str:
+def answer_line(line: str | bytes, profile: SubsetProfile = "strict", limits: StepLimits | None = None) -> str:
     """Return the answer to a line.
 
     Args:
@@ -68,7 +68,7 @@ def answer_line(line: str | bytes, profile: Profile = "strict", limits: StepLimi
     return json.dumps(found, ensure_ascii=True)
 
 
-def answer(request: object, profile: Profile = "strict", limits: StepLimits | None = None) -> dict[str, object]:
+def answer(request: object, profile: SubsetProfile = "strict", limits: StepLimits | None = None) -> dict[str, object]:
     """Run a piece of code.
 
     Args:

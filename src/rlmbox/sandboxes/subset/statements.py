@@ -21,7 +21,7 @@ from rlmbox.sandboxes.subset.errors import (
     forget_place,
     release,
 )
-from rlmbox.sandboxes.subset.expressions import Run
+from rlmbox.sandboxes.subset.expressions import Compiled
 from rlmbox.sandboxes.subset.functions import Body, Functions
 from rlmbox.sandboxes.subset.operators import BINARY, augmented, delete_item, item_of, set_item
 from rlmbox.sandboxes.subset.values import CellSet, Module, TypeValue, text
@@ -46,7 +46,7 @@ class Returned:
 class Statements(Functions):
     """Compiles statements."""
 
-    def block(self, nodes: Sequence[ast.stmt]) -> Run:
+    def block(self, nodes: Sequence[ast.stmt]) -> Compiled:
         """Compile statements that follow one another."""
         runs = [self.statement(node) for node in nodes]
         if len(runs) == 1:
@@ -61,12 +61,12 @@ class Statements(Functions):
 
         return run_all
 
-    def statement(self, node: ast.stmt) -> Run:
+    def statement(self, node: ast.stmt) -> Compiled:
         """Compile a statement; it counts its steps itself."""
 
-        def compile_it() -> Run:
+        def compile_it() -> Compiled:
             self.cost += 1
-            found: Run = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
+            found: Compiled = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
             return found
 
         run, note = self.charged(compile_it), self.noting(node)
@@ -82,7 +82,7 @@ class Statements(Functions):
 
     # ---- simple statements ------------------------------------------------------------------------------------
 
-    def _node_expr(self, node: ast.Expr) -> Run:
+    def _node_expr(self, node: ast.Expr) -> Compiled:
         value = self.expression(node.value)
 
         def run(frame: Any) -> None:
@@ -90,19 +90,19 @@ class Statements(Functions):
 
         return run
 
-    def _node_pass(self, node: ast.Pass) -> Run:
+    def _node_pass(self, node: ast.Pass) -> Compiled:
         return lambda frame: None
 
-    def _node_break(self, node: ast.Break) -> Run:
+    def _node_break(self, node: ast.Break) -> Compiled:
         return lambda frame: BREAK
 
-    def _node_continue(self, node: ast.Continue) -> Run:
+    def _node_continue(self, node: ast.Continue) -> Compiled:
         return lambda frame: CONTINUE
 
-    def _node_global(self, node: ast.Global) -> Run:
+    def _node_global(self, node: ast.Global) -> Compiled:
         return lambda frame: None
 
-    def _node_assign(self, node: ast.Assign) -> Run:
+    def _node_assign(self, node: ast.Assign) -> Compiled:
         value = self.expression(node.value)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             return self._assign_name(node.targets[0].id, value)
@@ -118,7 +118,7 @@ class Statements(Functions):
 
         return run
 
-    def _assign_name(self, name: str, value: Run) -> Run:
+    def _assign_name(self, name: str, value: Compiled) -> Compiled:
         self.cost += 1
         depth, variables = self.scope.depth_of(name), self.variables
         if depth is None:
@@ -133,13 +133,13 @@ class Statements(Functions):
 
         return locally
 
-    def _node_annassign(self, node: ast.AnnAssign) -> Run:
+    def _node_annassign(self, node: ast.AnnAssign) -> Compiled:
         if node.value is None:
             return lambda frame: None
         value, target = self.expression(node.value), self.target(node.target)
         return lambda frame: target(frame)(value(frame))
 
-    def _node_augassign(self, node: ast.AugAssign) -> Run:
+    def _node_augassign(self, node: ast.AugAssign) -> Compiled:
         value, note, meter, held = self.expression(node.value), self.noting(node), self.meter, self.meter.held
         operator = type(node.op).__name__
         if isinstance(node.target, ast.Subscript):
@@ -167,7 +167,7 @@ class Statements(Functions):
 
         return run
 
-    def _augment_item(self, node: ast.Subscript, value: Run, operator: str, note: Callable[..., None]) -> Run:
+    def _augment_item(self, node: ast.Subscript, value: Compiled, operator: str, note: Callable[..., None]) -> Compiled:
         container, key = self.expression(node.value), self.expression(node.slice)
         meter, held = self.meter, self.meter.held
 
@@ -187,7 +187,7 @@ class Statements(Functions):
 
         return run
 
-    def _node_delete(self, node: ast.Delete) -> Run:
+    def _node_delete(self, node: ast.Delete) -> Compiled:
         deletes = [self._deletion(target) for target in node.targets]
 
         def run(frame: Any) -> None:
@@ -196,7 +196,7 @@ class Statements(Functions):
 
         return run
 
-    def _deletion(self, node: ast.expr) -> Run:
+    def _deletion(self, node: ast.expr) -> Compiled:
         if isinstance(node, ast.Name):
             return self._name_deletion(node)
         if isinstance(node, ast.Tuple | ast.List):
@@ -212,7 +212,7 @@ class Statements(Functions):
         container, key, meter = self.expression(node.value), self.expression(node.slice), self.meter
         return lambda frame: delete_item(meter, container(frame), key(frame))
 
-    def _name_deletion(self, node: ast.Name) -> Run:
+    def _name_deletion(self, node: ast.Name) -> Compiled:
         name, depth, variables = node.id, self.scope.depth_of(node.id), self.variables
 
         def run(frame: Any) -> None:
@@ -227,7 +227,7 @@ class Statements(Functions):
 
         return run
 
-    def _node_assert(self, node: ast.Assert) -> Run:
+    def _node_assert(self, node: ast.Assert) -> Compiled:
         test = self.expression(node.test)
         message = self.lazily(node.msg) if node.msg else None
 
@@ -239,7 +239,7 @@ class Statements(Functions):
 
     # ---- imports ----------------------------------------------------------------------------------------------
 
-    def _node_import(self, node: ast.Import) -> Run:
+    def _node_import(self, node: ast.Import) -> Compiled:
         stores = [(alias.name, self.store(alias.asname or alias.name)) for alias in node.names]
 
         def run(frame: Any) -> None:
@@ -254,7 +254,7 @@ class Statements(Functions):
             return found
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    def _node_importfrom(self, node: ast.ImportFrom) -> Run:
+    def _node_importfrom(self, node: ast.ImportFrom) -> Compiled:
         stores = [(alias.name, self.store(alias.asname or alias.name)) for alias in node.names]
         module = node.module or ""
 
@@ -272,7 +272,7 @@ class Statements(Functions):
 
     # ---- compound statements ----------------------------------------------------------------------------------
 
-    def _node_if(self, node: ast.If) -> Run:
+    def _node_if(self, node: ast.If) -> Compiled:
         # An elif is an If in the else of another; a chain of them is gone through here and does not nest.
         first, ways = self.expression(node.test), []
         body, orelse = self.block(node.body), node.orelse
@@ -293,7 +293,7 @@ class Statements(Functions):
 
         return run
 
-    def _node_for(self, node: ast.For) -> Run:
+    def _node_for(self, node: ast.For) -> Compiled:
         source, note, meter, held = self.expression(node.iter), self.noting(node.iter), self.meter, self.meter.held
         assign = self.charged(lambda: self.target(node.target))
         body = self.block(node.body)
@@ -327,7 +327,7 @@ class Statements(Functions):
 
         return run
 
-    def _node_functiondef(self, node: ast.FunctionDef) -> Run:
+    def _node_functiondef(self, node: ast.FunctionDef) -> Compiled:
         make, store = self.function(node), self.store(node.name)
         return lambda frame: store(frame, make(frame))
 
@@ -343,7 +343,7 @@ class Statements(Functions):
 
         return body
 
-    def _node_return(self, node: ast.Return) -> Run:
+    def _node_return(self, node: ast.Return) -> Compiled:
         if node.value is None:
             return lambda frame: Returned(None)
         value = self.expression(node.value)
@@ -351,7 +351,7 @@ class Statements(Functions):
 
     # ---- exceptions -------------------------------------------------------------------------------------------
 
-    def _node_raise(self, node: ast.Raise) -> Run:
+    def _node_raise(self, node: ast.Raise) -> Compiled:
         if node.exc is None:
             return self._raise_again
         value = self.expression(node.exc)
@@ -380,7 +380,7 @@ class Statements(Functions):
 
     handling: list[BaseException]
 
-    def _node_try(self, node: ast.Try) -> Run:
+    def _node_try(self, node: ast.Try) -> Compiled:
         body = self.block(node.body)
         handlers = [self._handler(handler) for handler in node.handlers]
         orelse = self.block(node.orelse) if node.orelse else None
@@ -409,7 +409,7 @@ class Statements(Functions):
         del meter
         return run
 
-    def _guarded(self, body: Run, handlers: list[Callable[..., Any]], orelse: Run | None) -> Run:
+    def _guarded(self, body: Compiled, handlers: list[Callable[..., Any]], orelse: Compiled | None) -> Compiled:
         held, handling = self.meter.held, self.handling
 
         def run(frame: Any) -> Any:

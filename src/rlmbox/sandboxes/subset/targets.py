@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from rlmbox.sandboxes.subset.expressions import Expressions, Run
+from rlmbox.sandboxes.subset.expressions import Compiled, Expressions
 from rlmbox.sandboxes.subset.operators import set_item
 from rlmbox.sandboxes.subset.values import CellIterator, collect, same_kind
 
@@ -45,7 +45,7 @@ class Targets(Expressions):
 
         return assign
 
-    def _node_namedexpr(self, node: ast.NamedExpr) -> Run:
+    def _node_namedexpr(self, node: ast.NamedExpr) -> Compiled:
         value = self.expression(node.value)
         assign = self._to_name(node.target.id, self.scope.binding_depth(node.target.id))
 

@@ -12,7 +12,7 @@ from typing import Any
 from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, LimitReached
 from rlmbox.sandboxes.subset.meter import ITEMS_PER_STEP, TEXT_PER_STEP, Meter
 
-Call = Callable[..., Any]
+AnyCallable = Callable[..., Any]
 DictView: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _MAX_DEPTH = 200
@@ -135,7 +135,7 @@ class Function:
 
     __slots__ = ("call", "closure", "defaults", "name", "place")
 
-    def __init__(self, name: str, call: Call, closure: Any, defaults: Mapping[str, Any], place: Any) -> None:
+    def __init__(self, name: str, call: AnyCallable, closure: Any, defaults: Mapping[str, Any], place: Any) -> None:
         self.name, self.call, self.closure, self.defaults, self.place = name, call, closure, defaults, place
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - what Python calls
@@ -160,7 +160,7 @@ class Builtin:
 
     __slots__ = ("name", "owner", "run")
 
-    def __init__(self, name: str, run: Call, owner: Any = None) -> None:
+    def __init__(self, name: str, run: AnyCallable, owner: Any = None) -> None:
         self.name, self.run, self.owner = name, run, owner
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - what Python calls
@@ -188,7 +188,7 @@ class TypeValue:
 
     __slots__ = ("name", "run", "shown", "types")
 
-    def __init__(self, name: str, types: tuple[type, ...], run: Call, module: str = "") -> None:
+    def __init__(self, name: str, types: tuple[type, ...], run: AnyCallable, module: str = "") -> None:
         self.name, self.types, self.run = name, types, run
         self.shown = f"<class '{module}{name}'>"
 

@@ -184,7 +184,7 @@ def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
     return allocate
 
 
-class Host:
+class HostDoor:
     """The far side of the door: the wire to the host, the context and the alarm."""
 
     def __init__(self, wire_fd: int, context_fd: int | None) -> None:
@@ -346,7 +346,7 @@ def run(config: dict[str, Any]) -> None:
     exec(compile(source("_worker"), "_worker.py", "exec"), vars(worker))  # noqa: S102 - our own source
     worker.hold_lifeline(config["lifeline"])
     wasmtime = imported(config["site"])
-    host = Host(config["wire"], config["context"])
+    host = HostDoor(config["wire"], config["context"])
     machine_engine = engine(wasmtime)
     module = machine_engine, wasmtime.Module.deserialize_file(machine_engine, config["module"])
     machine = Machine(wasmtime, module, config["library"], host.answer)

@@ -22,10 +22,10 @@ from pydantic_core import from_json
 
 from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_NODES
 from rlmbox.sandboxes.worker._worker import FRAME_BYTES
-from rlmbox.types import CellError, Outcome
+from rlmbox.types import CellError, CellOutcome
 
 _STRUCTURAL = b",:[{"
-_OUTCOMES: frozenset[Outcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
+_OUTCOMES: frozenset[CellOutcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
 # A number that may be infinite as a float has three digits of exponent, or 200 of mantissa.
 _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
 _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
@@ -86,7 +86,7 @@ class Done:
     """A request was carried out."""
 
     id: int
-    outcome: Outcome
+    outcome: CellOutcome
     stdout: str
     stderr: str
     dropped_chars: int
@@ -319,7 +319,7 @@ def _message(frame: Any) -> Reply:
 
 
 def _done(frame: dict[str, Any]) -> Done:
-    outcome: Outcome = _field(frame, "outcome", str)
+    outcome: CellOutcome = _field(frame, "outcome", str)
     if outcome not in _OUTCOMES:
         raise Violation(f"it sent the unknown outcome {outcome[:50]!r}")
     error = _field(frame, "error", dict, optional=True)

@@ -37,7 +37,7 @@ from rlmbox.sandboxes.worker._frames import (
 )
 from rlmbox.sandboxes.worker._wire import OutputFlood, WorkerPipes
 from rlmbox.sandboxes.worker._worker import FREE_CALLS_S
-from rlmbox.types import CellError, CellLimits, HostFunction, Outcome
+from rlmbox.types import CellError, CellLimits, CellOutcome, HostFunction
 
 GRACE_S = 0.8
 """Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
@@ -63,7 +63,7 @@ class Lost:
         ended: Whether the worker went away by itself.
     """
 
-    outcome: Outcome
+    outcome: CellOutcome
     message: str
     ended: bool = False
 

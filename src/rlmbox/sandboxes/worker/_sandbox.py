@@ -26,7 +26,7 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
-from rlmbox.types import Cell, CellError, CellLimits, Execution, HostFunction, Outcome
+from rlmbox.types import Cell, CellError, CellLimits, CellOutcome, Execution, HostFunction
 
 NOTES = (
     "This is CPython with its whole standard library.",
@@ -52,7 +52,7 @@ _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
 _TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
 _QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
-_TYPES: dict[Outcome, str] = {
+_TYPES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
     "output": "OutputExceeded",
     "crashed": "SandboxCrashed",

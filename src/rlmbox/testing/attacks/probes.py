@@ -17,7 +17,7 @@ from rlmbox.sandboxes._probes import fills, forks
 from rlmbox.testing.attacks.report import Probe
 from rlmbox.testing.attacks.stage import LIMITS, Broken, MakeSandbox, is_missing, opened, told
 from rlmbox.testing.attacks.watch import HostWatch
-from rlmbox.types import CellLimits, Execution, Outcome
+from rlmbox.types import CellLimits, CellOutcome, Execution
 
 MOST_PROCESSES = 128
 DISK_BYTES = 256 * 2**20
@@ -58,7 +58,7 @@ async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
 
 
 async def _limited(
-    name: str, make_sandbox: MakeSandbox, limits: CellLimits, code: str, ends: tuple[Outcome, ...]
+    name: str, make_sandbox: MakeSandbox, limits: CellLimits, code: str, ends: tuple[CellOutcome, ...]
 ) -> Probe:
     """Run a cell that goes beyond a limit."""
     async with opened(make_sandbox, limits) as room:

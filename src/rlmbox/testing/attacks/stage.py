@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,11 +15,11 @@ from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import SandboxError
 from rlmbox.sandboxes.base import Sandbox
+from rlmbox.testing._sandbox_checks._opened import MakeSandbox
 from rlmbox.testing.attacks.catalogue import Attack
 from rlmbox.testing.attacks.watch import HostWatch
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
-MakeSandbox = Callable[[], Sandbox]
 """Makes a sandbox that has not been started."""
 
 GRACE_S = 1.0

@@ -36,7 +36,7 @@ from rlmbox.types import Answer, CellLimits
 MAX_READ_CHARS = 200_000
 """Characters that one call may read: an agent's window is small, and the next part is one call away."""
 
-Report = Callable[[float, str], Awaitable[None]]
+ReportProgress = Callable[[float, str], Awaitable[None]]
 """Takes how far a question has come, as a number that grows, and what happened, in words."""
 
 
@@ -157,7 +157,9 @@ class Operations:
             self._pythons[name] = Interpreter(self._make_sandbox, self._limits.cell)
         return await self._pythons[name].run(call)
 
-    async def ask(self, handle: str, question: str, cost_limit_usd: object, report: Report) -> dict[str, object]:
+    async def ask(
+        self, handle: str, question: str, cost_limit_usd: object, report: ReportProgress
+    ) -> dict[str, object]:
         """Ask a question of a context; report what happens meanwhile."""
         context = self.contexts.get(handle).context
         run_id = new_run_id()
@@ -260,7 +262,7 @@ class _Progress:
             self._steps += 1
             self._news.set()
 
-    async def tell(self, report: Report) -> None:
+    async def tell(self, report: ReportProgress) -> None:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
@@ -302,4 +304,4 @@ def told(error: RLMError) -> str:
     return f"{error}; until then: {json.dumps(rest)}{answer}"
 
 
-__all__ = ["Operations", "Report", "ServerLimits", "told"]
+__all__ = ["Operations", "ReportProgress", "ServerLimits", "told"]

@@ -1,0 +1,253 @@
+"""The options that several commands have, and those of a run, which `ask` and `chat` have in common."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from rlmbox.cli.asking import Settings
+
+
+def option(text: str, variable: str | None = None, *names: str, least: float | None = None) -> Any:
+    """Return the declaration of an option.
+
+    Args:
+        text: Its help.
+        variable: The variable of the environment that can also set it; None for none.
+        names: Its names; by default that of the parameter.
+        least: The least number that it takes; None for any.
+    """
+    return typer.Option(*names, envvar=variable, min=least, help=text)
+
+
+ModelOption = Annotated[
+    str | None, option("The root model. Default: offline:extractive, which only quotes.", "RLM_MODEL", "--model", "-m")
+]
+SubModelOption = Annotated[str | None, option("The model of sub-calls. Default: the root model.", "RLM_SUB_MODEL")]
+FallbackModelOption = Annotated[
+    str | None, option("The model that is asked where another is not available. Default: none.", "RLM_FALLBACK_MODEL")
+]
+BaseUrlOption = Annotated[str | None, option("A server that speaks the provider's protocol.", "RLM_BASE_URL")]
+PricesOption = Annotated[Path | None, option("File of prices (TOML or JSON), before the catalogue's.", "RLM_PRICES")]
+WindowOption = Annotated[
+    list[str] | None,
+    option("Tokens of the models' windows, or NAME=TOKENS for one; several times for several.", "RLM_WINDOW"),
+]
+RequestTimeoutOption = Annotated[
+    float | None,
+    option(
+        "Seconds without a byte after which a request is sent again. Default: 120, then learned.", "RLM_REQUEST_TIMEOUT"
+    ),
+]
+CostLimitOption = Annotated[
+    str | None, option("US dollars that the run may cost. Default: 5.00 where prices are known.", "RLM_COST_LIMIT_USD")
+]
+MaxTurnsOption = Annotated[int, option("Turns of each session.", "RLM_MAX_TURNS", least=1)]
+MaxDepthOption = Annotated[int, option("Nesting of sessions.", "RLM_MAX_DEPTH", least=0)]
+MaxSubcallsOption = Annotated[int, option("Calls to other models.", "RLM_MAX_SUBCALLS", least=0)]
+MaxTokensOption = Annotated[
+    int | None, option("Tokens sent and received. Default: no limit.", "RLM_MAX_TOKENS", least=1)
+]
+MaxSecondsOption = Annotated[float | None, option("Wall time. Default: no limit.", "RLM_MAX_SECONDS")]
+LastAnswerOption = Annotated[
+    bool,
+    option("At a limit, ask for the best answer so far.", "RLM_LAST_ANSWER", "--last-answer/--no-last-answer"),
+]
+CacheOption = Annotated[
+    bool, option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")
+]
+SandboxOption = Annotated[str, option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
+SandboxImageOption = Annotated[
+    str | None, option("The image of the docker sandbox, as in --sandbox docker.", "RLM_SANDBOX_IMAGE")
+]
+CellTimeoutOption = Annotated[float | None, option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
+MemoryOption = Annotated[float | None, option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
+PackageOption = Annotated[
+    list[str] | None, option("An installed package that cells may import; several times for several.")
+]
+ProfileOption = Annotated[
+    str | None,
+    option("A way to go about it (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
+]
+DirectBelowOption = Annotated[
+    int | None,
+    option(
+        "Characters below which a text is sent with the question, without code. Default: 8000; 0 for never.",
+        "RLM_DIRECT_BELOW_CHARS",
+        least=0,
+    ),
+]
+MaxHistoryTokensOption = Annotated[
+    int | None,
+    option(
+        "Tokens of a conversation, above which its middle is summed up. Default: 60 % of the model's window.",
+        "RLM_MAX_HISTORY_TOKENS",
+    ),
+]
+ApproveOption = Annotated[
+    str | None, option("Ask before code runs: always, first (until the first yes), on_subcalls.", "RLM_APPROVE")
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    option("Take only the files that match; several times for several.", None, "--include"),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    option("Leave out the files that match; several times for several.", None, "--exclude"),
+]
+EncodingOption = Annotated[str | None, option("Encoding of the files. Default: recognised.", None, "--encoding")]
+GuardOption = Annotated[
+    str,
+    option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
+]
+GuardModelOption = Annotated[
+    list[str] | None,
+    option("Another policy for some models, such as ollama:*=off; several times for several.", None, "--guard-model"),
+]
+GuardPathOption = Annotated[
+    list[str] | None,
+    option("Another policy for a path, such as tool=off; several times for several.", None, "--guard-path"),
+]
+GuardAllowOption = Annotated[
+    list[str] | None,
+    option("A value that stays visible, such as info@example.com; several times for several.", None, "--guard-allow"),
+]
+SchemaOption = Annotated[Path | None, option("File with the JSON Schema that the answer must fit.", None, "--schema")]
+InstructionsOption = Annotated[
+    Path | None, option("Instructions: a text file, or TOML with root and children.", "RLM_INSTRUCTIONS")
+]
+PromptsOption = Annotated[
+    Path | None, option("TOML file with texts in place of parts of the prompt.", "RLM_PROMPTS", "--prompts")
+]
+JsonOption = Annotated[bool, option("Print one JSON object.", None, "--json")]
+TraceOption = Annotated[Path | None, option("Write every event to this file, one JSON object a line.")]
+OtelOption = Annotated[
+    bool, option("Send OpenTelemetry spans and metrics where the OTEL_ variables say.", "RLM_OTEL", "--otel/--no-otel")
+]
+DebugOption = Annotated[bool, option("Show the traceback of an error.", None, "--debug")]
+StoreOption = Annotated[
+    Path | None,
+    option("File where runs are recorded. Default: runs.db in your data directory.", "RLM_STORE", "--store"),
+]
+RecordOption = Annotated[
+    bool, option("Record the run, so that it can go on after a crash.", None, "--record/--no-record")
+]
+RecordSecretsOption = Annotated[
+    bool, option("Keep secrets and personal data in the record and in traces.", None, "--record-secrets")
+]
+RunIdOption = Annotated[str | None, option("The run's name, by which it is found again.", None, "--run-id")]
+RunNameArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
+QuietOption = Annotated[bool, option("Print the answer only.", None, "--quiet", "-q")]
+ContextOption = Annotated[
+    list[str], option("A file or folder; several times for several; - is standard input.", None, "--context", "-c")
+]
+OptionalContextOption = Annotated[
+    list[str] | None,
+    option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),
+]
+RetrieverOption = Annotated[
+    str | None,
+    option("An index to search: index:PATH, or postgresql://…; then no context is needed.", "RLM_RETRIEVER"),
+]
+ProviderArgument = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as openai or anthropic.")]
+RunNamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs' names. Default: all.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of a run, which `ask` and `chat` have in common."""
+
+    model: ModelOption = None
+    sub_model: SubModelOption = None
+    fallback_model: FallbackModelOption = None
+    base_url: BaseUrlOption = None
+    prices: PricesOption = None
+    window: WindowOption = None
+    request_timeout: RequestTimeoutOption = None
+    cost_limit: CostLimitOption = None
+    max_turns: MaxTurnsOption = 30
+    max_depth: MaxDepthOption = 3
+    max_subcalls: MaxSubcallsOption = 200
+    max_tokens: MaxTokensOption = None
+    max_seconds: MaxSecondsOption = None
+    last_answer: LastAnswerOption = True
+    profile: ProfileOption = None
+    direct_below_chars: DirectBelowOption = None
+    max_history_tokens: MaxHistoryTokensOption = None
+    cache: CacheOption = False
+    sandbox: SandboxOption = "auto"
+    sandbox_image: SandboxImageOption = None
+    package: PackageOption = None
+    cell_timeout: CellTimeoutOption = None
+    memory: MemoryOption = None
+    approve: ApproveOption = None
+    instructions: InstructionsOption = None
+    prompts: PromptsOption = None
+    guard: GuardOption = "redact"
+    guard_model: GuardModelOption = None
+    guard_path: GuardPathOption = None
+    guard_allow: GuardAllowOption = None
+    include: IncludeOption = None
+    exclude: ExcludeOption = None
+    encoding: EncodingOption = None
+    store: StoreOption = None
+    record: RecordOption = True
+    record_secrets: RecordSecretsOption = False
+    run_id: RunIdOption = None
+    otel: OtelOption = False
+
+    def settings(self) -> Settings:
+        """Return them as settings."""
+        from rlmbox.cli.asking import Settings
+
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given |= {name: tuple(given[name] or ()) for name in _LISTS}
+        return Settings(**{_FIELDS.get(name, name): value for name, value in given.items()})
+
+
+_FIELDS = {
+    "cell_timeout": "cell_timeout_s",
+    "cost_limit": "cost_limit_usd",
+    "memory": "memory_mb",
+    "package": "packages",
+    "request_timeout": "request_timeout_s",
+    "window": "windows",
+}
+_LISTS = frozenset({"exclude", "guard_allow", "guard_model", "guard_path", "include", "package", "window"})
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command take the options of a run one by one, for its parameter of type `RunOptions`.
+
+    Args:
+        command: The command.
+    """
+    parameters: list[inspect.Parameter] = []
+    hints = get_type_hints(RunOptions, include_extras=True)
+    group = ""
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.annotation is not RunOptions:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        group = parameter.name
+        for each in fields(RunOptions):
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]))
+
+    @functools.wraps(command)
+    def taking_each(**given: Any) -> None:
+        options = RunOptions(**{each.name: given.pop(each.name) for each in fields(RunOptions)})
+        command(**{group: options}, **given)
+
+    taking_each.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    taking_each.__annotations__ = {each.name: each.annotation for each in parameters}
+    return taking_each

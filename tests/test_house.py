@@ -1,0 +1,45 @@
+"""The rules of the house that no tool checks: one name has one meaning, and a docstring says what a thing does or is."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import rlmbox.errors
+
+SOURCE = Path(rlmbox.errors.__file__).parent
+TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+TURNS = {"Gives", "What", "Whether", "Tells", "Says"}
+
+
+def types_of(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the classes and of the public types that a module defines."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        named = [each.id for each in targets if isinstance(each, ast.Name)]
+        yield from (name for name in named if name[:1].isupper() and not name.isupper())
+
+
+def test_no_two_modules_define_a_class_or_a_type_of_the_same_name() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path, tree in TREES.items():
+        for name in types_of(tree):
+            homes[name].append(path)
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_no_docstring_begins_with_a_turn_of_phrase() -> None:
+    texts = [
+        (path, getattr(node, "lineno", 1), ast.get_docstring(node) or "")
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, DOCUMENTED)
+    ]
+    assert [(path, line) for path, line, text in texts if text.partition(" ")[0].rstrip(".:,") in TURNS] == []
+
+
+def test_the_top_of_the_package_has_at_most_ten_modules() -> None:
+    assert len(list(SOURCE.glob("*.py"))) <= 10
