@@ -3,14 +3,20 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import rlmbox.errors
 
 SOURCE = Path(rlmbox.errors.__file__).parent
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 TURNS = {"Gives", "What", "Whether", "Tells", "Says"}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return what every module says, by its path."""
+    return {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
 
 
 def types_of(tree: ast.Module) -> Iterator[str]:
@@ -25,7 +31,7 @@ def types_of(tree: ast.Module) -> Iterator[str]:
 
 def test_no_two_modules_define_a_class_or_a_type_of_the_same_name() -> None:
     homes: dict[str, list[str]] = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for name in types_of(tree):
             homes[name].append(path)
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
@@ -34,7 +40,7 @@ def test_no_two_modules_define_a_class_or_a_type_of_the_same_name() -> None:
 def test_no_docstring_begins_with_a_turn_of_phrase() -> None:
     texts = [
         (path, getattr(node, "lineno", 1), ast.get_docstring(node) or "")
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, DOCUMENTED)
     ]
