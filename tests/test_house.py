@@ -1,4 +1,4 @@
-"""The rules of the house that no tool checks: one name has one meaning, and a docstring says what a thing does or is."""
+"""The rules of the house that no tool checks, such as that one name has one meaning."""
 
 import ast
 from collections import defaultdict
