@@ -21,10 +21,10 @@ from itertools import repeat
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
+from rlmbox.models.reply_fields import WireProtocol
 from rlmbox.testing.provider_wire import (
     ProviderReply,
     ProviderRequest,
-    WireProtocol,
     error_body,
     recognise,
     reply_body,
