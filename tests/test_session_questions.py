@@ -200,12 +200,39 @@ def test_a_forked_child_can_ask_after_its_parent_has_or_is_told_how(sandbox: str
             code = 0 if sandbox == "monty" and "forked" in str(error) else 3
         finally:
             os._exit(code)
+    assert exit_code_of(child) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("sandbox", ["monty", "auto"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_session_that_a_forked_child_inherits_says_whose_it_is_and_its_parent_goes_on_with_it(sandbox: str) -> None:
+    asked = rlm(repl("a = 1\nFINAL(a)"), repl("a += 1\nFINAL(a)"), sandbox=sandbox)
+    opened = asked.session(TEXT)
+    with opened as session:
+        session.ask("?")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                for use in (lambda: session.ask("?"), session.run, session.step, session.variables):
+                    with pytest.raises(ConfigError, match="forked"):
+                        use()
+                opened.__exit__()
+                code = 0
+            finally:
+                os._exit(code)
+        assert exit_code_of(child) == 0
+        assert session.ask("?").value == 2
+
+
+def exit_code_of(child: int) -> int:
+    """Return how a child process ended, which it does within 30 s."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
+            return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     os.kill(child, 9)
     os.waitpid(child, 0)

@@ -9,6 +9,7 @@ elsewhere: how a session begins (`opening`), what a reply says (`reply`), what m
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -95,6 +96,7 @@ class Session:
             inherited = parent.task.max_turns if parent.task else parent.max_turns
             self.max_turns = (child_limits or ChildLimits()).turns_of(inherited)
         self._questions = 0
+        self._process = os.getpid()
         self._spent_before = Decimal(0)
         self._parts = SessionParts.of(
             self.scope,
@@ -112,6 +114,7 @@ class Session:
     async def __aenter__(self) -> Self:
         """Open the sandbox and write the system message; leave nothing open where that fails."""
         _check_loop()
+        self._process = os.getpid()
         question, returns, own = self._first
         if returns is not None:
             AnswerType(returns).in_words()  # what is wrong with it is said before anything is opened
@@ -130,6 +133,8 @@ class Session:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the sandbox, also when cancelled."""
+        if self._is_of_parent:
+            return  # what is open is the other process's, which goes on with it
         self._parts.end.free()
         with anyio.CancelScope(shield=True):
             await self._parts.namespace.close()
@@ -197,6 +202,7 @@ class Session:
             ConfigError: The question is empty, or the one before is still open.
         """
         check_question(question)
+        self._check_process()
         wanted = AnswerType(returns).in_words(in_code=self._parts.opening.direct is None) if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
@@ -248,7 +254,7 @@ class Session:
         Raises:
             RLMError: A limit was reached or something failed for good; its `partial` has what there was.
         """
-        task = task or self._at_work()
+        task = self._at_work(task)
         while task.answer is None:
             await self.step(task)
         return task.answer
@@ -265,7 +271,7 @@ class Session:
             RLMError: A limit was reached or something failed for good; its `partial` has what there was. A question
                 that has failed fails again in the same way.
         """
-        task = task or self._at_work()
+        task = self._at_work(task)
         if task.answer is not None:
             return Step("finished", task.answer.text, Decimal(0))
         return await self._parts.end.within_deadline(task, lambda: self._turn(task))
@@ -280,7 +286,7 @@ class Session:
             ConfigError: The question has its answer.
             RLMError: As for `step`.
         """
-        task = task or self._at_work()
+        task = self._at_work(task)
         if task.answer is not None:
             raise ConfigError("the question has its answer; ask another with ask(question)")
         return await self._parts.end.within_deadline(task, lambda: self.propose(task))
@@ -334,6 +340,7 @@ class Session:
         Raises:
             SandboxError: The sandbox does not answer.
         """
+        self._check_process()
         return await self._parts.namespace.variables()
 
     async def propose(self, task: Task) -> Proposal:
@@ -511,10 +518,23 @@ class Session:
     def _budget(self) -> dict[str, float | int | None]:
         return self._remaining.as_dict()
 
-    def _at_work(self) -> Task:
-        if self.task is None:
+    def _at_work(self, task: Task | None = None) -> Task:
+        self._check_process()
+        task = task or self.task
+        if task is None:
             raise ConfigError("the session has no question; put one with ask(question)")
-        return self.task
+        return task
+
+    @property
+    def _is_of_parent(self) -> bool:
+        return self._process != os.getpid()
+
+    def _check_process(self) -> None:
+        """Check that this is the process that opened the session: two would speak to one sandbox at once."""
+        if self._is_of_parent:
+            raise ConfigError(
+                "the session belongs to the process that this one was forked from; open another with rlm.session(...)"
+            )
 
 
 def _check_loop() -> None:

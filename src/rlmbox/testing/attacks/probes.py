@@ -14,8 +14,9 @@ import anyio.to_thread
 
 from rlmbox.errors import SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._probes import fills, forks
+from rlmbox.testing._sandbox_checks._opened import MakeSandbox
 from rlmbox.testing.attacks.report import Probe
-from rlmbox.testing.attacks.stage import LIMITS, Broken, MakeSandbox, is_missing, opened, told
+from rlmbox.testing.attacks.stage import LIMITS, Broken, is_missing, opened, told
 from rlmbox.testing.attacks.watch import HostWatch
 from rlmbox.types import CellLimits, CellOutcome, Execution
 

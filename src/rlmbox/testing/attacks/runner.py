@@ -10,6 +10,7 @@ from types import MappingProxyType
 import anyio.to_thread
 
 from rlmbox.errors import SandboxError, SandboxUnavailable
+from rlmbox.testing._sandbox_checks._opened import MakeSandbox
 from rlmbox.testing.attacks import loop_scenarios, scenarios
 from rlmbox.testing.attacks.catalogue import NEEDS, Attack, attacks
 from rlmbox.testing.attacks.probes import probe
@@ -17,7 +18,6 @@ from rlmbox.testing.attacks.report import AttackReport, AttackResult, Probe, Ver
 from rlmbox.testing.attacks.stage import (
     Broken,
     Escaped,
-    MakeSandbox,
     NotExpressible,
     Room,
     Stage,
