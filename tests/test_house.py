@@ -1,12 +1,19 @@
 """The rules of the house that no tool checks, such as that one name has one meaning."""
 
 import ast
+import re
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import httpx2
+import pytest
+
 import rlmbox.errors
+from rlmbox import RLM
+from rlmbox.testing import ProviderServer
 
 SOURCE = Path(rlmbox.errors.__file__).parent
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -45,6 +52,27 @@ def test_no_docstring_begins_with_a_turn_of_phrase() -> None:
         if isinstance(node, DOCUMENTED)
     ]
     assert [(path, line) for path, line, text in texts if text.partition(" ")[0].rstrip(".:,") in TURNS] == []
+
+
+async def test_the_files_from_a_cell_to_the_socket_are_those_that_the_design_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[list[str]] = []
+    send = httpx2.AsyncHTTPTransport.handle_async_request
+
+    async def watched(self: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
+        files = [Path(frame.filename) for frame in traceback.extract_stack()]
+        passed.append([path.relative_to(SOURCE).as_posix() for path in files if path.is_relative_to(SOURCE)])
+        return await send(self, request)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", watched)
+    with ProviderServer(["```repl\nllm_query('?')\n```", "May", "FINAL(May)"]) as server:
+        async with RLM("openai:gpt-5", base_url=server.url, api_key="k", sandbox="monty") as rlm:
+            await rlm.aask("?", "text " * 9_000)
+    turn, subcall, _ = passed
+    design = (SOURCE.parent.parent / "docs" / "design.md").read_text("utf-8")
+    told = re.findall(r"`([a-z_/]+\.py)`", design.partition("## From a cell to the socket")[2].partition("\n## ")[0])
+    assert {*turn[turn.index("loop/root_request.py") :], *subcall[subcall.index("loop/subcalls.py") :]} == {*told}
 
 
 def test_the_top_of_the_package_has_at_most_ten_modules() -> None:

@@ -100,7 +100,7 @@ class Watched:
         assert task is not None
         live: list[tuple[str, object, object]] = [("question", found.question, task.number)]
         if isinstance(event, ModelRequested) and event.key.endswith("/request"):  # one for a last answer is cut to fit
-            live.append(("messages", found.messages, session._history.messages))
+            live.append(("messages", found.messages, session.messages))
         if not isinstance(event, QuestionAsked):
             over = task.turns[: len(found.turns)]
             live.append(("turns", [to_json(t) for t in found.turns], [to_json(t) for t in over]))

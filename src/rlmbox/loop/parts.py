@@ -31,6 +31,7 @@ class SessionParts:
 
     Attributes:
         recorder: Records its events.
+        history: The conversation.
         retrieval: The functions over an index; None for none.
         subcalls: The functions that reach other models.
         answers: The functions by which code gives an answer, and the rules.
@@ -45,6 +46,7 @@ class SessionParts:
     """
 
     recorder: SessionRecorder
+    history: History
     retrieval: Retrieval | None
     subcalls: Subcalls
     answers: AnswerRules
@@ -107,6 +109,7 @@ class SessionParts:
         )
         return cls(
             recorder=recorder,
+            history=history,
             retrieval=retrieval,
             subcalls=subcalls,
             answers=answers,

@@ -40,7 +40,7 @@ from rlmbox.loop.typed import AnswerType
 from rlmbox.models.base import Model
 from rlmbox.record.keys import key_of
 from rlmbox.sync import run_blocking
-from rlmbox.types import Answer, Cell, Cost, HostFunction, Step, Turn
+from rlmbox.types import Answer, Cell, Cost, HostFunction, Message, Step, Turn
 
 
 class Session:
@@ -154,6 +154,11 @@ class Session:
     def state(self) -> State:
         """Where in a turn the session is."""
         return self._parts.recorder.state
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation until now, as the model would be sent it next."""
+        return self._parts.history.messages
 
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the functions of the session's REPL, those that give an answer aside.
