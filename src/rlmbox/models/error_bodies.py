@@ -33,10 +33,10 @@ _CODES = ("code", "type", "status", "status_code", "error_code", "error_type", "
 _TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _PREFIX = re.compile(r"[\w.: -]{0,80}(?=\{)")
 
-Json = Mapping[str, Any]
+JsonBody = Mapping[str, Any]
 
 
-def layers_of(body: bytes) -> list[Json]:
+def layers_of(body: bytes) -> list[JsonBody]:
     """Return the objects of a refusal's body, the outermost first: each is what went wrong within the one before.
 
     Args:
@@ -46,7 +46,7 @@ def layers_of(body: bytes) -> list[Json]:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return [{"message": _plain(body[: 4 * DETAIL_CHARS].decode("utf-8", "replace"))}]
-    layers: list[Json] = []
+    layers: list[JsonBody] = []
     for _ in range(_DEPTH):  # errors are wrapped in errors by every gateway on the way
         if isinstance(found, Mapping):
             layers.append(found)
@@ -59,7 +59,7 @@ def layers_of(body: bytes) -> list[Json]:
     return layers or [{"message": str(found)} if found else {}]
 
 
-def codes_of(layers: list[Json]) -> set[str]:
+def codes_of(layers: list[JsonBody]) -> set[str]:
     """Return the machine-readable codes of a refusal.
 
     Args:
@@ -73,7 +73,7 @@ def codes_of(layers: list[Json]) -> set[str]:
     }
 
 
-def words_of(layers: list[Json]) -> str:
+def words_of(layers: list[JsonBody]) -> str:
     """Return the provider's words, those of the innermost object that has any; an empty text where none has.
 
     Args:
@@ -82,7 +82,7 @@ def words_of(layers: list[Json]) -> str:
     return next((words for layer in reversed(layers) if (words := _words(layer))), "")
 
 
-def shown(layers: list[Json]) -> str:
+def shown(layers: list[JsonBody]) -> str:
     """Return the body of a refusal that has no words, as it is.
 
     Args:
@@ -91,7 +91,7 @@ def shown(layers: list[Json]) -> str:
     return next((_plain(json.dumps(layer, ensure_ascii=False)) for layer in layers if layer), "")
 
 
-def fields_of(layers: list[Json]) -> list[Json]:
+def fields_of(layers: list[JsonBody]) -> list[JsonBody]:
     """Return the objects in which a refusal may have further fields, the innermost first.
 
     Args:
@@ -128,7 +128,7 @@ def _inner(found: object) -> Iterator[object]:
         yield message
 
 
-def _named(found: Json) -> Iterator[object]:
+def _named(found: JsonBody) -> Iterator[object]:
     for name in _WITHIN:
         inner = found.get(name)
         if isinstance(inner, list):
@@ -143,11 +143,11 @@ def _named(found: Json) -> Iterator[object]:
             yield inner
 
 
-def _has_words(found: Json) -> bool:
+def _has_words(found: JsonBody) -> bool:
     return any(name in found for name in (*_WORDS, *_WITHIN))
 
 
-def _words(error: Json) -> str:
+def _words(error: JsonBody) -> str:
     for key in _WORDS:
         value = error.get(key)
         if isinstance(value, str) and (prefix := _PREFIX.match(value)):  # JSON within the words, as Mistral sends it

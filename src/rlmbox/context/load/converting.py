@@ -52,7 +52,7 @@ main(kind, name, seconds, memory, output)
 """
 
 
-class Document(NamedTuple):
+class ConvertedDocument(NamedTuple):
     """One of several documents that were in a file.
 
     Attributes:
@@ -83,12 +83,12 @@ class Converted:
     page_starts: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     omitted: tuple[tuple[str, str], ...] = ()
-    documents: tuple[Document, ...] = ()
+    documents: tuple[ConvertedDocument, ...] = ()
 
     def each(self) -> Iterator[tuple[str | None, str, tuple[int, ...]]]:
         """Return the documents: the name of each, its text, and where its pages begin."""
         start = 0
-        for name, length, page_starts in self.documents or (Document(None, len(self.text), self.page_starts),):
+        for name, length, page_starts in self.documents or (ConvertedDocument(None, len(self.text), self.page_starts),):
             yield name, self.text[start : start + length], page_starts
             start += length
 
@@ -235,7 +235,7 @@ def _kept(key: str) -> Converted | None:
 def _keep(key: str, converted: Converted) -> None:
     """Keep what took long to convert; where there is no place for it, the next time takes as long again."""
     data = converted.text.encode("utf-8", "replace")
-    documents = converted.documents or (Document(None, len(converted.text), converted.page_starts),)
+    documents = converted.documents or (ConvertedDocument(None, len(converted.text), converted.page_starts),)
     head = {
         "documents": [document._asdict() for document in documents],
         "notes": converted.notes,
@@ -300,7 +300,7 @@ def _converted(head: Mapping[str, object], text: str) -> Converted:
     """Take the child's word for its documents only as far as it can be true."""
     documents = list(_documents(head.get("documents")))
     if sum(document.length for document in documents) != len(text):
-        documents = [Document(None, len(text))]
+        documents = [ConvertedDocument(None, len(text))]
     notes = tuple(_line(note) for note in _list(head.get("notes"))[:_MAX_NOTES])
     omitted = tuple(
         (_line(pair[0])[:50], _line(pair[1])) for pair in _list(head.get("omitted")) if len(_list(pair)) == 2
@@ -310,13 +310,15 @@ def _converted(head: Mapping[str, object], text: str) -> Converted:
     return Converted(text, (), notes, omitted, tuple(documents))
 
 
-def _documents(value: object) -> Iterator[Document]:
+def _documents(value: object) -> Iterator[ConvertedDocument]:
     for item in _list(value):
         if not isinstance(item, dict):
             continue
         name, length = item.get("name"), item.get("length")
         if type(length) is int and length >= 0:
-            yield Document(None if name is None else _line(name), length, _page_starts(item.get("page_starts"), length))
+            yield ConvertedDocument(
+                None if name is None else _line(name), length, _page_starts(item.get("page_starts"), length)
+            )
 
 
 def _list(value: object) -> list[Any]:

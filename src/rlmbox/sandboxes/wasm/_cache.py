@@ -46,7 +46,7 @@ class Artifacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedModule:
     """A guest that is ready to run.
 
     Attributes:
@@ -93,7 +93,7 @@ def cache_folder() -> Path:
         raise SandboxUnavailable("the wasm sandbox needs a home directory, or XDG_CACHE_HOME, for its cache") from None
 
 
-def prepared(found: Artifacts) -> Prepared | None:
+def prepared(found: Artifacts) -> PreparedModule | None:
     """Return what an earlier `_prepare.py` left, if it can be trusted.
 
     Raises:
@@ -111,7 +111,7 @@ def prepared(found: Artifacts) -> Prepared | None:
         return None
     except (OSError, ValueError, KeyError) as error:
         raise SandboxUnavailable(f"the wasm sandbox cannot use its cache: {error}; remove it and try again") from None
-    return Prepared(found.site, module, library, tuple((int(at), int(bits)) for at, bits in words))
+    return PreparedModule(found.site, module, library, tuple((int(at), int(bits)) for at, bits in words))
 
 
 def preparation(found: Artifacts) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.wasm._cache import Prepared, artifacts, preparation, prepared
+from rlmbox.sandboxes.wasm._cache import PreparedModule, artifacts, preparation, prepared
 from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import CellLimits
@@ -63,7 +63,7 @@ class WasmSandbox(WorkerSandbox):
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
 
-async def prepare() -> Prepared:
+async def prepare() -> PreparedModule:
     """Compile the guest for this machine unless that was done before.
 
     It takes about a minute, 2.5 GB of memory and 350 MB below the user's cache directory. Start-up afterwards
@@ -93,7 +93,7 @@ async def prepare() -> Prepared:
 class _Wasm:
     """Launches guests."""
 
-    prepared: Prepared
+    prepared: PreparedModule
 
     async def launch(self, context_fd: int | None) -> Child:
         """Launch a guest; see `Wall.launch`."""
@@ -103,7 +103,7 @@ class _Wasm:
             raise SandboxUnavailable(f"the guest's process cannot be launched: {error}") from error
 
 
-def _launched(guest: Prepared, context_fd: int | None) -> Child:
+def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
     def command(wire: int, lifeline: int) -> list[str]:
         config = {
             "site": guest.site,
