@@ -47,7 +47,7 @@ _DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class TokenCounts:
     """A provider's counts of a reply.
 
     Attributes:
@@ -93,7 +93,7 @@ def counts_in(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[st
     return next((counts for counts in map(mapping, places) if counts), {})
 
 
-def read_counts(counts: Mapping[str, Any]) -> Counts:
+def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
     """Read the counts, and make input and output come to the total.
 
     Args:
@@ -107,7 +107,7 @@ def read_counts(counts: Mapping[str, Any]) -> Counts:
         if _is_apart(counts, cached + written, sent, received, total):
             sent += cached + written
     sent, received, agree = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
-    return Counts(sent, received, cached, written, reasoning, agree)
+    return TokenCounts(sent, received, cached, written, reasoning, agree)
 
 
 def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
