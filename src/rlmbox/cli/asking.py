@@ -109,7 +109,7 @@ class Settings:
         return schema
 
     def rlm(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> RLM:
-        """Makes the RLM.
+        """Make the RLM.
 
         Raises:
             ConfigError: An option is wrong.
@@ -223,7 +223,7 @@ def ask_and_print(
     quiet: bool,
     debug: bool,
 ) -> int:
-    """Runs `rlmbox ask`; gives the exit code."""
+    """Run `rlmbox ask`; gives the exit code."""
     # A tree that is drawn again and again would cover what a person is asked.
     show_tree = not (as_json or quiet or settings.approve not in (None, "never")) and sys.stderr.isatty()
     console = Console(stderr=True)
@@ -248,7 +248,7 @@ def ask_and_print(
 
 
 def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: Path | None, debug: bool) -> int:
-    """Runs `rlmbox demo`; gives the exit code."""
+    """Run `rlmbox demo`; gives the exit code."""
     console = Console(stderr=as_json)
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
@@ -324,7 +324,7 @@ def print_run(
 
 
 def open_context_or_none(paths: Sequence[str], settings: Settings) -> Context | None:
-    """Opens what `--context` names; None where there is an index and nothing else.
+    """Open what `--context` names; None where there is an index and nothing else.
 
     Raises:
         ConfigError: There is neither.
@@ -340,7 +340,7 @@ def open_context_or_none(paths: Sequence[str], settings: Settings) -> Context | 
 def open_context(
     paths: Sequence[str], *, include: Sequence[str] = (), exclude: Sequence[str] = (), encoding: str | None = None
 ) -> Context:
-    """Opens what `--context` names.
+    """Open what `--context` names.
 
     Raises:
         ContextError: It is missing, unreadable or empty.
@@ -350,7 +350,7 @@ def open_context(
 
 
 def _standard_library(folder: Path) -> list[tuple[str, str]]:
-    """Reads the standard library's own modules, without its tests and what is installed beside it."""
+    """Read the standard library's own modules, without its tests and what is installed beside it."""
     documents: list[tuple[str, str]] = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _LEAVE_OUT)
@@ -378,7 +378,7 @@ def print_notices(rlm: RLM, console: Console) -> None:
 
 @contextmanager
 def _traced(path: Path) -> Iterator[Hook]:
-    """Writes each event to a file at once, so that a run that breaks off leaves all until then."""
+    """Write each event to a file at once, so that a run that breaks off leaves all until then."""
     store = JsonlStore(path)
     if not path.absolute().parent.is_dir():  # a store makes its folder; one that was mistyped here should not be made
         raise ConfigError(f"the trace cannot be written to {path}: there is no folder {path.parent}")
@@ -416,7 +416,7 @@ def exported_where(console: Console, *, wanted: bool) -> Iterator[Telemetry | bo
 
 
 def print_answer(answer: Answer, *, quiet: bool, facts_to_stdout: bool) -> None:
-    """Prints the answer, and what is known of it where a program that reads the answer will not trip over it."""
+    """Print the answer, and what is known of it where a program that reads the answer will not trip over it."""
     print(printable(answer.text))  # noqa: T201
     if quiet:
         return

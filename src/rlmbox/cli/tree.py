@@ -132,7 +132,7 @@ class LiveTree:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Draw a last time and leaves the tree on the screen."""
+        """Draw a last time and leave the tree on the screen."""
         self._shown.is_live = False
         self._live.stop()
         if not self._console.is_terminal:

@@ -170,7 +170,7 @@ def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: s
 
 
 def missing_variable(name: str, variables: Mapping[str, str]) -> str:
-    """Writes the message for `FINAL_VAR` of a variable that is not there.
+    """Write the message for `FINAL_VAR` of a variable that is not there.
 
     Args:
         name: The name that was asked for.

@@ -160,7 +160,7 @@ class _Look:
         return sha256
 
     def _learn(self, more: Callable[[cache.Facts], cache.Facts]) -> None:
-        """Add to what is known, and keeps it if it is more."""
+        """Add to what is known, and keep it if it is more."""
         with self.lock:
             if self.facts is None or (facts := more(self.facts)) is self.facts:
                 return

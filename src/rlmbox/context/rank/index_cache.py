@@ -41,7 +41,7 @@ def place(context: RankedText, engine: str) -> Path:
 
 
 def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
-    """Open an index if it is there and whole, and gives the bounds of its passages.
+    """Open an index if it is there and whole, and give the bounds of its passages.
 
     Args:
         folder: Where it would be.
@@ -67,7 +67,7 @@ def opened(folder: Path, index: RankIndex, length: int) -> array[int] | None:
 
 
 def build(folder: Path, index: RankIndex, passages: Iterable[str], bounds: array[int]) -> None:
-    """Make an index, puts it in its place and opens it.
+    """Make an index, put it in its place and open it.
 
     Args:
         folder: Its place.

@@ -34,7 +34,7 @@ _MAX_FACTS_BYTES = 256 * 1024 * 1024
 
 
 def folder() -> Path | None:
-    """Return the directory, and makes it if it is not there; None where none can be trusted."""
+    """Return the directory, and make it if it is not there; None where none can be trusted."""
     try:
         return cache_folder("texts")
     except ContextError:
@@ -111,7 +111,7 @@ class NewText:
         self._file.write(data)
 
     def keep(self, key: str | None) -> InFile:
-        """End the writing and opens what was written.
+        """End the writing and open what was written.
 
         Args:
             key: Under what it is kept; None for a text that lives as long as it is open.

@@ -42,7 +42,7 @@ _REACH = (
 
 
 async def _walls(make_sandbox: MakeSandbox, watch: HostWatch) -> Probe:
-    """Read, lists and write canaries of ours, connects to a listener of ours, looks for our process."""
+    """Read, list and write canaries of ours, connect to a listener of ours, look for our process."""
     before = await anyio.to_thread.run_sync(watch.snapshot)
     found: list[str] = []
     async with opened(make_sandbox) as room:
