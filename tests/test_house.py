@@ -16,8 +16,6 @@ from rlmbox import RLM
 from rlmbox.testing import ProviderServer
 
 SOURCE = Path(rlmbox.errors.__file__).parent
-DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-TURNS = {"Gives", "What", "Whether", "Tells", "Says"}
 
 
 @cache
@@ -42,16 +40,6 @@ def test_no_two_modules_define_a_class_or_a_type_of_the_same_name() -> None:
         for name in types_of(tree):
             homes[name].append(path)
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
-
-
-def test_no_docstring_begins_with_a_turn_of_phrase() -> None:
-    texts = [
-        (path, getattr(node, "lineno", 1), ast.get_docstring(node) or "")
-        for path, tree in trees().items()
-        for node in ast.walk(tree)
-        if isinstance(node, DOCUMENTED)
-    ]
-    assert [(path, line) for path, line, text in texts if text.partition(" ")[0].rstrip(".:,") in TURNS] == []
 
 
 async def test_the_files_from_a_cell_to_the_socket_are_those_that_the_design_names(

@@ -48,7 +48,7 @@ _KEPT_CHARS = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What an arm would send of a text.
+    """The part of a text that an arm would send.
 
     Attributes:
         text: The text; None where the arm cannot answer.
@@ -76,7 +76,7 @@ class _Sent:
 
 
 class Prepared:
-    """What is kept of one text for one arm.
+    """The preparations of one text for one arm, kept for the next trial.
 
     Attributes:
         context: The text, which is not kept open by this.

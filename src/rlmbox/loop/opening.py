@@ -1,4 +1,4 @@
-"""How a session begins: with a sandbox and the prompt of the loop, or, with a short text, by sending that.
+"""The beginning of a session: with a sandbox and the prompt of the loop, or, with a short text, by sending that.
 
 A session that began with the text enters the loop when something has to run.
 """

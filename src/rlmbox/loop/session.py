@@ -152,7 +152,7 @@ class Session:
 
     @property
     def state(self) -> State:
-        """Where in a turn the session is."""
+        """The place in a turn at which the session is."""
         return self._parts.recorder.state
 
     @property

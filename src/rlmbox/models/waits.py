@@ -1,4 +1,4 @@
-"""How long a provider asks to be left alone: in headers, in words, or in fields of a refusal's body.
+"""The time that a provider asks to be left alone: in headers, in words, or in fields of a refusal's body.
 
 A wait is a number of seconds, a duration, or a moment, and each of the three is written in many ways.
 """

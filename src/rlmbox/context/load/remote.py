@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from rlmbox.context.load.private_network import LeadsInside
 from rlmbox.context.storage.caching import cache_folder, remove, trim
 from rlmbox.errors import ContextError
 
@@ -40,13 +41,6 @@ SCHEMES = frozenset(
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SUFFIXES = {"text/html": ".html", "application/pdf": ".pdf", "application/json": ".json", "text/csv": ".csv"}
 _VERSION_KEYS = ("ETag", "etag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "updated", "sha")
-
-
-class LeadsInside(Exception):
-    """A public address leads to a private one."""
-
-    def __init__(self) -> None:
-        super().__init__("it leads into a private network; give the address there itself if that is meant")
 
 
 def is_remote(name: str) -> bool:

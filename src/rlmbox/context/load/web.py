@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from rlmbox.context.load.remote import LeadsInside
+from rlmbox.context.load.private_network import LeadsInside
 
 CONNECT_S, SILENCE_S = 20.0, 60.0
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")

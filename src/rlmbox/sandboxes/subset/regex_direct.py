@@ -85,7 +85,7 @@ class _PatternPart:
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one character."""
+        """True if it is one character."""
         return self.low == self.high == 1
 
 

@@ -591,7 +591,7 @@ class CasedText(LargeText):
 
 
 class Parts(Sequence["Any"]):
-    """What parts of a text have in common with a list of them."""
+    """The behaviour that parts of a text have in common with a list of them."""
 
     __hash__ = None  # type: ignore[assignment]
 
