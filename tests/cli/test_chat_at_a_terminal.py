@@ -11,7 +11,7 @@ pytest.importorskip("pty")
 from cli.environment import bare
 from cli.terminal import Terminal
 from rlmbox.testing import ProviderFault, ProviderServer
-from rlmbox.testing.provider_server import Entry
+from rlmbox.testing.provider_server import ScriptEntry
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
@@ -42,7 +42,7 @@ def told(server: ProviderServer) -> Sequence[str]:
 def test_ctrl_c_ends_the_question_and_keeps_session_variables_and_spending(
     chat: Callable[..., Terminal], tmp_path: Path
 ) -> None:
-    script: list[Entry] = [
+    script: list[ScriptEntry] = [
         cell("kept = 5\nFINAL(f'kept {kept}')"),
         ProviderFault("hang"),
         cell("started = 1\nprint('running')\nwhile True: pass"),

@@ -98,6 +98,11 @@ class SessionNamespace:
         """Close the sandbox."""
         await self.sandbox.close()
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs; return False where the sandbox has no way to."""
+        interrupt: Callable[[], bool] = getattr(self.sandbox, "interrupt", bool)
+        return interrupt()
+
     async def evaluate(self, code: str) -> Execution:
         """Run a cell of the engine's own, which is recorded like any other.
 
@@ -169,6 +174,7 @@ class SessionNamespace:
             kind = type(error).__name__
             raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error
         self.is_cut = False
-        if execution.namespace != "lost" and execution.outcome in ("ok", "error"):
+        was_interrupted = execution.error is not None and execution.error.type == "KeyboardInterrupt"
+        if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
             self._ran.append((cell, path))
         return execution

@@ -324,6 +324,10 @@ class Session:
             raise ConfigError("there is no proposal to reject; plan one with plan_next_step()")
         proposal.reject(reason)
 
+    def interrupt_cell(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        return self._parts.namespace.interrupt()
+
     @property
     def is_finished(self) -> bool:
         """True if the question at work has its answer or has failed."""

@@ -58,10 +58,13 @@ class Verdicts:
             AnswerRejected: Too many answers were sent back.
         """
         restored = self._scope.guard.restored
-        typed: FinalAnswer | str = replace(found, text=restored(found.text), value=restored(found.value))
-        if task.returns is not None and isinstance(typed, FinalAnswer):
-            typed = task.returns.read(typed, in_code=in_code)
+        given = replace(found, text=restored(found.text), value=restored(found.value))
+        typed: FinalAnswer | str = given
+        if task.returns is not None:
+            typed = task.returns.read(given, in_code=in_code)
         recorded = self._recorded(task)
+        if recorded == "" and task.returns is not None and task.returns.is_schema:
+            return typed if isinstance(typed, FinalAnswer) else given  # a type took it then that is stricter in JSON
         if recorded is not None:
             correction = typed if isinstance(typed, str) else recorded or None
         else:
