@@ -72,6 +72,7 @@ def test_the_commands_of_the_page_run_one_after_another(server: ProviderServer, 
     assert page.count("<svg") == 2
     assert "rlmbox show eval-1.rlm.late.0" in page
     assert not re.search(r"<script|https?://|\bsrc=|\bhref=", page)
+    assert len(list((tmp_path / "logs").glob("eval-1_*.eval"))) == 3
     won = (tmp_path / "won.toml").read_text("utf-8")
     assert 'model = "openai:gpt-5"' in won
     assert "# 3 questions, 3 times each:" in won
