@@ -29,6 +29,36 @@ async def test_a_set_made_of_whole_numbers_has_the_order_of_cpython(many: list[l
     assert json.loads(done.stdout) == [list(set(one)) for one in many]
 
 
+OPERATIONS = (
+    "s.add(x)",
+    "s.discard(x)",
+    "s |= o",
+    "s -= o",
+    "s ^= o",
+    "s &= o | s",
+    "s = s.copy()",
+    "s.update(list(o))",
+)
+steps = st.tuples(st.sampled_from(OPERATIONS), numbers, st.lists(numbers, max_size=12))
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(many=st.lists(st.tuples(st.lists(numbers, max_size=30), st.lists(steps, max_size=20)), min_size=8, max_size=8))
+async def test_a_set_that_is_changed_has_the_order_of_cpython(
+    many: list[tuple[list[int], list[tuple[str, int, list[int]]]]],
+) -> None:
+    lines = ["import json", "found = []"]
+    for numbers_, changes in many:
+        lines.append(f"s = set({numbers_!r})")
+        for change, x, other in changes:
+            lines += [f"x = {x}", f"o = set({other!r})", change, "found.append(list(s))"]
+        lines += ["while len(s) > 3:", "    found.append([s.pop()])"]
+    names: dict[str, object] = {}
+    exec("\n".join(lines), names)
+    done = await ran("\n".join([*lines, "print(json.dumps(found))"]))
+    assert json.loads(done.stdout) == names["found"]
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeGuard
 
-from rlmbox.sandboxes.monty.modules import MODULES
+from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 OWN_PREFIX = "_rlm_"
@@ -84,6 +84,8 @@ _NO_ATTRIBUTES = {
     "fold": "",
     "regs": "match.span(group)",
     "scanner": "pattern.finditer(text)",
+    "cache_info": "a dict as the cache, and count yourself",
+    "cache_clear": "a dict as the cache, and clear that",
 }
 _BASE_HINTS = {
     "Exception": "raise ValueError or another exception that there is, with the kind in its text",
@@ -138,6 +140,7 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
     """
     modules = _imported_names(tree)
     _check_returns(tree)
+    _check_attributes_of_functions(tree)
     asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         _check_own_names(node)
@@ -210,6 +213,19 @@ def _check_statement(node: ast.AST) -> None:
         raise lacking("a type statement", "no annotation", node)
 
 
+def _check_attributes_of_functions(tree: ast.Module) -> None:
+    """`f.calls = 0` of a function, which has no attributes of its own in Monty."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in names
+        ):
+            raise lacking(f"an attribute of a function, such as {ast.unparse(node)},", "a dict beside it", node)
+
+
 def _check_returns(tree: ast.Module) -> None:
     """`return` outside a function, which Monty lets pass."""
     queue: list[ast.AST] = [tree]
@@ -240,6 +256,8 @@ def _check_text(node: ast.AST) -> None:
 
 def _check_call(node: ast.Call) -> None:
     function = node.func
+    if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
+        raise lacking("asyncio.gather(return_exceptions=...)", "try and except in what is gathered", node)
     if not isinstance(function, ast.Attribute):
         return
     if function.attr in ("loads", "load") and ast.unparse(function.value) == "json":
@@ -288,8 +306,8 @@ def _check_attribute(node: ast.Attribute, modules: dict[str, str]) -> None:
 
 
 def _check_module_name(module: str, name: str, node: ast.AST) -> None:
-    offered = native_modules().get(module)
-    if offered is not None and name not in offered and _has(module, name):
+    offered = native_modules().get(module) or (offered_names(module) if module in MODULES else None)
+    if offered and name not in offered and _has(module, name):
         raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}", ""), node)
 
 

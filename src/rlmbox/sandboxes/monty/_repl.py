@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +63,15 @@ _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the c
 _SHORT_WAIT_S = 0.05
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 _LARGE_OBJECT = "_rlm_large_scans"
+
+
+@cache
+def _reuses_places() -> bool:
+    """Return whether this Python puts a number into a set where another was removed."""
+    numbers = {0, 8}
+    numbers.discard(0)
+    numbers.add(16)
+    return [*numbers] == [16, 8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,10 +412,10 @@ class MontyRepl:
             self._feed_once(own_source("methods") + own_source("builtins"))
         elif own & own_exports("methods"):
             self._feed_once(own_source("methods"))
-        if "worded" in own:
+        if any(name.startswith("worded") for name in own):
             self._feed_once(words_source())
-        if "set_of" in own or "eval" in own:
-            self._feed_once(own_source("sets"))
+        if own & own_exports("sets") or "eval" in own:
+            self._feed_once(f"_rlm_sets_reuse = {_reuses_places()}\n{own_source('sets')}")
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
             if self.setting.is_large:

@@ -22,6 +22,7 @@ from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
+from rlmbox.sandboxes.monty.modules._words import in_this_version, type_name
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import CellError, CellLimits, CellOutcome
 
@@ -135,6 +136,7 @@ def cell_error(
         kind = text.partition(":")[0].rpartition(".")[2]  # of `json.JSONDecodeError` too
         name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message)
+        name, message = type_name(name), in_this_version(name, message)
     message = _bounded(message)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
@@ -178,6 +180,8 @@ def in_words(name: str, message: str) -> tuple[str, str]:
         return "NotImplementedError", f"{message}: make sets or dicts of the views"
     if name == "ValueError" and _STATISTICS.match(message):
         return "StatisticsError", message
+    if name == "TypeError" and _OUT_OF_DATES.fullmatch(message):
+        return "OverflowError", "date value out of range"
     missing = _NO_ATTRIBUTE.match(message)
     if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
         return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
@@ -189,6 +193,7 @@ def in_words(name: str, message: str) -> tuple[str, str]:
 
 
 _OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
+_OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")

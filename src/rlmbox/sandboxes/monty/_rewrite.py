@@ -17,10 +17,12 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from string import Formatter
 from typing import Any, TypeVar, cast
 
+from rlmbox.sandboxes.monty import _sets
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
     call,
@@ -88,6 +90,8 @@ _EXCEPTIONS = frozenset(
 
 _KNOWN = frozenset(dir(builtins))
 _OF_TIMEDELTA: dict[type[ast.operator], str] = {ast.Mult: "times", ast.Div: "divided"}
+_DIVISIONS: dict[type[ast.operator], str] = {ast.Div: "div", ast.FloorDiv: "floordiv", ast.Mod: "mod"}
+_WORDED_TYPE = own_name("worded_type_name")
 _DATE_NAMES = frozenset({"timedelta", "datetime", "date"})
 
 
@@ -105,9 +109,36 @@ def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str
     has_dates = not _DATE_NAMES.isdisjoint(bound) or any(
         isinstance(node, ast.ImportFrom) and node.module == "datetime" for node in ast.walk(tree)
     )
-    rewriter = Rewriter(bound, host_names, has_dates=has_dates)
+    rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=_sets.names_in(tree), words=Words.of(tree))
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a cell may show the words of errors.
+
+    Attributes:
+        are_seen: Whether it catches an error by a name.
+        methods: The class of each method that only one class of the cell has.
+    """
+
+    are_seen: bool
+    methods: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tree: ast.Module) -> Words:
+        """Look through a cell."""
+        if not any(isinstance(node, ast.ExceptHandler) and node.name for node in ast.walk(tree)):
+            return cls(False, {})
+        owners: dict[str, list[str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, ast.FunctionDef):
+                        owners.setdefault(member.name, []).append(node.name)
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        return cls(True, {name: of[0] for name, of in owners.items() if len(of) == 1 and name not in functions})
 
 
 class Rewriter:
@@ -117,10 +148,23 @@ class Rewriter:
         bound: Names that are not builtins.
         host_names: Names of the host's functions, and of the objects that have some.
         has_dates: Whether an operand may be a `timedelta`.
+        sets: Names that the cell gives a set; None where it has none.
+        words: How the cell may show the words of errors.
     """
 
-    def __init__(self, bound: Collection[str], host_names: Collection[str], *, has_dates: bool = False) -> None:
-        self._has_dates = has_dates
+    def __init__(
+        self,
+        bound: Collection[str],
+        host_names: Collection[str],
+        *,
+        has_dates: bool = False,
+        sets: Collection[str] | None = None,
+        words: Words | None = None,
+    ) -> None:
+        self._has_dates, self._sets = has_dates, sets
+        self._words = words or Words(False, {})
+        self._methods = self._words.methods
+        self._loops = 0  # around a statement
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
         self._count = 0
@@ -143,8 +187,8 @@ class Rewriter:
         return done
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
-        if isinstance(node, ast.For):
-            return self._for(node)
+        if isinstance(node, ast.For | ast.While):
+            return self._loop(node)
         if isinstance(node, ast.Delete):
             return self._delete(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -158,6 +202,14 @@ class Rewriter:
             ast.AnnAssign: self._annotated,
         }
         return [one.get(type(node), self._fields)(node)]
+
+    def _loop(self, node: ast.For | ast.While) -> list[ast.stmt]:
+        self._loops += 1
+        done = self._for(node) if isinstance(node, ast.For) else [self._fields(node)]
+        self._loops -= 1
+        if not self._loops and _sets.changes_one(done):
+            done.append(placed(ast.Expr(call("settle")), node))
+        return done
 
     def _annotated(self, node: ast.AnnAssign) -> ast.AnnAssign:
         """Leave the annotation as it is."""
@@ -181,12 +233,33 @@ class Rewriter:
             if isinstance(item, ast.ExceptHandler):
                 item.body = self.body(item.body)
                 if item.name is not None:
-                    worded = ast.Assign([ast.Name(item.name, ast.Store())], call("worded", load(item.name)))
+                    worded = ast.Assign([ast.Name(item.name, ast.Store())], self._worded(item))
                     item.body.insert(0, placed(worded, item))
                 item.type = self.expression(item.type) if item.type else None
             elif isinstance(item, ast.withitem):
                 item.context_expr = self.expression(item.context_expr)
         return [self.expression(item) if isinstance(item, ast.expr) else item for item in value]
+
+    def _worded(self, handler: ast.ExceptHandler) -> ast.expr:
+        """Return the error that a handler has caught, in the words of CPython."""
+        name = str(handler.name)
+        raised = {id(node.exc) for node in ast.walk(handler) if isinstance(node, ast.Raise)}
+        raised |= {id(node.args[0]) for node in ast.walk(handler) if self._asks_for_type(node)}  # type: ignore[attr-defined]
+        names = [node for node in ast.walk(handler) if isinstance(node, ast.Name) and node.id == name]
+        shown = ast.Constant(any(id(node) not in raised for node in names))
+        methods = ast.Dict(
+            [ast.Constant(key) for key in self._methods], [ast.Constant(one) for one in self._methods.values()]
+        )
+        return call("worded", load(name), *([shown, methods] if self._methods else [shown] if shown.value else []))
+
+    @staticmethod
+    def _asks_for_type(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("type", "isinstance", _WORDED_TYPE)
+            and bool(node.args)
+        )
 
     def _function(self, node: _Function) -> _Function:
         node.decorator_list = [self.expression(one) for one in node.decorator_list]
@@ -194,7 +267,9 @@ class Rewriter:
         self._scopes.append("function")
         outer, self._inner_names = self._inner_names, []
         self._needs.append([])
+        loops, self._loops = self._loops, 0
         node.body = self.body(node.body)
+        self._loops = loops
         for name in self._needs.pop():
             # A name that only a walrus in a hoisted function binds must be this function's.
             never = ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
@@ -222,8 +297,11 @@ class Rewriter:
             case.body = self.body(case.body)
         return node
 
-    def _augmented(self, node: ast.AugAssign) -> ast.AugAssign:
+    def _augmented(self, node: ast.AugAssign) -> ast.stmt:
         """`found += (1, 2)` of a list takes whatever can be gone through; Monty's takes a list."""
+        in_place = _sets.in_place(node, self._sets)
+        if in_place is not None:
+            return self._fields(in_place)
         may_be_list = isinstance(node.op, ast.Add) and not has_calls(node.target) and not is_number_or_list(node.value)
         read = copy.deepcopy(node.target)
         read.ctx = ast.Load()
@@ -311,6 +389,8 @@ class Rewriter:
     def _attribute(self, node: ast.Attribute) -> ast.expr:
         """An attribute that is not called: it may be a method of a builtin, for which Monty has no value."""
         if isinstance(node.ctx, ast.Load):
+            if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):
+                return call("worded_type_name", self.expression(node.value.args[0]))  # type: ignore[attr-defined]
             if node.attr == "__class__":
                 return ast.Call(load("type"), [self.expression(node.value)], [])
             if isinstance(node.value, ast.Name) and node.value.id in _UNBOUND - self._bound:
@@ -341,12 +421,24 @@ class Rewriter:
 
     def _binop(self, node: ast.BinOp) -> ast.expr:
         """`timedelta(hours=1) * 1.5`, in a cell that may have one."""
+        of_sets = _sets.operator(node, self._sets)
+        if of_sets is not None:
+            return call(of_sets, self.expression(node.left), self.expression(node.right))
+        if self._may_be_seen(node):
+            name = ast.Constant(_DIVISIONS[type(node.op)])
+            return call("worded_division", name, self.expression(node.left), self.expression(node.right))
         ours = _OF_TIMEDELTA.get(type(node.op)) if self._has_dates else None
         left, right = self.expression(node.left), self.expression(node.right)
         if ours is None or is_text(left) or (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
             node.left, node.right = left, right
             return node
         return call(ours, left, right)
+
+    def _may_be_seen(self, node: ast.BinOp) -> bool:
+        """Return whether it divides by what may be zero, in a cell that may show the error."""
+        if not self._words.are_seen or self._has_dates or type(node.op) not in _DIVISIONS or is_text(node.left):
+            return False
+        return not (isinstance(node.right, ast.Constant) and node.right.value)
 
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
         """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
@@ -372,8 +464,12 @@ class Rewriter:
 
     def _set(self, node: ast.Set) -> ast.expr:
         """CPython goes through whole numbers in an order of its own, and Monty as they were put in."""
-        numbers = [one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+        numbers = [
+            one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, int | float)
+        ]
         if len(numbers) == len(node.elts):
+            if len({*numbers}) > _sets.FEW:  # CPython fills one set by another there
+                return call("set_literal", node)
             node.elts = [ast.Constant(number) for number in {*numbers}]
             return node
         changed = self._children(node)
@@ -479,7 +575,7 @@ class Rewriter:
             return self._converted(name, node)
         if name in ("set", "frozenset") and plain and node.args:
             self._arguments(node, consumed=True)
-            return call("set_of", node)
+            return call("set_made", load(name), *node.args) if len(node.args) == 1 else node
         if name not in _KNOWN and name not in self._host_names:
             # Monty evaluates the arguments first, and a host call among them would be paid.
             self._arguments(node)
@@ -521,27 +617,23 @@ class Rewriter:
             self._arguments(node)
             node.func = function_value
             return node
-        if name == "write" and ast.unparse(owner) in ("sys.stdout", "sys.stderr"):
+        if name in ("write", "timedelta") and (ours := _of_module(name, ast.unparse(owner), function)) is not None:
             self._arguments(node)
-            return call("write", ast.Constant(ast.unparse(owner)), *node.args)
-        if name == "timedelta" and ast.unparse(owner) == "datetime":
-            self._arguments(node)
-            return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
+            return ast.Call(ours.func, [*ours.args, *node.args], node.keywords)
         if name == "sort" and any(one.arg == "key" for one in node.keywords):
             return self._sort(node, function)
         if name in ("loads", "dumps"):
             return self._json(node, function)
+        ours = self._of_list_or_set(node, name)
+        if ours is not None:
+            self._arguments(node, consumed=True)
+            return call(ours, self.expression(owner), *node.args)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
         if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
             self._with_specs(node, owner.value)
-        if (
-            name in _SEARCHES
-            and len(node.args) > 1
-            and isinstance(node.args[0], ast.Constant)
-            and not node.args[0].value
-        ):
+        if self._finds_nothing(node, name):
             self._arguments(node)
             return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
         asks = self._asks(node)
@@ -550,6 +642,21 @@ class Rewriter:
             function.value = call("having", function.value, ast.Constant(name))
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
         return node
+
+    @staticmethod
+    def _finds_nothing(node: ast.Call, name: str) -> bool:
+        """Return whether a call looks for an empty text from a position on."""
+        if name not in _SEARCHES or len(node.args) < 2:
+            return False
+        return isinstance(node.args[0], ast.Constant) and not node.args[0].value
+
+    def _of_list_or_set(self, node: ast.Call, name: str) -> str | None:
+        """Return our function for a method of what may be a list or a set; None where it is left to Monty."""
+        if self._asks(node):
+            return None
+        if name == "index" and self._words.are_seen and node.args and not node.keywords:
+            return "worded_index"
+        return _sets.method(node, name, self._sets)
 
     def _json(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
         """`json.loads` has CPython's words of an error, and `json.dumps` takes `default=`."""
@@ -729,6 +836,23 @@ class Rewriter:
             setattr(function, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
         self._hoisted.append(placed(function, source))
         return name, extra
+
+
+def _of_module(name: str, owner: str, function: ast.expr) -> ast.Call | None:
+    """Return our function, with its first argument, for `sys.stdout.write` or `datetime.timedelta`."""
+    if name == "write":
+        return call("write", ast.Constant(owner)) if owner in ("sys.stdout", "sys.stderr") else None
+    return call("timedelta", function) if owner == "datetime" else None
+
+
+def _is_type_call(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "type"
+        and len(node.args) == 1
+        and not node.keywords
+    )
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:

@@ -105,6 +105,12 @@ def module_source(name: str) -> str:
     return files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8")
 
 
+@cache
+def offered_names(name: str) -> frozenset[str]:
+    """Return what the source of an offered module puts into it; nothing for one that is made otherwise."""
+    return frozenset(re.findall(r"^    m\.(\w+) = ", module_source(name), re.MULTILINE))
+
+
 def imported(code: str) -> frozenset[str]:
     """Find the offered modules that a cell imports anywhere; none in code that does not parse."""
     try:

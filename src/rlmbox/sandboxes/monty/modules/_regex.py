@@ -179,6 +179,9 @@ class _MontyPatternWriter:
             return f"(?:{inner})" if group is None else f"({inner})"
         if op is _constants.ASSERT or op is _constants.ASSERT_NOT:
             direction, body = value
+            least, most = body.getwidth()
+            if direction < 0 and least != most:
+                raise re.error("look-behind requires fixed-width pattern")
             sign = "=" if op is _constants.ASSERT else "!"
             return f"(?{'<' if direction < 0 else ''}{sign}{self.sequence(body, flags)})"
         if op is _constants.GROUPREF and not flags & re.IGNORECASE:
