@@ -36,7 +36,10 @@ _SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
 _PIECE_BYTES = 1 << 20
 _TEXT = re2.compile(rb'(?s)"(?:[^"\\]|\\.)*"')
 _STEPPED_BYTES = 4_096  # so many for each text that is stepped over, lest short ones take long
-_FEW_NODES = 900  # quickly looked at
+_FEW_NODES = 500  # quickly looked at
+# An int of so many digits or more takes long to read, about as long for each such run of digits.
+_LONG_RUN = b"0" * 20
+_LONG_RUNS, _LONG_RUN_BYTES = 50_000, 200  # so many are free; beyond, each has to come with so many bytes
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
@@ -179,6 +182,8 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
     nodes = _checked_nodes(body, limits)
+    digits = body.translate(_DIGITS, b"+") if nodes > _FEW_NODES else b""
+    _check_long_numbers(body, digits, limits)
     try:
         value = _parsed(body)
     except ValueError as error:
@@ -186,7 +191,7 @@ def _decoded(body: bytes, limits: FrameLimits) -> Any:
             raise Violation("it sent a frame nested deeper than 200 levels") from None
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
     # The parser takes numbers that no float can hold, and gives them as infinite.
-    if (nodes <= _FEW_NODES or _has_long_numbers(body)) and not _is_finite(value):
+    if (nodes <= _FEW_NODES or _has_long_numbers(digits)) and not _is_finite(value):
         raise Violation("it sent a frame that is not JSON: a number in it is not finite")
     return value
 
@@ -206,9 +211,30 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if len(escape[0]) == _SURROGATE_BYTES else escape[0]
 
 
-def _has_long_numbers(body: bytes) -> bool:
+def _check_long_numbers(body: bytes, digits: bytes, limits: FrameLimits) -> None:
+    """Bound the digits of long numbers.
+
+    Args:
+        body: The frame.
+        digits: The same with a 0 for every digit; empty where there are few values.
+        limits: What is accepted.
+
+    Raises:
+        Violation: There are too many.
+    """
+    most = _LONG_RUNS + len(body) // _LONG_RUN_BYTES
+    if digits.count(_LONG_RUN) <= most:
+        return
+    # In a text there may be any digits.
+    runs = 0
+    for part in _outside_texts(body, 2 * _most_nodes(body, limits) + 2):
+        runs += part.translate(_DIGITS).count(_LONG_RUN)
+        if runs > most:
+            raise Violation(f"it sent a frame with more than {most * len(_LONG_RUN):,} digits in long numbers")
+
+
+def _has_long_numbers(digits: bytes) -> bool:
     """Return whether there is what may be a number that no float can hold."""
-    digits = body.translate(_DIGITS, b"+")
     return _LONG_MANTISSA in digits or _LONG_EXPONENT in digits
 
 
@@ -233,17 +259,23 @@ def _checked_nodes(body: bytes, limits: FrameLimits) -> int:
     Raises:
         Violation: There are too many.
     """
-    most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
+    most = _most_nodes(body, limits)
     # Inside its texts there may be anything; often there is little enough even so.
     nodes = _count(body, _STRUCTURAL)
     if nodes <= most:
         return nodes
+    if b"\\" not in body and _count(body, b'"') > 2 * most + 2:
+        raise Violation(f"it sent a frame with more than {most + 1:,} texts")
     nodes = 0
     for part in _outside_texts(body, 2 * most + 2):
         nodes += _count(part, _STRUCTURAL)
         if nodes > most:
             raise Violation(f"it sent a frame with more than {most:,} values")
     return nodes
+
+
+def _most_nodes(body: bytes, limits: FrameLimits) -> int:
+    return min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
 
 
 def _outside_texts(body: bytes, most_quotes: int) -> Iterator[bytes]:
