@@ -74,8 +74,9 @@ def _rlm_plain(value, own, around):
     name = kind.__name__
     if kind is int:
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
-    if name in ('generator', 'function', 'type') or name.startswith('_rlm_'):
-        return repr(value)
+    if name in ('generator', 'function', 'type', 'Match', 'Pattern', 'module') or name.startswith('_rlm_'):
+        text = repr(value)
+        return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text
     if name not in ({_KINDS}):
         return value
     if any([value is one for one in around]):

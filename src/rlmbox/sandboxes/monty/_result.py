@@ -75,7 +75,7 @@ def value_of(result: Any) -> tuple[object, str | None]:
     if value is None:
         return None, None
     if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
-        return shown[:_OBJECT_CHARS], shown
+        return _ADDRESS.sub("", shown[:_OBJECT_CHARS]), shown
     return to_json(without_proxies(value)), shown
 
 
@@ -194,6 +194,7 @@ def in_words(name: str, message: str) -> tuple[str, str]:
 
 _OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty")

@@ -19,7 +19,7 @@ recognised by the names in its method resolution order, so that `decimal` need n
 | dataclass instance, namedtuple | dict of its fields |
 | Counter, defaultdict, OrderedDict and other dicts | dict |
 | numpy scalars and arrays | what `tolist()` gives |
-| anything else | `repr()`, cut to 1,000 characters |
+| anything else | `repr()` without an address, cut to 1,000 characters |
 | a value that contains itself | `"<cycle>"` |
 | a container below 195 levels | `"<deeper than 195 levels>"` |
 
@@ -51,6 +51,7 @@ TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
 _SAFE_BITS = 14_284  # an int of so many bits has at most 4,300 digits
 _MOST_DIGITS = 4_300
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _AS_TEXT = {
     "datetime.timedelta",
     "decimal.Decimal",
@@ -402,7 +403,7 @@ def _base64(data: bytes) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return the `repr` of any object, cut to 1,000 characters."""
+    """Return the `repr` of any object without its address, which says nothing, cut to 1,000 characters."""
     try:
         text = repr(value)
         text = str.__str__(text)
@@ -410,4 +411,5 @@ def _shown(value: object) -> str:
         raise
     except Exception as error:  # noqa: BLE001 - the class is the cell's own
         text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+    text = _ADDRESS.sub("", text) if len(text) <= REPR_CHARS else text
     return text if len(text) <= REPR_CHARS else f"{text[: REPR_CHARS - 1]}…"
