@@ -624,10 +624,10 @@ class Rewriter:
             return self._sort(node, function)
         if name in ("loads", "dumps"):
             return self._json(node, function)
-        ours = self._of_list_or_set(node, name)
-        if ours is not None:
+        of_container = self._of_list_or_set(node, name)
+        if of_container is not None:
             self._arguments(node, consumed=True)
-            return call(ours, self.expression(owner), *node.args)
+            return call(of_container, self.expression(owner), *node.args)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
