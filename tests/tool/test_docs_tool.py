@@ -44,6 +44,8 @@ def _google(part: dict[str, object]) -> RawReply:
 
 
 CALLED = {"type": "function", "id": "call-1", "function": {"name": "python", "arguments": json.dumps({"code": CODE})}}
+ANSWER = {"name": "final_answer", "arguments": json.dumps({"answer": "It is 42."})}
+ENDED = {"type": "function", "id": "call-2", "function": ANSWER}
 OPENAI = [_openai({"content": None, "tool_calls": [CALLED]}, "tool_calls"), _openai({"content": "It is 42."}, "stop")]
 ANTHROPIC = [
     _anthropic([{"type": "tool_use", "id": "t", "name": "python", "input": {"code": CODE}}], "tool_use"),
@@ -91,12 +93,26 @@ def test_a_loop_with_each_sdk_calls_the_tool_and_ends(heading: str, script: list
     assert "Execute Python code in a persistent interpreter." in json.dumps(server.requests[0].body)
 
 
-@pytest.mark.parametrize("heading", ["### With LangChain", "### With smolagents"])
-def test_frameworks_can_call_the_tool(heading: str, tmp_path: Path) -> None:
-    # smolagents reads the source of what it is given, which has to be a file.
-    program = tmp_path / "program.py"
-    program.write_text(_block(heading, "python"))
-    assert json.loads(_run([sys.executable, str(program)]))["stdout"] == "42\n"
+def test_langchain_can_call_the_tool() -> None:
+    assert json.loads(_run([sys.executable, "-c", _block("### With LangChain", "python")]))["stdout"] == "42\n"
+
+
+@pytest.mark.parametrize("framework", ["smolagents", "LangChain"])
+def test_the_agent_loop_of_a_framework_calls_the_tool_and_ends(framework: str, tmp_path: Path) -> None:
+    code, script = _block(f"### With {framework}", "python"), OPENAI
+    if framework == "LangChain":
+        for package in ("langchain", "langchain_openai"):
+            pytest.importorskip(package, reason="pip install langchain langchain-openai")
+        code += _block("langchain-openai`, an agent", "python")
+    else:  # it ends by a tool
+        script = [OPENAI[0], _openai({"content": None, "tool_calls": [ENDED]}, "tool_calls")]
+    program = tmp_path / "program.py"  # smolagents reads the source of what it is given, which has to be a file
+    program.write_text(code)
+    with ProviderServer(list(script)) as server:
+        said = _run([sys.executable, str(program)], OPENAI_BASE_URL=server.openai_url, OPENAI_API_KEY="sk-x")
+    assert said.strip().endswith("It is 42.")
+    assert "42\\" in json.dumps(server.requests[1].body)
+    assert "Execute Python code in a persistent interpreter." in json.dumps(server.requests[0].body)
 
 
 def _service_on_path(folder: Path) -> dict[str, str]:
