@@ -7,13 +7,13 @@ import psycopg
 import pytest
 
 from retrieval.postgres_server import server
-from rlmbox import RLM
+from rlmbox import RLM, Limits
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError, RetrievalError
+from rlmbox.errors import BudgetExceeded, ConfigError, RetrievalError
 from rlmbox.retrieval import Columns, PostgresRetriever, load, migrate
 from rlmbox.testing import HashEmbedder, check_retriever
 from rlmbox.testing.check_retriever import DOCUMENTS, INJECTIONS
-from runs import repl, rlm
+from runs import PENNY, repl, rlm
 
 OWN = {
     "columns": {"id": "number", "text": "body", "title": "name", "date": "written", "language": "tongue"},
@@ -203,7 +203,7 @@ async def test_a_server_that_is_not_there_is_one_line_without_the_password() -> 
         ({"table": "letters"}, "needs its columns"),
         ({"columns": {"number": "id"}}, "columns maps id, text"),
         ({"statement_timeout_s": 0}, "more than 0"),
-        ({"embedder": HashEmbedder()}, "needs the column of its vectors"),
+        ({**OWN, "embedder": HashEmbedder()}, "needs the column of its vectors"),
     ],
 )
 def test_a_wrong_argument_is_told_at_once(options: dict[str, Any], words: str) -> None:
@@ -237,6 +237,36 @@ async def test_vectors_are_compared_by_pgvector(dsn: str) -> None:
     with pytest.raises(ValueError, match="dimensions"):
         await retriever.vector([1.0, 2.0], k=2, filters={})
     await retriever.aclose()
+
+
+async def test_our_own_table_has_vectors_of_what_changed(dsn: str) -> None:
+    embedder, texts = HashEmbedder(price=PENNY, is_local=False), dict(DOCUMENTS)
+    await migrate(dsn)
+    await load(dsn, Context.from_documents(list(texts.items())))
+    with pytest.raises(RetrievalError, match=r"no column 'embedding'.*migrate\(dsn, dimensions=…\)"):
+        await PostgresRetriever(dsn, embedder=embedder).search("x", k=1, filters={})
+    try:
+        await migrate(dsn, dimensions=64)
+    except RetrievalError as error:
+        pytest.skip(f"pgvector is not installed for this server: {error}")
+    with pytest.raises(RetrievalError, match=r"of type vector\(64\); drop it"):
+        await migrate(dsn, dimensions=65)
+    with pytest.raises(BudgetExceeded):
+        await load(
+            dsn, Context.from_documents(list(texts.items())), embedder=embedder, limits=Limits(cost_limit_usd="0.50")
+        )
+    roomy = Limits(cost_limit_usd="100000")
+    await load(dsn, Context.from_documents(list(texts.items())), embedder=embedder, limits=roomy)
+    texts["harbour"] += " Pilots are paid by the hour."
+    await load(dsn, Context.from_documents(list(texts.items())), embedder=embedder, limits=roomy)
+    assert [len(asked) for asked in embedder.requests] == [5, 1]
+    retriever = PostgresRetriever(dsn, embedder=embedder)
+    vector = (await embedder.embed([texts["harbour"]], role="query", timeout_s=1)).vectors[0]
+    assert [hit.id for hit in await retriever.vector(vector, k=1, filters={})] == ["harbour"]
+    await retriever.aclose()
+    other = HashEmbedder(name="another")
+    await load(dsn, Context.from_documents(list(texts.items())), embedder=other)
+    assert [len(asked) for asked in other.requests] == [5]
 
 
 async def test_a_session_goes_from_the_question_to_checked_sources(dsn: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
@@ -16,6 +16,7 @@ from anyio import to_thread
 from rlmbox.context.rank.passages import best_window, words
 from rlmbox.errors import ConfigError, RetrievalError
 from rlmbox.retrieval.base import DocumentPart, Embedder, Filters, IndexInfo, SearchHit, check_filters
+from rlmbox.retrieval.postgres_schema import VECTOR, vector_literal
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -111,7 +112,8 @@ class PostgresRetriever:
             raise ConfigError("a table of your own needs its columns: columns={'id': 'doc_id', 'text': 'body'}")
         if not statement_timeout_s > 0:
             raise ConfigError(f"statement_timeout_s is more than 0, not {statement_timeout_s:g}")
-        self._columns = columns or OWN_COLUMNS
+        own = OWN_COLUMNS if embedder is None else replace(OWN_COLUMNS, vector=VECTOR)
+        self._columns = columns or own
         if embedder is not None and self._columns.vector is None:
             raise ConfigError("an embedder needs the column of its vectors: columns={…, 'vector': 'embedding'}")
         try:
@@ -253,7 +255,7 @@ class PostgresRetriever:
             " 1 - ({vector} <=> %s::vector), {fields} FROM {table} WHERE {vector} IS NOT NULL{where}"
             " ORDER BY {vector} <=> %s::vector LIMIT %s"
         ).format(where=where, vector=self._sql.Identifier(column), **self._parts())
-        literal = "[" + ",".join(repr(float(part)) for part in embedding) + "]"
+        literal = vector_literal(embedding)
         rows = connection.execute(statement, [literal, *values, literal, k]).fetchall()
         return [_hit(row, 0.0, ()) for row in rows]
 
@@ -430,7 +432,8 @@ class PostgresRetriever:
         named = (columns.id, columns.text, columns.start, columns.title, columns.search, columns.vector)
         for column in (*named, columns.date, columns.language, *self._filters):
             if column is not None and column not in types:
-                raise RetrievalError(f"{self._label} has no column {column!r}; there are {', '.join(types)}")
+                hint = "; add it with rlmbox.retrieval.migrate(dsn, dimensions=…)" if column == VECTOR else ""
+                raise RetrievalError(f"{self._label} has no column {column!r}; there are {', '.join(types)}{hint}")
         return types
 
     def _failed(self, error: Any) -> Exception:

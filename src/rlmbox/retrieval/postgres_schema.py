@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RetrievalError
+from rlmbox.retrieval.base import Embedder
 from rlmbox.retrieval.documents import documents
+from rlmbox.retrieval.embedding import EmbeddingCalls, batches
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -33,39 +37,59 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """The steps to the schema of this version, each of which is taken once."""
 
+VECTOR = "embedding"
+"""The column of vectors, where the table has one."""
+
 _LOCK = 7_223_361_107  # of one migration at a time
 
 
-async def migrate(dsn: str) -> int:
+async def migrate(dsn: str, *, dimensions: int | None = None) -> int:
     """Make the schema `rlmbox` in a database, or bring it up to date; return its version.
 
     Args:
         dsn: Where the database is; its user needs the right to create a schema.
+        dimensions: Numbers of each vector, for a table that is to have vectors as well; takes pgvector.
 
     Raises:
         ConfigError: psycopg is not installed.
-        RetrievalError: The database cannot be reached or changed, or its schema is of a later version.
+        RetrievalError: The database cannot be reached or changed, its schema is of a later version, it has no pgvector,
+            or its vectors are of another length.
     """
-    return await to_thread.run_sync(_migrate, dsn)
+    return await to_thread.run_sync(_migrate, dsn, dimensions)
 
 
-async def load(dsn: str, context: Context) -> int:
+async def load(dsn: str, context: Context, *, embedder: Embedder | None = None, limits: Limits | None = None) -> int:
     """Fill the table `rlmbox.passages` from a text, as one change; return the number of documents that have changed.
 
-    Documents that did not change stay as they are; those that are in the table and not in the text are removed.
+    Documents that did not change stay as they are; those that are in the table and not in the text are removed. Vectors
+    are made afterwards, of passages that have none, and each is kept as soon as it is paid for.
 
     Args:
         dsn: Where the database is.
         context: The text; each of its documents is one of the table.
+        embedder: Makes vectors, for which `migrate` was told the length; None for none.
+        limits: What they may cost; None for the usual.
 
     Raises:
         ConfigError: psycopg is not installed.
         RetrievalError: The database cannot be reached or changed.
+        LimitExceeded: The vectors would cost more than they may.
+        ModelError: The embedder failed.
     """
-    return await to_thread.run_sync(_load, dsn, context)
+    changed = await to_thread.run_sync(_load, dsn, context)
+    if embedder is not None:
+        budget = Budget(limits or Limits())
+        calls = EmbeddingCalls(embedder, budget)
+        await to_thread.run_sync(_label, dsn, embedder.name)
+        while rows := await to_thread.run_sync(_without_vector, dsn, embedder.batch_size):
+            for texts in batches([text for _, _, text in rows], embedder.batch_size):
+                vectors = await calls.embed(texts, role="passage", account=budget.root)
+                await to_thread.run_sync(_keep, dsn, rows[: len(texts)], vectors)
+                rows = rows[len(texts) :]
+    return changed
 
 
-def _migrate(dsn: str) -> int:
+def _migrate(dsn: str, dimensions: int | None) -> int:
     with _connected(dsn) as connection, _explained():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         connection.execute("CREATE SCHEMA IF NOT EXISTS rlmbox")
@@ -79,7 +103,71 @@ def _migrate(dsn: str) -> int:
         for number, step in enumerate(MIGRATIONS[version:], version + 1):
             connection.execute(step.encode())
             connection.execute("INSERT INTO rlmbox.migrations VALUES (%s)", [number])
+        if dimensions is not None:
+            _add_vectors(connection, dimensions)
         return len(MIGRATIONS)
+
+
+def _add_vectors(connection: Connection[Any], dimensions: int) -> None:
+    from psycopg import sql
+
+    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    kind = sql.SQL("vector({})").format(sql.Literal(int(dimensions)))
+    table = sql.SQL("ALTER TABLE rlmbox.passages ADD COLUMN IF NOT EXISTS {} {}")
+    connection.execute(table.format(sql.Identifier(VECTOR), kind))
+    row = connection.execute(
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = 'rlmbox.passages'::regclass AND attname = %s",
+        [VECTOR],
+    ).fetchone()
+    if row is None or row[0] != f"vector({dimensions})":
+        found = row[0] if row else "none"
+        raise RetrievalError(
+            f"the table has a column {VECTOR} of type {found}; drop it to have vectors of {dimensions}"
+        )
+
+
+def _label(dsn: str, name: str) -> None:
+    """Note which model the vectors are made by; those of another are of no use."""
+    from psycopg import sql
+
+    with _connected(dsn) as connection, _explained():
+        there = connection.execute(
+            "SELECT col_description(attrelid, attnum) FROM pg_attribute"
+            " WHERE attrelid = 'rlmbox.passages'::regclass AND attname = %s",
+            [VECTOR],
+        ).fetchone()
+        if there is None:
+            raise RetrievalError("the table has no vectors; add them with migrate(dsn, dimensions=…)")
+        if there[0] != name:
+            connection.execute("UPDATE rlmbox.passages SET embedding = NULL WHERE embedding IS NOT NULL")
+            connection.execute(
+                sql.SQL("COMMENT ON COLUMN rlmbox.passages.embedding IS {}").format(sql.Literal(_plain(name)))
+            )
+
+
+def _without_vector(dsn: str, most: int) -> list[tuple[str, int, str]]:
+    with _connected(dsn) as connection, _explained():
+        return connection.execute(
+            "SELECT id, start, text FROM rlmbox.passages WHERE embedding IS NULL LIMIT %s", [most]
+        ).fetchall()
+
+
+def _keep(dsn: str, rows: Sequence[tuple[str, int, str]], vectors: Sequence[Sequence[float]]) -> None:
+    with _connected(dsn) as connection, _explained(), connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE rlmbox.passages SET embedding = %s::vector WHERE id = %s AND start = %s AND text = %s",
+            [(vector_literal(vector), *row) for row, vector in zip(rows, vectors, strict=True)],
+        )
+
+
+def vector_literal(vector: Sequence[float]) -> str:
+    """Return a vector as pgvector reads it.
+
+    Args:
+        vector: Its numbers.
+    """
+    return "[" + ",".join(repr(float(part)) for part in vector) + "]"
 
 
 def _load(dsn: str, context: Context) -> int:
