@@ -16,7 +16,7 @@ from anyio import to_thread
 from rlmbox.context.rank.passages import best_window, words
 from rlmbox.errors import ConfigError, RetrievalError
 from rlmbox.retrieval.base import DocumentPart, Embedder, Filters, IndexInfo, SearchHit, check_filters
-from rlmbox.retrieval.postgres_schema import VECTOR, vector_literal
+from rlmbox.retrieval.pgvector import VECTOR, vector_literal
 
 if TYPE_CHECKING:
     from psycopg import Connection

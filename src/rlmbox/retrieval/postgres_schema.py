@@ -15,6 +15,7 @@ from rlmbox.errors import ConfigError, RetrievalError
 from rlmbox.retrieval.base import Embedder
 from rlmbox.retrieval.documents import documents
 from rlmbox.retrieval.embedding import EmbeddingCalls, batches
+from rlmbox.retrieval.pgvector import VECTOR, vector_literal
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -36,9 +37,6 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE rlmbox.passages SET (toast_tuple_target = 8160)",
 )
 """The steps to the schema of this version, each of which is taken once."""
-
-VECTOR = "embedding"
-"""The column of vectors, where the table has one."""
 
 _LOCK = 7_223_361_107  # of one migration at a time
 
@@ -159,15 +157,6 @@ def _keep(dsn: str, rows: Sequence[tuple[str, int, str]], vectors: Sequence[Sequ
             "UPDATE rlmbox.passages SET embedding = %s::vector WHERE id = %s AND start = %s AND text = %s",
             [(vector_literal(vector), *row) for row, vector in zip(rows, vectors, strict=True)],
         )
-
-
-def vector_literal(vector: Sequence[float]) -> str:
-    """Return a vector as pgvector reads it.
-
-    Args:
-        vector: Its numbers.
-    """
-    return "[" + ",".join(repr(float(part)) for part in vector) + "]"
 
 
 def _load(dsn: str, context: Context) -> int:

@@ -1,0 +1,17 @@
+"""Vectors as pgvector has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+VECTOR = "embedding"
+"""The column of vectors of the table that `migrate` makes, where it has one."""
+
+
+def vector_literal(vector: Sequence[float]) -> str:
+    """Return a vector as pgvector reads it.
+
+    Args:
+        vector: Its numbers.
+    """
+    return "[" + ",".join(repr(float(part)) for part in vector) + "]"
