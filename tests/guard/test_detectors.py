@@ -75,6 +75,7 @@ def test_what_stands_in_a_column_of_passwords_or_keys_is_hidden() -> None:
     table = "| name | API key |\n|------|---------|\n| a | `7f3k9x2m5q8w1z4v` |\n| b | none |\n"
     assert hidden(table) == [("secret", "7f3k9x2m5q8w1z4v")]
     assert hidden("token | rule\n--- | ---\nnumber_literal | [0-9]+\nstring2 | a\n") == []
+    assert hidden("ocsp,\npasswd,\npkcs12,\npkcs7,\n") == []
     assert hidden("The password, the name and the city\nare asked for, in that order, by form12\n") == []
 
 

@@ -38,7 +38,7 @@ def secret_columns(text: str) -> Iterator[Finding]:
         delimiter = max(_DELIMITERS, key=line.count)
         cells = [cell.strip(_MARKS) for cell in line.split(delimiter)]
         wanted = {n: kind for n, cell in enumerate(cells) if (kind := _kind(cell))}
-        if wanted:
+        if wanted and sum(map(bool, cells)) > 1:  # a list of words with commas is no table
             yield from _values(text, at, delimiter, len(cells), wanted)
 
 
