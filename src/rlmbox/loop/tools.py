@@ -47,7 +47,7 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 
 class _Pace:
-    """Whether a function has been quick lately: from the first on, and after a slow call from a few quick ones on."""
+    """The pace of a function: quick from the first call on, and after a slow one from a few quick ones on."""
 
     def __init__(self) -> None:
         self._quick = _QUICK_CALLS

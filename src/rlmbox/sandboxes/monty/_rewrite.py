@@ -116,7 +116,7 @@ def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a cell may show the words of errors.
+    """The ways in which a cell may show the words of errors.
 
     Attributes:
         are_seen: Whether it catches an error by a name.
