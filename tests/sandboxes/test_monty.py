@@ -96,6 +96,11 @@ async def test_names_of_builtins_can_be_rebound_without_harm(sandbox: MontySandb
     assert "len" in await sandbox.variables()
 
 
+async def test_a_variable_of_any_name_is_shown_as_what_it_is(sandbox: MontySandbox) -> None:
+    await run(sandbox, "found = 'ab'\nkind = [1]")
+    assert await sandbox.variables() == {"found": "str, 2 characters", "kind": "list, 1 items"}
+
+
 async def test_awaited_calls_run_at_once_and_others_one_by_one(sandbox: MontySandbox, models: Models) -> None:
     code = "import asyncio\nawait asyncio.gather(*[llm_query(p) for p in 'abc'])"
     assert (await run(sandbox, code)).value == ["A", "B", "C"]

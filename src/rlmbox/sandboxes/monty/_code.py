@@ -269,11 +269,12 @@ def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
 
 def show_vars_source(names: Iterable[str]) -> str:
     """Return the source of a `SHOW_VARS` that describes those of `names` that exist."""
+    # Names of our own, since one of the cell's would be hidden by a local one.
     probes = "".join(
-        f"    try:\n        found[{name!r}] = _rlm_describe({name})\n    except _rlm_missing:\n        pass\n"
+        f"    try:\n        _rlm_found[{name!r}] = _rlm_describe({name})\n    except _rlm_missing:\n        pass\n"
         for name in names
     )
-    return f"{_DESCRIBE_SOURCE}def SHOW_VARS():\n    found = {{}}\n{probes}    return found\n"
+    return f"{_DESCRIBE_SOURCE}def SHOW_VARS():\n    _rlm_found = {{}}\n{probes}    return _rlm_found\n"
 
 
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
