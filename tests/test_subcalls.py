@@ -24,6 +24,26 @@ async def test_llm_query_can_shorten_its_reply() -> None:
     assert sub.max_output_tokens == [50]
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("llm_query()", "llm_query() missing a required argument: 'prompt'"),
+        ("llm_query('a', b=1)", "llm_query() got an unexpected keyword argument 'b'"),
+        ("budget(1)", "budget() takes fewer positional arguments"),
+        ("ctx.find()", "ctx.find() missing a required argument: 'pattern'"),
+        ("llm_query('a', temperature='hot')", "temperature is a number from 0, such as 0.7, not 'hot'"),
+        ("llm_query('a', temperature=-1)", "temperature is a number from 0, such as 0.7, not -1"),
+    ],
+)
+async def test_a_call_that_does_not_fit_is_an_error_that_names_the_function_as_the_code_does(
+    call: str, said: str
+) -> None:
+    sub = echo()
+    code = f"try:\n    {call}\nexcept Exception as error:\n    FINAL(str(error))"
+    assert await value_of(code, sub) == said
+    assert sub.requests == []
+
+
 async def test_an_awaited_llm_query_works_as_well() -> None:
     assert await value_of("FINAL(await llm_query('a'))", echo()) == "A"
 

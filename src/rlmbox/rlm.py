@@ -250,9 +250,7 @@ class RLM:
         self.fallback_model = None if fallback_model is None else made(fallback_model)
         if isinstance(windows, Mapping):
             _check_windows(windows, [each.name for each in self._own_models])
-        if request_timeout_s is not None:
-            retries = replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
-        self._retries = retries
+        self._retries = retries if request_timeout_s is None else _giving_up_after(request_timeout_s, retries)
         self._stream_replies = stream_replies
         self._fallback_when = fallback_when
         self._cache = ReplyCache(None if cache is True else cache) if cache else None
@@ -864,6 +862,13 @@ def _telemetry(given: Telemetry | bool) -> Telemetry | None:
     from rlmbox.telemetry import Telemetry
 
     return Telemetry() if given is True else given
+
+
+def _giving_up_after(request_timeout_s: float, retries: RetryPolicy | None) -> RetryPolicy:
+    """Return the policy with the time after which an attempt is given up."""
+    if not request_timeout_s > 0:
+        raise ConfigError(f"request_timeout_s (--request-timeout) is more than 0, not {request_timeout_s:g}")
+    return replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
 
 
 def _check_windows(windows: Mapping[str, int], names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ Every function raises `TypeError` or `ValueError`, which is the calling cell's o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -52,6 +53,15 @@ def whole_number(value: Any, name: str) -> int:
     """Read a whole number above 0."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} is a whole number above 0, not {value!r}")
+    return value
+
+
+def read_temperature(value: Any) -> float | None:
+    """Read a sampling temperature."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(f"temperature is a number from 0, such as 0.7, not {value!r}")
     return value
 
 

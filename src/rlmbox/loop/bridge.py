@@ -8,7 +8,8 @@ by the chain. Only what merely reads the context is called directly: it takes no
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,7 +107,8 @@ class Bridge:
                 raise ConfigError(f"there are two functions named {function.name!r} for the REPL; rename yours")
             if function.name.partition(".")[0] in INJECTED:
                 raise ConfigError(f"{function.name!r} means something else in the REPL; rename your function")
-            table[function.name] = function if function.pure else self._bridged(function)
+            pure = function.pure
+            table[function.name] = replace(function, call=_named(function)) if pure else self._bridged(function)
         return table
 
     async def _guarded(self, call: HostCall, then: Next) -> Any:
@@ -253,5 +255,43 @@ def _around(then: Next, middleware: Middleware) -> Next:
 
 async def _call(call: HostCall) -> Any:
     """Call the function itself: the end of the chain."""
-    result = call.function.call(*call.arguments, **call.keywords)
+    try:
+        result = call.function.call(*call.arguments, **call.keywords)
+    except TypeError as error:
+        raise _of_signature(error, call.function, call.arguments, call.keywords) from None
     return await result if isinstance(result, Awaitable) else result
+
+
+def _named(function: HostFunction) -> Callable[..., Any]:
+    """Return a function that is called directly, whose errors of its signature have the name that the code used."""
+    call = function.call
+
+    @functools.wraps(call)
+    def named(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return call(*arguments, **keywords)
+        except TypeError as error:
+            raise _of_signature(error, function, arguments, keywords) from None
+
+    @functools.wraps(call)
+    async def awaited(*arguments: Any, **keywords: Any) -> Any:
+        return await named(*arguments, **keywords)
+
+    return awaited if function.is_async else named
+
+
+def _of_signature(
+    error: TypeError, function: HostFunction, arguments: Sequence[Any], keywords: Mapping[str, Any]
+) -> TypeError:
+    """Return the error of a call that does not fit the function's signature, without our own name of the function."""
+    if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+        return error  # it came from within
+    try:
+        inspect.signature(function.call).bind(*arguments, **keywords)
+    except TypeError as misfit:
+        # In Python's own words, for which there is advice.
+        said = str(misfit).replace("too many positional arguments", "takes fewer positional arguments")
+        return TypeError(f"{function.name}() {said}")
+    except ValueError:
+        pass  # a function of C that does not say
+    return error

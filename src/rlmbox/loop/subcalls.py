@@ -26,6 +26,7 @@ from rlmbox.loop.arguments import (
     read_child_limits,
     read_list,
     read_prompt,
+    read_temperature,
     read_text,
     whole_number,
 )
@@ -149,8 +150,8 @@ class Subcalls:
         temperature: float | None = None,
     ) -> str:
         """Ask another model; the error of the call is the cell's."""
-        text = read_prompt(prompt, context_chunk)
-        return await self._fatal(self._query("llm_query", text, model, max_tokens, temperature=temperature))
+        text, degree = read_prompt(prompt, context_chunk), read_temperature(temperature)
+        return await self._fatal(self._query("llm_query", text, model, max_tokens, temperature=degree))
 
     async def llm_query_batched(
         self,

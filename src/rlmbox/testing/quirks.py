@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -146,6 +147,12 @@ def _routed(request: ProviderRequest, _text: str) -> ProviderAnswer:
     return _error(429, "Provider returned error", http=200, code=429, metadata={"raw": raw, "provider_name": "Up"})
 
 
+def _limit_in_the_body(_request: ProviderRequest, _text: str) -> Answer:
+    reset_ms = str(int((time.time() + 1) * 1_000))
+    headers = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset_ms}
+    return _error(429, "Rate limit exceeded: free-models-per-min.", code=429, metadata={"headers": headers})
+
+
 QUIRKS: Mapping[str, tuple[Quirk, ...]] = MappingProxyType(
     {
         "ollama": (
@@ -215,9 +222,25 @@ QUIRKS: Mapping[str, tuple[Quirk, ...]] = MappingProxyType(
                     ),
                 ),
             ),
+            Quirk(
+                "says the same in other words since 0.4",
+                "anomalyco/opencode #11141",
+                _window(
+                    3_000,
+                    lambda tokens: RawReply(
+                        {"error": f"Cannot truncate prompt with n_keep ({tokens}) >= n_ctx (3000)"}, 400
+                    ),
+                ),
+            ),
         ),
         "openrouter": (
             Quirk("sends an error with status 200", "pydantic/pydantic-ai #2323", _routed, once=True),
+            Quirk(
+                "tells in the body, and in no header, when a limit is reset",
+                "dirge-code/dirge PR719",
+                _limit_in_the_body,
+                once=True,
+            ),
             Quirk(
                 "sends no whole number as the time of creation",
                 "pydantic/pydantic-ai #2996",
@@ -247,6 +270,21 @@ QUIRKS: Mapping[str, tuple[Quirk, ...]] = MappingProxyType(
             Quirk("sends empty lines before the reply", "bespokelabsai/curator PR463", _keep_alive),
         ),
         "mistral": (
+            Quirk(
+                "has no room for the account's tier at the moment",
+                "continuedev/continue #6185",
+                lambda _request, _text: RawReply(
+                    {
+                        "object": "error",
+                        "message": "Service tier capacity exceeded for this model.",
+                        "type": "invalid_request_error",
+                        "param": None,
+                        "code": None,
+                    },
+                    429,
+                ),
+                once=True,
+            ),
             Quirk("forbids fields that it does not know", "mistralai/platform-docs-public #7", _mistral_extra),
             Quirk("sends its thoughts in the content", "langchain4j/langchain4j PR4474", _thoughts),
         ),
