@@ -147,7 +147,7 @@ def _routed(request: ProviderRequest, _text: str) -> ProviderAnswer:
     return _error(429, "Provider returned error", http=200, code=429, metadata={"raw": raw, "provider_name": "Up"})
 
 
-def _limit_in_the_body(_request: ProviderRequest, _text: str) -> Answer:
+def _limit_in_the_body(_request: ProviderRequest, _text: str) -> ProviderAnswer:
     reset_ms = str(int((time.time() + 1) * 1_000))
     headers = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset_ms}
     return _error(429, "Rate limit exceeded: free-models-per-min.", code=429, metadata={"headers": headers})
