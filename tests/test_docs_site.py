@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from preloaded import python_command, rlmbox_command
+from rlmbox import errors
 from rlmbox.testing import ProviderServer
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -208,3 +209,9 @@ def test_a_plot_shows_each_figure_that_something_was_asked_for() -> None:
     assert drawn.count('class="missed"') == sum(met != "yes" for _, met in bounded)
     for text in SITE.plots().values():
         assert ET.fromstring(text).tag.endswith("svg")
+
+
+def test_every_error_stands_in_the_tree_of_errors() -> None:
+    drawn = re.findall(r"── (\w+)", errors.__doc__ or "")
+    there = [name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)]
+    assert sorted(drawn) == sorted(set(there) - {"RLMError"})

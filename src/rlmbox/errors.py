@@ -15,6 +15,7 @@ RLMError
  │    └── SandboxUnavailable     the backend cannot run on this machine
  ├── AnswerRejected              no answer passed the rules, after so many tries
  ├── StoreError                  a record of a run cannot be read or written
+ ├── RetrievalError              an index or a search engine cannot be read or reached
  ├── ToolOutcomeUnknown          a tool was under way when the process ended; nobody knows whether it did its work
  └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
       ├── BudgetExceeded         US dollars
