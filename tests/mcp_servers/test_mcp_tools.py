@@ -107,8 +107,8 @@ async def test_errors_of_a_server_are_errors_of_the_cell(server: Any) -> None:
 
 async def test_a_call_that_hangs_is_ended_and_the_server_goes_on(server: Any) -> None:
     started = MCPTools(server)
-    _, said = await told(caught("hangs()", "add(1)"), started, limits=Limits(tool_timeout_s=0.5), sandbox="jail")
-    assert "TimeoutError hangs took longer than 0.5 s" in said
+    _, said = await told(caught("hangs()", "add(1)"), started, limits=Limits(tool_timeout_s=2), sandbox="jail")
+    assert "TimeoutError hangs took longer than 2 s" in said
     assert "\n2" in said
 
 
