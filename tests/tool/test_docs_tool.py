@@ -101,8 +101,6 @@ def test_langchain_can_call_the_tool() -> None:
 def test_the_agent_loop_of_a_framework_calls_the_tool_and_ends(framework: str, tmp_path: Path) -> None:
     code, script = _block(f"### With {framework}", "python"), OPENAI
     if framework == "LangChain":
-        for package in ("langchain", "langchain_openai"):
-            pytest.importorskip(package, reason="pip install langchain langchain-openai")
         code += _block("langchain-openai`, an agent", "python")
     else:  # it ends by a tool
         script = [OPENAI[0], _openai({"content": None, "tool_calls": [ENDED]}, "tool_calls")]
