@@ -71,3 +71,39 @@ def test_wrong_input_is_one_line_with_the_remedy(corpus: Path, arguments: list[s
     assert words in done.stderr
     assert len(done.stderr.splitlines()) <= 2
     assert not done.stdout
+
+
+def test_a_chat_needs_no_text_where_there_is_an_index(corpus: Path) -> None:
+    rlmbox(corpus, "index", "build", "corpus", "--out", "corpus.idx")
+    with ProviderServer([repl("FINAL(search('uptime')[0]['snippet'])")]) as server:
+        command = [*rlmbox_command(), "chat", "--retriever", "index:corpus.idx", "--model", "openai:gpt-5"]
+        own = {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-x", "RLM_STORE": str(corpus / "runs.db")}
+        done = subprocess.run(
+            command, input="What is promised?\n", capture_output=True, text=True, check=False, cwd=corpus,
+            env={**os.environ, **own},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "We promise an uptime of 99.95 % each month." in done.stdout
+
+
+def test_a_run_over_an_index_is_forked_and_resumed_with_it(corpus: Path) -> None:
+    rlmbox(corpus, "index", "build", "corpus", "--out", "corpus.idx")
+    index = ("--retriever", "index:corpus.idx")
+    search = repl("h = search('uptime')\nprint(len(h))")
+    with ProviderServer([search, repl("FINAL(h[0]['title'])"), repl("FINAL(h[0]['snippet'])")]) as server:
+        keys = {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-x"}
+        asked = rlmbox(
+            corpus, "ask", "What is promised?", *index, "--model", "openai:gpt-5", "--run-id", "promises", **keys
+        )
+        assert (asked.returncode, asked.stdout) == (0, "sla.txt\n"), asked.stderr
+        without = rlmbox(corpus, "fork", "promises", "--at", "2", **keys)
+        assert (without.returncode, without.stdout) == (2, "")
+        assert "the run searches an index" in without.stderr
+        assert "name it with --retriever" in without.stderr
+        forked = rlmbox(corpus, "fork", "promises", "--at", "2", *index, "--run-id", "again", **keys)
+        assert forked.returncode == 0, forked.stderr
+        assert forked.stdout == "We promise an uptime of 99.95 % each month.\n"
+        resumed = rlmbox(corpus, "resume", "promises", *index, **keys)
+        assert (resumed.returncode, resumed.stdout) == (0, "sla.txt\n"), resumed.stderr
+        assert rlmbox(corpus, "replay", "promises").stdout == "sla.txt\n"  # which needs no index
+    assert len(server.requests) == 3

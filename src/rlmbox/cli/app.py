@@ -13,7 +13,6 @@ from rlmbox.cli.options import (
     ApproveOption,
     BaseUrlOption,
     CellTimeoutOption,
-    ContextOption,
     CostLimitOption,
     DebugOption,
     DirectBelowOption,
@@ -260,7 +259,13 @@ def ask(
 
 @app.command()
 @with_run_options
-def chat(context: ContextOption, run: RunOptions, debug: DebugOption = False) -> None:
+def chat(
+    context: OptionalContextOption = None,
+    retriever: RetrieverOption = None,
+    *,
+    run: RunOptions,
+    debug: DebugOption = False,
+) -> None:
     """Ask questions of a text one after another; the model keeps its variables from one to the next.
 
     /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
@@ -268,7 +273,7 @@ def chat(context: ContextOption, run: RunOptions, debug: DebugOption = False) ->
     """
     from rlmbox.cli.chatting import chat as run_chat
 
-    raise typer.Exit(run_chat(context, run.settings(), debug=debug))
+    raise typer.Exit(run_chat(context or [], replace(run.settings(), retriever=retriever), debug=debug))
 
 
 @app.command()
@@ -564,6 +569,7 @@ def models(
 def resume(
     run: RunNameArgument,
     store: StoreOption = None,
+    retriever: RetrieverOption = None,
     prices: PricesOption = None,
     approve: ApproveOption = None,
     otel: OtelOption = False,
@@ -578,7 +584,15 @@ def resume(
     from rlmbox.cli.recording import resume_and_print
 
     code = resume_and_print(
-        run, store, prices=prices, approve=approve, otel=otel, as_json=as_json, quiet=quiet, debug=debug
+        run,
+        store,
+        retriever=retriever,
+        prices=prices,
+        approve=approve,
+        otel=otel,
+        as_json=as_json,
+        quiet=quiet,
+        debug=debug,
     )
     raise typer.Exit(code)
 
@@ -752,6 +766,7 @@ def fork(
     ] = None,
     own_cell_timeout: Annotated[float | None, option("Seconds that a cell may run.", None, "--cell-timeout")] = None,
     own_memory: Annotated[float | None, option("MiB that a cell may use.", None, "--memory")] = None,
+    retriever: RetrieverOption = None,
     prices: PricesOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -782,6 +797,7 @@ def fork(
             cell_timeout_s=own_cell_timeout,
             memory_mb=own_memory,
         ),
+        retriever=retriever,
         prices=prices,
         as_json=as_json,
         quiet=quiet,

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from rlmbox.cli.asking import Settings, exported_where, open_context, print_answer, print_notices
+from rlmbox.cli.asking import Settings, exported_where, open_context_or_none, print_answer, print_notices
 from rlmbox.cli.failing import report
 from rlmbox.errors import RLMError, StoreError
 from rlmbox.guard.visible import printable
@@ -40,9 +40,7 @@ def chat(paths: list[str], settings: Settings, *, debug: bool) -> int:
     try:
         with exported_where(console, wanted=settings.otel) as telemetry, settings.rlm([], telemetry) as rlm:
             print_notices(rlm, console)
-            context = open_context(
-                paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding
-            )
+            context = open_context_or_none(paths, settings)
             with rlm.session(context, run_id=settings.run_id) as session, _line_editing():
                 console.print(Text(_HELP, style="dim"))
                 return _Chat(session, console).run()

@@ -48,6 +48,7 @@ def resume_and_print(
     run_id: str,
     store: Path | None,
     *,
+    retriever: str | None,
     prices: Path | None,
     approve: str | None,
     otel: bool,
@@ -62,7 +63,9 @@ def resume_and_print(
         events = whole(_events_of(kept, run_id))
         hooks = [_said_difference(), *hooks]
         with exported_where(Console(stderr=True), wanted=otel) as telemetry:
-            rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=approve, telemetry=telemetry)
+            rlm = _rlm_of(
+                events, run_id, kept, hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry
+            )
             return rlm.resume(run_id)
 
     asks = approve not in (None, "never")
@@ -126,6 +129,7 @@ def fork_and_print(
     new_id: str | None,
     model: str | None,
     limits: ForkLimits,
+    retriever: str | None,
     prices: Path | None,
     as_json: bool,
     quiet: bool,
@@ -137,7 +141,7 @@ def fork_and_print(
         kept = opened(store)
         events = whole(_events_of(kept, run_id))
         code = _text_of(edit) if edit is not None else None
-        rlm = _rlm_of(events, run_id, kept, hooks, prices=prices, approve=None, model=model)
+        rlm = _rlm_of(events, run_id, kept, hooks, retriever=retriever, prices=prices, approve=None, model=model)
         own = limits.instead_of(limits_of(begun(events, run_id).settings))
         return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
 
@@ -249,6 +253,7 @@ def _rlm_of(
     store: Store,
     hooks: Sequence[Hook],
     *,
+    retriever: str | None,
     prices: Path | None,
     approve: str | None,
     model: str | None = None,
@@ -259,6 +264,9 @@ def _rlm_of(
     if made.get("tools"):
         names = ", ".join(made["tools"])
         raise ConfigError(f"the run has tools of a program ({names}); go on with it there: rlm.resume({run_id!r})")
+    had_index: Mapping[str, Any] | None = made.get("retriever")
+    if had_index and retriever is None:
+        raise ConfigError(f"the run searches an index ({had_index['name']}); name it with --retriever")
     root = model or made["model"]
     sub = made["sub_model"] if made["sub_model"] != made["model"] else None
     return RLM(
@@ -275,6 +283,7 @@ def _rlm_of(
         request_timeout_s=made.get("request_timeout_s"),
         hooks=hooks,
         store=store,
+        retriever=retriever if had_index else None,  # one that is set here is not for a run that had none
         seed=made["seed"],
         strict=made["strict"],
         auto_finalize_var=made["auto_finalize_var"],
