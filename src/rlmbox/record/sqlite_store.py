@@ -276,10 +276,12 @@ class SqliteStore:
             self._changed_s |= changed
             self._since_folded += sum(len(row[3]) for row in rows) + sum(len(p[2]) for p in self._payloads)
             del self._waiting[: len(rows)]
-            self._payloads.clear()
+            self._payloads = [payload for payload in self._payloads if payload[0] not in run_ids]
 
     def _insert(self, events: Sequence[_Row], numbers: Mapping[str, int]) -> None:
         for run_id, digest, text in self._payloads:
+            if run_id not in numbers:  # of an event that waits on
+                continue
             blob = text.encode("utf-8", "surrogatepass")
             self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
             self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
