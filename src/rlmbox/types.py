@@ -372,7 +372,7 @@ class Answer:
         rows = [
             ("", "" if self.complete else "incomplete: a limit or an error ended the run"),
             ("found in", "; ".join(sources)),
-            ("took", f"{took}, {self.usage.total_tokens:,} tokens"),
+            ("took", f"{took}, {quantity(self.usage.total_tokens, 'token')}"),
             ("cost", str(self.cost)),
             ("model", self.model),
             ("run", self.run_id),

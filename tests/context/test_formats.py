@@ -373,7 +373,7 @@ def test_a_table_of_opendocument_is_what_the_program_shows(tmp_path: Path):
     sheet = f'<office:spreadsheet><table:table table:name="S">{body}</table:table></office:spreadsheet>'
     context = opened(tmp_path, "a.ods", _odf("spreadsheet", sheet))
     assert context.text() == "# Sheet: S\nQ1,12.5 %,01067\nQ1,=[.A1]*2\n"
-    assert "1 formulas have no calculated value" in context.notes[0]
+    assert "1 formula has no calculated value" in context.notes[0]
 
 
 def test_a_mailbox_has_a_document_for_each_mail(tmp_path: Path):
@@ -421,7 +421,7 @@ def test_a_notebook_is_words_code_and_what_it_printed(tmp_path: Path):
     assert context.text() == (
         "# Study\ngrowth is 7 percent\n\n```python\nprint(1)\n```\n\n```\n1\n```\n\n```\n<Figure>\n```\n\n```\nE: no\n```\n\n"
     )
-    assert context.notes == ("has 1 pictures among its outputs, which are not read",)
+    assert context.notes == ("has 1 picture among its outputs, not read",)
 
 
 def test_rich_text_is_its_words_whatever_it_is_called(tmp_path: Path):

@@ -31,6 +31,7 @@ from rlmbox.errors import (
 )
 from rlmbox.models.base import Model, Price
 from rlmbox.types import Cost, Message, Report, Usage
+from rlmbox.usage import quantity
 
 MIN_OUTPUT_TOKENS = 256
 """Shortest reply that is worth paying for: below it a run ends instead of asking for less."""
@@ -157,7 +158,7 @@ class Budget:
                 if pool.max_subcalls is not None and pool.subcalls >= pool.max_subcalls:
                     whose = "the run" if pool is self.root.pools[0] else "this question"
                     raise SubcallLimitExceeded(
-                        f"{whose} made {pool.subcalls} sub-calls, which is its limit (max_subcalls)",
+                        f"{whose} made {quantity(pool.subcalls, 'sub-call')}, which is its limit (max_subcalls)",
                         limit=pool.max_subcalls,
                         used=pool.subcalls + 1,
                         depth=pool.depth,

@@ -36,6 +36,7 @@ from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
 from rlmbox.record.stores import default_path, open_store
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
+from rlmbox.usage import quantity
 
 if TYPE_CHECKING:
     from rlmbox.telemetry import Telemetry  # needs the extra [otel]
@@ -258,7 +259,8 @@ def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: P
             context = Context.from_documents(_standard_library(folder))
             if not as_json:
                 console.print(
-                    f"{context.size_bytes / 1e6:.1f} MB of text in {context.num_documents:,} files of {folder}",
+                    f"{context.size_bytes / 1e6:.1f} MB of text in "
+                    f"{quantity(context.num_documents, 'file')} of {folder}",
                     highlight=False,
                 )
                 print_notices(rlm, console)

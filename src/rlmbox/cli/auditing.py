@@ -17,6 +17,7 @@ from rlmbox.record.audit import AuditLine, AuditVerdict, audit, verify
 from rlmbox.record.continuing import begun
 from rlmbox.record.journal import Store
 from rlmbox.sync import run_blocking
+from rlmbox.usage import quantity
 
 
 def show_audit(run_ids: Sequence[str], store: Path | None, *, as_json: bool, debug: bool) -> int:
@@ -99,6 +100,6 @@ def _verdict(verdict: AuditVerdict, why: str, *, as_json: bool) -> str:
         told = {"run": verdict.run_id, "holds": not why, "lines": verdict.lines, "head": verdict.head}
         return json.dumps({**told, "is_ended": verdict.is_ended, "broken_at": verdict.broken_at, "why": why})
     if why:
-        return f"{verdict.run_id}: BROKEN after {verdict.lines:,} lines: {why}"
+        return f"{verdict.run_id}: BROKEN after {quantity(verdict.lines, 'line')}: {why}"
     end = "" if verdict.is_ended else "; the run has not ended, or its end is missing"
-    return f"{verdict.run_id}: {verdict.lines:,} lines fit, head {verdict.head}{end}"
+    return f"{verdict.run_id}: {quantity(verdict.lines, 'line')} fit, head {verdict.head}{end}"

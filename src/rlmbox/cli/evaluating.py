@@ -46,6 +46,7 @@ from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
 from rlmbox.record.stores import default_path
 from rlmbox.sync import run_blocking
+from rlmbox.usage import quantity
 
 _ASK_ABOVE_USD = Decimal(1)
 _RUN_SHARE = 10  # a run may have this part of what all may cost
@@ -566,7 +567,9 @@ def show_and_print(name: str, *, html: Path | None, inspect: Path | None = None,
 def _print_report(report: Mapping[str, Any]) -> None:
     head, rows = table_of(report)
     console = Console()
-    table = Table(*head, box=None, pad_edge=False, title=f"{report['name']}: {report['questions']} questions")
+    table = Table(
+        *head, box=None, pad_edge=False, title=f"{report['name']}: {quantity(report['questions'], 'question')}"
+    )
     for row in rows:
         table.add_row(*map(printable, row))
     console.print(table)

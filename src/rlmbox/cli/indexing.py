@@ -24,6 +24,7 @@ from rlmbox.models.prices import FlatPrice, load_overrides
 from rlmbox.retrieval.base import ClosableRetriever, Embedder, Retriever
 from rlmbox.retrieval.index import building
 from rlmbox.retrieval.index.layout import Layout
+from rlmbox.usage import quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +151,10 @@ def _listed(value: object) -> str:
 
 
 def _summary(out: Path, built: building.Built) -> str:
-    parts = [f"{built.documents:,} documents, {built.passages:,} passages"]
+    parts = [f"{quantity(built.documents, 'document')}, {quantity(built.passages, 'passage')}"]
     parts.append(f"{built.added:,} new or changed, {built.removed:,} gone, {built.unchanged:,} as they were")
     if built.embedded:
-        parts.append(f"{built.embedded:,} passages embedded for ${built.cost_usd:.4f}")
+        parts.append(f"{quantity(built.embedded, 'passage')} embedded for ${built.cost_usd:.4f}")
     if built.resumed:
         parts.append("went on with a build that was cut off")
     return f"{out}: {'; '.join(parts)}"

@@ -22,6 +22,7 @@ from rlmbox.context.search.searching import Searching
 from rlmbox.context.storage.documents import Documents, Joining
 from rlmbox.context.storage.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
+from rlmbox.usage import quantity
 
 if TYPE_CHECKING:
     from rlmbox.context.rank.ranking import Ranked, Ranking
@@ -355,7 +356,9 @@ class Context(Searching):
         return Context(content, self.kind, self._left_out, data=deepcopy(self._data, memo), origin=self._origin)
 
     def __repr__(self) -> str:
-        return f"<Context {self.kind}: {self.length:,} characters, {self.num_documents} documents>"
+        return (
+            f"<Context {self.kind}: {quantity(self.length, 'character')}, {quantity(self.num_documents, 'document')}>"
+        )
 
     # ---- reading ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from rlmbox.evaluation.journal import Recorded
 from rlmbox.evaluation.outcomes import Result
 from rlmbox.evaluation.report import percent, size_label, table_of
 from rlmbox.guard.visible import printable
+from rlmbox.usage import quantity
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 320, 56, 44, 16, 150
@@ -47,8 +48,8 @@ def page_of(recorded: Recorded, report: Mapping[str, Any]) -> str:
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
-        f"<p>{report['answered']} of {report['trials']} trials: {report['questions']} questions, "
-        f"{report['repeats']} times each. Models: {_text(', '.join(models) or 'none')}. "
+        f"<p>{report['answered']} of {report['trials']} trials: {quantity(report['questions'], 'question')}, "
+        f"{quantity(report['repeats'], 'time')} each. Models: {_text(', '.join(models) or 'none')}. "
         f"Spent: ${float(report['spent_usd']):.4f}.</p>"
         f"{_table(*table_of(report))}<ul>{notes}</ul>"
         f"<h2>Accuracy by length of the text</h2>{by_size_plot(report)}"

@@ -21,6 +21,7 @@ from rlmbox.evaluation.statistics import (
     questions_needed,
     spread_between_repeats,
 )
+from rlmbox.usage import quantity
 
 Scores = dict[str, list[float]]
 """The scores of each question's repeats, by its id."""
@@ -138,8 +139,9 @@ def _in_words(pair: Mapping[str, Any], ours: str, theirs: str) -> str:
     points = f"{abs(gap['value']) * 100:.1f} points ({gap['low'] * 100:+.1f} to {gap['high'] * 100:+.1f})"
     which = f"better than {theirs}" if gap["value"] > 0 else f"worse than {theirs}"
     if pair["is_told_apart"]:
-        return f"{ours} is {which} by {points} over {gap['questions']} questions."
-    said = f"{gap['questions']} questions are too few to tell {ours} from {theirs}"
+        return f"{ours} is {which} by {points} over {quantity(gap['questions'], 'question')}."
+    are = "is" if gap["questions"] == 1 else "are"
+    said = f"{quantity(gap['questions'], 'question')} {are} too few to tell {ours} from {theirs}"
     if not gap["value"]:
         needed = pair.get("questions_for_10_points")
         return f"{said}: no difference was seen" + (

@@ -9,6 +9,7 @@ from typing import Any
 from rlmbox.errors import ConfigError
 from rlmbox.evaluation.journal import Recorded
 from rlmbox.evaluation.report import percent, size_label
+from rlmbox.usage import quantity
 
 _KEYS = ("profile", "sandbox", "sub_model", "model")
 
@@ -31,7 +32,7 @@ def settings_file(recorded: Recorded, report: Mapping[str, Any]) -> str:
     below, why = _threshold(arms, report, best)
     lines = [
         f"# Written by rlmbox eval --write-profile from {recorded.name}.",
-        f"# {report['questions']} questions, {report['repeats']} times each:",
+        f"# {quantity(report['questions'], 'question')}, {quantity(report['repeats'], 'time')} each:",
         *(
             f"#   {_line(name)}: {percent(each['accuracy'])}, {_dollars(each)} each"
             for name, each in report["arms"].items()

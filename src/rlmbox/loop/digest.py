@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from rlmbox.loop.observation import shares
 from rlmbox.types import Turn
+from rlmbox.usage import quantity
 
 _MOST_NOTE_CHARS = 600
 _LEAST_NOTE_CHARS = 48
@@ -119,8 +120,9 @@ def heading(notes: Sequence[TurnNote], left_out: int) -> str:
     """
     turns = [note for note in notes if note.turn]
     return (
-        f"[HISTORY DIGEST] This conversation became long: {left_out:,} messages, {len(turns):,} turns, are left out "
-        "of it and summed up here. The REPL has lost nothing. Do not do the work again: use the variables and the "
+        f"[HISTORY DIGEST] This conversation became long: {quantity(left_out, 'message')}, "
+        f"{quantity(len(turns), 'turn')}, are left out of it and summed up here. The REPL has lost "
+        "nothing. Do not do the work again: use the variables and the "
         "figures below, and print a variable to see it whole."
     )
 
@@ -175,7 +177,7 @@ def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
     """Yield the lines that there is room for: findings whole where they can be, the others in what they leave."""
     kept = _ranked(lines, room_chars // _LEAST_NOTE_CHARS)
     if len(kept) < len(lines):
-        yield f"({len(lines) - len(kept):,} turns that had the least to tell are not listed)"
+        yield f"({quantity(len(lines) - len(kept), 'turn')} with the least to tell not listed)"
     wanted = {index: _whole_chars(lines[index]) + 1 for index in kept}
     findings = [index for index in kept if lines[index].rank >= _FINDING]
     others = [index for index in kept if lines[index].rank < _FINDING]

@@ -13,6 +13,7 @@ from rlmbox.budget.limits import Limits
 from rlmbox.errors import ConfigError
 from rlmbox.loop.function_table import first_functions, other_functions
 from rlmbox.types import HostFunction
+from rlmbox.usage import quantity
 
 PROMPT_VERSION = "2"
 
@@ -178,7 +179,7 @@ def system_prompt(
         ),
         "finish": _FINISH_STRICT if strict else _FINISH,
         "budget": (
-            f"Budget: {max_turns or limits.max_turns} turns, {cell.cell_timeout_s:g} s and "
+            f"Budget: {quantity(max_turns or limits.max_turns, 'turn')}, {cell.cell_timeout_s:g} s and "
             f"{cell.memory_bytes // 2**20} MiB for each block, depth {depth} of {limits.max_depth}; "
             "`budget()` says what is left."
         ),

@@ -32,6 +32,7 @@ from rlmbox.tool.result import ToolResult, failure
 from rlmbox.tool.schema import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, BadCall, read_call
 from rlmbox.tool.sessions import session_name
 from rlmbox.types import Answer, CellLimits
+from rlmbox.usage import quantity
 
 MAX_READ_CHARS = 200_000
 """Characters that one call may read: an agent's window is small, and the next part is one call away."""
@@ -266,7 +267,9 @@ class _Progress:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
-            await report(self._steps, f"{self._turns} turns, {self._subcalls} sub-calls, {self._spend}")
+            await report(
+                self._steps, f"{quantity(self._turns, 'turn')}, {quantity(self._subcalls, 'sub-call')}, {self._spend}"
+            )
 
 
 def _answered(answer: Answer) -> dict[str, object]:

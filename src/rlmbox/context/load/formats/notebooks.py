@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
+from rlmbox.usage import quantity
 
 
 def read_notebook(file: IO[bytes]) -> Events:
@@ -32,7 +33,7 @@ def read_notebook(file: IO[bytes]) -> Events:
         elif source.strip():
             yield Piece(source.rstrip() + "\n\n")
     if pictures:
-        yield Note(f"has {pictures} pictures among its outputs, which are not read")
+        yield Note(f"has {quantity(pictures, 'picture')} among its outputs, not read")
 
 
 def _cells(book: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import IO
 
 from rlmbox.context.load.formats.events import Events, Note, Piece
 from rlmbox.context.load.formats.packages import Element, Package, attribute, parsed, squeezed, table
+from rlmbox.usage import quantity
 
 _MAX_REPEATS = 1_000
 _BLANK_ROWS = 20
@@ -70,7 +71,7 @@ def read_text(file: IO[bytes]) -> Events:
     for label, text in _around(document.styles):
         yield Piece(f"\n{label}: {text}\n")
     if document.pictures:
-        yield Note(f"has {document.pictures} pictures, whose text is not read")
+        yield Note(f"has {quantity(document.pictures, 'picture')}, whose text is not read")
 
 
 def read_slides(file: IO[bytes]) -> Events:
@@ -98,7 +99,8 @@ def read_tables(file: IO[bytes]) -> Events:
         yield Piece(("\n" if number else "") + f"# Sheet: {title}\n", is_page=True)
         yield Piece(out.getvalue())
     if missing:
-        yield Note(f"{missing} formulas have no calculated value: the formulas themselves are given")
+        told = "formula has" if missing == 1 else "formulas have"
+        yield Note(f"{missing} {told} no calculated value: the formulas themselves are given")
 
 
 def _blocks(parent: Element) -> Iterator[str]:

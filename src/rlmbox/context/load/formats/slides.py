@@ -7,6 +7,7 @@ from typing import IO
 
 from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
 from rlmbox.context.load.formats.packages import Element, Package, attribute, squeezed, table
+from rlmbox.usage import quantity
 
 _PRESENTATION = "ppt/presentation.xml"
 
@@ -23,7 +24,7 @@ def read_slides(file: IO[bytes]) -> Events:
         text = "\n\n".join(block for block in blocks if block.strip())
         yield Piece(("\n" if number > 1 else "") + f"# Slide {number}{hidden}\n\n{text}\n", is_page=True)
     if pictures := sum(part.startswith("ppt/media/") for part in package.names):
-        yield Note(f"has {pictures} pictures or films, whose text is not read")
+        yield Note(f"has {quantity(pictures, 'picture or film')}, whose text is not read")
 
 
 def _slides(package: Package) -> Iterator[str]:

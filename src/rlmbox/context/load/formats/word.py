@@ -11,6 +11,7 @@ from typing import IO
 from rlmbox.context.load.formats.events import Events, Note, Piece
 from rlmbox.context.load.formats.markup import markdown
 from rlmbox.context.load.formats.packages import Package, squeezed
+from rlmbox.usage import quantity
 
 _BODIES = re.compile(r"word/(?:document\d*|footnotes|endnotes|comments)\.xml")
 _AROUND = re.compile(r"word/(header|footer)\d*\.xml")
@@ -33,11 +34,11 @@ def read_word(file: IO[bytes]) -> Events:
     for label, text in _around(package):
         yield Piece(f"\n{label}: {text}\n")
     if formulas:
-        yield Note(f"has {formulas} formulas, of which only the letters and numbers are read")
+        yield Note(f"has {quantity(formulas, 'formula')}, of which only the letters and numbers are read")
     if deletions:
         yield Note("has deleted text that is still recorded as a change, and is not read")
     if pictures := sum(name.startswith("word/media/") for name in package.names):
-        yield Note(f"has {pictures} pictures, whose text is not read")
+        yield Note(f"has {quantity(pictures, 'picture')}, whose text is not read")
     if any(name.startswith(("word/charts/chart", "word/diagrams/data")) for name in package.names):
         yield Note("has charts or diagrams, which are not read")
 
