@@ -85,6 +85,19 @@ class Terminal:
         """Press a key, such as "\x03" for Ctrl-C."""
         os.write(self._master, key.encode())
 
+    def press_until(self, key: str, text: str) -> None:
+        """Press a key until a text is shown.
+
+        A Ctrl-C that comes after the prompt is drawn and before the interpreter waits for a line is seen with the next
+        key only.
+        """
+        for _ in range(20):
+            self.press(key)
+            self.pause(0.5)
+            if self.shown.find(text, self._from) >= 0:
+                break
+        self.expect(text)
+
     def end(self) -> int:
         """Wait until the program has ended; return its exit code."""
         while self._read():
@@ -93,7 +106,7 @@ class Terminal:
 
     def _read(self) -> bool:
         ready, _, _ = select.select([self._master], [], [], 20)
-        assert ready, f"nothing was shown for a minute:\n{self.shown}"
+        assert ready, f"nothing was shown for 20 seconds:\n{self.shown}"
         try:
             data = os.read(self._master, 65536)
         except OSError:  # Linux says so at the end of a pseudo-terminal

@@ -73,8 +73,7 @@ def test_ctrl_c_ends_the_question_and_keeps_session_variables_and_spending(
         terminal.type("and one more?")
         terminal.expect("6")
         terminal.expect(PROMPT)
-        terminal.press(CTRL_C)  # with nothing at work: a new line, and nothing else
-        terminal.expect(PROMPT)
+        terminal.press_until(CTRL_C, PROMPT)  # with nothing at work: a new line, and nothing else
         terminal.type("/cost")
         tokens = re.search(r"([\d,]+) tokens, at least \$", terminal.until(PROMPT))
         assert tokens, terminal.shown

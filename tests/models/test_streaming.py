@@ -19,7 +19,7 @@ from rlmbox.models.replies import read_reply
 from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
-from rlmbox.testing import ProviderFault, ProviderReply, ProviderServer, QuirkServer, RawReply
+from rlmbox.testing import QUIRKS, ProviderFault, ProviderReply, ProviderServer, QuirkServer, RawReply
 from rlmbox.types import Completion, Message
 
 NAMES = ("openai:m", "anthropic:claude-sonnet-5-5", "google:gemini-2.5-flash", "azure:deployment")
@@ -102,7 +102,8 @@ async def test_a_server_that_cannot_stream_is_asked_in_one_piece_from_then_on(
 
 
 async def test_a_refusal_of_the_options_of_a_stream_leaves_the_stream() -> None:
-    async with QuirkServer("mistral", lambda _: "ok") as server:
+    forbids = [quirk for quirk in QUIRKS["mistral"] if "forbids fields" in quirk.name]
+    async with QuirkServer("mistral", lambda _: "ok", quirks=forbids) as server:
         completion, _ = await read_along(model_at(server))
     assert completion.text == "ok"
     assert server.requests[-1].streams

@@ -44,6 +44,8 @@ def _cases() -> list[object]:
     ]
 
 
+# Where hashes have 32 bits, collisions in a set are resolved in another order.
+OF_64_BITS = re.compile(r"\{-1, -2, 5\}")
 # The words of errors, and the sum of floats, are of a version of Python; wasm brings one of its own.
 OF_A_VERSION = re.compile(r"print\(.*\be\)|sum\(\[0\.1\]")
 
@@ -66,7 +68,7 @@ async def test_cells_mean_what_they_mean_in_cpython(backend: str, group: str) ->
         for cell, right, found in zip(cells, wanted, got, strict=True)
         if found != right
         and not (backend in MAY_REFUSE and found.is_refused)
-        and not (backend == "wasm" and OF_A_VERSION.search(cell))
+        and not (backend == "wasm" and (OF_A_VERSION.search(cell) or OF_64_BITS.search(cell)))
     ]
     assert not differ, f"{len(differ)} of {len(cells)} cells differ:\n\n" + "\n\n".join(differ)
 

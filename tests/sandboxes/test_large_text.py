@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rlmbox.context import Context
 from rlmbox.context.load import opening
+from rlmbox.context.load.kinds import HEAD_BYTES, TEXT, kind_of
 from rlmbox.context.storage import cache
 from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes.base import Sandbox
@@ -48,11 +49,15 @@ MATCHES = (
 TRIED = "results = []\ndef tried(question):\n    try:\n        results.append(question())\n"
 TRIED += "    except Exception as error:\n        results.append('raised ' + type(error).__name__)\n"
 
-texts = st.sampled_from(ALPHABETS).flatmap(
-    lambda letters: st.text(letters, min_size=1, max_size=60).flatmap(
-        lambda unit: st.integers(1, 4).map(lambda times: unit * times)
+texts = (
+    st.sampled_from(ALPHABETS)
+    .flatmap(
+        lambda letters: st.text(letters, min_size=1, max_size=60).flatmap(
+            lambda unit: st.integers(1, 4).map(lambda times: unit * times)
+        )
     )
-)
+    .filter(lambda text: kind_of(text.encode()[:HEAD_BYTES], "a.txt").name == TEXT)
+)  # many control characters are none
 
 
 @st.composite
