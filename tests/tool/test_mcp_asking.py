@@ -60,7 +60,7 @@ async def test_a_question_is_answered_with_progress_and_its_cost(transport: str,
     assert answer["answer"] == "5 percent"
     assert answer["cost_usd"] == run["cost_usd"] == "0.4"
     assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert any("1 turns" in str(message) and "$0.2000 of $50.00" in str(message) for _, message in told)
+    assert any("1 turn, " in str(message) and "$0.2000 of $50.00" in str(message) for _, message in told)
 
 
 async def test_a_call_that_would_cost_more_than_its_limit_is_not_sent(prices: Path) -> None:
