@@ -22,6 +22,12 @@ def test_names_and_figures_are_whole_on_forty_columns(tmp_path: Path) -> None:
     models = rlmbox("models", COLUMNS="40").stdout
     for said in ("anthropic:claude-haiku-4-5", "openrouter:openai/gpt-5-mini", "  $ in: 1.25", "  window: 400,000"):
         assert said in models
+    profiles = rlmbox("profiles", COLUMNS="40").stdout
+    for said in ("deterministic-first", "semantic-batches", "max_subcalls="):
+        assert said in profiles
+    doctor = rlmbox("doctor", "--sandbox", "monty", COLUMNS="40").stdout
+    for said in ("monty\n", "  here: yes", "  host call, µs: ", "  language: "):
+        assert said in doctor
     assert "max_history_tokens" in rlmbox("config", "show", COLUMNS="40").stdout
     (tmp_path / "a.txt").write_text("It begins in May.")
     store = str(tmp_path / "runs.db")

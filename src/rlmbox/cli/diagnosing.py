@@ -10,12 +10,12 @@ from functools import partial
 from io import StringIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rlmbox.cli.failing import report
 from rlmbox.cli.language import language_cells
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
 from rlmbox.events import to_json
@@ -302,10 +302,11 @@ def _auto(*, fresh: bool) -> Choice | None:
 
 
 def _print(found: Sequence[Diagnosis], console: Console) -> None:
-    table = Table("sandbox", "here", "start, ms", "again, ms", "cell, µs", "host call, µs", "language", "limits")
-    for each in found:
-        table.add_row(each.name, "yes" if each.available else "no", *_times(each), _share(each), _limits(each))
-    console.print(table)
+    headings = ("sandbox", "here", "start, ms", "again, ms", "cell, µs", "host call, µs", "language", "limits")
+    rows = [
+        (each.name, "yes" if each.available else "no", *_times(each), _share(each), _limits(each)) for each in found
+    ]
+    print_table(headings, rows, right=headings[2:6], console=console)
     for each in found:
         _print_details(each, console)
 

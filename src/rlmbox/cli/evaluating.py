@@ -24,6 +24,7 @@ from rlmbox.cli.asking import Settings, windows_of
 from rlmbox.cli.failing import report as report_error
 from rlmbox.cli.guarding import guard_of
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.config import OFFLINE_MODEL, model_from, retriever_from
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError
@@ -441,16 +442,14 @@ def _estimate_as_json(each: Estimate) -> dict[str, Any]:
 
 
 def _print_estimate(expected: Mapping[str, Estimate], plan: Plan) -> None:
-    table = Table("estimate", "requests", "tokens in", "out", "cost", "time", box=None, pad_edge=False)
+    rows = []
     for name, each in expected.items():
         cost = f"${each.cost_usd:.4f}" if each.price_known else "not known"
         took_s = each.duration_s / plan.concurrency
         took = f"{took_s / 60:.0f} min" if took_s > 120 else f"{took_s:.0f} s"
-        table.add_row(
-            printable(name), f"{each.requests:,}", f"{each.input_tokens:,}", f"{each.output_tokens:,}", cost, took
-        )
+        rows.append((name, f"{each.requests:,}", f"{each.input_tokens:,}", f"{each.output_tokens:,}", cost, took))
     console = Console(stderr=True)
-    console.print(table)
+    print_table(("estimate", "requests", "tokens in", "out", "cost", "time"), rows, console=console)
     for name, each in expected.items():
         if each.cannot:
             console.print(Text(f"note: {printable(name)} cannot answer some: {printable(each.cannot)}", style="yellow"))
@@ -567,18 +566,11 @@ def show_and_print(name: str, *, html: Path | None, inspect: Path | None = None,
 def _print_report(report: Mapping[str, Any]) -> None:
     head, rows = table_of(report)
     console = Console()
-    table = Table(
-        *head, box=None, pad_edge=False, title=f"{report['name']}: {quantity(report['questions'], 'question')}"
-    )
-    for row in rows:
-        table.add_row(*map(printable, row))
-    console.print(table)
+    print_table(head, rows, title=f"{report['name']}: {quantity(report['questions'], 'question')}", console=console)
     if len(report["sizes"]) > 1:
         arms = list(report["arms"])
-        sizes = Table("characters", *map(printable, arms), box=None, pad_edge=False)
-        for row in report["sizes"]:
-            sizes.add_row(size_label(row["chars"]), *(_cell(row, arm) for arm in arms))
-        console.print(sizes)
+        sizes = [(size_label(row["chars"]), *(_cell(row, arm) for arm in arms)) for row in report["sizes"]]
+        print_table(("characters", *arms), sizes, console=console)
     for note in report["notes"]:
         console.print(Text(printable(note)))
 
@@ -605,11 +597,9 @@ def compare_and_print(names: tuple[str, str], *, as_json: bool, debug: bool) -> 
     if as_json:
         print_json(found)
         return 0
-    table = Table("arm", *names, "difference (95 %)", box=None, pad_edge=False)
-    for row in found["arms"]:
-        table.add_row(*map(printable, (row["arm"], row["before"], row["after"], row["change"])))
+    rows = [(row["arm"], row["before"], row["after"], row["change"]) for row in found["arms"]]
     console = Console()
-    console.print(table)
+    print_table(("arm", *names, "difference (95 %)"), rows, console=console)
     for note in found["notes"]:
         console.print(Text(printable(note)))
     return 0
@@ -651,8 +641,6 @@ def suites_and_print(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))  # noqa: T201
         return 0
-    table = Table("suite", "what it imitates", "how it differs", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
+    headings = ("suite", "what it imitates", "how it differs")
+    print_table(headings, [tuple(row.values()) for row in rows], folds=headings[1:])
     return 0

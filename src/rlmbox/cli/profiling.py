@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-
 from rlmbox.cli.printing import print_json
+from rlmbox.cli.tables import print_table
 from rlmbox.events import to_json
 from rlmbox.loop.profiles import PROFILES
 
@@ -19,9 +17,9 @@ def profiles_and_print(*, as_json: bool) -> int:
     if as_json:
         print_json({name: to_json(profile) for name, profile in PROFILES.items()})
         return 0
-    table = Table("profile", "what it is for", "limits", box=None, pad_edge=False)
-    for profile in PROFILES.values():
-        limits = ", ".join(f"{name}={value}" for name, value in profile.limits.items())
-        table.add_row(profile.name, profile.summary, limits)
-    Console().print(table)
+    rows = [
+        (profile.name, profile.summary, ", ".join(f"{name}={value}" for name, value in profile.limits.items()))
+        for profile in PROFILES.values()
+    ]
+    print_table(("profile", "what it is for", "limits"), rows, folds=("what it is for", "limits"))
     return 0

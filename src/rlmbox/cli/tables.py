@@ -17,6 +17,8 @@ def print_table(
     *,
     right: Collection[str] = (),
     folds: Collection[str] = (),
+    title: str = "",
+    console: Console | None = None,
 ) -> None:
     """Print a table, or where the terminal is too narrow for it, a block of lines for each row.
 
@@ -25,9 +27,11 @@ def print_table(
         rows: The cells, as plain text.
         right: Columns of figures, which stand at the right.
         folds: Columns that may be broken into several lines.
+        title: Stands above it; the empty string for none.
+        console: Where to print; None for standard output.
     """
-    console = Console()
-    table = Table(box=None, pad_edge=False)
+    console = console or Console()
+    table = Table(box=None, pad_edge=False, title=printable(title) or None)
     for heading in headings:
         table.add_column(
             heading,
@@ -40,6 +44,8 @@ def print_table(
     if table.__rich_measure__(console, console.options).minimum <= console.width:
         console.print(table)
         return
+    if title:
+        console.print(Text(printable(title), style="italic"), soft_wrap=True)
     for row in rows:
         first, *others = zip(headings, row, strict=True)
         console.print(Text(printable(first[1]), style="bold"), soft_wrap=True)
