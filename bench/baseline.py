@@ -19,10 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+from figures import Figure
 from rlmbox import RLM, Context
 from rlmbox.evaluation import Question, Recorded, read_evaluation
 
@@ -174,6 +176,43 @@ def evaluate(questions: Path) -> tuple[dict[str, Any], Recorded]:
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     report = json.loads(done.stdout)
     return report, read_evaluation(questions.parent / "data" / "rlmbox" / "evaluations", report["name"])
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question of the table, with the first line that it was answered with."""
+
+    question: str
+    first: str
+    is_right: bool
+
+    @property
+    def row(self) -> str:
+        said = f"{'right' if self.is_right else '**wrong**'}: {self.first[:120]}"
+        cells = (re.sub(r"\s+", " ", text).replace("|", "\\|") for text in (self.question, said))
+        return "| {} |  | {} |  |".format(*cells)
+
+
+def figures() -> list[Figure | Answered]:
+    """Measures the baseline: how many first lines are wrong, of which questions, and what a question takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        report, recorded = evaluate(write_questions(Path(folder)))
+    found = report["suites"]
+    rows: list[Figure | Answered] = []
+    for kind, words, most in (("says", "the first line is wrong", 40), ("silent", "an answer where there is none", 20)):
+        parts = {label: found[f"{label}, {kind}"]["rlm"] for label in ("looked at", "held back")}
+        asked = sum(each["questions"] for each in parts.values())
+        wrong = sum((1 - each["value"]) * each["questions"] for each in parts.values())
+        rows.append(Figure(f"{words}, of {asked} questions", 100 * wrong / asked, most, "%"))
+        for label, each in parts.items():
+            rows.append(Figure(f"of them, of {each['questions']} {label}", 100 * (1 - each["value"]), None, "%"))
+    slowest_s = max(each.outcome.duration_s for each in recorded.results)
+    rows.append(Figure("the slowest question", slowest_s, 3, "s"))
+    rows.append(Figure("a question over 10 MB", long_text_seconds(), 3, "s"))
+    asked_by = {each["id"]: each["question"] for each in recorded.head["questions"]}
+    answered = sorted(recorded.results, key=lambda each: each.question)
+    rows += [Answered(asked_by[e.question], e.outcome.text.split("\n", 1)[0], bool(e.score)) for e in answered]
+    return rows
 
 
 def share(report: dict[str, Any], *parts: str) -> str:

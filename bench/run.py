@@ -34,6 +34,7 @@ PARTS = {
     "retrieval": "Retrieval",
     "record": "The record of a run",
     "tool": "The Python tool for other agents",
+    "baseline": "The offline baseline",
     "billing": "The ledger beside an account of its own",
     "evaluation": "Evaluations",
     "suites": "Suites of gigabytes",
@@ -55,7 +56,7 @@ medians of several rounds, since other users of the machine come and go.
 
 
 def figures_of(part: str) -> list[Figure]:
-    """Measures one part."""
+    """Measures one part; what it returns has a `row`."""
     figures: list[Figure] = importlib.import_module(part).figures()
     return figures
 

@@ -287,6 +287,8 @@ def _function(spec: str) -> Callable[..., Any]:
     if found is None or found.loader is None or not Path(path).is_file():
         raise ConfigError(f"{path} cannot be read")
     module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses, for one, look their module up
+    sys.path.append(str(Path(path).resolve().parent))  # what lies beside it can be imported, as for a program
     try:
         found.loader.exec_module(module)
     except Exception as error:  # noqa: BLE001 - it is the user's, who needs one line
