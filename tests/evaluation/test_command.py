@@ -92,7 +92,10 @@ def test_an_interrupt_keeps_what_there_is(folder: Path, server: ProviderServer) 
 
 
 def test_a_grader_and_an_arm_of_the_users_own(folder: Path, server: ProviderServer) -> None:
+    (folder / "beside.py").write_text("HALF = 0.5\n")
     (folder / "own.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom beside import HALF\n\n"
+        "@dataclass\nclass Kept:\n    share: float = HALF\n\n"
         "def answer(question, context):\n    return context.text()\n\n"
         "def grade(value, text, question):\n    return 1.0 if str(question.expected) in text else 0.0\n"
     )
