@@ -86,6 +86,7 @@ def test_ctrl_c_ends_the_question_and_keeps_session_variables_and_spending(
         terminal.expect(PROMPT)
         terminal.type("/nonsense")
         terminal.expect("/vars shows")
+        terminal.expect(PROMPT)  # before it the terminal is not yet read key by key
         terminal.press(CTRL_D)
         assert terminal.end() == 0, terminal.shown
         assert len(server.requests) == 4

@@ -94,6 +94,7 @@ if __name__ == "__main__":
     else:
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
+            listening.listen()  # before anybody knows the port
             print(listening.getsockname()[1], flush=True)  # noqa: T201 - who started it reads the port
             app = server.streamable_http_app()
             uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listening])
