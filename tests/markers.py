@@ -151,6 +151,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "tool/test_docs_tool.py::*",
             "tool/test_mcp.py::*",
             "tool/test_mcp_asking.py::*",
+            "tool/test_mcp_guard.py::*",
             "tool/test_mcp_serving.py::test_[!n]*",
             "tool/test_stdio.py::*",
             "tool/test_tool_binary.py::*",

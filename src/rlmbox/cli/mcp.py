@@ -19,6 +19,7 @@ from rlmbox.cli.failing import report
 from rlmbox.cli.keeping import key_source
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.errors import ConfigError, StoreError
+from rlmbox.guard import Guard
 from rlmbox.guard.visible import printable
 from rlmbox.models.base import Model
 from rlmbox.record.journal import MemoryStore, Store
@@ -57,7 +58,7 @@ class McpSettings:
         timeout_s: Seconds that code may run where a call names none.
         max_timeout_s: The longest timeout that a call may name.
         memory_mb: MiB that an interpreter may use.
-        guard: What a model may see.
+        guard: What a model may see, that of the agent included.
         store: File where runs are recorded.
         record: Whether runs are recorded in a file.
     """
@@ -120,7 +121,8 @@ def _serve(settings: McpSettings) -> None:
     limits = _limits(settings)
     store = settings.opened_store()
     make_rlm = partial(_rlm, settings, limits.run, store)
-    operations = Operations(roots, make_rlm, sandbox_from(settings.sandbox, packages=settings.packages), store, limits)
+    make_sandbox = sandbox_from(settings.sandbox, packages=settings.packages)
+    operations = Operations(roots, make_rlm, make_sandbox, store, limits, Guard(cast("Any", settings.guard)))
     if not operations.has_model:
         _note(f"no --model is given: {OFFLINE_MODEL} answers `ask`, and only quotes")
     server = make_server(operations)

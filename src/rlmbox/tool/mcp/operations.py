@@ -17,6 +17,7 @@ from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, ContextError, RLMError
 from rlmbox.events import Event, SubcallFinished, TurnFinished
+from rlmbox.guard import Guard
 from rlmbox.loop.scope import new_run_id
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Store
@@ -36,6 +37,9 @@ from rlmbox.usage import quantity
 
 MAX_READ_CHARS = 200_000
 """Characters that one call may read: an agent's window is small, and the next part is one call away."""
+
+_NAMES = frozenset({"handle", "run", "run_id"})
+"""Keys of what the server itself named, which the agent has to give back."""
 
 ReportProgress = Callable[[float, str], Awaitable[None]]
 """Takes how far a question has come, as a number that grows, and what happened, in words."""
@@ -73,6 +77,7 @@ class Operations:
         make_sandbox: Makes a sandbox for code that asks no model.
         store: Where runs are recorded.
         limits: What may be used.
+        guard: What the agent's model may see.
     """
 
     def __init__(
@@ -82,7 +87,9 @@ class Operations:
         make_sandbox: Callable[[], Sandbox],
         store: Store,
         limits: ServerLimits,
+        guard: Guard,
     ) -> None:
+        self._guard = guard.for_run() if guard.is_ever_on else None
         self._roots, self._make_rlm, self._make_sandbox = roots, make_rlm, make_sandbox
         self._store, self._limits = store, limits
         self._rlm = make_rlm(None)
@@ -95,6 +102,18 @@ class Operations:
     def has_model(self) -> bool:
         """True if a model is configured that does more than quote."""
         return OFFLINE_MODEL not in (self._rlm.model.name, self._rlm.sub_model.name)
+
+    def shown(self, value: Any) -> Any:
+        """Return a JSON value as the agent's model may see it: what the guard hides is hidden in every text of it."""
+        if self._guard is None:
+            return value
+        if isinstance(value, str):
+            return self._guard.redact_again(value, path="export")
+        if isinstance(value, list):
+            return [self.shown(each) for each in value]
+        if isinstance(value, dict):
+            return {key: each if key in _NAMES else self.shown(each) for key, each in value.items()}
+        return value
 
     async def open_context(self, path: str | None, text: str | None) -> dict[str, object]:
         """Open a file or folder below a root, or a text; return its handle and what it is."""

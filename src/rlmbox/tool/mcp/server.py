@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from mcp.server.mcpserver import Context as Request
 from mcp.server.mcpserver import MCPServer
@@ -73,17 +73,20 @@ async def closing(operations: Operations) -> AsyncIterator[None]:
         await operations.aclose()
 
 
-async def _told(work: Awaitable[_Result]) -> _Result:
-    """Await an operation; what went wrong is told to the client, with its reason and remedy."""
+async def _told(operations: Operations, work: Awaitable[_Result]) -> _Result:
+    """Await an operation and return what the agent may see of its result.
+
+    What went wrong is told to the client, with its reason and remedy.
+    """
     try:
-        return await work
+        return cast("_Result", operations.shown(await work))
     except RLMError as error:
-        raise ToolError(told(error)) from error
+        raise ToolError(operations.shown(told(error))) from error
     except BaseExceptionGroup as group:
         errors = group.subgroup(RLMError)
         if errors is None:
             raise
-        raise ToolError(told(_first(errors))) from group
+        raise ToolError(operations.shown(told(_first(errors)))) from group
 
 
 def _first(group: BaseExceptionGroup[Any]) -> Any:
@@ -100,7 +103,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         text: Annotated[str | None, Field(description="A text, in place of a path.")] = None,
     ) -> dict[str, Any]:
         """Open a file, a folder (as a collection of documents) or a text, of any size, and return its handle."""
-        return await _told(operations.open_context(path, text))
+        return await _told(operations, operations.open_context(path, text))
 
     @server.tool(annotations=_READS)
     async def search(
@@ -112,7 +115,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
     ) -> list[dict[str, Any]]:
         """Find a text or regular expression: hits with start, end, match, snippet, document, position in it, line."""
         found = operations.search(handle, pattern, regex=regex, case_sensitive=case_sensitive, max_matches=max_matches)
-        return await _told(found)
+        return await _told(operations, found)
 
     @server.tool(annotations=_READS)
     async def read(
@@ -124,7 +127,7 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         ] = None,
     ) -> dict[str, Any]:
         """Read a part of the text; next_start is where to read on, null at the end."""
-        return await _told(operations.read(handle, document=document, start=start, max_chars=max_chars))
+        return await _told(operations, operations.read(handle, document=document, start=start, max_chars=max_chars))
 
     @server.tool(annotations=_READS)
     async def rank(
@@ -133,12 +136,12 @@ def _add_reading(server: MCPServer[Any], operations: Operations) -> None:
         k: Annotated[int, Field(description="How many passages.")] = 5,
     ) -> list[dict[str, Any]]:
         """Find the passages that fit some words best (BM25): start, end, score, document, snippet."""
-        return await _told(operations.rank(handle, query, k))
+        return await _told(operations, operations.rank(handle, query, k))
 
     @server.tool(annotations=_WRITES)
     async def close(handle: Handle) -> str:
         """Close a context and end its interpreter."""
-        await _told(operations.contexts.close(handle))
+        await _told(operations, operations.contexts.close(handle))
         return f"{handle} is closed"
 
 
@@ -153,7 +156,7 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
         cost_limit_usd: CostLimit = None,
     ) -> dict[str, Any]:
         """Run Python over a context, in a sandbox. Variables persist from call to call; print what you want to see."""
-        return await _told(operations.exec(handle, code, timeout, cost_limit_usd))
+        return await _told(operations, operations.exec(handle, code, timeout, cost_limit_usd))
 
     @server.tool(annotations=_WRITES)
     async def ask(
@@ -167,12 +170,13 @@ def _add_running(server: MCPServer[Any], operations: Operations) -> None:
         async def report(steps: float, message: str) -> None:
             await request.report_progress(steps, None, message)
 
-        return await _told(operations.ask(handle, question, cost_limit_usd, report))
+        return await _told(operations, operations.ask(handle, question, cost_limit_usd, report))
 
     @server.tool(name=schema.NAME, description=schema.DESCRIPTION, annotations=_WRITES)
     async def python(code: Any = None, timeout: Any = None, session: Any = None) -> dict[str, Any]:
         arguments = {"code": code} if timeout is None else {"code": code, "timeout": timeout}
-        return (await _told(operations.python(arguments, session))).as_dict()
+        result = await _told(operations, operations.python(arguments, session))
+        return cast("dict[str, Any]", operations.shown(result.as_dict()))
 
     # What a model is told is the tool's own definition; the function takes anything, to say itself what is wrong.
     definition = schema.schema()["parameters"]
@@ -191,20 +195,20 @@ def _add_resources(server: MCPServer[Any], operations: Operations) -> None:
     def context(handle: str) -> str:
         """An open context: its kind, length, documents and a short preview."""
         try:
-            return json.dumps(operations.contexts.get(handle).described(), default=str)
+            return json.dumps(operations.shown(operations.contexts.get(handle).described()), default=str)
         except RLMError as error:
             raise ResourceNotFoundError(str(error)) from error
 
     @server.resource("rlmbox://runs", mime_type="application/json")
     def runs() -> str:
         """The questions that this server has answered, each with the name of its run."""
-        return json.dumps([{"run": run, "question": question} for run, question in operations.runs.items()])
+        return json.dumps([{"run": run, "question": operations.shown(asked)} for run, asked in operations.runs.items()])
 
     @server.resource("rlmbox://runs/{run_id}", mime_type="application/json")
     async def run(run_id: str) -> str:
         """A finished run: question, answer, cost, and the tree of what it did."""
         try:
-            return json.dumps(await operations.run(run_id))
+            return json.dumps(operations.shown(await operations.run(run_id)))
         except RLMError as error:
             raise ResourceNotFoundError(str(error)) from error
 
