@@ -36,6 +36,8 @@ async def results(root: Path, *options: str) -> dict[str, str]:
         found["ask"] = json.dumps(await called(client, "ask", handle=handle, question="What is the key of the store?"))
         found["python"] = json.dumps(await called(client, "python", code=f"print({KEY!r})"))
         found["an error"] = await refused(client, "read", handle=KEY)
+        in_keys = "{'handle': context[-22:-2], context[-22:-2]: 1}"
+        found["a value"] = json.dumps(await called(client, "exec", handle=handle, code=in_keys))
         found["a context"] = json.dumps(await resource(client, f"rlmbox://contexts/{handle}"))
         runs = await resource(client, "rlmbox://runs")
         found["runs"] = json.dumps(runs)

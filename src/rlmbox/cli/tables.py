@@ -31,10 +31,10 @@ def print_table(
         console: Where to print; None for standard output.
     """
     console = console or Console()
-    table = Table(box=None, pad_edge=False, title=printable(title) or None)
+    table = Table(box=None, pad_edge=False, title=Text(printable(title)) if title else None)
     for heading in headings:
         table.add_column(
-            heading,
+            Text(printable(heading)),  # which a user may have named, as an arm of an evaluation
             justify="right" if heading in right else "left",
             no_wrap=heading not in folds,
             overflow="fold",
@@ -50,4 +50,4 @@ def print_table(
         first, *others = zip(headings, row, strict=True)
         console.print(Text(printable(first[1]), style="bold"), soft_wrap=True)
         for heading, cell in others:
-            console.print(Text(f"  {heading}: {printable(cell)}"), soft_wrap=True)
+            console.print(Text(f"  {printable(heading)}: {printable(cell)}"), soft_wrap=True)

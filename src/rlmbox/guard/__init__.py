@@ -3,7 +3,7 @@
 from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded
 from rlmbox.guard.copying import CopyBudgets
 from rlmbox.guard.findings import Detector, Finding
-from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, shown_plainly
+from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, each_text, shown_plainly
 from rlmbox.guard.known import secrets_of_environment
 from rlmbox.guard.quoting import explanation, new_nonce, nonce_of, quote
 
@@ -20,6 +20,7 @@ __all__ = [
     "RunGuard",
     "Shown",
     "bounded",
+    "each_text",
     "explanation",
     "new_nonce",
     "nonce_of",

@@ -395,13 +395,7 @@ class RunGuard:
 
     def restore_value(self, value: object) -> object:
         """Return a JSON value for the user, with values in the place of this run's placeholders."""
-        if isinstance(value, str):
-            return self.restore(value)
-        if isinstance(value, list):
-            return [self.restore_value(each) for each in value]
-        if isinstance(value, dict):
-            return {self.restore_value(key): self.restore_value(each) for key, each in value.items()}
-        return value
+        return each_text(value, self.restore)
 
     def report(self) -> dict[str, object]:
         """Return what was hidden in the run and why, as a JSON value without the values."""
@@ -517,6 +511,22 @@ class RunGuard:
                 used = used if turn is not None and number == turn else 0
                 self._turns[session] = turn, used + len(checked.text)
                 self._sessions[session] += len(checked.text)
+
+
+def each_text(value: object, change: Callable[[str], str]) -> object:
+    """Return a JSON value with each of its texts changed, keys too.
+
+    Args:
+        value: The value.
+        change: Returns what takes a text's place.
+    """
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [each_text(item, change) for item in value]
+    if isinstance(value, dict):
+        return {each_text(key, change): each_text(item, change) for key, item in value.items()}
+    return value
 
 
 def _rules(path: str) -> _PathRules:

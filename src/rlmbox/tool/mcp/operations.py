@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,7 +18,7 @@ from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError, ContextError, RLMError
 from rlmbox.events import Event, SubcallFinished, TurnFinished
-from rlmbox.guard import Guard
+from rlmbox.guard import Guard, RunGuard, each_text
 from rlmbox.loop.scope import new_run_id
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Store
@@ -37,9 +38,6 @@ from rlmbox.usage import quantity
 
 MAX_READ_CHARS = 200_000
 """Characters that one call may read: an agent's window is small, and the next part is one call away."""
-
-_NAMES = frozenset({"handle", "run", "run_id"})
-"""Keys of what the server itself named, which the agent has to give back."""
 
 ReportProgress = Callable[[float, str], Awaitable[None]]
 """Takes how far a question has come, as a number that grows, and what happened, in words."""
@@ -105,15 +103,13 @@ class Operations:
 
     def shown(self, value: Any) -> Any:
         """Return a JSON value as the agent's model may see it: what the guard hides is hidden in every text of it."""
-        if self._guard is None:
-            return value
-        if isinstance(value, str):
-            return self._guard.redact_again(value, path="export")
-        if isinstance(value, list):
-            return [self.shown(each) for each in value]
-        if isinstance(value, dict):
-            return {key: each if key in _NAMES else self.shown(each) for key, each in value.items()}
-        return value
+        return value if self._guard is None else each_text(value, partial(self._text_shown, self._guard))
+
+    def _text_shown(self, guard: RunGuard, text: str) -> str:
+        # Names that the server gave look like keys, and the agent has to give them back.
+        if text in self.runs or any(text == each.handle for each in self.contexts):
+            return text
+        return guard.redact_again(text, path="export")
 
     async def open_context(self, path: str | None, text: str | None) -> dict[str, object]:
         """Open a file or folder below a root, or a text; return its handle and what it is."""

@@ -6,10 +6,9 @@ from pathlib import PurePosixPath
 from typing import IO
 from urllib.parse import unquote
 
-from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
+from rlmbox.context.load.formats.events import Events, Piece, Unreadable, unread_pictures
 from rlmbox.context.load.formats.markup import markdown
 from rlmbox.context.load.formats.packages import Package
-from rlmbox.usage import quantity
 
 _CONTAINER = "META-INF/container.xml"
 
@@ -28,7 +27,7 @@ def read_book(file: IO[bytes]) -> Events:
     if not found:
         raise Unreadable("it has no text")
     if pictures := sum(name.lower().endswith((".jpg", ".jpeg", ".png", ".gif")) for name in package.names):
-        yield Note(f"has {quantity(pictures, 'picture')}, whose text is not read")
+        yield unread_pictures(pictures)
 
 
 def _spine(package: Package) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rlmbox.usage import quantity
+
 
 class Unreadable(Exception):
     """The file has no text that can be had; says why, and what to do."""
@@ -43,6 +45,25 @@ class Note:
     """
 
     text: str
+
+
+def unread_pictures(number: int) -> Note:
+    """Return the note of a document with pictures.
+
+    Args:
+        number: How many it has.
+    """
+    return Note(f"has {quantity(number, 'picture')}, whose text is not read")
+
+
+def formulas_without_values(number: int) -> Note:
+    """Return the note of a workbook that nobody has calculated.
+
+    Args:
+        number: How many of its formulas have no value.
+    """
+    have = "has" if number == 1 else "have"
+    return Note(f"{quantity(number, 'formula')} {have} no calculated value: the formulas themselves are given")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from rlmbox.context.load.formats.events import Events, Note, Piece
+from rlmbox.context.load.formats.events import Events, Piece, formulas_without_values, unread_pictures
 from rlmbox.context.load.formats.packages import Element, Package, attribute, parsed, squeezed, table
-from rlmbox.usage import quantity
 
 _MAX_REPEATS = 1_000
 _BLANK_ROWS = 20
@@ -71,7 +70,7 @@ def read_text(file: IO[bytes]) -> Events:
     for label, text in _around(document.styles):
         yield Piece(f"\n{label}: {text}\n")
     if document.pictures:
-        yield Note(f"has {quantity(document.pictures, 'picture')}, whose text is not read")
+        yield unread_pictures(document.pictures)
 
 
 def read_slides(file: IO[bytes]) -> Events:
@@ -99,8 +98,7 @@ def read_tables(file: IO[bytes]) -> Events:
         yield Piece(("\n" if number else "") + f"# Sheet: {title}\n", is_page=True)
         yield Piece(out.getvalue())
     if missing:
-        told = "formula has" if missing == 1 else "formulas have"
-        yield Note(f"{missing} {told} no calculated value: the formulas themselves are given")
+        yield formulas_without_values(missing)
 
 
 def _blocks(parent: Element) -> Iterator[str]:

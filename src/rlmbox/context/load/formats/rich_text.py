@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import IO
 
-from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
+from rlmbox.context.load.formats.events import Events, Piece, Unreadable, unread_pictures
 
 _LABELS = {
     "header": "Header: ",
@@ -38,7 +38,7 @@ def read_rtf(file: IO[bytes]) -> Events:
         raise Unreadable("it has no text")
     yield Piece(text.strip() + "\n")
     if pictures:
-        yield Note(f"has {pictures} {'picture' if pictures == 1 else 'pictures'}, whose text is not read")
+        yield unread_pictures(pictures)
 
 
 def _readable(source: str) -> str:

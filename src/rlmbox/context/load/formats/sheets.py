@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import IO, Any
 
-from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable
+from rlmbox.context.load.formats.events import Events, Note, Piece, Unreadable, formulas_without_values
 from rlmbox.context.load.formats.number_format import shown
 from rlmbox.context.load.formats.packages import Package, attribute, squeezed
 
@@ -82,8 +82,7 @@ def _exact(data: bytes, book: Any) -> Events:
         yield Piece(out.getvalue())
         yield from (Piece(f"# Comment on {cell}: {text}\n") for cell, text in _comments(package, part))
     if missing:
-        told = "formula has" if missing == 1 else "formulas have"
-        yield Note(f"{missing} {told} no calculated value: the formulas themselves are given")
+        yield formulas_without_values(missing)
 
 
 def _part(sheet: Any) -> str:

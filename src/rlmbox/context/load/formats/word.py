@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
-from rlmbox.context.load.formats.events import Events, Note, Piece
+from rlmbox.context.load.formats.events import Events, Note, Piece, unread_pictures
 from rlmbox.context.load.formats.markup import markdown
 from rlmbox.context.load.formats.packages import Package, squeezed
 from rlmbox.usage import quantity
@@ -38,7 +38,7 @@ def read_word(file: IO[bytes]) -> Events:
     if deletions:
         yield Note("has deleted text that is still recorded as a change, and is not read")
     if pictures := sum(name.startswith("word/media/") for name in package.names):
-        yield Note(f"has {quantity(pictures, 'picture')}, whose text is not read")
+        yield unread_pictures(pictures)
     if any(name.startswith(("word/charts/chart", "word/diagrams/data")) for name in package.names):
         yield Note("has charts or diagrams, which are not read")
 
