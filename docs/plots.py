@@ -10,12 +10,9 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-RESULTS = Path(__file__).parents[1] / "bench" / "RESULTS.md"
 
 _ROW_PX, _LABEL_PX, _BAR_PX, _EDGE_PX = 22, 520, 300, 70
-_TENTHS = 2  # the scale is of powers of ten: it begins at a hundredth of what was asked for
+_DECADES_BELOW = 2  # the scale is of powers of ten: it begins at a hundredth of what was asked for
 _STYLE = (
     "text{font:13px sans-serif;fill:#555} .met{fill:#4a8f5c} .missed{fill:#c0562f} "
     "line{stroke:#888;stroke-width:1} .asked{stroke-dasharray:4 3}"
@@ -39,15 +36,6 @@ class Row:
     shown: str
 
 
-def sections() -> dict[str, list[Row]]:
-    """Return the rows of every section by its heading, in the file's order."""
-    found: dict[str, list[Row]] = {}
-    for part in RESULTS.read_text("utf-8").split("\n## ")[1:]:
-        heading, _, body = part.partition("\n")
-        found[heading] = list(_rows(body))
-    return found
-
-
 def _rows(body: str) -> Iterator[Row]:
     for line in body.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)][1:-1]
@@ -57,21 +45,21 @@ def _rows(body: str) -> Iterator[Row]:
         yield Row(cells[0], float(bound[0]) if bound else None, float(measured[0]), cells[2])
 
 
-def plot(rows: list[Row]) -> str | None:
-    """Draw the figures that something but 0 was asked for; None where there are none.
+def plot(section: str) -> str | None:
+    """Draw the figures of a section that something but 0 was asked for; None where there are none.
 
     A bar ends at what was measured, in parts of what was asked for, on a scale of powers of ten; the dashed line is
     what was asked for.
     """
-    asked = [row for row in rows if row.bound]
+    asked = [row for row in _rows(section) if row.bound]
     if not asked:
         return None
     most = max(1.0, *(row.measured / (row.bound or 1) for row in asked))
-    decades = _TENTHS + max(0.3, math.log10(most))
+    decades = _DECADES_BELOW + max(0.3, math.log10(most))
     height = _ROW_PX * len(asked) + 30
 
     def x(ratio: float) -> float:
-        return _LABEL_PX + _BAR_PX * max(0.005, (math.log10(max(ratio, 1e-9)) + _TENTHS) / decades)
+        return _LABEL_PX + _BAR_PX * max(0.005, (math.log10(max(ratio, 1e-9)) + _DECADES_BELOW) / decades)
 
     width = _LABEL_PX + _BAR_PX + _EDGE_PX
     parts = [
@@ -81,7 +69,7 @@ def plot(rows: list[Row]) -> str | None:
     for n, row in enumerate(asked):
         ratio = row.measured / (row.bound or 1)
         y, kind = _ROW_PX * n + 4, "met" if ratio <= 1 else "missed"
-        name = re.sub(r"`", "", row.name)
+        name = row.name.replace("`", "")
         name = name if len(name) <= 76 else name[:75] + "…"
         parts += [
             f'<text x="{_LABEL_PX - 8}" y="{y + 12}" text-anchor="end">{html.escape(name)}</text>',

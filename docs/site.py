@@ -6,6 +6,7 @@ Nothing here is a second source: what a page says is read from where the product
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import inspect
 import re
@@ -72,10 +73,11 @@ def pages() -> dict[str, str]:
 
 def plots() -> dict[str, str]:
     """Return the plots of what was measured, by their path in the site."""
-    drawn = {_plot_of(heading): _plots().plot(rows) for heading, rows in _plots().sections().items()}
+    drawn = {_plot_of(heading): _plots().plot(body) for heading, body in _sections().items()}
     return {path: text for path, text in drawn.items() if text}
 
 
+@functools.cache
 def _plots() -> Any:
     """Return the module beside this one, which mkdocs loads as a file and not from a package."""
     spec = importlib.util.spec_from_file_location("rlmbox_site_plots", ROOT / "docs" / "plots.py")
@@ -89,24 +91,30 @@ def _plot_of(heading: str) -> str:
     return f"pictures/figures/{re.sub(r'[^a-z]+', '-', heading.lower()).strip('-')}.svg"
 
 
+def _results() -> list[str]:
+    """Return what was measured: what stands above the first heading, then each section with its heading."""
+    return (ROOT / "bench" / "RESULTS.md").read_text("utf-8").split("\n## ")
+
+
+def _sections() -> dict[str, str]:
+    found = (part.partition("\n") for part in _results()[1:])
+    return {heading: body.strip() for heading, _, body in found}
+
+
 def _figures() -> Iterator[str]:
     drawn = plots()
-    head, *parts = (ROOT / "bench" / "RESULTS.md").read_text("utf-8").split("\n## ")
-    yield head
-    for part in parts:
-        heading, _, body = part.partition("\n")
-        picture = (
-            f"![{heading}: measured beside asked for](../{_plot_of(heading)})\n" if _plot_of(heading) in drawn else ""
-        )
+    yield _results()[0]
+    for heading, body in _sections().items():
+        path = _plot_of(heading)
+        picture = f"![{heading}: measured beside asked for](../{path})\n\n" if path in drawn else ""
         yield f"\n## {heading}\n\n{picture}{body}"
 
 
-def _section(section: str) -> str:
-    text = (ROOT / "bench" / "RESULTS.md").read_text("utf-8")
-    found = re.search(rf"^## {re.escape(section)}\n\n(?P<body>.+?)(?=\n## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if found is None:
-        raise ValueError(f"bench/RESULTS.md has no section {section!r}, which a page asks for")
-    return found["body"].strip()
+def _section(heading: str) -> str:
+    found = _sections()
+    if heading not in found:
+        raise ValueError(f"bench/RESULTS.md has no section {heading!r}, which a page asks for")
+    return found[heading]
 
 
 def _command() -> Iterator[str]:
