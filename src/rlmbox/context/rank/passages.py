@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -105,39 +105,51 @@ def best_window(text: str, wanted: Sequence[str], chars: int) -> tuple[int, int]
     return begin, begin + chars
 
 
-def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Return the spans of words; without their last letters, so that other endings are found too."""
-    places = []
-    for word in wanted:
-        stem = word if len(word) < _LONG_WORD else word[:-2]
-        places += [(start, start + len(word), word) for start in _starts(text, stem, bool(_UNSPACED.match(word)))]
-    return sorted(places)
+def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Return the spans of words, each with the word's number; without their last letters, so that other endings count."""
+    places: list[tuple[int, int, int]] = []
+    for number, word in enumerate(wanted):
+        stem, pattern, is_unspaced = _sought(word)
+        length = len(word)
+        if pattern is not None:
+            places += [(found.start(), found.start() + length, number) for found in pattern.finditer(text)]
+            continue
+        step = len(stem)
+        at = text.find(stem)  # several times faster than a pattern, which looks behind at each character
+        while at >= 0:
+            if is_unspaced or not at or not text[at - 1].isalnum():
+                places.append((at, at + length, number))
+                at = text.find(stem, at + step)
+            else:
+                at = text.find(stem, at + 1)
+    places.sort()
+    return places
 
 
-def _starts(text: str, stem: str, is_unspaced: bool) -> Iterator[int]:
-    """Yield where a stem is at the beginning of a word, or anywhere in a script without spaces."""
-    if has_forms(stem):
-        pattern = literal(stem) if is_unspaced else rf"(?<![^\W_]){literal(stem)}"
-        yield from (found.start() for found in re.finditer(pattern, text))
-        return
-    found = text.find(stem)  # several times faster than a pattern, which looks behind at each character
-    while found >= 0:
-        begins = is_unspaced or not found or not text[found - 1].isalnum()
-        if begins:
-            yield found
-        found = text.find(stem, found + (len(stem) if begins else 1))
+@lru_cache(maxsize=1024)
+def _sought(word: str) -> tuple[str, re.Pattern[str] | None, bool]:
+    """Return what of a word is looked for: its stem, a pattern where that has several forms, whether it may be anywhere."""
+    stem = word if len(word) < _LONG_WORD else word[:-2]
+    is_unspaced = bool(_UNSPACED.match(word))
+    if not has_forms(stem):
+        return stem, None, is_unspaced
+    return stem, re.compile(literal(stem) if is_unspaced else rf"(?<![^\W_]){literal(stem)}"), is_unspaced
 
 
-def _densest(places: Sequence[tuple[int, int, str]], chars: int) -> int:
+def _densest(places: Sequence[tuple[int, int, int]], chars: int) -> int:
     """Return the start of the window that has the most; a word that is everywhere tells windows apart least."""
-    often = Counter(word for _, _, word in places)
-    held: Counter[str] = Counter()
+    often: dict[int, int] = {}
+    for _, _, word in places:
+        often[word] = often.get(word, 0) + 1
+    held = dict.fromkeys(often, 0)
     best, first, begin, entering = 0.0, 0, 0, 0
-    weight = 0.0
+    weight, count = 0.0, len(places)
     for at, _, word in places:
-        while entering < len(places) and places[entering][1] <= at + chars:
+        last = at + chars
+        while entering < count and places[entering][1] <= last:
             new = places[entering][2]
-            weight += 0 if held[new] else 1 / often[new]
+            if not held[new]:
+                weight += 1 / often[new]
             held[new] += 1
             entering += 1
         if weight > best + _ROUNDING:
@@ -146,5 +158,6 @@ def _densest(places: Sequence[tuple[int, int, str]], chars: int) -> int:
             begin = at
         if held[word]:
             held[word] -= 1
-            weight -= 0 if held[word] else 1 / often[word]
+            if not held[word]:
+                weight -= 1 / often[word]
     return begin
