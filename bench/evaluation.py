@@ -210,7 +210,10 @@ def _table(recorded: Recorded) -> object:
     }
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:2] == ["throughput"]:
+    for figure in throughput():
+        print(figure.row)
+elif __name__ == "__main__":
     if sys.argv[1:2] == ["policies"]:
         for figure in policies(sys.argv[2].split(","), (sys.argv[3:] or [",".join(SANDBOXES)])[0].split(",")):
             print(figure.row)

@@ -106,7 +106,7 @@ def best_window(text: str, wanted: Sequence[str], chars: int) -> tuple[int, int]
 
 
 def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Return the spans of words, each with the word's number; without their last letters, so that other endings count."""
+    """Return the spans of words, each with its number; without their last letters, so that other endings count."""
     places: list[tuple[int, int, int]] = []
     for number, word in enumerate(wanted):
         stem, pattern, is_unspaced = _sought(word)
@@ -128,7 +128,7 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
 
 @lru_cache(maxsize=1024)
 def _sought(word: str) -> tuple[str, re.Pattern[str] | None, bool]:
-    """Return what of a word is looked for: its stem, a pattern where that has several forms, whether it may be anywhere."""
+    """Return what is looked for of a word: its stem, a pattern where that has several forms, if it may be anywhere."""
     stem = word if len(word) < _LONG_WORD else word[:-2]
     is_unspaced = bool(_UNSPACED.match(word))
     if not has_forms(stem):

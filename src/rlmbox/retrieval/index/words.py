@@ -106,9 +106,7 @@ class WordsReader:
         """Return the passages that fit some words best."""
         tokens = list(dict.fromkeys(token for word in words(query) for token in self._analyzer.analyze(word)))
         term, occur = self._tantivy.Query.term_query, self._tantivy.Occur
-        terms = [
-            term(self._schema, "words", token, "freq") for token in self._telling(tokens[:_MAX_QUERY_WORDS])
-        ]
+        terms = [term(self._schema, "words", token, "freq") for token in self._telling(tokens[:_MAX_QUERY_WORDS])]
         if not terms:
             return []
         # One term by itself takes two thirds of the time of a disjunction of one.
