@@ -106,7 +106,7 @@ async def batch_syncs(path: Path) -> int:
         if isinstance(event, CellExecuted):
             after.append(store.syncs)
 
-    rlm._hooks = (*rlm._hooks, ended)  # noqa: SLF001 - a second hook that needs the store
+    rlm._setup.hooks = (*rlm._setup.hooks, ended)  # noqa: SLF001 - a second hook that needs the store
     await rlm.aask("How?", "A text.")
     store.close()
     return after[0] - before

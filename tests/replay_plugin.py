@@ -56,7 +56,7 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
     assert state.spent_usd == run.cost_usd
     assert str(run)
     seen: list[Event] = []
-    rlm._hooks = (seen.append,)
+    rlm._setup.hooks = (seen.append,)
     try:
         answer = await rlm.areplay(run_id)
     except RLMError as error:

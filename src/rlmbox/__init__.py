@@ -1,7 +1,8 @@
 """rlmbox: ask questions of text far larger than a model's window."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from rlmbox.late import late_names
 
 if TYPE_CHECKING:
     from rlmbox.budget.limits import Limits
@@ -72,13 +73,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that a command that needs one does not wait for all."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'rlmbox' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = late_names(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -205,7 +205,7 @@ async def test_the_events_of_a_run_have_the_replies_of_its_sessions_as_they_come
         rlm = RLM(model, store=tmp_path / "runs.db", sandbox="monty")
         seen: list[Event] = [event async for event in rlm.stream("How long?", "a text")]
         await model.aclose()
-        run = await rlm._recorded().read(seen[0].run_id)
+        run = await rlm._setup.recorded().read(seen[0].run_id)
         await rlm.aclose()
     deltas = [event for event in seen if isinstance(event, ReplyDelta)]
     assert "".join(event.text for event in deltas) == 'FINAL("It is 7 days, then.")'

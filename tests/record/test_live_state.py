@@ -6,7 +6,6 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import rlmbox.rlm
 from rlmbox import RLM, Limits
 from rlmbox.errors import ModelError, RLMError
 from rlmbox.events import Event, ModelRequested, QuestionAsked, SessionFailed, SessionFinished, TurnFinished, to_json
@@ -14,6 +13,7 @@ from rlmbox.loop.session import Session
 from rlmbox.record.fold import SessionState, fold
 from rlmbox.record.journal import MemoryStore
 from rlmbox.requests.retries import RetryPolicy
+from rlmbox.rlm import recorded_runs, setup
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Message
 from runs import PENNY, TEXT, repl
@@ -125,7 +125,7 @@ async def life(store: MemoryStore, provider: Provider) -> tuple[Watched, str]:
         sandbox="monty",
         hooks=[watched.compare],
     )
-    with patch.object(rlmbox.rlm, "Session", watched.made):
+    with patch.object(setup, "Session", watched.made), patch.object(recorded_runs, "Session", watched.made):
         try:
             answer = await (rlm.aresume("audit") if store._events else rlm.aask("How?", TEXT, run_id="audit"))
         except RLMError as error:

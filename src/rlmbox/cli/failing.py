@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 from rlmbox.cli.printing import output_failed, print_json
 from rlmbox.errors import ConfigError, ContextError, LimitExceeded, ModelError, RetrievalError, RLMError, SandboxError
-from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.types import Answer
 from rlmbox.usage import quantity
@@ -79,6 +78,8 @@ def division(answer: Answer) -> list[str]:
 
 def as_object(answer: Answer) -> dict[str, object]:
     """Return what `--json` prints of an answer."""
+    from rlmbox.events import to_json  # which `--help` would wait for
+
     return {
         "text": answer.text,
         "value": to_json(answer.value),

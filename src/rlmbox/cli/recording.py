@@ -32,7 +32,8 @@ from rlmbox.record.journal import Store
 from rlmbox.record.run import Run
 from rlmbox.record.stores import default_path, open_store
 from rlmbox.record.summary import RunSummary
-from rlmbox.rlm import RLM, limits_of
+from rlmbox.rlm import RLM
+from rlmbox.rlm.recorded_runs import limits_of
 from rlmbox.sandboxes.registry import BACKENDS
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer

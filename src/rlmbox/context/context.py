@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -531,3 +532,7 @@ def _restored(
 ) -> Context:
     content = describing.Content(TextStore.of(Utf8(text, length)), *known)
     return Context(content, kind, left_out, data=data)
+
+
+Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
+"""What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""

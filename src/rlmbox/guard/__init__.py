@@ -1,11 +1,16 @@
 """The guard of what leaves a sandbox: secrets and personal data hidden, copies and length bounded."""
 
-from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded
-from rlmbox.guard.copying import CopyBudgets
-from rlmbox.guard.findings import Detector, Finding
-from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, each_text, shown_plainly
-from rlmbox.guard.known import secrets_of_environment
-from rlmbox.guard.quoting import explanation, new_nonce, nonce_of, quote
+from typing import TYPE_CHECKING
+
+from rlmbox.late import late_names
+
+if TYPE_CHECKING:
+    from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded
+    from rlmbox.guard.copying import CopyBudgets
+    from rlmbox.guard.findings import Detector, Finding
+    from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, each_text, shown_plainly
+    from rlmbox.guard.known import secrets_of_environment
+    from rlmbox.guard.quoting import explanation, new_nonce, nonce_of, quote
 
 __all__ = [
     "MAX_MARKER_CHARS",
@@ -28,3 +33,27 @@ __all__ = [
     "secrets_of_environment",
     "shown_plainly",
 ]
+
+_HOMES = {
+    "MAX_MARKER_CHARS": "rlmbox.guard.bounds",
+    "Checked": "rlmbox.guard.guard",
+    "CopyBudgets": "rlmbox.guard.copying",
+    "Detector": "rlmbox.guard.findings",
+    "Finding": "rlmbox.guard.findings",
+    "Guard": "rlmbox.guard.guard",
+    "GuardPath": "rlmbox.guard.guard",
+    "OutputBounds": "rlmbox.guard.bounds",
+    "Policy": "rlmbox.guard.guard",
+    "RunGuard": "rlmbox.guard.guard",
+    "Shown": "rlmbox.guard.guard",
+    "bounded": "rlmbox.guard.bounds",
+    "each_text": "rlmbox.guard.guard",
+    "explanation": "rlmbox.guard.quoting",
+    "new_nonce": "rlmbox.guard.quoting",
+    "nonce_of": "rlmbox.guard.quoting",
+    "quote": "rlmbox.guard.quoting",
+    "secrets_of_environment": "rlmbox.guard.known",
+    "shown_plainly": "rlmbox.guard.guard",
+}
+
+__getattr__ = late_names(globals(), _HOMES)  # what is printed needs `visible` alone

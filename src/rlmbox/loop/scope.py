@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 import zlib
@@ -16,6 +17,7 @@ import anyio.to_thread
 from rlmbox import __version__
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
+from rlmbox.errors import ConfigError
 from rlmbox.events import AttemptFinished, Event, RunStarted, State
 from rlmbox.guard import Guard, RunGuard
 from rlmbox.loop.guarding import SessionGuard
@@ -34,6 +36,20 @@ from rlmbox.types import Answer, Source, Turn
 def new_run_id() -> str:
     """Return a name for a run that no other run has."""
     return uuid.uuid4().hex[:12]
+
+
+def checked_run_id(run_id: str) -> str:
+    """Return a run's name, having checked that it can be one.
+
+    Args:
+        run_id: The name.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise ConfigError(f"a run's name has letters, digits, '.', '_' and '-', at most 100 of them, not {run_id!r}")
+    return run_id
 
 
 @dataclass(frozen=True)

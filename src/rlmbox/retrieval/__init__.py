@@ -1,5 +1,8 @@
 """Text that lives in a search engine: the seam, an index in a folder, and PostgreSQL."""
 
+from typing import TYPE_CHECKING
+
+from rlmbox.late import late_names
 from rlmbox.retrieval.base import (
     DocumentPart,
     Embedder,
@@ -11,8 +14,10 @@ from rlmbox.retrieval.base import (
     VectorRetriever,
     has_vectors,
 )
-from rlmbox.retrieval.postgres import Columns, PostgresRetriever
-from rlmbox.retrieval.postgres_schema import load, migrate
+
+if TYPE_CHECKING:
+    from rlmbox.retrieval.postgres import Columns, PostgresRetriever
+    from rlmbox.retrieval.postgres_schema import load, migrate
 
 __all__ = [
     "Columns",
@@ -29,3 +34,12 @@ __all__ = [
     "load",
     "migrate",
 ]
+
+_HOMES = {
+    "Columns": "rlmbox.retrieval.postgres",
+    "PostgresRetriever": "rlmbox.retrieval.postgres",
+    "load": "rlmbox.retrieval.postgres_schema",
+    "migrate": "rlmbox.retrieval.postgres_schema",
+}
+
+__getattr__ = late_names(globals(), _HOMES)  # every run needs the seam, and few a database

@@ -1,0 +1,214 @@
+"""Recorded runs: going on with one, running it again from its record, and beginning another from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from anyio import to_thread
+
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
+from rlmbox.context import Context
+from rlmbox.context.context import Openable
+from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
+from rlmbox.events import Event, QuestionAsked
+from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
+from rlmbox.loop.session import Session
+from rlmbox.loop.toolbox import Toolbox
+from rlmbox.loop.tools import Tool
+from rlmbox.record.audit import AuditChain
+from rlmbox.record.context_record import reopen_context
+from rlmbox.record.continuing import begun, forked, questions, resumed
+from rlmbox.record.hiding import HiddenValues, table_of, whole
+from rlmbox.record.journal import Journal, Lease
+from rlmbox.record.offline import RecordedModel
+from rlmbox.record.past import Past
+from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
+from rlmbox.rlm.setup import Setup, limits_setting
+from rlmbox.types import Answer, CellLimits
+
+
+async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns: Any) -> Answer:
+    """Go on with a recorded run; see `RLM.resume`."""
+    store = setup.recorded()
+    lease = store.hold(run_id)
+    try:
+        recorded = await store.read(run_id)
+        events, hiding = whole(recorded), setup.hiding(table_of(recorded))
+        started = begun(events, run_id)
+        is_over = Past(events).is_over
+        if not is_over:
+            _check_has(setup, started.settings)
+            added = resumed(events)
+            for event in added:
+                store.write(event)
+            events += added
+        return await _go_on(setup, events, lease, context=context, returns=returns, is_sealed=is_over, hiding=hiding)
+    finally:
+        lease.release()
+
+
+async def replay(setup: Setup, run_id: str, *, context: Openable | None) -> Answer:
+    """Run a recorded run again from its record; see `RLM.replay`."""
+    recorded = await setup.recorded().read(run_id)
+    events, hiding = whole(recorded), setup.hiding(table_of(recorded))
+    return await _go_on(setup, events, None, run_id=run_id, context=context, is_sealed=True, hiding=hiding)
+
+
+async def fork(
+    setup: Setup, run_id: str, *, at: int, code: str | None, limits: Limits | None, new_id: str | None
+) -> Answer:
+    """Begin a new run that is a recorded one up to a turn; see `RLM.fork`."""
+    store = setup.recorded()
+    origin = whole(await store.read(run_id))
+    hiding = setup.hiding()
+    recorded = begun(origin, run_id).settings
+    settings: dict[str, object] = {**recorded, **setup.made_with}
+    if limits is not None:
+        settings |= limits_setting(limits)
+    name = new_run_id() if new_id is None else checked_run_id(new_id)
+    events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
+    lease = store.hold(name)
+    try:
+        if await store.read(name):
+            raise StoreError(f"there is a run {name} already; give another name")
+        chain = AuditChain()
+        for place, event in enumerate(events):
+            kept = chain.linked(replace(event if hiding is None else hiding.hide(event), audit=""))
+            events[place] = replace(event, audit=kept.audit)
+            store.write(kept)
+        return await _go_on(setup, events, lease, hiding=hiding)
+    finally:
+        lease.release()
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """Return the limits that a record has.
+
+    Args:
+        settings: The settings of the run.
+    """
+    found = {name: value for name, value in settings["limits"].items() if name != "cell"}
+    if settings.get("cost_limit_is_default"):
+        found["cost_limit_usd"] = DEFAULT_COST_LIMIT_USD
+    return Limits(**found, cell=CellLimits(**settings["limits"]["cell"]))
+
+
+async def _go_on(
+    setup: Setup,
+    events: Sequence[Event],
+    lease: Lease | None,
+    *,
+    run_id: str = "",
+    context: Openable | None = None,
+    returns: Any = None,
+    is_sealed: bool = False,
+    hiding: HiddenValues | None = None,
+) -> Answer:
+    """Run a session over a record until its last question is answered."""
+    started = begun(events, run_id)
+    settings: Mapping[str, Any] = started.settings
+    limits = limits_of(settings)
+    options, tools = setup.options, Toolbox(setup.tools)
+    if is_sealed:  # nothing is asked, so that there is nothing to limit, and tools are not called
+        limits = replace(limits, cost_limit_usd=None, max_tokens=None, max_seconds=None)
+        options, tools = replace(options, rules=(), approval=None), Toolbox(_stand_ins(settings))
+    text = await to_thread.run_sync(_opened, context, started.context)
+    run = RunContext(
+        RecordedModel(str(settings["model"])) if is_sealed else setup.models.root,
+        RecordedModel(str(settings["sub_model"])) if is_sealed else setup.models.sub,
+        Budget(limits) if is_sealed else setup.budget(limits),
+        setup.new_sandbox,
+        Journal(
+            None if is_sealed else setup.store,
+            setup.readers((), () if is_sealed else events, is_replay=is_sealed),
+            events,
+            is_sealed=is_sealed,
+            lease=lease,
+            hiding=hiding,
+        ),
+        fallback=None if is_sealed else setup.models.fallback,
+        fallback_when=None if is_sealed else setup.requests.fallback_when,
+        cache=setup.requests.cache,
+        retries=setup.requests.retries,
+        id=started.run_id,
+        seed=int(settings.get("seed", 0)),
+        guard=setup.run_guard(text),
+        tools=tools,
+        retriever=_stand_in_of(settings) if is_sealed else setup.retriever,
+        streams=bool(setup.requests.stream_replies),
+    )
+    wanted = returns if returns is not None else settings.get("returns")
+    asked = questions(events)
+    first = asked[0].question if asked else settings.get("question")
+    if not first:
+        raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
+    session = Session(run, text, question=first, returns=wanted, inputs=dict(started.inputs), options=options)
+    answer = await _answer_again(session, asked[1:], settings)
+    left = run.journal.past.unread() if is_sealed else []
+    if left:
+        raise StoreError(
+            f"the replay did not come to {len(left)} events of the record, the first of them a {left[0].kind}"
+        )
+    return answer
+
+
+def _check_has(setup: Setup, settings: Mapping[str, Any]) -> None:
+    """Check that this `RLM` has what a recorded run goes on with.
+
+    Raises:
+        ConfigError: It lacks something, which the message names.
+    """
+    mine = setup.made_with
+    for name in ("model", "sub_model", "fallback_model"):
+        if settings.get(name) != mine[name]:
+            raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {mine[name]!r}; give that")
+    toolbox = Toolbox(setup.tools)
+    if settings.get("retriever") and setup.retriever is None:
+        raise ConfigError("the run has an index, which is not given; give it with retriever=")
+    if settings.get("source_tools") and not toolbox.has_sources:
+        raise ConfigError("the run has tools of an MCP server, which is not given; give it with tools=[MCPTools(…)]")
+    has = {tool.repl_name for tool in toolbox.tools}
+    lacking = sorted({str(name) for name in settings.get("tools", ())} - has)
+    if lacking:
+        raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are not given; give them with tools=")
+    for name, option in (("approves", "approve"), ("validators", "validate")):
+        if settings.get(name) and not mine[name]:
+            raise ConfigError(f"the run was begun with {option}=, which is not given; give it to go on")
+
+
+async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:
+    """Answer a session's first question and then the others that its record has."""
+    async with session:
+        for following in others:
+            with suppress(LimitExceeded, AnswerRejected):  # it ended so, and the next one was asked all the same
+                await session.run()
+            own = None if dict(following.limits) == settings["limits"] else limits_of({"limits": following.limits})
+            await session.begin(following.question, limits=own)
+        return await session.run()
+
+
+def _opened(context: Openable | None, recorded: Mapping[str, Any]) -> Context:
+    return reopen_context(recorded) if context is None else Context.of(context)
+
+
+def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:
+    """Return functions in the places of a run's tools, whose answers the record has."""
+
+    def stand_in(*arguments: object, **keywords: object) -> object:
+        """Answer from the record."""
+        raise StoreError(f"the record has no answer to {(arguments, keywords)}")
+
+    names = (*settings.get("tools", ()), *settings.get("source_tools", ()))
+    return tuple(Tool(stand_in, name=str(name)) for name in names)
+
+
+def _stand_in_of(settings: Mapping[str, Any]) -> RecordedRetriever | None:
+    recorded = settings.get("retriever")
+    if not recorded:
+        return None
+    embedder = recorded.get("embedder")
+    return RecordedRetriever(str(recorded["name"]), RecordedEmbedder(str(embedder)) if embedder else None)
