@@ -1,4 +1,4 @@
-"""How the sessions of an `RLM` go: its options, with those of a profile where it sets none, checked."""
+"""Options of the sessions of an `RLM`, with those of a profile where it sets none, checked."""
 
 from __future__ import annotations
 

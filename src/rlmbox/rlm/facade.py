@@ -258,7 +258,7 @@ class RLM:
 
     @property
     def limits(self) -> Limits:
-        """What a run may use."""
+        """Limits of a run."""
         return self._setup.limits
 
     def ask(

@@ -1,4 +1,4 @@
-"""What an `RLM` was made with, checked, from which each of its runs is put together."""
+"""The parts that an `RLM` was made with, checked, from which each of its runs is put together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """How models are asked.
+    """The way in which models are asked.
 
     Attributes:
         retries: When a request is sent again; None for the usual.
@@ -90,16 +90,28 @@ class Requests:
 
 
 class Setup:
-    """What an `RLM` was made with.
+    """The parts that an `RLM` was made with.
 
     Args:
         models: The models that it asks.
         limits: What a run may use.
         options: How its sessions go.
         requests: How models are asked.
-        recorded: What a record has of `options`. The arguments from `sandbox` on are those of `RLM`.
+        recorded: What a record has of `options`.
+        sandbox: The sandbox's name, or what makes one.
+        packages: Installed packages that code may import.
         hooks: Readers of every run's events.
         named_hooks: Readers of some of them.
+        telemetry: What makes spans of runs; True for where the program sends its own.
+        store: Where runs are recorded: a path, a store, or None.
+        record: Whether they are recorded in the user's own file, where no store is named.
+        evidence_dir: Folder for what helps to find why a run failed; None for none.
+        seed: Seed of the sandboxes.
+        tools: The user's own functions.
+        retriever: An index or its place; None for none.
+        api_key: The key for models given by name, which must be in no record.
+        guard: What may leave the sandboxes.
+        record_secrets: Whether secrets stay in records.
 
     Raises:
         ConfigError: One is wrong.
