@@ -58,14 +58,20 @@ ENDINGS = {
 }
 """How a cell may end, after statements whose effect is known."""
 
-_GONE = object()
 
 
 @dataclass
 class Asked:
-    """What cells asked of the host."""
+    """What cells asked of the host.
+
+    Attributes:
+        prompts: How often each prompt was asked.
+        ending: Numbers of the cells that came to their last statement.
+        number: The last number that was given away.
+    """
 
     prompts: Counter[str] = field(default_factory=Counter)
+    ending: set[int] = field(default_factory=set)
     number: int = 0
 
     def fresh(self) -> str:
@@ -87,35 +93,48 @@ class Made:
     Attributes:
         code: The cell.
         sets: Variables and the values that its statements give them, in order.
+        prompts: The prompts that each of these asks.
         ending: How it ends, by the kind.
+        number: The number with which it calls `ending` before its last statement.
     """
 
     code: str
     sets: tuple[tuple[str, object], ...]
+    prompts: tuple[tuple[str, ...], ...]
     ending: str
+    number: int
+
+    def done(self, asked: Asked) -> int:
+        """Return how many of the statements ran at least, by what the cell asked of the host."""
+        if self.number in asked.ending:
+            return len(self.sets)
+        began = [at for at, prompts in enumerate(self.prompts) if any(map(asked.prompts.__contains__, prompts))]
+        return max(began, default=0)
 
 
-def made_cell(dice: random.Random, known: dict[str, object], asked: Asked) -> Made:
+def made_cell(dice: random.Random, known: dict[str, object], asked: Asked, *, tells: bool = False) -> Made:
     """Return a cell whose first statements have a known effect, and whose last may be anything.
 
     Args:
         dice: Decides.
         known: Variables whose values are known.
         asked: Names the prompts, each of which is asked once.
+        tells: Whether the cell calls `ending` before its last statement.
     """
-    lines, sets = [], list[tuple[str, object]]()
+    lines, sets, prompts_of = [], list[tuple[str, object]](), list[tuple[str, ...]]()
     now = dict(known)
     for _ in range(dice.randint(0, 4)):
         name = f"v{dice.randint(0, 5)}"
         kind = dice.randint(0, 5)
         value: object
+        prompts: list[str] = []
         if kind == 0:
             value = dice.randint(-(10**20), 10**20)
             lines.append(f"{name} = {value}")
         elif kind == 1:
-            prompt = asked.fresh()
-            lines.append(f"{name} = llm_query({prompt!r})")
-            value = f"yes: {prompt}"
+            prompts = [asked.fresh()]
+            lines.append(f"{name} = llm_query({prompts[0]!r})")
+            value = f"yes: {prompts[0]}"
         elif kind == 2 and now:
             other = dice.choice(sorted(now))
             lines.append(f"{name} = [{other}, len(context)]")
@@ -132,9 +151,13 @@ def made_cell(dice: random.Random, known: dict[str, object], asked: Asked) -> Ma
             value = 12
         now[name] = value
         sets.append((name, value))
+        prompts_of.append(tuple(prompts))
     ending = dice.choices([*ENDINGS], weights=[8, 3, 1, 2, 1, 1, 1, 1, 2, 1, 2])[0]
+    asked.number += 1
+    if tells:
+        lines.append(f"ending({asked.number})")
     lines.append(dice.choice(ENDINGS[ending]))
-    return Made("\n".join(lines), tuple(sets), ending)
+    return Made("\n".join(lines), tuple(sets), tuple(prompts_of), ending, asked.number)
 
 
 class Broken(AssertionError):
@@ -153,7 +176,7 @@ class SandboxMachine:
         self.make, self.seed = make, seed
         self.dice = random.Random(seed)
         self.asked = Asked()
-        self.may_be: dict[str, list[object]] = {}
+        self.may_be: list[dict[str, object]] = [{}]
         self.log: list[str] = []
         self.outcomes: Counter[str] = Counter()
 
@@ -173,7 +196,7 @@ class SandboxMachine:
             await sandbox.close()
 
     async def _opened(self) -> Sandbox:
-        self.may_be = {}
+        self.may_be = [{}]
         sandbox = self.make()
         limits = CellLimits(
             cell_timeout_s=self.dice.choice(TIMEOUTS_S), memory_bytes=64 << 20, output_flood_bytes=4 << 20
@@ -181,14 +204,14 @@ class SandboxMachine:
         host = {
             "llm_query": HostFunction("llm_query", self.asked.llm_query, "asks"),
             "ctx.slice": HostFunction("ctx.slice", lambda start, end: TEXT[start:end], "cuts", pure=True),
+            "ending": HostFunction("ending", self.asked.ending.add, "tells how far a cell came", pure=True),
         }
         self.log.append(f"# opened with {limits.cell_timeout_s} s")
         await sandbox.start(limits, Context.from_text(TEXT), host, query="why?", seed=self.seed)
         return sandbox
 
     async def _step(self, sandbox: Sandbox) -> bool:
-        known = {name: values[0] for name, values in self.may_be.items() if len(values) == 1 and values[0] is not _GONE}
-        made = made_cell(self.dice, known, self.asked)
+        made = made_cell(self.dice, self.may_be[0], self.asked, tells=True)
         self.log.append(made.code)
         cut_after_s = self.dice.choice([0.0, 0.01, 0.1]) if self.dice.random() < 0.15 else None
         task = asyncio.ensure_future(sandbox.execute(Cell(made.code)))
@@ -201,33 +224,23 @@ class SandboxMachine:
         if twice:
             raise self._broken(f"asked twice: {twice}")
         if result is None:  # cancelled, or the sandbox is lost
-            self._allow(made.sets)
+            self._may_have_run(made, made.done(self.asked))
             return await self._goes_on(sandbox)
         self.outcomes[f"{made.ending} {result.outcome} {result.namespace}"] += 1
         if result.namespace == "lost":
-            self.may_be = {}
-        elif result.outcome == "ok" or (result.error is not None and self._whole(sandbox, made, result)):
-            self.may_be.update({name: [value] for name, value in made.sets})
+            self.may_be = [{}]
+        elif result.outcome == "ok":
+            self._may_have_run(made, len(made.sets))
         else:
-            self._allow(made.sets)
+            self.log.append(f"# {result.outcome}, {result.namespace}: {result.error and result.error.message}")
+            self._may_have_run(made, made.done(self.asked))
         return await self._agrees(sandbox)
 
-    @staticmethod
-    def _whole(sandbox: Sandbox, made: Made, result: Execution) -> bool:
-        """Return whether all known statements of a cell ran, by how it ended.
-
-        On a busy machine the time may be up before them: `monty` then goes back to before the last call, and `wasm`
-        may reach a limit anywhere.
-        """
-        error = result.error.type if result.error is not None else ""
-        if result.outcome == "timeout" and (made.ending != "loops" or sandbox.name in ("monty", "wasm")):
-            return False
-        return made.ending in ("raises", "loops", "recurses") and error not in ("SyntaxError", "NotImplementedError")
-
-    def _allow(self, sets: Sequence[tuple[str, object]]) -> None:
-        """Each variable of a cell that was cut has its old value or any of those that it was given."""
-        for name, value in sets:
-            self.may_be.setdefault(name, [_GONE]).append(value)
+    def _may_have_run(self, made: Made, at_least: int) -> None:
+        """The variables are as so many of a cell's statements left them, or more."""
+        before = self.may_be[0]
+        at_most = 0 if made.ending == "is_broken" and made.number not in self.asked.ending else len(made.sets)
+        self.may_be = [{**before, **dict(made.sets[:count])} for count in range(at_least, at_most + 1)]
 
     async def _ended(self, task: asyncio.Future[Execution], cancelled: bool) -> Execution | None:
         try:
@@ -256,16 +269,19 @@ class SandboxMachine:
 
     async def _agrees(self, sandbox: Sandbox) -> bool:
         """Compare every variable with what it may be; settle on what it is."""
+        found: dict[str, object] = {}
         try:
-            for name, values in [*self.may_be.items()]:
-                found = await self._read(sandbox, name)
-                value = found.value if found.outcome == "ok" else _GONE
-                if found.outcome not in ("ok", "error") or value not in values:
-                    raise self._broken(f"{name} is {found.value!r} ({found.error}), not one of {values}")
-                self.may_be[name] = [value]
-            self.may_be = {name: values for name, values in self.may_be.items() if values != [_GONE]}
+            for name in sorted(set().union(*self.may_be)):
+                read = await self._read(sandbox, name)
+                if read.outcome not in ("ok", "error"):
+                    raise self._broken(f"{name} could not be read: {read.error}")
+                if read.outcome == "ok":
+                    found[name] = read.value
         except RLMError as error:
             raise self._broken(f"a variable could not be read: {error}") from error
+        if found not in self.may_be:
+            raise self._broken(f"the variables are {found}, and not one of {self.may_be}")
+        self.may_be = [found]
         return True
 
     @staticmethod
