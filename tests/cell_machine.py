@@ -59,7 +59,6 @@ ENDINGS = {
 """How a cell may end, after statements whose effect is known."""
 
 
-
 @dataclass
 class Asked:
     """What cells asked of the host.

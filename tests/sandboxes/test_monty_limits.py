@@ -1,6 +1,7 @@
 """What a cell may do to a session of `monty`: nothing that ends it, and nothing that is asked twice."""
 
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -146,6 +147,47 @@ async def test_a_limit_after_a_call_leaves_what_the_call_gave(sandbox: MontySand
     assert cut.namespace == "rebuilt"
     assert (await run(sandbox, "[a, b, c]")).value == ["ONE", "ONE!", 1]
     assert asked.prompts == ["one"]
+
+
+async def test_a_rebuild_that_is_cancelled_is_begun_anew_with_what_the_cell_had_done(asked: Asked) -> None:
+    sandbox, runs, again = MontySandbox(), 0, anyio.Event()
+
+    async def fetch() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:  # the cell runs again
+            again.set()
+            await anyio.sleep_forever()
+
+    host = {
+        "llm_query": HostFunction("llm_query", asked.llm_query, "asks"),
+        "fetch": HostFunction("fetch", fetch, "reads", pure=True),
+    }
+    await sandbox.start(SMALL, TEXT, host)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, sandbox, "paid = llm_query('once')\nfetch()\nwhile True: pass")
+        await again.wait()
+        tasks.cancel_scope.cancel()
+    assert ((await run(sandbox, "paid")).value, asked.prompts, runs) == ("ONCE", ["once"], 3)
+    await sandbox.close()
+
+
+async def test_a_cell_that_takes_longer_when_it_runs_again_is_there_all_the_same(asked: Asked) -> None:
+    sandbox, pause_s = MontySandbox(), 0.0
+    host = {
+        "llm_query": HostFunction("llm_query", asked.llm_query, "asks"),
+        "beat": HostFunction("beat", lambda: time.sleep(pause_s), "takes its time", pure=True),
+    }
+    await sandbox.start(SMALL, TEXT, host)
+    await run(sandbox, "paid = llm_query('once')\nfor _ in range(20): beat()")
+    pause_s = 0.04  # now the machine is busy
+    lost = await run(sandbox, "mine = llm_query('twice')\nwhile True: pass")
+    pause_s = 0.0
+    assert (lost.outcome, lost.namespace) == ("timeout", "rebuilt")
+    assert (await run(sandbox, "[paid, mine]")).value == ["ONCE", "TWICE"]
+    assert (await run(sandbox, "while True: pass")).outcome == "timeout"
+    assert (await run(sandbox, "[paid, mine]")).value == ["ONCE", "TWICE"]
+    await sandbox.close()
 
 
 async def test_a_cell_that_is_cancelled_before_it_began_holds_up_nothing(sandbox: MontySandbox) -> None:

@@ -61,6 +61,8 @@ _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
 _CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
 _SHORT_WAIT_S = 0.05
+_PATIENCE = 4  # times the limit that a cell which runs again may take, since the machine may be busier than it was
+_KILL_AFTER_S = 0.1
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 _LARGE_OBJECT = "_rlm_large_scans"
 
@@ -137,6 +139,11 @@ class _MontyClock:
         running = time.monotonic() - self.since if self.since is not None else 0.0
         return self.spent_s + running > self.limit_s
 
+    @property
+    def left_s(self) -> float:
+        """The time that it may still run, while it stands."""
+        return max(self.limit_s - self.spent_s, 0.0)
+
 
 @dataclass(slots=True)
 class _Feed:
@@ -164,6 +171,8 @@ class MontyRepl:
 
     Args:
         setting: What it begins with.
+        is_rebuilt: Whether cells are to run again in it first. Monty's own limit of their time is then a longer one,
+            and the limit of new cells is watched from here.
 
     Attributes:
         setting: The same.
@@ -173,8 +182,9 @@ class MontyRepl:
         refusal: What the last cell asked for that is not in this Python.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, is_rebuilt: bool = False) -> None:
         self.setting = setting
+        self._is_rebuilt = is_rebuilt
         self.feeds: dict[str, CellSource] = {}
         self.is_lost = self.is_overdue = False
         self.refusal: str | None = None
@@ -233,7 +243,7 @@ class MontyRepl:
         self._session = self._worker.open(
             script_name="rlm_session",
             limits={
-                "max_feed_duration_secs": limits.cell_timeout_s,
+                "max_feed_duration_secs": limits.cell_timeout_s * (_PATIENCE if self._is_rebuilt else 1),
                 "max_memory": memory_bytes,
                 "max_recursion_depth": limits.recursion_depth + _RECURSION_BESIDE,
                 "max_suspensions": _MAX_SUSPENSIONS,
@@ -323,18 +333,26 @@ class MontyRepl:
 
     # Cells
 
-    def begin(self, run: CellRun, printed: Printed, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
-        """Feed a cell; the first step of its way.
+    def enter(self, run: CellRun, printed: Printed) -> None:
+        """Take a cell, to be fed next.
 
         Args:
             run: The cell.
             printed: What takes what it prints.
+        """
+        limit_s = self.setting.limits.cell_timeout_s * (_PATIENCE if run.again else 1)
+        self._feed = _Feed(run, printed, _MontyClock(limit_s))
+        self.is_overdue, self.refusal = False, None
+
+    def begin(self, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
+        """Feed the cell that was taken; the first step of its way.
+
+        Args:
             show_names: The variables that `SHOW_VARS` describes.
             known: Names that cells have bound.
         """
-        feed = self._feed = _Feed(run, printed, _MontyClock(self.setting.limits.cell_timeout_s))
-        self.is_overdue, self.refusal, self._known = False, None, known
-        source = run.source
+        feed, source = self._current, self._current.run.source
+        self._known = known
         self._load_for(source)
         if show_names is not None:
             self._run_own(show_vars_source(show_names))
@@ -342,11 +360,22 @@ class MontyRepl:
         self._feed_count += 1
         self.feeds[feed.file_name], self._awaited[feed.file_name] = source, source.awaited
         feed.clock.start()
-        return self._fed_cell(source, checked=self.setting.is_large or not source.ends or run.again)
+        return self._fed_cell(source, checked=self.setting.is_large or not source.ends or feed.run.again)
 
     async def advance(self, step: Callable[[], Any]) -> Callable[[], Awaitable[Any]] | None:
-        """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell."""
-        found: Callable[[], Awaitable[Any]] | None = await self._in_thread(partial(self._advance, step))
+        """Take a step and answer what can be at once; return what is to be awaited, or None at the end of the cell.
+
+        Raises:
+            TimeoutError: The cell's time is up, and the worker was killed.
+        """
+        found: Callable[[], Awaitable[Any]] | None = None
+        with anyio.CancelScope() as watched:
+            if self._is_rebuilt:
+                watched.deadline = anyio.current_time() + self._current.clock.left_s + _KILL_AFTER_S
+            found = await self._in_thread(partial(self._advance, step))
+        if watched.cancelled_caught:
+            self.is_overdue = self.is_lost = True
+            raise TimeoutError("the cell's time is up")
         return found
 
     def resume(self, answer: Any) -> Any:
@@ -366,7 +395,7 @@ class MontyRepl:
 
     @property
     def _current(self) -> _Feed:
-        assert self._feed is not None  # noqa: S101 - `begin` comes first
+        assert self._feed is not None  # noqa: S101 - `enter` comes first
         return self._feed
 
     async def restore(self, source: CellSource) -> tuple[str, ...]:

@@ -170,13 +170,13 @@ class MontySandbox:
         if self._closed or self._setting is None:
             raise SandboxError("this sandbox is closed; open a new session")
 
-    async def _open(self) -> MontyRepl:
+    async def _open(self, *, is_rebuilt: bool = False) -> MontyRepl:
         """Begin in a fresh worker, which takes the place of the one there was."""
         assert self._setting is not None  # noqa: S101 - `start` set it
         if self._repl is not None:
             with anyio.CancelScope(shield=True):
                 await self._repl.end()
-        repl = self._repl = MontyRepl(self._setting)
+        repl = self._repl = MontyRepl(self._setting, is_rebuilt=is_rebuilt)
         try:
             await repl.open()
         except MontyError as error:
@@ -192,15 +192,19 @@ class MontySandbox:
         assert self._repl is not None  # noqa: S101 - `start` made it
         if await self._repl.recovered():
             return self._repl
-        await self._rebuild([])
-        assert self._repl is not None  # noqa: S101
+        if not await self._rebuild([]):
+            raise SandboxCrashed(
+                "the worker was lost with a cell that was cancelled, and the earlier cells could not be run again; "
+                "the next cell starts in a fresh namespace"
+            )
         return self._repl
 
     async def _driven(self, repl: MontyRepl, run: CellRun, printed: Printed, *, shows_variables: bool) -> Any:
         """Run a cell to its end, answering what it asks; return the value of its last expression."""
         source = run.source
         names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
-        step: Callable[[], Any] = partial(repl.begin, run, printed, names, self._names)
+        repl.enter(run, printed)
+        step: Callable[[], Any] = partial(repl.begin, names, self._names)
         try:
             while True:
                 answering = await repl.advance(step)
@@ -271,12 +275,10 @@ class MontySandbox:
         Returns:
             False where that failed, and the variables are lost.
         """
-        # Twice, since a cell that came close to its time limit may go beyond it on a busy machine.
-        for runs in ([*self._history, *partly], self._history, self._history)[0 if partly else 1 :]:
-            repl = await self._open()
-            if await self._ran_again(repl, runs):
-                self._history = [*runs]
-                self._names.update(dict.fromkeys(name for run in partly if run in runs for name in run.source.names))
+        before = self._history
+        for runs in ([*before, *partly], before)[0 if partly else 1 :]:
+            self._history = [*runs]  # already now: should this be cancelled, it is begun anew with the next cell
+            if await self._ran_again(await self._open(is_rebuilt=True), runs):
                 return True
         self._history, self._names = [], {}
         await self._open()
