@@ -61,6 +61,10 @@ NO_ANSWERS = {
     "a block that is not closed": "I count.\n```python\nn = context.count('late')\nprint(n)",
     "a call of a tool that is broken": '<tool_call>\n{"name": "python", "arguments": {"co\n</tool_call>',
     "a tag with words after it": "FINAL(4 %) is what I believe",
+    "a quoted tag": "> FINAL(4 %)",
+    "a tag in quotes": '"FINAL(4 %)"',
+    "a tag at the end of a sentence": "It says FINAL(4 %)",
+    "quoted code": "> ```python\n> print(context)\n> ```",
     "nothing but a thought": "<think>It says 4 %.</think>",
 }
 

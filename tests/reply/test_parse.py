@@ -135,4 +135,12 @@ def test_no_text_makes_it_raise(reply: str, strict: bool) -> None:
 def test_a_reply_that_is_quoted_as_a_whole_does_nothing(reply: str) -> None:
     lines = reply.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     found = parse_reply("\n".join(f"> {line}" for line in lines))
-    assert (found.cells, found.final, found.problems) == ((), None, ())
+    assert (found.cells, found.final, found.draft) == ((), None, None)
+    assert all("quoted (>)" in problem for problem in found.problems)
+
+
+def test_code_in_a_quotation_is_told_to_the_model_unless_other_code_runs() -> None:
+    quoted = "> ```python\n> x = 1\n> ```\n"
+    assert ["quoted (>)" in problem for problem in parse_reply(quoted).problems] == [True]
+    assert parse_reply(quoted + "\n```repl\nx = 2\n```").problems == ()
+    assert parse_reply("> a line of the text\n\nYes.").problems == ()

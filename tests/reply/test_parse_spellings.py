@@ -29,9 +29,24 @@ FENCES = {
     "BBCode": (f"[code]\n{CODE}\n[/code]", "own"),
     "HTML": (f'<pre><code class="language-python">\n{CODE}\n</code></pre>', "own"),
     "DSPy": (f"[[ ## code ## ]]\n{CODE}\n\n[[ ## completed ## ]]", "its adapters"),
+    "an end with words after it on its line": (f"```repl\n{CODE}``` and that is it", "own"),
+    "after a symbol": (f"\u2192 ```repl\n{CODE}\n```", "own"),
+    "after an invisible character": (f"\ufeff```repl\n{CODE}\n```", "own"),
+    "with its backticks escaped": (f"\\`\\`\\`repl\n{CODE}\n\\`\\`\\`", "own"),
+    "all of it in a string of JSON": (json.dumps(f"```repl\n{CODE}\n```"), "own"),
+    "CDATA in an element": (f"<code><![CDATA[\n{CODE}\n]]></code>", "own"),
+    "CDATA": (f"<![CDATA[\n{CODE}\n]]>", "own"),
+    "an element in an element on one line": (f"<response><code>{CODE}</code></response>", "own"),
+    "an element of another name": (f"<python_code>\n{CODE}\n</python_code>", "own"),
+    "an element that names its tool": (f'<tool_call name="python">\n{CODE}\n</tool_call>', "own"),
+    "below a sentence, in no block": (f"I count.\n{CODE}", "huggingface/smolagents #201"),
+    "between sentences, in no block": (f"I count.\n{CODE}\nThat is it.", "own"),
+    "in the environment of another markup": (f"\\begin{{verbatim}}\n{CODE}\n\\end{{verbatim}}", "own"),
     "a thought that was escaped": (f"&lt;think&gt;\n```repl\nx = 1\n```\n&lt;/think&gt;\n```repl\n{CODE}\n```", "own"),
     "a thought in Hindsight's tags": (f"<|startthink|>FINAL(9)<|endthink|>\n```repl\n{CODE}\n```", "hindsight PR2195"),
 }  # fmt: skip
+
+ONE_LINE = "n = context.count('needle'); FINAL(n)"
 
 CALLS = {
     "Python's quotes": "<tool_call>\n{'name': 'python', 'arguments': {'code': 'x = 1'}}\n</tool_call>",
@@ -54,6 +69,7 @@ CALLS = {
         "</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>"
     ),
     "an open parameter": f"<tool_call>\n<function=python>\n<parameter=code>\n{CODE}\n</function>\n</tool_call>",
+    "a message's list of calls": json.dumps({"tool_calls": [{"function": {"name": "python", "arguments": ARGUMENTS}}]}),
     "a gateway's own marks": f"<<<TOOL_CALL>>>\n{CALL}\n<<<END_TOOL_CALL>>>",
 }  # fmt: skip
 
@@ -103,3 +119,13 @@ ORDINARY = [
 @pytest.mark.parametrize("reply", ORDINARY)
 def test_words_are_left_alone(reply: str) -> None:
     assert parse_reply(reply).cells == ()
+
+
+@pytest.mark.parametrize("reply", [f"```python {ONE_LINE}```", f"```{ONE_LINE}```", f"I count. ```py {ONE_LINE}```"])
+def test_a_fence_may_be_of_one_line(reply: str) -> None:
+    assert parse_reply(reply).cells == (ONE_LINE,)
+
+
+@pytest.mark.parametrize("words", ["Use ```python print(1)``` to print.", "I used ```x```.", "It is ```3```"])
+def test_a_fence_of_one_line_within_words_is_a_mention(words: str) -> None:
+    assert parse_reply(words).cells == ()

@@ -6,6 +6,7 @@ with code opens the sandbox, runs that code, and is the first turn of the loop a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ DIRECT_BELOW_CHARS = 8_000
 """Length from which on a text is worked on with code, unless the user says otherwise."""
 
 _WINDOW_SHARE = 0.25  # the part of its window that a model reads well beside question and reply
+
+_UNREAD_TAG = re.compile(
+    r"^[^\w\n]{1,8}(?:FINAL(?:_VAR)?|SUBMIT)[ \t]?\(|\b(?:FINAL(?:_VAR)?|SUBMIT)\([^\n]*\)\W*\Z", re.MULTILINE
+)
 
 OPENED = (
     "Your reply has code, so the REPL was opened: `context` is the text. From here on work as the system message says."
@@ -81,7 +86,7 @@ def in_words(reply: ParsedReply, completion: Completion) -> str:
     """Return the answer of a reply in words; empty where there is none.
 
     A reply with code or a final tag is none; nor is one in which either was begun and cannot be read, such as a block
-    that is not closed or a broken call of a tool, nor one that was cut at the limit of its length.
+    that is not closed, a broken call of a tool or a quoted tag, nor one that was cut at the limit of its length.
 
     Args:
         reply: The reply as it was read.
@@ -89,4 +94,5 @@ def in_words(reply: ParsedReply, completion: Completion) -> str:
     """
     if reply.cells or reply.final is not None or reply.problems or completion.stop_reason == "length":
         return ""
-    return split_thought(completion.text)[1].strip()
+    words = split_thought(completion.text)[1].strip()
+    return "" if _UNREAD_TAG.search(words) else words

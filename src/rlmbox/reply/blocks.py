@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rlmbox.reply.code import is_unterminated, program, without_fence
+from rlmbox.reply.code import is_code, is_unterminated, program, without_fence
 from rlmbox.reply.fences import CELL_LANGUAGES, language
 from rlmbox.reply.final_tag import Tag, TagReader
+from rlmbox.reply.tokens import CODE_NAMES
 from rlmbox.reply.tool_calls import code_of_call
 
 if TYPE_CHECKING:
@@ -33,16 +34,17 @@ _MAX_JOINED_CHARS = 200_000
 _CALLS = frozenset(
     {"tool_call", "tool_calls", "toolcall", "tool_use", "function_call", "function_calls", "function", "invoke"}
 )
-_ELEMENTS = (
-    "repl", "python", "code", "execute", "execute_python", "execute_ipython", "execute_code", "tool_code",
-    *sorted(_CALLS),
-)  # fmt: skip
+_ELEMENTS = (*sorted(CODE_NAMES | {"cell", "execute_ipython", "jupyter_code", "python_code"}), *sorted(_CALLS))
+_UNNAMED = frozenset({"cell", "code", "exec"})  # elements that may hold something else than Python
 _OPEN_TAG = re.compile(rf"<(?:\w{{1,20}}:)?({'|'.join(_ELEMENTS)})(?:[ \t=][^>\n]*)?>", re.IGNORECASE)
 _CLOSE_TAG = {
     name: re.compile(rf"</(?:\w{{1,20}}:)?{name}\s*(?:>|\Z)", re.IGNORECASE) for name in _ELEMENTS
 }  # a reply may end within its last tag
 _FENCE_LINE = re.compile(r"^`{3}[ \t]*$", re.MULTILINE)
-_REST_OF_LINE_IS_BLANK = re.compile(r"[ \t]*(?=\n|\Z)")
+_REST_OF_LINE_IS_BLANK = re.compile(r"(?:[ \t]|</\w{1,40}>)*+(?=\n|\Z)")
+_NAME_OF_TOOL = re.compile(r"\b(?:name|tool)=[\"']?(\w+)")
+_INNER = re.compile(r"\s*<(?:code|input|arguments)>(.*)</(?:code|input|arguments)>\s*\Z", re.DOTALL)
+_CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)(?:\]\]>\s*)?\Z", re.DOTALL)
 _OUTDENTED_BLOCK = re.compile(r"(?:`{3}|~{3})[^`~\s]|(?:[-*+]|\d{1,9}[.)])[ \t]")
 _NEW_CHUNK = re.compile(r"^(?:[ \t]*$|[ \t]{0,3}(?:`{3}|~{3}|>|#|(?:[-*+]|\d{1,9}[.)])[ \t]))", re.MULTILINE)
 _INLINE_MARK = re.compile(r"\\.|`+|<!--|\]\(|\]\[|[\[\]]", re.DOTALL)
@@ -55,7 +57,7 @@ class Block:
 
     Attributes:
         kind: `code` for a fence or a `<repl>` block, `indented` for code that is only indented, `tag` for a final tag,
-            `call` for a call of a tool.
+            `call` for a call of a tool, `quoted` for code in a quotation.
         first: Its first line, from 0.
         last: The line after its last.
         text: The code; empty for a tag, and for a call that no code stands for.
@@ -65,7 +67,7 @@ class Block:
         tag: The final tag, for that kind.
     """
 
-    kind: Literal["code", "indented", "tag", "call"]
+    kind: Literal["code", "indented", "tag", "call", "quoted"]
     first: int
     last: int
     text: str = ""
@@ -89,9 +91,13 @@ def read_blocks(source: str, *, strict: bool) -> Iterator[Block]:
     quotes = 0
     for token in tokens:
         quotes += token.nesting if token.type.startswith("blockquote") else 0
-        if quotes or token.map is None:
+        if token.map is None:
             continue
         first, last = token.map
+        if quotes:
+            if token.type == "fence" and language(token.info) in CELL_LANGUAGES:
+                yield Block("quoted", first, last)
+            continue
         if token.type == "final_tag":
             yield Block("tag", first, last, tag=token.meta["tag"])
         elif token.type == "fence":
@@ -248,12 +254,26 @@ def _code_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         token.meta = {"closed": not is_open}
         if name in _CALLS:
             begin = match.start() if name in ("function", "invoke") else match.end()
-            token.content = code_of_call(without_fence(state.src[begin : first if first >= 0 else None])) or ""
+            body = state.src[begin : first if first >= 0 else None]
+            token.content = code_of_call(without_fence(body)) or _code_of_element(match.group(), body)
             token.info, token.meta = "python", {"closed": not is_open or bool(token.content), "kind": "call"}
         else:
-            token.info = "" if name == "code" else "python"
-            token.content = state.src[match.end() :] if is_open else without_fence(state.src[match.end() : first])
+            token.info = "" if name in _UNNAMED else "python"
+            content = state.src[match.end() : None if is_open else first]
+            content = cdata[1] if (cdata := _CDATA.match(content)) else content
+            token.content = content if is_open else without_fence(content)
     return True
+
+
+def _code_of_element(opening: str, body: str) -> str:
+    """Return the code of an element such as `<tool_call name="python">` that has nothing but code in it."""
+    named = _NAME_OF_TOOL.search(opening)
+    if named is None or named[1].lower() not in CODE_NAMES:
+        return ""
+    body = body.removeprefix(opening)
+    inner = _INNER.match(body)
+    code = without_fence(inner[1] if inner else body)
+    return code if is_code(code) else ""
 
 
 def _closing_fence(page: _Page, start: int) -> tuple[int, int]:

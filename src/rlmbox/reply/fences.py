@@ -29,10 +29,12 @@ CELL_LANGUAGES = frozenset(
 _MARKS = re.compile(r"(?P<indent>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<marks>`{3,}|~{3,})(?P<info>[^\n]*)$")
 _LANGUAGE = re.compile(r"\s*\{?\.?([\w+#-]*)")
 _INFO = re.compile(r"\s*\{?\.?[\w+#-]+\}?(?:\s+[\w-]+=.*|\s+\{.*\}|\s*)$")
-_WORDS = re.compile(r"[ \t]*(?![>~])[^`\n]*[^\W\d_]")  # prose before a fence on its line
+_WORDS = re.compile(r"[ \t]*(?![>~])[^`\n]*(?:[^\W\d_]|[^\x00-\x7f])")  # prose before a fence on its line
 _ALSO_NAMES = frozenset({"tool_code"})
 _WRAPPERS = frozenset({"", "markdown", "md"})  # what a model puts around a whole reply
-_ONE_LINE = re.compile(r"[ \t]*`{3}(?:repl|python|py)[ \t]+(?P<code>[^`\n]+)`{3}[ \t]*$")
+_ONE_LINE = re.compile(
+    r"(?P<lead>[ \t]*|[^`\n]*[.!?:][ \t]*)`{3}(?:(?:repl|python|py)[ \t]+)?(?P<code>[^`\n]+)`{3}[ \t]*$"
+)
 _ODD_FENCE = re.compile(r"(?P<marks>'''|``|[´｀‘’]{3})(?:repl|python|py|tool_code)[ \t]*$")
 _GLUED = re.compile(r"`{3}(?:repl|python|py|python3|tool_code)[ \t]*$")
 _CODE_AFTER = re.compile(r"\s*[\w+#-]+[ \t]+(?P<code>\S.*)$")
@@ -93,8 +95,13 @@ class _Reader:
 
     def _take_odd(self, line: str) -> bool:
         """Take a fence that is none in Markdown, outside of any block; False where the line begins none."""
-        if (match := _ONE_LINE.match(line)) and program(match["code"].strip()) is not None:
-            self.lines += [f"{_LONG_FENCE}python", match["code"].strip(), _LONG_FENCE]
+        if (match := _ONE_LINE.match(line)) and is_code(match["code"].strip()):
+            self.lines += [
+                *([match["lead"]] * bool(match["lead"].strip())),
+                f"{_LONG_FENCE}python",
+                match["code"].strip(),
+                _LONG_FENCE,
+            ]
         elif match := _ODD_FENCE.match(line):
             self._odd = match["marks"]
             self.lines.append(f"{_LONG_FENCE}python")
@@ -109,10 +116,10 @@ class _Reader:
         """Close the block where its code is ended in another way than by a fence of its own; False where it is not."""
         if self._language not in CELL_LANGUAGES or self._open[0] != "`":
             return False
-        head = line.rstrip().removesuffix(self._open)
+        head, marks, rest = line.rstrip().partition(self._open)
         if _CLOSING_ELEMENT.match(line):
-            head = ""
-        elif head == line.rstrip() or head.endswith("`") or "#" in head:
+            head, rest = "", ""
+        elif not marks or rest.startswith("`") or "#" in head:
             return False
         self._probes -= 1
         code = "\n".join([*self.lines[self._begin :], head]) if self._probes >= 0 else ""
@@ -122,6 +129,8 @@ class _Reader:
             return False
         self.lines += [head, self._open]
         self._open, self._just_closed = "", True
+        if rest.strip():
+            self.take(rest.strip())
         return True
 
     def _outside(self, match: re.Match[str], line: str) -> None:

@@ -6,6 +6,7 @@ import ast
 import builtins
 import json
 import keyword
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ _BUILTINS = frozenset(dir(builtins))
 _ANSWER_KEYS = ("answer", "value", "final_answer")
 _CERTAIN = (ast.JoinedStr, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.Await)
 _NOTHING = object()
+_TICKED = re.compile(r"\A(?:`([^`]+)`|```(?:repl|python|py)?\s([^`]+?)\s*```)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
         name: The tag's name.
         argument: What stands between its parentheses.
     """
-    argument = argument.strip()
+    argument = _TICKED.sub(r"\1\2", argument.strip())
     if argument in ("", "..."):
         return None, EMPTY.format(name=f"{name}({argument})")
     if name == "FINAL_VAR":

@@ -21,8 +21,15 @@ NOT_STRICT = 'To end, write FINAL("your answer") or FINAL_VAR(name) alone on a l
 
 _SCANS_OF_TEXT = 4  # budget of all searches for closing parentheses, in lengths of the text
 
-_LEAD = r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:\#{1,6}[ \t]+)?(?P<bold>[*_]{0,3})"
-_NAME = r"(?P<name>FINAL(?:\\?_VAR)?|SUBMIT)(?:(?P<paren>\()|(?<!SUBMIT)[*_]{0,3}:(?:[*_]{1,3}(?=\s|$))?)"
+_ANSWER = r"(?:(?:[Tt]he |[Mm]y )?(?:[Ff]inal )?[Aa]nswer(?: is)?[:*_]{0,4}[ \t]*\n?[ \t]*)"  # as words before a tag
+_LEAD = (
+    r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:\#{1,6}[ \t]+)?(?P<bold>[*_]{0,3})"
+    rf"(?:{_ANSWER}(?=FINAL|SUBMIT|[*_]{{1,3}}FINAL)[*_]{{0,3}}|return[ \t]+(?=FINAL|SUBMIT))?"
+)
+_NAME = (
+    r"(?P<name>FINAL(?:\\?_VAR)?|SUBMIT|(?:FINAL|Final) (?:ANSWER|[Aa]nswer)(?!\())"
+    r"(?:[ \t]?(?P<paren>\()|(?<!SUBMIT)[*_]{0,3}:(?:[*_]{1,3}(?=\s|$))?)"
+)
 TAG = re.compile(_LEAD + _NAME)
 """A tag's beginning, to be matched at the first character of a line that is not blank."""
 

@@ -16,8 +16,9 @@ _PART = re.compile(
 )
 _KIND = re.compile(r"<\|channel\|>[ \t]*(\w+)")
 _RECIPIENT = re.compile(r"\bto=([\w.]{1,100})")
-_BARE = re.compile(r"\s*analysis(?=[A-Z\"'(\d]|\s*\n)")
+_BARE = re.compile(r"\s*(?P<role>assistant)?analysis(?=[A-Z\"'(\d]|\s*\n)")
 _BARE_FINAL = "assistantfinal"
+_LONE_FINAL = re.compile(r"(?<!\w)assistantfinal(?=[^\s\"'`\\)]|\n)")
 
 
 def split_channels(text: str) -> tuple[str, str] | None:
@@ -61,15 +62,18 @@ def _parts(text: str) -> list[tuple[str, str, str]]:
 
 
 def _without_tokens(text: str) -> tuple[str, str] | None:
+    if _BARE_FINAL not in text and "analysis" not in text[:100]:
+        return None
     opening = _BARE.match(text)
+    if opening is None:  # it was in the prompt
+        lone = _LONE_FINAL.search(text)
+        return (text[: lone.start()].strip(), text[lone.end() :].lstrip("\n")) if lone else None
     final = text.rfind(_BARE_FINAL)
-    if opening is None:
-        is_first = final >= 0 and not text[:final].strip()
-        return ("", text[final + len(_BARE_FINAL) :]) if is_first else None
     if final >= 0:
         return text[opening.end() : final].strip(), text[final + len(_BARE_FINAL) :].lstrip()
     # "analysis" on a line of its own may also be a heading of an ordinary reply.
-    return (text[opening.end() :].strip(), "") if not text[opening.end() :].startswith("\n") else None
+    is_heading = opening["role"] is None and text.startswith("\n", opening.end())
+    return None if is_heading else (text[opening.end() :].strip(), "")
 
 
 def _joined(parts: list[str]) -> str:

@@ -5,12 +5,15 @@ Pure functions over text that may be hostile: nothing here raises, runs code or 
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from rlmbox.reply.bare import bare_code, code_at_end, code_that_sets
 from rlmbox.reply.blocks import Block, read_blocks
-from rlmbox.reply.code import assigned_names, is_code, is_whole_program, program, tidy
+from rlmbox.reply.code import assigned_names, is_code, program, tidy
 from rlmbox.reply.fences import CELL_LANGUAGES, plain_fences
 from rlmbox.reply.final_call import Final
 from rlmbox.reply.final_tag import FINAL_NAMES, Tag, lone_tag
@@ -39,11 +42,19 @@ MAX_REPLY_LINES = 50_000
 _TEXT_LANGUAGES = frozenset({"text", "txt", "plaintext", "plain"})
 _CALL_LANGUAGES = frozenset({"json", "xml", "tool_call", "tool_calls", "tool", "function_call", "action"})
 _CALLED_NAMES = CODE_NAMES | frozenset(FINAL_NAMES)
-_TAG_NAME = re.compile(rb"[-+]?[ \t]*(?:FINAL|FINAL_VAR|SUBMIT)\b")  # `- FINAL(42)` is a bullet
+_RETURNED = re.compile(r"^return[ \t]+(?=(?:FINAL|FINAL_VAR|SUBMIT)\()", re.MULTILINE)
+_TICKED = re.compile(
+    r"(?P<lead>\A\s*|(?<!:)\n[ \t]*\n|(?<=```)\n)(?:[^`\n]{0,80}\b[Aa]nswer\b[^`\n]{0,20})?[ \t*_]*(?P<marks>`{1,2})"
+    r"(?P<tag>(?:FINAL(?:_VAR)?|SUBMIT)\([^`\n]*\))(?P=marks)[*_.]*\s*\Z"
+)
 _ANSWER_NAME = re.compile(r"(?<![\w.])answer(?!\w)")
 _ESCAPED_FENCE = re.compile(r"```(?:repl|python|py)\\n")  # the reply is a string of JSON
+_ESCAPED_TICKS = re.compile(r"^([ \t]*)(?:\\`){3}", re.MULTILINE)
+_INVISIBLE = re.compile(r"^[\ufeff\u200b-\u200d\u2060\u00ad]+", re.MULTILINE)
 _FENCE_INFO = re.compile(r"```(repl|python|py)[ \t]*$")
+_WIDE = re.compile(r"^([ \t*]*(?:FINAL(?:_VAR)?|SUBMIT))（(.*)）(?=[ \t*。.]*$)", re.MULTILINE)  # noqa: RUF001
 _GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
+_WRAPPED = re.compile(r"^((?:[ \t]*<\w{1,40}>){1,4})[ \t]*(?=<(?:code|repl|python|execute|tool_call)\b)", re.MULTILINE)
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
 
 _HOW = "Write Python in a block that begins with ```repl and ends with ```, or end with FINAL(your answer)."
@@ -63,6 +74,7 @@ _INVENTED = (
     "Your reply went on with output that no code had printed yet; nothing after that was run. "
     "End your reply after the code: its output is sent to you."
 )
+_QUOTED = f"The code in your reply is quoted (>), and what is quoted is not run. {_HOW}"
 _RAN_BARE = "Your reply was Python without a block and was run as one. Begin code with ```repl and end it with ```."
 _RAN_CALL = "Your reply called a tool; there are none, so the code in the call was run. Write code in a ```repl block."
 
@@ -104,8 +116,7 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
             code in blocks.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\n" not in text and "\\n```" in text and _ESCAPED_FENCE.search(text):
-        text = text.replace("\\n", "\n").replace('\\"', '"')
+    text = _unescaped(_INVISIBLE.sub("", text))
     reasoning, source = split_thought(text)
     if len(source) > MAX_REPLY_CHARS:
         return _too_long(f"{len(source):,} characters", MAX_REPLY_CHARS)
@@ -113,14 +124,28 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
         return _too_long(f"{source.count(chr(10)) + 1:,} lines", MAX_REPLY_LINES)
     if not source.strip():
         return ParsedReply(problems=(_ONLY_THOUGHT if reasoning else _EMPTY,), reasoning=reasoning)
-    if not strict and (bare := _bare_code(source)) is not None:
-        cell, note = bare
-        return ParsedReply((cell,), reasoning=reasoning, notes=(note,))
-    source = plain_fences(_GLUED.sub("\n", with_elements(source)))
+    if not strict and (bare := bare_code(source)) is not None:
+        cell, is_call = bare
+        return ParsedReply((cell,), reasoning=reasoning, notes=(_RAN_CALL if is_call else _RAN_BARE,))
+    if not strict:
+        source = _WIDE.sub(r"\1(\2)", _TICKED.sub(r"\g<lead>\g<tag>", source))
+    source = with_elements(source)
+    source = plain_fences(_WRAPPED.sub(r"\1\n", _GLUED.sub("\n", source)))
     reading = _Reading(source, strict=strict)
     for block in read_blocks(source, strict=strict):
         reading.take(block)
     return reading.reply(reasoning)
+
+
+def _unescaped(text: str) -> str:
+    """Return the text of a reply that came as a string of JSON, or with Markdown's marks escaped."""
+    if text.lstrip().startswith('"') and text.rstrip().endswith('"') and "\\n" in text:
+        with suppress(ValueError, RecursionError):
+            found = json.loads(text)
+            text = found if isinstance(found, str) else text
+    if "\n" not in text and "\\n```" in text and _ESCAPED_FENCE.search(text):
+        text = text.replace("\\n", "\n").replace('\\"', '"')
+    return _ESCAPED_TICKS.sub(r"\1```", text)
 
 
 def mentions_answer_dict(code: str) -> bool:
@@ -130,22 +155,6 @@ def mentions_answer_dict(code: str) -> bool:
 
 def _too_long(size: str, limit: int) -> ParsedReply:
     return ParsedReply(problems=(_TOO_LONG.format(size=size, limit=f"{limit:,}"),))
-
-
-def _bare_code(source: str) -> tuple[str, str] | None:
-    """Read a reply that is nothing but Python, or nothing but the call of a tool; None where it is more or less."""
-    call = source.strip().removeprefix("functools").lstrip()
-    if call.startswith(("{", "[")):
-        code = code_of_call(call)
-        return (tidy(code), _RAN_CALL) if code is not None else None
-    code = tidy(source)
-    tree = program(code)
-    if tree is None or not is_whole_program(code):
-        return None
-    lines = code.encode().split(b"\n")
-    if all(_TAG_NAME.match(lines[each.lineno - 1], each.col_offset) for each in tree.body):
-        return None  # tags, and not code
-    return code, _RAN_BARE
 
 
 class _Reading:
@@ -162,6 +171,7 @@ class _Reading:
         self._not_prose: list[Block] = []
         self._read_to = 0
         self._is_invented = False
+        self._has_quoted_code = False
 
     def take(self, block: Block) -> None:
         """Add what a block gives: a cell, a final tag, a problem, or nothing."""
@@ -188,7 +198,7 @@ class _Reading:
         if block.kind == "call" or (block.kind == "code" and block.language in _CALL_LANGUAGES and block.closed):
             self._take_call(block)
         elif block.kind != "code":
-            return
+            self._has_quoted_code = self._has_quoted_code or block.kind == "quoted"
         elif not block.closed:
             if block.text.strip() or block.language:
                 self._problems.append(_OPEN_BLOCK.format(line=block.first + 1, end=block.end))
@@ -202,7 +212,7 @@ class _Reading:
         if self._cells and not self._strict and (answer := _lone_answer(cell)):
             self._drafts.append(answer)
         else:
-            self._cells.append(cell)
+            self._cells.append(_RETURNED.sub("", cell))
 
     def _take_call(self, block: Block) -> None:
         code = block.text
@@ -230,12 +240,16 @@ class _Reading:
 
     def reply(self, reasoning: str) -> ParsedReply:
         """Put together what was found."""
+        if not self._cells and not self._strict:
+            self._look_for_bare_code()
         final = self._final()
         draft = self._drafts[-1] if self._drafts else None
         if final is not None and final.kind == "text" and self._cells and not self._is_set_here(final):
             final, draft = None, final
         if draft is not None and final is None:
             self._problems.append(_DRAFT)
+        elif self._has_quoted_code and not (self._cells or final or self._problems):
+            self._problems.append(_QUOTED)
         return ParsedReply(
             tuple(self._cells),
             final,
@@ -245,6 +259,24 @@ class _Reading:
             tuple(dict.fromkeys(self._notes)),
             draft,
         )
+
+    def _look_for_bare_code(self) -> None:
+        """Take code in no block: that which sets what the final tag names, or that with which the reply ends."""
+        meant = [found for found in self._tags if not found[0].aside]
+        if meant:
+            (tag, block), final = meant[-1], meant[-1][0].final
+            names = (final.names or [final.name] * bool(final.name)) if final is not None else ()
+            found = code_that_sets(names, self._lines, block.first, block.first if tag.colon else block.last)
+        elif self._tags or self._problems:
+            return
+        else:
+            found = code_at_end(self._lines)
+        if found is None:
+            return
+        code, first, end = found
+        self._notes.append(_RAN_BARE)
+        self._tags = [each for each in self._tags if not first <= each[1].first < end]
+        self._take_cell(Block("code", first, end), tidy(code))
 
     def _final(self) -> Final | None:
         meant = [found for found in self._tags if not found[0].aside]

@@ -10,15 +10,14 @@ in inline code or in a block of code, cuts nothing.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from rlmbox.reply.code import program
 from rlmbox.reply.harmony import split_channels
-from rlmbox.reply.tokens import FIRST_TOKENS, LAST_TOKEN, OWN_HEADER, THOUGHT_PAIRS, TOKEN, TOKEN_START
+from rlmbox.reply.tokens import FIRST_TOKENS, LAST_TOKEN, OWN_HEADER, TOKEN, TOKEN_START, family_of
 
 _PYTHON = frozenset({"", "repl", "python", "py", "python3", "ipython", "code", "tool_code"})
-_FAMILY = {token: closing for opening, closing in THOUGHT_PAIRS for token in (opening, closing)}
-_ALIASES = {"thinking": "think", "antthinking": "think", "thoughts": "thought", "reasoning": "reason"}
 
 _MAX_LOOKS = 64  # blocks of code, per text, that are looked at for whether a token is in a string of theirs
 _QUOTES = "\"'`"
@@ -27,12 +26,16 @@ _FENCE_LEAD = re.compile(r"[ \t]*(?:(?:[-*+>]|\d{1,9}[.)])[ \t]+)?")
 _FENCE_ALONE = re.compile(r"(?:`{3}|~{3})[ \t]*\Z|\A\s*\Z|\n[ \t]*\Z")
 _ESCAPED = re.compile(r"\\.")
 _TO_END = re.compile(r"(?:\s|<[|｜]\w{1,40}[|｜]>)*\Z")
+_EMPHASIS = re.compile(r"(?:(?<=\n)|\A)[#*_]{1,3}[ \t]?\Z")
 _BLANK = re.compile(r"(?:[ \t]*\n)+|[ \t]+")
 _END_IS_ALONE = re.compile(r"[ \t]*(?:\n|\Z|<[|｜/]?\w|\[INST\])")
-_ESCAPED_TAG = re.compile(r"\s*&lt;think(?:ing)?&gt;")
-_ESCAPED_PAIR = re.compile(r"&lt;(/?)(think|thinking)&gt;")
-_GRANITE = re.compile(r"\s*Here(?: is|'s|’s) my thought process:", re.IGNORECASE)
-_GRANITE_REPLY = re.compile(r"\bHere(?: is|'s|’s) my response:\s*", re.IGNORECASE)
+_IN_WORDS = (
+    (  # Granite
+        re.compile(r"\s*Here(?: is|'s|’s) my thought process:", re.IGNORECASE),
+        re.compile(r"\bHere(?: is|'s|’s) my response:\s*", re.IGNORECASE),
+    ),
+    (re.compile(r"\s*Thinking\.\.\.[ \t]*\n"), re.compile(r"\.\.\.done thinking\.\s*")),  # Ollama's command
+)
 _WRAPPED = re.compile(
     r"\s*(?P<open><answer>|<output>|<response>|<solution>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>"
     r"|<\|open\|>response<\|sep\|>)\s*"
@@ -53,12 +56,11 @@ def split_thought(text: str) -> tuple[str, str]:
     Args:
         text: The text of a reply or of an answer to a sub-call.
     """
-    if _ESCAPED_TAG.match(text):  # by a gateway that took it for HTML
-        text = _ESCAPED_PAIR.sub(r"<\1\2>", text)
     channels = split_channels(text)
     thought, rest = channels or ("", text)
-    if (granite := _GRANITE.match(rest)) and (answer := _GRANITE_REPLY.search(rest, granite.end())):
-        thought, rest = _both(thought, rest[granite.end() : answer.start()]), rest[answer.end() :]
+    for begin, end in _IN_WORDS:
+        if (begun := begin.match(rest)) and (ended := end.search(rest, begun.end())):
+            thought, rest = _both(thought, rest[begun.end() : ended.start()]), rest[ended.end() :]
     scanner = _Scanner(rest)
     scanner.scan()
     thought = _both(thought, "\n".join(scanner.thoughts))
@@ -146,6 +148,8 @@ class _Scanner:
         self._thought = 0
         self._is_doubtful = False
         self._last_close: re.Match[str] | None = None
+        self._other_close: re.Match[str] | None = None
+        self._others: Counter[str] = Counter()  # openings of other families within a thought
         self._fence: _Fence | None = None
         self._looks = _MAX_LOOKS
         self._line_start = 0
@@ -181,10 +185,12 @@ class _Scanner:
         elif kind in ("end", "start"):
             if not self._depth:
                 self._take_turn(match)
-        elif match["close"] or match["special_close"]:
+        elif match["close"] or match["special_close"] or match["paired_close"]:
             self._take_close(match)
         elif self._depth:
-            self._depth += self._family_of(match) == self._family and self._begins_line(match)
+            family = family_of(match.group())
+            self._depth += family == self._family and self._begins_line(match)
+            self._others[family] += 1
         else:
             self._take_open(match)
 
@@ -208,16 +214,17 @@ class _Scanner:
             return
         if self._is_in_code():
             return
-        self.kept.append(self.text[self._from : start])
-        self._from, self._thought, self._depth, self._family = start, match.end(), 1, self._family_of(match)
-        self._is_doubtful = not (is_own_line or is_special)
-        self._last_close = None
+        self.kept.append(_EMPHASIS.sub("", self.text[self._from : start]))
+        self._from, self._thought, self._depth, self._family = start, match.end(), 1, family_of(match.group())
+        self._is_doubtful = match["paired"] is not None or not (is_own_line or is_special)
+        self._last_close = self._other_close = None
+        self._others.clear()
 
     def _take_close(self, match: re.Match[str]) -> None:
         if self._depth:
-            if self._family_of(match) != self._family:
-                return
-            if not self._is_mentioned(match):
+            if (family := family_of(match.group())) != self._family:
+                self._take_other_close(family, match)
+            elif not self._is_mentioned(match):
                 self._depth -= 1
                 self._last_close = match
                 if self._depth == 0:
@@ -225,7 +232,7 @@ class _Scanner:
             elif not self._is_quoted(match):
                 self._last_close = match
             return
-        if self._is_mentioned(match) or self._is_in_code():
+        if match["details"] or self._is_mentioned(match) or self._is_in_code():
             return
         if self.thoughts and self.text[self._from : match.start()].strip() and _TO_END.match(self.text, match.end()):
             self.kept.append(self.text[self._from : match.start()])  # a stray token after the reply
@@ -237,8 +244,15 @@ class _Scanner:
         self._from, self._fence = match.end(), None
         self._skip_blank()
 
+    def _take_other_close(self, family: str, match: re.Match[str]) -> None:
+        """Note the end of a thought in the words of another family, as in `<thought>…</think>`."""
+        if self._others[family]:
+            self._others[family] -= 1
+        elif not (match["details"] or self._is_mentioned(match)):
+            self._other_close = match
+
     def _end_thought(self, close: re.Match[str]) -> None:
-        self.thoughts.append(self.text[self._thought : close.start()])
+        self.thoughts.append(_EMPHASIS.sub("", self.text[self._thought : close.start()]))
         self._from, self._depth, self._fence = close.end(), 0, None
         self._skip_blank()
 
@@ -275,8 +289,8 @@ class _Scanner:
         tail = self.text[self._from :]
         if not self._depth:
             self.kept.append(tail)
-        elif self._last_close is not None:
-            self._end_thought(self._last_close)
+        elif (close := self._last_close or self._other_close) is not None:
+            self._end_thought(close)
             self.kept.append(self.text[self._from :])
         elif self._is_doubtful:
             self.kept.append(tail)
@@ -291,15 +305,10 @@ class _Scanner:
         if piece and self.text.startswith("\n", self._from) and not piece.endswith("\n"):
             self._from += 1
 
-    def _family_of(self, match: re.Match[str]) -> str:
-        special = match["special_open"] or match["special_close"]
-        name = (match["name"] or match["closed"] or "").lower()
-        return _FAMILY[special] if special else _ALIASES.get(name, name)
-
     def _begins_line(self, match: re.Match[str]) -> bool:
-        """Return whether nothing but blanks and tokens stands before a token on its line."""
+        """Return whether nothing but blanks, tokens and marks of emphasis stands before a token on its line."""
         begin = max(self._line_start, self._from)
-        return match.start() - begin < 200 and not self.text[begin : match.start()].strip()
+        return match.start() - begin < 200 and not self.text[begin : match.start()].strip(" \t\n\r#*_")
 
     def _ends_sentence(self, position: int) -> bool:
         before = self.text[max(self._from, position - 3) : position].rstrip(" \t")

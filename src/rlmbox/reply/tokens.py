@@ -11,14 +11,7 @@ THOUGHT_PAIRS = (
     ("[REASONING]", "[/REASONING]"),
     ("◁think▷", "◁/think▷"),  # Kimi
     ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),  # Kimi K3
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThoughts, Sky-T1
-    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A, Command R7B
-    ("<|start_thinking|>", "<|end_thinking|>"),
-    ("<|start_think|>", "<|end_think|>"),
-    ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
-    ("<|startthink|>", "<|endthink|>"),
-    ("<|think|>", "<|/think|>"),
-    ("<|thinking|>", "<|/thinking|>"),
+    ("<|im_start|>think", "<|im_start|>answer"),  # s1
     ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<unused94>", "<unused95>"),  # MedGemma
@@ -26,11 +19,37 @@ THOUGHT_PAIRS = (
 """Tokens around a thought that are no XML element; each has one spelling."""
 
 _NAMES = (
-    "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|antthinking|inner_monologue"
-    "|internal_monologue|monologue|inner_thoughts?|internal_thoughts?|chain_of_thought|cot|planning|deliberation"
+    "reason|analysis|monologue|cot|planning|deliberation|pondering|ponder|brainstorm"
+    r"|(?:\w{1,20}[_-]?)?(?:think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|monologue)"
+    "(?:[_-](?:process|steps?|block|content|trace|mode))?"
 )
-_SPECIAL_OPEN = "|".join(re.escape(opening) for opening, _ in THOUGHT_PAIRS)
-_SPECIAL_CLOSE = "|".join(re.escape(closing) for _, closing in THOUGHT_PAIRS)
+_WORDS = "thinking|think|thoughts?|reasoning|reason|cot|scratchpad"
+_OF = r"[_▁ ]?(?:of)?[_▁ ]?"
+# Command A: `<|START_THINKING|>`; OpenThoughts, Sky-T1: `<|begin_of_thought|>`; others `<|startthink|>`, `<|think|>`.
+_BARRED_OPEN = rf"<[|｜](?i:(?:begin|start|open){_OF}(?:{_WORDS})|(?:{_WORDS})(?:[_▁](?:begin|start))?)[|｜]>"
+_BARRED_CLOSE = (
+    rf"</?[|｜]/?(?i:(?:end|close|stop){_OF}(?:{_WORDS})|(?:{_WORDS})[_▁](?:end|stop))[|｜]>"
+    rf"|(?:</[|｜]|<[|｜]/)(?i:{_WORDS})[|｜]>"
+)
+_SPECIAL_OPEN = "|".join([*(re.escape(opening) for opening, _ in THOUGHT_PAIRS), _BARRED_OPEN])
+_SPECIAL_CLOSE = "|".join([*(re.escape(closing) for _, closing in THOUGHT_PAIRS), _BARRED_CLOSE])
+_NAME = rf"(?:[a-z]{{1,12}}:)?(?i:{_NAMES})(?::\w{{1,40}})?"
+_LESS, _MORE = r"(?:<|&lt;|\\<)", r"(?:>|&gt;|\\>)(?:\*\*)?"  # taken for HTML by a gateway, escaped by a model, in bold
+
+# A pair that has one spelling is a family of its own.
+_FAMILY = {token: closing for opening, closing in THOUGHT_PAIRS for token in (opening, closing)}
+_STEM = re.compile(r"think|thought|reason|reflect|scratchpad|monologue|cot|analysis|plan|deliber|ponder|brainstorm")
+
+
+def family_of(token: str) -> str:
+    """Return what the tokens have in common that may begin and end one thought.
+
+    Args:
+        token: A token that opens or closes a thought.
+    """
+    stem = None if "details" in token else _STEM.search(token.lower())
+    return _FAMILY.get(token) or (stem.group() if stem else "details")
+
 
 _ENDS = (
     "im_end|eot_id|eom_id|eom|eot|end|return|call|eos|endoftext|end_of_text|end_of_turn|end_of_msg|end_of_response"
@@ -63,15 +82,18 @@ LAST_TOKEN = re.compile(rf"(?:{END_OF_TURN}|{START_OF_TURN})\Z")
 """A token after the last word of a reply."""
 
 TOKEN = re.compile(
-    rf"(?P<open><(?:[a-z]{{1,12}}:)?(?P<name>(?i:{_NAMES}))(?::\w{{1,40}})?(?:[ \t][^<>\n]{{0,200}})?>)"
-    rf"|(?P<close></[ \t]?(?:[a-z]{{1,12}}:)?(?P<closed>(?i:{_NAMES}))(?::\w{{1,40}})?[ \t]?>)"
-    rf"|(?P<special_open>{_SPECIAL_OPEN})|(?P<special_close>{_SPECIAL_CLOSE})"
+    rf"(?P<special_open>{_SPECIAL_OPEN})|(?P<special_close>{_SPECIAL_CLOSE})"
+    rf"|(?P<open>{_LESS}[ \t]?{_NAME}(?:[ \t][^<>\n]{{0,200}})?\n?{_MORE})"
+    rf"|(?P<close>{_LESS}[ \t]?/[ \t]?{_NAME}[ \t]?{_MORE})"
+    rf"|(?P<paired>\[(?i:{_WORDS})\]|<details type=\"reasoning\"[^<>\n]{{0,200}}>"
+    r"|<details>\s{0,4}<summary>(?i:thinking|thought|reasoning)[^<>\n]{0,80}</summary>)"
+    rf"|(?P<paired_close>\[/(?i:{_WORDS})\]|(?P<details></details>))"
     rf"|(?P<end>{END_OF_TURN})|(?P<start>{START_OF_TURN})"
     r"|(?P<fence>`{3,}|~{3,})(?P<info>[^\n<`]*)",
 )
 """A token of a thought or a turn, or a fence; begins with a `TOKEN_START`."""
 
-TOKEN_START = re.compile(r"[<\[◁`~]")
+TOKEN_START = re.compile(r"[<\[◁`~&\\]")
 """The characters that a token may begin with; to look for them alone is many times faster than for the tokens."""
 
 CODE_NAMES = frozenset(

@@ -61,6 +61,7 @@ _SPELLINGS = (
     ("<|tool_call|>", "<|/tool_call|>", _PLAIN),  # Phi 4; Granite does not close it
     ("<<<TOOL_CALL>>>", "<<<END_TOOL_CALL>>>", _PLAIN),
 )
+_PREFIX = re.compile(r"(</?)(?:｜DSML｜|antml:)")  # DeepSeek V3.2, Claude
 _CODE_LLAMA = re.compile(r"^[ \t]*\[(/?)PYTHON\][ \t]*$", re.MULTILINE)
 _CELL = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*(?:repl|python|py|tool_code)\b", re.MULTILINE | re.IGNORECASE)
 _OTHER_BLOCKS = (
@@ -86,7 +87,7 @@ _SECTIONS = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls
 
 def with_elements(text: str) -> str:
     """Return a reply in which calls between special tokens are `<tool_call>` elements."""
-    text = text.replace("<｜DSML｜", "<").replace("</｜DSML｜", "</")  # DeepSeek V3.2
+    text = _PREFIX.sub(r"\1", text)
     for opening, closing, pattern in _SPELLINGS:
         if opening in text:
             text = _respelled(text, opening, closing, pattern)
@@ -191,6 +192,9 @@ def _program(cells: list[str | None]) -> str | None:
 def _code_of_json(call: Any, names: frozenset[str] | None) -> str | None:
     if not isinstance(call, dict):
         return None
+    calls = call.get("tool_calls")
+    if isinstance(calls, list) and len(calls) == 1 and isinstance(calls[0], dict):
+        call = calls[0]
     inner = call.get("function")
     if isinstance(inner, dict):
         call = inner
