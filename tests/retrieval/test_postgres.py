@@ -97,6 +97,36 @@ async def test_a_rare_word_is_found_among_more_frequent_ones_than_can_be_ranked(
     await retriever.aclose()
 
 
+async def test_words_that_most_rows_have_are_found_wherever_they_are_together(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE library.many (id integer, year integer, body text, words tsvector GENERATED ALWAYS AS"
+            " (to_tsvector('english'::regconfig, body)) STORED)"
+        )
+        connection.execute("CREATE INDEX ON library.many USING gin (words)")
+        connection.execute(  # in the first 2,000 rows they are never together
+            "INSERT INTO library.many SELECT n, n / 500, CASE WHEN n > 2000 THEN 'apple pear' WHEN n % 2 = 0 THEN"
+            " 'apple' ELSE 'pear' END || ' ' || repeat('plum ', n % 7) FROM generate_series(1, 6000) AS n"
+        )
+        connection.execute("ANALYZE library.many")
+    columns = {"id": "id", "text": "body", "search": "words"}
+    retriever = PostgresRetriever(dsn, table="library.many", columns=columns, filters=["year"])
+    for query, filters in (
+        ("apple pear", {}),
+        ("pear", {}),
+        ("plum apple pear", {"year": 11}),
+        ("apple", {"year": {"gte": 11}}),
+        ("apple", {"year": 3}),
+    ):
+        hits = await retriever.search(query, k=10, filters=filters)
+        assert len({hit.id for hit in hits}) == 10
+        assert all(word in hit.snippet for word in query.split() for hit in hits)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        assert hits == await retriever.search(query, k=10, filters=filters)
+    assert await retriever.search("apple pear", k=10, filters={"year": 99}) == []
+    await retriever.aclose()
+
+
 async def test_a_table_of_somebodys_is_searched_by_its_columns(own: PostgresRetriever) -> None:
     (hit,) = await own.search("clerk17", k=5, filters={})
     assert (hit.id, hit.title, hit.start) == ("17", "L17", 0)

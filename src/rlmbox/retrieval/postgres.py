@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
@@ -28,6 +29,8 @@ OWN_TABLE = "rlmbox.passages"
 SNIPPET_CHARS = 300
 _SEEN_CHARS = 20_000  # of a long row, for its snippet
 _MOST_SCORED = 1_000  # rows of which a rank is computed, where few of the words are rare
+_SCORED_OF_MANY = 500  # the same, where so many rows have all of the words that those are any
+_MOST_PASSED = 10_000  # rows that are looked at for these, in the table's order, before an index takes less time
 _MOST_WORDS = 50
 _MOST_ROWS = 10_000
 _CONNECT_S = 10
@@ -64,6 +67,48 @@ class Columns:
 
 
 OWN_COLUMNS = Columns("id", "text", "start", "title", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class _Guesses:
+    """The server's guesses of how many rows have what.
+
+    Attributes:
+        total: The table's rows.
+        every: Rows that have all words.
+        each: Rows that have each of them; empty where the server has no guess.
+    """
+
+    total: float
+    every: float
+    each: Sequence[float]
+
+    @property
+    def passed(self) -> int | None:
+        """Rows to look at, in the table's order, for as many with all words as are ranked; None where they are many.
+
+        It is twice as many as the guess says. Posting lists of words that most rows have would take longer.
+        """
+        if not self.every:
+            return None
+        rows = int(_SCORED_OF_MANY * max(1.0, self.total / self.every))
+        return 2 * rows if rows <= min(_MOST_PASSED, self.total / 2) else None
+
+    def rarest_first(self, wanted: list[str]) -> list[str]:
+        """Return words in the order of how many rows have them.
+
+        Args:
+            wanted: The words, in the order of `each`.
+        """
+        if not self.each:
+            return wanted
+        return [word for _, word in sorted(zip(self.each, wanted, strict=True), key=lambda pair: pair[0])]
+
+    @property
+    def num_rare(self) -> int | None:
+        """The number of the rarest words: as many as there is time to rank the passages of; None for all."""
+        together = accumulate(sorted(self.each))
+        return max(1, sum(rows <= _MOST_SCORED for rows in together)) if self.each else None
 
 
 class PostgresRetriever:
@@ -171,69 +216,81 @@ class PostgresRetriever:
         wanted = words(_plain(query))[:_MOST_WORDS]
         if not wanted:
             return []
+        guesses = self._guessed(connection, wanted)
+        wanted = guesses.rarest_first(wanted)  # a row that lacks a rare word is left without looking for the others
         found: dict[tuple[str, int], SearchHit] = {}
         # Passages with all words come first, then those with one of the rare words, then those with any.
-        for bonus, operator, needed in self._steps(connection, wanted):
-            for row in self._ranked(connection, wanted, needed, operator, k, filters):
+        for bonus, operator, needed, first in self._steps(wanted, guesses):
+            rows = self._ranked(connection, (wanted, needed, operator), first, k, filters)
+            if first is not None and len(rows) < k:  # the index finds those, and what was not looked at
+                continue
+            for row in rows:
                 hit = _hit(row, bonus, wanted)
                 found.setdefault((hit.id, hit.start), hit)
             if len(found) >= k:
                 break
         return list(found.values())[:k]
 
-    def _steps(self, connection: Connection[Row], wanted: Sequence[str]) -> Iterator[tuple[float, str, Sequence[str]]]:
-        """Yield what passages need to have, one after the other, each with what it adds to a score."""
-        yield 2.0, " && ", wanted
-        if len(wanted) > 1:
-            rare = self._rare(connection, wanted)
-            yield 1.0, " || ", rare
-            if len(rare) < len(wanted):
-                yield 0.0, " || ", wanted
+    def _steps(
+        self, wanted: Sequence[str], guesses: _Guesses
+    ) -> Iterator[tuple[float, str, Sequence[str], int | None]]:
+        """Yield what passages need to have, one after the other.
 
-    def _rare(self, connection: Connection[Row], wanted: Sequence[str]) -> list[str]:
-        """Return the rarest of some words: as many as there is time to rank the passages of, by the server's guess."""
+        Each is what it adds to a score, the operator between the words, those that are needed, and how many rows are
+        looked at in the table's order; None for the index.
+        """
+        passed = guesses.passed if self._columns.search is not None else None
+        if passed is not None:
+            yield 2.0, " && ", wanted, passed
+        yield 2.0, " && ", wanted, None
+        if len(wanted) > 1:
+            rare = wanted[: guesses.num_rare]
+            yield 1.0, " || ", rare, None
+            if len(rare) < len(wanted):
+                yield 0.0, " || ", wanted, None
+
+    def _guessed(self, connection: Connection[Row], wanted: Sequence[str]) -> _Guesses:
+        """Return the server's guesses of how many rows there are, have all of some words, and have each."""
+        rows = self._sql.SQL("(SELECT 1 FROM {table})").format(**self._parts())
         one = self._sql.SQL("(SELECT 1 FROM {table} WHERE {search} @@ plainto_tsquery({config}, %s))").format(
             config=self._regconfig, **self._parts()
         )
-        statement = self._sql.SQL("EXPLAIN (FORMAT JSON) SELECT {}").format(
-            self._sql.SQL(", ").join([one] * len(wanted))
+        every = self._sql.SQL("(SELECT 1 FROM {table} WHERE {search} @@ {all})").format(
+            all=self._query(wanted, " && "), **self._parts()
         )
-        row = connection.execute(statement, wanted).fetchone()
+        parts = [rows, every, *([one] * len(wanted))]
+        statement = self._sql.SQL("EXPLAIN (FORMAT JSON) SELECT {}").format(self._sql.SQL(", ").join(parts))
+        row = connection.execute(statement, [*wanted, *wanted]).fetchone()
         plans = row[0][0]["Plan"].get("Plans", ()) if row else ()
         guesses = [float(plan["Plan Rows"]) for plan in plans]
-        if len(guesses) != len(wanted):  # a word that is none in this language has no plan
-            return list(wanted)
-        found: list[str] = []
-        total = 0.0
-        for rows, word in sorted(zip(guesses, wanted, strict=True), key=lambda each: each[0]):
-            total += rows
-            if found and total > _MOST_SCORED:
-                break
-            found.append(word)
-        return found
+        if len(guesses) != len(parts):  # a word that is none in this language has no plan
+            return _Guesses(0, 0, ())
+        return _Guesses(guesses[0], guesses[1], guesses[2:])
 
     def _ranked(
         self,
         connection: Connection[Row],
-        wanted: Sequence[str],
-        needed: Sequence[str],
-        operator: str,
+        asked: tuple[Sequence[str], Sequence[str], str],
+        first: int | None,
         k: int,
         filters: Filters,
     ) -> list[Row]:
+        wanted, needed, operator = asked
         where, values = self._where(filters)
+        table = self._sql.SQL("{table}" if first is None else "(SELECT * FROM {table} LIMIT {first})")
         statement = self._sql.SQL(
             "WITH asked AS MATERIALIZED (SELECT {all} AS rlmbox_all, {needed} AS rlmbox_needed)"
             " SELECT {id}::text, rlmbox_start, {title}, left({text}, {seen}), length({text}), rlmbox_score, {fields}"
             " FROM (SELECT * FROM (SELECT passage.*, {start} AS rlmbox_start, ts_rank({search}, rlmbox_all, 1) AS"
-            " rlmbox_score FROM {table} AS passage, asked WHERE {search} @@ rlmbox_needed{where} LIMIT {most}) AS found"
+            " rlmbox_score FROM {rows} AS passage, asked WHERE {search} @@ rlmbox_needed{where} LIMIT {most}) AS found"
             " ORDER BY rlmbox_score DESC, {id}, rlmbox_start LIMIT %s) AS best"  # before any text is read
             " ORDER BY rlmbox_score DESC, {id}, rlmbox_start"
         ).format(
             all=self._query(wanted, operator),
             needed=self._query(needed, operator),
+            rows=table.format(table=self._table, first=self._sql.Literal(first)),
             where=where,
-            most=self._sql.Literal(_MOST_SCORED),
+            most=self._sql.Literal(_MOST_SCORED if first is None else _SCORED_OF_MANY),
             **self._parts(),
         )
         return connection.execute(statement, [*wanted, *needed, *values, k]).fetchall()
@@ -399,7 +456,8 @@ class PostgresRetriever:
         import psycopg
 
         timeout_ms = int(self._timeout_s * 1000)
-        options = f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms}"
+        # Rows that are looked at in the table's order are the same ones each time.
+        options = f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms} -c synchronize_seqscans=off"
         try:
             connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=_CONNECT_S, options=options)
         except psycopg.Error as error:
