@@ -18,6 +18,7 @@ import anyio
 
 from rlmbox.errors import ConfigError, LimitExceeded, ModelError, RLMError, StoreError, ToolOutcomeUnknown
 from rlmbox.events import EffectEnded, Ended, HostCallFinished, HostCallStarted
+from rlmbox.loop.guarding import SessionGuard
 from rlmbox.loop.scope import Scope
 from rlmbox.record.journal import Effect, RecordEnded
 from rlmbox.record.keys import CallKeys
@@ -115,8 +116,12 @@ class Bridge:
         """Let nothing out to a user's tool that the guard would hide; requests to models are guarded where they are."""
         return await then(self._as_given(call) if call.function.is_tool else call)
 
+    @functools.cached_property
+    def _guard(self) -> SessionGuard:
+        return self._scope.guard
+
     def _as_given(self, call: HostCall) -> HostCall:
-        given = self._scope.guard.given
+        given = self._guard.given
         arguments = tuple(map(given, call.arguments))
         return HostCall(call.function, arguments, given(call.keywords) if call.keywords else {}, call.key)
 
@@ -130,14 +135,14 @@ class Bridge:
             """Make a call that no record has, where nobody has to be waited for; see `HostFunction.at_once`."""
             key = self._keys.next(function.name, arguments, keywords)
             made = HostCall(function, arguments, keywords, key)
-            if known.events or key in known.ended:  # cells run again where a sandbox is rebuilt
+            if known.events or known.has_end(key):  # cells run again where a sandbox is rebuilt
                 return self._through(made)
 
             def make() -> Any:
-                given = self._as_given(made)
-                return at_once(*given.arguments, **given.keywords)
+                given = map(self._guard.given, arguments)
+                return at_once(*given, **(self._guard.given(keywords) if keywords else {}))
 
-            return self._scope.run.journal.at_once(self._effect(made), make)
+            return self._scope.run.journal.at_once(key, lambda: self._effect(made), make)
 
         return replace(function, call=call, at_once=call_at_once)
 

@@ -40,6 +40,7 @@ TimeoutOf = Callable[[], float]
 
 _Bind = Callable[[Sequence[Any], Mapping[str, Any]], "functools.partial[Any]"]
 _Wait = Callable[["functools.partial[Any]", Callable[[], Awaitable[Any]]], Awaitable[Any]]
+_PLAIN = frozenset({bool, int, float})  # types that cross as they are
 _MOMENT_S = 0.000_3  # for which the event loop waits where it is; a thread's answer takes a tenth of it
 _QUICK_S = 0.000_1
 _QUICK_CALLS = 3
@@ -363,6 +364,8 @@ def _result(name: str, bound: Callable[[], Any]) -> Any:
 def _crossing(name: str, value: Any) -> Any:
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+    if value is None or type(value) in _PLAIN:
+        return value
     kind = type(value).__name__
     if isinstance(value, Iterator | AsyncIterator | Coroutine):
         raise TypeError(f"{name} returned a {kind}, which cannot cross into the REPL; return a list of what it yields")

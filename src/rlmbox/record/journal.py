@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import anyio
@@ -36,6 +37,7 @@ from rlmbox.record.summary import RunSummary, summary_of
 
 _log = logging.getLogger("rlmbox")
 _Result = TypeVar("_Result")
+_ANSWERS = (str, int, float, list, dict, type(None))  # what an effect has at once; to look for `__await__` takes longer
 
 
 class Lease(Protocol):
@@ -283,14 +285,16 @@ class Journal:
             current_request_key.reset(token)
 
     def at_once(
-        self, effect: Effect[_Result], make: Callable[[], _Result | Awaitable[_Result]]
+        self, key: str, effect_of: Callable[[], Effect[_Result]], make: Callable[[], _Result | Awaitable[_Result]]
     ) -> _Result | Awaitable[_Result]:
         """Make an effect happen and record it, as `once` does, without a wait where nothing has to be waited for.
 
-        Only for an effect that the record does not have, in a journal that is not sealed.
+        Only for an effect that the record does not have, in a journal that is not sealed. Where nothing is stored and
+        nobody listens, the events are not even made, until something asks how the effect ended.
 
         Args:
-            effect: How it is recorded.
+            key: The effect's.
+            effect_of: Returns how it is recorded.
             make: Makes it happen; it returns the result, or an awaitable of it.
 
         Returns:
@@ -300,16 +304,23 @@ class Journal:
             Exception: What `make` raised.
             StoreError: It cannot be kept.
         """
-        self.note(effect.began)
+        is_told = self._store is not None or bool(self._readers)
+        effect = effect_of() if is_told else None
+        if effect is not None:
+            self.note(effect.began)
         try:
             result = make()
         except BaseException as error:
-            self.note(effect.failed(error, "failed"))
+            self.note((effect or effect_of()).failed(error, "failed"))
             raise
-        if inspect.isawaitable(result):
+        if not isinstance(result, _ANSWERS) and inspect.isawaitable(result):
             awaited: Awaitable[_Result] = result
-            return self._ended(effect, lambda: awaited)
+            return self._ended(effect or effect_of(), lambda: awaited)
         done: _Result = result
+        if effect is None:
+            self._sequence += 2
+            self.past.keep_unwritten(key, partial(_end_of, effect_of, done, self._sequence))
+            return done
         self.note(effect.done(done))
         return done if self._store is None else self._synced(done)
 
@@ -370,7 +381,7 @@ class Journal:
         Args:
             key: The effect's.
         """
-        return key in self.past.begun and key not in self.past.ended
+        return key in self.past.begun and not self.past.has_end(key)
 
     def _request_key(self, began: EffectBegan) -> str | None:
         """Return what names a request in every process that makes it; None for what is none."""
@@ -428,6 +439,10 @@ class Journal:
         while self._shown < len(events) and events[self._shown].sequence <= sequence:
             self._show(events[self._shown])
             self._shown += 1
+
+
+def _end_of(effect_of: Callable[[], Effect[_Result]], result: _Result, sequence: int) -> EffectEnded:
+    return replace(effect_of().done(result), sequence=sequence)
 
 
 async def _close(reader: Hook) -> None:

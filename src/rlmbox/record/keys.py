@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 _DIGEST_CHARS = 12
@@ -49,7 +48,7 @@ class CallKeys:
 
     def __init__(self, cell: str) -> None:
         self.cell = cell
-        self._seen: Counter[tuple[str, str]] = Counter()
+        self._seen: dict[str, int] = {}
 
     def next(self, function: str, arguments: Sequence[object], keywords: Mapping[str, object]) -> str:
         """Return the key of a call.
@@ -59,7 +58,7 @@ class CallKeys:
             arguments: Its arguments by position.
             keywords: Its arguments by name.
         """
-        called = (function, digest(arguments, keywords))
-        occurrence = self._seen[called]
-        self._seen[called] += 1
-        return key_of(self.cell, *called, occurrence)
+        call = f"{self.cell}/{function}/{digest(arguments, keywords)}"
+        occurrence = self._seen.get(call, 0)
+        self._seen[call] = occurrence + 1
+        return f"{call}/{occurrence}"

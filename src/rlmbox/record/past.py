@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -99,6 +99,7 @@ class Past:
     def __init__(self, events: Sequence[Event] = ()) -> None:
         self.events = tuple(events)
         self.ended: dict[str, EffectEnded] = {}
+        self._unwritten: dict[str, Callable[[], EffectEnded]] = {}
         self.begun: dict[str, EffectBegan] = {}
         self.closed_cells: set[str] = set()
         self.charges: list[Charge] = []
@@ -117,12 +118,31 @@ class Past:
         last = next((e for e in reversed(self.events) if e.session_id == root and type(e) in TOLD), None)
         return isinstance(last, SessionFinished) or (isinstance(last, SessionFailed) and is_final(last))
 
+    def keep_unwritten(self, key: str, end: Callable[[], EffectEnded]) -> None:
+        """Keep how an effect ended, where nobody is told of it and it is only read if the effect is come to again.
+
+        Args:
+            key: The effect's.
+            end: Makes the event.
+        """
+        self._unwritten[key] = end
+
+    def has_end(self, key: str) -> bool:
+        """Return True if it is known how an effect ended.
+
+        Args:
+            key: The effect's.
+        """
+        return key in self.ended or key in self._unwritten
+
     def end(self, key: str) -> EffectEnded | None:
         """Return how an effect ended, or None where that is not known: it was cut off with all that waited for it.
 
         Args:
             key: The effect's.
         """
+        if key in self._unwritten:
+            self.ended[key] = self._unwritten.pop(key)()
         ended = self.ended.get(key)
         was_cut = ended is not None and ended.ended == "cancelled" and key.rsplit("/", 3)[0] not in self.closed_cells
         return None if was_cut else ended
