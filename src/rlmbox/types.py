@@ -170,7 +170,8 @@ class HostFunction:
         is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a
             sandbox that has the text may answer it itself.
         at_once: The same call for a sandbox that is on the session's event loop: it returns the result where that
-            takes a fraction of a millisecond, else an awaitable of it. None where there is no such way.
+            takes a fraction of a millisecond, else an awaitable of it, to be awaited in the task that called it. None
+            where there is no such way.
     """
 
     name: str

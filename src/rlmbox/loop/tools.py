@@ -25,6 +25,7 @@ from typing import Any
 
 from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
+from rlmbox.loop.stepping import stepped
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
 from rlmbox.loop.tool_threads import ThreadJob
@@ -125,7 +126,7 @@ class Tool:
 
         call.__name__, call.__doc__ = name, inspect.getdoc(self.function)
         call.__signature__ = self._shown  # type: ignore[attr-defined]
-        at_once = None if self._is_async else self._at_once(name, bind, wait)
+        at_once = _stepped(call) if self._is_async else self._at_once(name, bind, wait)
         return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once)
 
     def _at_once(self, name: str, bind: _Bind, wait: _Wait) -> Callable[..., Any]:
@@ -353,6 +354,15 @@ def host_functions(
     return tuple(
         tool.host_function(timeout_of) for tool in named if depth is None or tool.depths is None or depth in tool.depths
     )
+
+
+def _stepped(call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    """Return the call of an async function whose first step is taken where the event loop is."""
+
+    def at_once(*arguments: Any, **keywords: Any) -> Any:
+        return stepped(call(*arguments, **keywords))
+
+    return at_once
 
 
 def _result(name: str, bound: Callable[[], Any]) -> Any:

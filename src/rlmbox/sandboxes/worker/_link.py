@@ -146,7 +146,8 @@ class Link:
         self._inbox = Inbox(frame_limits or FrameLimits())
         self._wire = WorkerPipes(wire, outputs, limits, self._inbox, self._flooded)
         self._quick: dict[str, float] = {}
-        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that are under way already
+        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that are under way already, in this very task
+        self._got: Done | Ready | Lost
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
         self._free_left_s = 0.0
@@ -207,21 +208,38 @@ class Link:
             got = await self._converse(starting=starting, frame=encode(message))
             if isinstance(got, CallFrame):  # a task group only where it is needed: most cells call nothing that waits
                 async with anyio.create_task_group() as self._tasks:
-                    self._begin_call(got)
-                    got = await self._converse(starting=starting, calling=True)
-                    if self._pending:
-                        self._tasks.cancel_scope.cancel()
+                    await self._go_on(got)
+                got = self._got
         finally:
             self._clock.pause()
             self._drop_begun()
-        assert not isinstance(got, CallFrame)  # noqa: S101 - for the type checker
         return got
 
+    async def _go_on(self, got: Done | Ready | CallFrame | Lost) -> None:
+        """Go on from a call that has to be waited for, to the end of the request.
+
+        A call that has begun is waited for in the task that began it, since what it has entered there, such as a
+        timeout, is that task's; another one has the conversation from then on.
+        """
+        while isinstance(got, CallFrame):
+            self._pend(got)
+            if got.id in self._begun:
+                self._tasks.start_soon(self._take_over)
+                return await self._answer(self._host[got.name], got)
+            self._tasks.start_soon(self._answer, self._host[got.name], got)
+            got = await self._converse(starting=False)
+        self._got = got
+        if self._pending:
+            self._tasks.cancel_scope.cancel()
+
+    async def _take_over(self) -> None:
+        await self._go_on(await self._converse(starting=False))
+
     def _drop_begun(self) -> None:
-        """Close the coroutines that nobody came to wait for."""
+        """Close what nobody came to wait for."""
         for result in self._begun.values():
-            if inspect.iscoroutine(result):
-                result.close()
+            if (close := getattr(result, "close", None)) is not None:
+                close()
         self._begun.clear()
 
     def _late(self, grace_s: float) -> None:
@@ -253,10 +271,8 @@ class Link:
             return Lost("crashed", "the worker ended between two cells", ended=True)
         return Lost("crashed", "the worker broke the protocol: it sent something that was not asked for")
 
-    async def _converse(
-        self, *, starting: bool, frame: bytes = b"", calling: bool = False
-    ) -> Done | Ready | CallFrame | Lost:
-        """Go on until the request is answered, or, unless `calling`, until a call has to be waited for."""
+    async def _converse(self, *, starting: bool, frame: bytes = b"") -> Done | Ready | CallFrame | Lost:
+        """Go on until the request is answered, or until a call has to be waited for."""
         try:
             if frame:
                 self._wire.send(frame)
@@ -267,9 +283,7 @@ class Link:
                         return self._accepted(message, starting=starting)
                     self._check_call(message, starting=starting)
                     if not self._answer_at_once(message):
-                        if not calling:
-                            return message
-                        self._begin_call(message)
+                        return message
                 await self._wire.wait()
         except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
             return self._lost(error)
@@ -320,11 +334,10 @@ class Link:
         self._last_call_id = call.id
         self._calls += 1
 
-    def _begin_call(self, call: CallFrame) -> None:
+    def _pend(self, call: CallFrame) -> None:
         self._pending.add(call.id)
         if not self._host[call.name].pure or self._free_left_s > 0:
             self._clock.pause()
-        self._tasks.start_soon(self._answer, self._host[call.name], call)
 
     async def _answer(self, function: HostFunction, call: CallFrame) -> None:
         began = time.monotonic()
