@@ -172,6 +172,8 @@ class HostFunction:
         at_once: The same call for a sandbox that is on the session's event loop: it returns the result where that
             takes a fraction of a millisecond, else an awaitable of it, to be awaited in the task that called it. None
             where there is no such way.
+        off_loop: As `at_once`, for a thread that the event loop waits for where it is: it needs no running loop. None
+            where there is no such way.
     """
 
     name: str
@@ -183,6 +185,7 @@ class HostFunction:
     is_alias: bool = False
     is_slice: bool = False
     at_once: Callable[..., object] | None = None
+    off_loop: Callable[..., object] | None = None
 
     @property
     def is_async(self) -> bool:

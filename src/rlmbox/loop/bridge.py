@@ -129,7 +129,7 @@ class Bridge:
         at_once = function.at_once
         call, known = self._wrapped(function), self._scope.run.journal.past
         if at_once is None or not self._is_plain:
-            return replace(function, call=call, at_once=None)
+            return replace(function, call=call, at_once=None, off_loop=None)
 
         def call_at_once(*arguments: Any, **keywords: Any) -> Any:
             """Make a call that no record has, where nobody has to be waited for; see `HostFunction.at_once`."""
@@ -144,7 +144,8 @@ class Bridge:
 
             return self._scope.run.journal.at_once(key, lambda: self._effect(made), make)
 
-        return replace(function, call=call, at_once=call_at_once)
+        off_loop = None if function.off_loop is None or self._scope.run.journal.is_told else call_at_once
+        return replace(function, call=call, at_once=call_at_once, off_loop=off_loop)
 
     def _wrapped(self, function: HostFunction) -> Callable[..., Any]:
         @functools.wraps(function.call)

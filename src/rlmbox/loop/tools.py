@@ -28,7 +28,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.loop.stepping import stepped
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
-from rlmbox.loop.tool_threads import ThreadJob
+from rlmbox.threads import ThreadJob
 from rlmbox.types import HostFunction
 
 _ERROR_CHARS = 500
@@ -127,7 +127,8 @@ class Tool:
         call.__name__, call.__doc__ = name, inspect.getdoc(self.function)
         call.__signature__ = self._shown  # type: ignore[attr-defined]
         at_once = _stepped(call) if self._is_async else self._at_once(name, bind, wait)
-        return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once)
+        off_loop = None if self._is_async else at_once
+        return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once, off_loop=off_loop)
 
     def _at_once(self, name: str, bind: _Bind, wait: _Wait) -> Callable[..., Any]:
         """Return the call of a plain function that the event loop waits for where it is, while it is quick."""

@@ -224,6 +224,11 @@ class Journal:
         """True if the events are kept somewhere, or come from where they were kept."""
         return self._store is not None or bool(self.past.events)
 
+    @property
+    def is_told(self) -> bool:
+        """True if events are stored, or somebody listens."""
+        return self._store is not None or bool(self._readers)
+
     def note(self, event: Event) -> Event:
         """Record an event that may be lost with the process; return it as the record has it.
 
@@ -304,8 +309,7 @@ class Journal:
             Exception: What `make` raised.
             StoreError: It cannot be kept.
         """
-        is_told = self._store is not None or bool(self._readers)
-        effect = effect_of() if is_told else None
+        effect = effect_of() if self.is_told else None
         if effect is not None:
             self.note(effect.began)
         try:

@@ -8,13 +8,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from rlmbox.sandboxes.monty._code import CellSource
-from rlmbox.sandboxes.worker._values import to_json
 
 STOP: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "this call was not recorded"}
 """The answer that stops a cell which runs again and calls what it did not call before."""
+
+
+@dataclass(frozen=True)
+class MadeCall:
+    """A call of a host function.
+
+    Attributes:
+        name: The function's name.
+        args: Its arguments by position, in their JSON form.
+        kwargs: Its arguments by name, in their JSON form.
+    """
+
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """What a recorded answer is bound to; only a cell that runs again asks for it."""
+        return json.dumps([self.name, self.args, self.kwargs], sort_keys=True)
 
 
 @dataclass(slots=True)
@@ -30,21 +50,21 @@ class CellRun:
     """
 
     source: CellSource
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[MadeCall, dict[str, Any]]] = field(default_factory=list)
     again: bool = False
     statement: int = 0
     called_in: int = -1
 
-    def record(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
+    def record(self, call: MadeCall, answer: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer, and return it."""
-        self.calls.append((key, answer))
+        self.calls.append((call, answer))
         self.called_in = self.statement
         return answer
 
-    def recorded(self, key: str) -> dict[str, Any]:
+    def recorded(self, call: MadeCall) -> dict[str, Any]:
         """Return the next answer to a call, in a cell that runs again; `STOP` where it was not made."""
         for at, (known, answer) in enumerate(self.calls):
-            if known == key:
+            if known.key == call.key:
                 del self.calls[at]
                 return answer
         return STOP
@@ -66,8 +86,3 @@ class CellRun:
         source = self.source.upto(self.statement + 1 if called else self.statement)
         calls = self.calls[:-1] if called and drop_last else self.calls
         return replace(self, source=source, calls=calls) if source is not None else None
-
-
-def call_key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return what a recorded answer is bound to."""
-    return json.dumps(to_json([name, args, kwargs]), sort_keys=True)

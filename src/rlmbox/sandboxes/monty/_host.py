@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -126,11 +126,28 @@ def call(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return raised(error)
 
 
-async def call_async(function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Await a host function; its error is the cell's. Cancellation passes."""
+async def call_async(function: HostFunction, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Await a host function, whose arguments have their JSON form; its error is the cell's. Cancellation passes."""
     try:
-        result: Any = (function.at_once or function.call)(*_arguments(function, args, kwargs), **kwargs)
+        return await awaited(function, (function.at_once or function.call)(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        return raised(error)
+
+
+async def awaited(function: HostFunction, result: Any) -> dict[str, Any]:
+    """Return the answer of a call that may have to be awaited yet; its error is the cell's. Cancellation passes."""
+    try:
         return {"return_value": _result(function, await result if inspect.isawaitable(result) else result)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
+        return raised(error)
+
+
+def call_off_loop(function: HostFunction, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any] | Awaitable[Any]:
+    """Call a host function in place of the event loop; return the answer, or what the loop is to await."""
+    assert function.off_loop is not None  # noqa: S101 - for the type checker
+    try:
+        result: Any = function.off_loop(*args, **kwargs)
+        return awaited(function, result) if inspect.isawaitable(result) else {"return_value": _result(function, result)}
     except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
         return raised(error)
 

@@ -31,17 +31,19 @@ from rlmbox.sandboxes.monty._code import (
     read_expression,
     show_vars_source,
 )
-from rlmbox.sandboxes.monty._history import CellRun, call_key
+from rlmbox.sandboxes.monty._history import CellRun, MadeCall
 from rlmbox.sandboxes.monty._host import (
     MontyObject,
     call,
     call_async,
+    call_off_loop,
     function_name,
     name_answer,
     refusal,
     without_proxies,
 )
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
+from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
@@ -55,8 +57,11 @@ from rlmbox.sandboxes.monty.modules import (
     own_source,
 )
 from rlmbox.sandboxes.monty.modules._words import words_source
+from rlmbox.sandboxes.worker._values import to_json
+from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
 
+_Make = Callable[[], Awaitable[dict[str, Any]]]
 _MAX_SUSPENSIONS = 2**31  # what cells call is counted by us
 _CALLS_OVERDUE = 20  # a cell whose time is up may still call so often, to put its things in order
 _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the cell was stopped"}
@@ -162,7 +167,7 @@ class _Feed:
     printed: Printed
     clock: _MontyClock
     file_name: str = ""
-    waiting: dict[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]] = field(default_factory=dict)
+    waiting: dict[int, tuple[MadeCall, _Make]] = field(default_factory=dict)
     calls_overdue: int = 0
 
 
@@ -204,7 +209,7 @@ class MontyRepl:
         self._known: Collection[str] = ()
         self._at_risk: frozenset[str] = frozenset()
         self._feed: _Feed | None = None
-        self._limiter = anyio.CapacityLimiter(1)
+        self._place = LoopPlace()
 
     # Beginning and ending
 
@@ -308,7 +313,7 @@ class MontyRepl:
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """Run `work` in a thread; on cancellation the worker is killed, which ends `work` at once."""
         turn = threading.Lock()
-        began = given_up = False
+        began = given_up = False  # as long as the job has not come to its thread
 
         def tracked() -> Any:
             nonlocal began
@@ -323,7 +328,7 @@ class MontyRepl:
                 self._idle.set()
 
         try:
-            return await anyio.to_thread.run_sync(tracked, abandon_on_cancel=True, limiter=self._limiter)
+            return await self._place.wait_for(ThreadJob(tracked))
         except anyio.get_cancelled_exc_class():
             with turn:
                 given_up = True  # it may not have come to a thread yet
@@ -539,24 +544,37 @@ class MontyRepl:
     def _call_answer(
         self, snapshot: Any, function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any], feed: _Feed
     ) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
-        run = feed.run
-        if function.pure and not function.is_async:
+        run, is_async = feed.run, function.is_async
+        if function.pure and not is_async:
             return call(function, args, kwargs)
         try:
-            key = call_key(function.name, args, kwargs)
+            made = MadeCall(function.name, *to_json([args, kwargs]))
         except ValueError as error:  # it is too large to leave
             return {"exc_type": "ValueError", "message": str(error)}
-        make = partial(call_async, function, args, kwargs)
-        if snapshot.position.start in self._awaited.get(snapshot.position.filename, ()):
-            feed.waiting[snapshot.call_id] = (key, make)
+        make = partial(call_async, function, made.args, made.kwargs)
+        awaited_at = self._awaited.get(snapshot.position.filename)
+        if awaited_at and snapshot.position.start in awaited_at:
+            feed.waiting[snapshot.call_id] = (made, make)
             return {"future": ...}
-        if function.is_async and function.pure:
+        if is_async and function.pure:
             return make
         if run.again:
-            return run.recorded(key)
-        if function.is_async:
-            return partial(self._recorded, run, key, make)
-        return run.record(key, call(function, args, kwargs))
+            return run.recorded(made)
+        if not is_async:
+            return run.record(made, call(function, args, kwargs))
+        if function.off_loop is not None:
+            taken = self._place.take(partial(call_off_loop, function, made.args, made.kwargs))
+            if taken is not None:
+                return self._taken(run, made, *taken)
+        return partial(self._recorded, run, made, make)
+
+    def _taken(
+        self, run: CellRun, made: MadeCall, answer: dict[str, Any] | Awaitable[dict[str, Any]]
+    ) -> dict[str, Any] | Callable[[], Awaitable[dict[str, Any]]]:
+        """Record the answer of a call that was made in place of the loop, or return what the loop awaits for it."""
+        if isinstance(answer, dict):
+            return run.record(made, answer)
+        return partial(self._recorded, run, made, lambda: answer)
 
     def _overdue(self, feed: _Feed) -> dict[str, Any]:
         self.is_overdue = True
@@ -585,21 +603,19 @@ class MontyRepl:
         self.refusal = str(args[0])
         return _INTERRUPT
 
-    async def _recorded(self, run: CellRun, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        return run.record(key, await make())
+    async def _recorded(self, run: CellRun, made: MadeCall, make: _Make) -> dict[str, Any]:
+        return run.record(made, await make())
 
-    async def _settle(
-        self, run: CellRun, waiting: Mapping[int, tuple[str, Callable[[], Awaitable[dict[str, Any]]]]]
-    ) -> dict[int, Any]:
+    async def _settle(self, run: CellRun, waiting: Mapping[int, tuple[MadeCall, _Make]]) -> dict[int, Any]:
         """Make the calls that a cell awaits, all at once."""
         answers: dict[int, Any] = {}
 
-        async def settle(call_id: int, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-            answers[call_id] = run.recorded(key) if run.again else await self._recorded(run, key, make)
+        async def settle(call_id: int, made: MadeCall, make: _Make) -> None:
+            answers[call_id] = run.recorded(made) if run.again else await self._recorded(run, made, make)
 
         async with anyio.create_task_group() as tasks:
-            for call_id, (key, make) in waiting.items():
-                tasks.start_soon(settle, call_id, key, make)
+            for call_id, (made, make) in waiting.items():
+                tasks.start_soon(settle, call_id, made, make)
         return answers
 
 

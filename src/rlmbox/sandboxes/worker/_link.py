@@ -225,7 +225,8 @@ class Link:
             self._pend(got)
             if got.id in self._begun:
                 self._tasks.start_soon(self._take_over)
-                return await self._answer(self._host[got.name], got)
+                await self._answer(self._host[got.name], got)
+                return
             self._tasks.start_soon(self._answer, self._host[got.name], got)
             got = await self._converse(starting=False)
         self._got = got

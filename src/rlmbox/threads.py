@@ -1,4 +1,4 @@
-"""Threads for a user's plain functions: one that hangs is left behind, and holds up nothing.
+"""Threads for what the event loop must not do itself: one that hangs is left behind, and holds up nothing.
 
 A thread pool's threads are waited for when Python ends, so that a tool that hangs in a request without a timeout would
 hang the program. These are daemons, and one that is left behind takes no place of another.
@@ -99,7 +99,7 @@ class ThreadJob:
 
 class _Thread(threading.Thread):
     def __init__(self) -> None:
-        super().__init__(name="rlmbox tool", daemon=True)
+        super().__init__(name="rlmbox job", daemon=True)
         self.jobs: SimpleQueue[ThreadJob | None] = SimpleQueue()
 
     def run(self) -> None:
