@@ -10,6 +10,7 @@ from rlmbox import RLM, Context
 from rlmbox.budget.budget import Budget, Limits
 from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError
+from rlmbox.loop.children import Children
 from rlmbox.loop.function_table import FIRST
 from rlmbox.loop.peer_names import PEER_NAMES
 from rlmbox.loop.prompts import PARTS, question_prompt, system_prompt
@@ -42,7 +43,10 @@ def functions() -> tuple[HostFunction, ...]:
     model = ScriptedModel([])
     run = RunContext(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
     budget = HostFunction("budget", Session(run, context)._budget, BUDGET)
-    return (*repl_functions(context), *Subcalls(Scope.root(run), context, _nobody).functions(), budget)  # type: ignore[arg-type]
+    scope = Scope.root(run)
+    subcalls = Subcalls(scope)
+    children = Children(scope, subcalls, context, _nobody)  # type: ignore[arg-type]
+    return (*repl_functions(context), *subcalls.functions(), *children.functions(), budget)
 
 
 def test_the_system_prompt_is_the_one_that_was_reviewed() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rlmbox import RLM, Context, Limits, Run, Tool
 from rlmbox.events import Event, to_json
+from rlmbox.loop.children import Children
 from rlmbox.loop.subcalls import Subcalls
 from rlmbox.record.export import FORMATS, write_evidence
 from rlmbox.record.journal import MemoryStore
@@ -132,6 +133,9 @@ def functions() -> list[HostFunction]:
 
     model = ScriptedModel([])
     run = RunContext(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
-    found = Subcalls(Scope.root(run), Context.from_text("text"), nobody).functions()  # type: ignore[arg-type]
+    scope = Scope.root(run)
+    subcalls = Subcalls(scope)
+    children = Children(scope, subcalls, Context.from_text("text"), nobody)  # type: ignore[arg-type]
+    found = [*subcalls.functions(), *children.functions()]
     assert len(found) > 8
     return [each for each in found if not each.pure]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rlmbox.context import Context
 from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.children import Children, OpenChild
 from rlmbox.loop.decisions import Decisions
 from rlmbox.loop.feedback import Feedback
 from rlmbox.loop.history import History
@@ -20,7 +21,7 @@ from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.repl_table import ReplTable
 from rlmbox.loop.retrieving import Retrieval
 from rlmbox.loop.scope import Scope
-from rlmbox.loop.subcalls import OpenChild, Subcalls
+from rlmbox.loop.subcalls import Subcalls
 from rlmbox.loop.verdicts import Verdicts
 from rlmbox.models.base import Model
 
@@ -92,7 +93,7 @@ class SessionParts:
         retrieval = Retrieval.over(scope, context, tool_timeout_s)
         fetch = (retrieval.fetch,) if retrieval is not None else ()
         bridge = Bridge(scope, (*options.middleware, *fetch))
-        subcalls = Subcalls(scope, context, open_child)
+        subcalls = Subcalls(scope)
         bridge.stop = subcalls.stop
         answers = AnswerRules(options.auto_finalize_var, strict=options.strict, rules=options.rules)
         namespace = SessionNamespace(recorder, bridge, context, inputs, enter_loop)
@@ -102,6 +103,7 @@ class SessionParts:
             inputs,
             bridge=bridge,
             subcalls=subcalls,
+            children=Children(scope, subcalls, context, open_child),
             answers=answers,
             retrieval=retrieval,
             budget=budget,

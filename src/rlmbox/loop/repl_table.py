@@ -10,6 +10,7 @@ from rlmbox.context.repl import repl_functions
 from rlmbox.errors import ConfigError
 from rlmbox.loop.answers import AnswerRules
 from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.children import Children
 from rlmbox.loop.peer_names import peer_functions
 from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.retrieving import Retrieval
@@ -29,7 +30,8 @@ class ReplTable:
         context: The text.
         inputs: Further variables, by name.
         bridge: What every call but pure reads of the context passes.
-        subcalls: The functions that reach other models.
+        subcalls: The functions that ask other models.
+        children: The functions that open sessions.
         answers: The functions by which code gives an answer.
         retrieval: The functions over an index; None for none.
         budget: Returns what is left of the limits.
@@ -44,6 +46,7 @@ class ReplTable:
         *,
         bridge: Bridge,
         subcalls: Subcalls,
+        children: Children,
         answers: AnswerRules,
         retrieval: Retrieval | None,
         budget: Callable[[], dict[str, float | int | None]],
@@ -56,6 +59,7 @@ class ReplTable:
         self._inputs = inputs
         self._bridge = bridge
         self._subcalls = subcalls
+        self._children = children
         self._answers = answers
         self._retrieval = retrieval
         self._budget = budget
@@ -72,6 +76,7 @@ class ReplTable:
             *repl_functions(self._context),
             *(self._retrieval.functions() if self._retrieval is not None else ()),
             *self._subcalls.functions(),
+            *self._children.functions(),
             HostFunction("budget", self._budget, BUDGET),
             *self._tools.functions(self._scope.depth, self._tool_timeout_s),
         )

@@ -8,10 +8,10 @@ from typing import Any
 
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import ConfigError
+from rlmbox.loop import direct
 from rlmbox.loop.answers import AnswerRule
 from rlmbox.loop.approval import Approval, Approve
 from rlmbox.loop.compaction import Compaction, compaction_from
-from rlmbox.loop.direct import DIRECT_BELOW_CHARS
 from rlmbox.loop.instructions import Instructions
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.profiles import Profile, profile_from
@@ -48,7 +48,7 @@ def chosen_options(
     Raises:
         ConfigError: One is out of its range, or there is no such profile.
     """
-    usual = Profile("", direct_below_chars=DIRECT_BELOW_CHARS)
+    usual = Profile("", direct_below_chars=direct.DIRECT_BELOW_CHARS)
     way = usual if profile is None else profile_from(profile)
     limits, parts = way.narrow(limits or Limits()), {**way.prompts, **read_parts(prompts)}
     required = {

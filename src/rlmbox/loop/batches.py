@@ -1,0 +1,98 @@
+"""Calls of a batch: all at once, in their places, and what a limit that some of them met means."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from rlmbox.errors import LimitExceeded, RLMError
+from rlmbox.loop.arguments import RefusedItem
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResults(Generic[_Item]):
+    """Results of the calls of a batch.
+
+    Attributes:
+        values: One for each item, in their order.
+        met: Limits of the session that calls ran into.
+        answered: Calls that did not fail.
+    """
+
+    values: list[_Item]
+    met: Sequence[LimitExceeded]
+    answered: int
+
+
+async def call_for_each(
+    items: Sequence[Any],
+    one: Callable[[Any, int], Awaitable[_Item]],
+    failed: Callable[[Exception], _Item],
+    is_own: Callable[[RLMError], bool],
+    *,
+    first_item: int = 0,
+) -> BatchResults[_Item]:
+    """Run one call for each item at once; a failed one has its own value in its place, and equal items are one call.
+
+    Args:
+        items: What to call with; one that was refused is the error of its call.
+        one: The call, of an item and its number.
+        failed: Returns the value in place of an error.
+        is_own: Returns True if an error is a limit of the session, and not only of the call.
+        first_item: Number of the first item.
+    """
+    results: list[Any] = [None] * len(items)
+    met: list[LimitExceeded] = []
+    answered = 0
+
+    async def run(places: Sequence[int]) -> None:
+        nonlocal answered
+        item = items[places[0]]
+        try:
+            if isinstance(item, RefusedItem):
+                raise item.error
+            result: Any = await one(item, first_item + places[0])
+            answered += 1
+        except (RLMError, ValueError, TypeError) as error:
+            if isinstance(error, LimitExceeded) and is_own(error):
+                met.append(error)
+            result = failed(error)
+        for place in places:
+            results[place] = result
+
+    async with anyio.create_task_group() as tasks:
+        for places in _equal(items):
+            tasks.start_soon(run, places)
+    return BatchResults(results, met, answered)
+
+
+def error_text(error: Exception) -> str:
+    """Return the text in the place of an answer.
+
+    Args:
+        error: Why there is none.
+    """
+    return f"Error: {type(error).__name__}: {error}"
+
+
+def error_value(error: Exception) -> dict[str, str]:
+    """Return the value in the place of one that should fit a schema: a dict with the key `error`.
+
+    Args:
+        error: Why there is none.
+    """
+    return {"error": error_text(error)}
+
+
+def _equal(items: Sequence[Any]) -> list[list[int]]:
+    """Return the places of equal items together, in the order of the first of each."""
+    places: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        same = item if isinstance(item, str) else (place,)
+        places.setdefault(same, []).append(place)
+    return list(places.values())

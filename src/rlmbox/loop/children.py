@@ -1,0 +1,178 @@
+"""The functions by which code opens child sessions, and what they are where no session may open below this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from rlmbox.context import Context
+from rlmbox.errors import LimitExceeded
+from rlmbox.events import SubcallStarted
+from rlmbox.loop.arguments import ChildLimits, read_batch, read_child_limits, read_prompt, read_text
+from rlmbox.loop.batches import error_text, error_value
+from rlmbox.loop.bridge import current_call
+from rlmbox.loop.scope import Scope
+from rlmbox.loop.subcalls import Subcalls
+from rlmbox.loop.typed import AnswerType
+from rlmbox.models.base import Model
+from rlmbox.record.keys import key_of
+from rlmbox.types import Answer, HostFunction, Message, Usage
+
+_CHILD = (
+    "str: the answer of a session with a REPL of its own over a text (yours, if None); for parts that are "
+    "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits. With returns= "
+    "(a JSON Schema) it gives a value that fits"
+)
+_CHARS_PER_TOKEN = 3  # of what a window is sure to hold
+
+OpenChild = Callable[[str, str, Context, ChildLimits, Model | None, AnswerType | None], Awaitable[Answer]]
+"""Runs a child session to its end: (name, question, context, limits, model, type of its answer) -> answer."""
+
+
+class Children:
+    """The functions of one session that open others.
+
+    Args:
+        scope: The session.
+        subcalls: Its calls of other models, among which a child is counted.
+        context: Its text, which a child gets when it is given none.
+        open_child: Runs a child session.
+    """
+
+    def __init__(self, scope: Scope, subcalls: Subcalls, context: Context, open_child: OpenChild) -> None:
+        self._scope = scope
+        self._run = scope.run
+        self._subcalls = subcalls
+        self._context = context
+        self._open_child = open_child
+        self._at_once = anyio.CapacityLimiter(self._run.budget.limits.concurrency)
+        self._is_deepest = scope.depth >= self._run.budget.limits.max_depth
+        self._told_deepest = False
+
+    def functions(self) -> tuple[HostFunction, ...]:
+        """Return the table, in the order in which a model should read it."""
+        return (
+            HostFunction("rlm_query", self.rlm_query, self._deepest() if self._is_deepest else _CHILD),
+            HostFunction(
+                "rlm_query_batched", self.rlm_query_batched, "rlm_query for many prompts at once, each over its text"
+            ),
+        )
+
+    async def rlm_query(
+        self,
+        prompt: str,
+        context: Any = None,
+        max_turns: int | None = None,
+        cost_limit_usd: float | None = None,
+        model: str | None = None,
+        returns: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a child session to its answer: its words, or a value that fits the schema of `returns`."""
+        limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
+        return await self._subcalls.noting(
+            self._child("rlm_query", read_prompt(prompt), context, limits, model, wanted)
+        )
+
+    async def rlm_query_batched(
+        self,
+        prompts: list[str],
+        contexts: list[Any] | None = None,
+        max_turns: int | None = None,
+        cost_limit_usd: float | None = None,
+        model: str | None = None,
+        returns: dict[str, Any] | None = None,
+    ) -> list[Any]:
+        """Run a child session for each prompt at once; keep the order; one failure is one string, or one dict."""
+        limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
+        jobs = read_batch(prompts, contexts, lambda prompt, context: (read_prompt(prompt), context or None))
+        return await self._subcalls.for_each(
+            jobs,
+            lambda job, item: self._child("rlm_query_batched", job[0], job[1], limits, model, wanted, item),
+            error_text if wanted is None else error_value,
+        )
+
+    async def _child(
+        self,
+        function: str,
+        prompt: str,
+        context: Any,
+        limits: ChildLimits,
+        model: str | None,
+        wanted: AnswerType | None = None,
+        item: int = 0,
+    ) -> Any:
+        if self._is_deepest:
+            return await self._instead_of_child(function, prompt, context, model, wanted, item)
+        text = read_text(context, self._context)
+        target = self._subcalls.model_named(model)
+        prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
+        key = key_of(current_call().key, item)
+        number = self._subcalls.count_call(key)
+
+        async def ask() -> tuple[str, Usage, Decimal, str]:
+            async with self._at_once:
+                named = self._subcalls.models().get(model or "")
+                answer = await self._open_child(key, prompt, text, limits, named, wanted)
+            return answer.text if wanted is None else json.dumps(answer.value), Usage(), Decimal(0), target.name
+
+        began = self._scope.event(
+            SubcallStarted,
+            "ACTION",
+            key=key,
+            number=number,
+            function=function,
+            model=target.name,
+            prompt_chars=len(prompt),
+            item=item,
+        )
+        try:
+            said = (await self._run.journal.once(self._subcalls.effect(began, Decimal), ask))[0]
+        except LimitExceeded as error:
+            partial = error.partial
+            # A value that is not whole cannot say so of itself, as words can.
+            if wanted is None and not self._subcalls.is_own(error) and partial and partial.value is not None:
+                return f"[INCOMPLETE: {error}] {partial.text}"
+            raise
+        return said if wanted is None else json.loads(said)
+
+    async def _instead_of_child(
+        self, function: str, prompt: str, context: Any, model: str | None, wanted: AnswerType | None, item: int
+    ) -> Any:
+        """Ask the model directly where no session may open below this one, and say so once."""
+        if not self._told_deepest:
+            self._told_deepest = True
+            self._subcalls.remark(f"{function} was answered as llm_query: {self._deepest()}.")
+        text = read_text(context, self._context)
+        longest = self._subcalls.model_named(model).window_tokens * _CHARS_PER_TOKEN
+        if text.length > longest:
+            raise ValueError(
+                f"{function} is llm_query at this depth, which reads at most {longest:,} characters, and the text has "
+                f"{text.length:,}; give it a slice"
+            )
+        whole = await anyio.to_thread.run_sync(text.slice, 0, text.length)
+        function, prompt = f"{function} as llm_query", read_prompt(prompt, whole)
+        if wanted is not None:
+            return await self._subcalls.ask_json(function, prompt, wanted, model, item=item)
+        return await self._subcalls.ask_text(function, prompt, model, item=item)
+
+    def _deepest(self) -> str:
+        return (
+            f"this session is at depth {self._scope.depth}, the deepest there may be, so rlm_query opens no session "
+            "but asks a model that sees the prompt and the text and nothing else"
+        )
+
+    def _child_limits(self, max_turns: Any, cost_limit_usd: Any, model: str | None) -> ChildLimits:
+        """Return what code gives a child of its own session's limits."""
+        target = self._subcalls.model_named(model)
+        if cost_limit_usd is not None and target.price is None:
+            raise ValueError(f"the price of {target.name} is not known; limit the child by max_turns")
+        return read_child_limits(max_turns, cost_limit_usd)
+
+
+def _wanted(returns: Any) -> AnswerType | None:
+    return None if returns is None else AnswerType.of_code(returns, "returns")
