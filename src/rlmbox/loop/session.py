@@ -2,8 +2,9 @@
 
 Read `Session.step` first: propose, approve, execute, conclude. Everything that is not the order of things lives
 elsewhere: how a session begins (`opening`), what a reply says (`reply`), what may be called (`repl_table`, `bridge`,
-`subcalls`, `children`) and where it runs (`namespace`), what the model is told (`feedback`), which answers count (`answers`,
-`verdicts`), what may be spent (`budget`), what happens near a limit (`limits_watch`) and at one (`question_end`).
+`subcalls`, `children`) and where it runs (`namespace`), what the model is told (`feedback`), which answers count
+(`answers`, `verdicts`), what may be spent (`budget`), what happens near a limit (`limits_watch`) and at one
+(`question_end`).
 """
 
 from __future__ import annotations
