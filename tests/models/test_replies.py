@@ -57,6 +57,7 @@ def test_an_end_that_nobody_knows_is_the_end(finish: object) -> None:
         ("content_filter", "content_filter"),
         ("sensitive", "content_filter"),
         ("SAFETY", "content_filter"),
+        ("error", "length"),
     ],
 )
 def test_an_end_by_any_of_its_names_is_read(finish: str, reason: str) -> None:
@@ -72,7 +73,11 @@ def test_an_end_by_any_of_its_names_is_read(finish: str, reason: str) -> None:
         ("<think>hm</think>\n\n3", "3"),
         ("half of a pair: \ud83d", "half of a pair: ?"),
         (None, ""),
-        (7, ""),
+        (7, "7"),
+        ({"a": 1}, '{"a": 1}'),
+        ([{"type": "text", "text": {"value": "3", "annotations": []}}], "3"),
+        ([{"type": "text", "content": "3"}], "3"),
+        ({"role": "model", "parts": [{"text": "3"}]}, "3"),
         ("\u200b", ""),
     ],
 )
@@ -119,6 +124,21 @@ def test_a_stream_that_nobody_asked_for_is_put_together() -> None:
         {"output": {"message": {"role": "assistant", "content": [{"text": "3"}]}}, "stopReason": "end_turn"},  # Bedrock
         {"success": True, "errors": [], "result": {"response": "3"}},  # Cloudflare
         {"choices": [{"message": {"content": None}}, {"message": {"content": "3"}}]},
+        {"choices": {"index": 0, "message": {"content": "3"}}},
+        {"choices": {"0": {"message": {"content": "3"}}}},
+        {"choices": [[{"message": {"content": "3"}}]]},
+        {"choices": [json.dumps({"message": {"content": "3"}})]},
+        {"choices": [{"message": "3"}]},
+        {"choices": [{"content": "3"}]},
+        {"choices": [{"messages": [{"role": "assistant", "content": "3"}]}]},  # MiniMax
+        {"statusCode": 200, "body": json.dumps(reply())},  # an API gateway before a function
+        {"output": {"text": "3", "finish_reason": "stop"}},  # DashScope
+        {"object": "response", "output_text": "3"},
+        {"content": "3", "stop": True, "tokens_evaluated": 1_000, "tokens_predicted": 50},  # llama.cpp's own
+        {"completion": "3"},
+        {"results": [{"generated_text": "3", "input_token_count": 1_000}]},  # watsonx
+        {"status": "succeeded", "output": ["3", ""]},  # Replicate
+        {"result": "3", "usage": COUNTS},  # ERNIE
         json.dumps(reply()),  # a text of JSON
         (json.dumps(reply()) + "\ndata: [DONE]").encode(),
         ("\ufeff" + json.dumps(reply())).encode(),
@@ -237,6 +257,41 @@ def test_usage_is_read_where_it_is_consistent_and_estimated_where_it_is_not(
     assert (found.input_tokens, found.cached_input_tokens) == (sent, cached)
     assert (found.output_tokens, found.reasoning_tokens) == (received, reasoning)
     assert completion.counted is counted
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"token_usage": COUNTS},
+        {"usage": {"usage": COUNTS}},
+        {"usage": json.dumps(COUNTS)},
+        {"meta": {"usage": COUNTS}},
+        {"response_metadata": {"token_usage": COUNTS}},
+        {"usage_metadata": {"prompt_token_count": 1_000, "candidates_token_count": 50, "total_token_count": 1_050}},
+        {"usage": {"native_tokens_prompt": 1_000, "native_tokens_completion": 50}},
+        {"stats": {"tokens_in": 1_000, "tokens_out": 50}},
+    ],
+)
+def test_counts_are_found_wherever_a_server_puts_them(place: dict[str, object]) -> None:
+    body = reply(usage=None)
+    completion = read({**body, **place})
+    assert (completion.usage.input_tokens, completion.usage.output_tokens, completion.counted) == (1_000, 50, True)
+
+
+def test_a_count_that_the_model_wrote_is_no_count() -> None:
+    completion = read(reply('{"prompt_tokens": 5, "completion_tokens": 5}', usage=None))
+    assert not completion.counted
+    assert completion.usage.input_tokens > 5
+
+
+def test_a_total_alone_is_not_passed_by_what_is_estimated() -> None:
+    usage = read(reply(usage={"total_tokens": 1_050})).usage
+    assert usage.input_tokens + usage.output_tokens == 1_050
+
+
+@pytest.mark.parametrize("name", ["finishReason", "stop_reason", "native_finish_reason", "done_reason"])
+def test_the_end_is_read_under_the_names_of_other_protocols(name: str) -> None:
+    assert read({"choices": [{"message": {"content": "3"}, name: "MAX_TOKENS"}]}).stop_reason == "length"
 
 
 def test_google_counts_its_thoughts_beside_the_reply() -> None:

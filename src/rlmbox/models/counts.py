@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rlmbox.models.reply_fields import first_of, mapping
 
 _MOST_TOKENS = 100_000_000  # a count beyond it is absurd
+_DEPTH = 4  # how deep in a reply its counts may be
+_MOST_OBJECTS = 100
 
 # The same count under the names that servers give it; the first that is there is taken.
 _SENT = (
@@ -20,6 +24,12 @@ _SENT = (
     "inputTokens",
     "promptTokens",
     "prompt_n",
+    "native_tokens_prompt",
+    "prompt_token_count",
+    "input_token_count",
+    "num_prompt_tokens",
+    "tokens_evaluated",
+    "tokens_in",
 )
 _SENT_BESIDE = ("toolUsePromptTokenCount", "cache_n")  # Google, llama.cpp
 _RECEIVED = (
@@ -30,8 +40,15 @@ _RECEIVED = (
     "outputTokens",
     "completionTokens",
     "predicted_n",
+    "native_tokens_completion",
+    "candidates_token_count",
+    "generated_token_count",
+    "num_completion_tokens",
+    "tokens_predicted",
+    "generated_tokens",
+    "tokens_out",
 )
-_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens")
+_TOTAL = ("total_tokens", "totalTokenCount", "totalTokens", "total_token_count")
 _REASONING = ("reasoning_tokens", "thinking_tokens", "thoughtsTokenCount", "reasoningTokens")
 _CACHED = (
     "cached_tokens",
@@ -53,6 +70,7 @@ class TokenCounts:
     Attributes:
         sent: Tokens of the input, cached ones included; None where the provider does not say.
         received: Tokens of the reply, reasoning included; None where the provider does not say.
+        total: Tokens of both; None where the provider does not say.
         cached: Tokens of the input that were read from a cache.
         written: Tokens of the input that were written to one.
         reasoning: Tokens of the reasoning.
@@ -61,6 +79,7 @@ class TokenCounts:
 
     sent: int | None
     received: int | None
+    total: int | None
     cached: int
     written: int
     reasoning: int
@@ -90,7 +109,38 @@ def counts_in(found: Mapping[str, Any], choice: Mapping[str, Any]) -> Mapping[st
         found if "eval_count" in found else None,
         found.get("timings"),  # llama.cpp
     )
-    return next((counts for counts in map(mapping, places) if counts), {})
+    return next(filter(_has_counts, map(mapping, places)), None) or _nearest(found)
+
+
+def _nearest(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the outermost object that has a count under one of the names; an empty one where there is none."""
+    level: list[object] = [found]
+    for _ in range(_DEPTH):
+        for each in level:
+            if isinstance(each, Mapping) and _has_counts(each):
+                return each
+        level = [value for each in level for value in _values(each)][:_MOST_OBJECTS]
+    return {}
+
+
+def _has_counts(found: Mapping[str, Any]) -> bool:
+    return _count(found, _SENT + _RECEIVED + _TOTAL) is not None
+
+
+def _values(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value[:1]
+    if not isinstance(value, Mapping):
+        return []
+    # What the model wrote may hold anything.
+    return [_parsed(inner) for name, inner in value.items() if name not in ("content", "text", "arguments")]
+
+
+def _parsed(value: object) -> object:
+    if isinstance(value, str) and value.startswith("{") and "token" in value:
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
@@ -107,7 +157,7 @@ def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
         if _is_apart(counts, cached + written, sent, received, total):
             sent += cached + written
     sent, received, agree = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
-    return TokenCounts(sent, received, cached, written, reasoning, agree)
+    return TokenCounts(sent, received, total, cached, written, reasoning, agree)
 
 
 def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:

@@ -21,12 +21,12 @@ from rlmbox.models.reply_fields import (
     UnreadableReply,
     WireProtocol,
     first,
-    first_of,
     mapping,
     reasoning_of,
     text_of,
     thinking_of,
 )
+from rlmbox.models.reply_shapes import choice_of, end_of, inner_of, lone_text, message_of
 from rlmbox.models.streams import is_stream, joined
 from rlmbox.types import Completion, Message, StopReason, Usage
 
@@ -35,6 +35,7 @@ _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
     {
         **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
         "model_context_window_exceeded": "length",
+        "error": "length",  # generation broke off, as OpenRouter says it
         **dict.fromkeys(
             ("content_filter", "safety", "recitation", "blocklist", "prohibited_content"), "content_filter"
         ),
@@ -43,7 +44,6 @@ _STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
     }
 )
 _COMMENTS = re.compile(rb"(?::[^\n]*\n|\s)*")
-_WRAPPERS = ("data", "result", "response", "output")  # gateways put the reply into an envelope
 _INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+\Z")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
@@ -147,9 +147,9 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
     """Return the object that has the reply."""
     if _has_reply(found):
         return found
-    inner = next((found[name] for name in _WRAPPERS if _has_reply(mapping(found.get(name)))), None)
+    inner = next((inner for inner in inner_of(found) if _has_reply(inner)), None)
     if inner is not None:
-        return mapping(inner)
+        return {**{name: found[name] for name in ("usage", "meta", "metadata") if name in found}, **inner}
     if found.get("error") or Complaint(body).has_words:
         raise UnreadableReply("an error", is_error=True)
     return found
@@ -157,44 +157,38 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
 
 def _has_reply(found: Mapping[str, Any]) -> bool:
     """Return True if an object has a reply of any of the protocols."""
-    choices = first_of(found.get("choices"))
+    choice = choice_of(found.get("choices"))
     if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _messages(found):
         return True
-    if choices.get("error") and not text_of(mapping(choices.get("message")).get("content")).strip():
+    if choice.get("error") and not text_of(message_of(choice).get("content")).strip():
         return False  # OpenRouter: the provider behind it failed
-    return bool(choices or isinstance(found.get("message"), Mapping) or found.get("content") or found.get("candidates"))
+    return bool(choice or isinstance(found.get("message"), Mapping) or found.get("content") or found.get("candidates"))
 
 
 def _openai(found: Mapping[str, Any]) -> _Part:
-    choice = _choice(found.get("choices"))
-    message = mapping(choice.get("message")) or mapping(choice.get("delta"))
+    choice = choice_of(found.get("choices"))
+    message = message_of(choice)
     if not choice:
         other = _of_another_protocol(found)
         if other is not None:
             return other
         choice, message = found, mapping(found.get("message"))  # Ollama's or Cohere's own protocol behind a gateway
-        choice = {"text": found["response"], **found} if isinstance(found.get("response"), str) else choice
-        choice = {"text": found["generated_text"], **found} if "generated_text" in found else choice  # TGI
     if not message and "text" not in choice:
-        raise UnreadableReply("it has no message")
+        alone = next((alone for each in (found, *inner_of(found)) if (alone := lone_text(each)) is not None), None)
+        if alone is None or choice is not found:
+            raise UnreadableReply("it has no message")
+        choice = alone
     content = message.get("content") if message else choice.get("text")
+    if isinstance(content, Mapping) and not content.keys() & {"text", "type", "parts"}:
+        content = json.dumps(content, ensure_ascii=False)  # a gateway has read the JSON that the model wrote
     return _Part(
         text=text_of(content),
         reasoning=reasoning_of(message) + thinking_of(content),
-        finish=str(choice.get("finish_reason") or choice.get("done_reason") or ""),
+        finish=end_of(choice),
         refusal=text_of(message.get("refusal")),
         called=bool(message.get("tool_calls") or message.get("function_call")),
         counts=counts_in(found, choice),
     )
-
-
-def _choice(choices: object) -> Mapping[str, Any]:
-    """Return the first choice that has a text; else the first."""
-    if isinstance(choices, list):
-        for choice in map(mapping, choices):
-            if text_of(mapping(choice.get("message")).get("content")).strip():
-                return choice
-    return first_of(choices)
 
 
 def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
@@ -274,7 +268,7 @@ def _usage(part: _Part, messages: Sequence[Message], text: str, *, made: bool) -
     if not sent:
         sent = _estimate(*(message.content for message in messages)) + 4 * len(messages)
     if received is None or (received == 0 and made):
-        received = max(_estimate(text, part.reasoning), 1)
+        received = max(_estimate(text, part.reasoning), 1, (counts.total or 0) - sent)
     cached = min(counts.cached, sent)
     usage = Usage(
         input_tokens=sent,

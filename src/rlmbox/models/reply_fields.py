@@ -45,11 +45,19 @@ def text_of(content: object) -> str:
     """Return the text of a content: a string, or a list of parts of which those of a thought are left out."""
     if isinstance(content, str):
         return content
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return str(content)
     if isinstance(content, Mapping):
-        kind = content.get("type", "text")
-        return text_of(content.get("text")) if kind in ("text", "output_text") else ""
+        return _text_of_part(content)
     if isinstance(content, list):
         return "".join(text_of(part) for part in content)
+    return ""
+
+
+def _text_of_part(part: Mapping[str, Any]) -> str:
+    kind = part.get("type", "text")
+    if isinstance(kind, str) and kind in ("text", "output_text"):
+        return next((text_of(part[name]) for name in ("text", "content", "value", "parts") if name in part), "")
     return ""
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rlmbox.models.reply_fields import UnreadableReply, WireProtocol, first, mapping, reasoning_of, text_of, thinking_of
+from rlmbox.models.counts import counts_in
+from rlmbox.models.reply_fields import (
+    UnreadableReply,
+    WireProtocol,
+    first,
+    first_of,
+    mapping,
+    reasoning_of,
+    text_of,
+    thinking_of,
+)
 
 Chunk = Mapping[str, Any]
 
@@ -104,7 +114,7 @@ def _chunk(line: bytes) -> Chunk | None:
 
 
 def _openai_delta(chunk: Chunk) -> Delta:
-    choice = first(chunk.get("choices"))
+    choice = first_of(chunk.get("choices"))
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
     content = delta.get("content")
     return Delta(text_of(content), reasoning_of(delta) + thinking_of(content))
@@ -161,10 +171,9 @@ class _OpenAIParts(_Parts):
     calls: list[object] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
-        usage = mapping(chunk.get("usage"))
-        if usage:
+        choice = first_of(chunk.get("choices"))
+        if usage := counts_in(chunk, choice):
             self.counts = dict(usage)
-        choice = first(chunk.get("choices"))
         if not choice:
             return
         self.begun = True

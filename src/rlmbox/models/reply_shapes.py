@@ -1,0 +1,103 @@
+"""Replies in the shapes of other protocols, as gateways pass them on, brought into the shape of OpenAI's.
+
+A reply has been paid for: whatever names a server has for its parts, its text is taken where it can only be the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from rlmbox.models.reply_fields import first_of, mapping, text_of
+
+_ENVELOPES = ("data", "result", "response", "output", "body", "completion", "chat_completion")
+_TEXTS = ("output_text", "generated_text", "response", "completion", "text", "content", "result", "answer", "output")
+_LISTS = ("results", "outputs", "predictions", "generations", "completions", "output")
+_ENDS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "native_finish_reason", "stopReason")
+
+
+def inner_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the objects within a body that may be the reply that it is an envelope of.
+
+    Args:
+        found: The body.
+    """
+    inner: list[Mapping[str, Any]] = []
+    for name in _ENVELOPES:
+        value = found.get(name)
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if isinstance(value, Mapping):
+            inner.append(value)
+    return inner
+
+
+def choice_of(choices: object) -> Mapping[str, Any]:
+    """Return the choice that has a text, else the first; `choices` may be a list, one choice, or choices by number.
+
+    Args:
+        choices: What stands under that name.
+    """
+    if isinstance(choices, Mapping) and isinstance(choices.get("0"), Mapping):
+        choices = [choices["0"]]
+    while isinstance(choices, list) and choices and isinstance(choices[0], list):
+        choices = choices[0]
+    found = [_parsed(choice) for choice in choices] if isinstance(choices, list) else [mapping(choices)]
+    filled = (choice for choice in found if text_of(message_of(choice).get("content")).strip())
+    return next(filled, found[0] if found else {})
+
+
+def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the message of a choice, under whatever name; an empty object where it has none.
+
+    Args:
+        choice: The choice.
+    """
+    for name in ("message", "delta"):
+        value = choice.get(name)
+        if isinstance(value, str):
+            return {"content": value}
+        if isinstance(value, Mapping) and value:
+            return value
+    messages = choice.get("messages")
+    if isinstance(messages, list) and messages:
+        return mapping(messages[-1])
+    return choice if "content" in choice else {}
+
+
+def end_of(choice: Mapping[str, Any]) -> str:
+    """Return why a reply ended, in the server's word; empty where it does not say.
+
+    Args:
+        choice: The choice, or a reply that has none.
+    """
+    return next((str(choice[name]) for name in _ENDS if choice.get(name)), "")
+
+
+def lone_text(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return a choice for a body that has a text without any choice or message; None where it has no such text.
+
+    Args:
+        found: The body, or an object that it is an envelope of.
+    """
+    for name in _TEXTS:
+        if isinstance(value := found.get(name), str) and value.strip():
+            return {**found, "text": value}
+    for name in _LISTS:
+        value = found.get(name)
+        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+            # Replicate sends the pieces of one text; others send one text for each question, and one was asked.
+            return {**found, "text": "".join(value)}
+        if (inner := first_of(value)) and (choice := lone_text(inner)) is not None:
+            return {**found, **choice}
+    return None
+
+
+def _parsed(choice: object) -> Mapping[str, Any]:
+    if isinstance(choice, str) and choice.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            choice = json.loads(choice)
+    return mapping(choice)
