@@ -124,6 +124,7 @@ async def test_a_reply_that_was_all_reasoning_is_no_answer() -> None:
         (used("", 5, 10), "the reply is empty"),
         (used(" \n", 5, 10), "the reply is empty"),
         (used("", 5, 10, stop_reason="tool_calls"), "a call of a tool and no text"),
+        (used("<tool_call>{}</tool_call>", 5, 10, stop_reason="tool_calls"), "a call of a tool and no text"),
     ],
 )
 async def test_a_reply_without_a_text_is_no_answer_and_is_not_kept(

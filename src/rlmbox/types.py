@@ -46,7 +46,7 @@ class Completion:
         model: The model's name as rlmbox was given it, such as `openai:gpt-5`.
         stop_reason: Why the reply ended: `length` where it was cut at the output limit, `content_filter` where the
             provider's filter stopped it, `refusal` where the model declined and `text` has its words, and `tool_calls`
-            where it called a tool instead of writing a text.
+            where it called a tool instead of writing a text, and `text` has the calls.
         counted: Whether `usage` is the provider's own; False for an estimate, which is not what a run is charged.
     """
 

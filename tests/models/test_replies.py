@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from rlmbox.models.replies import read_reply
 from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
+from rlmbox.reply.parse import parse_reply
 from rlmbox.types import Completion, Message, Usage
 
 ASK = (Message("user", "How many needles are in the haystack?"),)
+PYTHON = {"id": "1", "type": "function", "function": {"name": "python", "arguments": '{"code": "x = 1"}'}}
 COUNTS = {"prompt_tokens": 1_000, "completion_tokens": 50, "total_tokens": 1_050}
 
 
@@ -89,6 +91,12 @@ def test_a_tool_call_without_a_text_and_a_refusal_are_told_apart() -> None:
     call = {"function": {"name": "python", "arguments": "{}"}, "id": "1", "type": "function"}
     assert read(reply(None, tool_calls=[call], finish="tool_calls")).stop_reason == "tool_calls"
     assert read(reply(None, function_call={"name": "f"}, finish="stop")).stop_reason == "tool_calls"
+    assert parse_reply(read(reply(None, tool_calls=[PYTHON], finish="tool_calls")).text).cells == ("x = 1",)
+    code = {"code": "x = 1"}
+    use = {"content": [{"type": "tool_use", "name": "python", "input": code}]}
+    assert parse_reply(read(use, "anthropic").text).cells == ("x = 1",)
+    candidates = [{"content": {"parts": [{"functionCall": {"name": "python", "args": code}}]}}]
+    assert parse_reply(read({"candidates": candidates}, "google").text).cells == ("x = 1",)
     with_text = read(reply("3", tool_calls=[call], finish="tool_calls"))
     assert (with_text.text, with_text.stop_reason) == ("3", "stop")
     refused = read(reply(None, refusal="I cannot do that."))
@@ -282,6 +290,12 @@ def test_a_count_that_the_model_wrote_is_no_count() -> None:
     completion = read(reply('{"prompt_tokens": 5, "completion_tokens": 5}', usage=None))
     assert not completion.counted
     assert completion.usage.input_tokens > 5
+
+
+@pytest.mark.parametrize("choices", [[], None])
+def test_a_reply_without_a_choice_that_was_counted_is_empty_and_paid_once(choices: object) -> None:
+    completion = read({"choices": choices, "usage": COUNTS})
+    assert (completion.text, completion.usage.output_tokens, completion.counted) == ("", 50, True)
 
 
 def test_a_total_alone_is_not_passed_by_what_is_estimated() -> None:

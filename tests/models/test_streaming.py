@@ -17,6 +17,7 @@ from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.models.replies import read_reply
 from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
+from rlmbox.reply.parse import parse_reply
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.testing import QUIRKS, ProviderFault, ProviderReply, ProviderServer, QuirkServer, RawReply
@@ -159,11 +160,22 @@ def test_an_error_in_a_stream_may_have_been_billed_once_something_of_the_reply_h
 def test_a_call_and_a_refusal_in_a_stream_are_what_they_are_in_one_piece() -> None:
     call = {"choices": [{"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"}]}
     assert read_reply("openai", chunks(call), "m", ASKED).stop_reason == "tool_calls"
+    pieces = [{"name": "python", "arguments": '{"code": "x '}, {"arguments": '= 1"}'}]
+    told: list[dict[str, object]] = [
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": piece}]}}]} for piece in pieces
+    ]
+    assert parse_reply(read_reply("openai", chunks(*told, call), "m", ASKED).text).cells == ("x = 1",)
     no = {"choices": [{"delta": {"refusal": "I will not"}, "finish_reason": "stop"}]}
     assert read_reply("openai", chunks(no), "m", ASKED).text == "I will not"
     use = ({"type": "content_block_start", "content_block": {"type": "tool_use"}},
            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}})  # fmt: skip
     assert read_reply("anthropic", chunks(*use), "m", ASKED).stop_reason == "tool_calls"
+    begun: list[dict[str, object]] = [
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "name": "python"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"code": '}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '"x = 1"}'}},
+    ]
+    assert parse_reply(read_reply("anthropic", chunks(*begun, use[1]), "m", ASKED).text).cells == ("x = 1",)
 
 
 def test_google_sends_a_stream_as_one_array_where_it_is_not_asked_for_events() -> None:

@@ -60,7 +60,7 @@ def test_an_empty_reply_is_called_empty(reply: str) -> None:
     found = parse_reply(reply)
     assert (found.cells, found.final, found.thought) == ((), None, "")
     assert len(found.problems) == 1
-    assert "Your reply was empty." in found.problems[0]
+    assert "Your reply was empty, or" in found.problems[0]
 
 
 def test_the_thought_is_the_prose_around_the_cells() -> None:

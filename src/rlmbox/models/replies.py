@@ -17,6 +17,7 @@ from typing import Any
 
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.counts import counts_in, read_counts
+from rlmbox.models.reply_calls import called_in
 from rlmbox.models.reply_fields import (
     UnreadableReply,
     WireProtocol,
@@ -50,20 +51,20 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The parts of a reply: text, reasoning, why it ended, and the provider's counts."""
+    """The parts of a reply: text, reasoning, why it ended, calls of tools as text, and the provider's counts."""
 
     text: str
     reasoning: str
     finish: str
     refusal: str
-    called: bool
+    called: str
     counts: Mapping[str, Any]
 
 
 def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequence[Message]) -> Completion:
     """Read a reply.
 
-    The text is without the model's reasoning; a refusal's own words stand in where there is no text.
+    The text is without the model's reasoning; where there is none, a refusal's own words stand in, or calls of tools.
 
     Args:
         protocol: The protocol that the provider speaks.
@@ -82,10 +83,11 @@ def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequenc
     if part.refusal and not text.strip():
         text, stop = _whole_characters(part.refusal), "refusal"
     elif part.called and not text.strip():
-        stop = "tool_calls"
+        text, stop = _whole_characters(part.called), "tool_calls"
     elif stop == "tool_calls" and text.strip():
         stop = "stop"
-    usage, counted = _usage(part, messages, text, made=bool(part.text or part.reasoning or part.called or part.refusal))
+    made = bool(part.text or part.reasoning or part.called or part.refusal)
+    usage, counted = _usage(part, messages, text, made=made)
     return Completion(text, usage, name, stop, counted)
 
 
@@ -176,7 +178,7 @@ def _openai(found: Mapping[str, Any]) -> _Part:
     if not message and "text" not in choice:
         alone = next((alone for each in (found, *inner_of(found)) if (alone := lone_text(each)) is not None), None)
         if alone is None or choice is not found:
-            raise UnreadableReply("it has no message")
+            return _empty(found)
         choice = alone
     content = message.get("content") if message else choice.get("text")
     if isinstance(content, Mapping) and not content.keys() & {"text", "type", "parts"}:
@@ -186,9 +188,21 @@ def _openai(found: Mapping[str, Any]) -> _Part:
         reasoning=reasoning_of(message) + thinking_of(content),
         finish=end_of(choice),
         refusal=text_of(message.get("refusal")),
-        called=bool(message.get("tool_calls") or message.get("function_call")),
+        called=called_in([message.get("tool_calls") or [], message.get("function_call") or []]),
         counts=counts_in(found, choice),
     )
+
+
+def _empty(found: Mapping[str, Any]) -> _Part:
+    """Return a reply without anything in it that the provider has counted.
+
+    Raises:
+        UnreadableReply: Nothing says that the model has run.
+    """
+    counts = counts_in(found, {})
+    if not counts or found.get("choices"):
+        raise UnreadableReply("it has no message")
+    return _Part("", "", "", "", called="", counts=counts)
 
 
 def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
@@ -202,7 +216,7 @@ def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
         return None
     content = [part for message in messages for part in message["content"]]  # OpenAI's Responses, Bedrock's Converse
     finish = str(found.get("stopReason") or mapping(found.get("incomplete_details")).get("reason") or "")
-    return _Part(text_of(content), "", finish, "", called=False, counts=counts_in(found, {}))
+    return _Part(text_of(content), "", finish, "", called="", counts=counts_in(found, {}))
 
 
 def _messages(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -220,13 +234,12 @@ def _anthropic(found: Mapping[str, Any]) -> _Part:
         if "choices" in found:  # a gateway that speaks OpenAI's protocol at this path, too
             return _openai(found)
         raise UnreadableReply("it has no content")
-    kinds = {str(block.get("type")) for block in blocks if isinstance(block, Mapping)}
     return _Part(
         text=text_of(blocks),
         reasoning=thinking_of(blocks),
         finish=str(found.get("stop_reason") or ""),
         refusal="",
-        called="tool_use" in kinds,
+        called=called_in([block for block in blocks if mapping(block).get("type") == "tool_use"]),
         counts=mapping(found.get("usage")),
     )
 
@@ -241,7 +254,7 @@ def _google(found: Mapping[str, Any]) -> _Part:
         reasoning="".join(text_of(part.get("text")) for part in parts if part.get("thought")),
         finish="content_filter" if blocked else str(candidate.get("finishReason") or ""),
         refusal="",
-        called=any("functionCall" in part for part in parts),
+        called=called_in([part["functionCall"] for part in parts if "functionCall" in part]),
         counts=mapping(found.get("usageMetadata")),
     )
 

@@ -192,7 +192,7 @@ class _OpenAIParts(_Parts):
 
 @dataclass
 class _AnthropicParts(_Parts):
-    is_call: bool = False
+    calls: dict[object, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, chunk: Chunk) -> None:
         message = mapping(chunk.get("message"))
@@ -200,7 +200,11 @@ class _AnthropicParts(_Parts):
         # What is counted first is counted again at the end, of what has changed.
         self.counts |= {**mapping(message.get("usage")), **mapping(chunk.get("usage"))}
         self.take(_anthropic_delta(chunk))
-        self.is_call |= mapping(chunk.get("content_block")).get("type") == "tool_use"
+        block, delta = mapping(chunk.get("content_block")), mapping(chunk.get("delta"))
+        if block.get("type") == "tool_use":
+            self.calls[chunk.get("index")] = {**block, "input": ""}
+        elif "partial_json" in delta and chunk.get("index") in self.calls:
+            self.calls[chunk.get("index")]["input"] += text_of(delta["partial_json"])
         self.finish = str(mapping(chunk.get("delta")).get("stop_reason") or self.finish)
         self.is_over |= bool(self.finish) or chunk.get("type") == "message_stop"
 
@@ -209,14 +213,14 @@ class _AnthropicParts(_Parts):
             {"type": "thinking", "thinking": "".join(self.reasoning)},
             {"type": "text", "text": "".join(self.text)},
         ]
-        content += [{"type": "tool_use"}] * self.is_call
+        content += list(self.calls.values())
         return {"content": content, "stop_reason": self.finish, "usage": self.counts}
 
 
 @dataclass
 class _GoogleParts(_Parts):
     feedback: Chunk = field(default_factory=dict)
-    is_call: bool = False
+    calls: list[object] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
         self.counts |= mapping(chunk.get("usageMetadata"))
@@ -225,13 +229,13 @@ class _GoogleParts(_Parts):
         self.begun = self.begun or bool(candidate) or bool(self.feedback)
         self.take(_google_delta(chunk))
         parts = mapping(candidate.get("content")).get("parts")
-        self.is_call |= isinstance(parts, list) and any("functionCall" in mapping(part) for part in parts)
+        self.calls += [part for part in parts if "functionCall" in mapping(part)] if isinstance(parts, list) else []
         self.finish = str(candidate.get("finishReason") or self.finish)
         self.is_over |= bool(self.finish) or "blockReason" in self.feedback
 
     def reply(self) -> Chunk:
         parts: list[object] = [{"text": "".join(self.reasoning), "thought": True}, {"text": "".join(self.text)}]
-        parts += [{"functionCall": {}}] * self.is_call
+        parts += self.calls
         candidate = {"content": {"parts": parts}, "finishReason": self.finish}
         return {"candidates": [candidate], "promptFeedback": self.feedback, "usageMetadata": self.counts}
 

@@ -58,7 +58,7 @@ _WRAPPED = re.compile(r"^((?:[ \t]*<\w{1,40}>){1,4})[ \t]*(?=<(?:code|repl|pytho
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
 
 _HOW = "Write Python in a block that begins with ```repl and ends with ```, or end with FINAL(your answer)."
-_EMPTY = f"Your reply was empty. {_HOW}"
+_EMPTY = f"Your reply was empty, or nothing but reasoning. {_HOW}"
 _ONLY_THOUGHT = f"Your whole reply was reasoning, with neither code nor an answer after it. Think less. {_HOW}"
 _TOO_LONG = "The reply has {size}; at most {limit} are read, so nothing of it was run. Send a shorter one."
 _OPEN_BLOCK = (

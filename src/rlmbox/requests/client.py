@@ -175,7 +175,7 @@ class Calls:
 
     def _complaint(self, reply: ModelReply, request: Request, *, whole: bool) -> str:
         """Return why a reply will not do; an empty text where it will."""
-        if whole and not reply.completion.text.strip():
+        if whole and not _is_answer(reply.completion):
             return _why_empty(reply.completion, request.max_output_tokens)
         return "fallback_when asked for another model" if self._wants_another(reply) else ""
 
@@ -248,9 +248,14 @@ def _with_text(reply: ModelReply, request: Request, *, whole: bool) -> ModelRepl
     Raises:
         ModelError: It has none.
     """
-    if whole and not reply.completion.text.strip():
+    if whole and not _is_answer(reply.completion):
         raise ModelError(f"{request.model.name}: {_why_empty(reply.completion, request.max_output_tokens)}")
     return reply
+
+
+def _is_answer(completion: Completion) -> bool:
+    """Return True if a reply has words of its own: a call of a tool has none."""
+    return bool(completion.text.strip()) and completion.stop_reason != "tool_calls"
 
 
 def _why_empty(completion: Completion, longest_tokens: int) -> str:
