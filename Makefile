@@ -29,7 +29,7 @@ test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why t
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(STAMP_DEV)  ## run the tests without a marker; says how many are left out, by marker
-	$(PYTEST) -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
+	$(PYTEST) --dist load -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
 
 fuzz: $(STAMP_DEV)  ## run the tests that draw random examples, with new ones
 	$(PYTEST) -m hypothesis --hypothesis-profile random $(PYTEST_ARGS)

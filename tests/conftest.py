@@ -2,14 +2,14 @@
 
 import os
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import settings
 
 from examples import FUZZ, SUITE
-from markers import MARKERS, ONE_AFTER_ANOTHER, group_of, markers_of
+from markers import MARKERS, ONE_AFTER_ANOTHER, beyond_fast, group_of, markers_of
 from replay_plugin import replays_every_session as replays_every_session
 
 # A shared machine stalls now and then; how long an example takes is no property of the code. The suite draws the same
@@ -34,16 +34,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their place, and put those last that are run one after another."""
     last: dict[int, list[pytest.Item]] = {n: [] for n in range(len(ONE_AFTER_ANOTHER))}
     others: list[pytest.Item] = []
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         place = item.nodeid.removeprefix("tests/")
-        for name in markers_of(place):
+        names = markers_of(place)
+        for name in names:
             item.add_marker(name)
+        if not names:
+            cases[place.partition("[")[0]].append(item)
         group = group_of(place)
         if group is None:
             others.append(item)
         else:
             item.add_marker(pytest.mark.xdist_group(ONE_AFTER_ANOTHER[group][0]))
             last[group].append(item)
+    for of_one in cases.values():
+        for n in beyond_fast(len(of_one)):
+            of_one[n].add_marker("slow")
     items[:] = others + [item for group in last.values() for item in group]
 
 
@@ -82,30 +89,32 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def _no_key_of_a_paid_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if any(part in name.upper() for part in _KEYS):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take away the keys of paid models, and put runs and settings where the person's are not.
+
+    Once for all tests: most take a millisecond, and setting this up for each would take them another.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if any(part in name.upper() for part in _KEYS):
+                patch.delenv(name)
+        patch.setenv("RLM_STORE", str(tmp_path_factory.getbasetemp() / "runs.db"))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
+        yield
 
 
-@pytest.fixture(autouse=True)
-def _no_run_among_those_of_the_person(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    monkeypatch.setenv("RLM_STORE", str(tmp_path_factory.getbasetemp() / "runs.db"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
-
-
-@pytest.fixture(autouse=True)
-def _short_texts_are_worked_on_with_code(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _short_texts_are_worked_on_with_code(_nothing_of_the_person: None) -> Iterator[None]:
     """Turn the router off: the texts of most tests are short, and what they test is the loop."""
-    monkeypatch.setattr("rlmbox.loop.direct.DIRECT_BELOW_CHARS", 0)
-    monkeypatch.setenv("RLM_DIRECT_BELOW_CHARS", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlmbox.loop.direct.DIRECT_BELOW_CHARS", 0)
+        patch.setenv("RLM_DIRECT_BELOW_CHARS", "0")
+        yield
 
 
-@pytest.fixture(autouse=True)
-def _no_way_out_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _no_way_out_of_the_machine() -> Iterator[None]:
     """Refuses connections and look-ups that leave loopback, so that no test can reach a paid model."""
     import socket
 
@@ -126,8 +135,10 @@ def _no_way_out_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         refuse(host)
         return real_getaddrinfo(host, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
 
 
 @pytest.fixture

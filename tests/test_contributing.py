@@ -66,12 +66,16 @@ def functions(path: Path) -> set[str]:
 EVERY_PLACE = [*(pattern for patterns in PLACES.values() for pattern in patterns), *(at for _, at in ONE_AFTER_ANOTHER)]
 
 
-@pytest.mark.parametrize("pattern", EVERY_PLACE)
-def test_every_place_of_a_marker_is_that_of_a_test(pattern: str):
-    file, _, name = pattern.partition("::")
-    found = [path for path in TESTS.rglob("test_*.py") if fnmatchcase(path.relative_to(TESTS).as_posix(), file)]
-    name = name.partition("[[]")[0]
-    assert any(fnmatchcase(each, name) for path in found for each in functions(path) if each.startswith("test_"))
+def test_every_place_of_a_marker_is_that_of_a_test():
+    there = {path.relative_to(TESTS).as_posix(): functions(path) for path in TESTS.rglob("test_*.py")}
+    lacking = []
+    for pattern in EVERY_PLACE:
+        file, _, name = pattern.partition("::")
+        name = name.partition("[[]")[0]
+        names = [each for path, found in there.items() if fnmatchcase(path, file) for each in found]
+        if not any(each.startswith("test_") and fnmatchcase(each, name) for each in names):
+            lacking.append(pattern)
+    assert lacking == []
 
 
 def test_every_file_that_the_page_names_exists():

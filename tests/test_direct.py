@@ -1,6 +1,7 @@
 """The router: short texts are answered in one request, and everything an answer has to pass holds for that one too."""
 
 import json
+import runpy
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from rlmbox import RLM, Limits
 from rlmbox.errors import AnswerRejected, ConfigError, MaxTurnsExceeded, ModelError, RLMError
 from rlmbox.events import Event, LoopEntered, SessionStarted
+from rlmbox.loop import direct
 from rlmbox.record.journal import MemoryStore
 from rlmbox.record.run import Run
 from rlmbox.testing import ScriptedModel
@@ -120,7 +122,8 @@ async def test_the_length_decides(length: int, below: int, route: str) -> None:
 
 
 async def test_eight_thousand_characters_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    as_written = runpy.run_path(direct.__file__)["DIRECT_BELOW_CHARS"]  # tests have another, see conftest.py
+    monkeypatch.setattr(direct, "DIRECT_BELOW_CHARS", as_written)
     for length, route in ((7_999, "direct"), (8_000, "loop")):
         seen: list[Event] = []
         model = ScriptedModel(["FINAL(ok)"], name="root")

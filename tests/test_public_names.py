@@ -32,13 +32,13 @@ def modules_after(program: str) -> set[str]:
 
 def test_importing_the_package_brings_in_nothing_of_it_and_no_provider() -> None:
     found = modules_after("import rlmbox")
-    assert {name for name in found if name.startswith("rlmbox")} == {"rlmbox", "rlmbox.late"}
+    assert {name for name in found if name.startswith("rlmbox")} == {"rlmbox"}
     assert not found & {"pydantic", "anyio"}
 
 
 def test_naming_the_facade_brings_in_nothing_that_does_its_work() -> None:
     found = modules_after("from rlmbox import RLM")
-    ours = {"rlmbox", "rlmbox.late", "rlmbox.rlm", "rlmbox.rlm.facade"}
+    ours = {"rlmbox", "rlmbox.rlm", "rlmbox.rlm.facade"}
     assert {name for name in found if name.startswith("rlmbox")} == ours
     assert {name.partition(".")[0] for name in found} - set(sys.stdlib_module_names) <= {
         *modules_after("pass"),

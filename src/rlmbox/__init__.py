@@ -1,8 +1,8 @@
 """rlmbox: ask questions of text far larger than a model's window."""
 
-from typing import TYPE_CHECKING
-
-from rlmbox.late import late_names
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlmbox.budget.limits import Limits
@@ -71,6 +71,30 @@ _HOMES = {
     "Tool": "rlmbox.loop.tools",
     "load_from_trace": "rlmbox.record.run",
 }
+
+
+def late_names(package: dict[str, Any], homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a package whose names are imported when they are first used.
+
+    Who needs one of them does not wait for all.
+
+    Args:
+        package: Its `globals()`.
+        homes: The module of each name, by the name.
+    """
+
+    def found(name: str) -> Any:
+        """Import a name of the package.
+
+        Raises:
+            AttributeError: There is no such name.
+        """
+        if name not in homes:
+            raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
+        value = package[name] = getattr(import_module(homes[name]), name)
+        return value
+
+    return found
 
 
 __getattr__ = late_names(globals(), _HOMES)

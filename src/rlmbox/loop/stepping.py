@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Rest:
-    """What is left of a coroutine after its first step; to be awaited in the task that took that step.
+    """The rest of a coroutine after its first step, to be awaited in the task that took that step.
 
     Args:
         coroutine: The coroutine.

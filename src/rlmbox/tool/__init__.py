@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rlmbox.late import late_names
+from rlmbox import late_names
 
 if TYPE_CHECKING:
     from rlmbox.tool.python_tool import PythonTool

@@ -33,7 +33,7 @@ class MadeCall:
 
     @cached_property
     def key(self) -> str:
-        """What a recorded answer is bound to; only a cell that runs again asks for it."""
+        """The key that a recorded answer is bound to; only a cell that runs again asks for it."""
         return json.dumps([self.name, self.args, self.kwargs], sort_keys=True)
 
 
