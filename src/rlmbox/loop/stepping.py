@@ -37,6 +37,10 @@ class Rest:
             except StopIteration as end:
                 return end.value
 
+    async def wait(self) -> Any:
+        """Wait for the result."""
+        return await self
+
     def close(self) -> None:
         """End the coroutine without its result."""
         self._context.run(self._coroutine.close)

@@ -25,7 +25,7 @@ from typing import Any
 
 from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
-from rlmbox.loop.stepping import stepped
+from rlmbox.loop.stepping import Rest, stepped
 from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
 from rlmbox.threads import ThreadJob
@@ -126,7 +126,7 @@ class Tool:
 
         call.__name__, call.__doc__ = name, inspect.getdoc(self.function)
         call.__signature__ = self._shown  # type: ignore[attr-defined]
-        at_once = _stepped(call) if self._is_async else self._at_once(name, bind, wait)
+        at_once = self._stepped(name, bind, wait) if self._is_async else self._at_once(name, bind, wait)
         off_loop = None if self._is_async else at_once
         return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once, off_loop=off_loop)
 
@@ -150,6 +150,21 @@ class Tool:
             except BaseException as error:  # noqa: BLE001 - whatever it is, the cell is told
                 raise self._told(name, error, bound) from None
             return later(bound, job) if inspect.isawaitable(result) else self._hidden.hidden_in_value(result)
+
+        return call
+
+    def _stepped(self, name: str, bind: _Bind, wait: _Wait) -> Callable[..., Any]:
+        """Return the call of an async function that has its time from its first wait on, where it comes to one."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            bound = bind(arguments, keywords)
+            try:
+                result = stepped(bound())
+                if not isinstance(result, Rest):
+                    return self._hidden.hidden_in_value(_crossing(name, result))
+            except (Exception, SystemExit, GeneratorExit, asyncio.CancelledError) as error:  # noqa: BLE001 - as in _wait
+                raise self._told(name, error, bound) from None
+            return wait(bound, result.wait)
 
         return call
 
@@ -187,7 +202,7 @@ class Tool:
         except asyncio.CancelledError as error:
             if started is not None and started.cancelling() > cancelled_before:
                 raise  # the run's own
-            raise RuntimeError(f"{name} was cancelled by itself: {_line(error) or 'CancelledError'}") from None
+            raise self._told(name, error, bound) from None
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, the cell is told
             raise self._told(name, error, bound) from None
 
@@ -225,6 +240,8 @@ class Tool:
             is_of_call = self._is_bound_by_python and error.title == getattr(self._checked, "__qualname__", None)
             places = tuple(self._shown.parameters.values()) if is_of_call else ()
             return TypeError(hidden(f"{name}: {_problems(error, places)}"))
+        if isinstance(error, asyncio.CancelledError):
+            return RuntimeError(hidden(f"{name} was cancelled by itself: {_line(error) or 'CancelledError'}"))
         if isinstance(error, SystemExit | GeneratorExit):
             return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {_line(error)}"))
         said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -355,15 +372,6 @@ def host_functions(
     return tuple(
         tool.host_function(timeout_of) for tool in named if depth is None or tool.depths is None or depth in tool.depths
     )
-
-
-def _stepped(call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
-    """Return the call of an async function whose first step is taken where the event loop is."""
-
-    def at_once(*arguments: Any, **keywords: Any) -> Any:
-        return stepped(call(*arguments, **keywords))
-
-    return at_once
 
 
 def _result(name: str, bound: Callable[[], Any]) -> Any:
