@@ -374,10 +374,12 @@ class MontyRepl:
             TimeoutError: The cell's time is up, and the worker was killed.
         """
         found: Callable[[], Awaitable[Any]] | None = None
+        work = partial(self._advance, step)
+        if not self._is_rebuilt:
+            return await self._in_thread(work)  # type: ignore[no-any-return]
         with anyio.CancelScope() as watched:
-            if self._is_rebuilt:
-                watched.deadline = anyio.current_time() + self._current.clock.left_s + _KILL_AFTER_S
-            found = await self._in_thread(partial(self._advance, step))
+            watched.deadline = anyio.current_time() + self._current.clock.left_s + _KILL_AFTER_S
+            found = await self._in_thread(work)
         if watched.cancelled_caught:
             self.is_overdue = self.is_lost = True
             raise TimeoutError("the cell's time is up")

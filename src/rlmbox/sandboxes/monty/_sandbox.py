@@ -206,13 +206,15 @@ class MontySandbox:
         repl.enter(run, printed)
         step: Callable[[], Any] = partial(repl.begin, names, self._names)
         try:
-            while True:
-                answering = await repl.advance(step)
-                if answering is None:
-                    return repl.result()
-                with anyio.CancelScope() as self._stopping:
+            with anyio.CancelScope() as answers:
+                while (answering := await repl.advance(step)) is not None:
+                    self._stopping = answers
                     step = partial(repl.resume, await answering())
-                self._check_open()
+                    self._stopping = None
+                    self._check_open()
+                return repl.result()
+            self._check_open()
+            raise SandboxError("the cell was stopped")
         except anyio.get_cancelled_exc_class():
             self._note_cancelled(repl, run)
             raise
