@@ -1,9 +1,11 @@
 """Calls of quick tools, which the event loop makes without leaving its place, are as safe as those of slow ones."""
 
+import asyncio
 import inspect
 import threading
 from typing import Any
 
+import anyio
 import pytest
 
 from rlmbox import RLM, Limits, Tool
@@ -139,3 +141,29 @@ async def test_a_function_that_says_another_signature_than_its_own_gets_its_argu
     )
     asked = RLM(ScriptedModel([repl(f"FINAL({call})")]), tools=[tool], sandbox="monty")
     assert (await asked.aask("?", TEXT)).text == "1b"
+
+
+@pytest.mark.parametrize("sandbox", BOXES)
+async def test_an_async_tool_may_enter_a_timeout_before_its_first_wait(sandbox: str) -> None:
+    async def of_anyio(x: int) -> int:
+        with anyio.fail_after(60):
+            await anyio.sleep(0.001)
+        return x
+
+    async def of_asyncio(x: int) -> int:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            waited = group.create_task(asyncio.sleep(0.001, x))
+        return waited.result()
+
+    code = (
+        """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as pool:
+    at_once = list(pool.map(of_anyio, range(5)))
+"""
+        if sandbox == "jail"
+        else "at_once = [0, 1, 2, 3, 4]"
+    )
+    code += "\nFINAL([of_anyio(1), of_asyncio(2), of_anyio(3), at_once])"
+    asked = RLM(ScriptedModel([repl(code)]), tools=[of_anyio, of_asyncio], sandbox=sandbox)
+    assert (await asked.aask("?", TEXT)).value == [1, 2, 3, [0, 1, 2, 3, 4]]
