@@ -167,7 +167,7 @@ def read_cell(
     check(tree, bound)
     try:
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
-        rewrite(tree, bound, host_names)
+        rewrite(tree, bound, host_names, is_large=is_large)
         if is_large:
             tree = _large.rewritten(tree, bound)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)

@@ -84,7 +84,7 @@ def is_number_or_list(node: ast.expr) -> bool:
 def is_number(node: ast.expr) -> bool:
     """Return whether its form shows that it is a number, or a text of ASCII."""
     if isinstance(node, ast.Constant):
-        return not isinstance(node.value, str) or node.value.isascii()
+        return not isinstance(node.value, bytes) and (not isinstance(node.value, str) or node.value.isascii())
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.Div | ast.FloorDiv | ast.Sub | ast.Pow)
     return isinstance(node, ast.Compare | ast.Call) and not (

@@ -39,6 +39,7 @@ SHIMMED_BUILTINS = frozenset(
         "format",
         "getattr",
         "hasattr",
+        "hash",
         "issubclass",
         "map",
         "max",
@@ -125,6 +126,11 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
     return CellRefused(f"{what} is not in this REPL's Python{use}", getattr(node, "lineno", None))
 
 
+ADDED_NAMES = {
+    "dataclasses": frozenset({"asdict", "astuple", "replace"}),
+    "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
+}
+"""Names that Monty's own modules lack and that are there all the same, made by us."""
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
@@ -138,7 +144,7 @@ def check(tree: ast.Module, bound: Collection[str]) -> None:
     Raises:
         CellRefused: There is something.
     """
-    modules = _imported_names(tree)
+    modules = imported_names(tree)
     _check_returns(tree)
     _check_attributes_of_functions(tree)
     asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
@@ -307,7 +313,7 @@ def _check_attribute(node: ast.Attribute, modules: dict[str, str]) -> None:
 
 def _check_module_name(module: str, name: str, node: ast.AST) -> None:
     offered = native_modules().get(module) or (offered_names(module) if module in MODULES else None)
-    if offered and name not in offered and _has(module, name):
+    if offered and name not in offered | ADDED_NAMES.get(module, frozenset()) and _has(module, name):
         raise lacking(f"{module}.{name}", _MODULE_WAYS.get(f"{module}.{name}", ""), node)
 
 
@@ -337,7 +343,7 @@ def _check_module(name: str, node: ast.AST) -> None:
         )
 
 
-def _imported_names(tree: ast.Module) -> dict[str, str]:
+def imported_names(tree: ast.Module) -> dict[str, str]:
     """Return the names by which a cell has imported modules, and those that are there anyway."""
     found = {name: name for name in ("re", "json", "math", "base64", "binascii")}
     for node in ast.walk(tree):
@@ -376,6 +382,7 @@ _MODULE_WAYS = {
     "concurrent.futures": "llm_batch(prompts), or await asyncio.gather(*[...])",
     "enum": "a dict, or names with values",
     "fractions": "decimal, or pairs of int",
+    "dataclasses.fields": "dataclasses.asdict(item), which has the names and the values",
     "functools.cmp_to_key": "a key function",
     "functools.wraps": "no decorator on the inner function",
     "html": "str.replace",

@@ -45,7 +45,7 @@ from rlmbox.sandboxes.monty._host import (
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
-from rlmbox.sandboxes.monty._result import CheckFailed, Printed
+from rlmbox.sandboxes.monty._result import CheckFailed, Printed, in_words
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import (
@@ -56,7 +56,7 @@ from rlmbox.sandboxes.monty.modules import (
     own_exports,
     own_source,
 )
-from rlmbox.sandboxes.monty.modules._words import words_source
+from rlmbox.sandboxes.monty.modules._words import date_words, words_source
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
@@ -79,6 +79,17 @@ def _reuses_places() -> bool:
     numbers.discard(0)
     numbers.add(16)
     return [*numbers] == [16, 8]
+
+
+_SOURCES: dict[str, Callable[[], str]] = {
+    "methods": partial(own_source, "methods"),
+    "builtins": partial(own_source, "builtins"),
+    "dataclasses": partial(own_source, "dataclasses"),
+    "dates": lambda: date_words() + own_source("dates"),
+    "sets": lambda: f"_rlm_sets_reuse = {_reuses_places()}\n{own_source('sets')}",
+}
+"""The sources that cells call, by name, in the order in which they are fed."""
+_NEEDS = {"builtins": "methods"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,14 +455,14 @@ class MontyRepl:
         own = own_names(source.code)
         if source.has_value or "leaving" in own:
             self._feed_once(VALUE_SOURCE)
-        if own & own_exports("builtins"):
-            self._feed_once(own_source("methods") + own_source("builtins"))
-        elif own & own_exports("methods"):
-            self._feed_once(own_source("methods"))
+        for name in _SOURCES:
+            if own & own_exports(name):
+                self._feed_once(_SOURCES[_NEEDS.get(name, name)]())
+                self._feed_once(_SOURCES[name]())
         if any(name.startswith("worded") for name in own):
             self._feed_once(words_source())
-        if own & own_exports("sets") or "eval" in own:
-            self._feed_once(f"_rlm_sets_reuse = {_reuses_places()}\n{own_source('sets')}")
+        if "eval" in own:
+            self._feed_once(_SOURCES["sets"]())
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
             if self.setting.is_large:
@@ -526,7 +537,7 @@ class MontyRepl:
         if snapshot.is_os_function:
             return self._os_answer(snapshot)
         name = function_name(snapshot, self._objects)
-        if name in ("_rlm_refuse", "_rlm_source"):
+        if name in ("_rlm_refuse", "_rlm_source", "_rlm_lacks"):
             return self._own_answer(name, snapshot.args)
         function = self._host.get(name)
         if function is None:
@@ -599,9 +610,12 @@ class MontyRepl:
                 return {"return_value": read_expression(str(args[0]), known=self._known)}
             except CellRefused as error:
                 if error.type_name != "NotImplementedError":
-                    return {"exc_type": "SyntaxError", "message": str(error)}
+                    return {"exc_type": "SyntaxError", "message": f"{error} (<string>, line {error.line or 1})"}
                 self.refusal = str(error)
                 return _INTERRUPT
+        if name == "_rlm_lacks":
+            kind, words = in_words(str(args[0]), str(args[1]))
+            return {"return_value": words if kind == "NotImplementedError" != args[0] else ""}
         self.refusal = str(args[0])
         return _INTERRUPT
 

@@ -18,6 +18,7 @@ from pydantic_monty import (
 )
 
 from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes.monty._caught import SLICES_ARE_KEYS
 from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
@@ -178,10 +179,8 @@ def in_words(name: str, message: str) -> tuple[str, str]:
         )
     if _VIEWS.search(message):
         return "NotImplementedError", f"{message}: make sets or dicts of the views"
-    if name == "ValueError" and _STATISTICS.match(message):
-        return "StatisticsError", message
-    if name == "TypeError" and _OUT_OF_DATES.fullmatch(message):
-        return "OverflowError", "date value out of range"
+    if (other := _of_another_type(name, message)) is not None:
+        return other
     missing = _NO_ATTRIBUTE.match(message)
     if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
         return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
@@ -192,12 +191,23 @@ def in_words(name: str, message: str) -> tuple[str, str]:
     return name, message
 
 
+def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
+    """Return the type and the words of what is an error of another type in CPython."""
+    if name == "KeyError" and _OF_SLICES.match(message) and not SLICES_ARE_KEYS:
+        return "TypeError", "unhashable type: 'slice'"
+    if name == "ValueError" and _STATISTICS.match(message):
+        return "StatisticsError", message
+    if name == "TypeError" and _OUT_OF_DATES.fullmatch(message):
+        return "OverflowError", "date value out of range"
+    return None
+
+
 _OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
+_OF_SLICES = re.compile(r"'?slice\(")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
-_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
-_NOT_YET = re.compile(r"not yet support|^Internal error in monty")
+_NOT_YET = re.compile(r"not yet support|^Internal error in monty|^ord\(\) expected string of length 1, but bytes found")
 _VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
 _STATISTICS = re.compile(r"\w+ requires at least|no (mode|median) for empty data")
 _OF_ERRORS = frozenset(

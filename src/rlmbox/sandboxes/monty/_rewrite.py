@@ -18,17 +18,19 @@ import ast
 import builtins
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from string import Formatter
 from typing import Any, TypeVar, cast
 
-from rlmbox.sandboxes.monty import _sets
+from rlmbox.sandboxes.monty import _caught, _sets
+from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
     call,
     changes_what_it_reads,
     has_calls,
     is_async,
+    is_empty,
     is_number,
     is_number_or_list,
     is_quick_key,
@@ -39,7 +41,7 @@ from rlmbox.sandboxes.monty._nodes import (
     placed,
     targets,
 )
-from rlmbox.sandboxes.monty._refusals import SHIMMED_BUILTINS, is_asked_for, lacking
+from rlmbox.sandboxes.monty._refusals import ADDED_NAMES, SHIMMED_BUILTINS, imported_names, is_asked_for, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -74,7 +76,8 @@ _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
 # Methods of builtin types that Monty lacks or has in part; calls go through ours.
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
-    "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes".split()
+    "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes replace "
+    "_replace toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
 )
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
@@ -90,18 +93,28 @@ _EXCEPTIONS = frozenset(
 
 _KNOWN = frozenset(dir(builtins))
 _OF_TIMEDELTA: dict[type[ast.operator], str] = {ast.Mult: "times", ast.Div: "divided"}
+_SIGNS: dict[type[ast.operator], str] = {
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.BitOr: "|",
+    ast.BitAnd: "&",
+    ast.BitXor: "^",
+}
 _DIVISIONS: dict[type[ast.operator], str] = {ast.Div: "div", ast.FloorDiv: "floordiv", ast.Mod: "mod"}
-_WORDED_TYPE = own_name("worded_type_name")
 _DATE_NAMES = frozenset({"timedelta", "datetime", "date"})
 
 
-def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str]) -> None:
+def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str], *, is_large: bool = False) -> None:
     """Change a cell's tree.
 
     Args:
         tree: The cell; it is changed in place.
         bound: Names that this cell or an earlier one gives a value, so that they are not builtins.
         host_names: Names of the host's functions, and of the objects that have some.
+        is_large: Whether the context is too long to be a `str`.
 
     Raises:
         CellRefused: Something in it cannot be made equal.
@@ -109,36 +122,14 @@ def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str
     has_dates = not _DATE_NAMES.isdisjoint(bound) or any(
         isinstance(node, ast.ImportFrom) and node.module == "datetime" for node in ast.walk(tree)
     )
-    rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=_sets.names_in(tree), words=Words.of(tree))
+    words = Words.of(tree)
+    if is_large:  # a subscript may be one of the handle, which our functions cannot ask
+        words = replace(words, keys_are_seen=False)
+    rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=_sets.names_in(tree), words=words)
+    rewriter.is_large = is_large
+    rewriter.modules = {**{name: name for name in _OWN_NAMES}, **imported_names(tree)}
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The ways in which a cell may show the words of errors.
-
-    Attributes:
-        are_seen: Whether it catches an error by a name.
-        methods: The class of each method that only one class of the cell has.
-    """
-
-    are_seen: bool
-    methods: Mapping[str, str]
-
-    @classmethod
-    def of(cls, tree: ast.Module) -> Words:
-        """Look through a cell."""
-        if not any(isinstance(node, ast.ExceptHandler) and node.name for node in ast.walk(tree)):
-            return cls(False, {})
-        owners: dict[str, list[str]] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                for member in node.body:
-                    if isinstance(member, ast.FunctionDef):
-                        owners.setdefault(member.name, []).append(node.name)
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        return cls(True, {name: of[0] for name, of in owners.items() if len(of) == 1 and name not in functions})
 
 
 class Rewriter:
@@ -162,8 +153,10 @@ class Rewriter:
         words: Words | None = None,
     ) -> None:
         self._has_dates, self._sets = has_dates, sets
-        self._words = words or Words(False, {})
+        self._words = words or Words(False, False, False, {})
         self._methods = self._words.methods
+        self.modules: Mapping[str, str] = {}
+        self.is_large = False
         self._loops = 0  # around a statement
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
@@ -232,34 +225,25 @@ class Rewriter:
         for item in value:
             if isinstance(item, ast.ExceptHandler):
                 item.body = self.body(item.body)
-                if item.name is not None:
-                    worded = ast.Assign([ast.Name(item.name, ast.Store())], self._worded(item))
-                    item.body.insert(0, placed(worded, item))
+                self._worded(item)
                 item.type = self.expression(item.type) if item.type else None
             elif isinstance(item, ast.withitem):
                 item.context_expr = self.expression(item.context_expr)
         return [self.expression(item) if isinstance(item, ast.expr) else item for item in value]
 
-    def _worded(self, handler: ast.ExceptHandler) -> ast.expr:
-        """Return the error that a handler has caught, in the words of CPython."""
-        name = str(handler.name)
-        raised = {id(node.exc) for node in ast.walk(handler) if isinstance(node, ast.Raise)}
-        raised |= {id(node.args[0]) for node in ast.walk(handler) if self._asks_for_type(node)}  # type: ignore[attr-defined]
-        names = [node for node in ast.walk(handler) if isinstance(node, ast.Name) and node.id == name]
-        shown = ast.Constant(any(id(node) not in raised for node in names))
+    def _worded(self, handler: ast.ExceptHandler) -> None:
+        """Have a handler begin with giving the error that it caught the words of CPython."""
+        name = _caught.named(handler)
+        if name is None:
+            return
+        shown: list[ast.expr] = [ast.Constant(int(_caught.shown(handler)))]
         methods = ast.Dict(
             [ast.Constant(key) for key in self._methods], [ast.Constant(one) for one in self._methods.values()]
         )
-        return call("worded", load(name), *([shown, methods] if self._methods else [shown] if shown.value else []))
-
-    @staticmethod
-    def _asks_for_type(node: ast.AST) -> bool:
-        return (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in ("type", "isinstance", _WORDED_TYPE)
-            and bool(node.args)
-        )
+        rest = [*shown, methods] if self._methods else shown
+        worded = call("worded", load(name), *rest)
+        begin: ast.stmt = ast.Assign([ast.Name(name, ast.Store())], worded)
+        handler.body.insert(0, placed(ast.Expr(worded) if name == _caught.CAUGHT else begin, handler))
 
     def _function(self, node: _Function) -> _Function:
         node.decorator_list = [self.expression(one) for one in node.decorator_list]
@@ -302,7 +286,16 @@ class Rewriter:
         in_place = _sets.in_place(node, self._sets)
         if in_place is not None:
             return self._fields(in_place)
-        may_be_list = isinstance(node.op, ast.Add) and not has_calls(node.target) and not is_number_or_list(node.value)
+        sign = _SIGNS.get(type(node.op)) if self._words.are_seen and not has_calls(node.target) else None
+        if sign is not None:
+            read = copy.deepcopy(node.target)
+            read.ctx = ast.Load()
+            node.target = cast("ast.Name", self.expression(node.target))
+            value = self.expression(node.value)
+            node.value = call("worded_operand", ast.Constant(sign), self.expression(read), value)
+            return node
+        may_be_list = isinstance(node.op, ast.Add) and not has_calls(node.target)
+        may_be_list = may_be_list and (self._words.are_seen or not is_number_or_list(node.value))
         read = copy.deepcopy(node.target)
         read.ctx = ast.Load()
         node.target = cast("ast.Name", self.expression(node.target))
@@ -319,7 +312,12 @@ class Rewriter:
             if isinstance(key, ast.Slice):
                 parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
                 key = ast.Call(load("slice"), [*parts], [])
-            deleted.append(placed(ast.Expr(call("delete", self.expression(target.value), self.expression(key))), node))
+            parts = [self.expression(target.value), self.expression(key)]
+            if self._words.keys_are_seen:
+                gone = call("worded_key", load(own_name("delete")), *parts)
+            else:
+                gone = call("delete", *parts)
+            deleted.append(placed(ast.Expr(gone), node))
         return deleted
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
@@ -389,6 +387,8 @@ class Rewriter:
     def _attribute(self, node: ast.Attribute) -> ast.expr:
         """An attribute that is not called: it may be a method of a builtin, for which Monty has no value."""
         if isinstance(node.ctx, ast.Load):
+            if self._is_own(node):
+                return load(own_name(node.attr))
             if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):
                 return call("worded_type_name", self.expression(node.value.args[0]))  # type: ignore[attr-defined]
             if node.attr == "__class__":
@@ -400,12 +400,32 @@ class Rewriter:
         node.value = self.expression(node.value)
         return node
 
+    def _is_own(self, node: ast.Attribute) -> bool:
+        """Return whether it is a name of a module that Monty's own lacks, such as `dataclasses.asdict`."""
+        module = self.modules.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        return node.attr in _OWN_NAMES.get(module or "", ())
+
     def _unbound(self, kind: str, method: str) -> ast.expr:
         if f"{kind}.{method}" in _STATIC and kind != "bytes":
             return load(own_name(f"{kind}_{method}"))
         if method in _CLASS_METHODS or method == "fromhex" or method.startswith("__"):
             return ast.Attribute(load(kind), method, ast.Load())
         return call("unbound", ast.Constant(kind), ast.Constant(method))
+
+    def _subscript(self, node: ast.Subscript) -> ast.expr:
+        """`d[k]`, in a cell that may show the key, or to which a slice of a dict is to be the error that it is."""
+        key = node.slice
+        if not isinstance(node.ctx, ast.Load) or self.is_large or not self._words.are_caught:
+            return self._children(node)
+        if isinstance(key, ast.Slice):
+            if not _caught.SLICES_ARE_KEYS and not is_text(node.value):
+                self._children(node)
+                node.value = call("worded_cut", node.value)
+                return node
+            return self._children(node)
+        if not self._words.keys_are_seen or _caught.tells_itself(key):
+            return self._children(node)
+        return call("worded_at", self.expression(node.value), self.expression(key))
 
     def _compare(self, node: ast.Compare) -> ast.expr:
         """`'name' in globals()` asks whether reading the name is an error."""
@@ -427,6 +447,10 @@ class Rewriter:
         if self._may_be_seen(node):
             name = ast.Constant(_DIVISIONS[type(node.op)])
             return call("worded_division", name, self.expression(node.left), self.expression(node.right))
+        if self._has_dates and self._words.are_caught and isinstance(node.op, ast.Add | ast.Sub):
+            sign = ast.Constant(1 if isinstance(node.op, ast.Add) else -1)
+            if not isinstance(node.left, ast.Constant) and not isinstance(node.right, ast.Constant):
+                return call("moved", self.expression(node.left), self.expression(node.right), sign)
         ours = _OF_TIMEDELTA.get(type(node.op)) if self._has_dates else None
         left, right = self.expression(node.left), self.expression(node.right)
         if ours is None or is_text(left) or (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
@@ -445,8 +469,9 @@ class Rewriter:
         node.value = self.expression(node.value)
         if node.format_spec is not None:
             node.format_spec = self.expression(node.format_spec)
-            if node.conversion < 0 and not is_text(node.value):
-                node.value = call("spec", node.value)
+            has_one = not isinstance(node.format_spec, ast.JoinedStr) or node.format_spec.values
+            if has_one and node.conversion < 0 and not is_text(node.value):
+                node.value = call("spec", node.value, *_constant_spec(node.format_spec))
         return node
 
     def _lambda(self, node: ast.Lambda) -> ast.expr:
@@ -528,7 +553,7 @@ class Rewriter:
             changed = self._builtin_call(node, function.id)
             if changed is not None:
                 return changed
-        if isinstance(function, ast.Attribute):
+        if isinstance(function, ast.Attribute) and not self._is_own(function):
             changed = self._method_call(node, function)
             if changed is not None:
                 return changed
@@ -564,11 +589,11 @@ class Rewriter:
         generator = self._as_generator(node)
         if isinstance(generator, ast.GeneratorExp):
             return self.expression(generator)
-        if name in ("sorted", "min", "max") and any(one.arg == "key" for one in node.keywords):
-            return self._with_key(name, node)
         if name in ("sorted", "min", "max"):
-            self._arguments(node, consumed=len(node.args) == 1)
-            return node
+            return self._ordered(name, node)
+        if name == "divmod" and self._words.are_seen and len(node.args) == 2 and plain:
+            self._arguments(node)
+            return call("worded_division", ast.Constant("divmod"), *node.args)
         if name in _EXCEPTIONS and plain and node.args:
             return self._exception(name, node)
         if name in ("int", "float", "bytes") and node.args:
@@ -583,6 +608,16 @@ class Rewriter:
             return node
         return None
 
+    def _ordered(self, name: str, node: ast.Call) -> ast.expr:
+        """`sorted`, `min` and `max`, whose key may be a function that calls the host."""
+        key = next((one.value for one in node.keywords if one.arg == "key"), None)
+        self._arguments(node, consumed=len(node.args) == 1)
+        if key is not None and not is_quick_key(key, self._bound):
+            node.func = load(own_name(name))
+        elif name == "sorted" and self._words.are_seen and len(node.args) == 1:
+            node.func = load(own_name("worded_sorted"))
+        return node
+
     def _converted(self, name: str, node: ast.Call) -> ast.expr:
         """Have `int` and `float` read digits of every script, and `bytes` take whatever can be gone through."""
         is_plain = isinstance(node.args[0], ast.Starred) or is_number(node.args[0])
@@ -596,19 +631,14 @@ class Rewriter:
     def _exception(self, name: str, node: ast.Call) -> ast.expr:
         """Monty's exceptions take one text at most."""
         self._arguments(node)
+        is_key = len(node.args) == 1 and name == "KeyError" and self._words.keys_are_seen
+        if is_key and (is_text(node.args[0]) or not isinstance(node.args[0], ast.Constant)):
+            return call("worded_key_error", node.args[0])
         if len(node.args) == 1 and is_text(node.args[0]):
             return node
         if len(node.args) > 1 or isinstance(node.args[0], ast.Constant):
             raise lacking(f"{name} with {ast.unparse(node)[len(name) :]}", f"one text: {name}(str(...))", node)
         return ast.Call(load(name), [call("exception_text", ast.Constant(name), node.args[0])], [])
-
-    def _with_key(self, name: str, node: ast.Call) -> ast.expr:
-        key = next(one.value for one in node.keywords if one.arg == "key")
-        self._arguments(node, consumed=len(node.args) == 1)
-        if is_quick_key(key, self._bound):
-            return node
-        node.func = load(own_name(name))
-        return node
 
     def _method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
         owner, name = function.value, function.attr
@@ -620,22 +650,31 @@ class Rewriter:
         if name in ("write", "timedelta") and (ours := _of_module(name, ast.unparse(owner), function)) is not None:
             self._arguments(node)
             return ast.Call(ours.func, [*ours.args, *node.args], node.keywords)
-        if name == "sort" and any(one.arg == "key" for one in node.keywords):
+        if name == "sort" and not node.args:
             return self._sort(node, function)
         if name in ("loads", "dumps"):
             return self._json(node, function)
         of_container = self._of_list_or_set(node, name)
         if of_container is not None:
             self._arguments(node, consumed=True)
+            if name == "remove" and self._keeps_key(node):
+                return call("worded_key", load(own_name(of_container)), self.expression(owner), *node.args)
             return call(of_container, self.expression(owner), *node.args)
+        if name in ("pop", "remove") and self._keeps_key(node):
+            return self._with_key_kept(node, function)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
             return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
-        if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
-            self._with_specs(node, owner.value)
         if self._finds_nothing(node, name):
             self._arguments(node)
             return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
+        return self._plain_method(node, function)
+
+    def _plain_method(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+        """A method that is left to Monty."""
+        owner, name = function.value, function.attr
+        if name == "format" and isinstance(owner, ast.Constant) and isinstance(owner.value, str):
+            self._with_specs(node, owner.value)
         asks = self._asks(node)
         function.value = self.expression(owner)
         if asks:
@@ -643,12 +682,25 @@ class Rewriter:
         self._arguments(node, consumed=name in _CONSUMING_METHODS or name in CONSUMERS)
         return node
 
+    def _keeps_key(self, node: ast.Call) -> bool:
+        if not self._words.keys_are_seen or len(node.args) != 1 or node.keywords or self._asks(node):
+            return False
+        return not isinstance(node.args[0], ast.Starred) and not _caught.tells_itself(node.args[0])
+
+    def _with_key_kept(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+        """`d.pop(k)` and `s.remove(k)`, whose KeyError may be shown."""
+        method = ast.Attribute(load(own_name("o")), function.attr, ast.Load())
+        names = [own_name("o"), own_name("k")]
+        step = ast.Lambda(parameters(names), ast.Call(method, [load(own_name("k"))], []))
+        self._arguments(node)
+        return call("worded_key", step, self.expression(function.value), node.args[0])
+
     @staticmethod
     def _finds_nothing(node: ast.Call, name: str) -> bool:
         """Return whether a call looks for an empty text from a position on."""
         if name not in _SEARCHES or len(node.args) < 2:
             return False
-        return isinstance(node.args[0], ast.Constant) and not node.args[0].value
+        return is_empty(node.args[0])
 
     def _of_list_or_set(self, node: ast.Call, name: str) -> str | None:
         """Return our function for a method of what may be a list or a set; None where it is left to Monty."""
@@ -696,8 +748,10 @@ class Rewriter:
     def _needs_shim(name: str, node: ast.Call) -> bool:
         if name == "strptime":
             return len(node.args) == 2
+        if name == "replace":
+            return len(node.args) == 1 or any(one.arg != "count" for one in node.keywords)
         if name in ("union", "intersection", "difference", "update"):
-            return len(node.args) > 1 or (len(node.args) == 1 and isinstance(node.args[0], ast.Starred))
+            return len(node.args) != 1 or (len(node.args) == 1 and isinstance(node.args[0], ast.Starred))
         if name in ("encode", "decode"):
             first = node.args[0] if node.args else None
             return bool(node.args or node.keywords) and not (
@@ -706,13 +760,15 @@ class Rewriter:
         return True
 
     def _sort(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
-        key = next(one.value for one in node.keywords if one.arg == "key")
-        if is_quick_key(key, self._bound):
-            function.value = self.expression(function.value)
-            self._arguments(node)
-            return node
+        key = next((one.value for one in node.keywords if one.arg == "key"), None)
         self._arguments(node)
-        return ast.Call(load(own_name("sort")), [self.expression(function.value)], node.keywords)
+        owner = self.expression(function.value)
+        if key is not None and not is_quick_key(key, self._bound):
+            return ast.Call(load(own_name("sort")), [owner], node.keywords)
+        if self._words.are_seen:
+            return ast.Call(load(own_name("worded_sort")), [owner], node.keywords)
+        function.value = owner
+        return node
 
     def _is_builtin(self, node: ast.Call, names: Collection[str]) -> bool:
         return isinstance(node.func, ast.Name) and node.func.id in names and node.func.id not in self._bound
@@ -845,6 +901,13 @@ def _of_module(name: str, owner: str, function: ast.expr) -> ast.Call | None:
     return call("timedelta", function) if owner == "datetime" else None
 
 
+def _constant_spec(spec: ast.expr) -> list[ast.expr]:
+    """Return the format's text, where it is known; nothing else."""
+    parts = spec.values if isinstance(spec, ast.JoinedStr) else []
+    texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
+    return [ast.Constant("".join(texts))] if parts and len(texts) == len(parts) else []
+
+
 def _is_type_call(node: ast.expr) -> bool:
     return (
         isinstance(node, ast.Call)
@@ -873,14 +936,18 @@ def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
 
 OWN_MODULES = frozenset({"re"})
 """Modules that Monty has and that are ours all the same."""
-OWN_NAMES = {
-    "functools": frozenset({"cmp_to_key", "wraps", "reduce"}),
-}
+_OWN_NAMES = {module: names for module, names in ADDED_NAMES.items() if module not in OWN_MODULES}
 
 
 def _from_own(node: ast.ImportFrom) -> Iterator[ast.stmt]:
     if node.module not in OWN_MODULES:
-        yield node
+        ours = [alias for alias in node.names if alias.name in _OWN_NAMES.get(node.module or "", ())]
+        node.names = [alias for alias in node.names if alias not in ours]
+        if node.names:
+            yield node
+        for alias in ours:
+            target = ast.Name(alias.asname or alias.name, ast.Store())
+            yield ast.Assign([target], load(own_name(alias.name)))
         return
     for alias in node.names:
         value = ast.Attribute(load(own_name(f"module_{node.module}")), alias.name, ast.Load())

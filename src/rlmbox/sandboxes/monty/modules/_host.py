@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 from rlmbox.sandboxes.monty.modules._regex import described
@@ -127,7 +127,22 @@ def strptime(text: str, form: str) -> list[Any]:
     return [parts, int(seconds) if seconds is not None and seconds.is_integer() else seconds, name]
 
 
+def isoformat(kind: str, text: str) -> list[Any]:
+    """Return the parts that `fromisoformat` of a date, a datetime or a time reads, and the offset's seconds or None."""
+    if kind == "date":
+        day = date.fromisoformat(text)
+        return [[day.year, day.month, day.day], None]
+    found = time.fromisoformat(text) if kind == "time" else datetime.fromisoformat(text)
+    offset = found.utcoffset()
+    parts = [found.hour, found.minute, found.second, found.microsecond]
+    if isinstance(found, datetime):
+        parts = [found.year, found.month, found.day, *parts]
+    seconds = offset.total_seconds() if offset is not None else None
+    return [parts, int(seconds) if seconds is not None and seconds.is_integer() else seconds]
+
+
 HOST_FUNCTIONS = (
+    HostFunction("_rlm_isoformat", isoformat, "", pure=True),
     HostFunction("_rlm_strptime", strptime, "", pure=True),
     HostFunction("_rlm_ascii_digits", ascii_digits, "", pure=True),
     HostFunction("_rlm_json_error", json_error, "", pure=True),

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any, cast
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
 
 _ANY = cast("Any", None)
 _NO_PLACE = cast("Any", [])
 _FLOAT = 0.0
+_NAIVE: Any = datetime(2024, 1, 1)
+_AWARE: Any = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def _said(act: Callable[[], object]) -> str:
@@ -50,14 +54,68 @@ def _texts() -> dict[tuple[str, str], str]:
             lambda: cast("Any", ()) + _NO_PLACE
         ),
         ("KeyError", "'popitem(): dictionary is empty'"): "popitem(): dictionary is empty",
+        ("TypeError", "unsupported operand type(s) for -: 'datetime.datetime' and 'datetime.datetime'"): _said(
+            lambda: _AWARE - _NAIVE
+        ),
+        **{
+            ("TypeError", f"'{sign}' not supported between instances of 'datetime.{a}' and 'datetime.{b}'"): words
+            for sign in ("<", "<=", ">", ">=")
+            for a, b, words in (
+                ("datetime", "datetime", _said(lambda: _AWARE < _NAIVE)),
+                ("date", "datetime", _said(lambda: _NAIVE.date() < _NAIVE)),
+                ("datetime", "date", _said(lambda: _NAIVE.date() > _NAIVE)),
+            )
+        },
     }
+
+
+@cache
+def _vague() -> list[tuple[str, str, str | None]]:
+    """Return the types and the words of Monty's own of which CPython's cannot be made.
+
+    Returns:
+        The type, the beginning of the words, and a part of them; or the type, the whole words, and None.
+    """
+    owners = ("str", "bytes", "list", "tuple", "set", "frozenset", "dict", "int", "float", "math")
+    named = (
+        "print",
+        "int",
+        "float",
+        "sorted",
+        "sort",
+        "split",
+        "rsplit",
+        "splitlines",
+        "encode",
+        "decode",
+        "expandtabs",
+    )
+    found: list[tuple[str, str, str | None]] = [
+        ("TypeError", "expected str", None),
+        ("TypeError", "a bytes-like object is required", None),
+        ("TypeError", "cannot serialize type", ""),
+        ("TypeError", "own_", "("),
+        ("TypeError", "m_", "("),
+        ("TypeError", "attribute() ", " argument"),
+        ("TypeError", "replace() takes at ", ""),
+        ("TypeError", "replace() missing ", ""),
+        *[("TypeError", f"{one}.", " expected ") for one in owners],
+        *[("TypeError", f"{one} expected at most", "") for one in ("split", "rsplit", "splitlines", "sort")],
+        *[("TypeError", f"{one}() got an unexpected keyword argument", "") for one in named],
+    ]
+    if "x not in" not in _said(lambda: deque([1]).remove(2)):
+        found += [("ValueError", "deque.remove(x): ", ""), ("ValueError", "deque.index(x): ", "")]
+    return found
 
 
 @cache
 def _beginnings() -> list[tuple[str, str, str]]:
     """Return the types and the beginnings of Monty's words for which this version says the same whatever follows."""
     day = _said(lambda: date(2024, 2, 30))
+    domain = _said(lambda: math.acos(2))
+    beginnings = ("expected a number ", "expected a noninteger ", "expected argument value ")
     return [
+        *[("ValueError", one, domain) for one in beginnings if not domain.startswith("expected")],
         ("ValueError", "expected a nonnegative input, got ", _said(lambda: math.sqrt(-1))),
         ("ValueError", "Out of range float values are not JSON", _said(lambda: json.dumps(math.nan, allow_nan=False))),
         *([("ValueError", "day ", day)] if "30" not in day else []),
@@ -96,9 +154,24 @@ def type_name(kind: str) -> str:
 
 
 @cache
+def date_words() -> str:
+    """Return the source of the words for a name that a date, or a named tuple, has no field of."""
+
+    class Point(NamedTuple):
+        x: int
+
+    try:
+        cast("Any", Point(1))._replace(**{"?": 1})
+    except (ValueError, TypeError) as error:
+        said, is_type_error = str(error), isinstance(error, TypeError)
+    of_date = _said(lambda: date(2024, 1, 1).replace(**cast("Any", {"?": 1})))
+    return f"_rlm_date_words = {(of_date, said, is_type_error)!r}\n"
+
+
+@cache
 def words_source() -> str:
     """Return the source of `_rlm_worded`, which gives an error that a cell has caught the words of CPython."""
-    return _source() + _WORDED
+    return _source() + files(__package__).joinpath("worded.monty").read_text(encoding="utf-8")
 
 
 @cache
@@ -110,6 +183,7 @@ def _source() -> str:
         "div": (_said(lambda: 1 / 0), _said(lambda: 1 / _FLOAT)),
         "floordiv": (_said(lambda: 1 // 0), _said(lambda: 1 // _FLOAT)),
         "mod": (_said(lambda: 1 % 0), _said(lambda: 1 % _FLOAT)),
+        "divmod": (_said(lambda: divmod(1, 0)), _said(lambda: divmod(1, _FLOAT))),
     }
     place = _said(lambda: [1].index(2)).startswith("2 ")
     return _SAID.format(
@@ -121,6 +195,7 @@ def _source() -> str:
         endings=_endings(),
         divisions=divisions,
         place=place,
+        vague=_vague(),
         pattern=re.error.__name__,
     )
 
@@ -155,74 +230,5 @@ _rlm_said = _rlm_make_said()
 _rlm_divisions = {divisions!r}
 _rlm_names_place = {place!r}
 _rlm_pattern_error = {pattern!r}
-"""
-
-_WORDED = """
-def _rlm_make_worded():
-    str, type, float, list, repr, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError = eval(
-        'str, type, float, list, repr, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError', {}
-    )
-    said, divisions, names_place, pattern_error = _rlm_said, _rlm_divisions, _rlm_names_place, _rlm_pattern_error
-    kinds = {
-        'ValueError': ValueError, 'TypeError': TypeError, 'KeyError': KeyError, 'AttributeError': AttributeError,
-        'ZeroDivisionError': ZeroDivisionError,
-    }
-
-    def worded(error, is_shown=False, methods=None):
-        kind = type(error).__name__  # the type itself is not what the name says, in Monty
-        make = kinds.get(kind)
-        if make is None:
-            return error
-        text = error.args[0] if kind == 'KeyError' and error.args else str(error)
-        if kind == 'KeyError' and is_shown and type(text) is str and is_no_text(text):
-            _rlm_refuse(
-                'the words of a KeyError whose key is no text, such as ' + text + ', are not in this REPL: '
-                'ask with `in` before, and print the key'
-            )
-        words = said(kind, text)
-        if methods and kind == 'TypeError':
-            name, _, rest = words.partition('() ')
-            if rest and name in methods:
-                words = methods[name] + '.' + words
-        return error if words == text else make(words)
-
-    def is_no_text(text):
-        if text in ('None', 'True', 'False'):
-            return True
-        if text[:1] == '(' and text[-1:] == ')':
-            return True
-        try:
-            float(text)
-        except ValueError:
-            return False
-        return True
-
-    def worded_division(name, a, b):
-        try:
-            return a / b if name == 'div' else a // b if name == 'floordiv' else a % b
-        except ZeroDivisionError:
-            if type(a).__name__ not in ('int', 'float', 'bool') or type(b).__name__ not in ('int', 'float', 'bool'):
-                raise
-        raise ZeroDivisionError(divisions[name][type(a) is float or type(b) is float])
-
-    def worded_index(value, item, *places):
-        try:
-            return value.index(item, *places)
-        except ValueError:
-            if type(value) is not list or not names_place:
-                raise
-        raise ValueError(repr(item) + ' is not in list')
-
-    def type_name(value):
-        name = type(value).__name__
-        if name == 'ValueError':
-            text = str(value)
-            if text.startswith(('no median for empty', 'no mode for empty')) or ' requires at least ' in text:
-                return 'StatisticsError'
-        return pattern_error if name == 'PatternError' else name
-
-    return worded, worded_division, worded_index, type_name
-
-
-_rlm_worded, _rlm_worded_division, _rlm_worded_index, _rlm_worded_type_name = _rlm_make_worded()
+_rlm_vague = {vague!r}
 """

@@ -1,0 +1,209 @@
+"""What a cell may see of the errors that it catches.
+
+Monty's errors hold one text, in words of its own. `modules/_words.py` gives them the words of CPython when a handler
+catches one; here is where a handler shows what it caught, so that the key of a KeyError, which Monty keeps as a text
+only, is shown as what it was.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from rlmbox.sandboxes.monty._nodes import call, load, own_name
+
+CAUGHT = own_name("caught")
+"""The name that a handler without one is given."""
+SLICES_ARE_KEYS = sys.version_info >= (3, 12)
+"""Whether `{}[:5]` is a KeyError, as it is from Python 3.12 on; before, a slice is no key at all."""
+_OF_KEYS = frozenset({"KeyError", "LookupError", "Exception", "BaseException"})
+_WORDS = frozenset({"None", "True", "False", "nan", "inf", "infinity"})
+_OF_LACKS = frozenset(
+    {"AttributeError", "TypeError", "RuntimeError", "NotImplementedError", "Exception", "BaseException"}
+)
+
+
+class ShownBy(IntEnum):
+    """How a handler shows what it caught."""
+
+    NOT = 0
+    BY_TEXT = 1
+    """By `str(e)`, `print(e)`, an f-string, `repr(e)` or `e.args` alone."""
+    OTHERWISE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The ways in which a cell may show the words of errors.
+
+    Attributes:
+        are_caught: Whether it catches errors at all.
+        are_seen: Whether it catches an error by a name.
+        keys_are_seen: Whether what it catches by a name may be a KeyError.
+        methods: The class of each method that only one class of the cell has.
+    """
+
+    are_caught: bool
+    are_seen: bool
+    keys_are_seen: bool
+    methods: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tree: ast.Module) -> Words:
+        """Look through a cell."""
+        handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+        if not any(one.name for one in handlers):
+            return cls(bool(handlers), False, False, {})
+        owners: dict[str, list[str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, ast.FunctionDef):
+                        owners.setdefault(member.name, []).append(node.name)
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        methods = {name: of[0] for name, of in owners.items() if len(of) == 1 and name not in functions}
+        return cls(True, True, any(one.name and may_catch(one, _OF_KEYS) for one in handlers), methods)
+
+
+def may_catch(handler: ast.ExceptHandler, names: Collection[str]) -> bool:
+    """Return whether a handler may catch an error of one of some types, by what it names."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(
+        kind is None
+        or (kind.id in names or not _is_builtin_error(kind.id) if isinstance(kind, ast.Name) else _is_unknown(kind))
+        for kind in kinds
+    )
+
+
+def _is_builtin_error(name: str) -> bool:
+    found = getattr(builtins, name, None)
+    return isinstance(found, type) and issubclass(found, BaseException)
+
+
+def _is_unknown(kind: ast.expr) -> bool:
+    return not isinstance(kind, ast.Attribute)  # such as `json.JSONDecodeError`
+
+
+def tells_itself(key: ast.expr) -> bool:
+    """Return whether the form of a key shows that it is a text that looks like nothing else."""
+    return (
+        isinstance(key, ast.Constant)
+        and isinstance(key.value, str)
+        and key.value[:1].isalpha()
+        and key.value not in _WORDS
+    )
+
+
+def named(handler: ast.ExceptHandler) -> str | None:
+    """Return the name under which a handler has to look at what it caught; one is given to it where it needs one."""
+    if handler.name is None and may_catch(handler, _OF_LACKS):
+        handler.name = CAUGHT
+        handler.type = handler.type or load("BaseException")
+    return handler.name
+
+
+def shown(handler: ast.ExceptHandler) -> ShownBy:
+    """Have a handler show the error by functions that know its key; return how else it shows it."""
+    name = str(handler.name)
+    if name == CAUGHT:
+        return ShownBy.NOT
+    shower = _Shower(name)
+    if may_catch(handler, _OF_KEYS) and not _is_bound_in(handler, name):
+        handler.body = [shower.visit(statement) for statement in handler.body]
+    apart = {id(node.exc) for node in ast.walk(handler) if isinstance(node, ast.Raise)}
+    apart |= {id(node.args[0]) for node in ast.walk(handler) if _asks_for_type(node)}  # type: ignore[attr-defined]
+    apart |= {id(node.args[0]) for node in shower.calls}
+    names = [node for node in ast.walk(handler) if isinstance(node, ast.Name) and node.id == name]
+    if any(id(node) not in apart for node in names):
+        return ShownBy.OTHERWISE
+    return ShownBy.BY_TEXT if shower.calls else ShownBy.NOT
+
+
+def _is_bound_in(handler: ast.ExceptHandler, name: str) -> bool:
+    """Return whether the body of a handler gives its name to something else."""
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
+            return True
+        if isinstance(node, ast.arg) and node.arg == name:
+            return True
+        if isinstance(node, ast.ExceptHandler) and node is not handler and node.name == name:
+            return True
+    return False
+
+
+def _asks_for_type(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("type", "isinstance", own_name("worded_type_name"))
+        and bool(node.args)
+    )
+
+
+class _Shower(ast.NodeTransformer):
+    """Replaces what shows an error by a call of ours.
+
+    Args:
+        name: The error's name.
+
+    Attributes:
+        calls: Those calls.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.calls: list[ast.Call] = []
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`str(e)`, `repr(e)`, `print(e)`, `'{}'.format(e)`."""
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in ("str", "repr") and self._is_it(*node.args):
+            return self._call(function.id)
+        prints = isinstance(function, ast.Name) and function.id == "print"
+        formats = (
+            isinstance(function, ast.Attribute)
+            and function.attr == "format"
+            and isinstance(function.value, ast.Constant)
+            and isinstance(function.value.value, str)
+            and not set("![:") & set(function.value.value.replace(": {", " {"))
+        )
+        if prints or formats:
+            node.args = [self._call("str") if self._is_it(one) else one for one in node.args]
+        return self.generic_visit(node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """`f'{e}'` and `f'{e!r}'`."""
+        if self._is_it(node.value) and node.conversion in (-1, ord("s"), ord("r")):
+            node.value = self._call("repr" if node.conversion == ord("r") else "str")
+            node.conversion = -1
+        return self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """`'%s' % e`."""
+        is_form = (
+            isinstance(node.left, ast.Constant) and isinstance(node.left.value, str) and "%r" not in node.left.value
+        )
+        if isinstance(node.op, ast.Mod) and is_form:
+            if self._is_it(node.right):
+                node.right = self._call("str")
+            elif isinstance(node.right, ast.Tuple):
+                node.right.elts = [self._call("str") if self._is_it(one) else one for one in node.right.elts]
+        return self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """`e.args`."""
+        if node.attr == "args" and self._is_it(node.value):
+            return self._call("args")
+        return self.generic_visit(node)
+
+    def _is_it(self, *nodes: ast.expr) -> bool:
+        return len(nodes) == 1 and isinstance(nodes[0], ast.Name) and nodes[0].id == self._name
+
+    def _call(self, what: str) -> ast.Call:
+        made = call(f"worded_{what}", load(self._name))
+        self.calls.append(made)
+        return made
