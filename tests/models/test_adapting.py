@@ -179,6 +179,7 @@ def learned(said: str | Body, body: Body = SENT, status: int = 400) -> Body | No
         ('Unknown name "prompt_cache_key": Cannot find field.', "prompt_cache_key"),
         ("#: extraneous key [prompt_cache_key] is not permitted", "prompt_cache_key"),
         ("promptCacheKey is not supported", "prompt_cache_key"),
+        ("body.prompt_cache_key: property not allowed", "prompt_cache_key"),
     ],
 )
 def test_a_parameter_is_left_out_in_whatever_words_it_is_named(said: str | Body, dropped: str) -> None:
@@ -200,6 +201,13 @@ def test_a_parameter_is_left_out_in_whatever_words_it_is_named(said: str | Body,
         ("Requested max_tokens 16384 exceeds model maximum 4096.", 4_096),
         ("'max_tokens' must be between 1 and 8192, got 16384", 8_192),
         ("This model supports a maximum of 4096 output tokens", 4_096),
+        ("The requested max_tokens 16384 exceeds the limit 4096", 4_096),
+        ("Invalid parameter: max_tokens must be \u2264 4096", 4_096),
+        ("max_tokens too large, max is 4096", 4_096),
+        ("Requested 16384 output tokens, but model allows only 8192 output tokens", 8_192),
+        ("max_output_tokens should be in range 1..8192", 8_192),
+        ("max_new_tokens must be strictly less than 2048", 2_047),
+        ("the maximum output length is 8192 tokens, but max_tokens was 16384", 8_192),
         ("The value of max_tokens is too large", 8_192),  # half of it, and half again, where nobody says how much
     ],
 )
@@ -217,6 +225,7 @@ def test_a_cap_on_the_reply_is_kept_in_whatever_words_it_is_named(said: str | Bo
         "messages.0.role: Input should be 'user' or 'assistant'",
         'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
         "This model doesn't support the system message",
+        "unexpected value; permitted: 'user', 'assistant'",
     ],
 )
 def test_a_model_without_a_system_role_is_asked_without_one(said: str) -> None:

@@ -107,6 +107,7 @@ def test_the_header_may_have_any_of_its_names(headers: dict[str, str], wait_s: f
         ("Please try again in 50.597142857s. Visit https://…", 50.597),
         ("Please try again in 6m0s. Visit https://…", 360.0),
         ("Please try again in 250ms.", 0.25),
+        ("The model is in a cooldown of 15 seconds", 15.0),
         ("Please try again in 5 minutes and 30 seconds.", 330.0),
         ("request reached organization max RPM: 3, please try again after 1 seconds", 1.0),
         ("Please retry after 20 seconds.", 20.0),

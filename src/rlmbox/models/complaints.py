@@ -58,7 +58,7 @@ class Complaint:
         """True if the request is longer than the window."""
         return (
             self.names_length
-            or wordings.TOO_LONG.search(self.message) is not None
+            or (wordings.TOO_LONG.search(self.message) is not None and wordings.WAIT.search(self.message) is None)
             or (self.window_tokens is not None and self.output_cap_tokens is None)
         )
 
@@ -169,7 +169,12 @@ class Complaint:
             parameter: The name, such as `prompt_cache_key`.
         """
         name = r"_?".join(map(re.escape, parameter.split("_")))
-        return re.search(rf"(?<![\w.-]){name}(?![\w-])", self.message, re.IGNORECASE | re.ASCII) is not None
+        return (
+            re.search(
+                rf"(?:(?<![\w.-])|(?<=body\.)|(?<=request\.)){name}(?![\w-])", self.message, re.IGNORECASE | re.ASCII
+            )
+            is not None
+        )
 
 
 def named_window_tokens(message: str) -> int | None:

@@ -35,7 +35,7 @@ _WORDS = tuple(
     re.compile(wording, re.IGNORECASE)
     for wording in (
         rf"\b(?:try|retry|retrying|again|available|resets?)\b[^\d\n.]{{0,30}}?\b(?:in|after|for)\b[^\d\n.]{{0,12}}?{_DURATION}",
-        rf"\b(?:wait|back ?off)\b[^\d\n.]{{0,24}}?{_DURATION}",
+        rf"\b(?:wait|back ?off|cool-?down)\b[^\d\n.]{{0,24}}?{_DURATION}",
         rf"{_DURATION}\s*(?:之?后|以后)",
         rf"(?:等待|等)\s*{_DURATION}",
         rf"\b(?:again|retry|resets?|available)\b[^\d\n]{{0,12}}?\b(?:at|after)\b\s*:?\s*{_MOMENT}",

@@ -18,6 +18,8 @@ def _patterns(*wordings: str) -> tuple[re.Pattern[str], ...]:
 
 
 WINDOW = _patterns(
+    rf"but (?:the |this )?model (?:only )?(?:supports|allows|accepts|takes|has a context(?: length| size)? of)"
+    rf"(?: only| up to| at most)?{_N}{_NOT_OUTPUT}",
     rf"maximum (?:context|prompt|input) length(?: is| of|:)?{_N}",
     rf"maximum number of (?:input )?tokens allowed{_N}",
     rf"tokens > {_N} maximum",
@@ -38,7 +40,9 @@ WINDOW = _patterns(
     rf"\bn_ctx{_N}",
     rf"than the maximum model length of{_N}",
     rf"(?:input|prompt|total) tokens exceeds? (?:the )?(?:max(?:imum)?|configured) limit(?: of)?{_N}",
-    rf"exceeds? (?:the )?(?:model(?:'s)? )?(?:token )?limit{_N}",
+    rf"exceeds? (?:the )?(?:model(?:'s)? )?(?:token )?limit(?: of)?{_N}",
+    rf"more than (?:the )?max(?:imum)? tokens allowed{_N}",
+    rf"\d > {_N} context",
     rf"(?:prompt|input|count\b[^.]{{0,20}}) cannot exceed{_N}",
     rf"cannot exceed the total tokens limit{_N}",
     rf"exceeds? (?:the )?maximum (?:allowed )?(?:input |prompt |token )?(?:length|size)(?: of)?{_N}",
@@ -73,7 +77,7 @@ TOO_LONG = re.compile(
     r"|exceed(?:s|ed)? (?:the |this )?(?:model(?:'s)? )?(?:maximum number of tokens|maximum allowed input length"
     r"|maximum context|available context size|context (?:window|length|size|limit)"
     r"|max(?:imum)? (?:prompt |input )?(?:length|tokens)|max message tokens)"
-    r"|context (?:window|length|size|limit)(?: has been| was| is)? exceeded"
+    r"|context[ _](?:window|length|size|limit)(?: has been| was| is)?[ _]exceeded|token limit exceeded"
     r"|(?:longer|larger) than the (?:model's )?(?:maximum )?context|context ?window ?exceed(?:s|ed)"
     r"|exceeded model token limit"
     r"|(?:longer|larger) than the (?:maximum model|model input) length|tokens exceeds? (?:the )?max(?:imum)? limit"
@@ -82,6 +86,9 @@ TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 """The request is longer than the window."""
+
+WAIT = re.compile(r"please wait|throttl|slow down|per[- ](?:minute|second)", re.IGNORECASE)
+"""Words beside which too many tokens are those of many requests."""
 
 RATE_TOO_SMALL = re.compile(
     r"request too large for (?:model|gpt|o\d)|requested \d[\d,]*\D{1,40}(?:limit|tokens per min)", re.IGNORECASE
@@ -102,10 +109,12 @@ OUTPUT_CAP = _patterns(
     rf"range of max_(?:completion_|output_)?tokens should be \[\d+,{_N}\]",
     (
         rf"{_OUTPUT}.{{1,80}}?(?:at most|maximum of|not exceed|no more than|cannot exceed|up to"
-        rf"|less than or equal(?: to)?|less or equal to|<=|above maximum value\D{{0,30}}<=|model maximum"
-        rf"|maximum(?: limit)?(?: of)?|limit of){_N}"
+        rf"|less than or equal(?: to)?|less or equal to|<=|≤|above maximum value\D{{0,30}}<=|model maximum"
+        rf"|max(?:imum)?(?: limit| value)?(?: of| is)?|limit of|exceeds? (?:the )?limit(?: of)?){_N}"
     ),
-    rf"maximum (?:number of )?(?:output|completion) tokens\D{{0,30}}{_N}",
+    rf"maximum (?:number of )?(?:output|completion) (?:tokens|length)\D{{0,30}}{_N}",
+    rf"model (?:only )?(?:supports|allows)(?: only| up to| at most)?{_N} (?:completion|output|new) tokens",
+    rf"{_OUTPUT}.{{0,30}}\brange\D{{1,4}}\d+ ?(?:\.\.+|-|to|,){_N}",
     rf"maximum tokens you requested exceeds the model limit of{_N}",
     rf"{_OUTPUT} ?(?:参数)?[^\d\[]{{0,24}}(?:范围|限制在)\D{{0,4}}\d+\s*[,，~-]{_N}",  # noqa: RUF001 - as it is written in China
     rf"{_OUTPUT} (?:must|should) be (?:between|in) \D?\d+(?: and|,| to){_N}",
@@ -116,7 +125,7 @@ OUTPUT_CAP = _patterns(
 
 OUTPUT_CAP_EXCLUSIVE = _patterns(
     r"maxOutputTokens.{0,80}?to (?P<tokens>\d+) \(exclusive\)",
-    rf"{_OUTPUT}\W{{0,3}} (?:must be|should be|has to be) (?:less|lower|smaller) than{_N}",
+    rf"{_OUTPUT}\W{{0,3}} (?:must be|should be|has to be) (?:strictly )?(?:less|lower|smaller) than{_N}",
 )
 """The same, where it must be less than that."""
 
@@ -142,7 +151,8 @@ NO_SYSTEM = re.compile(
     r"|role.{0,10}system.{0,20}(?:not supported|unsupported|invalid|not allowed)"
     r"|(?:unsupported|invalid|unknown|unexpected) (?:message )?role\b\W{0,3}system"
     r"|['\"`]?system['\"`]? is not (?:a valid role|one of)|use a valid role: user, model"
-    r"|role\b.{0,12}input should be 'user'(?: or|,) 'assistant'(?!,)|role must be (?:either )?['\"`]?user['\"`]? or"
+    r"|(?:input should be|permitted:?|allowed:?) 'user'(?: or|,) 'assistant'(?!,)"
+    r"|role must be (?:either )?['\"`]?user['\"`]? or"
     r"|only (?:the )?['\"`]?user['\"`]?(?: and|,) ['\"`]?assistant['\"`]?(?:,? and \w+)? roles are"
     r" (?:supported|allowed)",
     re.IGNORECASE,
