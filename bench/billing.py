@@ -9,7 +9,7 @@ from pathlib import Path
 from figures import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from adversary import Outcome, many_sub_calls, random_run
+from adversary import Outcome, long_sub_call_run, many_sub_calls, random_run
 
 RUNS = 200
 
@@ -23,6 +23,7 @@ async def measure() -> list[Figure]:
     free = await many_sub_calls(2_000, limit_usd="50")
     short = await many_sub_calls(2_000)
     fits = await many_sub_calls(2_000, prompt_bytes=3_000, reply_tokens=(30, 150))
+    long = await asyncio.to_thread(long_sub_call_run)
     payable = int(free.answered * short.limit_usd / free.billed_usd)
     return [
         Figure(f"{RUNS} random trees: runs over their limit by the provider's account", overshoots, 0, "runs"),
@@ -36,6 +37,12 @@ async def measure() -> list[Figure]:
             "",
         ),
         Figure("charged for each dollar billed", ratio(fits), 1.5, "$"),
+        Figure(
+            "a run of $0.10 with one sub-call of 100,000 characters: left of the limit where it ends",
+            float(100 - 100 * long.billed_usd / long.limit_usd),
+            40,
+            "%",
+        ),
         Figure(
             f"2,000 that bill ${free.billed_usd:.2f}, under $5: answered of the {payable:,} that $5 pays for, without "
             "a cent for doubt",

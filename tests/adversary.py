@@ -1,6 +1,6 @@
 """A provider that does what it likes and keeps its own account of what it bills, and runs that ask it.
 
-Nothing here is of `rlmbox.testing`: what the ledger says is compared with a bookkeeping that shares no code with it.
+The account is not of `rlmbox.testing`: what the ledger says is compared with a bookkeeping that shares no code with it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from typing import Any
 
 import anyio
 
+from rlmbox import RLM
 from rlmbox.budget.budget import Budget
 from rlmbox.budget.ledger import Account
 from rlmbox.budget.limits import Limits
-from rlmbox.errors import RLMError
+from rlmbox.errors import LimitExceeded, RLMError
 from rlmbox.models.prices import FlatPrice
 from rlmbox.models.providers import ProviderModel, provider_model
 from rlmbox.requests.client import Calls
 from rlmbox.requests.retries import RetryPolicy
+from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.testing import ProviderRequest, ProviderServer, RawReply
 from rlmbox.types import Message, Usage
 
 PRICE = FlatPrice(Decimal("1.25"), Decimal(10), origin="test")
@@ -272,3 +275,33 @@ async def many_sub_calls(
         await model.aclose()
     cost = budget.cost
     return Outcome(cost.total_usd - cost.uncertain_usd, biller.billed_usd, cost.total_usd, Decimal(limit_usd), answered)
+
+
+def long_sub_call_run(limit_usd: str = "0.10", chars: int = 100_000) -> Outcome:
+    """Run a question whose first cell has one long sub-call, and which goes on until its limit ends it."""
+    cell = f"```repl\nsummary = llm_query('Sum up: ' + context[:{chars}])\nprint(summary)\n```"
+    billed: list[Decimal] = []
+
+    def reply(request: ProviderRequest) -> RawReply:
+        sent = math.ceil(sum(len(message.content.encode()) for message in request.messages) / 4)
+        is_root = len(request.messages) > 1
+        text = f"```repl\nprint({len(billed)})\n```" if is_root and billed else cell if is_root else "w " * 200
+        received = 500 if is_root else 200  # with reasoning that nobody sees
+        billed.append(PRICE.cost_usd(Usage(sent, 0, received, 0, 1)))
+        usage = {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
+        return RawReply({"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage})
+
+    with ProviderServer(reply) as server:
+        name = f"openai:m{server.port}"
+        model = provider_model(name, base_url=server.openai_url, api_key="k", prices={name: PRICE})
+        limits = Limits(cost_limit_usd=limit_usd, max_turns=200)
+        rlm = RLM(model, sandbox=lambda: LocalSandbox(unsafe_no_isolation=True), limits=limits)
+        try:
+            answer = rlm.ask("What is it about?", "some words of a text. " * (3 * chars // 22))
+        except LimitExceeded as error:
+            if error.partial is None:
+                raise
+            answer = error.partial
+    cost = answer.cost
+    certain = cost.total_usd - cost.uncertain_usd
+    return Outcome(certain, sum(billed, Decimal(0)), cost.total_usd, Decimal(limit_usd), answer.subcalls)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adversary import many_sub_calls, random_run
+from adversary import long_sub_call_run, many_sub_calls, random_run
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -16,3 +16,10 @@ async def test_many_sub_calls_with_a_quarter_of_faults_are_answered_and_charged_
     assert outcome.keeps_the_law
     assert outcome.answered >= 285  # 95 %
     assert outcome.total_usd <= outcome.billed_usd * 3 / 2
+
+
+def test_a_dear_sub_call_is_paid_for_and_the_run_goes_on_until_most_of_its_limit_is_used() -> None:
+    outcome = long_sub_call_run("0.10", 100_000)
+    assert outcome.answered == 1
+    assert outcome.keeps_the_law
+    assert outcome.billed_usd >= outcome.limit_usd * 60 / 100

@@ -238,7 +238,7 @@ class Attempts:
     ) -> Usage:
         """Return the most that a reply can have used that is here, and whose tokens the provider did not count."""
         doubt, said = self._in_doubt(shared, state, reservation), completion.usage
-        if not completion.text.strip():
+        if not completion.text.strip() or completion.stop_reason == "tool_calls":
             return doubt  # whatever was made is not here to be measured
         size_bytes = len(completion.text.encode("utf-8", "replace"))
         most_output = shared.tokens.reply_tokens(
