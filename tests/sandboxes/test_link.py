@@ -197,7 +197,7 @@ async def test_announcing_much_allocates_nothing() -> None:
 async def test_a_large_answer_does_not_wait_for_a_slow_reader_for_ever() -> None:
     def script(worker: Attacker) -> None:
         worker.send(call(1, "large"))
-        time.sleep(1.5)
+        worker.stay_without_reading()
 
     reply = await lost(script, HostFunction("large", lambda: "x" * 20_000_000, "gives much"), timeout_s=0.1)
     assert reply.outcome == "timeout"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,12 @@ class Attacker:
         """Sends nothing more and stays until the host hangs up."""
         while self.wire.recv(65536):
             pass
+
+    def stay_without_reading(self) -> None:
+        """Reads nothing and stays until the host hangs up."""
+        hung_up = select.poll()
+        hung_up.register(self.wire, 0)
+        hung_up.poll()
 
 
 @contextmanager
