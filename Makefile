@@ -28,8 +28,8 @@ demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why they are skipped
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-fast: $(STAMP_DEV)  ## run the tests without a marker; says how many are left out, by marker
-	$(PYTEST) --dist load -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
+test-fast: $(STAMP_DEV)  ## run the tests without a marker, and no replays; says what is left out
+	$(PYTEST) --dist load --fast -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
 
 fuzz: $(STAMP_DEV)  ## run the tests that draw random examples, with new ones
 	$(PYTEST) -m hypothesis --hypothesis-profile random $(PYTEST_ARGS)

@@ -4,12 +4,14 @@ import os
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from examples import FUZZ, SUITE
-from markers import MARKERS, ONE_AFTER_ANOTHER, beyond_fast, group_of, markers_of
+from markers import MARKERS, ONE_AFTER_ANOTHER, WHOLE_FILES, beyond_fast, group_of, markers_of
 from replay_plugin import replays_every_session as replays_every_session
 
 # A shared machine stalls now and then; how long an example takes is no property of the code. The suite draws the same
@@ -21,6 +23,21 @@ settings.load_profile("repeatable")
 _KEYS = ("API_KEY", "AUTH_TOKEN", "OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "AZURE", "RLM_")
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 _SENT = "rlmbox_left_out"
+_TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="import no file of which every test has a marker, and replay no session"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    place = collection_path.relative_to(_TESTS).as_posix() if collection_path.is_relative_to(_TESTS) else ""
+    if not config.getoption("fast") or not any(fnmatchcase(place, pattern) for pattern in WHOLE_FILES):
+        return None
+    config.stash[_LEFT_OUT]["files"] += 1
+    return True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,7 +98,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     left_out = config.stash[_LEFT_OUT]
     if left_out:
         counts = ", ".join(f"{left_out[name]} {name}" for name in MARKERS if left_out[name]) or "none with a marker"
-        terminalreporter.write_line(f"left out: {left_out['tests']} tests ({counts}; some have several markers)")
+        files = f"all tests of {left_out['files']} files, and " if left_out["files"] else ""
+        terminalreporter.write_line(f"left out: {files}{left_out['tests']} tests ({counts}; some have several markers)")
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
 @pytest.fixture(autouse=True)
 def replays_every_session(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     name = getattr(request.node, "originalname", request.node.name)
-    if not PLACES.match(request.node.nodeid) or name in LEFT_OUT:
+    if not PLACES.match(request.node.nodeid) or name in LEFT_OUT or request.config.getoption("fast"):
         yield
         return
     made: list[tuple[RLM, MemoryStore]] = []
