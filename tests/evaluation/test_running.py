@@ -95,12 +95,17 @@ def test_the_limit_of_all_is_kept_and_what_is_answered_stays(tmp_path: Path) -> 
     assert len(model.requests) - asked == 200 - len(kept.results)
 
 
-def test_secrets_neither_reach_the_model_nor_the_file_and_answers_are_graded_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [DirectArm, RetrievalArm])
+def test_secrets_neither_reach_the_model_nor_the_file_and_answers_are_graded_whole(
+    tmp_path: Path, kind: type[DirectArm | RetrievalArm]
+) -> None:
     key = "sk-proj-4fK9dLq2ZxV7bN1mC8tR5wYpH3sJ6gAe0uXoQiTz"
     model = ScriptedModel([lambda messages: messages[-1].content.split("key is ")[1].split(" .")[0]])
-    asked = [Question("q", "What is it?", key, text=f"The key is {key} .", grader="contains")]
-    recorded = evaluate(tmp_path, asked, [DirectArm(model)])
-    assert key not in model.requests[0][-1].content
+    asked = [Question("q", f"Whose key is {key} . Quote it.", key, text=f"The key is {key} .", grader="contains")]
+    recorded = evaluate(tmp_path, asked, [kind(model)])
+    sent = model.requests[0][-1].content
+    assert key not in sent  # one placeholder stands for it in the question and in the text
+    assert sent.count("key is <REDACTED") == 2
     assert recorded.results[0].kind == "right"
     lines = (tmp_path / "eval-1.jsonl").read_text().splitlines()
     assert not [line for line in lines[1:] if key in line]

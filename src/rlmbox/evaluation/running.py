@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -32,6 +34,7 @@ from rlmbox.types import Message, Usage
 _OPEN_CONTEXTS = 16  # beyond them the text that was used longest ago is let go
 _SHORT_TEXT_CHARS = 20_000
 _KEPT_TEXTS = 2_000  # of such a length, by which arms know that a text is the same
+_KEPT_ANSWERS = 10_000  # of which it is known that nothing in them is to be hidden
 _JUDGE_TOKENS = 1_024
 _FRAME_BYTES = 200  # what stands around the prompt of the judge in a request
 _AGAIN = ("provider",)  # endings that say nothing of an arm, and are tried again when an evaluation goes on
@@ -235,6 +238,7 @@ class Evaluation:
         self._on_result = on_result or (lambda _: None)
         self._contexts = Contexts(plan)
         self._hides = plan.guard.for_run(known_secrets=secrets_of_environment(os.environ))
+        self._harmless: dict[str, str] = {}
         self._graders = {question.id: plan.grader_of(question) for question in plan.questions}
         self._errors: list[RLMError] = []
         self._unjudged: list[ModelError] = []
@@ -269,9 +273,10 @@ class Evaluation:
                 except RLMError as error:
                     self._errors.append(error)
 
-        async with anyio.create_task_group() as group:
-            for _ in range(min(self._plan.concurrency, max(1, self._plan.num_trials))):
-                group.start_soon(work)
+        with _settled_memory():
+            async with anyio.create_task_group() as group:
+                for _ in range(min(self._plan.concurrency, max(1, self._plan.num_trials))):
+                    group.start_soon(work)
         if failed := (*self._errors, *self._unjudged):
             raise failed[0]
 
@@ -339,9 +344,18 @@ class Evaluation:
         }
         return outcome, line
 
+    def _exported(self, text: str) -> str:
+        """Return a text as it may stand in a file. Answers are often the same, so that short ones are kept."""
+        found = self._harmless.get(text) if text else text
+        if found is None:
+            found = self._hides.check(text, path="export").text
+            if found == text and len(text) <= SHORT_CHARS and len(self._harmless) < _KEPT_ANSWERS:
+                self._harmless[text] = text
+        return found
+
     def _hidden(self, outcome: Outcome) -> Outcome:
         """Return the outcome as it may stand in a file: without secrets and personal data."""
-        text, note = (each and self._hides.check(each, path="export").text for each in (outcome.text, outcome.note))
+        text, note = map(self._exported, (outcome.text, outcome.note))
         if (text, note) == (outcome.text, outcome.note):
             return outcome
         return replace(outcome, text=text, note=note, value=outcome.value if text == outcome.text else None)
@@ -405,6 +419,19 @@ class Evaluation:
         self._journal.write(*lines)
         for line in lines:
             self.recorded.apply(line)
+
+
+@contextmanager
+def _settled_memory() -> Iterator[None]:
+    """Leave what is there by now to itself: to look for garbage in it again and again takes a tenth of all time."""
+    is_ours = not gc.get_freeze_count()
+    if is_ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if is_ours:
+            gc.unfreeze()
 
 
 def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:

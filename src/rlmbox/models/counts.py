@@ -149,23 +149,23 @@ def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
     Args:
         counts: The object that has them.
     """
-    sent, received, total = (_count(counts, names) for names in (_SENT, _RECEIVED, _TOTAL))
-    cached, written = _count(counts, _CACHED) or 0, _count(counts, _WRITTEN) or 0
-    reasoning = _count(counts, _REASONING) or 0
+    places = [counts, *(mapping(counts[name]) for name in _DETAILS if name in counts)]
+    sent, received, total = (_count(places, names) for names in (_SENT, _RECEIVED, _TOTAL))
+    cached, written = _count(places, _CACHED) or 0, _count(places, _WRITTEN) or 0
+    reasoning = _count(places, _REASONING) or 0
     if sent is not None:
-        sent += sum(_count(counts, (name,)) or 0 for name in _SENT_BESIDE)
+        sent += sum(_count(places, (name,)) or 0 for name in _SENT_BESIDE)
         if _is_apart(counts, cached + written, sent, received, total):
             sent += cached + written
     sent, received, agree = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
     return TokenCounts(sent, received, total, cached, written, reasoning, agree)
 
 
-def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
+def _count(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int | None:
     """Return a count under the first of its names that holds a number from 0 up, also where it is in a text."""
-    for place in (counts, *(mapping(counts.get(name)) for name in _DETAILS)):
+    for place in places:
         for name in names:
-            number = _number(place.get(name))
-            if number is not None:
+            if name in place and (number := _number(place[name])) is not None:
                 return number
     return None
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ from rlmbox.models.templates import Template, WrittenRequest
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 1000
-LANE_CONNECTIONS, MAX_LANES = 8, 20
+LANE_CONNECTIONS, MAX_LANES = 4, 40
 MAX_STREAM_BYTES = 4 * MAX_REPLY_BYTES
 """The same for a stream, in which each token comes with a frame of its own."""
 
@@ -169,6 +170,11 @@ async def send(wire: httpx2.AsyncBaseTransport, request: httpx2.Request, call: C
         call.exchange.refused = True
 
 
+@lru_cache(maxsize=256)
+def _address(url: str) -> httpx2.URL:
+    return httpx2.URL(url)
+
+
 async def send_filled(
     pool: ClientPool, template: Template, call: Call, prompt: str, *, max_output_tokens: int, timeout_s: float
 ) -> None:
@@ -186,7 +192,7 @@ async def send_filled(
     timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
     request = httpx2.Request(
         written.method,
-        written.url,
+        _address(written.url),
         headers=list(written.headers),
         content=template.filled(prompt, max_output_tokens),
         extensions={**written.extensions, "timeout": timeout.as_dict()},

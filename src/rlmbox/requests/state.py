@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import lru_cache
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -111,12 +112,13 @@ def model_state_of(model: Model) -> ModelState:
     Args:
         model: The model.
     """
+    hosted = _hosted_of(model)
     with _lock:
-        if isinstance(model, Hosted):
-            provider = _providers.setdefault(model.endpoint, ProviderState())
-            key = (model.endpoint, model.name, model.pace)
+        if hosted is not None:
+            provider = _providers.setdefault(hosted.endpoint, ProviderState())
+            key = (hosted.endpoint, model.name, hosted.pace)
             if key not in _hosted:
-                _hosted[key] = ModelState(model, provider, model.pace)
+                _hosted[key] = ModelState(model, provider, hosted.pace)
             return _hosted[key]
         try:
             if model not in _alone:
@@ -124,3 +126,15 @@ def model_state_of(model: Model) -> ModelState:
             return _alone[model]
         except TypeError:  # it cannot be hashed or referred to, so it shares nothing
             return ModelState(model, ProviderState())
+
+
+def _hosted_of(model: Model) -> Hosted | None:
+    if _has_place(type(model)):
+        return cast("Hosted", model)
+    return model if isinstance(model, Hosted) else None
+
+
+@lru_cache(maxsize=256)
+def _has_place(kind: type) -> bool:
+    """Return whether objects of a class are `Hosted`; a check of each against the protocol takes longer."""
+    return all(hasattr(kind, name) for name in ("endpoint", "pace", "settings"))
