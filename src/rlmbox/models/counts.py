@@ -124,7 +124,7 @@ def _nearest(found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _has_counts(found: Mapping[str, Any]) -> bool:
-    return _count(found, _SENT + _RECEIVED + _TOTAL) is not None
+    return _count(_places_of(found), _SENT + _RECEIVED + _TOTAL) is not None
 
 
 def _values(value: object) -> list[object]:
@@ -149,7 +149,7 @@ def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
     Args:
         counts: The object that has them.
     """
-    places = [counts, *(mapping(counts[name]) for name in _DETAILS if name in counts)]
+    places = _places_of(counts)
     sent, received, total = (_count(places, names) for names in (_SENT, _RECEIVED, _TOTAL))
     cached, written = _count(places, _CACHED) or 0, _count(places, _WRITTEN) or 0
     reasoning = _count(places, _REASONING) or 0
@@ -159,6 +159,11 @@ def read_counts(counts: Mapping[str, Any]) -> TokenCounts:
             sent += cached + written
     sent, received, agree = _reconciled(sent, received, total, reasoning, google="candidatesTokenCount" in counts)
     return TokenCounts(sent, received, total, cached, written, reasoning, agree)
+
+
+def _places_of(counts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return where counts may be: the object itself, and its details."""
+    return [counts, *(mapping(counts[name]) for name in _DETAILS if name in counts)]
 
 
 def _count(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int | None:
