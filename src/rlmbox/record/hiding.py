@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from rlmbox.events import Event, ReplyDelta
@@ -31,6 +32,7 @@ _HOLD_NUMBERS = frozenset({"arguments", "keywords", "value", "inputs", "context"
 _LEAST_CHARS = 6
 _HELD_CHARS, _BEFORE_CHARS, _LONGEST_CHARS = 64, 200, 32_768
 _KEPT_CHARS = 8_000_000
+_KEPT_CLASSES = 512
 _KEPT_ENTRY_CHARS = 100  # what an entry takes besides its text
 _NAMES = frozenset(
     {"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "audit", "hidden"}
@@ -244,9 +246,20 @@ def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = 
         of_number: Returns what takes a number's place, within members that hold values of code.
         is_data: True within such a member.
     """
+    if value is None:
+        return value
     if isinstance(value, str):
         changed_text = change(value)  # an equal text of another event, where it is kept
         return value if changed_text == value else changed_text
+    members = _members(type(value))  # type: ignore[arg-type]  # mypy holds that a class has no hash
+    if members:  # before all else, since an answer has all turns of its question
+        changed = {}
+        for name, holds_data in members:
+            old = getattr(value, name)
+            new = old if old is None else _mapped(old, change, of_number, is_data or holds_data)
+            if new is not old:
+                changed[name] = new
+        return replace(value, **changed) if changed else value
     if isinstance(value, int | float):
         return of_number(value) if is_data and of_number is not None and not isinstance(value, bool) else value
     if isinstance(value, Mapping):
@@ -258,12 +271,15 @@ def _mapped(value: Any, change: Callable[[str], object], of_number: _OfNumber = 
     if isinstance(value, list | tuple):
         items = [_mapped(item, change, of_number, is_data) for item in value]
         return value if all(map(_is_one, items, value)) else type(value)(items)
-    if is_dataclass(value) and not isinstance(value, type):
-        own = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in _NAMES}
-        new = {name: _mapped(old, change, of_number, is_data or name in _HOLD_NUMBERS) for name, old in own.items()}
-        changed = {name: each for name, each in new.items() if each is not own[name]}
-        return replace(value, **changed) if changed else value
     return value
+
+
+@lru_cache(_KEPT_CLASSES)
+def _members(kind: type) -> tuple[tuple[str, bool], ...]:
+    """Return the members of a dataclass that may change, and whether each holds values of code; none for another."""
+    if not is_dataclass(kind):
+        return ()
+    return tuple((each.name, each.name in _HOLD_NUMBERS) for each in fields(kind) if each.name not in _NAMES)
 
 
 def _is_same(mapped: Iterable[tuple[Any, Any]], value: Iterable[tuple[Any, Any]]) -> bool:
