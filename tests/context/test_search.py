@@ -368,7 +368,7 @@ def test_the_storage_takes_valid_utf8_as_it_is():
 def test_the_characters_of_words_are_those_of_re():
     import sys
 
-    from rlmbox.context.search import characters
+    from rlmbox.context.search import code_ranges
 
-    words = {chr(code) for low, high in characters._word_ranges() for code in range(low, high + 1)}
+    words = {chr(code) for low, high in code_ranges.word() for code in range(low, high + 1)}
     assert words == {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isalnum() or chr(code) == "_"}

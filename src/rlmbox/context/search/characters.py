@@ -7,33 +7,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
+from rlmbox.context.search.code_ranges import SPACES, CodeRanges, between_brackets, complement, is_word, word
+
 CharacterKind = Literal["word", "other", "any", "edge"]
 r"""What is known of a character beside a place: in `\w`, not in `\w`, nothing; or that the pattern ends there."""
 
-CodeRanges = tuple[tuple[int, int], ...]
-
-_LAST = 0x10FFFF
-# The planes above hold no letters, digits or numbers: Unicode keeps them for variation selectors and private use.
-_LAST_WITH_WORDS = 0x3FFFF
 _MAX_RANGE_LOOKED_AT = 1_000
 _LONG_CHARS = 1_000
 ASCII_SPACES: CodeRanges = ((0x09, 0x0D), (0x1C, 0x20))
-_SPACES: CodeRanges = (
-    *ASCII_SPACES,
-    (0x85, 0x85),
-    (0xA0, 0xA0),
-    (0x1680, 0x1680),
-    (0x2000, 0x200A),
-    (0x2028, 0x2029),
-    (0x202F, 0x202F),
-    (0x205F, 0x205F),
-    (0x3000, 0x3000),
-)
-
-
-def is_word(char: str) -> bool:
-    r"""Return whether `\w` matches a character."""
-    return char.isalnum() or char == "_"
 
 
 def kind_of(char: str) -> CharacterKind:
@@ -46,35 +27,9 @@ def quoted(char: str) -> str:
     return char if not char.isascii() or char.isalnum() else f"\\x{{{ord(char):x}}}"
 
 
-def as_class(ranges: CodeRanges) -> str:
-    """Return ranges of code points as they stand between brackets."""
-    return "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)
-
-
-def complement(ranges: CodeRanges) -> CodeRanges:
-    """Return the code points that are in none of some ascending ranges."""
-    gaps, begin = [], 0
-    for low, high in ranges:
-        if low > begin:
-            gaps.append((begin, low - 1))
-        begin = high + 1
-    return (*gaps, (begin, _LAST)) if begin <= _LAST else tuple(gaps)
-
-
-def _word_ranges() -> CodeRanges:
-    ranges: list[tuple[int, int]] = []
-    for code in range(_LAST_WITH_WORDS + 1):
-        if is_word(chr(code)):
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1] = (ranges[-1][0], code)
-            else:
-                ranges.append((code, code))
-    return tuple(ranges)
-
-
 @lru_cache(maxsize=1)
 def _other_class() -> str:
-    return as_class(complement(_word_ranges()))
+    return between_brackets(complement(word()))
 
 
 def unicode_class(shorthand: str, *, inside: bool) -> str:
@@ -86,8 +41,8 @@ def unicode_class(shorthand: str, *, inside: bool) -> str:
     """
     if shorthand == "W":
         return _other_class() if inside else r"^\p{L}\p{N}_"
-    plain = {"d": r"\p{Nd}", "D": r"\P{Nd}", "w": r"\p{L}\p{N}_", "s": as_class(_SPACES)}
-    return plain[shorthand] if shorthand in plain else as_class(complement(_SPACES))
+    plain = {"d": r"\p{Nd}", "D": r"\P{Nd}", "w": r"\p{L}\p{N}_", "s": between_brackets(SPACES)}
+    return plain[shorthand] if shorthand in plain else between_brackets(complement(SPACES))
 
 
 def range_kind(low: str, high: str) -> CharacterKind:

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from rlmbox.context.search.characters import (
     ASCII_SPACES,
     CharacterKind,
-    as_class,
     class_kind,
     code_point,
-    complement,
     kind_of,
     named,
     quoted,
     range_kind,
     unicode_class,
 )
+from rlmbox.context.search.code_ranges import between_brackets, complement
 
 MAX_DEPTH = 100
 _MAX_REPEAT = 1000
@@ -291,7 +290,7 @@ class _PatternReader:
         kind: CharacterKind = "word" if char in "dw" else "other" if char in "sW" else "any"
         if self.unicode:
             return unicode_class(char, inside=inside), kind
-        spaces = {"s": as_class(ASCII_SPACES), "S": as_class(complement(ASCII_SPACES))}
+        spaces = {"s": between_brackets(ASCII_SPACES), "S": between_brackets(complement(ASCII_SPACES))}
         return spaces.get(char, "\\" + char), kind
 
     def character(self, char: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rlmbox.sandboxes.subset.charsets import SPACE
+from rlmbox.context.search.code_ranges import SPACES
 from rlmbox.sandboxes.subset.formatting import braces
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
@@ -33,7 +33,7 @@ Method = Callable[..., Any]
 _ENTRY_BYTES = 104
 _SPLIT_BYTES = 64
 _EXACT_CHARS = 50_000
-_SPACES = "".join(chr(code) for low, high in SPACE for code in range(low, high + 1))
+_SPACES = "".join(chr(code) for low, high in SPACES for code in range(low, high + 1))
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _WIDTHS = frozenset({"center", "ljust", "rjust", "zfill"})
 _LARGER = frozenset({"capitalize", "casefold", "lower", "swapcase", "title", "upper"})

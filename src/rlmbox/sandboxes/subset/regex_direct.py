@@ -28,19 +28,20 @@ from itertools import takewhile
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any
 
+from rlmbox.context.search import code_ranges
+from rlmbox.context.search.code_ranges import CodeRanges, complement, intersection, joined
 from rlmbox.sandboxes.subset import charsets
-from rlmbox.sandboxes.subset.charsets import Ranges, complement, intersection, joined
 from rlmbox.sandboxes.subset.regex_translate import Node
 
 _MAX_PARTS = 100
 _RUN = "{0,}+"
-_BEYOND_ASCII = ((0x80, charsets.LAST),)
-_NO_SPACE = complement(charsets.SPACE)
+_BEYOND_ASCII = ((0x80, code_ranges.LAST),)
+_NO_SPACE = complement(code_ranges.SPACES)
 _LETTERS = intersection(_BEYOND_ASCII, _NO_SPACE)  # what beyond ASCII may be a letter or a digit
 _CATEGORIES = {
     sre.CATEGORY_DIGIT: (r"\d", joined([*charsets.ASCII_DIGIT, *_LETTERS])),
     sre.CATEGORY_NOT_DIGIT: (r"\D", complement(charsets.ASCII_DIGIT)),
-    sre.CATEGORY_SPACE: (r"\s", charsets.SPACE),
+    sre.CATEGORY_SPACE: (r"\s", code_ranges.SPACES),
     sre.CATEGORY_NOT_SPACE: (r"\S", complement(charsets.ASCII_SPACE)),
     sre.CATEGORY_WORD: (r"\w", joined([*charsets.ASCII_WORD, *_LETTERS])),
     sre.CATEGORY_NOT_WORD: (r"\W", complement(charsets.ASCII_WORD)),
@@ -77,7 +78,7 @@ class _PatternPart:
     """
 
     text: str
-    characters: Ranges
+    characters: CodeRanges
     low: int
     high: int
     is_lazy: bool = False
@@ -181,7 +182,7 @@ def _is_literal(part: _PatternPart) -> bool:
     return part.is_one and len(part.characters) == 1 and len(set(part.characters[0])) == 1
 
 
-def _beginning(parts: list[_PatternPart]) -> Ranges:
+def _beginning(parts: list[_PatternPart]) -> CodeRanges:
     """Return the characters with which what some parts take can begin."""
     found: list[tuple[int, int]] = []
     for part in parts:
@@ -248,7 +249,7 @@ def _member(node: Node) -> str:
     return _CATEGORIES[value][0] if op is sre.CATEGORY else re.escape(chr(value))
 
 
-def _characters(op: Any, value: Any, flags: int) -> Ranges:
+def _characters(op: Any, value: Any, flags: int) -> CodeRanges:
     """Return a set that has all characters that one part takes, and beyond ASCII perhaps more."""
     if op is sre.LITERAL:
         return ((value, value),)

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from re import _constants as sre  # type: ignore[attr-defined]
 from typing import Any, Literal
 
+from rlmbox.context.search import code_ranges
+from rlmbox.context.search.code_ranges import CodeRanges, complement, intersection, joined
 from rlmbox.sandboxes.subset import charsets
-from rlmbox.sandboxes.subset.charsets import Ranges, as_class, complement, intersection, joined
+from rlmbox.sandboxes.subset.charsets import as_class
 from rlmbox.sandboxes.subset.errors import Refusal, forbidden_syntax
 
 ClassKind = Literal["word", "other"]
@@ -266,18 +268,18 @@ class _SubsetPatternWriter:
         }
         return short[value] if value in short else as_class(self.category_ranges(value))[1:-1]
 
-    def category_ranges(self, value: Any) -> Ranges:
-        space = charsets.ASCII_SPACE if self.ascii_only else charsets.SPACE
+    def category_ranges(self, value: Any) -> CodeRanges:
+        space = charsets.ASCII_SPACE if self.ascii_only else code_ranges.SPACES
         if value in (sre.CATEGORY_SPACE, sre.CATEGORY_NOT_SPACE):
             found = space
         elif value in (sre.CATEGORY_DIGIT, sre.CATEGORY_NOT_DIGIT):
-            found = charsets.digit() if self.unicode else charsets.ASCII_DIGIT
+            found = code_ranges.digit() if self.unicode else charsets.ASCII_DIGIT
         else:
-            found = charsets.word() if self.unicode else charsets.ASCII_WORD
+            found = code_ranges.word() if self.unicode else charsets.ASCII_WORD
         negated = value in (sre.CATEGORY_NOT_SPACE, sre.CATEGORY_NOT_DIGIT, sre.CATEGORY_NOT_WORD)
         return complement(found) if negated else found
 
-    def ranges(self, node: Node, flags: int) -> Ranges:
+    def ranges(self, node: Node, flags: int) -> CodeRanges:
         """Return the characters that a node matches."""
         op, value = node
         if op is sre.ANY:
@@ -296,7 +298,7 @@ class _SubsetPatternWriter:
         found = joined([*self.fold(letters, flags), *(part for one in classes for part in one)])
         return complement(found) if negated else found
 
-    def fold(self, ranges: Ranges, flags: int) -> Ranges:
+    def fold(self, ranges: CodeRanges, flags: int) -> CodeRanges:
         if not flags & re.IGNORECASE:
             return ranges
         return charsets.ascii_folded(ranges) if self.ascii_only else charsets.folded(ranges)
@@ -407,7 +409,7 @@ class _SubsetPatternWriter:
             return None
         _check_no_other_boundary(nodes, i + 2)
         high = value[1]
-        word = charsets.word()
+        word = code_ranges.word()
         first = intersection(self.ranges(value[2][0], flags), word if need == "word" else complement(word))
         rest = (0, high if high is sre.MAXREPEAT else high - 1, value[2])
         some = as_class(first) + self.repeat(op, rest, flags, "unknown", "unknown")
@@ -428,9 +430,9 @@ class _SubsetPatternWriter:
         node, node_flags = side
         leaf = node[1][2][0] if node[0] in (sre.MAX_REPEAT, sre.MIN_REPEAT) else node
         found = self.ranges(leaf, node_flags)
-        parts: dict[ClassKind, Ranges] = {
-            "word": intersection(found, charsets.word()),
-            "other": intersection(found, complement(charsets.word())),
+        parts: dict[ClassKind, CodeRanges] = {
+            "word": intersection(found, code_ranges.word()),
+            "other": intersection(found, complement(code_ranges.word())),
         }
         kinds: dict[ClassKind, str] = {kind: as_class(part) for kind, part in parts.items() if part}
         return kinds if len(kinds) > 1 else dict.fromkeys(kinds, "")
@@ -528,7 +530,7 @@ def _leaf_kind(node: Node, flags: int) -> ClassKind | None:
     """Return the kind of what a leaf matches, where that is the same for all of it."""
     op, value = node
     if op is sre.LITERAL:
-        return "word" if charsets.is_word(value) else "other"
+        return "word" if code_ranges.is_word(chr(value)) else "other"
     if op is not sre.IN:
         return None
     kinds: set[ClassKind | None] = set()
@@ -541,11 +543,11 @@ def _leaf_kind(node: Node, flags: int) -> ClassKind | None:
             known = {sre.CATEGORY_WORD: "word", sre.CATEGORY_DIGIT: "word", sre.CATEGORY_SPACE: "other"}
             kinds.add("other" if what is sre.CATEGORY_NOT_WORD else known.get(what))  # type: ignore[arg-type]
         elif kind is sre.LITERAL:
-            kinds.add("word" if charsets.is_word(what) else "other")
+            kinds.add("word" if code_ranges.is_word(chr(what)) else "other")
         elif what[1] - what[0] > 300:
             kinds.add(None)
         else:
-            kinds |= {"word" if charsets.is_word(code) else "other" for code in range(what[0], what[1] + 1)}
+            kinds |= {"word" if code_ranges.is_word(chr(code)) else "other" for code in range(what[0], what[1] + 1)}
     return kinds.pop() if len(kinds) == 1 else None
 
 
@@ -567,7 +569,7 @@ def _kinds_of(nodes: list[Node], flags: int, last: bool) -> ClassKind | None:
     return None
 
 
-def _one(code: int) -> Ranges:
+def _one(code: int) -> CodeRanges:
     return ((code, code),)
 
 
