@@ -147,6 +147,14 @@ def test_packages_can_be_imported_where_the_sandbox_can_have_them() -> None:
     refused(rlmbox("exec", "--sandbox", "monty", "--package", "anyio", stdin=code), 2, "monty", "--package")
 
 
+def test_types_are_checked_where_that_is_asked_for_and_can_be() -> None:
+    code = "print('ran')\nundefined_name"
+    checked = rlmbox("exec", "--sandbox", "monty", "--type-check", stdin=code)
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert "undefined_name" in checked.stderr
+    refused(rlmbox("exec", "--sandbox", "subset", "--type-check", stdin=code), 2, "subset", "--type-check")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="local needs POSIX")
 def test_a_worker_that_dies_is_a_cell_that_failed_and_the_next_one_runs() -> None:
     arguments = ("exec", "--sandbox", "local", "--unsafe-no-isolation", "--json", "--keep-going", "-", "-")

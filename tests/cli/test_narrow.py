@@ -1,12 +1,15 @@
 """Forty columns, pipes and full disks: nothing is cut that a person needs, and what cannot be written is one line."""
 
+import io
 import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cli.environment import bare
 from preloaded import rlmbox_command
+from rlmbox.cli.tables import print_table
 
 COMMANDS = (["models"], ["config", "show"], ["runs"], ["profiles"], ["audit", "show"], ["keys", "list"])
 
@@ -36,6 +39,15 @@ def test_names_and_figures_are_whole_on_forty_columns(tmp_path: Path) -> None:
     assert "a-run-of-a-name" in runs
     assert "When does it begin?" in runs
     assert "\x1b" not in models + runs
+
+
+@pytest.mark.parametrize("columns", range(20, 130, 5))
+def test_a_table_of_columns_that_may_not_be_broken_is_never_cut(columns: int) -> None:
+    out = io.StringIO()
+    rows = [["jail", "533.0", "all hold"], ["local", "1307.5", "not tried: there is no wall"]]
+    headings = ["sandbox", "host call, µs, which is long", "limits of a cell"]
+    print_table(headings, rows, right=headings[1:2], console=Console(file=out, width=columns))
+    assert all(text in out.getvalue() for text in (*headings[1:], *rows[0], *rows[1]))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")

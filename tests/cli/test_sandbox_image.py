@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from rlmbox.cli.app import app
 from rlmbox.cli.executing import ExecSettings
 from rlmbox.errors import ConfigError
+from rlmbox.sandboxes.docker._sandbox import explained
 from rlmbox.sandboxes.registry import sandbox_from
+from rlmbox.types import CellError, Execution
 
 
 def image_of(settings: ExecSettings) -> str | None:
@@ -22,6 +24,18 @@ def test_the_image_is_the_docker_sandboxs_and_may_be_in_its_name() -> None:
     assert image_of(ExecSettings(sandbox="docker", sandbox_image="python:3.13-slim")) == "python:3.13-slim"
     assert image_of(ExecSettings(sandbox="docker:registry.local:5000/a:1")) == "registry.local:5000/a:1"
     assert image_of(ExecSettings(sandbox="docker")) is None
+
+
+def test_packages_are_those_of_the_image() -> None:
+    pytest.importorskip("docker")
+    sandbox = sandbox_from("docker:mine", packages=["numpy"])()
+    assert "These packages can be imported: numpy." in sandbox.notes
+    missing = "ModuleNotFoundError", "No module named 'numpy'"
+    error = CellError(*missing, "Traceback\n" + ": ".join(missing))
+    told = explained(Execution("error", error=error), ["numpy"]).error
+    assert told is not None
+    assert told.message.startswith(f"{missing[1]}; make an image that has it")
+    assert told.traceback.endswith("`RUN python3 -m pip install numpy`, and name it: --sandbox docker:IMAGE")
 
 
 def test_another_sandbox_has_no_image() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.registry import sandbox_from
 from rlmbox.sandboxes.wasm import WasmSandbox
 from rlmbox.types import HostFunction
@@ -168,3 +169,9 @@ async def test_the_guests_own_names_are_no_variables() -> None:
 
 def test_the_name_chooses_it() -> None:
     assert sandbox_from("wasm") is WasmSandbox
+
+
+def test_it_has_packages_of_its_own_and_takes_no_other() -> None:
+    assert sandbox_from("wasm", packages=["numpy", "scikit_learn", "yaml"]) is WasmSandbox
+    with pytest.raises(ConfigError, match="cannot be given httpx, no-such-one; leave it out or use --sandbox jail"):
+        sandbox_from("wasm", packages=["numpy", "httpx", "no-such-one"])

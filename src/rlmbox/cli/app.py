@@ -43,6 +43,7 @@ from rlmbox.cli.options import (
     StoreOption,
     SubModelOption,
     TraceOption,
+    TypeCheckOption,
     WindowOption,
     option,
     with_run_options,
@@ -308,6 +309,7 @@ def exec_(
     cell_timeout: CellTimeoutOption = None,
     memory: MemoryOption = None,
     package: PackageOption = None,
+    type_check: TypeCheckOption = False,
     keep_going: Annotated[bool, option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
     unsafe_no_isolation: Annotated[
         bool, option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
@@ -332,6 +334,7 @@ def exec_(
         cell_timeout_s=cell_timeout,
         memory_mb=memory,
         packages=tuple(package or ()),
+        type_check=type_check,
         keep_going=keep_going,
     )
     raise typer.Exit(exec_and_print(files or [], settings, as_json=as_json, debug=debug))

@@ -72,6 +72,7 @@ class Settings:
     sandbox: str = "auto"
     sandbox_image: str | None = None
     packages: tuple[str, ...] = ()
+    type_check: bool = False
     cell_timeout_s: float | None = None
     memory_mb: float | None = None
     approve: str | None = None
@@ -133,6 +134,7 @@ class Settings:
             api_key=key_source(self.model),
             sandbox=with_image(self.sandbox, self.sandbox_image),
             packages=self.packages,
+            type_check=self.type_check,
             limits=limits,
             cache=self.cache,
             prices=self.prices,

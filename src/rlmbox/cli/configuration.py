@@ -117,6 +117,7 @@ class Configuration(BaseSettings):
     packages: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Installed packages that cells may import; in the environment, with commas."
     )
+    type_check: bool = Field(False, description="Check the names and arguments of a cell before it runs, in monty.")
     cell_timeout_s: float | None = Field(
         None,
         gt=0,

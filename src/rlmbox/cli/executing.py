@@ -47,6 +47,7 @@ class ExecSettings:
         cell_timeout_s: Seconds that each cell may run; None for the library's default.
         memory_mb: MiB that each cell may use beyond the context; None for the library's default.
         packages: Installed packages that cells may import.
+        type_check: Whether cells are checked before they run.
         keep_going: Whether the cells after one that failed still run.
     """
 
@@ -57,6 +58,7 @@ class ExecSettings:
     cell_timeout_s: float | None = None
     memory_mb: float | None = None
     packages: tuple[str, ...] = ()
+    type_check: bool = False
     keep_going: bool = False
 
     def limits(self) -> CellLimits:
@@ -76,7 +78,8 @@ class ExecSettings:
         """
         if self.sandbox == "local":
             return self._local()
-        return sandbox_from(with_image(self.sandbox, self.sandbox_image), packages=self.packages)
+        name = with_image(self.sandbox, self.sandbox_image)
+        return sandbox_from(name, packages=self.packages, type_check=self.type_check)
 
     def _local(self) -> Callable[[], Sandbox]:
         if not self.unsafe_no_isolation:

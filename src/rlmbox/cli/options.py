@@ -72,6 +72,14 @@ MemoryOption = Annotated[float | None, option("MiB that a cell may use. Default:
 PackageOption = Annotated[
     list[str] | None, option("An installed package that cells may import; several times for several.")
 ]
+TypeCheckOption = Annotated[
+    bool,
+    option(
+        "Check the names and arguments of a cell before it runs, in monty.",
+        "RLM_TYPE_CHECK",
+        "--type-check/--no-type-check",
+    ),
+]
 ProfileOption = Annotated[
     str | None,
     option("A way to go about it (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
@@ -187,6 +195,7 @@ class RunOptions:
     sandbox: SandboxOption = "auto"
     sandbox_image: SandboxImageOption = None
     package: PackageOption = None
+    type_check: TypeCheckOption = False
     cell_timeout: CellTimeoutOption = None
     memory: MemoryOption = None
     approve: ApproveOption = None

@@ -34,7 +34,7 @@ from rlmbox.record.stores import default_path, open_store
 from rlmbox.record.summary import RunSummary
 from rlmbox.rlm import RLM
 from rlmbox.rlm.recorded_runs import limits_of
-from rlmbox.sandboxes.registry import BACKENDS
+from rlmbox.sandboxes.registry import AUTO, BACKENDS, backend
 from rlmbox.sync import run_blocking
 from rlmbox.types import Answer
 
@@ -81,7 +81,9 @@ def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: b
         sandbox = _sandbox_of(_events_of(kept, run_id), run_id)
         packages = begun(_events_of(kept, run_id), run_id).settings.get("packages")
         given = tuple(str(name) for name in packages) if isinstance(packages, list) else ()
-        return RLM(sandbox=sandbox, packages=given, store=kept, hooks=[_said_difference(), *hooks]).replay(run_id)
+        checks = _checks_types(begun(_events_of(kept, run_id), run_id).settings, sandbox)
+        asked = RLM(sandbox=sandbox, packages=given, type_check=checks, store=kept, hooks=[_said_difference(), *hooks])
+        return asked.replay(run_id)
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
@@ -270,14 +272,16 @@ def _rlm_of(
         raise ConfigError(f"the run searches an index ({had_index['name']}); name it with --retriever")
     root = model or made["model"]
     sub = made["sub_model"] if made["sub_model"] != made["model"] else None
+    sandbox = _sandbox_of(events, run_id)
     return RLM(
         root,
         sub_model=sub,
         fallback_model=made["fallback_model"],
         base_url=made["base_url"],
         api_key=key_source(root),
-        sandbox=_sandbox_of(events, run_id),
+        sandbox=sandbox,
         packages=made["packages"],
+        type_check=_checks_types(made, sandbox),
         limits=limits_of(made),
         prices=prices or made.get("prices"),
         windows=_windows_of(made, (root, sub, made["fallback_model"])),
@@ -328,6 +332,11 @@ def _sandbox_of(events: Sequence[Event], run_id: str) -> str:
     names = {each.name for each in BACKENDS if each.is_isolated}
     named = str(made.get("sandbox") or "auto")
     return ran_in if ran_in in names and ran_in != named.partition(":")[0] else named
+
+
+def _checks_types(made: Mapping[str, Any], sandbox: str) -> bool:
+    """Return whether a run's cells were checked, in a sandbox that can."""
+    return bool(made.get("type_check")) and (sandbox == AUTO or backend(sandbox.partition(":")[0]).checks_types)
 
 
 def _run_of(run_id: str, store: Store) -> Run:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rlmbox.guard.visible import printable
+
+_GAP = 2
 
 
 def print_table(
@@ -41,7 +44,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    if table.__rich_measure__(console, console.options).minimum <= console.width:
+    if _width(headings, rows, folds) <= console.width:
         console.print(table)
         return
     if title:
@@ -51,3 +54,16 @@ def print_table(
         console.print(Text(printable(first[1]), style="bold"), soft_wrap=True)
         for heading, cell in others:
             console.print(Text(f"  {printable(heading)}: {printable(cell)}"), soft_wrap=True)
+
+
+def _width(headings: Sequence[str], rows: Sequence[Sequence[str]], folds: Collection[str]) -> int:
+    """Return how many columns of the terminal a table needs; rich itself would cut what may not be broken."""
+    widths = (
+        max(cell_len(word) for text in column for word in _pieces(printable(text), folded=heading in folds))
+        for heading, *column in zip(headings, headings, *rows, strict=True)
+    )
+    return sum(widths) + _GAP * (len(headings) - 1)
+
+
+def _pieces(text: str, *, folded: bool) -> Sequence[str]:
+    return (text.split() if folded else text.splitlines()) or ("",)

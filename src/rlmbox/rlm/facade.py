@@ -63,6 +63,7 @@ class RLM:
         sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
             machine, that it holds; `docker:IMAGE` is `docker` with an image of yours.
         packages: Installed packages that code may import, such as `pandas`, with what they need.
+        type_check: Check the names and arguments of a cell before it runs, where the sandbox can: `monty`.
         limits: What a run may use.
         retries: When a request that failed is sent again; None for the usual.
         cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
@@ -139,6 +140,7 @@ class RLM:
         api_key: str | KeySource | None = None,
         sandbox: str | Callable[[], Sandbox] = "auto",
         packages: Sequence[str] = (),
+        type_check: bool = False,
         limits: Limits | None = None,
         retries: RetryPolicy | None = None,
         cache: bool | str | Path = False,
@@ -225,6 +227,7 @@ class RLM:
             recorded,
             sandbox=sandbox,
             packages=packages,
+            type_check=type_check,
             hooks=hooks,
             named_hooks=NamedHooks(
                 on_session_start, on_llm_call, on_code_exec, on_observation, on_cost_update, on_step_end

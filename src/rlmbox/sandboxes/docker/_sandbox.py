@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import stat
@@ -34,6 +35,11 @@ from rlmbox.sandboxes.docker._stream import AttachedSocket
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
+_INSTALLED = (
+    *(f"/usr/local/lib/python3.{minor}/site-packages" for minor in range(11, 21)),
+    "/usr/lib/python3/dist-packages",
+)
+"""Where pip and Debian put packages; those of the image's own Python are there."""
 _FIRST_UID, _UIDS = 10_001, 50_000
 _COPY_BYTES = 1 << 20
 
@@ -52,12 +58,14 @@ class DockerSandbox(WorkerSandbox):
         engine_url: The engine's address, such as `unix:///run/docker.sock`; None takes DOCKER_HOST, or the first
             engine that listens in one of the known places.
         runtime: The engine's runtime to use, such as `runc`; None takes `runsc` where there is one.
-        package_paths: Directories of the image that imports search after the standard library, such as
-            `/usr/local/lib/python3.13/site-packages`.
+        packages: Packages of the image that cells may import, such as `numpy`. Nothing is fetched or copied when a
+            container starts: where the image lacks one, an import of it says how to make an image that has it.
+        package_paths: Directories of the image that imports search after the standard library; with `packages`, those
+            into which pip and Debian install are searched too.
     """
 
     name = "docker"
-    notes = NOTES
+    notes: tuple[str, ...] = NOTES
 
     def __init__(
         self,
@@ -65,10 +73,14 @@ class DockerSandbox(WorkerSandbox):
         *,
         engine_url: str | None = None,
         runtime: str | None = None,
+        packages: Sequence[str] = (),
         package_paths: Sequence[str | Path] = (),
     ) -> None:
         self._containers = _ContainerWall(_Choice(image, engine_url, runtime))
-        super().__init__(self._containers, package_paths)
+        self._packages = tuple(packages)
+        super().__init__(self._containers, [*package_paths, *(_INSTALLED if packages else ())])
+        if packages:
+            self.notes = (*self.notes, f"These packages can be imported: {', '.join(packages)}.")
 
     @property
     def warning(self) -> str | None:
@@ -97,7 +109,7 @@ class DockerSandbox(WorkerSandbox):
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
-        execution = await super().execute(cell)
+        execution = explained(await super().execute(cell), self._packages)
         if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
             return execution
         message = f"the cell's processes needed more than the container's memory: {(execution.error or _NONE).message}"
@@ -106,6 +118,26 @@ class DockerSandbox(WorkerSandbox):
 
 
 _NONE = CellError("SandboxCrashed", "")
+_MISSING = re.compile(r"No module named '(\w+)'")
+
+
+def explained(execution: Execution, packages: Sequence[str]) -> Execution:
+    """Say how an image with packages is made, where one that was named is not in it."""
+    error = execution.error
+    if not packages or error is None or error.type != "ModuleNotFoundError" or not _MISSING.fullmatch(error.message):
+        return execution
+    message = f"{error.message}; {recipe(packages)}"
+    traceback = error.traceback.removesuffix(error.message) + message
+    return replace(execution, error=replace(error, message=message, traceback=traceback))
+
+
+def recipe(packages: Sequence[str]) -> str:
+    """Return how an image that has packages is made, in one line."""
+    names = " ".join(packages)
+    return (
+        "make an image that has it, with a Dockerfile of two lines, `FROM python:3.13-slim` and "
+        f"`RUN python3 -m pip install {names}`, and name it: --sandbox docker:IMAGE"
+    )
 
 
 @dataclass(frozen=True, slots=True)

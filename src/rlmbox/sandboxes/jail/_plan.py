@@ -205,10 +205,22 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
         except metadata.PackageNotFoundError:
             if name != asked:  # required for another platform or version
                 continue
-            raise ConfigError(f"the package {name!r} is not installed in this environment; install it first") from None
+            provided = [] if name in sys.stdlib_module_names else metadata.packages_distributions().get(name, [])
+            if not provided:
+                raise ConfigError(_not_installed(name)) from None
+            todo += [(each, each) for each in {*provided}]  # the name of a module, such as yaml
+            continue
         yield from _tops(name, distribution)
         required = (re.match(r"[\w.-]+", line) for line in distribution.requires or () if "extra ==" not in line)
         todo += [(match[0], asked) for match in required if match]
+
+
+def _not_installed(name: str) -> str:
+    if name in sys.stdlib_module_names:
+        return f"{name!r} is in the standard library, which cells have; leave it out of the packages"
+    if "," in name:
+        return f"the package {name!r} is not installed in this environment; name one at a time, each with --package"
+    return f"the package {name!r} is not installed in this environment; install it first"
 
 
 def _tops(name: str, distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:

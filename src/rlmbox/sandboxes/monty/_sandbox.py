@@ -60,7 +60,8 @@ class MontySandbox:
     Args:
         type_check: Check each cell's names, arguments and methods before it runs; a cell that cannot be right is
             not run, and the model is told why. Costs about a millisecond a cell. Cells over a context that is too
-            long to be a `str` are not checked.
+            long to be a `str` are not checked. Off by default, since of 3,386 cells that CPython runs it refused
+            18: some that catch the very error, and some that give a name a value of another type.
     """
 
     name = "monty"

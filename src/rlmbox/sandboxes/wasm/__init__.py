@@ -1,6 +1,6 @@
 """`wasm`: cells run in CPython compiled to WebAssembly, which reaches nothing of the host."""
 
-from rlmbox.sandboxes.wasm._cache import why_not_ready
+from rlmbox.sandboxes.wasm._cache import why_not_ready, why_not_with
 from rlmbox.sandboxes.wasm._sandbox import WasmSandbox, prepare
 
-__all__ = ["WasmSandbox", "prepare", "why_not_ready"]
+__all__ = ["WasmSandbox", "prepare", "why_not_ready", "why_not_with"]

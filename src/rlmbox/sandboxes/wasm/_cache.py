@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -164,3 +165,24 @@ def why_not_ready() -> str:
     except SandboxUnavailable as error:
         return str(error)
     return "not compiled yet, which takes a minute or two: rlmbox doctor --sandbox wasm does it"
+
+
+_MODULES = {"yaml": "pyyaml", "bs4": "beautifulsoup4", "sklearn": "scikit-learn", "dateutil": "python-dateutil"}
+"""Names of modules under which packages of the guest are better known than under their own."""
+
+
+def why_not_with(packages: Sequence[str]) -> str:
+    """Return why cells in a guest cannot import the packages; empty if they can: it has its own and takes no other."""
+    try:
+        lines = (artifacts().folder / "MANIFEST").read_text("ascii").splitlines()
+    except (SandboxUnavailable, OSError) as error:
+        return str(error)
+    own = [line.split()[1] for line in lines if line.startswith("package ")]
+    named = {name: re.sub(r"[-_.]+", "-", _MODULES.get(name, name)).lower() for name in packages}
+    lacking = [name for name, package in named.items() if package not in own]
+    if not lacking:
+        return ""
+    return (
+        f"wasm has packages of its own, such as {', '.join(own[:2])}, scipy and pyyaml, and cannot be given "
+        f"{', '.join(lacking)}; leave it out or use --sandbox jail"
+    )
