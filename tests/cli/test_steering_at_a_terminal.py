@@ -64,3 +64,24 @@ def test_q_ends_the_run_and_says_how_to_go_on(folder: Path) -> None:
         assert terminal.end() == 130, terminal.shown
     assert "rlmbox resume" in terminal.shown
     assert "Traceback" not in terminal.shown
+
+
+def test_edits_that_come_to_nothing_ask_again_and_keep_the_run(folder: Path) -> None:
+    scripts = {
+        "exit 1": "editor.sh ended with 1",
+        "exit 0": "the code is as it was",
+        'rm "$1"': "the editor did not work",
+        r"""printf '\377' > "$1" """: "is not UTF-8",
+    }
+    replies = [CELL.format("found = 41"), "FINAL_VAR(found)"]
+    with ProviderServer(replies) as server, at_terminal(folder, server, "ask", "--approve", "always") as terminal:
+        for script, said in scripts.items():
+            terminal.expect(ASKED)
+            (folder / "editor.sh").write_text(f"#!/bin/sh\n{script}\n")
+            terminal.type("e")
+            terminal.expect(said)
+        terminal.expect(ASKED)
+        terminal.type("y")
+        assert terminal.end() == 0, terminal.shown
+        assert "A person replaced your code" not in str(server.requests[-1].body)
+    assert "41" in terminal.shown

@@ -56,7 +56,10 @@ def _asked(proposal: Proposal, console: Console) -> Decision:
         if answer in ("n", "no"):
             return _line("why (the model is told): ").strip() or False
         if answer in ("e", "edit"):
-            return Replace(_edited(proposal.code_block))
+            edited = _edited(proposal.code_block, console)
+            if edited is not None:
+                return Replace(edited)
+            continue
         if answer in ("q", "quit"):
             _interrupt_main_thread()
             _wait_for_the_end()
@@ -94,16 +97,32 @@ def _wait_for_the_end() -> None:
         time.sleep(_LOOK_S)
 
 
-def _edited(code: str) -> str:
-    """Return code as the person leaves it in their editor."""
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+def _edited(code: str, console: Console) -> str | None:
+    """Return code as the person leaves it in their editor; None where they left it alone, or it came to nothing."""
+    edited: str | None = None
+    try:
+        edited = _from_editor(code)
+    except subprocess.CalledProcessError as error:
+        said = f"{Path(error.cmd[0]).name} ended with {error.returncode}, so nothing is changed"
+    except UnicodeDecodeError:
+        said = "what the editor left is not UTF-8, so nothing is changed"
+    except (OSError, ValueError) as error:  # ValueError: a quote without its end in EDITOR
+        reason = getattr(error, "strerror", None) or error
+        said = f"the editor did not work ({reason}); set EDITOR"
+    else:
+        said = "the code is as it was"
+    if edited is None or edited == code:
+        console.print(Text(said, style="dim"))
+        return None
+    return edited
+
+
+def _from_editor(code: str) -> str:
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi") or ["vi"]
     with tempfile.TemporaryDirectory(prefix="rlmbox-") as folder:
         path = Path(folder) / "cell.py"
         path.write_text(code, encoding="utf-8")
-        try:
-            subprocess.run([*editor, str(path)], check=True)  # noqa: S603 - the person's own editor
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ConfigError(f"the editor {editor[0]} did not work: {error}; set EDITOR") from None
+        subprocess.run([*editor, str(path)], check=True)  # noqa: S603 - the person's own editor
         return path.read_text(encoding="utf-8")
 
 
