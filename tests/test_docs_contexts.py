@@ -110,7 +110,9 @@ def test_the_bounds_that_the_page_names_are_the_ones_that_hold() -> None:
     flat = " ".join(PAGE.split())
     assert f"at most {repl.MAX_RESULT_CHARS // 1_000_000} million characters or {repl.MAX_ITEMS:,} items" in flat
     assert f"a list of hits ends at {hits.MAX_MATCHES:,} hits" in flat
-    assert f"given up after {search.TIMEOUT_S:g} s" in flat
+    more_s = search.timeout_for(20_000_000) - search.timeout_for(0)
+    assert f"given up after {search.timeout_for(0):g} s and a second more for each 20 MB" in flat
+    assert more_s == 1
     assert ranking._KEPT_BYTES == 4_000_000
 
 

@@ -79,7 +79,7 @@ def _around(text: TextStore, begin: int, end: int) -> str:
 
 
 def _spans(text: TextStore, pattern: str, start: int) -> Iterator[tuple[int, int]]:
-    deadline = engine.Deadline(engine.TIMEOUT_S)
+    deadline = engine.Deadline(engine.timeout_for(text.size_bytes))
     spans = engine.regex_spans(text, pattern, deadline=deadline)
     if start == 0:
         yield from spans

@@ -18,7 +18,7 @@ from rlmbox.context.storage.text import TextStore
 
 MAX_PATTERN_CHARS = 10_000
 MAX_LITERAL_CHARS = 1_000_000
-TIMEOUT_S = 10.0
+_TIMEOUT_S, _BYTES_PER_S = 10.0, 20_000_000
 
 _MAX_MEMORY_BYTES = 16 * 1024 * 1024
 _KEPT_PATTERNS = 8
@@ -26,6 +26,15 @@ _MAX_WINDOW_BYTES = 64 * 1024 * 1024
 _MIN_WINDOW_BYTES = 16 * 1024
 # RE2's slowest engine does about 1e8 positions of a pattern times bytes in a second: a window takes about two.
 _WINDOW_WORK = 200_000_000
+
+
+def timeout_for(size_bytes: int) -> float:
+    """Return the seconds after which a search gives up: a busy machine or a slow disk needs more of them for more text.
+
+    Args:
+        size_bytes: Size of the text.
+    """
+    return _TIMEOUT_S + size_bytes / _BYTES_PER_S
 
 
 class Deadline:

@@ -8,11 +8,11 @@ from functools import cached_property
 from rlmbox.context.search.hits import MAX_MATCHES, Hit, make_hits
 from rlmbox.context.search.search import (
     MAX_LITERAL_CHARS,
-    TIMEOUT_S,
     Deadline,
     count_literal,
     literal_spans,
     regex_spans,
+    timeout_for,
 )
 from rlmbox.context.storage import equivalents
 from rlmbox.context.storage.documents import Documents
@@ -32,8 +32,13 @@ class Searching(Reading):
     def _documents(self) -> Documents:
         raise NotImplementedError
 
-    def _spans(self, pattern: str, regex: bool, case_sensitive: bool, timeout_s: float) -> Iterator[tuple[int, int]]:
-        deadline = Deadline(timeout_s)
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        return Deadline(timeout_for(self._store.size_bytes) if timeout_s is None else timeout_s)
+
+    def _spans(
+        self, pattern: str, regex: bool, case_sensitive: bool, timeout_s: float | None
+    ) -> Iterator[tuple[int, int]]:
+        deadline = self._deadline(timeout_s)
         if regex:
             if not self._store.is_ascii:
                 has_apart = equivalents.may_differ(pattern) and self._has_letters_apart
@@ -64,7 +69,7 @@ class Searching(Reading):
         max_matches: int = 100,
         *,
         window: int = _FIND_WINDOW_CHARS,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> list[Hit]:
         """Find where a text, or a regular expression, occurs, without overlaps.
 
@@ -78,7 +83,7 @@ class Searching(Reading):
             case_sensitive: Whether upper and lower case differ.
             max_matches: Most hits that are wanted, at most 10,000.
             window: Characters around a match in its snippet, half before and half after.
-            timeout_s: Seconds after which it gives up.
+            timeout_s: Seconds after which it gives up; None for 10, and one more for each 20 MB of the text.
 
         Raises:
             ValueError: The pattern is empty, too long, invalid or has what a linear search lacks; `max_matches` is
@@ -98,13 +103,13 @@ class Searching(Reading):
         window: int = _FIND_WINDOW_CHARS,
         case_sensitive: bool = True,
         *,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> list[Hit]:
         """Find where a regular expression matches; see `find`."""
         return self.find(pattern, True, case_sensitive, max_matches, window=window, timeout_s=timeout_s)
 
     def count(
-        self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float = TIMEOUT_S
+        self, pattern: str, regex: bool = False, case_sensitive: bool = True, *, timeout_s: float | None = None
     ) -> int:
         """Count what `find` would find without its bounds.
 
@@ -112,7 +117,7 @@ class Searching(Reading):
             ValueError: As `find`.
         """
         if case_sensitive and not regex and not self._in_other_forms(pattern):
-            return count_literal(self._store, pattern, deadline=Deadline(timeout_s))
+            return count_literal(self._store, pattern, deadline=self._deadline(timeout_s))
         return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
 
     def locate(self, start: int, end: int) -> Source:
@@ -142,7 +147,7 @@ class Searching(Reading):
         if not text or limit <= 0 or len(text) > min(self.length, MAX_LITERAL_CHARS):
             return []
         found = []
-        for begin, end in self._spans(text, False, True, TIMEOUT_S):
+        for begin, end in self._spans(text, False, True, None):
             found.append(self.locate(self._store.char_offset(begin), self._store.char_offset(end)))
             if len(found) == limit:
                 break

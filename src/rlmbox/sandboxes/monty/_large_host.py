@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from rlmbox.context import Context
-from rlmbox.context.search.search import TIMEOUT_S, Deadline, regex_spans
+from rlmbox.context.search.search import Deadline, regex_spans, timeout_for
 from rlmbox.sandboxes._large_text import OBJECT, _Deadline
 from rlmbox.sandboxes.monty.modules._regex import described
 from rlmbox.types import HostFunction
@@ -120,4 +120,5 @@ class _Finder:
             raise ValueError("re.VERBOSE cannot go over the whole context: write the pattern without spaces")
         letters = "".join(letter for flag, letter in _FLAGS.items() if flags & flag)
         text = f"(?{letters}){pattern}" if letters else pattern
-        return regex_spans(self._context._store, text, deadline=Deadline(TIMEOUT_S))  # noqa: SLF001
+        store = self._context._store  # noqa: SLF001
+        return regex_spans(store, text, deadline=Deadline(timeout_for(store.size_bytes)))
