@@ -302,8 +302,10 @@ def _is_near(host: str) -> bool:
 def _parse(name: str) -> tuple[str, str]:
     prefix, colon, model = name.partition(":")
     if not colon or not model.strip() or not prefix.strip() or any(c.isspace() for c in name):
-        guess = next((f"; did you mean {p}:{name}?" for start, p in _BARE_NAMES if name.startswith(start)), "")
-        raise ConfigError(f"{name!r} does not name a model{guess or '; write provider:model'}, such as {_FORMS}")
+        guess = next(
+            (f"did you mean {p}:{name}? The forms are" for start, p in _BARE_NAMES if name.startswith(start)), ""
+        )
+        raise ConfigError(f"{name!r} does not name a model; {guess or 'write provider:model, such as'} {_FORMS}")
     preset = _OTHER_NAMES.get(prefix.lower(), prefix.lower())
     if preset not in _KNOWN:
         close = difflib.get_close_matches(prefix.lower(), providers(), n=1)
