@@ -24,6 +24,7 @@ READ = {
     "a scalar": (" 42\n", "own", 42),
     "a text": ('"Paris"', "own", "Paris"),
     "null": ("null", "own", None),
+    "CDATA": ('<json><![CDATA[{"a": 1, "b": [1, 2]}]]></json>', "own", VALUE),
     "a fence": ('```json\n{"a": 1, "b": [1, 2]}\n```', "own", VALUE),
     "a fence in words": (
         'Here is the JSON:\n```json\n{"a": 1, "b": [1, 2]}\n```\nHope it helps!',

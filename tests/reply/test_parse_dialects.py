@@ -170,6 +170,11 @@ CALLS = {
         "Mushoz in irreg/native_tool_call_adapter #3",
         ["FINAL(answer='3')"],
     ),
+    "the tool that ends an agent of smolagents": (
+        '{"name": "final_answer", "arguments": {"answer": "3"}}',
+        "huggingface/smolagents' default tool",
+        ["FINAL(answer='3')"],
+    ),
     "a method of the REPL": (
         '<tool_call>\n{"name": "ctx.find", "arguments": {"pattern": "a"}}\n</tool_call>',
         "own",

@@ -27,6 +27,7 @@ _BEGINNING = re.compile(
     r"\{\s*(?:[\"'}“]|\\\"|//|/\*|[A-Za-z_$][\w$]{0,100}\s*:\s*(?:[\"'\[{\d-]|true\b|false\b|null\b))|\[\s*[\"'\[{\]“tfnTFN\d-]"
 )
 _WRAPPED = re.compile(r"\s*<(?P<name>json|answer|output|result|response)>(?P<body>.*)</(?P=name)>\s*\Z", re.DOTALL)
+_CDATA = re.compile(r"<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|[{}\[\]]|'(?:[^'\\\n]|\\.){0,500}+'", re.DOTALL)
 _ESCAPED = re.compile(r"[{\[]\s*(?:[{\[]\s*)*\\\"")
 _STRING_OR_COMMENT = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?", re.DOTALL)
@@ -64,6 +65,7 @@ def read_json(text: str) -> Any:
         pass
     wrapped = _WRAPPED.match(rest)
     rest = wrapped["body"].strip() if wrapped else rest
+    rest = cdata[1] if (cdata := _CDATA.match(rest)) else rest
     fenced = _values_in_fences(rest)
     if len(fenced) == 1:
         return fenced[0]
