@@ -14,6 +14,8 @@ from rlmbox.context import Context
 from rlmbox.context.repl import repl_functions
 from rlmbox.sandboxes.kernel._landlock import landlock_abi
 from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.monty._code import read_cell
+from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
 TEXT = Context.from_text("one two three")
@@ -59,7 +61,7 @@ async def run(sandbox: MontySandbox, code: str) -> Execution:
 
 
 async def test_a_cell_that_costs_the_worker_is_an_outcome_and_is_not_run_again(asked: Asked) -> None:
-    sandbox = await opened(asked, CellLimits())
+    sandbox = await opened(asked, CellLimits(cell_timeout_s=600))  # the machine may be busy
     await run(sandbox, "kept = llm_query('a')")
     execution = await run(sandbox, "before = 1\nbig = [str(i) for i in range(3_000_000)]")
     assert (execution.outcome, execution.namespace) == ("memory", "rebuilt")
@@ -235,6 +237,16 @@ async def test_a_cell_that_reads_a_clock_says_so(sandbox: MontySandbox) -> None:
     assert not (await run(sandbox, "x = 1")).reads_clock
 
 
+def test_a_cell_is_read_once_for_all_sessions_and_anew_where_other_names_are_known() -> None:
+    code = "x = [len(word) for word in words]\nx"
+    first = read_cell(code, known={"words": None}, host_names=("llm_query", "ctx"))
+    assert read_cell(code, known=["words"], host_names=["ctx", "llm_query"]) is first
+    assert read_cell(code, known=["words", "len"], host_names=("llm_query", "ctx")) is not first
+    for _ in range(2):
+        with pytest.raises(CellRefused):
+            read_cell("yield 1")
+
+
 async def test_the_worker_stands_behind_the_kernels_walls(sandbox: MontySandbox) -> None:
     if not Path("/proc/self/status").exists() or not landlock_abi():
         pytest.skip("needs Linux with Landlock")
@@ -242,6 +254,8 @@ async def test_the_worker_stands_behind_the_kernels_walls(sandbox: MontySandbox)
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
     assert Path(f"/proc/{sandbox.worker_pid}/environ").read_bytes() == b""
+    limits = Path(f"/proc/{sandbox.worker_pid}/limits").read_text()
+    assert next(line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")) == ["1", "1"]
 
 
 async def test_a_worker_ends_with_its_session(asked: Asked) -> None:

@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rlmbox.sandboxes.monty import _large
 from rlmbox.sandboxes.monty._refusals import CellRefused, check
@@ -23,6 +24,9 @@ VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 
 REPR_CHARS = 20_000
 """Longest `repr` that is shown whole."""
+
+_KEPT_CHARS = 20_000
+"""Longest cell whose prepared form is kept for other sessions."""
 
 MARK = "_rlm_mark"
 """The function that tells the host which statement comes next."""
@@ -148,7 +152,7 @@ class CellSource:
 def read_cell(
     code: str, *, known: Collection[str] = (), host_names: Collection[str] = (), is_large: bool = False
 ) -> CellSource:
-    """Prepare a cell.
+    """Prepare a cell; the same one, in as many sessions as there are, is prepared once.
 
     Args:
         code: The cell.
@@ -159,6 +163,12 @@ def read_cell(
     Raises:
         CellRefused: It is no Python, or what Monty would do otherwise than CPython.
     """
+    read = _read if len(code) <= _KEPT_CHARS else _read.__wrapped__
+    return read(code, frozenset(known), frozenset(host_names), is_large)
+
+
+@lru_cache(maxsize=128)
+def _read(code: str, known: frozenset[str], host_names: frozenset[str], is_large: bool) -> CellSource:
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
     tree = _parsed(code)

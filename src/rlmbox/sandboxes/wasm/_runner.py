@@ -342,6 +342,7 @@ def run(config: dict[str, Any]) -> None:
     """Run cells; do not return."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS; of this thread and those to come
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what collects crashes gets none of the guest's memory
     worker = types.ModuleType("_worker")
     exec(compile(source("_worker"), "_worker.py", "exec"), vars(worker))  # noqa: S102 - our own source
     worker.hold_lifeline(config["lifeline"])
