@@ -385,16 +385,20 @@ def _crossing(name: str, value: Any) -> Any:
 
     if value is None or type(value) in _PLAIN:
         return value
-    kind = type(value).__name__
+    kind = _with_article(type(value).__name__)
     if isinstance(value, Iterator | AsyncIterator | Coroutine):
-        raise TypeError(f"{name} returned a {kind}, which cannot cross into the REPL; return a list of what it yields")
+        raise TypeError(f"{name} returned {kind}, which cannot cross into the REPL; return a list of what it yields")
     try:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise TypeError(
-            f"{name} returned a {kind}, which cannot cross into the REPL: {_line(error)}; return text, numbers, lists "
+            f"{name} returned {kind}, which cannot cross into the REPL: {_line(error)}; return text, numbers, lists "
             "and dicts"
         ) from None
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def _written(annotation: Any) -> Any:
