@@ -17,7 +17,7 @@ from rlmbox.events import Event, QuestionAsked, RunResumed, SessionFailed, Sessi
 from rlmbox.record.fold import fold
 from rlmbox.record.hiding import whole, without_table
 from rlmbox.record.journal import MemoryStore
-from rlmbox.record.past import TOLD
+from rlmbox.record.past import TOLD, Past
 
 PLACES = re.compile(r"tests/test_(session|concluding|subcalls|steering|guarding|hooks|spend)\w*\.py::")
 """Where the tests are whose sessions are replayed, too."""
@@ -54,6 +54,7 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
         return
     run, state = Run(tuple(whole(events))), fold(events)
     assert state.spent_usd == run.cost_usd
+    assert not Past(events).unanswered, "what was paid for has its end, under the same key"
     assert str(run)
     seen: list[Event] = []
     rlm._setup.hooks = (seen.append,)

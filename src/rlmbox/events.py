@@ -124,7 +124,8 @@ class RunResumed(Event):
     """The process before this one ended early, and the run goes on from its record.
 
     Attributes:
-        uncertain: Attempts that were under way when it ended; they stay charged at their worst case.
+        uncertain: Requests that were under way when it ended, and are made again. They stay charged: at what they cost,
+            where that is known, and else at their worst case.
     """
 
     uncertain: int = 0

@@ -182,6 +182,7 @@ def test_a_failed_run_names_its_evidence_and_what_is_not_there_is_one_line(
     assert (folder / "rlm_traces" / "audit" / "trace.json").exists()
     _, said = asked(folder, server, code=1)
     assert "there is a run audit already" in said
+    assert "for its files use --evidence" in rlmbox(folder, "show", "audit", "--evidence", "--freeze", code=2)[1]
     assert "has no turn 9" in rlmbox(folder, "show", "audit", "--turn", "9", code=2)[1]
     assert "there is no format 'x'" in rlmbox(folder, "export", "audit", "--format", "x", code=2)[1]
     assert "no turn 9 to fork from" in rlmbox(folder, "fork", "audit", "--at", "9", code=2)[1]

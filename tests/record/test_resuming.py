@@ -22,6 +22,7 @@ from rlmbox.events import (
     HostCallFinished,
     ModelReplied,
     ModelRequested,
+    RunResumed,
 )
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
@@ -49,6 +50,8 @@ async def test_a_run_is_resumed_from_every_event_of_its_record_to_the_same_answe
         ended = {e.key for e in kept if isinstance(e, AttemptFinished)}
         in_flight = [e for e in open_then if e.key not in ended]
         assert [e.outcome for e in charged].count("uncertain") == len(in_flight), cut
+        under_way = sum(e.uncertain for e in after if isinstance(e, RunResumed))
+        assert under_way == len({e.key for e in open_then}), cut  # a reply that was paid for may be lost, too
         assert answer.subcalls == whole.subcalls, cut
         assert [turn.cells for turn in answer.trajectory] == [turn.cells for turn in whole.trajectory], cut
         assert not [e for e in after if isinstance(e, CellDiffered)], cut

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from examples import examples
 from recorded_runs import recorded
 from rlmbox.errors import StoreError
-from rlmbox.events import AttemptFinished, AttemptStarted, Event, HostCallFinished, QuestionAsked, RunStarted
+from rlmbox.events import AttemptStarted, Event, HostCallFinished, QuestionAsked, RunStarted
 from rlmbox.record.journal import MemoryStore, Store
 from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.record.sqlite_store import SYNC_WITHIN_S, SqliteStore
@@ -115,27 +115,6 @@ def test_what_something_depends_on_is_there_for_another_process_at_once(tmp_path
     assert other.events("r") == [started]
     other.close()
     store.close()
-
-
-async def test_a_payment_is_committed_with_the_reply_that_it_paid_for_or_not_yet(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "runs.db")
-    other = sqlite3.connect(tmp_path / "runs.db")
-
-    def kept() -> list[str]:
-        return [kind for (kind,) in other.execute("SELECT kind FROM events ORDER BY number")]
-
-    store.write(AttemptStarted(run_id="r", **PLACE, sequence=1, model="m", key="k2", attempt=1))  # type: ignore[arg-type]
-    paid = {"model": "m", "key": "k2", "attempt": 1, "outcome": "settled"}
-    store.write(AttemptFinished(run_id="r", **PLACE, **paid, sequence=2))  # type: ignore[arg-type]
-    await store.sync()
-    assert kept() == ["attempt_started"]
-    store.write(event(3))
-    await store.sync()
-    assert kept() == ["attempt_started", "attempt_finished", "host_call_finished"]
-    store.write(AttemptFinished(run_id="r", **PLACE, **paid, sequence=4))  # type: ignore[arg-type]
-    store.close()
-    assert kept()[3:] == ["attempt_finished"]
-    other.close()
 
 
 def test_what_nobody_waits_for_is_on_the_disk_soon(tmp_path: Path) -> None:

@@ -621,13 +621,16 @@ def show(
     turn: Annotated[int | None, option("Show this turn whole.", None, "--turn", least=1)] = None,
     evidence: Annotated[bool, option("Write what helps to find why it failed.", None, "--evidence")] = False,
     folder: Annotated[Path | None, option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", hidden=True)] = False,  # says what there is instead
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show a recorded run as a tree with money and time."""
     from rlmbox.cli.recording import show_and_print
 
-    code = show_and_print(run, store, turn=turn, evidence=evidence, folder=folder, as_json=as_json, debug=debug)
+    code = show_and_print(
+        run, store, turn=turn, evidence=evidence, folder=folder, freeze=freeze, as_json=as_json, debug=debug
+    )
     raise typer.Exit(code)
 
 

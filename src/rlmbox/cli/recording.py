@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _MOST_SHOWN = 100
+_NO_IMAGE = (
+    "--freeze: an image of the container would hold nothing of the run, whose state is in memory; "
+    "for its files use --evidence; to bring the state back, rlmbox replay {run}, "
+    "or rlmbox fork {run} --at TURN --edit FILE with a cell that prints what you look for"
+)
 
 
 def resume_and_print(
@@ -176,12 +181,15 @@ def show_and_print(
     turn: int | None,
     evidence: bool,
     folder: Path | None,
+    freeze: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
     """Run `rlmbox show`; return the exit code."""
 
     def work() -> None:
+        if freeze:
+            raise ConfigError(_NO_IMAGE.format(run=run_id))
         run = _run_of(run_id, opened(store))
         if evidence or folder is not None:
             written = write_evidence(run, folder or Path("rlm_traces", run_id), doctor=_doctor_of(run))

@@ -58,16 +58,18 @@ def questions(events: Sequence[Event]) -> list[QuestionAsked]:
 def resumed(events: Sequence[Event]) -> list[Event]:
     """Return the events that are added to a record when its run is resumed.
 
-    What was under way stays charged at its worst case.
+    What was under way stays charged at its worst case. What was paid for, and whose reply was lost with the process,
+    stays charged at what it cost.
 
     Args:
         events: The run's events; at least one.
     """
     last = events[-1].sequence
-    ends = closings(events)
+    past = Past(events)
+    ends = closings(past.open_attempts)
     root = events[0]
     again = RunResumed(run_id=root.run_id, session_id=root.session_id, parent_id=None, depth=0, state="INIT")
-    added: list[Event] = [*ends, replace(again, uncertain=len(ends))]
+    added: list[Event] = [*ends, replace(again, uncertain=len(ends) + len(past.unanswered))]
     return [replace(event, sequence=last + number) for number, event in enumerate(added, 1)]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -94,6 +94,7 @@ class Past:
         subcalls: Calls to other models that were counted.
         used_s: Seconds of wall time that the run took, without those between its processes.
         open_attempts: Attempts that were under way when the record ends.
+        unanswered: Attempts that were paid for, and whose reply the record does not have: they will be made again.
     """
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
@@ -109,6 +110,7 @@ class Past:
         self._ends: dict[str, SessionFailed] = {}
         self._questions: dict[str, int] = {}
         self.open_attempts: tuple[AttemptStarted, ...] = ()
+        self.unanswered: tuple[AttemptFinished, ...] = ()
         self._read()
 
     @property
@@ -203,6 +205,7 @@ class Past:
 
     def _read(self) -> None:
         open_attempts: dict[tuple[str, int], AttemptStarted] = {}
+        unanswered: dict[str, AttemptFinished] = {}
         began_s = self.events[0].at_s if self.events else 0.0
         last_s = began_s
         for event in self.events:
@@ -210,16 +213,23 @@ class Past:
                 self.used_s += max(last_s - began_s, 0.0)
                 began_s = event.at_s
                 self._resume(event.run_id)
+                unanswered.clear()  # this event has counted them
             last_s = max(event.at_s, began_s)
             if isinstance(event, AttemptStarted):
                 open_attempts[event.key, event.attempt] = event
+                unanswered.pop(event.key, None)  # what it came to was no answer
             elif isinstance(event, AttemptFinished):
                 open_attempts.pop((event.key, event.attempt), None)
                 self._charge(event)
+                if event.outcome == "settled":
+                    unanswered[event.key] = event
             else:
                 self._note(event)
+                if isinstance(event, EffectEnded):
+                    unanswered.pop(event.key, None)
         self.used_s += max(last_s - began_s, 0.0)
         self.open_attempts = tuple(open_attempts.values())
+        self.unanswered = tuple(unanswered.values())
 
     def _note(self, event: Event) -> None:
         if isinstance(event, EffectBegan):
@@ -315,11 +325,11 @@ def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exceptio
     return error
 
 
-def closings(events: Sequence[Event]) -> list[AttemptFinished]:
+def closings(attempts: Iterable[AttemptStarted]) -> list[AttemptFinished]:
     """Return the ends of the attempts that were under way when a process ended, each charged at its worst case.
 
     Args:
-        events: The events of the run.
+        attempts: The attempts.
     """
     return [
         AttemptFinished(
@@ -342,7 +352,7 @@ def closings(events: Sequence[Event]) -> list[AttemptFinished]:
             account_depth=start.depth + (start.number is not None),
             error="the process ended while it was under way",
         )
-        for start in Past(events).open_attempts
+        for start in attempts
     ]
 
 

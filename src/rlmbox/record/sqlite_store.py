@@ -13,8 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ from rlmbox.events import (
     SessionStarted,
     SubcallStarted,
     TurnFinished,
-    kind_of,
 )
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.journal import Lease
@@ -70,13 +68,12 @@ _MAY_WAIT = (
     CellExecuted,
     ObservationMade,
     TurnFinished,
-    AttemptFinished,  # with the reply that it paid for, or neither
+    AttemptFinished,  # with the reply that it paid for
 )
 # What they tell of is about to leave the process.
 _BEFORE_IT_HAPPENS = (EffectBegan, AttemptStarted)
 
 _Row = tuple[str, int, str, str]
-_PAID, _SETTLED = kind_of(AttemptFinished), '"outcome":"settled"'
 
 
 class SqliteStore:
@@ -110,9 +107,10 @@ class SqliteStore:
         self._since_folded = 0
         self._room_bytes = 0
         self._changed_s: dict[str, float] = {}
+        self._numbers: dict[str, int] = {}
         self._wal: int | None = None
         self._failure: StoreError | None = None
-        self._writer = WriterThread(self._commit_paid, self._sync, SYNC_WITHIN_S)
+        self._writer = WriterThread(self._commit, self._sync, self._tidy, SYNC_WITHIN_S)
         self._connection = self._open()
         self._forget(kept_days, kept_bytes)
 
@@ -237,24 +235,10 @@ class SqliteStore:
 
     # ---- writing ----------------------------------------------------------------------------------------------
 
-    def _commit_paid(self) -> None:
-        """Commit without an attempt at the end that was paid for, whose reply is about to be written.
-
-        A process that is killed between the two would have paid for a reply that the record does not have, and
-        nothing would say so. Without both, the attempt counts as one whose outcome is not known.
-        """
+    def _commit(self) -> None:
+        """Write what waits into the log, where it survives the process."""
         with self._lock:
-            self._commit(len(self._waiting) - self._num_unfinished())
-
-    def _num_unfinished(self) -> int:
-        """Return how many of the last events that wait are attempts that were paid for."""
-        ended = takewhile(lambda row: row[2] == _PAID and _SETTLED in row[3], reversed(self._waiting))
-        return sum(1 for _ in ended)
-
-    def _commit(self, number: int | None = None) -> None:
-        """Write what waits, or the first so many events of it, into the log, where it survives the process."""
-        with self._lock:
-            rows = self._waiting[:number]
+            rows, payloads = self._waiting, self._payloads
             if not rows:
                 return
             if self._failure is not None:
@@ -266,7 +250,9 @@ class SqliteStore:
             try:
                 with self._errors("written"):
                     self._connection.execute("BEGIN IMMEDIATE")
-                    self._insert(rows, {name: self._number_now(name, changed.get(name)) for name in run_ids})
+                    for name in changed:  # and whether it is there still, which others may have removed
+                        self._numbers[name] = self._number_now(name, now_s)
+                    self._insert(rows, payloads)
                     self._connection.execute("COMMIT")
             except StoreError as error:
                 with contextlib.suppress(sqlite3.Error):
@@ -274,28 +260,25 @@ class SqliteStore:
                 self._failure = error  # what comes after would stand in a record with a gap
                 raise
             self._changed_s |= changed
-            self._since_folded += sum(len(row[3]) for row in rows) + sum(len(p[2]) for p in self._payloads)
-            del self._waiting[: len(rows)]
-            self._payloads = [payload for payload in self._payloads if payload[0] not in run_ids]
+            self._since_folded += sum(len(row[3]) for row in rows) + sum(len(text) for _, _, text in payloads)
+            self._waiting, self._payloads = [], []
 
-    def _insert(self, events: Sequence[_Row], numbers: Mapping[str, int]) -> None:
-        for run_id, digest, text in self._payloads:
-            if run_id not in numbers:  # of an event that waits on
-                continue
+    def _insert(self, events: Sequence[_Row], payloads: Sequence[tuple[str, str, str]]) -> None:
+        numbers = self._numbers
+        for run_id, digest, text in payloads:
             blob = text.encode("utf-8", "surrogatepass")
             self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
             self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
         rows = [(numbers[run_id] << SEQUENCE_BITS | sequence, kind, body) for run_id, sequence, kind, body in events]
         self._connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
 
-    def _number_now(self, run_id: str, changed_s: float | None) -> int:
-        """Return a run's number, which it is given where it has none; within a transaction."""
+    def _number_now(self, run_id: str, changed_s: float) -> int:
+        """Return the number of a run that changes, which it is given where it has none; within a transaction."""
         number = self._number_of(run_id)
         if number is None:
             new = "INSERT INTO runs (run_id, changed_s) VALUES (?, ?) RETURNING number"
-            return int(self._connection.execute(new, (run_id, changed_s or time.time())).fetchone()[0])
-        if changed_s is not None:
-            self._connection.execute("UPDATE runs SET changed_s = ? WHERE number = ?", (changed_s, number))
+            return int(self._connection.execute(new, (run_id, changed_s)).fetchone()[0])
+        self._connection.execute("UPDATE runs SET changed_s = ? WHERE number = ?", (changed_s, number))
         return number
 
     def _number_of(self, run_id: str) -> int | None:
@@ -308,8 +291,8 @@ class SqliteStore:
             with self._lock:
                 if self._failure is not None:
                     raise self._failure
-                self._commit_paid()
-                reached = self._written - len(self._waiting)
+                self._commit()
+                reached = self._written
                 if self._synced >= reached:
                     return
                 if self._wal is None:
@@ -322,6 +305,10 @@ class SqliteStore:
                 self._failure = error
                 raise
             self._synced, self.syncs = reached, self.syncs + 1
+
+    def _tidy(self) -> None:
+        """Keep the log's room ahead of it, and its length within bounds."""
+        if self._wal is not None:
             self._make_room(self._wal)
         if self._since_folded > _LOG_CHARS:
             self._since_folded = 0
@@ -377,6 +364,7 @@ class SqliteStore:
             self._connection.execute("COMMIT")
             for run_id in run_ids:
                 self._changed_s.pop(run_id, None)
+                self._numbers.pop(run_id, None)
 
     # ---- reading ----------------------------------------------------------------------------------------------
 

@@ -20,12 +20,20 @@ class WriterThread:
     Args:
         commit: Writes what waits so that it survives the process.
         to_disk: Writes what waits and returns when the disk has it.
+        afterwards: Does what can be done after `to_disk`, while nobody waits.
         within_s: Seconds within which `to_disk` is called after `soon`.
     """
 
-    def __init__(self, commit: Callable[[], None], to_disk: Callable[[], None], within_s: float) -> None:
+    def __init__(
+        self,
+        commit: Callable[[], None],
+        to_disk: Callable[[], None],
+        afterwards: Callable[[], None],
+        within_s: float,
+    ) -> None:
         self._commit = commit
         self._to_disk = to_disk
+        self._afterwards = afterwards
         self._within_s = within_s
         self._changed = threading.Condition(threading.Lock())
         self._waiting: list[_Waiting] = []
@@ -88,6 +96,8 @@ class WriterThread:
                 error = failed
             for each in waiting:
                 each.tell(error)
+            if error is None and waiting is not _ONLY_COMMIT:
+                self._afterwards()
 
     def _next(self) -> list[_Waiting] | None:
         """Wait until there is something to do; return who waits for the disk, or None where there was nothing."""
