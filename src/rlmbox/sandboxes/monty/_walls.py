@@ -46,8 +46,10 @@ with open({code!r}, "rb") as file:
         exec(code, vars(sys.modules[name]))
 calls, landlock = (sys.modules[name] for name in {names!r})
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-    resource.setrlimit(limit, (0, 0))
+# Of a limit of one byte the kernel makes no core at all; with 0 it would feed one to a program that core_pattern names.
+core = (1, 1) if resource.getrlimit(resource.RLIMIT_CORE)[1] else (0, 0)
+resource.setrlimit(resource.RLIMIT_CORE, core)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 calls.forbid_new_privileges()
 landlock.restrict({paths!r})
 calls.install_filter({program!r})
