@@ -1,4 +1,4 @@
-"""What a cell may see of the errors that it catches.
+"""The errors that a cell catches, and all that it may see of them.
 
 Monty's errors hold one text, in words of its own. `modules/_words.py` gives them the words of CPython when a handler
 catches one; here is where a handler shows what it caught, so that the key of a KeyError, which Monty keeps as a text
@@ -28,7 +28,7 @@ _OF_LACKS = frozenset(
 
 
 class ShownBy(IntEnum):
-    """How a handler shows what it caught."""
+    """Ways in which a handler shows what it caught."""
 
     NOT = 0
     BY_TEXT = 1
