@@ -56,7 +56,7 @@ def retriever_from(place: str) -> Retriever:
 
     Raises:
         ConfigError: It is neither, or what it takes is not installed.
-        RetrievalError: The index cannot be opened.
+        RetrievalError: The index cannot be opened, or the database cannot be reached.
     """
     scheme, _, rest = place.partition(":")
     if scheme in ("postgresql", "postgres") and rest.startswith("//"):
@@ -108,10 +108,12 @@ def _postgres_from(address: str) -> Retriever:
             passed.append((key, value))
     embed, filters = own.pop("embed", None), own.pop("filters", "")
     table = own.pop("table", OWN_TABLE)
-    return PostgresRetriever(
+    retriever = PostgresRetriever(
         parts._replace(query=urlencode(passed)).geturl(),
         table=table,
         columns=own or None,
         filters=[each for each in filters.split(",") if each],
         embedder=embedder_from(embed) if embed else None,
     )
+    retriever.check()  # as an index in a folder is opened: no model is asked while there is nothing to search
+    return retriever

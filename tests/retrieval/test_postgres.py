@@ -11,7 +11,7 @@ from rlmbox import RLM, Limits
 from rlmbox.context import Context
 from rlmbox.errors import BudgetExceeded, ConfigError, RetrievalError
 from rlmbox.retrieval import Columns, PostgresRetriever, load, migrate
-from rlmbox.testing import HashEmbedder, check_retriever
+from rlmbox.testing import HashEmbedder, ScriptedModel, check_retriever
 from rlmbox.testing.check_retriever import DOCUMENTS, INJECTIONS
 from runs import PENNY, repl, rlm
 
@@ -225,6 +225,10 @@ async def test_a_server_that_is_not_there_is_one_line_without_the_password() -> 
     with pytest.raises(RetrievalError, match="cannot be reached") as caught:
         await retriever.search("x", k=1, filters={})
     assert "hunter22" not in f"{caught.value} {retriever!r} {retriever.name}"
+    model = ScriptedModel(["FINAL(1)"])
+    with pytest.raises(RetrievalError, match="cannot be reached") as caught:  # by its address, before a model is asked
+        RLM(model, retriever="postgresql://me:hunter22@127.0.0.1:9/db")
+    assert "hunter22" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,14 @@ class PostgresRetriever:
         """Describe the table; see `Retriever`."""
         return await to_thread.run_sync(self._with, self._info)
 
+    def check(self) -> None:
+        """Check that the table can be read, before anybody pays for a question about it; waits for the server.
+
+        Raises:
+            RetrievalError: The server cannot be reached, or there is no such table or column.
+        """
+        self._give_back(self._take()[0])
+
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
         with self._lock:
