@@ -25,6 +25,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "attack": ("attacks/test_attacks.py::*",),
         "engine": (
             "attacks/test_attacks.py::test_the_attacks_end_as_they_should[[]docker-*",
+            "contract/test_routes.py::*[[]docker]",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]docker-*",
             "parity/test_parity.py::test_cells_mean_what_they_mean_in_cpython[[]docker-*",
             "sandboxes/test_docker.py::*",
@@ -108,6 +109,8 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "context/test_search.py::test_a_regular_expression_matches_where_re_does*",
             "context/test_search.py::test_the_characters_of_words_*",
             "context/test_search.py::test_windows_change_nothing_where_matches_are_short*",
+            "contract/test_routes.py::*[[]wasm]",
+            "contract/test_routes.py::test_an_answer_of_64_mb*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]jail-*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]local-*",
             "contract/test_sandboxes.py::test_sandbox_keeps_the_contract[[]monty-an_output_flood_ends_the_cell]",

@@ -23,6 +23,7 @@ from rlmbox.types import Cell, Execution, HostFunction, Source
 MAX_SOURCES = 50
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
 _NOTHING = object()
+_IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
 _FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
 _FAILED_VARIABLE = "The variable {name!r} cannot be the final answer: {error}. Set one that can be, and answer with it."
@@ -150,10 +151,19 @@ class AnswerRules:
         # FINAL_VAR(result) passes what `result` holds; a word that no code has written is not a name.
         return found if written else FinalAnswer(called.variable, called.variable, called.sources)
 
-    async def _of_answer_dict(self, namespace: Namespace, cells: Sequence[Cell]) -> FinalAnswer | None:
+    async def _of_answer_dict(self, namespace: Namespace, cells: Sequence[Cell]) -> FinalAnswer | str | None:
         if not any(mentions_answer_dict(cell.code) for cell in cells):
             return None
-        answer = (await namespace.evaluate("answer")).value
+        execution = await namespace.evaluate("answer")
+        answer = execution.value
+        if execution.error is not None:  # it may be too large only with what is around its content
+            if (await namespace.evaluate(_IS_READY)).value is not True:
+                return None
+            execution = await namespace.evaluate("answer['content']")
+            if execution.error is not None:
+                error = f"{execution.error.type}: {execution.error.message}"
+                return _FAILED_VARIABLE.format(name="answer['content']", error=error)
+            return FinalAnswer(in_words(execution.value), execution.value)
         if not (isinstance(answer, Mapping) and answer.get("ready") is True):
             return None
         value = answer.get("content", "")

@@ -54,7 +54,7 @@ def _rlm_value(value, own=_rlm_own):
         shown = text[:half] + ' ... [' + dropped + ' characters dropped] ... ' + text[-half:]
     else:
         shown = text
-    if len(text) > {VALUE_LIMIT_CHARS}:
+    if (len(value) if type(value) is str else len(text)) > {VALUE_LIMIT_CHARS}:
         raise own[5]('the value is larger than {VALUE_LIMIT_CHARS:,} bytes, the most that can leave a cell')
     return [_rlm_leaving(value, own), shown]
 def _rlm_leaving(value, own=_rlm_own):
@@ -102,7 +102,9 @@ def _rlm_describe(value, own=_rlm_own):
     try:
         size = len(value)
     except TypeError:
-        return kind + ', ' + repr(value)[:60] if kind in ('int', 'float', 'bool', 'NoneType') else kind
+        if kind == 'int' and not -2**200 < value < 2**200:
+            return 'int, large'
+        return kind + ', ' + repr(value) if kind in ('int', 'float', 'bool', 'NoneType') else kind
     return kind + ', ' + str(size) + (' characters' if kind == 'str' else ' items')
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any
@@ -109,6 +110,8 @@ def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
     Raises:
         TypeError: It is not a JSON value.
     """
+    if isinstance(value, float) and not math.isfinite(value) and what.startswith("argument"):
+        return repr(value)  # as in every sandbox, since JSON has no such number
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if value.__class__ is LongText:
