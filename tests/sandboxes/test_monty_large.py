@@ -250,3 +250,43 @@ async def test_positions_are_found_one_by_one(medium: MontySandbox) -> None:
     loop = "while p >= 0:\n    found.append(p)\n    p = context.find('fox 5', p + 1)"
     code = f"found = []\np = context.find('fox 5')\n{loop}\nfound"
     assert (await run(medium, code)).value == [m.start() for m in re.finditer("fox 5", MEDIUM)]
+
+
+async def test_a_text_that_is_not_too_long_goes_whole_into_prompts_and_strings() -> None:
+    asked: list[str] = []
+    host = {"llm_query": HostFunction("llm_query", asked.append, "asks")}
+    text = "é quick brown\n" * 20_000
+    sandbox = MontySandbox()
+    await sandbox.start(LIMITS, Context.from_text(text), host, query="Why?")
+    cells = {
+        "llm_query(context)": text,
+        "llm_query(f'{query} {context}')": f"Why? {text}",
+        "t = context\nllm_query('Q: ' + t + '\\nEnd')": f"Q: {text}\nEnd",
+        "llm_query('%s: %s' % (query, context))": f"Why?: {text}",
+        "llm_query('{}: {c}'.format(query, c=context))": f"Why?: {text}",
+        "llm_query('\\n'.join([query, context]))": f"Why?\n{text}",
+        "[llm_query(f'{part:.5}') for part in (context, 'ab')]": "ab",
+        "x = 'Q'\nx += context\nllm_query(x)": f"Q{text}",
+        "list(map(llm_query, [context]))": text,
+    }
+    try:
+        for cell, prompt in cells.items():
+            execution = await run(sandbox, cell)
+            assert execution.error is None, (cell, execution.error)
+            assert asked[-1] == prompt, cell
+    finally:
+        await sandbox.close()
+
+
+async def test_a_text_that_is_too_long_is_no_argument_of_a_host_function() -> None:
+    asked: list[str] = []
+    sandbox = LargeMonty()
+    await sandbox.start(LIMITS, Context.from_text(TEXT), {"llm_query": HostFunction("llm_query", asked.append, "asks")})
+    try:
+        for cell in ("llm_query(context)", "llm_query([context])", "llm_query(f'{context}')"):
+            execution = await run(sandbox, cell)
+            assert execution.error is not None, cell
+            assert "context[a:b]" in execution.error.message
+    finally:
+        await sandbox.close()
+    assert asked == []

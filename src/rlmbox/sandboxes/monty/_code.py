@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._refusals import CellRefused, check
 from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty.modules import imported
@@ -61,7 +62,7 @@ def _rlm_leaving(value, own=_rlm_own):
     # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
     kind = type(value)
-    if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes'):
+    if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes', '{LARGE_TEXT}'):
         return value
     if kind in (list, tuple, set) and len(value) > {MAX_NODES}:
         raise ValueError('a value that leaves the REPL may have at most {MAX_NODES:,} parts')
@@ -78,6 +79,8 @@ def _rlm_plain(value, own, around):
     name = kind.__name__
     if kind is int:
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
+    if name == '{LARGE_TEXT}':
+        return value  # the host has the text
     if name in ('generator', 'function', 'type', 'Match', 'Pattern', 'module') or name.startswith('_rlm_'):
         text = repr(value)
         return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text

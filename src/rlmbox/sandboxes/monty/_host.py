@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import HostFunction
 
 _OWN = "_rlm_"  # functions of ours, behind the modules that Monty lacks; they take and give bytes
+LARGE_TEXT = "_rlm_LargeText"
+"""The class of the handle of a long context; see `modules/large_text.monty`."""
 _MAX_DEPTH = 50
 _MAX_PROXY_DEPTH = 60
 _NO_FILES = "there are no files here; the text is in `context`, and `ctx` searches it"
@@ -101,20 +103,28 @@ def raised(error: Exception) -> dict[str, Any]:
     return {"exc_type": "RuntimeError", "message": f"{name}: {error}"}
 
 
-def without_proxies(value: Any, depth: int = 0) -> Any:
-    """Give objects of the REPL a form: a dataclass as its fields, all else as its `repr`."""
+def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[], str] | None = None) -> Any:
+    """Give objects of the REPL a form: a dataclass as its fields, all else as its `repr`.
+
+    Args:
+        value: What crossed from the worker.
+        depth: How many containers it lies in.
+        whole: Gives the text for which the handle of a long context stands.
+    """
     if isinstance(value, MontyClassProxy):
+        if whole is not None and value.name == LARGE_TEXT:
+            return whole()
         if value.is_dataclass:
-            return {name: without_proxies(item, depth + 1) for name, item in value.attributes.items()}
+            return {name: without_proxies(item, depth + 1, whole=whole) for name, item in value.attributes.items()}
         return f"<{value.name} object>"
     if isinstance(value, MontyStdTypeProxy):
         return f"<built-in function {value.name}>" if value.kind == "function" else f"<class {value.name!r}>"
     if depth > _MAX_PROXY_DEPTH:
         return value
     if type(value) in (list, tuple):
-        return type(value)(without_proxies(item, depth + 1) for item in value)
+        return type(value)(without_proxies(item, depth + 1, whole=whole) for item in value)
     if type(value) is dict:
-        return {key: without_proxies(item, depth + 1) for key, item in value.items()}
+        return {key: without_proxies(item, depth + 1, whole=whole) for key, item in value.items()}
     return value
 
 

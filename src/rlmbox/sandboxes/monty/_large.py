@@ -145,6 +145,32 @@ class _Rewriter(ast.NodeTransformer):
             return node
         return ast.copy_location(ast.UnaryOp(ast.Not(), call), node) if isinstance(op, ast.NotIn | ast.NotEq) else call
 
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.FormattedValue:
+        """`f'{x}'`, which is the whole text where that is not too long."""
+        self.generic_visit(node)
+        if node.conversion in (-1, ord("s")):
+            node.value = self._given("text", node.value)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """`'...' + x` and `'%s' % x`."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Add) and not any(_is_plain(side) for side in (node.left, node.right)):
+            node.left, node.right = self._given("text", node.left), self._given("text", node.right)
+        elif isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
+            if isinstance(node.right, ast.Tuple):
+                node.right.elts = [self._given("text", one) for one in node.right.elts]
+            else:
+                node.right = self._given("text", node.right)
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AugAssign:
+        """`x += context`."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Add) and not _is_plain(node.value):
+            node.value = self._given("text", node.value)
+        return node
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         """`len(x)`, `isinstance(x, t)`, `re.search(p, x)` and builtins that go through x."""
         self.generic_visit(node)
@@ -155,6 +181,13 @@ class _Rewriter(ast.NodeTransformer):
             return _call("str", *node.args, at=node)
         if name in _TAKERS:
             node.args = [self._given("lines_of", argument) for argument in node.args]
+        elif name == "print" or (isinstance(node.func, ast.Attribute) and node.func.attr == "format"):
+            node.args = [self._given("text", argument) for argument in node.args]
+            for keyword in node.keywords:
+                if keyword.arg not in ("sep", "end", "file", "flush"):
+                    keyword.value = self._given("text", keyword.value)
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "join" and len(node.args) == 1:
+            node.args = [_call("texts", node.args[0], at=node)]
         elif isinstance(node.func, ast.Attribute) and node.func.attr in _WHOLE_TAKERS:
             node.args = [self._given("part", argument) for argument in node.args]
         return node

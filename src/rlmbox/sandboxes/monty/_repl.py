@@ -544,15 +544,24 @@ class MontyRepl:
             return refusal(name)
         try:
             args, kwargs = snapshot.args, snapshot.kwargs
+            if not name.startswith("_rlm_"):
+                args = without_proxies(args, whole=self._whole_text)
+                kwargs = without_proxies(kwargs, whole=self._whole_text)
         except (ValueError, RecursionError) as error:
             return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
         if not name.startswith("_rlm_"):
-            args, kwargs = without_proxies(args), without_proxies(kwargs)
             self._calls += 1
             if self._calls > self.setting.limits.host_calls:
                 message = f"the session has made its {self.setting.limits.host_calls:,} calls of host functions"
                 return {"exc_type": "RuntimeError", "message": message}
         return self._call_answer(snapshot, function, args, kwargs, feed)
+
+    def _whole_text(self) -> str:
+        """Return the text for which the handle stands, where it may leave whole."""
+        context, most = self.setting.context, self.setting.limits.inline_limit_chars
+        if context.length > most:
+            raise ValueError(f"the context has {context.length:,} characters: pass a part, such as context[a:b]")
+        return context.text()
 
     def _call_answer(
         self, snapshot: Any, function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any], feed: _Feed
