@@ -81,7 +81,7 @@ def _cases() -> list[object]:
 
 def _session(make_sandbox: Callable[[], Sandbox], replies: list[str], cell: CellLimits | None = None) -> Session:
     limits = Limits(max_turns=1, last_answer=False, cell=cell or CellLimits())
-    return RLM(ScriptedModel(replies), sandbox=make_sandbox, limits=limits).session("some text")  # type: ignore[arg-type]
+    return RLM(ScriptedModel(replies), sandbox=make_sandbox, limits=limits).session("some text")
 
 
 @pytest.mark.parametrize("backend", _cases())
