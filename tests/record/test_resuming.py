@@ -24,6 +24,7 @@ from rlmbox.events import (
     ModelRequested,
     RunResumed,
 )
+from rlmbox.record.context_record import record_context, reopen_context
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Message
@@ -189,7 +190,15 @@ async def test_a_text_that_has_changed_is_an_error_that_names_it(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "context",
-    ["text", b"bytes", ["one", "two"], [("a", "one"), ("b", "two")], {"a": "one", "b": [1, 2]}, [1, {"x": 2}]],
+    [
+        "text",
+        b"bytes",
+        b"\xffone",
+        ["one", "two"],
+        [("a", "one"), ("b", "two")],
+        {"a": "one", "b": [1, 2]},
+        [1, {"x": 2}],
+    ],
 )
 async def test_a_text_without_a_path_is_in_the_record(context: object) -> None:
     store = MemoryStore()
@@ -201,6 +210,7 @@ async def test_a_text_without_a_path_is_in_the_record(context: object) -> None:
     from rlmbox.context import Context
 
     whole = Context.of(context)
+    assert reopen_context(record_context(whole)).metadata() == whole.metadata()
     assert answer.value == whole.slice(0, whole.length)
 
 

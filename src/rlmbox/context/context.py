@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlmbox.context import describing
 from rlmbox.context.describing import ContextKind
@@ -348,6 +348,23 @@ class Context(Searching):
         content = self._content
         known = (content.documents, content.encoding, content.replaced, content.is_guess, content.notes)
         return _restored, (b"".join(self.pieces()), self.length, known, self.kind, self._left_out, self.data)
+
+    def _origin_facts(self) -> dict[str, object]:
+        """Return what is told of where the text came from, as JSON values, for one that is made of its text again."""
+        content = self._content
+        return {
+            "kind": self.kind,
+            "encoding": content.encoding,
+            "replaced": content.replaced,
+            "is_guess": content.is_guess,
+            "notes": list(content.notes),
+        }
+
+    def _with_origin_facts(self, facts: Mapping[str, Any]) -> Context:
+        """Return this context as one of which these facts are told."""
+        own = {**facts, "notes": tuple(facts["notes"])}
+        kind = own.pop("kind")
+        return Context(replace(self._content, **own), kind, self._left_out, data=self._data)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Context:
         if self._data is None:

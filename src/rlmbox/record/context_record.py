@@ -38,9 +38,10 @@ def record_context(context: Context) -> dict[str, object]:
         }
     if context.size_bytes > STORED_BYTES:
         return {"kind": "none", "size_bytes": context.size_bytes}
-    facts = {"sha256": context.sha256}
+    facts: dict[str, object] = {"sha256": context.sha256}
     if context.data is not None:
         return {"kind": "data", "of": context.kind, "data": context.data, **facts}
+    facts["facts"] = context._origin_facts()  # noqa: SLF001 - cells print them, and print the same again
     names = context.document_names
     if len(names) == 1:
         return {"kind": "text", "name": names[0], "text": context.slice(0, context.length), **facts}
@@ -77,7 +78,8 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
         )
     if kind != "documents" and context.sha256 != record["sha256"]:
         raise StoreError("the text of this run is damaged in the record")
-    return context
+    facts = record.get("facts")  # records of earlier versions have none
+    return context if facts is None else context._with_origin_facts(facts)  # noqa: SLF001
 
 
 def _of_paths(record: Mapping[str, Any]) -> Context:
