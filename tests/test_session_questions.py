@@ -308,3 +308,24 @@ async def test_a_question_that_is_cancelled_before_its_first_turn_leaves_a_sessi
         release.set()
         await asyncio.gather(first, return_exceptions=True)
         assert (await session.ask("And then?")).text == "ok"
+
+
+@pytest.mark.parametrize("sandbox", ["monty", "jail"])
+async def test_the_variables_are_there_after_a_question_was_cancelled_in_the_middle_of_a_cell(sandbox: str) -> None:
+    running = asyncio.Event()
+
+    async def begun() -> None:
+        """Say that the cell runs."""
+        running.set()
+
+    replies = [repl("kept = 5\nFINAL(kept)"), repl("begun()\nwhile True: pass"), repl("FINAL(kept + 1)")]
+    asked = RLM(ScriptedModel(replies), tools=[begun], sandbox=sandbox)
+    async with asked.session(TEXT) as session:
+        await session.ask("?")
+        question = asyncio.create_task(session.ask("and?"))
+        await running.wait()
+        question.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await question
+        assert (await session.variables())["kept"].startswith("int")
+        assert (await session.ask("and now?")).value == 6

@@ -212,8 +212,7 @@ class Session:
         wanted = AnswerType(returns).in_words(in_code=self._parts.opening.direct is None) if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
-        if self._parts.namespace.is_cut:
-            await self._parts.namespace.rebuild()
+        await self._mend()
         # Nothing is awaited once there is a task: a cancellation would leave it open.
         metadata = None
         if not self._questions:
@@ -351,7 +350,14 @@ class Session:
             SandboxError: The sandbox does not answer.
         """
         self._check_process()
+        if self.task is None or self.task.is_finished:  # otherwise a cell may be at work
+            await self._mend()
         return await self._parts.namespace.variables()
+
+    async def _mend(self) -> None:
+        """Have the variables again where the last cell was cut in the middle, and its sandbox with it."""
+        if self._parts.namespace.is_cut:
+            await self._parts.namespace.rebuild()
 
     async def propose(self, task: Task) -> Proposal:
         """Ask the model what it would do; nothing of it has run.
