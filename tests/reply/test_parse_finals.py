@@ -103,6 +103,7 @@ FINALS = {
     "a tag that is returned counts": ("return FINAL(42)", text("42", 42)),
     "ReAct's last line counts": ("I have counted.\nFinal Answer: 42", text("42")),
     "a blank before the parenthesis is read": ("FINAL (42)", text("42", 42)),
+    "a title in a list does not count": ("The versions are:\n- DRAFT (v1)\n- FINAL (v2)", None),
     "wide parentheses are read": ("FINAL\uff08Paris\uff09", text("Paris")),
     "an answer in inline code is read": ("FINAL(`42`)", text("42", 42)),
     "an answer in a fence is read": ("FINAL(```python\nn\n```)", text("n")),

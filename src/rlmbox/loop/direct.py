@@ -26,7 +26,7 @@ DIRECT_BELOW_CHARS = 8_000
 _WINDOW_SHARE = 0.25  # the part of its window that a model reads well beside question and reply
 
 _UNREAD_TAG = re.compile(
-    r"^[^\w\n]{1,8}(?:FINAL(?:_VAR)?|SUBMIT)[ \t]?\(|\b(?:FINAL(?:_VAR)?|SUBMIT)\([^\n]*\)\W*\Z", re.MULTILINE
+    r"^[^\w\n]{1,8}(?:FINAL(?:_VAR)?|SUBMIT)\(|\b(?:FINAL(?:_VAR)?|SUBMIT)\([^\n]*\)\W*\Z", re.MULTILINE
 )
 
 OPENED = (

@@ -28,7 +28,7 @@ _LEAD = (
 )
 _NAME = (
     r"(?P<name>FINAL(?:\\?_VAR)?|SUBMIT|(?:FINAL|Final) (?:ANSWER|[Aa]nswer)(?!\())"
-    r"(?:[ \t]?(?P<paren>\()|(?<!SUBMIT)[*_]{0,3}:(?:[*_]{1,3}(?=\s|$))?)"
+    r"(?:(?P<paren>\()|(?<!SUBMIT)[*_]{0,3}:(?:[*_]{1,3}(?=\s|$))?)"
 )
 TAG = re.compile(_LEAD + _NAME)
 """A tag's beginning, to be matched at the first character of a line that is not blank."""

@@ -53,6 +53,7 @@ _ESCAPED_TICKS = re.compile(r"^([ \t]*)(?:\\`){3}", re.MULTILINE)
 _INVISIBLE = re.compile(r"^[\ufeff\u200b-\u200d\u2060\u00ad]+", re.MULTILINE)
 _FENCE_INFO = re.compile(r"```(repl|python|py)[ \t]*$")
 _WIDE = re.compile(r"^([ \t*]*(?:FINAL(?:_VAR)?|SUBMIT))（(.*)）(?=[ \t*。.]*$)", re.MULTILINE)  # noqa: RUF001
+_SPACED = re.compile(r"\A(\s*(?:FINAL(?:_VAR)?|SUBMIT))[ \t](?=\([^\n]*\)\s*\Z)")
 _GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
 _WRAPPED = re.compile(r"^((?:[ \t]*<\w{1,40}>){1,4})[ \t]*(?=<(?:code|repl|python|execute|tool_call)\b)", re.MULTILINE)
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
@@ -128,6 +129,7 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
         cell, is_call = bare
         return ParsedReply((cell,), reasoning=reasoning, notes=(_RAN_CALL if is_call else _RAN_BARE,))
     if not strict:
+        source = _SPACED.sub(r"\1", source)
         source = _WIDE.sub(r"\1(\2)", _TICKED.sub(r"\g<lead>\g<tag>", source))
     source = with_elements(source)
     source = plain_fences(_WRAPPED.sub(r"\1\n", _GLUED.sub("\n", source)))
