@@ -116,6 +116,7 @@ def test_a_grader_and_an_arm_of_the_users_own(folder: Path, server: ProviderServ
         (["niah-single", "--sizes", "1k"], "a size is from 8,000 characters"),
         (["q.jsonl", "--cost-limit", "much"], "is an amount such as"),
         (["--show", "eval-9"], "there is no evaluation eval-9"),
+        (["q.jsonl", "--write-profile", "won.toml"], "name it: --show eval-1"),
         (["--show", "../x"], "an evaluation's name has letters"),
     ],
 )

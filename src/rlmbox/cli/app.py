@@ -694,15 +694,23 @@ def eval_(
     """
     from rlmbox.cli import evaluating
     from rlmbox.cli.asking import Settings
+    from rlmbox.cli.failing import report as report_error
+    from rlmbox.errors import ConfigError
 
     if suites:
         raise typer.Exit(evaluating.suites_and_print(as_json=as_json))
     if compare:
         raise typer.Exit(evaluating.compare_and_print(compare, as_json=as_json, debug=debug))
-    if show and write_profile:
+    if write_profile and not show:
+        error = ConfigError("--write-profile is of an evaluation that is over; name it: --show eval-1")
+        raise typer.Exit(report_error(error, as_json=False, debug=debug))
+    if write_profile and show and not (html or inspect):
         raise typer.Exit(evaluating.write_profile_and_print(show, write_profile, debug=debug))
     if show:
-        raise typer.Exit(evaluating.show_and_print(show, html=html, inspect=inspect, as_json=as_json, debug=debug))
+        code = evaluating.show_and_print(show, html=html, inspect=inspect, as_json=as_json, debug=debug)
+        if write_profile and not code:
+            code = evaluating.write_profile_and_print(show, write_profile, debug=debug)
+        raise typer.Exit(code)
     settings = evaluating.EvalSettings(
         what=tuple(what or ()),
         contexts=tuple(context or ()),
