@@ -214,6 +214,19 @@ async def test_a_text_without_a_path_is_in_the_record(context: object) -> None:
     assert answer.value == whole.slice(0, whole.length)
 
 
+async def test_a_text_that_is_too_large_to_be_stored_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("rlmbox.record.context_record.STORED_BYTES", 10)
+    store = MemoryStore()
+    answer = await RLM(ScriptedModel(["FINAL(x)"], name="root"), store=store).aask("How?", "A long text.", run_id="r")
+    assert "the text has 12 bytes and no path, and more than 10 are not stored in the record" in caplog.text
+    with pytest.raises(StoreError, match="give it again"):
+        await RLM(store=store).areplay("r")
+    rlm = RLM(ScriptedModel([], name="root"), store=store)
+    assert await rlm.aresume("r", context="A long text.") == answer
+
+
 async def test_questions_of_one_session_go_on_where_they_were(tmp_path: Path) -> None:
     store = MemoryStore()
     script = [repl("x = 20"), "FINAL(one)", repl("FINAL(x + 1)")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,12 @@ from rlmbox.errors import ContextError, StoreError
 
 STORED_BYTES = 64 * 1024 * 1024
 """Largest text that is stored where it cannot be opened again from its paths."""
+
+_log = logging.getLogger("rlmbox")
+_NOT_STORED = (
+    "the text has %d bytes and no path, and more than %d are not stored in the record: the run can only go on, or be "
+    "replayed, with rlm.resume(run, context=…); give the text as a file to go on without"
+)
 
 _SAMPLE_BYTES = 64 * 1024
 _REMOTE = "://"
@@ -37,6 +44,7 @@ def record_context(context: Context) -> dict[str, object]:
             "files": {path: _state(Path(path)) for path in _paths(origin.paths)},
         }
     if context.size_bytes > STORED_BYTES:
+        _log.warning(_NOT_STORED, context.size_bytes, STORED_BYTES)
         return {"kind": "none", "size_bytes": context.size_bytes}
     facts: dict[str, object] = {"sha256": context.sha256}
     if context.data is not None:
