@@ -204,6 +204,29 @@ def test_at_a_terminal_it_is_a_prompt() -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.skipif(sys.platform != "linux", reason="drives a terminal through a pseudo-terminal")
+@pytest.mark.parametrize("sandbox", ["auto", "monty"])
+def test_an_interrupt_at_the_prompt_ends_the_cell_and_keeps_the_session(sandbox: str, tmp_path: Path) -> None:
+    from cli.terminal import Terminal
+
+    with Terminal("exec", "--sandbox", sandbox, "--cell-timeout", "600", environment=bare(), folder=tmp_path) as shown:
+        shown.expect(">>> ")
+        shown.type("mine = 41")
+        shown.expect(">>> ")
+        shown.type("while True: pass")
+        shown.expect("... ")
+        shown.type("")
+        shown.pause(2)  # the cell runs, and shows nothing
+        shown.press("\x03")
+        shown.expect("KeyboardInterrupt")
+        shown.expect(">>> ")
+        shown.press_until("\x03", "Ctrl-D, leaves)")  # at the prompt it ends nothing, and no worker
+        shown.expect(">>> ")
+        shown.type("mine + 1")
+        shown.expect("42")
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent with a POSIX signal")
 def test_an_interrupt_ends_the_session_at_once(cells: list[str]) -> None:
     process = subprocess.Popen(

@@ -7,6 +7,7 @@ import codeop
 import importlib.util
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +24,8 @@ from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
-from rlmbox.sync import run_blocking
-from rlmbox.types import Cell, CellLimits, Execution
+from rlmbox.sync import run_blocking, start_soon
+from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 NO_CONTEXT = "(no context)"
 """The context where none is given."""
@@ -143,7 +144,8 @@ def _run(
         ran: list[_Source] = []
         for source in sources:
             ran.append(source)
-            execution = _naming_files(run_blocking(partial(sandbox.execute, Cell(source.code))), ran)
+            execute = _interruptible if prompting else _whole
+            execution = _naming_files(execute(sandbox, Cell(source.code)), ran)
             _print_as_object(source, execution) if as_json else _print(execution)
             failed = failed or execution.outcome != "ok"
             if failed and not (settings.keep_going or prompting):
@@ -151,6 +153,48 @@ def _run(
     finally:
         run_blocking(sandbox.close)
     return 1 if failed and not prompting else 0
+
+
+def _whole(sandbox: Sandbox, cell: Cell) -> Execution:
+    return run_blocking(partial(sandbox.execute, cell))
+
+
+def _interruptible(sandbox: Sandbox, cell: Cell) -> Execution:
+    """Run a cell of the prompt, which an interrupt (Ctrl-C) ends while the session goes on. A second one ends both."""
+    ended = threading.Event()
+
+    async def execute() -> Execution:
+        try:
+            return await sandbox.execute(cell)
+        finally:
+            ended.set()
+
+    async def interrupt() -> bool:
+        raises_in_it: Callable[[], bool] = getattr(sandbox, "interrupt", bool)
+        return raises_in_it()
+
+    running = start_soon(execute)
+    try:
+        return running.result()
+    except KeyboardInterrupt:
+        if ended.is_set():
+            return running.result()
+    try:
+        if sandbox.name == _OUTLIVES_CANCELLATION:
+            running.cancel()
+            ended.wait()
+            return Execution("error", error=CellError("KeyboardInterrupt", "", "KeyboardInterrupt"))
+        if not run_blocking(interrupt):
+            _write("(the cell ends at its time limit; Ctrl-C again leaves)\n", sys.stderr)
+        return running.result()
+    except KeyboardInterrupt:
+        running.cancel()
+        ended.wait()
+        raise
+
+
+_OUTLIVES_CANCELLATION = "monty"
+"""The sandbox whose session goes on, with what a cell had done, after that cell's task was cancelled."""
 
 
 def _context(paths: Sequence[str]) -> Context:

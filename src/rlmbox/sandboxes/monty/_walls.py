@@ -45,6 +45,7 @@ with open({code!r}, "rb") as file:
     for name, code in marshal.load(file).items():
         exec(code, vars(sys.modules[name]))
 calls, landlock = (sys.modules[name] for name in {names!r})
+os.setpgid(0, 0)  # Ctrl-C at a terminal is for the host, which ends a cell or not
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 # Of a limit of one byte the kernel makes no core at all; with 0 it would feed one to a program that core_pattern names.
 core = (1, 1) if resource.getrlimit(resource.RLIMIT_CORE)[1] else (0, 0)
