@@ -55,7 +55,7 @@ def _rlm_value(value, own=_rlm_own):
         shown = text[:half] + ' ... [' + dropped + ' characters dropped] ... ' + text[-half:]
     else:
         shown = text
-    if (len(value) if type(value) is str else len(text)) > {VALUE_LIMIT_CHARS}:
+    if (len(value) if own[3](value) is str else len(text)) > {VALUE_LIMIT_CHARS}:
         raise own[5]('the value is larger than {VALUE_LIMIT_CHARS:,} bytes, the most that can leave a cell')
     return [_rlm_leaving(value, own), shown]
 def _rlm_leaving(value, own=_rlm_own):
