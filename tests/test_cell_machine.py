@@ -55,5 +55,5 @@ class Forgetful(MontySandbox):
 
 
 async def test_the_machine_sees_a_sandbox_that_forgets() -> None:
-    with pytest.raises(Broken, match="the variables are .*: None"):
+    with pytest.raises(Broken, match=r"the variables are .*: None"):
         await SandboxMachine(Forgetful, 1).run(12)
