@@ -133,6 +133,16 @@ def _endings() -> list[tuple[str, str, str]]:
     ]
 
 
+@cache
+def _sums() -> list[tuple[str, str]]:
+    """Return the beginnings of Monty's words for a sum that there is not, and this version's, with ? for the type."""
+    whole = "unsupported operand type(s) for +: '{}' and '"
+    return [
+        (whole.format("tuple"), _said(lambda: cast("Any", ()) + 1).replace("int", "?")),
+        (whole.format("bytes"), _said(lambda: cast("Any", b"") + 1).replace("int", "?")),
+    ]
+
+
 _UNITS = re.compile(r"(year|month|hour|minute|second|microsecond) must be in [\d.]+, not -?\d+")
 
 
@@ -196,6 +206,7 @@ def _source() -> str:
         divisions=divisions,
         place=place,
         vague=_vague(),
+        sums=_sums(),
         pattern=re.error.__name__,
     )
 
@@ -221,7 +232,12 @@ def _rlm_make_said():
         if kind == 'TypeError' and not {names_use}:
             if text.startswith('cannot use ') and text.endswith(')') and ' (unhashable type: ' in text:
                 return text.partition(' (')[2][:-1]
-        return texts.get((kind, text), text)
+        found = texts.get((kind, text))
+        if found is None and kind == 'TypeError':
+            for beginning, words in {sums!r}:
+                if text.startswith(beginning):
+                    return words.replace('?', text[len(beginning) : -1])
+        return text if found is None else found
 
     return said
 
