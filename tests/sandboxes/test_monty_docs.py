@@ -63,6 +63,7 @@ def test_the_table_of_refusals_is_read_whole() -> None:
         ("repr(x for x in [])", "<generator object <genexpr>>"),
         ("'d' in globals(), 'nothing_so' in globals()", [False, False]),
         ("round(2.675, 2)", 2.67),
+        ("repr(1224513666690406.25)", "1224513666690406.3"),
         ("sum([0.1] * 10)", 0.9999999999999999),
     ],
 )
