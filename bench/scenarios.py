@@ -61,7 +61,9 @@ OPEN = """
 import asyncio
 from rlmbox import RLM, Context
 from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.testing import ScriptedModel
 from rlmbox.types import Cell, CellLimits
+RLM(ScriptedModel(["FINAL(ok)"]))
 async def main():
     sandbox = JailSandbox()
     await sandbox.start(CellLimits(), Context.from_text("a small text"), {})
@@ -157,7 +159,7 @@ def cold_figures() -> list[Figure]:
     return [
         Figure("`from rlmbox import RLM`, beyond a bare interpreter", imported, 120),
         Figure("a first answer over a small text in the default, whole process", ask, None),
-        Figure("a process that only imports, and opens the jail for a cell", bare, None),
+        Figure("a process that only makes an `RLM`, and opens the jail for a cell", bare, None),
         Figure("the first by the second", ask / bare, 1.5, "times"),
     ]
 
