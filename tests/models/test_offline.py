@@ -10,7 +10,7 @@ from examples import examples
 from rlmbox import RLM, Context
 from rlmbox.models.extract import best_sentences, question_phrases, question_words, stem
 from rlmbox.models.offline import OfflineModel
-from rlmbox.testing import check_model
+from rlmbox.testing import DictRetriever, check_model
 from rlmbox.types import Message
 
 STORY = """\
@@ -43,6 +43,20 @@ async def test_the_sentence_that_answers_is_quoted(question: str, expected: str)
         assert STORY[source.start : source.end] == source.quote
     assert answer.cost_usd == 0
     assert not answer.cost.unknown
+
+
+@pytest.mark.parametrize("sandbox", ["jail", "monty"])
+async def test_an_index_is_searched_and_its_passages_are_the_sources(sandbox: str) -> None:
+    pages = {f"page{i}.txt": f"Page {i} speaks of an index, a text and nothing much at all. " * 20 for i in range(50)}
+    index = DictRetriever({**pages, "story.txt": STORY})
+    rlm = RLM(retriever=index, sandbox=sandbox)
+    answer = await rlm.aask("Who built the lighthouse?")
+    assert "built in 1871 by Ana Duarte" in answer.text
+    assert [source.document for source in answer.sources] == ["story.txt"]
+    assert "Ana Duarte" in answer.sources[0].quote
+    assert "built in 1871" in (await rlm.aask("Who built the lighthouse?", "A text of a mill.")).text
+    assert (await rlm.aask("Quando nasceu Camões?")).text == "The text does not say."
+    assert "[SYSTEM" not in (await rlm.aask("How many times does the word lighthouse occur?")).text
 
 
 async def test_a_text_that_says_nothing_is_said_to() -> None:

@@ -43,6 +43,7 @@ except ValueError as error:
     print(error)
     ranked = []
 single = ctx.num_documents() == 1
+chars = lenP()
 texts = []
 for name in {names}:
     pattern = r'(?m)^[ \\t]*(?:class|def|async def|function|func|fn|struct|interface|enum|trait|type)[ \\t]+'
@@ -56,10 +57,31 @@ print(len(texts), 'passages to read')
 for passage in ranked[:5]:
     print(passage['document'], passage['score'], passage['snippet'][:80])"""
 
+_SEARCH = """\
+if context.startswith('The text of this question is in an index'):
+    texts = []
+passages = []
+for hit in search({query}, {most}):
+    text = get_document(hit['id'], hit['start'], hit['end'] - hit['start'])
+    passages.append((hit, ' '.join(text.split())))
+    texts.append('===== ' + (hit['title'] or hit['id']) + ' =====\\n' + text)
+    chars = chars + len(text)
+    for word in patterns:
+        counts[word] = counts[word] + len(re.findall(patterns[word], text))
+print(len(passages), 'passages of the index to read')
+for hit, text in passages[:5]:
+    print(hit['id'], hit['score'], hit['snippet'][:80])"""
+
 _READ = """\
-facts = 'Counts: ' + json.dumps({{'chars': lenP(), 'counts': counts}})
+facts = 'Counts: ' + json.dumps({{'chars': chars, 'counts': counts}})
 best = llm_query({prompt} + '\\n' + facts, '\\n\\n'.join(texts)) if texts else 'NOT FOUND'
 print(best[:2000])"""
+
+_CITED = """
+        quote = ' '.join(words)
+        cited = [hit for hit, text in passages if quote in text]
+        named = [hit for hit in cited if label and label.group(1) in (hit['title'], hit['id'])]
+        sources = sources + (named or cited)[:1]"""
 
 _CONCLUDE = """\
 sources = []
@@ -70,7 +92,7 @@ for line in best.split('\\n'):
         pattern = r'\\s+'.join(re.escape(word) for word in words)
         places = ctx.find(pattern, regex=True, max_matches=50)
         named = [place for place in places if label and place['document'] == label.group(1)]
-        sources = sources + (named or places)[:1]
+        sources = sources + (named or places)[:1]{cited}
 FINAL('The text does not say.' if best == 'NOT FOUND' else best, sources=sources)"""
 
 _COUNT_TEXT = """\
@@ -99,6 +121,7 @@ sizes = {{'document': ctx.num_documents(), 'page': ctx.num_pages(), 'line': fact
 FINAL('There are ' + str(sizes[{unit}]) + ' ' + {unit} + 's.')"""
 
 _PASSAGES = 30
+_INDEX = "The text of the question is in an index"  # so the system message of a run with a retriever says
 _THINGS = r"(?:files?|documents?|texts?|chapters?|records?)"
 _HAVE = r"(?:mention|contain|have|use|include|name|refer to|speak of)s?(?: the)?(?: words?| terms?| names?| texts?)?"
 _OCCUR = r"(?:occurs?|appears?|(?:is|are|was|were) (?:mentioned|used|named|found)|come up|comes up|show up|shows up)"
@@ -152,23 +175,26 @@ def _next_reply(messages: Sequence[Message]) -> str:
     turn = sum(message.role == "assistant" for message in messages)
     if _ERROR.search(messages[-1].content) or turn >= 4:
         return 'FINAL("The text could not be searched for this question.")'
-    thought, cell = _steps(question)[turn]
+    thought, cell = _steps(question, has_index=_INDEX in messages[0].content)[turn]
     return f"{thought}\n```repl\n{cell}\n```"
 
 
-def _steps(question: str) -> list[tuple[str, str]]:
+def _steps(question: str, *, has_index: bool) -> list[tuple[str, str]]:
     """Return what the root thinks and runs, turn by turn."""
     look = _LOOK.format(patterns=_json(_patterns(question)))
     steps = [("How large is it, and how often do the words stand in it?", look)]
-    if (counting := _counting(question)) is not None:
+    if not has_index and (counting := _counting(question)) is not None:
         return [*steps, *[("That can be counted.", counting)] * 3]
     names = [word for word in question_words(question) if is_name(word) and word.isidentifier()][:4]
-    query = " ".join([*question_words(question), *question_phrases(question)][:40]) or question
+    query = _json(" ".join([*question_words(question), *question_phrases(question)][:40]) or question)
+    find = _RANK.format(query=query, most=_PASSAGES, names=_json(names))
+    if has_index:
+        find += "\n" + _SEARCH.format(query=query, most=_PASSAGES)
     return [
         *steps,
-        ("Which passages fit best?", _RANK.format(query=_json(query), most=_PASSAGES, names=_json(names))),
+        ("Which passages fit best?", find),
         ("What do they say?", _READ.format(prompt=_json(f"Question: {question}"))),
-        ("Where does it say so?", _CONCLUDE),
+        ("Where does it say so?", _CONCLUDE.format(cited=_CITED if has_index else "")),
     ]
 
 
