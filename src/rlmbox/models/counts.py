@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rlmbox.models.reply_fields import first_of, mapping
+from rlmbox.models.reply_fields import first_of, mapping, object_in
 
 _MOST_TOKENS = 100_000_000  # a count beyond it is absurd
 _DEPTH = 4  # how deep in a reply its counts may be
@@ -133,14 +131,11 @@ def _values(value: object) -> list[object]:
     if not isinstance(value, Mapping):
         return []
     # What the model wrote may hold anything.
-    return [_parsed(inner) for name, inner in value.items() if name not in ("content", "text", "arguments")]
-
-
-def _parsed(value: object) -> object:
-    if isinstance(value, str) and value.startswith("{") and "token" in value:
-        with suppress(ValueError, RecursionError):
-            return json.loads(value)
-    return value
+    return [
+        inner if isinstance(inner, str) and "token" not in inner else object_in(inner)
+        for name, inner in value.items()
+        if name not in ("content", "text", "arguments")
+    ]
 
 
 def read_counts(counts: Mapping[str, Any]) -> TokenCounts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 WireProtocol = Literal["openai", "azure", "anthropic", "google"]
@@ -71,3 +73,15 @@ def thinking_of(content: object) -> str:
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning that stands beside a message's content, in OpenAI's protocol."""
     return next((text_of(message[key]) for key in ("reasoning_content", "reasoning") if message.get(key)), "")
+
+
+def object_in(value: object) -> object:
+    """Return the object that a text is the JSON of, as gateways send one; anything else as it is.
+
+    Args:
+        value: The text, or what stands in its place.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value

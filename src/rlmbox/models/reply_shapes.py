@@ -5,12 +5,10 @@ A reply has been paid for: whatever names a server has for its parts, its text i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from rlmbox.models.reply_fields import first_of, mapping, text_of
+from rlmbox.models.reply_fields import first_of, mapping, object_in, text_of
 
 _ENVELOPES = ("data", "result", "response", "output", "body", "completion", "chat_completion")
 _TEXTS = ("output_text", "generated_text", "response", "completion", "text", "content", "result", "answer", "output")
@@ -26,10 +24,7 @@ def inner_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """
     inner: list[Mapping[str, Any]] = []
     for name in _ENVELOPES:
-        value = found.get(name)
-        if isinstance(value, str) and value.lstrip().startswith("{"):
-            with suppress(ValueError, RecursionError):
-                value = json.loads(value)
+        value = object_in(found.get(name))
         if isinstance(value, Mapping):
             inner.append(value)
     return inner
@@ -45,7 +40,7 @@ def choice_of(choices: object) -> Mapping[str, Any]:
         choices = [choices["0"]]
     while isinstance(choices, list) and choices and isinstance(choices[0], list):
         choices = choices[0]
-    found = [_parsed(choice) for choice in choices] if isinstance(choices, list) else [mapping(choices)]
+    found = [mapping(object_in(choice)) for choice in choices] if isinstance(choices, list) else [mapping(choices)]
     filled = (choice for choice in found if text_of(message_of(choice).get("content")).strip())
     return next(filled, found[0] if found else {})
 
@@ -94,10 +89,3 @@ def lone_text(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if (inner := first_of(value)) and (choice := lone_text(inner)) is not None:
             return {**found, **choice}
     return None
-
-
-def _parsed(choice: object) -> Mapping[str, Any]:
-    if isinstance(choice, str) and choice.lstrip().startswith("{"):
-        with suppress(ValueError, RecursionError):
-            choice = json.loads(choice)
-    return mapping(choice)
