@@ -752,7 +752,7 @@ class Rewriter:
             is_of_date = bool(node.args) and is_number(node.args[0]) and not is_text(node.args[0])
             return is_of_date or len(node.args) == 1 or any(one.arg != "count" for one in node.keywords)
         if name in ("union", "intersection", "difference", "update"):
-            return len(node.args) != 1 or (len(node.args) == 1 and isinstance(node.args[0], ast.Starred))
+            return len(node.args) != 1 or isinstance(node.args[0], ast.Starred)
         if name in ("encode", "decode"):
             first = node.args[0] if node.args else None
             return bool(node.args or node.keywords) and not (
