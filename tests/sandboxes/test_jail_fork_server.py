@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import AsyncExitStack
@@ -12,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from rlmbox.sandboxes.jail import _host
+from rlmbox.sandboxes.jail import _channel, _host, _plan
 from sandboxes.jail_here import SOURCE, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
 from sandboxes.repl import children_of
 
@@ -69,6 +70,26 @@ async def test_jails_die_with_their_fork_server_and_a_new_one_takes_over() -> No
         assert (await run(sandbox, "1")).outcome == "crashed"
         assert await value(sandbox, "6 * 7") == 42
         assert fork_server_pid() != fork_server
+
+
+def test_what_a_fork_server_that_has_ended_left_behind_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its jails die with it, but each in its own time: one that still stood was given to a session, which then failed.
+    gate, far_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    class Ended:
+        def __init__(self, command: list[str], *, pass_fds: tuple[int, int], **_: object) -> None:
+            with socket.socket(fileno=os.dup(pass_fds[0])) as channel:
+                _channel.send(channel, b"+%d" % os.getpid(), [gate.fileno()] * 6)
+
+        def wait(self, timeout_s: float = 0) -> int:
+            return -9
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Ended)
+        fork_server = _host.ForkServer(lambda: _plan.plan_for(()))
+    with gate, far_gate, pytest.raises(BrokenPipeError):
+        fork_server.take(None)
+    fork_server.close()
 
 
 async def test_jails_that_died_while_they_waited_are_passed_over() -> None:

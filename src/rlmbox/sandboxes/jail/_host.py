@@ -181,6 +181,8 @@ class ForkServer:
             SandboxUnavailable: There is the reason why no jail can be built.
             OSError: This process may not open more files.
         """
+        if self._is_gone():  # what it left in the channel dies with it, some of it in a moment
+            raise BrokenPipeError("the jails' fork server is gone")
         message, fds = receive(self._control, socket.MSG_DONTWAIT)
         if not message:
             raise BrokenPipeError("the jails' fork server is gone")
@@ -196,6 +198,11 @@ class ForkServer:
         status, gate = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fd) for fd in (status_fd, gate_fd))
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, wire_fd)
         return GivenJail(int(message[1:]), pidfd, status, gate, wire, (outputs[0], outputs[1]), self)
+
+    def _is_gone(self) -> bool:
+        state = select.poll()
+        state.register(self._control, 0)  # an end that hung up is reported unasked
+        return bool(state.poll(0))
 
     def ease(self, pid: int) -> None:
         """Raise a jail's limit of memory to the hard one, which its own user may do, and we perhaps not.
