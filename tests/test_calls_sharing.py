@@ -121,8 +121,8 @@ async def test_tokens_of_a_minute_are_spread_over_it() -> None:
 
 
 async def test_a_provider_that_asks_to_wait_is_not_asked_by_others_meanwhile() -> None:
-    slow = RetryPolicy(base_delay_s=0, max_retry_after_s=0.3)
-    asking = Asking(busy(429, retry_after_s=0.3), *["ok"] * 10, retries=slow)
+    slow = RetryPolicy(base_delay_s=0, max_retry_after_s=1.5)
+    asking = Asking(busy(429, retry_after_s=1.5), *["ok"] * 10, retries=slow)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(asking.ask)
         await anyio.sleep(0.1)

@@ -11,7 +11,7 @@ import anyio
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
-from rlmbox.sandboxes.jail import JailSandbox, _plan
+from rlmbox.sandboxes.jail import JailSandbox, _host, _plan
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.repl import children_of
 
@@ -76,7 +76,21 @@ def _is_there(pid: int) -> bool:
         return False
 
 
-async def gone(pids: set[int], within_s: float = 5.0) -> set[int]:
+async def spares_ready(in_use: int = 0, within_s: float = 30.0) -> set[int]:
+    """Wait until the fork server has built all the jails that it keeps ready; return what lives below it.
+
+    Args:
+        in_use: Jails that sessions hold.
+        within_s: Seconds to wait; what is there after them is returned all the same.
+    """
+    for _ in range(int(within_s / 0.02)):
+        if len(children_of(fork_server_pid())) == _host.SPARES + in_use:
+            break
+        await anyio.sleep(0.02)
+    return children_of(fork_server_pid())
+
+
+async def gone(pids: set[int], within_s: float = 30.0) -> set[int]:
     """Waits for processes to end; gives those that did not."""
     left = pids
     for _ in range(int(within_s / 0.02)):

@@ -14,8 +14,7 @@ import anyio
 import pytest
 
 from rlmbox.sandboxes.jail import _channel, _host, _plan
-from sandboxes.jail_here import SOURCE, fork_server_pid, gone, jail, pid_of, run, value, why_no_jail
-from sandboxes.repl import children_of
+from sandboxes.jail_here import SOURCE, fork_server_pid, gone, jail, pid_of, run, spares_ready, value, why_no_jail
 
 pytestmark = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -32,7 +31,7 @@ def _mounts_like_ours() -> set[str]:
 
 async def test_twenty_jails_at_once_leave_nothing_behind() -> None:
     async with jail():
-        await anyio.sleep(0.2)  # its spares are built
+        await spares_ready(in_use=1)
     fork_server = fork_server_pid()
     gc.collect()  # what earlier tests left to it is not of these
     before = _open_files(os.getpid()), _mounts_like_ours()
@@ -48,7 +47,7 @@ async def test_twenty_jails_at_once_leave_nothing_behind() -> None:
     assert _mounts_like_ours() == before[1]
     async with jail():
         pass
-    await anyio.sleep(0.2)
+    await spares_ready()
     assert _open_files(fork_server) < 20  # two or three for each spare
 
 
@@ -94,9 +93,8 @@ def test_what_a_fork_server_that_has_ended_left_behind_is_not_taken(monkeypatch:
 
 async def test_jails_that_died_while_they_waited_are_passed_over() -> None:
     async with jail() as sandbox:
-        await anyio.sleep(0.3)  # spares are built
-        spares = children_of(fork_server_pid()) - {pid_of(sandbox)}
-        assert spares
+        spares = await spares_ready(in_use=1) - {pid_of(sandbox)}
+        assert len(spares) == _host.SPARES
         for pid in spares:
             os.kill(pid, signal.SIGKILL)
         assert await gone(spares) == set()
@@ -172,13 +170,12 @@ from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.types import CellLimits
-from sandboxes.jail_here import children_of, fork_server_pid
+from sandboxes.jail_here import spares_ready
 
 async def main():
     first = JailSandbox()
     await first.start(CellLimits(), Context.from_text("x"), {})
-    await anyio.sleep(0.5)
-    ready = len(children_of(fork_server_pid()))
+    ready = len(await spares_ready(in_use=1))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 2, hard))
     for _ in range(2):
@@ -189,8 +186,7 @@ async def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     other = JailSandbox()
     await other.start(CellLimits(), Context.from_text("x"), {})
-    await anyio.sleep(0.5)
-    print(ready, len(children_of(fork_server_pid())))
+    print(ready, len(await spares_ready(in_use=2)))
     await other.close()
     await first.close()
 

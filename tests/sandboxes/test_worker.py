@@ -59,15 +59,17 @@ async def test_an_exit_ends_the_cell_only(code: str, message: str) -> None:
 
 
 async def test_a_signal_from_outside_interrupts_the_cell() -> None:
-    async with local() as repl, anyio.create_task_group() as tasks:
+    begun = anyio.Event()
+    async with local(HostFunction("begun", begun.set, "")) as repl, anyio.create_task_group() as tasks:
         pid = await repl.value("import os, time\nos.getpid()")
 
         async def interrupt() -> None:
-            await anyio.sleep(0.2)
+            await begun.wait()
+            await anyio.sleep(0.1)
             os.kill(pid, signal.SIGINT)
 
         tasks.start_soon(interrupt)
-        execution = await repl.run("x = 1\ntime.sleep(600)")
+        execution = await repl.run("x = 1\nbegun()\ntime.sleep(600)")
         assert execution.error is not None
         assert execution.error.type == "KeyboardInterrupt"
         assert execution.namespace == "kept"
@@ -451,20 +453,19 @@ async def test_a_cell_that_reads_a_clock_is_marked(cells: list[str], marks: list
 
 
 async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
-    async with local() as repl:
-        started = anyio.Event()
+    begun = anyio.Event()
+    async with local(HostFunction("begun", begun.set, "")) as repl:
         assert repl.sandbox.interrupt()  # between two cells it does nothing
         await repl.run("kept = 3")
 
         async def interrupt() -> None:
-            await started.wait()
-            await anyio.sleep(0.3)
+            await begun.wait()
+            await anyio.sleep(0.1)
             assert repl.sandbox.interrupt()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(interrupt)
-            started.set()
-            execution = await repl.run("while True:\n    pass")
+            execution = await repl.run("begun()\nwhile True:\n    pass")
         assert (execution.outcome, execution.namespace) == ("error", "kept")
         assert execution.error is not None
         assert execution.error.type == "KeyboardInterrupt"

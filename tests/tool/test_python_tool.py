@@ -303,6 +303,7 @@ def test_it_can_be_used_from_any_event_loop_and_thread() -> None:
 
 async def test_cancellation_interrupts_the_code_and_keeps_its_variables() -> None:
     async with PythonTool() as own:
+        await own.acall({"code": "pass"})
         with anyio.move_on_after(0.5) as scope:
             await own.acall({"code": "kept = 5\n" + ENDLESS})
         assert scope.cancelled_caught
