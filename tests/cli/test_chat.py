@@ -36,6 +36,17 @@ def test_questions_share_their_variables(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_further_question_is_no_variable_and_a_cells_own_is_one(tmp_path: Path) -> None:
+    text = tmp_path / "contract.txt"
+    text.write_text("A penalty of 5 % applies to late delivery.\n")
+    replies = ["FINAL(five)", "```repl\nFINAL(query)\n```", "```repl\nquery = 'mine'\nFINAL(query)\n```"]
+    with ProviderServer(replies) as server:
+        arguments = ("-c", str(text), "--model", "openai:gpt-5", "--base-url", server.openai_url)
+        done = talk("How many?\nAnd again?\n/vars\nAnd now?\n/vars\n", *arguments)
+    assert "And again?" in done.stdout
+    assert done.stderr.count("query: ") == 1
+
+
 def test_a_question_that_fails_leaves_the_session(tmp_path: Path) -> None:
     text = tmp_path / "contract.txt"
     text.write_text("A penalty of 5 % applies to late delivery.\n")

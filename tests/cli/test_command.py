@@ -259,6 +259,36 @@ def test_a_wrong_price_file(contract: str, tmp_path: Path) -> None:
     refused(rlmbox("ask", "?", "-c", contract, "--prices", str(tmp_path / "prices.toml")), 2, "prices.toml")
 
 
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ('{"type": "integre"}', "not a JSON Schema"),
+        ('{"$ref": "#/$defs/Clause"}', "refers to what is not in it"),
+        ('{"properties": {"page": {"pattern": "(?<=p)1"}}}', "cannot be read by RE2"),
+    ],
+)
+def test_a_wrong_schema_is_named_by_its_option(contract: str, tmp_path: Path, schema: str, says: str) -> None:
+    path = tmp_path / "clause.json"
+    path.write_text(schema)
+    refused(rlmbox("ask", "?", "-c", contract, "--schema", str(path)), 2, f"--schema {path}: ", says)
+
+
+def test_files_that_begin_with_a_byte_order_mark_are_read(contract: str, tmp_path: Path) -> None:
+    files = {
+        "--schema": ("clause.json", '{"type": "string"}'),
+        "--prices": ("prices.toml", '["openai:llama3"]\ninput_usd_per_mtok = "1"\noutput_usd_per_mtok = "2"\n'),
+        "--prompts": ("prompts.toml", 'finish = "End with FINAL(answer)."'),
+        "--profile": ("profile.toml", 'summary = "two looks"'),
+    }
+    options = []
+    for option, (name, text) in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        options += [option, str(tmp_path / name)]
+    with ProviderServer(["FINAL(five)"]) as server:
+        done = rlmbox("ask", "?", "-c", contract, *with_model(server, *options))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_trace_that_cannot_be_written(contract: str) -> None:
     refused(rlmbox("ask", "?", "-c", contract, "--trace", "/nowhere/at/all"), 2, "/nowhere/at/all")
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -175,6 +176,31 @@ async def test_a_temperature_is_sent_only_where_one_is_set() -> None:
     async with talking("ok") as (model, server):
         await model.complete(TALK, max_output_tokens=5)
     assert "temperature" not in server.requests[0].body
+
+
+@pytest.mark.parametrize(
+    ("name", "takes_one"),
+    [
+        ("openai:gpt-4o", True),
+        ("openai:gpt-5", False),
+        ("openai:gpt-5.1", True),
+        ("openai:o3", False),
+        ("azure:o4-mini", False),
+        ("anthropic:claude-opus-4-5", True),
+        ("anthropic:claude-opus-4-7", False),
+        ("google:gemini-2.5-pro", True),
+    ],
+)
+async def test_a_model_that_refuses_a_temperature_is_asked_without_and_without_a_word(
+    name: str, takes_one: bool
+) -> None:
+    async with talking(["ok"], name, temperature=0.2) as (model, server):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            await model.complete([Message("user", "hi")], max_output_tokens=10)
+    assert not [str(warning.message) for warning in warned if issubclass(warning.category, UserWarning)]
+    body = server.requests[0].body
+    assert ("temperature" in {**body, **body.get("generationConfig", {})}) is takes_one
 
 
 async def test_empty_messages_which_providers_refuse_are_left_out() -> None:

@@ -30,6 +30,7 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, LimitExceeded, StoreError
 from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted
 from rlmbox.guard.visible import printable
+from rlmbox.loop.json_schema import schema_check
 from rlmbox.record.journal import Store
 from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
@@ -108,6 +109,10 @@ class Settings:
         if not isinstance(schema, dict):
             kind = type(schema).__name__
             raise ConfigError(f'{self.schema} is not a JSON Schema, such as {{"type": "integer"}}: it is a {kind}')
+        try:
+            schema_check(schema)
+        except ValueError as error:
+            raise ConfigError(f"--schema {self.schema}: {error}") from None
         return schema
 
     def rlm(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> RLM:
@@ -211,7 +216,7 @@ def _instructions_of(path: Path) -> str | dict[str, str]:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 

@@ -137,7 +137,7 @@ def read_file(path: Path) -> Layer:
         ConfigError: It cannot be read, or has an unknown key or a wrong value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text) if path.suffix == ".toml" else _yaml(text)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

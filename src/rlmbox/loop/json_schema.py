@@ -40,6 +40,7 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
     except exceptions.SchemaError as error:
         raise ValueError(f"that is not a JSON Schema: {error.message[:_MESSAGE_CHARS]}") from None
     _check_references(schema)
+    _check_patterns(schema)
     validator = validators.extend(kind, {"pattern": _pattern})(schema, registry=Registry())
 
     def check(value: Any) -> Any:
@@ -66,21 +67,44 @@ def _check_references(schema: Any) -> None:
     if "$ref" not in keys or keys & {"$id", "id"}:
         return
     resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    for reference in _references(schema):
+    for reference in _texts_of("$ref", schema):
         try:
             resolver.lookup(reference)
         except (Unresolvable, ValueError):
             raise ValueError(f"the schema refers to what is not in it: {reference[:200]}") from None
 
 
-def _references(schema: Any) -> Iterator[str]:
-    """Return the texts of all `$ref` in a schema, those in data such as `enum` aside."""
+def _check_patterns(schema: Any) -> None:
+    """Check that each `pattern` can be read, which nobody should pay a model's reply to find out."""
+    import re2
+
+    for pattern in _texts_of("pattern", schema):
+        try:
+            re2.compile(pattern, _re2_options())
+        except re2.error:
+            raise ValueError(_unreadable(pattern)) from None
+
+
+def _re2_options() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False  # to standard error, whoever's it is
+    return options
+
+
+def _unreadable(pattern: object) -> str:
+    return f"the pattern {pattern!r} of the schema cannot be read by RE2, which has no lookaround and no backreferences"
+
+
+def _texts_of(keyword: str, schema: Any) -> Iterator[str]:
+    """Return the texts of all keywords of a name in a schema, those in data such as `enum` aside."""
     todo = [schema]
     while todo:
         part = todo.pop()
         if isinstance(part, Mapping):
-            if isinstance(part.get("$ref"), str):
-                yield part["$ref"]
+            if isinstance(part.get(keyword), str):
+                yield part[keyword]
             todo += [value for key, value in part.items() if key not in _DATA]
         elif isinstance(part, list | tuple):
             todo += part
@@ -94,9 +118,9 @@ def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iter
     if not isinstance(instance, str):
         return
     try:
-        found = re2.search(pattern, instance)
+        found = re2.search(pattern, instance, _re2_options())
     except (re2.error, TypeError):
-        raise UnusableSchema(f"the pattern {pattern!r} of the schema cannot be read by RE2") from None
+        raise UnusableSchema(_unreadable(pattern)) from None
     if found is None:
         yield ValidationError(f"{instance[:200]!r} does not match {pattern!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
@@ -51,6 +52,7 @@ class SessionNamespace:
         self._inputs = inputs
         self._make_sure_of_it = make_sure_of_it
         self._query = ""  # with which the sandbox was started
+        self._query_is_ours = True  # and no cell's
         self._ran: list[tuple[Cell, str]] = []
         self._engine_cells = 0
         self.sandbox = recorder.scope.run.new_sandbox()
@@ -119,8 +121,17 @@ class SessionNamespace:
         found: Execution = executed.execution
         return found
 
+    async def note_query(self, question: str) -> None:
+        """Let the variable `query` be a further question.
+
+        Args:
+            question: The question.
+        """
+        await self.evaluate(f"query = {question!r}")
+        self._query_is_ours = True
+
     async def variables(self) -> Mapping[str, str]:
-        """Return the variables, each with a short description such as `list, 3 items`.
+        """Return the variables that cells have set, each with a short description such as `list, 3 items`.
 
         Raises:
             SandboxError: The sandbox does not answer.
@@ -135,7 +146,7 @@ class SessionNamespace:
         except Exception as error:
             raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
         self.is_cut = was_cut
-        return found
+        return {name: what for name, what in found.items() if name != "query" or not self._query_is_ours}
 
     async def run(self, cell: Cell, path: str) -> Execution:
         """Run a cell; of one that the record has, bring back the variables, and return what it gave then.
@@ -175,6 +186,18 @@ class SessionNamespace:
             raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error
         self.is_cut = False
         was_interrupted = execution.error is not None and execution.error.type == "KeyboardInterrupt"
+        if cell.by != "engine" and _binds_query(cell.code):
+            self._query_is_ours = False
         if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
             self._ran.append((cell, path))
         return execution
+
+
+def _binds_query(code: str) -> bool:
+    """Return True if code sets the variable `query`, in place of the question that it holds."""
+    try:
+        tree = ast.parse(code) if "query" in code else ast.Module([], [])
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False  # nor can it have run
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return any(name.id == "query" and not isinstance(name.ctx, ast.Load) for name in names)

@@ -156,7 +156,7 @@ def profile_from(given: str | PathLike[str] | Profile) -> Profile:
     if path.suffix != ".toml":
         raise ConfigError(f"there is no profile {given!r}; there are {', '.join(PROFILES)}, or give a .toml file")
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.name} is not TOML: {error}") from None
     except (OSError, UnicodeError) as error:

@@ -108,7 +108,7 @@ def read_parts(given: Mapping[str, str] | str | PathLike[str] | None) -> dict[st
     if isinstance(given, str | PathLike):
         path = Path(given)
         try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path.name} is not TOML: {error}") from None
         except (OSError, UnicodeError) as error:

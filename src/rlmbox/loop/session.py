@@ -218,7 +218,7 @@ class Session:
         if not self._questions:
             metadata = await anyio.to_thread.run_sync(self._context.metadata)
         elif self._parts.opening.direct is None:
-            await self._parts.namespace.evaluate(f"query = {question!r}")
+            await self._parts.namespace.note_query(question)
         task = self._put(question, returns, limits)
         asked = self._parts.recorder.note(
             events.QuestionAsked,

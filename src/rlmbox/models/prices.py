@@ -206,7 +206,7 @@ def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
 
 def _read(path: Path) -> object:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path}: the price file cannot be read: {reason}") from None

@@ -8,9 +8,10 @@ Imports pydantic-ai and a provider's SDK, so it is itself imported late, by `pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import httpx2
 from pydantic_ai.direct import model_request
@@ -172,13 +173,23 @@ async def _ask_library(
 ) -> None:
     """Have the provider's library write the request and send it; what comes back is noted on the call."""
     settings = _settings(target, messages, settings)
-    if temperature is not None:
+    if temperature is not None and _takes_temperature(connection.library):
         settings["temperature"] = temperature
     token = current_call.set(call)
     try:
         await model_request(connection.library, to_wire(messages), model_settings=settings)
     finally:
         current_call.reset(token)
+
+
+def _takes_temperature(library: Library) -> bool:
+    """Return False for a model that refuses one; its library would leave it out with a warning of its own."""
+    profile: Mapping[str, Any] = library.profile
+    if profile.get("openai_supports_reasoning", False):
+        efforts = profile.get("openai_reasoning_efforts")
+        may_not_reason = "none" in efforts if efforts else profile.get("openai_supports_reasoning_effort_none", False)
+        return may_not_reason and not profile.get("thinking_enabled_by_default", False)
+    return not profile.get("anthropic_disallows_sampling_settings", False)
 
 
 def _settings(target: Target, messages: Sequence[Message], settings: ModelSettings) -> ModelSettings:
