@@ -8,8 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from rlmbox.budget.budget import Budget, worst_input_tokens
+from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import Limits
+from rlmbox.budget.tokens import TokenScale, size_bytes
 from rlmbox.errors import ModelError
 from rlmbox.events import AttemptFinished, AttemptStarted, RequestEvent
 from rlmbox.models.prices import FlatPrice
@@ -25,6 +26,11 @@ ANYWHERE: Mapping[str, Any] = {
     "run_id": "run", "session_id": "run", "parent_id": None, "depth": 0, "state": "THOUGHT"
 }  # fmt: skip
 QUICK = RetryPolicy(base_delay_s=0.001, max_delay_s=0.002, max_retry_after_s=0.01, open_s=0.02)
+
+
+def worst_input_tokens(messages: Sequence[Message]) -> int:
+    """Return what is reserved for the input of a model that nothing is known of yet."""
+    return TokenScale("new").most(size_bytes(messages), len(messages))
 
 
 def busy(status: int = 500, **fields: object) -> ModelError:

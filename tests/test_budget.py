@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asking import worst_input_tokens
 from examples import examples
-from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits, worst_input_tokens
+from rlmbox.budget.budget import DEFAULT_COST_LIMIT_USD, MIN_OUTPUT_TOKENS, Budget, Limits
 from rlmbox.budget.ledger import Account
 from rlmbox.errors import (
     BudgetExceeded,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used
+from asking import ASK, DOLLAR_A_TOKEN, Asking, Stubborn, broke_off, busy, used, worst_input_tokens
 from examples import examples
-from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget, worst_input_tokens
+from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.limits import Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ContextLimitExceeded, ModelError
 from rlmbox.events import (

@@ -5,8 +5,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from asking import ASK, Asking, Stubborn, broke_off, busy, used
-from rlmbox.budget.budget import worst_input_tokens
+from asking import ASK, Asking, Stubborn, broke_off, busy, used, worst_input_tokens
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
 from rlmbox.events import CallRetried
 from rlmbox.requests.retries import RetryPolicy

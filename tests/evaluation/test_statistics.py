@@ -15,7 +15,6 @@ from rlmbox.evaluation.statistics import (
     questions_needed,
     spread_between_repeats,
     student,
-    usual_deviation,
     wilson,
 )
 
@@ -107,7 +106,6 @@ def test_known_figures() -> None:
     assert math.isnan(quantile([], 0.5))
     assert questions_needed(0.1, 0.5) == 209
     assert questions_needed(0.2, 0.5) < questions_needed(0.1, 0.5) / 3
-    assert usual_deviation(0.5, 5) < usual_deviation(0.5, 1)
 
 
 def test_an_interval_does_not_depend_on_the_order_in_which_results_came() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -22,7 +21,6 @@ import anyio
 from rlmbox.budget.ledger import NOTHING, Account, Hold, Ledger, Left, Pool, Reservation
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD as DEFAULT_COST_LIMIT_USD
 from rlmbox.budget.limits import Limits as Limits
-from rlmbox.budget.tokens import TOKENS_PER_MESSAGE, size_bytes
 from rlmbox.errors import (
     PriceUnknown,
     RecursionDepthExceeded,
@@ -30,7 +28,7 @@ from rlmbox.errors import (
     TimeLimitExceeded,
 )
 from rlmbox.models.base import Model, Price
-from rlmbox.types import Cost, Message, Report, Usage
+from rlmbox.types import Cost, Report, Usage
 from rlmbox.usage import quantity
 
 MIN_OUTPUT_TOKENS = 256
@@ -551,14 +549,6 @@ class Budget:
             dearer = price is None or price.cost_usd(received) >= self._worst_usd(model, price, sent)
             self._dearer_output[model.name] = dearer
         return dearer
-
-
-def worst_input_tokens(messages: Sequence[Message]) -> int:
-    """Return a number of tokens that a request cannot exceed: one per byte of UTF-8, plus the messages' frames.
-
-    Byte-level vocabularies, which all large providers use, have no token shorter than a byte.
-    """
-    return size_bytes(messages) + TOKENS_PER_MESSAGE * len(messages)
 
 
 def _is_dearer_written(price: Price) -> bool:

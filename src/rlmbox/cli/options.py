@@ -153,9 +153,6 @@ RecordSecretsOption = Annotated[
 RunIdOption = Annotated[str | None, option("The run's name, by which it is found again.", None, "--run-id")]
 RunNameArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
 QuietOption = Annotated[bool, option("Print the answer only.", None, "--quiet", "-q")]
-ContextOption = Annotated[
-    list[str], option("A file or folder; several times for several; - is standard input.", None, "--context", "-c")
-]
 OptionalContextOption = Annotated[
     list[str] | None,
     option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),

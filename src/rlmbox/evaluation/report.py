@@ -26,8 +26,6 @@ from rlmbox.usage import quantity
 Scores = dict[str, list[float]]
 """The scores of each question's repeats, by its id."""
 
-_TELLS = (0.05, 0.10, 0.20)
-
 
 def scores_of(results: Sequence[Result], arm: str) -> Scores:
     """Return the scores of an arm, without questions that it cannot answer.

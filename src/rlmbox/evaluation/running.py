@@ -470,14 +470,3 @@ def check_same(plan: Plan, recorded: Recorded) -> None:
                 f"{recorded.name}: the arm {arm.name} was begun with another {changed[0]} "
                 f"({begun[arm.name].get(changed[0])!r}, now {now.get(changed[0])!r}); begin a new evaluation"
             )
-
-
-def run_evaluation(evaluation: Evaluation) -> None:
-    """Run an evaluation and wait for it; see `Evaluation.run`.
-
-    Args:
-        evaluation: The evaluation.
-    """
-    from rlmbox.sync import run_blocking
-
-    run_blocking(evaluation.run)

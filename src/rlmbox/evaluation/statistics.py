@@ -154,18 +154,6 @@ def questions_needed(effect: float, deviation: float) -> int:
     return max(3, math.ceil(((Z95 + _Z82) * deviation / effect) ** 2) + 2)
 
 
-def usual_deviation(share: float, repeats: int, spread: float = 0.25) -> float:
-    """Return the deviation of paired differences before anything was measured.
-
-    Args:
-        share: Accuracy that is expected of the arms.
-        repeats: Repeats of each question.
-        spread: Standard deviation of a question's own chance of success, which both arms share.
-    """
-    within = max(share * (1 - share) - spread * spread, 0.0)
-    return math.sqrt(2 * within / repeats + 2 * (0.1**2))
-
-
 def deviation_of(ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]) -> float | None:
     """Return the deviation of paired differences over questions; None with fewer than 3 in common.
 

@@ -132,11 +132,6 @@ class CopyIndex:
         """Memory that the anchors take."""
         return len(self._filter) + sum(len(segment) * segment.itemsize for segment in self._segments)
 
-    @property
-    def num_anchors(self) -> int:
-        """Anchors."""
-        return sum(map(len, self._segments))
-
     def _add(self, block: bytes, at: int, spacing: int) -> None:
         size = self._key_bytes
         separator, parts = self._parts(block[: self._block_bytes], spacing)

@@ -15,8 +15,6 @@ from rlmbox.loop.function_table import first_functions, other_functions
 from rlmbox.types import HostFunction
 from rlmbox.usage import quantity
 
-PROMPT_VERSION = "2"
-
 PARTS = ("system", "task", "turns", "example", "strategy", "functions", "finish", "budget", "sandbox", "direct")
 """Parts of the system message that a user's own text can replace.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,8 +38,6 @@ _DESCRIPTION_CHARS = 1_000
 _STDERR_CHARS = 300
 _MOST_PAGES = 100
 _KEY_HEADERS = ("auth", "key", "token", "secret", "cookie", "password")
-
-Connector = Callable[[AsyncExitStack], Awaitable["Client"]]
 
 
 class MCPTools:

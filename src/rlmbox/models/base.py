@@ -118,14 +118,6 @@ class Reporting(Protocol):
         """True if it does."""
 
 
-@runtime_checkable
-class Closeable(Protocol):
-    """A `Model` that holds connections."""
-
-    async def aclose(self) -> None:
-        """Close the connections, each on the event loop it belongs to. A later request opens new ones."""
-
-
 class OnText(Protocol):
     """A reader of a reply's text as it comes in."""
 

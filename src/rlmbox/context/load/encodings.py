@@ -37,11 +37,6 @@ _MIN_WIDE_CHARS = 8
 _FEW_BLOCKS = 4
 
 
-def has_byte_order_mark(head: bytes) -> bool:
-    """Return whether bytes begin with the mark of UTF-8, UTF-16 or UTF-32."""
-    return any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS)
-
-
 class Presumed(NamedTuple):
     """The encoding that the beginning of a text shows.
 

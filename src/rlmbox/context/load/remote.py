@@ -85,7 +85,7 @@ def fetch(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEOUT_S)
             os.utime(target.parent.parent)
             return target
         with files.open(place, "rb", **({"block_size": 0} if scheme in _WEB else {})) as source:
-            _copy(url, _decoded(url, source, max_bytes), target, max_bytes, deadline)
+            _copy(url, _decoded(url, source), target, max_bytes, deadline)
     _forget_others(target)
     trim(cache_folder("remote"), CACHE_BYTES, keep=target.parent.parent)
     return target
@@ -180,7 +180,7 @@ def _target(url: str, info: Mapping[str, Any]) -> Path:
     return folder / hashlib.sha256(version.encode("utf-8", "replace")).hexdigest()[:16] / name
 
 
-def _decoded(url: str, source: IO[bytes], max_bytes: int) -> Iterator[bytes]:
+def _decoded(url: str, source: IO[bytes]) -> Iterator[bytes]:
     """Return the content in pieces, unpacked where a server packed it although it was asked not to."""
     pieces = iter(partial(source.read, _PIECE_BYTES), b"")
     answer = getattr(source, "r", None)
@@ -189,10 +189,10 @@ def _decoded(url: str, source: IO[bytes], max_bytes: int) -> Iterator[bytes]:
         return pieces
     if packing not in ("gzip", "x-gzip", "deflate"):
         raise ContextError(f"{shown(url)}: is packed in a way that is not known here; fetch it yourself")
-    return _unpacked(url, pieces, max_bytes)
+    return _unpacked(url, pieces)
 
 
-def _unpacked(url: str, pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+def _unpacked(url: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     packed = unpacked = 0
     for piece in pieces:

@@ -54,16 +54,6 @@ class Reading:
         """Return the range of a file on disk that the text is, for a process that maps it; None if it is in memory."""
         return self._store.backing()
 
-    def check_unchanged(self) -> None:
-        """Check that a file which is read in place is still what was opened, for those who read it by themselves.
-
-        Raises:
-            ContextError: It changed.
-        """
-        backing = self._store.backing()
-        if backing is not None:
-            backing.check()
-
     def slice(self, start: int | None = None, end: int | None = None) -> str:
         """Return `text()[start:end]`; negative and huge positions mean what they mean there."""
         return self._store.slice(start, end)

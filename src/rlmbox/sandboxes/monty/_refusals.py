@@ -78,7 +78,6 @@ _DUNDERS = frozenset(
     "__annotations__ __doc__ __post_init__ __match_args__".split()
 )
 _READABLE_DUNDERS = frozenset({"__name__", "__class__", "__init__", "__doc__"})
-_METHOD_DECORATORS = frozenset({"property", "classmethod", "staticmethod", "cached_property", "abstractmethod"})
 _NO_ATTRIBUTES = {
     "with_traceback": "the exception as it is",
     "add_note": "the text in the exception's message",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_monty import (
@@ -110,7 +110,6 @@ def cell_error(
     outcome: CellOutcome,
     feeds: Mapping[str, CellSource],
     limits: CellLimits,
-    host_names: Collection[str] = (),
 ) -> CellError:
     """Describe the end of a cell.
 
@@ -119,7 +118,6 @@ def cell_error(
         outcome: What `outcome_of` made of it.
         feeds: Each cell by the file name that Monty gave it.
         limits: What the cell could use.
-        host_names: Names of the host's functions.
     """
     if isinstance(error, CheckFailed):
         said = f"the cell was not run: {_bounded(str(error))}"

@@ -131,7 +131,7 @@ class MontySandbox:
             printed.stdout.text(),
             printed.stderr.text(),
             printed.stdout.dropped_chars + printed.stderr.dropped_chars,
-            None if outcome == "ok" else self._error(repl, run, error, outcome, cell),
+            None if outcome == "ok" else self._error(repl, error, outcome, cell),
             value if outcome == "ok" else None,
             value_repr if outcome == "ok" else None,
         )
@@ -245,10 +245,10 @@ class MontySandbox:
             return "ok"
         return "error" if repl.refusal is not None else outcome_of(error)
 
-    def _error(self, repl: MontyRepl, run: CellRun, error: Exception | None, outcome: CellOutcome, cell: Cell) -> Any:
+    def _error(self, repl: MontyRepl, error: Exception | None, outcome: CellOutcome, cell: Cell) -> Any:
         if outcome == "error" and repl.refusal is not None:
             return refusal_error(CellRefused(repl.refusal), cell.code.splitlines())
-        return cell_error(error, outcome, repl.feeds, self._limits, repl.setting.function_names)
+        return cell_error(error, outcome, repl.feeds, self._limits)
 
     async def _settled(self, repl: MontyRepl, run: CellRun, execution: Execution, error: Exception | None) -> Execution:
         """Keep the cell's part in the history, and make the namespace good again."""

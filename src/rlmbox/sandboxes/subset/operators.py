@@ -192,10 +192,6 @@ def augmented(meter: Meter, name: str, a: Any, b: Any) -> Any:
 _IN_PLACE = frozenset({"BitOr", "BitAnd", "Sub", "BitXor", "Add"})
 
 
-def _negative(value: Any) -> Any:
-    return -value
-
-
 UNARY: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {"USub": operator.neg, "UAdd": operator.pos, "Invert": operator.invert}
 )

@@ -378,25 +378,6 @@ def same_kind(value: Any) -> str:
     return value.__class__.__name__  # type: ignore[no-any-return]
 
 
-def truth(value: Any) -> bool:
-    """Return whether a value counts as true."""
-    return bool(value)
-
-
-def iterate(meter: Meter, value: Any) -> Iterator[Any]:
-    """Return an iterator over a value; whoever uses it counts a step for each item.
-
-    Raises:
-        TypeError: It cannot be gone through.
-    """
-    return iter(value)
-
-
-def is_sized(value: Any) -> bool:
-    """Return whether the number of a value's items is known."""
-    return value.__class__ is not CellIterator and hasattr(value, "__len__")
-
-
 def counted(meter: Meter, value: Any) -> Iterator[Any]:
     """Return an iterator over a value that counts the work by itself."""
     if value.__class__ is CellIterator:
