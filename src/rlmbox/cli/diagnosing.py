@@ -156,7 +156,7 @@ def exit_code(found: Sequence[Diagnosis]) -> int:
 
 
 async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Collection[str] | None) -> Diagnosis:
-    """Try and measures a sandbox; what goes wrong with it is what is found of it."""
+    """Try a sandbox and measure it; what goes wrong is part of the diagnosis."""
     unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)

@@ -133,7 +133,7 @@ def _run(
     as_json: bool,
     prompting: bool,
 ) -> int:
-    """Run the cells in one session and prints what each gave; return the exit code."""
+    """Run the cells in one session and print the result of each; return the exit code."""
     context = _context(settings.context)
     host = {function.name: function for function in repl_functions(context)}
     sandbox = make_sandbox()

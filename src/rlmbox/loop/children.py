@@ -12,7 +12,6 @@ import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import LimitExceeded
-from rlmbox.events import SubcallStarted
 from rlmbox.loop.arguments import ChildLimits, read_batch, read_child_limits, read_prompt, read_text
 from rlmbox.loop.batches import error_text, error_value
 from rlmbox.loop.bridge import current_call
@@ -112,7 +111,7 @@ class Children:
         target = self._subcalls.model_named(model)
         prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
         key = key_of(current_call().key, item)
-        number = self._subcalls.count_call(key)
+        began = self._subcalls.began(key, function, target, len(prompt), item)
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._at_once:
@@ -120,16 +119,6 @@ class Children:
                 answer = await self._open_child(key, prompt, text, limits, named, wanted)
             return answer.text if wanted is None else json.dumps(answer.value), Usage(), Decimal(0), target.name
 
-        began = self._scope.event(
-            SubcallStarted,
-            "ACTION",
-            key=key,
-            number=number,
-            function=function,
-            model=target.name,
-            prompt_chars=len(prompt),
-            item=item,
-        )
         try:
             said = (await self._run.journal.once(self._subcalls.effect(began, Decimal), ask))[0]
         except LimitExceeded as error:

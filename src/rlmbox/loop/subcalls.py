@@ -241,9 +241,9 @@ class Subcalls:
         temperature: float | None = None,
         asker: str | None = None,
     ) -> str:
-        """Send one request, counted, reserved for and under the limiter, or take what the journal has of it.
+        """Send one request, which is counted, recorded, and waits for its place; or take its reply from the journal.
 
-        `asker` is the key below which it belongs where no call of code asks.
+        `asker` is the key to file it under where a rule asks, and not a call of code.
         """
         target = self.model_named(model)
         messages = self._scope.guard.asked(messages, target.name)
@@ -251,8 +251,14 @@ class Subcalls:
             whole_number(max_tokens, "max_tokens")
         account = self._task_account().below()
         key = key_of(asker or current_call().key, item, part)
-        number = self.count_call(key, by_code=asker is None)
-        tale = self._scope.tells("ACTION", target.name, key, number)
+        chars = sum(len(message.content) for message in messages)
+        began = replace(
+            self.began(key, function, target, chars, item, by_code=asker is None),
+            prompt=tuple(messages),
+            max_output_tokens=max_tokens,
+            temperature=temperature if temperature is not None else getattr(target, "temperature", None),
+        )
+        tale = self._scope.tells("ACTION", target.name, key, began.number)
 
         async def ask() -> tuple[str, Usage, Decimal, str]:
             async with self._run.requests:
@@ -268,19 +274,6 @@ class Subcalls:
                 )
             return reply.completion.text, reply.completion.usage, reply.cost_usd, reply.model_name
 
-        began = self._scope.event(
-            SubcallStarted,
-            "ACTION",
-            key=key,
-            number=number,
-            function=function,
-            model=target.name,
-            prompt_chars=sum(len(message.content) for message in messages),
-            item=item,
-            prompt=tuple(messages),
-            max_output_tokens=max_tokens,
-            temperature=temperature if temperature is not None else getattr(target, "temperature", None),
-        )
         effect = replace(self.effect(began, lambda: tale.cost_usd), is_part=asker is None)
         text, *_ = await self._run.journal.once(effect, ask)
         self._run.budget.check(account)
@@ -421,16 +414,36 @@ class Subcalls:
             raise self.fatal
         return got.values
 
-    def count_call(self, key: str, *, by_code: bool = True) -> int:
-        """Count a call, and return its number in the run.
+    def began(
+        self, key: str, function: str, target: Model, prompt_chars: int, item: int, *, by_code: bool = True
+    ) -> SubcallStarted:
+        """Count a call of another model, and return the event of its start.
 
         Args:
             key: Its key.
-            by_code: Whether code made it, and not a rule.
+            function: The function that code called.
+            target: The model that is asked, or that a child session begins with.
+            prompt_chars: Length of the prompt.
+            item: The call's number in a batch.
+            by_code: True if code made it, and not a rule.
 
         Raises:
-            SubcallLimitExceeded: There were as many as there may be.
+            SubcallLimitExceeded: The run has made as many calls as it may.
         """
+        event: SubcallStarted = self._scope.event(
+            SubcallStarted,
+            "ACTION",
+            key=key,
+            number=self._counted(key, by_code=by_code),
+            function=function,
+            model=target.name,
+            prompt_chars=prompt_chars,
+            item=item,
+        )
+        return event
+
+    def _counted(self, key: str, *, by_code: bool) -> int:
+        """Count a call, and return its number in the run."""
         begun = self._run.journal.past.begun.get(key)
         number = begun.number if isinstance(begun, SubcallStarted) else None
         if number is None:  # one that began in the past is counted there

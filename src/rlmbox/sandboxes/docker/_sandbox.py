@@ -102,7 +102,7 @@ class DockerSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Start a container and binds the context in it; see `Sandbox.start`."""
+        """Start a container and bind the context in it; see `Sandbox.start`."""
         self._containers.memory_bytes = limits.memory_bytes
         self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)

@@ -142,7 +142,7 @@ def _close(fd: int) -> None:
 
 
 def _furnish() -> None:
-    """Do all that needs privileges, then gives them up."""
+    """Do all that needs privileges, then give them up."""
     os.setsid()
     kernel.set_name(b"rlmbox-jail")
     kernel.set_host_name(_HOST_NAME)

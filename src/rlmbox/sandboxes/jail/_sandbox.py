@@ -73,7 +73,7 @@ class JailSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Launch a worker and binds the context in it; see `Sandbox.start`."""
+        """Launch a worker and bind the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
         self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
         # The address space that their code takes counts as memory, before a cell has done anything with them.

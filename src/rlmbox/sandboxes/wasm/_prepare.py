@@ -93,7 +93,7 @@ def changed(before: bytes, after: bytes) -> dict[int, int]:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Compile the guest, learns its interrupt, proves that it works, and write all into a directory.
+    """Compile the guest, find its interrupt flag, check that it works, and write the result into a directory.
 
     Nothing is done where another process was faster.
     """

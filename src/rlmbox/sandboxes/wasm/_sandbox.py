@@ -58,7 +58,7 @@ class WasmSandbox(WorkerSandbox):
         seed: int = 0,
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
-        """Launch a guest and binds the context in it; see `Sandbox.start`."""
+        """Launch a guest and bind the context in it; see `Sandbox.start`."""
         self._machine.prepared = await prepare()
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 

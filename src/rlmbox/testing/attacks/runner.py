@@ -133,7 +133,7 @@ async def _result(
 
 
 async def _attacked(stage: Stage, bystander: Room) -> _Found:
-    """Run an attack and then looks at the host, at another session and at a fresh one."""
+    """Run an attack, then look at the host, at another session and at a fresh one."""
     before = await anyio.to_thread.run_sync(stage.watch.snapshot)
     verdict, detail = await _tried(stage)
     changes = await anyio.to_thread.run_sync(stage.watch.changes, before)
