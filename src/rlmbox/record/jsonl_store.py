@@ -12,8 +12,7 @@ import anyio.to_thread
 
 from rlmbox.errors import StoreError
 from rlmbox.events import Event, from_json, to_json
-from rlmbox.record.journal import Lease
-from rlmbox.record.process_lock import hold_file, lock_of_run
+from rlmbox.record.file_store import FileStore
 from rlmbox.record.summary import RunSummary, summary_of
 
 _CHUNK_BYTES = 1 << 20
@@ -60,7 +59,7 @@ def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
         yield number, found
 
 
-class JsonlStore:
+class JsonlStore(FileStore):
     """Keeps runs in one file of JSON Lines, which only its owner can read.
 
     It is made for traces: a file that other programs read. A run is found by reading the whole file, so that many runs
@@ -75,7 +74,7 @@ class JsonlStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
         self._lock = threading.Lock()
         self._file: int | None = None
         self._failure: StoreError | None = None
@@ -104,37 +103,14 @@ class JsonlStore:
         if file is not None:
             await anyio.to_thread.run_sync(self._sync, file)
 
-    async def read(self, run_id: str) -> Sequence[Event]:
-        """Return the events of a run; see `Store.read`."""
-        return await anyio.to_thread.run_sync(self.events, run_id)
-
     def events(self, run_id: str) -> Sequence[Event]:
-        """Return the events of a run; the blocking form of `read`.
-
-        Args:
-            run_id: The run.
-
-        Raises:
-            StoreError: The file is damaged, or a newer rlmbox wrote it.
-        """
+        """Return the events of a run; see `FileStore.events`."""
         return self._runs(run_id).get(run_id, [])
-
-    def hold(self, run_id: str) -> Lease:
-        """Take hold of a run; see `Store.hold`."""
-        return hold_file(lock_of_run(self.path, run_id), run_id)
 
     async def runs(self) -> Sequence[RunSummary]:
         """Return what there is of each run; see `Store.runs`."""
         found = await anyio.to_thread.run_sync(self._runs, None)
         return sorted((summary_of(events) for events in found.values()), key=lambda run: -run.changed_s)
-
-    async def remove(self, run_id: str) -> None:
-        """Forget a run; see `Store.remove`."""
-        lease = self.hold(run_id)
-        try:
-            await anyio.to_thread.run_sync(self._blank, run_id)
-        finally:
-            lease.release()
 
     def empty(self) -> None:
         """Make the file, or empty the one that is there.
@@ -186,7 +162,8 @@ class JsonlStore:
                     raise StoreError(f"{self.path}, line {number}: {error}") from None
         return found
 
-    def _blank(self, run_id: str) -> None:
+    def _erase(self, run_id: str) -> None:
+        """Overwrite a run's lines with spaces."""
         try:
             with self.path.open("r+b") as file:
                 for line in iter(file.readline, b""):

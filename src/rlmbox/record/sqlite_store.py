@@ -36,8 +36,7 @@ from rlmbox.events import (
     TurnFinished,
 )
 from rlmbox.record.bodies import body_of, event_of
-from rlmbox.record.journal import Lease
-from rlmbox.record.process_lock import hold_file, lock_of_run
+from rlmbox.record.file_store import FileStore
 from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, migrate
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.record.writer_thread import WriterThread
@@ -76,7 +75,7 @@ _BEFORE_IT_HAPPENS = (EffectBegan, AttemptStarted)
 _Row = tuple[str, int, str, str]
 
 
-class SqliteStore:
+class SqliteStore(FileStore):
     """Keeps runs in a file, which only its owner can read.
 
     A store may be used from several threads and event loops, and several processes may use one file.
@@ -97,7 +96,7 @@ class SqliteStore:
     def __init__(
         self, path: str | os.PathLike[str], *, kept_days: float | None = KEPT_DAYS, kept_bytes: int | None = KEPT_BYTES
     ) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
         self.syncs = 0
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
@@ -132,19 +131,8 @@ class SqliteStore:
         """Return when the disk has everything that was written; see `Store.sync`."""
         await self._writer.wait()
 
-    async def read(self, run_id: str) -> Sequence[Event]:
-        """Return the events of a run; see `Store.read`."""
-        return await anyio.to_thread.run_sync(self.events, run_id)
-
     def events(self, run_id: str) -> Sequence[Event]:
-        """Return the events of a run; the blocking form of `read`.
-
-        Args:
-            run_id: The run.
-
-        Raises:
-            StoreError: The record is damaged, or a newer rlmbox wrote it.
-        """
+        """Return the events of a run; see `FileStore.events`."""
         with self._lock, self._errors("read"):
             self._commit()
             number = self._number_of(run_id)
@@ -152,21 +140,9 @@ class SqliteStore:
             rows = self._connection.execute(query, _numbers_of(number)).fetchall() if number is not None else []
         return [self._event_of(body) for (body,) in rows]
 
-    def hold(self, run_id: str) -> Lease:
-        """Take hold of a run; see `Store.hold`."""
-        return hold_file(lock_of_run(self.path, run_id), run_id)
-
     async def runs(self) -> Sequence[RunSummary]:
         """Return what there is of each run; see `Store.runs`."""
         return await anyio.to_thread.run_sync(self._summaries)
-
-    async def remove(self, run_id: str) -> None:
-        """Forget a run; see `Store.remove`."""
-        lease = self.hold(run_id)
-        try:
-            await anyio.to_thread.run_sync(self._remove, (run_id,))
-        finally:
-            lease.release()
 
     def close(self) -> None:
         """Make everything durable and close the file."""
@@ -220,11 +196,7 @@ class SqliteStore:
     def _remove_unheld(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
             with contextlib.suppress(StoreError):
-                lease = self.hold(run_id)
-                try:
-                    self._remove((run_id,))
-                finally:
-                    lease.release()
+                self._remove(run_id)
 
     def _size_bytes(self) -> int:
         one = {
@@ -349,22 +321,19 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connected()) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # where it fails, it is done the next time
 
-    def _remove(self, run_ids: Sequence[str]) -> None:
+    def _erase(self, run_id: str) -> None:
         with self._lock, self._errors("written"):
             self._commit()
             self._connection.execute("BEGIN IMMEDIATE")
-            for run_id in run_ids:
-                number = self._number_of(run_id)
-                if number is not None:
-                    self._connection.execute("DELETE FROM events WHERE number BETWEEN ? AND ?", _numbers_of(number))
-                    self._connection.execute("DELETE FROM payload_uses WHERE run = ?", (number,))
-                    self._connection.execute("DELETE FROM runs WHERE number = ?", (number,))
-            unused = "DELETE FROM payloads WHERE hash NOT IN (SELECT hash FROM payload_uses)"
-            self._connection.execute(unused)
+            number = self._number_of(run_id)
+            if number is not None:
+                self._connection.execute("DELETE FROM events WHERE number BETWEEN ? AND ?", _numbers_of(number))
+                self._connection.execute("DELETE FROM payload_uses WHERE run = ?", (number,))
+                self._connection.execute("DELETE FROM runs WHERE number = ?", (number,))
+            self._connection.execute("DELETE FROM payloads WHERE hash NOT IN (SELECT hash FROM payload_uses)")
             self._connection.execute("COMMIT")
-            for run_id in run_ids:
-                self._changed_s.pop(run_id, None)
-                self._numbers.pop(run_id, None)
+            self._changed_s.pop(run_id, None)
+            self._numbers.pop(run_id, None)
 
     # ---- reading ----------------------------------------------------------------------------------------------
 
