@@ -584,7 +584,7 @@ def resume(
 
     Exit codes as for ask.
     """
-    from rlmbox.cli.recording import resume_and_print
+    from rlmbox.cli.continuing import resume_and_print
 
     code = resume_and_print(
         run,
@@ -755,7 +755,7 @@ def replay(
     debug: DebugOption = False,
 ) -> None:
     """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
-    from rlmbox.cli.recording import replay_and_print
+    from rlmbox.cli.continuing import replay_and_print
 
     raise typer.Exit(replay_and_print(run, store, as_json=as_json, quiet=quiet, debug=debug))
 
@@ -791,7 +791,7 @@ def fork(
 
     What is not given is as it was recorded: the models and every limit.
     """
-    from rlmbox.cli.recording import ForkLimits, fork_and_print
+    from rlmbox.cli.continuing import ForkLimits, fork_and_print
 
     code = fork_and_print(
         run,

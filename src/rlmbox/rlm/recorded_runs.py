@@ -23,7 +23,7 @@ from rlmbox.record.audit import AuditChain
 from rlmbox.record.context_record import reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
 from rlmbox.record.hiding import HiddenValues, table_of, whole
-from rlmbox.record.journal import Journal, Lease
+from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
@@ -36,8 +36,7 @@ async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns
     store = setup.recorded()
     lease = store.hold(run_id)
     try:
-        recorded = await store.read(run_id)
-        events, hiding = whole(recorded), setup.hiding(table_of(recorded))
+        events, hiding = await _read(setup, store, run_id)
         started = begun(events, run_id)
         is_over = Past(events).is_over
         if not is_over:
@@ -53,8 +52,7 @@ async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns
 
 async def replay(setup: Setup, run_id: str, *, context: Openable | None) -> Answer:
     """Run a recorded run again from its record; see `RLM.replay`."""
-    recorded = await setup.recorded().read(run_id)
-    events, hiding = whole(recorded), setup.hiding(table_of(recorded))
+    events, hiding = await _read(setup, setup.recorded(), run_id)
     return await _go_on(setup, events, None, run_id=run_id, context=context, is_sealed=True, hiding=hiding)
 
 
@@ -95,6 +93,12 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
     if settings.get("cost_limit_is_default"):
         found["cost_limit_usd"] = DEFAULT_COST_LIMIT_USD
     return Limits(**found, cell=CellLimits(**settings["limits"]["cell"]))
+
+
+async def _read(setup: Setup, store: Store, run_id: str) -> tuple[list[Event], HiddenValues | None]:
+    """Return the events of a run with their hidden values, and what hides them again."""
+    recorded = await store.read(run_id)
+    return whole(recorded), setup.hiding(table_of(recorded))
 
 
 async def _go_on(
