@@ -272,6 +272,10 @@ class SandboxMachine:
         try:
             for name in sorted(set().union(*self.may_be)):
                 read = await self._read(sandbox, name)
+                if read.namespace == "lost":  # on a busy machine to read it may take too long, too, and that says so
+                    self.log.append(f"# lost as {name} was read")
+                    self.may_be = [{}]
+                    return True
                 if read.outcome not in ("ok", "error"):
                     raise self._broken(f"{name} could not be read: {read.error}")
                 if read.outcome == "ok":
@@ -288,7 +292,7 @@ class SandboxMachine:
         """Read a variable; on a busy machine that may reach the limit of a cell, and is tried again."""
         for _ in range(5):
             found = await asyncio.wait_for(sandbox.execute(Cell(name, by="engine")), PATIENCE_S)
-            if found.outcome != "timeout":
+            if found.outcome != "timeout" or found.namespace == "lost":
                 break
         return found
 

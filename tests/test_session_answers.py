@@ -1,9 +1,20 @@
 """Every way for a model to finish a session, what does not finish it, and the sources of an answer."""
 
+from typing import Any
+
 import pytest
 
 from rlmbox import CellLimits, Context, Limits
+from rlmbox.errors import ConfigError
+from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.subset import SubsetSandbox
 from runs import PENALTY, TEXT, repl, rlm, said_to
+
+SANDBOXES: dict[str, Any] = {
+    "local": lambda: LocalSandbox(unsafe_no_isolation=True),
+    "monty": "monty",
+    "subset": SubsetSandbox,
+}
 
 
 async def test_code_beside_a_final_tag_runs_first_and_then_the_answer_counts() -> None:
@@ -80,6 +91,45 @@ async def test_a_final_tag_in_a_sub_models_answer_does_not_end_the_session() -> 
 async def test_strict_mode_takes_only_the_two_forms() -> None:
     asked = rlm("FINAL: loose", 'FINAL("tight")', strict=True)
     assert (await asked.aask("?", TEXT)).text == "tight"
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_in_strict_mode_the_names_that_end_a_question_are_a_cells_own(sandbox: str) -> None:
+    ways = repl("answer['ready'] = True"), repl("FINAL('x')"), repl("SUBMIT('x')"), repl("FINAL_VAR('x')")
+    mine = repl("answer = 'mine'\nFINAL = SUBMIT = 1"), repl("print(answer, SHOW_VARS())")
+    asked = rlm(*ways, *mine, 'FINAL("tight")', strict=True, sandbox=SANDBOXES[sandbox])
+    async with asked.session(TEXT) as session:
+        assert (await session.ask("?")).text == "tight"
+        assert set(await session.variables()) == {"answer", "FINAL", "SUBMIT"}
+    said = [said_to(asked.model, number) for number in range(1, 7)]
+    for name, told in zip(("answer", "FINAL", "SUBMIT", "FINAL_VAR"), said, strict=False):
+        assert f"NameError: name '{name}' is not defined" in told or "ForbiddenSyntax: " in told, told
+    assert "again" not in said[4]  # no name was given back to the REPL
+    assert "mine {" in said[5]
+    prompt = asked.model.requests[0][0].content  # type: ignore[attr-defined]
+    assert "answer[" not in prompt
+    assert "SUBMIT" not in prompt
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_a_name_that_ends_a_question_is_the_loops_unless_it_is_strict(sandbox: str) -> None:
+    with pytest.raises(ConfigError, match="'answer'"):
+        await rlm("FINAL(ok)", sandbox=SANDBOXES[sandbox]).aask("?", TEXT, inputs={"answer": 1})
+    asked = rlm(repl("total = answer + 1"), "FINAL_VAR(total)", strict=True, sandbox=SANDBOXES[sandbox])
+    assert (await asked.aask("?", TEXT, inputs={"answer": 1})).value == 2
+    kept = rlm(repl("x = 1"), repl("answer['content'] = x\nanswer['ready'] = True"), sandbox=SANDBOXES[sandbox])
+    async with kept.session(TEXT) as session:
+        assert (await session.ask("?")).value == 1
+        assert set(await session.variables()) == {"x"}
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_an_input_is_a_variable_that_a_final_tag_can_name(sandbox: str) -> None:
+    asked = rlm(repl("x = 1"), "FINAL(prices)", repl("prices = 'mine'"), "FINAL(prices)", sandbox=SANDBOXES[sandbox])
+    async with asked.session(TEXT, inputs={"prices": {"a": 5}}) as session:
+        assert (await session.ask("?")).value == {"a": 5}
+        assert (await session.variables())["prices"] == "dict, 1 keys: 'a'"
+        assert (await session.ask("?")).value == "mine"
 
 
 async def test_sources_that_code_names_are_checked_against_the_context() -> None:

@@ -106,7 +106,9 @@ async def ran(make_sandbox: Any, cells: list[str]) -> list[Result]:
 
         sandbox: Sandbox = make_sandbox()
         host = {"llm_query": HostFunction("llm_query", llm_query, "asks")}
-        await sandbox.start(CellLimits(cell_timeout_s=20), Context.from_text(CONTEXT), host, query=QUERY)
+        inputs = {"answer": {"content": "", "ready": False}}
+        text = Context.from_text(CONTEXT)
+        await sandbox.start(CellLimits(cell_timeout_s=20), text, host, query=QUERY, inputs=inputs)
         try:
             for cell in session:
                 calls.clear()

@@ -6,9 +6,10 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 import pytest
@@ -35,6 +36,7 @@ async def local(
     limits: CellLimits = LIMITS,
     packages: list[Path] | None = None,
     worker: str = "",
+    inputs: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Repl[LocalSandbox]]:
     """Start a session; `worker` is the source of another worker than the usual one."""
     sandbox = LocalSandbox(unsafe_no_isolation=True, package_paths=packages or ())
@@ -43,7 +45,8 @@ async def local(
             file = Path(undo.enter_context(tempfile.TemporaryDirectory())) / "_worker.py"
             file.write_text(worker)
             undo.enter_context(pytest.MonkeyPatch.context()).setattr(_worker, "__file__", str(file))
-        await sandbox.start(limits, Context.from_text(text), {f.name: f for f in functions}, query="why?")
+        host = {f.name: f for f in functions}
+        await sandbox.start(limits, Context.from_text(text), host, query="why?", inputs=inputs)
     try:
         yield Repl(sandbox)
     finally:

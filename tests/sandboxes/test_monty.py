@@ -249,7 +249,8 @@ def _children() -> set[str]:
 @pytest.fixture
 async def checked(models: Models) -> AsyncIterator[MontySandbox]:
     sandbox = MontySandbox(type_check=True)
-    await sandbox.start(CellLimits(cell_timeout_s=30), TEXT, models.host(), query="what?")
+    inputs = {"prices": {"a": 1}, "found": {}}
+    await sandbox.start(CellLimits(cell_timeout_s=30), TEXT, models.host(), query="what?", inputs=inputs)
     yield sandbox
     await sandbox.close()
 
@@ -282,7 +283,7 @@ async def test_a_checked_cell_that_cannot_be_right_is_not_run(
     [
         "m = re.search('two', context)\nm.group(0)",
         "a = [1]\na = 'str'\na.upper()",
-        "answer['content'] = 5",
+        "found['content'] = prices['a']",
         "d = {}\nd['a'] = 1\nd['b'] = 'x'\nd",
         "import heapq, statistics\nh = [2, 1]\nheapq.heapify(h)\nstatistics.mean(h)",
         "from collections import Counter\nCounter(context.split()).most_common(1)[0][0]",

@@ -313,15 +313,17 @@ async def test_names_are_there_again_after_a_cell_that_failed() -> None:
         assert await repl.value("context") == "abc"
 
 
-async def test_modules_and_what_is_assigned_to_answer_are_the_cells_own() -> None:
-    async with local() as repl:
+async def test_modules_and_inputs_are_the_cells_own() -> None:
+    async with local(inputs={"answer": {}}) as repl:
         assert (await repl.run("json = {'a': 1}\nanswer = 'mine'")).restored == ()
         assert await repl.value("[json, answer]") == [{"a": 1}, "mine"]
-        assert (await repl.run("del answer")).restored == ("answer",)
-        assert await repl.value("answer") == {"content": "", "ready": False}
+        assert (await repl.run("del answer")).restored == ()
+        error = (await repl.run("answer")).error
+        assert error is not None
+        assert error.type == "NameError"
 
 
-ROUTES = ("{0}", "send({0})", "send(value={0})", "v = {0}\nv", "answer['content'] = {0}\nanswer['content']")
+ROUTES = ("{0}", "send({0})", "send(value={0})", "v = {0}\nv", "answer = [{0}]\nanswer[0]")
 KINDS = {
     "(1, 2)": [1, 2],
     "{3, 1, 2}": [1, 2, 3],
@@ -419,9 +421,10 @@ async def test_inputs_are_variables_from_the_first_cell_on() -> None:
         await sandbox.start(LIMITS, Context.from_text("text"), {}, inputs={"prices": {"a": [1, 2.5]}, "data": None})
         repl = Repl(sandbox)
         assert await repl.value("[prices['a'], data]") == [[1, 2.5], None]
-        assert set(await sandbox.variables()) == {"prices", "data"}
+        assert await sandbox.variables() == {}
         await repl.run("prices = 3")
         assert await repl.value("prices") == 3
+        assert set(await sandbox.variables()) == {"prices"}
     finally:
         await sandbox.close()
 

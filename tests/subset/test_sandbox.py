@@ -61,7 +61,9 @@ async def opened(
     *, text: str = "the context", host: tuple[HostFunction, ...] = (), limits: CellLimits = LIMITS, **settings: Any
 ) -> AsyncIterator[SubsetSandbox]:
     sandbox = SubsetSandbox(**settings)
-    await sandbox.start(limits, Context.from_text(text), {each.name: each for each in host}, query="q", seed=3)
+    functions = {each.name: each for each in host}
+    inputs = {"answer": {"content": "", "ready": False}}
+    await sandbox.start(limits, Context.from_text(text), functions, query="q", seed=3, inputs=inputs)
     try:
         yield sandbox
     finally:

@@ -77,6 +77,10 @@ class AnswerRules:
             HostFunction("FINAL_VAR", self._final_var, "ends with the value of a variable", is_answer=True),
         )
 
+    def variables(self) -> dict[str, object]:
+        """Return the variables by which code gives an answer."""
+        return {} if self._strict else {"answer": {"content": "", "ready": False}}
+
     def forget(self) -> None:
         """Forget an answer that code gave in a turn that was not concluded."""
         self._called = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,11 +92,12 @@ class Bridge:
         """
         self._keys = CallKeys(cell)
 
-    def table(self, functions: Iterable[HostFunction]) -> Host:
+    def table(self, functions: Iterable[HostFunction], variables: Collection[str] = ()) -> Host:
         """Return the table that a sandbox is started with.
 
         Args:
             functions: The functions.
+            variables: Names of the loop's own variables in the REPL.
 
         Raises:
             ConfigError: Two have the same name, or one has a name that means something else in the REPL.
@@ -106,7 +107,7 @@ class Bridge:
         for function in functions:
             if function.name in table or function.name in objects:
                 raise ConfigError(f"there are two functions named {function.name!r} for the REPL; rename yours")
-            if function.name.partition(".")[0] in INJECTED:
+            if (first := function.name.partition(".")[0]) in INJECTED or first in variables:
                 raise ConfigError(f"{function.name!r} means something else in the REPL; rename your function")
             pure = function.pure
             table[function.name] = replace(function, call=_named(function)) if pure else self._bridged(function)

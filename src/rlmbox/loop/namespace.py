@@ -11,6 +11,7 @@ from rlmbox import events
 from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxCrashed
 from rlmbox.loop.bridge import Bridge
+from rlmbox.loop.inputs import described
 from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.task import Task
 from rlmbox.record.compare import printed_otherwise, shown_output
@@ -26,7 +27,8 @@ class SessionNamespace:
         recorder: Records the session's events.
         bridge: Told of each cell, below which the calls of it have their keys.
         context: The text.
-        inputs: Further variables, by name.
+        inputs: Further variables of the user's, by name.
+        own: Those of the loop, by name, which are not told of.
         make_sure_of_it: Starts the namespace where it was not started yet, because something has to run.
 
     Attributes:
@@ -43,13 +45,14 @@ class SessionNamespace:
         bridge: Bridge,
         context: Context,
         inputs: Mapping[str, object],
+        own: Mapping[str, object],
         make_sure_of_it: Callable[[], Awaitable[None]],
     ) -> None:
         self._recorder = recorder
         self._scope = recorder.scope
         self._bridge = bridge
         self._context = context
-        self._inputs = inputs
+        self._inputs, self._own = inputs, own
         self._make_sure_of_it = make_sure_of_it
         self._query = ""  # with which the sandbox was started
         self._query_is_ours = True  # and no cell's
@@ -75,7 +78,7 @@ class SessionNamespace:
                 self.host,
                 query=query,
                 seed=self._scope.seed,
-                inputs=self._inputs,
+                inputs={**self._inputs, **self._own},
             )
         except BaseException:
             await self.sandbox.close()
@@ -131,13 +134,16 @@ class SessionNamespace:
         self._query_is_ours = True
 
     async def variables(self) -> Mapping[str, str]:
-        """Return the variables that cells have set, each with a short description such as `list, 3 items`.
+        """Return the variables, each with a short description such as `list, 3 items`.
+
+        An input that no cell has bound anew is described as it was given.
 
         Raises:
             SandboxError: The sandbox does not answer.
         """
         if not self.is_started:
             return {}
+        given = {name: described(value) for name, value in self._inputs.items()}
         was_cut, self.is_cut = self.is_cut, True  # what is cut here, such as by cancellation, costs it as in a cell
         try:
             found = await self.sandbox.variables()
@@ -146,7 +152,8 @@ class SessionNamespace:
         except Exception as error:
             raise SandboxCrashed(f"the sandbox does not answer: {type(error).__name__}: {error}") from error
         self.is_cut = was_cut
-        return {name: what for name, what in found.items() if name != "query" or not self._query_is_ours}
+        own = {name: what for name, what in found.items() if name != "query" or not self._query_is_ours}
+        return {**given, **own}
 
     async def run(self, cell: Cell, path: str) -> Execution:
         """Run a cell; of one that the record has, bring back the variables, and return what it gave then.

@@ -96,7 +96,7 @@ class SessionParts:
         subcalls = Subcalls(scope)
         bridge.stop = subcalls.stop
         answers = AnswerRules(options.auto_finalize_var, strict=options.strict, rules=options.rules)
-        namespace = SessionNamespace(recorder, bridge, context, inputs, enter_loop)
+        namespace = SessionNamespace(recorder, bridge, context, inputs, answers.variables(), enter_loop)
         table = ReplTable(
             recorder,
             context,

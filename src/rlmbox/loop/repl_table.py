@@ -88,8 +88,9 @@ class ReplTable:
             ConfigError: A tool cannot be given to a model, or has the name of something else.
         """
         table = (*self.functions(), *self._answers.functions())
-        self._bridge.table(table)  # says where two have the same name
-        return stubs_of({each.name: each for each in table})
+        variables = self._answers.variables()
+        self._bridge.table(table, variables)  # says where two have the same name
+        return stubs_of({each.name: each for each in table}, {**self._inputs, **variables})
 
     async def open_sources(self) -> None:
         """Connect what the run's tools come from, which only then are known.
@@ -102,7 +103,7 @@ class ReplTable:
         own = (*self.functions(), *self._answers.functions())
         begun = self._recorder.next_recorded(events.RunStarted)
         recorded = begun.settings.get("source_tools", ()) if isinstance(begun, events.RunStarted) else ()
-        taken = {*(each.name.partition(".")[0] for each in own), *self._inputs, *INJECTED}
+        taken = {*(each.name.partition(".")[0] for each in own), *self._inputs, *self._answers.variables(), *INJECTED}
         await self._tools.open(taken, [str(name) for name in recorded] if isinstance(recorded, list) else ())
 
     def host(self) -> Host:
@@ -113,10 +114,11 @@ class ReplTable:
         """
         shown = self.functions()
         own = {*self._inputs, *(function.name for function in shown if function.is_tool)}
-        host = self._bridge.table((*shown, *peer_functions(shown, own), *self._answers.functions()))
-        taken = self._inputs.keys() & {name.partition(".")[0] for name in host}
+        variables = self._answers.variables()
+        host = self._bridge.table((*shown, *peer_functions(shown, own), *self._answers.functions()), variables)
+        taken = self._inputs.keys() & {*variables, *(name.partition(".")[0] for name in host)}
         if taken:
-            raise ConfigError(f"the input {min(taken)!r} has the name of a function of the REPL; rename it")
+            raise ConfigError(f"the input {min(taken)!r} has the name of something else in the REPL; rename it")
         return host
 
     def names(self, host: Host) -> tuple[str, ...]:

@@ -15,18 +15,18 @@ Host = Mapping[str, HostFunction]
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 """Modules that code has without importing them."""
 
-INJECTED = frozenset({"context", "P", "query", "answer", "data", "SHOW_VARS", *MODULES})
+INJECTED = frozenset({"context", "P", "query", "data", "SHOW_VARS", *MODULES})
 """Names in the REPL that every sandbox provides, besides the host's functions."""
 
 
 class Sandbox(Protocol):
     """A place where cells of one session run; variables live from cell to cell.
 
-    Code in a cell sees `context` (and `P`), `query`, an empty `answer` dictionary, the host's functions and
-    the modules `re`, `json`, `math`, `base64`, `binascii` and `zlib` without importing them. `context` is a `str`
-    up to `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; what stands for it gives
-    what the `str` would give (length, index, slices, `in`, `find` and its kin, `count`, comparison, `splitlines`),
-    or refuses what would need all of the text at once.
+    Code in a cell sees `context` (and `P`), `query`, the inputs, the host's functions and the modules `re`, `json`,
+    `math`, `base64`, `binascii` and `zlib` without importing them. `context` is a `str` up to
+    `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; what stands for it gives what
+    the `str` would give (length, index, slices, `in`, `find` and its kin, `count`, comparison, `splitlines`), or
+    refuses what would need all of the text at once.
 
     One session uses a sandbox from one task at a time. `close` may be called at any time, also twice, and
     during a cell, which then ends.
@@ -59,7 +59,9 @@ class Sandbox(Protocol):
             query: The question; `query` in the REPL.
             seed: Seed of `random` and, where the backend has one, of the hash order: the same cells with the same seed
                 give the same. Clocks are real.
-            inputs: Further variables and their values, which are JSON values.
+            inputs: Further variables and their values, which are JSON values. They are a cell's to change and to
+                bind; each namespace, one that was made anew too, begins with copies of its own. The loop gives
+                `answer` so.
 
         Raises:
             SandboxUnavailable: The backend cannot run here.
@@ -73,7 +75,10 @@ class Sandbox(Protocol):
         """
 
     async def variables(self) -> Mapping[str, str]:
-        """List the variables that cells have set, each with a short description such as `list, 3 items`."""
+        """List the variables that cells have set, each with a short description such as `list, 3 items`.
+
+        Inputs are among them only once a cell has bound the name anew.
+        """
 
     async def close(self) -> None:
         """Free everything; afterwards nothing of the session is left."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Mapping
 
 from rlmbox.sandboxes.base import MODULES, Host
 from rlmbox.types import HostFunction
 
 _KNOWN_TYPES = frozenset({"Any", "None", "bool", "bytes", "dict", "float", "int", "list", "str", "tuple"})
+_KINDS: Mapping[type, str] = {str: "str", list: "list[Any]", dict: "dict[str, Any]"}
 _HEADER = (
     "from typing import Any",
     *(f"import {name} as {name}" for name in MODULES),
@@ -17,18 +19,19 @@ _HEADER = (
     "P: str",
     "query: str",
     "data: Any",
-    "answer: dict[str, Any]",
     'def SHOW_VARS() -> dict[str, str]:\n    """Your variables and what they hold."""',
 )
 
 
-def stubs_of(host: Host) -> str:
+def stubs_of(host: Host, inputs: Mapping[str, object]) -> str:
     """Write the stubs of what is in the REPL, as the text of a `.pyi` file.
 
     Args:
         host: The functions that code may call.
+        inputs: Further variables and their values.
     """
-    return "\n".join([*_HEADER, *definitions(host, documented=True), ""])
+    variables = (f"{name}: {_KINDS.get(type(value), 'Any')}" for name, value in inputs.items() if name != "data")
+    return "\n".join([*_HEADER, *variables, *definitions(host, documented=True), ""])
 
 
 def definitions(host: Host, *, documented: bool = False) -> list[str]:

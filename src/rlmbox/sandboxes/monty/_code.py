@@ -36,7 +36,6 @@ _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys',
 
 PRELUDE = """\
 import json, math, base64, binascii
-answer = {'content': '', 'ready': False}
 _rlm_missing = NameError
 _rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
 """

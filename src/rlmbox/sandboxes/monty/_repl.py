@@ -266,7 +266,7 @@ class MontyRepl:
             },
             os_policy={"sleep": "zero", "random_start": {"seed": setting.seed}},
             type_check=setting.type_check,
-            type_check_stubs=stubs_of(self._host) if setting.type_check else None,
+            type_check_stubs=stubs_of(self._host, setting.inputs) if setting.type_check else None,
             type_check_format="jsonlines",
             assert_message_annotations=False,
         )

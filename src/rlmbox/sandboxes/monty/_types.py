@@ -7,7 +7,7 @@ running the cell only where it cannot be a matter of taste: a name, an argument 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from rlmbox.sandboxes.base import Host
@@ -30,7 +30,6 @@ _ALWAYS = (
     "query: str",
     "zlib: Any",
     "def SHOW_VARS() -> dict[str, str]: ...",
-    "answer: dict[str, Any]",
     "import json, math, base64, binascii",
 )
 _THERE = frozenset({"json", "math", "base64", "binascii", "setattr", "UnicodeDecodeError", "UnicodeEncodeError"})
@@ -52,13 +51,14 @@ class TypeProblem:
     message: str
 
 
-def stubs_of(host: Host) -> str:
+def stubs_of(host: Host, inputs: Iterable[str]) -> str:
     """Write the stubs of what is in the REPL, for the checker.
 
     Args:
         host: The functions that code may call.
+        inputs: Names of the further variables.
     """
-    return "\n".join([*_ALWAYS, *definitions(host), ""])
+    return "\n".join([*_ALWAYS, *(f"{name}: Any" for name in inputs), *definitions(host), ""])
 
 
 def findings(report: str, known: Collection[str], host: Host) -> Iterator[TypeProblem]:

@@ -83,7 +83,8 @@ class SubsetSandbox:
         self._cell_limits = CellLimits()
         self._values: dict[str, Any] = {}
         self._host: dict[str, HostFunction] = {}
-        self._answer: dict[str, object] = {}
+        self._inputs: Mapping[str, object] = {}
+        self._given: dict[str, object] = {}
         self._output = BoundedText(0)
         self._bridge: HostBridge | None = None
         self._session: SubsetSession | None = None
@@ -120,7 +121,8 @@ class SubsetSandbox:
         self._host = dict(host)
         self._bridge = HostBridge(asyncio.get_running_loop(), limits.host_calls)
         text = await self._text_of(context)
-        self._values = {"context": text, "query": query, **copy.deepcopy(dict(inputs))}
+        self._values = {"context": text, "query": query}
+        self._inputs = inputs
         if self._profile == "wide":
             self._values["P"] = text
         self._session = self._new_session()
@@ -149,8 +151,8 @@ class SubsetSandbox:
         session.bind(injected(bridge, self._host))
         if self._profile == "wide":
             session.bind({"SHOW_VARS": Builtin("SHOW_VARS", lambda: self._described(session))})
-            self._answer = {"content": "", "ready": False}
-            session.variables["answer"] = self._answer
+        self._given = copy.deepcopy(dict(self._inputs))
+        session.variables.update(self._given)
         return session
 
     def _write(self, text: str) -> None:
@@ -274,7 +276,7 @@ class SubsetSandbox:
         return {
             name: described(value)
             for name, value in session.variables.items()
-            if not name.startswith("_") and value is not self._answer
+            if not name.startswith("_") and value is not self._given.get(name, self)
         }
 
     def snapshot(self) -> dict[str, object]:
@@ -299,8 +301,9 @@ class SubsetSandbox:
             restore(session, state)
         except ValueError as error:
             raise SandboxError(str(error)) from None
-        if isinstance(session.variables.get("answer"), dict):
-            self._answer = session.variables["answer"]
+        for name, value in self._given.items():
+            if type(now := session.variables.get(name)) is type(value):
+                self._given[name] = now
 
     async def close(self) -> None:
         """Free everything; see `Sandbox.close`."""

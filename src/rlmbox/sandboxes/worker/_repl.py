@@ -24,7 +24,7 @@ else:
 
 FILE = "<rlm_session>"
 OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
-FREE = ("answer", "query")
+FREE = ("query",)
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 OWN_SLICE_CHARS = 1_000_000
@@ -84,9 +84,10 @@ class Repl:
         injected |= {"context": context, "P": context, "query": frame["query"], "SHOW_VARS": self._show_vars}
         builtins.help = helped  # type: ignore[assignment]
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
-        injected |= {"answer": {"content": "", "ready": False}, "_rlm_settled": settled}
+        injected["_rlm_settled"] = settled
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
+        self._given = {**injected, **frame["inputs"]}
         self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, *FREE}}
         self._methods = {name: dict(vars(value)) for name, value in injected.items() if type(value) is HostObject}
         self._names.update(injected)
@@ -98,15 +99,11 @@ class Repl:
     def _restore(self) -> list[str]:
         """Put back the reserved names that a cell has overwritten or deleted; return which they were.
 
-        `answer` is put back only where it is gone: what a cell assigns to it is the cell's own, a dictionary that the
-        loop reads or any other value. `query` and the names of modules are a cell's to bind, as in any Python.
+        `query`, the inputs and the names of modules are a cell's to bind, as in any Python.
         """
         restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
         if restored:
             self._names.update(self._reserved)
-        if "answer" not in self._names:
-            self._names["answer"] = {"content": "", "ready": False}
-            restored.append("answer")
         for parent, methods in self._methods.items():
             own = vars(self._reserved[parent])
             restored += [f"{parent}.{name}" for name, value in methods.items() if own.get(name, self) is not value]
@@ -123,7 +120,7 @@ class Repl:
 
     def variables(self) -> dict[str, str]:
         """Describe the names that cells have set."""
-        own = [k for k, v in self._names.items() if k[:1] != "_" and self._injected.get(k, self) is not v]
+        own = [k for k, v in self._names.items() if k[:1] != "_" and self._given.get(k, self) is not v]
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
     def run(self, code: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ _LARGE_NOTE = (
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 """No named variables."""
 
-RESERVED = ("context", "P", "query", "answer", "SHOW_VARS")
+RESERVED = ("context", "P", "query", "SHOW_VARS")
 """Names in the REPL that are not of host functions."""
 
 _Result = TypeVar("_Result")

@@ -156,12 +156,25 @@ async def check_modules_are_there_without_import(make_sandbox: MakeSandbox) -> N
             expect_equal(await repl.value(code), wanted, f"the value of {code}")
 
 
-async def check_the_answer_dictionary_is_there(make_sandbox: MakeSandbox) -> None:
-    """`answer` begins empty and not ready, and keeps what a cell puts into it."""
+async def check_a_session_has_no_names_that_nobody_gave(make_sandbox: MakeSandbox) -> None:
+    """Names by which a loop lets code answer are the loop's to give: they are not there, and a cell may have them."""
     async with opened(make_sandbox) as repl:
+        for name in ("answer", "FINAL", "SUBMIT", "FINAL_VAR", "llm_query"):
+            await repl.error(name, "NameError")
+        expect_equal((await repl.ok("answer = 'mine'")).restored, (), "the names that were restored")
+        expect_equal(await repl.value("answer"), "mine", "the cell's own variable")
+        expect_equal(set(await repl.sandbox.variables()), {"answer"}, "the variables")
+
+
+async def check_an_input_that_a_cell_fills_is_kept(make_sandbox: MakeSandbox) -> None:
+    """The dictionary that a loop reads an answer from begins as it was given, and keeps what a cell puts into it."""
+    given = {"content": "", "ready": False}
+    async with opened(make_sandbox, inputs={"answer": given}) as repl:
         expect_equal(await repl.value("answer"), {"content": "", "ready": False}, "the answer at the start")
         await repl.ok("answer['content'] = 'forty-two'\nanswer['ready'] = True")
         expect_equal(await repl.value("answer"), {"content": "forty-two", "ready": True}, "the answer afterwards")
+        expect_equal(dict(await repl.sandbox.variables()), {}, "the variables")
+        expect_equal(given, {"content": "", "ready": False}, "the host's own object")
 
 
 async def check_variables_lists_what_cells_have_set(make_sandbox: MakeSandbox) -> None:
@@ -219,9 +232,13 @@ async def check_the_same_seed_gives_the_same_session(make_sandbox: MakeSandbox) 
 
 
 async def check_inputs_are_variables(make_sandbox: MakeSandbox) -> None:
-    """Inputs are there in the first cell, under their names, and are a cell's to change."""
-    inputs = {"prices": {"a": [1, 2.5, None]}, "contract": "text é"}
+    """Inputs are there in the first cell, under their names, and are a cell's to change and to bind."""
+    inputs = {"prices": {"a": [1, 2.5, None]}, "contract": "text é", "count": 3}
     async with opened(make_sandbox, inputs=inputs) as repl:
-        expect_equal(await repl.value("[prices, contract]"), list(inputs.values()), "the inputs")
+        expect_equal(dict(await repl.sandbox.variables()), {}, "the variables that cells have set")
+        expect_equal((await repl.ok("count = [count]")).restored, (), "the names that were restored")
+        expect_equal(await repl.value("count"), [3], "what a cell has bound an input's name to")
+        expect_equal(set(await repl.sandbox.variables()), {"count"}, "the variables, with a name that a cell bound")
+        expect_equal(await repl.value("[prices, contract]"), [inputs["prices"], "text é"], "the inputs")
         await repl.ok("prices['b'] = contract")
         expect_equal(await repl.value("sorted(prices)"), ["a", "b"], "the input in the next cell")
