@@ -87,6 +87,11 @@ WINDOWS = (
     ("This model's maximum context length is 4097 tokens. However, you requested 5000 tokens (1000 + 4000).", 4_097),
     ("'max_tokens' is too large: 16384. This model's maximum context length is 8192 tokens (16384 > 7192).", 8_192),
     ("You passed 9097 tokens. However, the model's context length is only 4096 tokens.", 4_096),
+    (
+        "You passed 2000 input tokens. However, the model's context length is only 4096 tokens, resulting in a maximum input length of 1096",
+        4_096,
+    ),
+    ("invalid params, context window exceeds limit (2013)", None),  # MiniMax: that is its code
     ("This endpoint's maximum context length is 8,192 tokens. However, you requested about 10000 tokens.", 8_192),
     ("Requested tokens (6701) exceed context window of 4096", 4_096),
     ("Requested token count exceeds the model's maximum context length of 32768 tokens. 39000 from the input", 32_768),
@@ -260,6 +265,9 @@ def test_a_web_page_as_a_refusal_is_shown_in_words() -> None:
         (429, {"code": "exhausted", "error": "Your team has either used all available credits or reached its limit."}),
         (400, {"error": {"message": "Budget has been exceeded! Current cost: 10.0", "type": "budget_exceeded"}}),
         (403, {"error": {"message": "The free tier of the model has been exhausted.", "code": "x"}}),
+        (400, {"error": {"message": "You have reached your specified API usage limits."}}),
+        (429, {"error": {"message": "Extra usage is required for long context requests."}}),
+        (429, {"error": {"message": "You have exceeded the 5-hour usage quota. It will reset at 2090-02-19 05:11:50"}}),
     ],
 )
 def test_a_used_up_quota_is_told_from_a_busy_provider(status: int, body: object) -> None:
@@ -267,6 +275,22 @@ def test_a_used_up_quota_is_told_from_a_busy_provider(status: int, body: object)
     assert "quota or credit is used up" in str(error)
     assert not error.retryable
     assert error.status == 402
+
+
+def test_a_server_that_will_never_run_the_model_is_asked_once() -> None:
+    body = b'{"error": {"message": "model requires more system memory (12.3 GiB) than is available (7.2 GiB)"}}'
+    error = refused(500, httpx2.Headers(), body, TARGETS[0])
+    assert "cannot run the model" in str(error)
+    assert not error.retryable
+    assert refused(
+        498, httpx2.Headers(), b'{"error": {"message": "flex tier capacity exceeded"}}', TARGETS[0]
+    ).retryable
+
+
+def test_a_wrong_key_is_one_whatever_the_status_is() -> None:
+    body = b'{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}'
+    error = refused(400, httpx2.Headers(), body, TARGETS[0])
+    assert "the key was refused (HTTP 400" in str(error)
 
 
 def test_a_prompt_that_a_filter_refused_says_so() -> None:

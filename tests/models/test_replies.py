@@ -60,6 +60,17 @@ def test_an_end_that_nobody_knows_is_the_end(finish: object) -> None:
         ("sensitive", "content_filter"),
         ("SAFETY", "content_filter"),
         ("error", "length"),
+        ("insufficient_system_resource", "length"),  # DeepSeek
+        ("FinishReason.MAX_TOKENS", "length"),  # an enumeration, as a gateway in Python writes it
+        ("ERROR_TOXIC", "content_filter"),  # Cohere
+        ("content_filtered", "content_filter"),  # Bedrock
+        ("contentFilter", "content_filter"),
+        ("token_limit", "length"),  # watsonx
+        ("not_finished", "length"),
+        ("finished", "stop"),
+        ("eos_token", "stop"),
+        ("abort", "length"),  # vLLM
+        ("null", "stop"),
     ],
 )
 def test_an_end_by_any_of_its_names_is_read(finish: str, reason: str) -> None:
@@ -101,11 +112,26 @@ def test_a_tool_call_without_a_text_and_a_refusal_are_told_apart() -> None:
     assert (with_text.text, with_text.stop_reason) == ("3", "stop")
     refused = read(reply(None, refusal="I cannot do that."))
     assert (refused.text, refused.stop_reason) == ("I cannot do that.", "refusal")
+    for body in (
+        reply([{"type": "refusal", "refusal": "I cannot."}]),
+        {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "I cannot."}]}]},
+    ):
+        assert (read(body).text, read(body).stop_reason) == ("I cannot.", "refusal")
     blocks = {"content": [{"type": "tool_use", "name": "f", "input": {}}], "stop_reason": "tool_use"}
     assert read(blocks, "anthropic").stop_reason == "tool_calls"
     parts = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}, "finishReason": "STOP"}]}
     assert read(parts, "google").stop_reason == "tool_calls"
     assert read({"promptFeedback": {"blockReason": "SAFETY"}}, "google").stop_reason == "content_filter"
+
+
+def test_a_reply_of_the_responses_protocol_without_a_message_is_a_call_or_was_cut() -> None:
+    counts = {"input_tokens": 5, "output_tokens": 300, "total_tokens": 305}
+    call = {"type": "function_call", "name": "python", "arguments": '{"code": "x = 1"}'}
+    called = read({"output": [{"type": "reasoning", "summary": []}, call], "usage": counts})
+    assert called.stop_reason == "tool_calls"
+    assert parse_reply(called.text).cells == ("x = 1",)
+    cut = {"output": [{"type": "reasoning"}], "incomplete_details": {"reason": "max_output_tokens"}, "usage": counts}
+    assert (read(cut).text, read(cut).stop_reason, read(cut).usage.output_tokens) == ("", "length", 300)
 
 
 def test_a_stream_that_nobody_asked_for_is_put_together() -> None:
@@ -246,6 +272,12 @@ USAGES: list[tuple[str, dict[str, Any] | None, tuple[int, int, int, int], bool]]
         True,
     ),
     ("more in total than the parts", {**COUNTS, "total_tokens": 9_000}, (1_000, 0, 8_000, 0), False),
+    (
+        "reasoning outside of output and of total",
+        {**COUNTS, "reasoning_tokens": 4_000},
+        (1_000, 0, 4_050, 4_000),
+        False,
+    ),
     ("less in total than the parts", {**COUNTS, "total_tokens": 7}, (1_000, 0, 50, 0), False),
     ("nothing", None, (17, 0, 1, 0), False),
     ("nothing but zeros", dict.fromkeys(COUNTS, 0), (17, 0, 1, 0), False),

@@ -157,6 +157,43 @@ def test_an_error_in_a_stream_may_have_been_billed_once_something_of_the_reply_h
     assert caught.value.is_error is not begun
 
 
+@pytest.mark.parametrize(
+    ("body", "is_error", "says"),
+    [
+        (chunks({"object": "error", "message": "maximum context length is 4096 tokens", "code": 400}), True, "4096"),
+        (b"event: error\n" + chunks({"message": "Overloaded", "code": 529}), True, "Overloaded"),
+        (b'error: {"code": 500, "message": "Context size has been exceeded."}\n\n', True, "Context size"),
+        (chunks(BEGUN["openai"], {"message": "the engine died", "code": 500}), False, "the engine died"),
+    ],
+)
+def test_an_error_in_a_stream_is_one_under_whatever_name(body: bytes, is_error: bool, says: str) -> None:
+    with pytest.raises(UnreadableReply) as caught:
+        read_reply("openai", body, "m", ASKED)
+    assert caught.value.is_error is is_error
+    assert says in f"{caught.value} {caught.value.error!r}"
+
+
+def test_a_stream_that_says_in_a_text_that_there_is_no_end_yet_is_not_over() -> None:
+    begun = {"choices": [{"delta": {"content": "half"}, "finish_reason": "null"}]}
+    with pytest.raises(UnreadableReply, match="broke off before its end"):
+        read_reply("openai", chunks(begun), "m", ASKED)
+
+
+def test_counts_of_zero_at_the_end_of_a_stream_are_none() -> None:
+    some = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": dict.fromkeys(some, 0)}
+    usage = read_reply("openai", chunks({**BEGUN["openai"], "usage": some}, last), "m", ASKED).usage  # type: ignore[dict-item]
+    assert (usage.input_tokens, usage.output_tokens) == (9, 2)
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 50, "output_tokens": 1}}}
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"input_tokens": 0, "output_tokens": 5},
+    }
+    reply = read_reply("anthropic", chunks(start, BEGUN["anthropic"], end), "m", ASKED)
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.counted) == (50, 5, True)
+
+
 def test_a_call_and_a_refusal_in_a_stream_are_what_they_are_in_one_piece() -> None:
     call = {"choices": [{"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"}]}
     assert read_reply("openai", chunks(call), "m", ASKED).stop_reason == "tool_calls"

@@ -80,6 +80,7 @@ def test_a_moment_that_is_over_is_no_wait() -> None:
     [
         ({"retry_after_ms": "250", "retry_after": "9"}, 0.25),
         ({"x_ms_retry_after_ms": "1500"}, 1.5),
+        ({"retry_after": "5, 20"}, 20.0),
         ({"x_ratelimit_retry_after": "4"}, 4.0),
         ({"llm_provider_retry_after": "3"}, 3.0),
         ({"retry_after": "3", "x_ratelimit_reset": "700"}, 3.0),

@@ -107,6 +107,11 @@ CALLS = {
         "antoinezambelli/forge PR56",
         [CODE],
     ),
+    "Llama 3.1's own functions": (
+        f"<function=python>{json.dumps({'code': CODE})}</function>",
+        "its prompt format",
+        [CODE],
+    ),
     "GLM 4.5": (
         f"<tool_call>python\n<arg_key>code</arg_key>\n<arg_value>{CODE}</arg_value>\n</tool_call>",
         "its chat template",

@@ -202,7 +202,8 @@ def _reconciled(
         outside = reasoning if google or reasoning > received else 0
         return sent, received + outside, True
     if sent + received == total:
-        return sent, received, True
+        # More reasoning than output is outside of it, and the total leaves it out as well, as Perplexity's does.
+        return (sent, received, True) if reasoning <= received else (sent, received + reasoning, False)
     if total > sent + received:
         return sent, total - sent, sent + received + reasoning == total or google
     return sent, received + (reasoning if reasoning > received else 0), False

@@ -23,7 +23,7 @@ _LIKE_A_KEY = re.compile(r"(?<![\w-])(?=[\w.…-]*\d)[\w.…-]{4,}|\b(?:sk|pk|ke
 _MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
 _FLAGGED = re.compile(r"flagged|moderation|content.?(?:policy|filter|safety)|safety|harmful|违规|敏感", re.IGNORECASE)
 _NO_KEY = re.compile(r"\bapi.{0,10}key\b|unauthori[sz]ed|authenticat|login fail|鉴权|身份验证", re.IGNORECASE)
-_PASSING_STATUSES = frozenset({408, 409, 424, 425})
+_PASSING_STATUSES = frozenset({408, 409, 424, 425, 498})  # 498: no capacity at Groq
 
 
 def explain(error: Exception, target: Target, call: Call, *, timeout_s: float, has_answered: bool) -> ModelError:
@@ -92,7 +92,8 @@ def refused(error: Refused, target: Target) -> ModelError:
     said = Complaint(error.body)
     status = 429 if error.status == 400 and said.is_throttled else error.status  # AWS
     detail = f', "{_one_line(said.message, target)}"' if said.message.strip() else ""
-    if status == 401 or (status == 403 and not said.message.strip()):
+    of_key = status == 400 and wordings.WRONG_KEY.search(said.message) is not None  # Google
+    if status == 401 or of_key or (status == 403 and not said.message.strip()):
         # The words may repeat a part of the key, so whatever may be one goes.
         said_of_it = _LIKE_A_KEY.sub("<key>", detail)
         return _model_error(
@@ -111,6 +112,8 @@ def refused(error: Refused, target: Target) -> ModelError:
     if status == 402 or (said.out_of_credit and status < 500):
         text = f"the account's quota or credit is used up (HTTP {status}{detail}); check its billing"
         return _model_error(target, text, status=402)
+    if status >= 500 and wordings.LASTING.search(said.message):
+        return _model_error(target, f"the server cannot run the model (HTTP {status}{detail})", status=status)
     if status == 429 or status >= 500 or status in _PASSING_STATUSES:
         what = "too many requests" if status == 429 else "the provider failed"
         remedy = "try again later or lower the concurrency" if status == 429 else "try again later"

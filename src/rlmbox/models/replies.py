@@ -17,6 +17,7 @@ from typing import Any
 
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.counts import counts_in, read_counts
+from rlmbox.models.endings import end_word, named_end, stop_reason_of
 from rlmbox.models.reply_calls import called_in
 from rlmbox.models.reply_fields import (
     UnreadableReply,
@@ -24,26 +25,16 @@ from rlmbox.models.reply_fields import (
     first,
     mapping,
     reasoning_of,
+    refusal_of,
     text_of,
     thinking_of,
 )
-from rlmbox.models.reply_shapes import choice_of, end_of, inner_of, lone_text, message_of
+from rlmbox.models.reply_shapes import choice_of, inner_of, lone_text, message_of
 from rlmbox.models.streams import is_stream, joined
-from rlmbox.types import Completion, Message, StopReason, Usage
+from rlmbox.types import Completion, Message, Usage
 
 _BYTES_PER_TOKEN = 3
-_STOP_REASONS: Mapping[str, StopReason] = MappingProxyType(
-    {
-        **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
-        "model_context_window_exceeded": "length",
-        "error": "length",  # generation broke off, as OpenRouter says it
-        **dict.fromkeys(
-            ("content_filter", "safety", "recitation", "blocklist", "prohibited_content"), "content_filter"
-        ),
-        **dict.fromkeys(("spii", "sensitive", "refusal", "guardrail_intervened", "language"), "content_filter"),
-        **dict.fromkeys(("tool_calls", "tool_use", "function_call", "malformed_function_call"), "tool_calls"),
-    }
-)
+_ITEMS = ("message", "function_call", "reasoning")  # of OpenAI's Responses
 _COMMENTS = re.compile(rb"(?::[^\n]*\n|\s)*")
 _INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+\Z")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
@@ -79,7 +70,7 @@ def read_reply(protocol: WireProtocol, body: bytes, name: str, messages: Sequenc
     part = _READERS[protocol](found)
     text = _whole_characters(_THOUGHT.sub("", part.text, count=1) if _THOUGHT.match(part.text) else part.text)
     text = "" if _INVISIBLE.match(text) else text
-    stop = _STOP_REASONS.get(part.finish.lower(), "stop")
+    stop = stop_reason_of(part.finish)
     if part.refusal and not text.strip():
         text, stop = _whole_characters(part.refusal), "refusal"
     elif part.called and not text.strip():
@@ -160,7 +151,7 @@ def _unwrapped(found: Mapping[str, Any], body: bytes) -> Mapping[str, Any]:
 def _has_reply(found: Mapping[str, Any]) -> bool:
     """Return True if an object has a reply of any of the protocols."""
     choice = choice_of(found.get("choices"))
-    if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _messages(found):
+    if text_of(found.get("response")).strip() or text_of(found.get("generated_text")).strip() or _output_of(found):
         return True
     if choice.get("error") and not text_of(message_of(choice).get("content")).strip():
         return False  # OpenRouter: the provider behind it failed
@@ -186,8 +177,8 @@ def _openai(found: Mapping[str, Any]) -> _Part:
     return _Part(
         text=text_of(content),
         reasoning=reasoning_of(message) + thinking_of(content),
-        finish=end_of(choice),
-        refusal=text_of(message.get("refusal")),
+        finish=named_end(choice),
+        refusal=text_of(message.get("refusal")) or refusal_of(content),
         called=called_in([message.get("tool_calls") or [], message.get("function_call") or []]),
         counts=counts_in(found, choice),
     )
@@ -211,20 +202,28 @@ def _of_another_protocol(found: Mapping[str, Any]) -> _Part | None:
         return _google(found)
     if isinstance(found.get("content"), list):
         return _anthropic(found)
-    messages = _messages(found)
-    if not messages:
+    items = _output_of(found)
+    if not items:
         return None
-    content = [part for message in messages for part in message["content"]]  # OpenAI's Responses, Bedrock's Converse
-    finish = str(found.get("stopReason") or mapping(found.get("incomplete_details")).get("reason") or "")
-    return _Part(text_of(content), "", finish, "", called="", counts=counts_in(found, {}))
+    # OpenAI's Responses, Bedrock's Converse
+    content = [part for item in items for part in item.get("content") or [] if item.get("type", "message") == "message"]
+    incomplete = mapping(found.get("incomplete_details")).get("reason")
+    return _Part(
+        text_of(content),
+        "",
+        end_word(found.get("stopReason") or incomplete),
+        refusal_of(content),
+        called=called_in([item for item in items if item.get("type") == "function_call"]),
+        counts=counts_in(found, {}),
+    )
 
 
-def _messages(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the messages in a reply's `output`."""
+def _output_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the messages, calls and thoughts in a reply's `output`."""
     output = found.get("output")
     output = [mapping(output).get("message")] if isinstance(output, Mapping) else output
     items = map(mapping, output) if isinstance(output, list) else ()
-    return [item for item in items if isinstance(item.get("content"), list)]
+    return [item for item in items if isinstance(item.get("content"), list) or item.get("type") in _ITEMS]
 
 
 def _anthropic(found: Mapping[str, Any]) -> _Part:
@@ -237,7 +236,7 @@ def _anthropic(found: Mapping[str, Any]) -> _Part:
     return _Part(
         text=text_of(blocks),
         reasoning=thinking_of(blocks),
-        finish=str(found.get("stop_reason") or ""),
+        finish=end_word(found.get("stop_reason")),
         refusal="",
         called=called_in([block for block in blocks if mapping(block).get("type") == "tool_use"]),
         counts=mapping(found.get("usage")),
@@ -252,7 +251,7 @@ def _google(found: Mapping[str, Any]) -> _Part:
     return _Part(
         text="".join(text_of(part.get("text")) for part in parts if not part.get("thought")),
         reasoning="".join(text_of(part.get("text")) for part in parts if part.get("thought")),
-        finish="content_filter" if blocked else str(candidate.get("finishReason") or ""),
+        finish="content_filter" if blocked else end_word(candidate.get("finishReason")),
         refusal="",
         called=called_in([part["functionCall"] for part in parts if "functionCall" in part]),
         counts=mapping(found.get("usageMetadata")),

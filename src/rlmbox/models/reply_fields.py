@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+
 WireProtocol = Literal["openai", "azure", "anthropic", "google"]
 
 
@@ -70,9 +72,15 @@ def thinking_of(content: object) -> str:
     return "".join(str(part.get("thinking", "")) for part in content if isinstance(part, Mapping))
 
 
+def refusal_of(content: object) -> str:
+    """Return the words of a refusal that is a part of the content."""
+    parts = map(mapping, content) if isinstance(content, list) else ()
+    return "".join(text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
+
+
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning that stands beside a message's content, in OpenAI's protocol."""
-    return next((text_of(message[key]) for key in ("reasoning_content", "reasoning") if message.get(key)), "")
+    return next((text_of(message[key]) for key in _REASONING if message.get(key)), "")
 
 
 def object_in(value: object) -> object:

@@ -13,7 +13,6 @@ from rlmbox.models.reply_fields import first_of, mapping, object_in, text_of
 _ENVELOPES = ("data", "result", "response", "output", "body", "completion", "chat_completion")
 _TEXTS = ("output_text", "generated_text", "response", "completion", "text", "content", "result", "answer", "output")
 _LISTS = ("results", "outputs", "predictions", "generations", "completions", "output")
-_ENDS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "native_finish_reason", "stopReason")
 
 
 def inner_of(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -61,15 +60,6 @@ def message_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(messages, list) and messages:
         return mapping(messages[-1])
     return choice if "content" in choice else {}
-
-
-def end_of(choice: Mapping[str, Any]) -> str:
-    """Return why a reply ended, in the server's word; empty where it does not say.
-
-    Args:
-        choice: The choice, or a reply that has none.
-    """
-    return next((str(choice[name]) for name in _ENDS if choice.get(name)), "")
 
 
 def lone_text(found: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rlmbox.models.counts import counts_in
+from rlmbox.models.endings import end_word
+from rlmbox.models.error_bodies import layers_of, words_of
 from rlmbox.models.reply_fields import (
     UnreadableReply,
     WireProtocol,
@@ -26,6 +28,9 @@ from rlmbox.models.reply_fields import (
 )
 
 Chunk = Mapping[str, Any]
+
+
+_OF_A_REPLY = frozenset({"choices", "candidates", "delta", "content_block"})  # fields that no error has
 
 
 class Delta(NamedTuple):
@@ -42,7 +47,7 @@ class Delta(NamedTuple):
 
 def is_stream(body: bytes) -> bool:
     """Return True if a body is a stream of server-sent events."""
-    return body.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return body.lstrip().startswith((b"data:", b"event:", b"id:", b"retry:", b":", b"error:"))
 
 
 class StreamText:
@@ -78,6 +83,7 @@ def joined(protocol: WireProtocol, body: bytes) -> Chunk:
         UnreadableReply: There is no reply in it, or it broke off.
     """
     parts: _Parts = _JOINS[protocol]()
+    said: Chunk | None = None  # an error without that name, as vLLM and others send it
     for line in body.splitlines():
         chunk = _chunk(line)
         if chunk is None:
@@ -86,11 +92,13 @@ def joined(protocol: WireProtocol, body: bytes) -> Chunk:
         if chunk.get("error"):
             raise _broken_by(chunk, begun=parts.begun)
         parts.add(chunk)
-    if not parts.begun:
-        raise UnreadableReply("a stream without a reply")
-    if not parts.is_over:
-        raise UnreadableReply("the stream broke off before its end")
-    return parts.reply()
+        if not chunk.keys() & _OF_A_REPLY and words_of(layers_of(json.dumps(chunk).encode())):
+            said = chunk
+    if parts.begun and parts.is_over:
+        return parts.reply()
+    if said is not None:
+        raise _broken_by(said, begun=parts.begun)
+    raise UnreadableReply("the stream broke off before its end" if parts.begun else "a stream without a reply")
 
 
 def _broken_by(chunk: Chunk, *, begun: bool) -> UnreadableReply:
@@ -98,18 +106,20 @@ def _broken_by(chunk: Chunk, *, begun: bool) -> UnreadableReply:
     body = json.dumps(chunk).encode()
     if not begun:
         return UnreadableReply("an error", is_error=True, error=body)
-    error = chunk["error"]
-    said = str(mapping(error).get("message") or error)
+    said = words_of(layers_of(body)) or str(chunk["error"])
     return UnreadableReply(f"the stream broke off with an error: {said}", error=body)
 
 
 def _chunk(line: bytes) -> Chunk | None:
-    if not line.startswith(b"data:"):
+    name, _, value = line.partition(b":")
+    if name not in (b"data", b"error"):
         return None
     try:
-        found = json.loads(line[len(b"data:") :])
+        found = json.loads(value)
     except (ValueError, RecursionError):
         return None
+    if name == b"error":  # llama.cpp
+        return {"error": found}
     return found if isinstance(found, Mapping) else None
 
 
@@ -158,6 +168,10 @@ class _Parts(ABC):
         self.text.append(delta.text)
         self.reasoning.append(delta.reasoning)
 
+    def count(self, counts: Mapping[str, Any]) -> None:
+        """Take counts in place of those before; a zero, or nothing, where there was a count before is none."""
+        self.counts |= {name: value for name, value in counts.items() if value or not self.counts.get(name)}
+
     @abstractmethod
     def add(self, chunk: Chunk) -> None: ...
 
@@ -172,8 +186,7 @@ class _OpenAIParts(_Parts):
 
     def add(self, chunk: Chunk) -> None:
         choice = first_of(chunk.get("choices"))
-        if usage := counts_in(chunk, choice):
-            self.counts = dict(usage)
+        self.count(counts_in(chunk, choice))
         if not choice:
             return
         self.begun = True
@@ -181,7 +194,7 @@ class _OpenAIParts(_Parts):
         delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
         self.refusal.append(text_of(delta.get("refusal")))
         self.calls += [call for call in (delta.get("tool_calls"), delta.get("function_call")) if call]
-        self.finish = str(choice.get("finish_reason") or self.finish)
+        self.finish = end_word(choice.get("finish_reason")) or self.finish
         self.is_over |= bool(self.finish)
 
     def reply(self) -> Chunk:
@@ -198,14 +211,15 @@ class _AnthropicParts(_Parts):
         message = mapping(chunk.get("message"))
         self.begun = self.begun or bool(message) or chunk.get("type") in ("content_block_start", "content_block_delta")
         # What is counted first is counted again at the end, of what has changed.
-        self.counts |= {**mapping(message.get("usage")), **mapping(chunk.get("usage"))}
+        self.count(mapping(message.get("usage")))
+        self.count(mapping(chunk.get("usage")))
         self.take(_anthropic_delta(chunk))
         block, delta = mapping(chunk.get("content_block")), mapping(chunk.get("delta"))
         if block.get("type") == "tool_use":
             self.calls[chunk.get("index")] = {**block, "input": ""}
         elif "partial_json" in delta and chunk.get("index") in self.calls:
             self.calls[chunk.get("index")]["input"] += text_of(delta["partial_json"])
-        self.finish = str(mapping(chunk.get("delta")).get("stop_reason") or self.finish)
+        self.finish = end_word(mapping(chunk.get("delta")).get("stop_reason")) or self.finish
         self.is_over |= bool(self.finish) or chunk.get("type") == "message_stop"
 
     def reply(self) -> Chunk:
@@ -223,14 +237,14 @@ class _GoogleParts(_Parts):
     calls: list[object] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> None:
-        self.counts |= mapping(chunk.get("usageMetadata"))
+        self.count(mapping(chunk.get("usageMetadata")))
         self.feedback = mapping(chunk.get("promptFeedback")) or self.feedback
         candidate = first(chunk.get("candidates"))
         self.begun = self.begun or bool(candidate) or bool(self.feedback)
         self.take(_google_delta(chunk))
         parts = mapping(candidate.get("content")).get("parts")
         self.calls += [part for part in parts if "functionCall" in mapping(part)] if isinstance(parts, list) else []
-        self.finish = str(candidate.get("finishReason") or self.finish)
+        self.finish = end_word(candidate.get("finishReason")) or self.finish
         self.is_over |= bool(self.finish) or "blockReason" in self.feedback
 
     def reply(self) -> Chunk:

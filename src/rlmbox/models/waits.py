@@ -53,6 +53,7 @@ _FIELDS_S = frozenset(
     }
 )
 _FIELDS_MS = frozenset({"retry_after_ms", "retry_in_ms", "reset_in_ms", "retry_delay_ms"})
+_REPEATED = re.compile(r"\d{1,9}(?:\.\d{1,9})?(?:\s*,\s*\d{1,9}(?:\.\d{1,9})?)+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -93,6 +94,8 @@ def until_s(value: str) -> float | None:
         Seconds from now, or None where it is none of these.
     """
     value = value.strip().strip("\"'")
+    if _REPEATED.fullmatch(value):  # a header that came twice
+        value = max(value.split(","), key=float)
     number = number_of(value)
     if number is not None:
         for least, per_second in ((_EPOCH_US, 1e6), (_EPOCH_MS, 1e3), (_EPOCH_S, 1.0)):

@@ -18,6 +18,7 @@ def _patterns(*wordings: str) -> tuple[re.Pattern[str], ...]:
 
 
 WINDOW = _patterns(
+    rf"model's context length is only{_N}",  # before what vLLM says is left of it for the input
     rf"but (?:the |this )?model (?:only )?(?:supports|allows|accepts|takes|has a context(?: length| size)? of)"
     rf"(?: only| up to| at most)?{_N}{_NOT_OUTPUT}",
     rf"maximum (?:context|prompt|input) length(?: is| of|:)?{_N}",
@@ -40,7 +41,7 @@ WINDOW = _patterns(
     rf"\bn_ctx{_N}",
     rf"than the maximum model length of{_N}",
     rf"(?:input|prompt|total) tokens exceeds? (?:the )?(?:max(?:imum)?|configured) limit(?: of)?{_N}",
-    rf"exceeds? (?:the )?(?:model(?:'s)? )?(?:token )?limit(?: of)?{_N}",
+    rf"exceeds? (?:the )?(?:model(?:'s)? )?(?:token )?limit(?! \(\d{{4}}\)\W*$)(?: of)?{_N}",  # MiniMax: its code
     rf"more than (?:the )?max(?:imum)? tokens allowed{_N}",
     rf"\d > {_N} context",
     rf"(?:prompt|input|count\b[^.]{{0,20}}) cannot exceed{_N}",
@@ -120,6 +121,7 @@ OUTPUT_CAP = _patterns(
     rf"{_OUTPUT} (?:must|should) be (?:between|in) \D?\d+(?: and|,| to){_N}",
     rf"{_OUTPUT}: input should be less than or equal to{_N}",
     rf"maxTokens: [\d,]+ is not less or equal to{_N}",
+    rf"maxTokens' failed to satisfy constraint: .{{1,40}}?less than or equal to{_N}",
 )
 """Each finds the longest reply that may be asked for in its group `tokens`."""
 
@@ -190,7 +192,7 @@ QUOTA_CODES = frozenset(
 QUOTA = re.compile(
     r"credit balance is too low|insufficient (?:balance|credits?|quota|funds)|enable billing|more credits"
     r"|out of credits|used all available credits|(?:no|any) credits|budget has been exceeded|spending limit"
-    r"|free tier\b.{0,40}exhausted"
+    r"|free tier\b.{0,40}exhausted|usage (?:limits?|quota)\b|extra usage is required"
     r"|per[- ]day|/ ?(?:day|month)\b|per[- ]month|daily (?:limit|quota|request limit)|monthly (?:limit|quota)"
     r"|\((?:RPD|TPD)\)|余额不足|余额已|欠费|额度已|额度不足|今日.{0,8}(?:限额|次数)",
     re.IGNORECASE,
@@ -208,6 +210,14 @@ PASSING = re.compile(
     re.IGNORECASE,
 )
 """What went wrong may be over in a while; looked for in an error that came with the status of success."""
+
+LASTING = re.compile(r"more system memory|model architecture|unsupported model|failed to load model", re.IGNORECASE)
+"""What went wrong at a server will go wrong again; looked for in an error with a status of failure."""
+
+WRONG_KEY = re.compile(
+    r"api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect|wrong) api.?key", re.IGNORECASE
+)
+"""A refusal of the key; looked for in one that came with a status for requests."""
 
 NO_POLICY = re.compile(
     r"polic|privacy|guardrail|allowed providers|provider routing|support (?:tool|image|the)", re.IGNORECASE

@@ -154,16 +154,19 @@ def code_of_call(body: str, *, names: frozenset[str] | None = None) -> str | Non
         pairs = {key: first or second for key, first, second in _GEMMA_PAIR.findall(gemma["body"])}
         return _code(gemma["name"], pairs, names)
     for call_pattern, parameter_pattern in _DIALECTS:
-        calls = [
-            (match["name"], {key: value.strip("\n") for key, value in parameter_pattern.findall(match["body"])})
-            for match in call_pattern.finditer(body)
-        ]
+        calls = [(match["name"], _arguments(match["body"], parameter_pattern)) for match in call_pattern.finditer(body)]
         if calls:
             return _program([_code(name, arguments, names) for name, arguments in calls])
     value = _json(body)
     if value is None:
         return _pythonic(body, names)
     return _program([_code_of_json(item, names) for item in (value if isinstance(value, list) else [value])])
+
+
+def _arguments(body: str, parameter: re.Pattern[str]) -> dict[str, str] | str:
+    """Return the arguments of a call in XML, each in an element or all of them in JSON, as Llama 3.1 writes them."""
+    found = {key: value.strip("\n") for key, value in parameter.findall(body)}
+    return body.strip() if not found and body.lstrip().startswith("{") else found
 
 
 def _pythonic(body: str, names: frozenset[str] | None) -> str | None:
