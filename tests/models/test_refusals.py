@@ -88,7 +88,7 @@ WINDOWS = (
     ("'max_tokens' is too large: 16384. This model's maximum context length is 8192 tokens (16384 > 7192).", 8_192),
     ("You passed 9097 tokens. However, the model's context length is only 4096 tokens.", 4_096),
     (
-        "You passed 2000 input tokens. However, the model's context length is only 4096 tokens, resulting in a maximum input length of 1096",
+        "You passed 2000 tokens. However, the model's context length is only 4096 tokens, maximum input length of 1096",
         4_096,
     ),
     ("invalid params, context window exceeds limit (2013)", None),  # MiniMax: that is its code
