@@ -109,26 +109,26 @@ def test_a_model_for_each_question_over_a_loop_for_each_question_leaves_nothing(
 
 
 async def test_models_of_one_loop_share_their_connections_until_the_last_is_closed() -> None:
-    from rlmbox.models import transport
+    from rlmbox.models import connections
 
     async with ProviderServer("ok") as server:
         first, second = model_at(server), model_at(server)
         for model in (first, second):
             await model.complete([Message("user", "?")], max_output_tokens=5)
         loop = asyncio.get_running_loop()
-        mine = [key for key in transport._pools if key[0] is loop]
+        mine = [key for key in connections._pools if key[0] is loop]
         assert len(mine) == 1
         await first.aclose()
-        assert transport._pools.get(mine[0]) is not None
+        assert connections._pools.get(mine[0]) is not None
         assert (await second.complete([Message("user", "?")], max_output_tokens=5)).text == "ok"
         await second.aclose()
-        assert transport._pools.get(mine[0]) is None
+        assert connections._pools.get(mine[0]) is None
         assert (await first.complete([Message("user", "?")], max_output_tokens=5)).text == "ok"
         await first.aclose()
 
 
 async def test_closing_from_another_loop_waits_until_the_connections_are_closed_on_theirs() -> None:
-    from rlmbox.models import transport
+    from rlmbox.models import connections
 
     ready, done = threading.Event(), threading.Event()
     async with ProviderServer("ok") as server:
@@ -145,7 +145,7 @@ async def test_closing_from_another_loop_waits_until_the_connections_are_closed_
         thread.start()
         await asyncio.to_thread(ready.wait)
         await model.aclose()
-        assert not [key for key in transport._pools if key[0] is loops[0]]
+        assert not [key for key in connections._pools if key[0] is loops[0]]
         done.set()
         await asyncio.to_thread(thread.join)
 
@@ -153,7 +153,7 @@ async def test_closing_from_another_loop_waits_until_the_connections_are_closed_
 async def test_a_blocking_close_from_the_loop_that_has_the_connections_does_not_wait_for_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rlmbox.models import providers, transport
+    from rlmbox.models import connections, providers
 
     monkeypatch.setattr(providers, "_LONGEST_CLOSE_S", 0.05)
     async with ProviderServer("ok") as server:
@@ -165,6 +165,6 @@ async def test_a_blocking_close_from_the_loop_that_has_the_connections_does_not_
             elsewhere.submit(asyncio.run, model.aclose()).result(timeout=30)
         for _ in range(100):
             await asyncio.sleep(0.01)
-            if not [key for key in transport._pools if key[0] is loop]:
+            if not [key for key in connections._pools if key[0] is loop]:
                 break
-        assert not [key for key in transport._pools if key[0] is loop]
+        assert not [key for key in connections._pools if key[0] is loop]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models import failures
+from rlmbox.models.call import Refused
 from rlmbox.models.target import Target, resolve
-from rlmbox.models.transport import Refused
 
 TARGETS = [
     resolve(name, "http://127.0.0.1:1", "sk-secret-0123456789") for name in ("openai:m", "anthropic:m", "google:m")

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlmbox.models import failures
+from rlmbox.models.call import Refused
 from rlmbox.models.target import resolve
-from rlmbox.models.transport import Refused
 from rlmbox.models.waits import duration_s, until_s, wait_in_words_s
 
 TARGET = resolve("openai:m", "http://127.0.0.1:1", "sk-secret-0123456789")

@@ -12,10 +12,10 @@ import httpx2
 
 from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models import wordings
+from rlmbox.models.call import Call, Refused, ReplyTooLarge
 from rlmbox.models.complaints import Complaint
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
-from rlmbox.models.transport import Call, Refused, ReplyTooLarge
 from rlmbox.models.waits import reset_in_headers_s, wait_in_headers_s
 
 _DETAIL_CHARS = 300

@@ -1,8 +1,8 @@
 """Models at OpenAI, Anthropic, Google, Azure and any server that speaks OpenAI's protocol.
 
-A request goes from here to `wire`, where the provider's library writes it and its reply is read, and from there to
-`transport`, which sends it. The libraries take seconds to import, so nothing here imports them until a request is made
-or `ProviderModel.warm` is called.
+A request goes from here to `wire`, where the provider's library writes it, and where it is sent and its reply is read.
+The libraries take seconds to import, so nothing here imports them until a request is made or `ProviderModel.warm` is
+called.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rlmbox.models.windows import window_for
 from rlmbox.types import Completion, Message
 
 if TYPE_CHECKING:
-    from rlmbox.models.transport import Call
+    from rlmbox.models.call import Call
     from rlmbox.models.wire import Connection
 
 ASSUMED_WINDOW_TOKENS = 128_000
@@ -255,7 +255,7 @@ class ProviderModel:
         limit_s: float,
     ) -> Completion | ModelError:
         """Send the request, again where a refusal names what it should be like."""
-        from rlmbox.models.transport import Call
+        from rlmbox.models.call import Call
 
         for _ in range(_MOST_ADAPTATIONS):
             reads_along = exchange.on_text is not None and not self._adaptations.no_stream
@@ -347,7 +347,7 @@ class _Connections:
     def _open(self, loop: asyncio.AbstractEventLoop, opening: Future[Connection]) -> None:
         try:
             self.import_library()
-            from rlmbox.models.transport import pool_of
+            from rlmbox.models.connections import pool_of
             from rlmbox.models.wire import connect
 
             connection = connect(self.target, pool_of(loop, self.target.base_url, self), self.timeout_s)

@@ -1,7 +1,7 @@
 """The one way in which a run asks a model: the cache first, then the model, then the one that stands in for it.
 
-A request can be followed to the socket through five files: this one, `attempt` (its turn, its reservation and its
-attempts), `models/providers`, `models/wire` (what is written and read) and `models/transport` (what is sent).
+A request can be followed to the socket through four files: this one, `attempt` (its turn, its reservation and its
+attempts), `models/providers` (one attempt) and `models/wire` (what is written, sent and read).
 """
 
 from __future__ import annotations

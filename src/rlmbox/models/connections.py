@@ -1,0 +1,141 @@
+"""The connections to providers: shared by all models of the process, one set for each event loop.
+
+A model that is made for one question leaves nothing behind, and connections are closed on the loop they belong to: with
+the last model that uses them, or with the loop. Nothing is left to the garbage collector, which would close a file
+number that another connection has got by then.
+
+Imports httpx2, so it is itself imported late, by `providers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
+
+import httpx2
+
+MAX_CONNECTIONS = 1000
+LANE_CONNECTIONS, MAX_LANES = 4, 40
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A few connections, and how many requests they are busy with."""
+
+    transport: httpx2.AsyncHTTPTransport
+    busy: int = 0
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class ClientPool:
+    """The connections of one event loop that go through one proxy, or through none.
+
+    They stand in lanes of a few each: a pool of httpx looks at all that it has for each request, which adds up in one.
+
+    Attributes:
+        loop: The event loop.
+        proxy: The proxy's address, or None.
+        users: Who needs them open.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    proxy: str | None
+    users: WeakSet[object] = field(default_factory=WeakSet)
+    _lanes: list[_Lane] = field(default_factory=list)
+    _trusted: SSLContext = field(default_factory=httpx2.create_ssl_context)  # once: it reads all certificates
+    _lease: AsyncGenerator[None, None] | None = None
+
+    @contextmanager
+    def lane(self) -> Iterator[httpx2.AsyncBaseTransport]:
+        """Lend the transport of a lane for one request, reply included.
+
+        It is the first lane that has room, so that connections which are open are used again.
+        """
+        lane = next((each for each in self._lanes if each.busy < LANE_CONNECTIONS), None) or self._another()
+        lane.busy += 1
+        try:
+            yield lane.transport
+        finally:
+            lane.busy -= 1
+
+    def _another(self) -> _Lane:
+        """Return a new lane, or the one with the fewest requests where there are as many as there may be."""
+        if len(self._lanes) >= MAX_LANES:
+            return min(self._lanes, key=lambda lane: lane.busy)
+        most = MAX_CONNECTIONS // MAX_LANES
+        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=LANE_CONNECTIONS)
+        self._lanes.append(_Lane(httpx2.AsyncHTTPTransport(verify=self._trusted, limits=limits, proxy=self.proxy)))
+        return self._lanes[-1]
+
+    async def close_lanes(self) -> None:
+        """Close all connections; a later request opens new ones."""
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            await lane.transport.aclose()
+
+    async def hold(self) -> None:
+        """Tie the connections to the running event loop, once, so that they are closed before it ends."""
+        if self._lease is None:
+            # Event loops close their open generators before they end, also where nobody calls `aclose`.
+            self._lease = _lease(self)
+            await anext(self._lease)
+
+    async def release(self, user: object) -> None:
+        """Close the connections where nobody else needs them; on the event loop that they belong to."""
+        self.users.discard(user)
+        if not self.users:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with _lock:
+            for key in [key for key, pool in _pools.items() if pool is self]:
+                del _pools[key]
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await lease.aclose()
+
+
+async def _lease(pool: ClientPool) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await pool.close_lanes()
+
+
+_lock = threading.Lock()
+_pools: dict[tuple[asyncio.AbstractEventLoop, str | None], ClientPool] = {}
+
+
+def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> ClientPool:
+    """Return the connections of an event loop.
+
+    Args:
+        loop: The event loop.
+        base_url: Where requests will go, which decides the proxy.
+        user: Who needs them; they stay open until all users have released them.
+    """
+    proxy = _proxy(base_url)
+    with _lock:
+        for key in [key for key in _pools if key[0].is_closed()]:
+            del _pools[key]
+        pool = _pools.get((loop, proxy))
+        if pool is None:
+            pool = _pools[loop, proxy] = ClientPool(loop, proxy)
+        pool.users.add(user)
+        return pool
+
+
+def _proxy(base_url: str) -> str | None:
+    # A client that is given a transport no longer reads HTTP_PROXY and its kin by itself.
+    url = urlsplit(base_url)
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return None if not proxy or proxy_bypass(url.netloc.rpartition("@")[2]) else proxy
