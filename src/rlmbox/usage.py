@@ -240,7 +240,8 @@ class Report:
         groups = (self.by_account, self.by_model, depths)
         shown = [str(share) for group in groups if len(group) > 1 for share in group]
         if self.uncertain_usd:
-            shown.append(f"uncertain: {_dollars(self.uncertain_usd)} of requests that broke off, at their worst case")
+            amount = _dollars(self.uncertain_usd)
+            shown.append(f"uncertain: {amount} of requests that broke off or were not counted, on the high side")
         if self.usage.cached_input_tokens:
             shown.append(f"read from the provider's cache: {self.usage.cached_share:.1%} of the input")
         return "\n".join(shown)

@@ -141,3 +141,21 @@ def test_constructing_a_model_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "copied", "address"),
+    [
+        ("openai:x", "http://localhost:1/v1/chat/completions", "http://localhost:1/v1"),
+        ("openai:x", "http://localhost:1/v1/chat/completions/", "http://localhost:1/v1"),
+        ("ollama:x", "http://localhost:1/v1/chat/completions", "http://localhost:1/v1"),
+        ("anthropic:x", "http://localhost:1/v1/messages", "http://localhost:1"),
+        (
+            "azure:mine",
+            "https://mine.openai.azure.com/openai/deployments/mine/chat/completions?api-version=2024-10-21",
+            "https://mine.openai.azure.com",
+        ),
+    ],
+)
+def test_an_address_that_was_copied_from_a_request_is_that_of_the_server(name: str, copied: str, address: str) -> None:
+    assert provider_model(name, base_url=copied, api_key="k").endpoint == address

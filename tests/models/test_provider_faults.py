@@ -219,3 +219,10 @@ async def test_faults_of_one_request_do_not_touch_the_others() -> None:
         )
         await model.aclose()
     assert [isinstance(result, ModelError) for result in results] == [False, True] * 10
+
+
+async def test_an_address_without_a_path_says_what_may_be_missing() -> None:
+    async with ProviderServer([http_fault(404)]) as server:
+        model = provider_model("openai:llama3", base_url=server.url, api_key=KEY)
+        with pytest.raises(ModelError, match=r"the base URL, which mostly ends in /v1"):
+            await model.complete(ASK, max_output_tokens=50)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.keys import KeySource
@@ -72,8 +72,10 @@ class Target:
 
     @property
     def missing_hint(self) -> str:
-        """The command that gives the server the model, to be appended to an error; empty where there is none."""
+        """What may be missing, to be appended to an error: the command that gives the server the model, or a path."""
         known = _KNOWN.get(self.preset)
+        if not self.official and self.provider == "openai" and not urlsplit(self.base_url).path.strip("/"):
+            return ", which mostly ends in /v1"
         return f", or run `{known.fetch.format(model=self.model)}`" if known and known.fetch else ""
 
     @property
@@ -253,7 +255,7 @@ def resolve(name: str, base_url: str | None, api_key: str | KeySource | None) ->
     official = url.scheme == "https" and at_home
     key, key_from = _key(name, preset, api_key, needed=official)
     api_version = None
-    cleaned = given_url.rstrip("/").removesuffix(known.dropped_path)
+    cleaned = _without_call(given_url.rstrip("/"), known.protocol).removesuffix(known.dropped_path)
     if known.added_path and not url.path.strip("/"):
         cleaned += known.added_path
     if preset == "azure":
@@ -271,6 +273,11 @@ def resolve(name: str, base_url: str | None, api_key: str | KeySource | None) ->
         preset,
         is_local=not known.host and bool(known.start) and _is_near(url.hostname or ""),
     )
+
+
+def _without_call(url: str, protocol: str) -> str:
+    """Return an address without the end that a request has, where somebody has copied that of a request."""
+    return url.removesuffix("/messages" if protocol == "anthropic" else "/chat/completions")
 
 
 def _url_of_environment(preset: str, known: _Known) -> str:
@@ -364,7 +371,14 @@ def _key_of(source: KeySource | None, preset: str, *, needed: bool) -> str | Non
 
 
 def _azure_address(url: str) -> tuple[str, str | None]:
-    """Return the endpoint and version: without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`."""
+    """Return the endpoint and version: without `OPENAI_API_VERSION`, Azure's versionless API under `/openai/v1`.
+
+    An address with `/openai/deployments/…?api-version=…`, as Azure shows it, is that of its resource.
+    """
+    resource, shown, rest = url.partition("/openai/deployments/")
+    if shown:
+        said = parse_qs(urlsplit(rest).query).get("api-version", [""])[0]
+        return (resource, said) if said else _azure_address(resource)
     if url.endswith("/v1"):
         return url, None
     version = os.environ.get("OPENAI_API_VERSION", "").strip()
