@@ -29,6 +29,7 @@ from rlmbox import RLM, Context
 from rlmbox.evaluation import Question, Recorded, read_evaluation
 
 SILENT = "The text does not say."
+PARTS = ("looked at", "held back")
 DECISIONS = Path(__file__).parents[1] / "docs" / "decisions"
 
 # For each text: the question, and what a right first line has; None where the text does not say.
@@ -148,7 +149,7 @@ def write_questions(folder: Path, only: str | None = None) -> Path:
             if only and only not in question:
                 continue
             kind = "silent" if expected is None else "says"
-            part = "looked at" if number % 2 else "held back"
+            part = PARTS[number % 2 == 0]
             row = {"id": f"{number:02d}", "question": question, "expected": expectation(expected, context)}
             rows.append({**row, "context": name, "grader": "regex", "suite": f"{part}, {kind}"})
     file = folder / "questions.jsonl"
@@ -197,15 +198,13 @@ def figures() -> list[Figure | Answered]:
     """Measures the baseline: how many first lines are wrong, of which questions, and what a question takes."""
     with tempfile.TemporaryDirectory() as folder:
         report, recorded = evaluate(write_questions(Path(folder)))
-    found = report["suites"]
     rows: list[Figure | Answered] = []
     for kind, words, most in (("says", "the first line is wrong", 40), ("silent", "an answer where there is none", 20)):
-        parts = {label: found[f"{label}, {kind}"]["rlm"] for label in ("looked at", "held back")}
-        asked = sum(each["questions"] for each in parts.values())
-        wrong = sum((1 - each["value"]) * each["questions"] for each in parts.values())
-        rows.append(Figure(f"{words}, of {asked} questions", 100 * wrong / asked, most, "%"))
-        for label, each in parts.items():
-            rows.append(Figure(f"of them, of {each['questions']} {label}", 100 * (1 - each["value"]), None, "%"))
+        right, asked = counted(report, kind)
+        rows.append(Figure(f"{words}, of {asked} questions", 100 * (asked - right) / asked, most, "%"))
+        for part in PARTS:
+            right, asked = counted(report, kind, part)
+            rows.append(Figure(f"of them, of {asked} {part}", 100 * (asked - right) / asked, None, "%"))
     slowest_s = max(each.outcome.duration_s for each in recorded.results)
     rows.append(Figure("the slowest question", slowest_s, 3, "s"))
     rows.append(Figure("a question over 10 MB", long_text_seconds(), 3, "s"))
@@ -215,10 +214,16 @@ def figures() -> list[Figure | Answered]:
     return rows
 
 
-def share(report: dict[str, Any], *parts: str) -> str:
-    figures = [report["suites"][part]["rlm"] for part in parts if part in report["suites"]]
-    right = round(sum(each["value"] * each["questions"] for each in figures))
-    return f"{right} of {sum(each['questions'] for each in figures)}" if figures else "-"
+def counted(report: dict[str, Any], kind: str, *parts: str) -> tuple[int, int]:
+    """Returns how many questions of a kind were answered right, and how many were asked; by default of all parts."""
+    found = [report["suites"].get(f"{part}, {kind}", {}).get("rlm") for part in parts or PARTS]
+    asked = [each for each in found if each is not None]
+    return round(sum(each["value"] * each["questions"] for each in asked)), sum(each["questions"] for each in asked)
+
+
+def share(report: dict[str, Any], kind: str, *parts: str) -> str:
+    right, asked = counted(report, kind, *parts)
+    return f"{right} of {asked}" if asked else "-"
 
 
 def main() -> None:
@@ -236,10 +241,9 @@ def main() -> None:
             print(f"{'right' if each.score else 'WRONG'}  {question['question']}\n       {first}")
     print("| questions | text says: first line right | text does not say: said so |")
     print("| --- | --- | --- |")
-    for label in ("looked at", "held back"):
-        print(f"| {label} | {share(report, f'{label}, says')} | {share(report, f'{label}, silent')} |")
-    says, silent = ([f"{label}, {kind}" for label in ("looked at", "held back")] for kind in ("says", "silent"))
-    print(f"| all | {share(report, *says)} | {share(report, *silent)} |")
+    for part in PARTS:
+        print(f"| {part} | {share(report, 'says', part)} | {share(report, 'silent', part)} |")
+    print(f"| all | {share(report, 'says')} | {share(report, 'silent')} |")
     slowest_s = max(each.outcome.duration_s for each in recorded.results)
     print(f"\nslowest {slowest_s:.1f} s; 10 MB {long_text_seconds():.1f} s")
 

@@ -387,7 +387,7 @@ class Statements(Functions):
         guarded = self._guarded(body, handlers, orelse) if handlers else body
         if not node.finalbody:
             return guarded
-        last, meter, held = self.block(node.finalbody), self.meter, self.meter.held
+        last, held = self.block(node.finalbody), self.meter.held
 
         def run(frame: Any) -> Any:
             mark = len(held)
@@ -406,7 +406,6 @@ class Statements(Functions):
             overriding = last(frame)
             return signal if overriding is None else overriding
 
-        del meter
         return run
 
     def _guarded(self, body: Compiled, handlers: list[Callable[..., Any]], orelse: Compiled | None) -> Compiled:
