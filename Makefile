@@ -9,11 +9,12 @@ INSTALL := $(PIP) install --quiet --no-deps --require-hashes --requirement
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-# Processes that run tests: one for each processor, four at most, because sandboxes have processes of their own. 0 runs
-# them in the one that reports, which a debugger needs. Tests are handed out in order, so that attacks come last. What
-# pytest makes of the tests' source is kept, also where Python is told to keep nothing: it takes each process seconds.
-WORKERS ?= auto
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Processes that run tests: one more than there are processors, since many tests wait for a sandbox or a server, but four
+# at most, because sandboxes have processes of their own. 0 runs them in the one that reports, which a debugger needs.
+# Tests are handed out in order, so that attacks come last. What pytest makes of the tests' source is kept, also where
+# Python is told to keep nothing: it takes each process seconds.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out. It
 # wants the machine that `make test` wants for everything, since half of a sandbox that cannot run here is not run.

@@ -1,5 +1,6 @@
 """What every test has: its markers, asyncio as the backend of async tests, and no paid model in reach."""
 
+import gc
 import os
 import signal
 from collections import Counter, defaultdict
@@ -71,6 +72,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = others + [item for group in last.values() for item in group]
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Collect no garbage while tests are collected: what is made then is kept."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave out of each later collection of garbage what is there for good: half a million objects."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         left_out = item.config.stash[_LEFT_OUT]
@@ -84,6 +96,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         left_out = session.config.stash[_LEFT_OUT]
         output[_SENT] = dict(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hand out tests in order, where `--dist loadgroup` asks for that."""
+    if config.getoption("dist") != "loadgroup" or config.getoption("loadscopereorder"):
+        return None
+    from scheduling import InOrder
+
+    return InOrder(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

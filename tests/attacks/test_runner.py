@@ -21,6 +21,7 @@ from rlmbox.testing.attacks import AttackReport, HostWatch, Probe, attacks, run_
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 HARMLESS = "FORM-01-str-format-attr"
+ALSO_HARMLESS = "FORM-02-format-map-globals"
 NEEDS_TIME = "TIME-01-swallow-baseexception"
 NEEDS_WALLS = "HOST-02-proc1-environ"
 HELD = {name: Probe(name, holds=True, detail="taken for granted") for name in ("walls", "time", "memory")}
@@ -253,6 +254,22 @@ async def test_another_session_that_is_hurt_fails(watch: HostWatch) -> None:
         sandbox = FakeSandbox(partial(when, hurt, failing("NameError")))
         report = await run_attacks(sandbox, only=[HARMLESS], watch=watch)
         assert only_result(report)[0] == "failed"
+
+
+async def test_an_attack_is_given_the_session_that_the_one_before_it_left_as_new(watch: HostWatch) -> None:
+    second = watch.filled(attacks()[ALSO_HARMLESS].cells[0])
+    sandbox = FakeSandbox(lambda _: None)
+    report = await run_attacks(sandbox, only=[HARMLESS, ALSO_HARMLESS], watch=watch)
+    assert report.ok
+    assert sandbox.codes[sandbox.codes.index(second) - 1].startswith("print('clean')")
+
+    def spoilt_once(code: str) -> Execution | None:
+        return OK if "clean" in code and not any("clean" in earlier for earlier in sandbox.codes[:-1]) else None
+
+    sandbox = FakeSandbox(spoilt_once)
+    report = await run_attacks(sandbox, only=[HARMLESS, ALSO_HARMLESS], watch=watch)
+    assert [result.verdict for result in report.results] == ["failed", "contained"]
+    assert "the next session is not as new" in report.results[0].detail
 
 
 async def test_what_does_not_exist_in_the_language_is_told_from_what_is_contained(watch: HostWatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from contextlib import AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import anyio.to_thread
@@ -16,6 +17,7 @@ from rlmbox.testing.attacks.catalogue import NEEDS, Attack, attacks
 from rlmbox.testing.attacks.probes import probe
 from rlmbox.testing.attacks.report import AttackReport, AttackResult, Probe, Verdict, judged
 from rlmbox.testing.attacks.stage import (
+    LIMITS,
     Broken,
     Escaped,
     NotExpressible,
@@ -26,11 +28,46 @@ from rlmbox.testing.attacks.stage import (
     still_works,
     told,
 )
-from rlmbox.testing.attacks.watch import HostWatch
+from rlmbox.testing.attacks.watch import HostWatch, Snapshot
 from rlmbox.types import Execution
 
 _Found = tuple[Verdict, str]
 _MOST_SESSIONS = 6
+
+
+@dataclass(slots=True)
+class _Others:
+    """The sessions beside the one that is attacked.
+
+    Attributes:
+        bystander: One that is open all the while.
+        fresh: One that was opened after the last attack and seen to be as new: the next attack is given it.
+        before: The host before `fresh` was opened; None where there is none.
+        closing: Closes `fresh`.
+    """
+
+    bystander: Room
+    fresh: Room | None = None
+    before: Snapshot | None = None
+    closing: AsyncExitStack | None = None
+
+    async def close_fresh(self) -> None:
+        """Close the fresh session, if there is one."""
+        closing, self.fresh, self.before, self.closing = self.closing, None, None, None
+        if closing is not None:
+            await closing.aclose()
+
+    @asynccontextmanager
+    async def room_for(self, stage: Stage) -> AsyncIterator[Room]:
+        """Give an attack the fresh session, or open one for it."""
+        if self.fresh is None:
+            async with stage.room() as room:
+                yield room
+            return
+        try:
+            yield self.fresh
+        finally:
+            await self.close_fresh()
 
 
 async def run_attacks(
@@ -87,8 +124,13 @@ async def _run(
     results = []
     async with opened(make_sandbox) as bystander:
         await bystander.run("kept = 'a bystander'")
-        for attack in chosen.values():
-            results.append(await _result(attack, make_sandbox, watch, probes, bystander))  # noqa: PERF401 - one by one
+        others = _Others(bystander)
+        try:
+            for attack, following in zip(chosen.values(), [*[*chosen.values()][1:], None], strict=True):
+                ahead = following if following and _can_be_ready(following, probes) else None
+                results.append(await _result(Stage(attack, make_sandbox, watch), probes, others, ahead))
+        finally:
+            await others.close_fresh()
     failed = {result.id: why for result in results if (why := judged(result, known_gaps))}
     gaps = {r.id: known_gaps[r.id] for r in results if r.id in known_gaps and r.id not in failed}
     return AttackReport(name, tuple(results), tuple(probes.values()), gaps, failed, watch.unwatched)
@@ -113,46 +155,57 @@ async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
     await anyio.to_thread.run_sync(watch.expect_pool)
 
 
-async def _result(
-    attack: Attack, make_sandbox: MakeSandbox, watch: HostWatch, probes: Mapping[str, Probe], bystander: Room
-) -> AttackResult:
-    began = time.perf_counter()
+def _missing(attack: Attack, probes: Mapping[str, Probe]) -> list[Probe]:
+    """Return what an attack needs and was not seen to hold."""
     # An attack that needs any limit is exhausting, and such a one never runs where there are no walls.
     needs = ["walls", *sorted(attack.needs - {"walls"})] if attack.needs else []
-    missing = [probes[need] for need in needs if not probes[need].holds]
+    return [probes[need] for need in needs if not probes[need].holds]
+
+
+def _can_be_ready(attack: Attack, probes: Mapping[str, Probe]) -> bool:
+    """Return whether the session of an attack can be opened ahead: it runs cells, and a first one has time enough."""
+    of_cells = bool(attack.cells) and not attack.scenario
+    return of_cells and attack.cell_timeout_s >= LIMITS.cell_timeout_s and not _missing(attack, probes)
+
+
+async def _result(stage: Stage, probes: Mapping[str, Probe], others: _Others, ahead: Attack | None) -> AttackResult:
+    attack, began = stage.attack, time.perf_counter()
+    missing = _missing(attack, probes)
     if attack.not_here:
         found: _Found = "not applicable", attack.not_here
     elif missing:
         found = "refused", "; ".join(f"{each.name} was not seen to hold: {each.detail}" for each in missing)
     else:
-        found = await _attacked(Stage(attack, make_sandbox, watch), bystander)
+        found = await _attacked(stage, others, ahead)
     verdict, detail = found
     if attack.see:
         detail = f"{detail}; see {attack.see}"
     return AttackResult(attack.id, attack.group, verdict, " ".join(detail.split()), time.perf_counter() - began)
 
 
-async def _attacked(stage: Stage, bystander: Room) -> _Found:
+async def _attacked(stage: Stage, others: _Others, ahead: Attack | None) -> _Found:
     """Run an attack, then look at the host, at another session and at a fresh one."""
-    before = await anyio.to_thread.run_sync(stage.watch.snapshot)
-    verdict, detail = await _tried(stage)
+    before = others.before
+    if before is None:
+        before = await anyio.to_thread.run_sync(stage.watch.snapshot)
+    verdict, detail = await _tried(stage, others)
     changes = await anyio.to_thread.run_sync(stage.watch.changes, before)
     if changes:
         return "escaped", "; ".join(changes)
     if verdict in ("contained", "not expressible"):
         try:
-            await _others_are_well(stage, bystander)
+            await _check_others(stage, others, ahead)
         except (Broken, SandboxError) as error:
             return "failed", str(error)
     return verdict, detail
 
 
-async def _tried(stage: Stage) -> _Found:
+async def _tried(stage: Stage, others: _Others) -> _Found:
     """Run an attack; return what can be said of it from inside its own session."""
     try:
         if stage.attack.scenario:
             return "contained", await _scenario(stage)
-        return await _cells(stage)
+        return await _cells(stage, others)
     except SandboxUnavailable:
         raise
     except NotExpressible as reason:
@@ -169,10 +222,10 @@ async def _scenario(stage: Stage) -> str:
     return await play(stage)
 
 
-async def _cells(stage: Stage) -> _Found:
+async def _cells(stage: Stage, others: _Others) -> _Found:
     """Run an attack's cells, one after the other."""
     attack, done = stage.attack, list[Execution]()
-    async with stage.room() as room:
+    async with others.room_for(stage) as room:
         try:
             for code in attack.cells:
                 execution = await room.run(stage.watch.filled(code))
@@ -215,17 +268,30 @@ def _ending(execution: Execution) -> str:
     return f"{execution.outcome} ({execution.error.type})" if execution.error else execution.outcome
 
 
-async def _others_are_well(stage: Stage, bystander: Room) -> None:
-    """Check a session that was open all the while, and a fresh one.
+async def _check_others(stage: Stage, others: _Others, ahead: Attack | None) -> None:
+    """Check the session that was open all the while, and a fresh one, which is kept for the attack that comes next.
+
+    Args:
+        stage: That of the attack before.
+        others: Has the one session, and is given the other.
+        ahead: The next attack, where its session can be opened ahead.
 
     Raises:
         Broken: The attack reached one of them.
     """
-    if (await bystander.run("kept")).value != "a bystander":
+    if (await others.bystander.run("kept")).value != "a bystander":
         raise Broken("a session that was open all the while lost its variables")
-    async with opened(stage.make_sandbox) as fresh:
-        execution = await fresh.run("print('clean')\n[40 + 2, llm_query('hello')]")
+    async with AsyncExitStack() as closing:
+        before, fresh = None, opened(stage.make_sandbox)
+        if ahead is not None:
+            fresh = replace(stage, attack=ahead).room()
+            before = await anyio.to_thread.run_sync(stage.watch.snapshot)
+        room = await closing.enter_async_context(fresh)
+        execution = await room.run("print('clean')\n[40 + 2, llm_query('hello')]")
         if (execution.stdout, execution.value) != ("clean\n", [42, "you said hello"]):
             raise Broken(f"the next session is not as new: {told(execution)[:200]}")
-        if await fresh.sandbox.variables():
+        if await room.sandbox.variables():
             raise Broken("the next session has variables that it did not set")
+        room.calls.clear()
+        if ahead is not None:
+            others.fresh, others.before, others.closing = room, before, closing.pop_all()
