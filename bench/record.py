@@ -33,10 +33,11 @@ from rlmbox.types import Completion, Usage
 TURNS = 30
 ROUNDS = 4
 CELL = "```repl\nx = {turn}\nfor i in range(20000):\n    x = (x * 31 + i) % 65521\nprint(x)\n```"
+ASKS = CELL.replace("\nprint(x)", "\nprint(x, llm_query(str(x)))")
 
 
 class TimedStore(SqliteStore):
-    """A store that keeps, by turn, how long it held up who wrote or waited, and the disk's part of that.
+    """A store that keeps, by turn, how long it held up who wrote or waited, and the disk's part of the waits.
 
     In each turn a page is written to a file beside it and waited for, too: a bare `fdatasync`, in the same rhythm,
     since a disk that was asked just before answers sooner.
@@ -46,6 +47,7 @@ class TimedStore(SqliteStore):
         super().__init__(path)
         self.turns: list[dict[str, float]] = []
         self._turn: Counter[str] = Counter()
+        self._disk_ms = 0.0
         self._bare = path.with_suffix(".bare").open("wb", buffering=0)
 
     def write(self, event: Event) -> None:
@@ -61,30 +63,37 @@ class TimedStore(SqliteStore):
             self._turn.clear()
 
     async def sync(self) -> None:
-        before_ms, began_s = self._turn["disk_ms"], time.perf_counter()
+        before_ms, began_s = self._disk_ms, time.perf_counter()
         await super().sync()
         waited_ms = 1e3 * (time.perf_counter() - began_s)
-        self._turn["beside_ms"] += waited_ms - (self._turn["disk_ms"] - before_ms)
+        disk_ms = min(self._disk_ms - before_ms, waited_ms)
+        self._turn["beside_ms"] += waited_ms - disk_ms
+        self._turn["disk_ms"] += disk_ms
         self._turn["waits"] += 1
 
     def _wait_for_disk(self, descriptor: int) -> None:
         began_s = time.perf_counter()
         super()._wait_for_disk(descriptor)
-        self._turn["disk_ms"] += 1e3 * (time.perf_counter() - began_s)
+        self._disk_ms += 1e3 * (time.perf_counter() - began_s)
+
+    def mean(self, name: str) -> float:
+        return statistics.mean(turn.get(name, 0.0) for turn in self.turns)
 
     def median(self, name: str) -> float:
         return statistics.median(turn.get(name, 0.0) for turn in self.turns)
 
 
-def root(turns: int) -> ScriptedModel:
-    replies = [CELL.format(turn=turn) for turn in range(turns - 1)]
+def root(turns: int, cell: str = CELL) -> ScriptedModel:
+    replies = [cell.format(turn=turn) for turn in range(turns - 1)]
     return ScriptedModel([*replies, "FINAL(done)"], name="root")
 
 
-async def run_s(store: SqliteStore | None, turns: int = TURNS, run_id: str = "bench") -> float:
+async def run_s(store: SqliteStore | None, turns: int = TURNS, run_id: str = "bench", cell: str = CELL) -> float:
     began_s = time.perf_counter()
     limits = Limits(max_turns=turns + 1)
-    await RLM(root(turns), store=store, limits=limits, sandbox="monty").aask("How?", "A text.", run_id=run_id)
+    sub = ScriptedModel(["said"] * turns, name="sub")
+    rlm = RLM(root(turns, cell), sub_model=sub, store=store, limits=limits, sandbox="monty")
+    await rlm.aask("How?", "A text.", run_id=run_id)
     return time.perf_counter() - began_s
 
 
@@ -135,6 +144,14 @@ def median_s(work: Callable[[], object], times: int = 5) -> float:
     return statistics.median(taken)
 
 
+async def asking(folder: Path, number: int) -> TimedStore:
+    """Takes turns with a sub-call each; gives the store."""
+    store = TimedStore(folder / f"asking-{number}.db")
+    for each in range(2):
+        await run_s(store, run_id=f"a{each}", cell=ASKS)
+    return store
+
+
 async def round_of(folder: Path, number: int) -> tuple[TimedStore, float, float]:
     """Takes turns without and with a record; gives the store, and the seconds of a run without and with it."""
     plain_s = statistics.median([await run_s(None, run_id=f"p{n}") for n in range(2)])
@@ -160,8 +177,8 @@ async def measure() -> list[Figure]:
         stores = [store for store, *_ in rounds]
         shares = [await replay_share(store) for store in stores]
         syncs = min([await batch_syncs(folder / f"batch-{number}.db") for number in range(3)])
-        waits = sum(turn.get("waits", 0.0) for turn in stores[0].turns) / len(stores[0].turns)
-        for store in stores:
+        askers = [await asking(folder, number) for number in range(ROUNDS)]
+        for store in (*stores, *askers):
             store.close()
         path = folder / "long.db"
         long_run(path, 10_000)
@@ -169,15 +186,17 @@ async def measure() -> list[Figure]:
         shown_s = min(median_s(lambda: str(Run(tuple(long.events("long"))))) for _ in range(3))
         long.close()
     return [
-        Figure("waits for the disk in a turn", waits, 1.1, ""),
+        Figure("waits for the disk in a turn", max(store.mean("waits") for store in stores), 1.1, ""),
+        Figure("waits for the disk in a turn with a sub-call", max(store.mean("waits") for store in askers), 1.1, ""),
         Figure(
             "such a wait, in bare `fdatasync`s of the same turns",
-            min(s.median("disk_ms") / s.median("bare_ms") for s in stores),
+            min(store.median("disk_ms") / store.median("bare_ms") for store in askers),
             1.5,
             "",
         ),
         Figure("one bare `fdatasync`", min(store.median("bare_ms") for store in stores), None),
         Figure("what recording takes of a turn beside", min(store.median("beside_ms") for store in stores), 0.5),
+        Figure("what it takes of a turn with a sub-call beside", min(store.median("beside_ms") for store in askers), None),
         Figure("waits for the disk of a batch of 64 sub-calls", syncs, 4, ""),
         Figure("a run of 30 turns, not recorded", 1_000 * min(plain_s for _, plain_s, _ in rounds), None),
         Figure("the same, recorded", 1_000 * min(kept_s for *_, kept_s in rounds), None),

@@ -15,9 +15,9 @@ from examples import examples
 from recorded_runs import recorded
 from rlmbox.errors import StoreError
 from rlmbox.events import AttemptStarted, Event, HostCallFinished, QuestionAsked, RunStarted
-from rlmbox.record.journal import MemoryStore, Store
+from rlmbox.record.journal import SYNC_WITHIN_S, MemoryStore, Store
 from rlmbox.record.jsonl_store import JsonlStore
-from rlmbox.record.sqlite_store import SYNC_WITHIN_S, SqliteStore
+from rlmbox.record.sqlite_store import SqliteStore
 from rlmbox.testing import check_store
 
 PLACE = {"session_id": "r", "parent_id": None, "depth": 0, "state": "INIT"}

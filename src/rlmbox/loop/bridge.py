@@ -211,6 +211,8 @@ class Bridge:
             done=lambda value: event(HostCallFinished, value=value),
             failed=failed,
             load=_loaded,
+            sync_before=call.function.name in self.unrepeatable,
+            sync_after=True,
         )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -274,8 +273,7 @@ class Subcalls:
                 )
             return reply.completion.text, reply.completion.usage, reply.cost_usd, reply.model_name
 
-        effect = replace(self.effect(began, lambda: tale.cost_usd), is_part=asker is None)
-        text, *_ = await self._run.journal.once(effect, ask)
+        text, *_ = await self._run.journal.once(self.effect(began, lambda: tale.cost_usd), ask)
         self._run.budget.check(account)
         thought, answer = split_thought(text)
         if not answer.strip():
@@ -305,7 +303,6 @@ class Subcalls:
             done=lambda got: event(text=got[0], usage=got[1], cost_usd=got[2], model=got[3]),
             failed=failed,
             load=_loaded,
-            is_part=True,
         )
 
     async def ask_json(

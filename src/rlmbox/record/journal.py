@@ -18,7 +18,10 @@ import anyio
 
 from rlmbox.errors import StoreError
 from rlmbox.events import (
+    AttemptFinished,
     CellDiffered,
+    CellExecuted,
+    CellStarted,
     EffectBegan,
     EffectEnded,
     Ended,
@@ -26,8 +29,14 @@ from rlmbox.events import (
     Hook,
     HostCallFinished,
     ModelRequested,
+    ObservationMade,
+    QuestionAsked,
     ReplyDelta,
+    RunStarted,
+    SessionStarted,
     SubcallStarted,
+    TextGuarded,
+    TurnFinished,
 )
 from rlmbox.models.base import current_request_key
 from rlmbox.record.audit import AuditChain
@@ -38,6 +47,23 @@ from rlmbox.record.summary import RunSummary, summary_of
 _log = logging.getLogger("rlmbox")
 _Result = TypeVar("_Result")
 _ANSWERS = (str, int, float, list, dict, type(None))  # what an effect has at once; to look for `__await__` takes longer
+SYNC_WITHIN_S = 0.05
+"""Seconds within which a store has on the disk what it took, also where nobody waits for it."""
+
+MAY_WAIT = (
+    RunStarted,
+    SessionStarted,
+    QuestionAsked,
+    EffectBegan,  # a request is an `AttemptStarted` before it leaves, and a tool that must not run twice is synced
+    CellStarted,
+    CellExecuted,
+    HostCallFinished,  # synced before the cell has it
+    TextGuarded,
+    ObservationMade,
+    TurnFinished,
+    AttemptFinished,  # with the reply that it paid for
+)
+"""Events that a store may write with the next one that is none of them: a run that goes on tells them anew."""
 
 
 class Lease(Protocol):
@@ -51,14 +77,17 @@ class Store(Protocol):
     """A place where the events of runs are kept."""
 
     def write(self, event: Event) -> None:
-        """Take an event, in order; it is durable after the next `sync`.
+        """Take an event, in order.
+
+        It survives the process when this returns, or when the next event was taken that is not of `MAY_WAIT`; and a
+        power cut after `SYNC_WITHIN_S`, or the next `sync`.
 
         Raises:
             StoreError: It cannot be kept.
         """
 
     async def sync(self) -> None:
-        """Return when everything that was written is as durable as this store makes it.
+        """Return when everything that was taken is as durable as this store makes it.
 
         Raises:
             StoreError: It cannot be kept.
@@ -155,14 +184,18 @@ class Effect(Generic[_Result]):
         done: Makes the event of its result.
         failed: Makes the event of its end without a result.
         load: Reads the result out of a recorded end; raises the recorded error where there is none.
-        is_part: True for a part of another effect, for whose end its caller waits: it is durable when that one is.
+        sync_before: Whether it must not happen before a power cut would leave the record of its beginning: what may
+            not happen twice, and cannot be asked whether it did.
+        sync_after: Whether nobody may have its end, a result or an error, before a power cut would leave the record of
+            it. Otherwise the end is written, and on the disk within a moment.
     """
 
     began: EffectBegan
     done: Callable[[_Result], EffectEnded]
     failed: Callable[[BaseException, Ended], EffectEnded]
     load: Callable[[EffectEnded], _Result]
-    is_part: bool = False
+    sync_before: bool = False
+    sync_after: bool = False
 
 
 class RecordEnded(StoreError):
@@ -258,14 +291,15 @@ class Journal:
         """
         before = self._sequence
         event = self.note(event)
-        if self._store is not None and self._sequence != before:
-            await self._store.sync()
+        if self._sequence != before:
+            await self._sync()
         return event
 
     async def once(self, effect: Effect[_Result], make: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return the recorded result of an effect, or make it happen and record it.
 
-        That it began is written before anything leaves; how it ended, before anybody acts on it.
+        That it began is taken before it happens; how it ended is written before anybody acts on it. Which of the two
+        the disk has by then, the effect says.
 
         Args:
             effect: How it is recorded.
@@ -282,10 +316,10 @@ class Journal:
             return effect.load(past)
         if self.is_sealed:
             raise RecordEnded(self.past.end_of(effect.began.session_id))
-        self.note(effect.began)  # needs no sync: without its end the effect counts as possibly under way
+        self.note(effect.began)
         token = current_request_key.set(self._request_key(effect.began))
         try:
-            return await self._ended(effect, make)
+            return await self._happened(effect, make)
         finally:
             current_request_key.reset(token)
 
@@ -312,6 +346,8 @@ class Journal:
         effect = effect_of() if self.is_told else None
         if effect is not None:
             self.note(effect.began)
+            if self._store is not None:
+                return self._happened(effect, lambda: _awaited(make()))
         try:
             result = make()
         except BaseException as error:
@@ -319,33 +355,35 @@ class Journal:
             raise
         if not isinstance(result, _ANSWERS) and inspect.isawaitable(result):
             awaited: Awaitable[_Result] = result
-            return self._ended(effect or effect_of(), lambda: awaited)
+            return self._happened(effect or effect_of(), lambda: awaited)
         done: _Result = result
         if effect is None:
             self._sequence += 2
             self.past.keep_unwritten(key, partial(_end_of, effect_of, done, self._sequence))
-            return done
-        self.note(effect.done(done))
-        return done if self._store is None else self._synced(done)
+        else:
+            self.note(effect.done(done))
+        return done
 
-    async def _ended(self, effect: Effect[_Result], wait: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Wait for the result of an effect that has begun, and record it."""
+    async def _happened(self, effect: Effect[_Result], make: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Make an effect happen whose beginning was noted, and record its end."""
         try:
-            made = await wait()
+            if effect.sync_before:
+                await self._sync()
+            made = await make()
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             self.note(effect.failed(error, "cancelled" if cancelled else "failed"))
+            if effect.sync_after and isinstance(error, Exception):
+                await self._sync()
             raise
-        if effect.is_part:
-            self.note(effect.done(made))
-        else:
-            await self.append(effect.done(made))
+        self.note(effect.done(made))
+        if effect.sync_after:
+            await self._sync()
         return made
 
-    async def _synced(self, result: _Result) -> _Result:
+    async def _sync(self) -> None:
         if self._store is not None:
             await self._store.sync()
-        return result
 
     async def open(self, run_id: str) -> None:
         """Take hold of a new run in the store; of one that goes on, that is done.
@@ -370,8 +408,7 @@ class Journal:
             StoreError: It cannot be kept.
         """
         try:
-            if self._store is not None:
-                await self._store.sync()
+            await self._sync()
         finally:
             for reader in self._readers:
                 await _close(reader)
@@ -443,6 +480,14 @@ class Journal:
         while self._shown < len(events) and events[self._shown].sequence <= sequence:
             self._show(events[self._shown])
             self._shown += 1
+
+
+async def _awaited(result: _Result | Awaitable[_Result]) -> _Result:
+    if not isinstance(result, _ANSWERS) and inspect.isawaitable(result):
+        awaited: Awaitable[_Result] = result
+        return await awaited
+    done: _Result = result
+    return done
 
 
 def _end_of(effect_of: Callable[[], Effect[_Result]], result: _Result, sequence: int) -> EffectEnded:

@@ -13,7 +13,9 @@ import anyio.to_thread
 from rlmbox.errors import StoreError
 from rlmbox.events import Event, from_json, to_json
 from rlmbox.record.file_store import FileStore
+from rlmbox.record.journal import SYNC_WITHIN_S, Lease
 from rlmbox.record.summary import RunSummary, summary_of
+from rlmbox.record.writer_thread import WriterThread
 
 _CHUNK_BYTES = 1 << 20
 
@@ -64,7 +66,7 @@ class JsonlStore(FileStore):
 
     It is made for traces: a file that other programs read. A run is found by reading the whole file, so that many runs
     belong in a `SqliteStore`. A run that is removed is overwritten with spaces, because others may be adding to the
-    file.
+    file. A file in which no run was held is a trace that goes beside a record, and nothing waits for the disk.
 
     Args:
         path: The file; it is made with the first event.
@@ -78,6 +80,8 @@ class JsonlStore(FileStore):
         self._lock = threading.Lock()
         self._file: int | None = None
         self._failure: StoreError | None = None
+        self._writer = WriterThread(self._sync, _nothing, SYNC_WITHIN_S)
+        self._is_record = False
 
     def write(self, event: Event) -> None:
         """Take an event; see `Store.write`."""
@@ -93,19 +97,22 @@ class JsonlStore(FileStore):
             except OSError as error:
                 self._failure = self._error("written", error)  # what came after would stand behind half a line
                 raise self._failure from None
+        if self._is_record:
+            self._writer.soon()
 
     async def sync(self) -> None:
         """Return when the disk has everything that was written; see `Store.sync`."""
-        with self._lock:
-            failure, file = self._failure, self._file
-        if failure is not None:
-            raise failure
-        if file is not None:
-            await anyio.to_thread.run_sync(self._sync, file)
+        await self._writer.wait()
 
     def events(self, run_id: str) -> Sequence[Event]:
         """Return the events of a run; see `FileStore.events`."""
         return self._runs(run_id).get(run_id, [])
+
+    def hold(self, run_id: str) -> Lease:
+        """Take hold of a run; see `Store.hold`."""
+        lease = super().hold(run_id)
+        self._is_record = True
+        return lease
 
     async def runs(self) -> Sequence[RunSummary]:
         """Return what there is of each run; see `Store.runs`."""
@@ -129,6 +136,7 @@ class JsonlStore(FileStore):
 
     def close(self) -> None:
         """Close the file."""
+        self._writer.stop()
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
@@ -177,15 +185,27 @@ class JsonlStore(FileStore):
         except OSError as error:
             raise self._error("written", error) from None
 
-    def _sync(self, file: int) -> None:
+    def _sync(self) -> None:
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            file = None if self._file is None else os.dup(self._file)  # it may be closed while the disk is waited for
+        if file is None:
+            return
         try:
             os.fsync(file)
         except OSError as error:
             self._failure = self._error("written", error)
             raise self._failure from None
+        finally:
+            os.close(file)
 
     def _error(self, what: str, error: OSError) -> StoreError:
         return StoreError(f"{self.path} cannot be {what}: {error.strerror or error}; give another path, or make room")
+
+
+def _nothing() -> None:
+    """Do nothing after the disk was waited for."""
 
 
 def _lines_of(path: Path, text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:

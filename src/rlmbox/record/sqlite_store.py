@@ -1,9 +1,9 @@
 """Runs in one SQLite file.
 
-What must be told before something happens, such as a request that is about to be sent, is in the write-ahead log when
-`write` returns, so that it survives the process. All else a thread of the store writes, at once where it cannot be told
-anew; `sync` waits until the disk has it, one `fdatasync` for all who wait. What nobody waits for is on the disk within
-`SYNC_WITHIN_S`. Long strings stand in a table of their own, once, by their hash.
+What cannot be told anew, such as a request that is about to be sent or a reply, is in the write-ahead log when `write`
+returns, and all before it, so that it survives the process. A thread of the store waits for the disk, one `fdatasync`
+for all who wait; what nobody waits for is on the disk within `SYNC_WITHIN_S`. Long strings stand in a table of their
+own, once, by their hash.
 """
 
 from __future__ import annotations
@@ -20,23 +20,10 @@ from typing import Any
 import anyio.to_thread
 
 from rlmbox.errors import StoreError
-from rlmbox.events import (
-    AttemptFinished,
-    AttemptStarted,
-    CellExecuted,
-    CellStarted,
-    EffectBegan,
-    Event,
-    ModelRequested,
-    ObservationMade,
-    QuestionAsked,
-    RunStarted,
-    SessionStarted,
-    SubcallStarted,
-    TurnFinished,
-)
+from rlmbox.events import Event
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.file_store import FileStore
+from rlmbox.record.journal import MAY_WAIT, SYNC_WITHIN_S
 from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, migrate
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.record.writer_thread import WriterThread
@@ -47,30 +34,12 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-SYNC_WITHIN_S = 0.05
-"""Seconds within which everything that was written is on the disk, also where nobody waits for it."""
-
 KEPT_DAYS = 30
 KEPT_BYTES = 1_000_000_000
 
 _BUSY_S = 30.0
 _LOG_CHARS = 1_500_000
 _ROOM_BYTES = 1 << 20
-# They can be told anew from the events before them, and go with the next event that something depends on.
-_MAY_WAIT = (
-    RunStarted,
-    SessionStarted,
-    QuestionAsked,
-    ModelRequested,
-    SubcallStarted,
-    CellStarted,
-    CellExecuted,
-    ObservationMade,
-    TurnFinished,
-    AttemptFinished,  # with the reply that it paid for
-)
-# What they tell of is about to leave the process.
-_BEFORE_IT_HAPPENS = (EffectBegan, AttemptStarted)
 
 _Row = tuple[str, int, str, str]
 
@@ -109,7 +78,7 @@ class SqliteStore(FileStore):
         self._numbers: dict[str, int] = {}
         self._wal: int | None = None
         self._failure: StoreError | None = None
-        self._writer = WriterThread(self._commit, self._sync, self._tidy, SYNC_WITHIN_S)
+        self._writer = WriterThread(self._sync, self._tidy, SYNC_WITHIN_S)
         self._connection = self._open()
         self._forget(kept_days, kept_bytes)
 
@@ -121,11 +90,9 @@ class SqliteStore(FileStore):
             body = body_of(event, lambda digest, text: self._payloads.append((event.run_id, digest, text)))
             self._waiting.append((event.run_id, event.sequence, event.kind, body))
             self._written += 1
-            may_wait = isinstance(event, _MAY_WAIT)
-            if not may_wait and isinstance(event, _BEFORE_IT_HAPPENS):
+            if not isinstance(event, MAY_WAIT):
                 self._commit()
-                may_wait = True
-        self._writer.soon() if may_wait else self._writer.now()
+        self._writer.soon()
 
     async def sync(self) -> None:
         """Return when the disk has everything that was written; see `Store.sync`."""

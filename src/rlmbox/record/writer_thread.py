@@ -1,4 +1,4 @@
-"""A thread that commits what a store was given and waits for the disk, once for all who wait."""
+"""A thread that waits for the disk, once for all who wait."""
 
 from __future__ import annotations
 
@@ -18,26 +18,22 @@ class WriterThread:
     """The thread of one store. It runs while there is something to do, and for a moment after.
 
     Args:
-        commit: Writes what waits so that it survives the process.
-        to_disk: Writes what waits and returns when the disk has it.
+        to_disk: Writes what the store was given and returns when the disk has it.
         afterwards: Does what can be done after `to_disk`, while nobody waits.
         within_s: Seconds within which `to_disk` is called after `soon`.
     """
 
     def __init__(
         self,
-        commit: Callable[[], None],
         to_disk: Callable[[], None],
         afterwards: Callable[[], None],
         within_s: float,
     ) -> None:
-        self._commit = commit
         self._to_disk = to_disk
         self._afterwards = afterwards
         self._within_s = within_s
         self._changed = threading.Condition(threading.Lock())
         self._waiting: list[_Waiting] = []
-        self._commits = False
         self._due_s: float | None = None
         self._ends = False
         self._thread: threading.Thread | None = None
@@ -50,13 +46,6 @@ class WriterThread:
             self._due_s = self._due_s or time.monotonic() + self._within_s
             self._start()
 
-    def now(self) -> None:
-        """Have what was written committed at once, and on the disk within `within_s`."""
-        with self._changed:
-            self._commits = True
-            self._due_s = self._due_s or time.monotonic() + self._within_s
-            self._wake()
-
     async def wait(self) -> None:
         """Return when the disk has what was written until now.
 
@@ -67,7 +56,8 @@ class WriterThread:
         waiting = _Waiting(loop, loop.create_future())
         with self._changed:
             self._waiting.append(waiting)
-            self._wake()
+            self._start()
+            self._changed.notify()
         await waiting.done
 
     def stop(self) -> None:
@@ -83,20 +73,16 @@ class WriterThread:
             self._thread = threading.Thread(target=self._run, name="rlmbox-store", daemon=True)
             self._thread.start()
 
-    def _wake(self) -> None:
-        self._start()
-        self._changed.notify()
-
     def _run(self) -> None:
         while (waiting := self._next()) is not None:
             error = None
             try:
-                self._commit() if waiting is _ONLY_COMMIT else self._to_disk()
+                self._to_disk()
             except StoreError as failed:  # whoever writes next is told, too
                 error = failed
             for each in waiting:
                 each.tell(error)
-            if error is None and waiting is not _ONLY_COMMIT:
+            if error is None:
                 self._afterwards()
 
     def _next(self) -> list[_Waiting] | None:
@@ -107,11 +93,8 @@ class WriterThread:
                 left_s = self._within_s if self._due_s is None else self._due_s - time.monotonic()
                 if self._waiting or left_s <= 0:
                     waiting, self._waiting = self._waiting, []
-                    self._commits, self._due_s = False, None
+                    self._due_s = None
                     return waiting
-                if self._commits:
-                    self._commits = False
-                    return _ONLY_COMMIT
                 idle_s = idle_s + left_s if self._due_s is None else 0.0
                 if self._ends or idle_s > _IDLE_S:
                     self._thread = None  # under the lock, so that whoever comes next starts another
@@ -135,6 +118,3 @@ class _Waiting:
             self.done.set_result(None)
         else:
             self.done.set_exception(error)
-
-
-_ONLY_COMMIT: list[_Waiting] = []
