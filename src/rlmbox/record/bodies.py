@@ -1,7 +1,7 @@
 """The text of an event in a store: its JSON form, with long strings set aside.
 
 The usual event takes a few microseconds, because the form is made by `pydantic_core`. What it cannot write as
-`to_json` does, such as half of a surrogate pair, goes the long way, as does what has strings to set aside.
+`to_json` does, such as half of a surrogate pair, goes the long way.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ def body_of(event: Event, keep: Callable[[str, str], None]) -> str:
         found = pydantic_core.to_json(event, inf_nan_mode="constants", fallback=_plain).decode()
     except (ValueError, pydantic_core.PydanticSerializationError):
         found = ""
-    if not found or len(found) > PAYLOAD_CHARS or _REFERENCE in found or _LITERAL in found:
+    if not found:
         return json.dumps(_without_payloads(to_json(event), keep))
-    return f'{{"kind":"{event.kind}","format":{FORMAT},{found[1:]}'
+    found = f'{{"kind":"{event.kind}","format":{FORMAT},{found[1:]}'
+    if len(found) <= PAYLOAD_CHARS and _REFERENCE not in found and _LITERAL not in found:
+        return found
+    form = _without_payloads(pydantic_core.from_json(found), keep)
+    return pydantic_core.to_json(form, inf_nan_mode="constants").decode()
 
 
 def event_of(body: str, payload: Callable[[str], str]) -> Event:
