@@ -196,7 +196,9 @@ async def measure() -> list[Figure]:
         ),
         Figure("one bare `fdatasync`", min(store.median("bare_ms") for store in stores), None),
         Figure("what recording takes of a turn beside", min(store.median("beside_ms") for store in stores), 0.5),
-        Figure("what it takes of a turn with a sub-call beside", min(store.median("beside_ms") for store in askers), None),
+        Figure(
+            "what it takes of a turn with a sub-call beside", min(store.median("beside_ms") for store in askers), None
+        ),
         Figure("waits for the disk of a batch of 64 sub-calls", syncs, 4, ""),
         Figure("a run of 30 turns, not recorded", 1_000 * min(plain_s for _, plain_s, _ in rounds), None),
         Figure("the same, recorded", 1_000 * min(kept_s for *_, kept_s in rounds), None),
