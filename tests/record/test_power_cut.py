@@ -1,19 +1,19 @@
 """A power cut loses what the disk had not been waited for, and never what somebody acted on who cannot take it back."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from recorded_runs import ANSWER, recording_rlm, root_reply, sub_reply
 from rlmbox import Tool
 from rlmbox.context import Context
 from rlmbox.events import AttemptFinished, AttemptStarted, Event, HostCallFinished, HostCallStarted, SessionFinished
 from rlmbox.record.journal import MemoryStore
-from rlmbox.sandboxes.base import CellLimits, Host
+from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.testing import ScriptedModel
-from rlmbox.types import HostFunction, Message
+from rlmbox.types import CellLimits, HostFunction, Message
 from runs import PENNY, TEXT
 
 STEP = 1 if int(os.environ.get("RECORD_KILLS", "20")) >= 300 else 7
@@ -82,7 +82,7 @@ class Telling(MontySandbox):
             return function
 
         async def call(*arguments: Any, **keywords: Any) -> Any:
-            result = await function.call(*arguments, **keywords)
+            result = await cast("Awaitable[Any]", function.call(*arguments, **keywords))
             self._world.happened.append(("given", function.name))
             return result
 
