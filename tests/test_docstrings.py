@@ -59,3 +59,27 @@ def wrong(path: Path) -> Iterator[str]:
 def test_docstrings_name_the_arguments_and_exceptions_that_there_are(package: str) -> None:
     at = SOURCE / package
     assert [line for path in ([at] if at.is_file() else at.rglob("*.py")) for line in wrong(path)] == []
+
+
+NO_VERBS = {"a", "an", "it", "name", "the"}
+RELATIVE = {"as", "how", "if", "that", "until", "what", "when", "where", "whether", "which", "while", "who", "whose"}
+
+
+def test_a_summary_keeps_one_form_of_its_verbs() -> None:
+    summaries = [
+        (f"{path.relative_to(SOURCE.parent)} {name}", re.split(r"[.;:]\s|\n\n", text)[0].split())
+        for path in SOURCE.rglob("*.py")
+        for name, _, text in functions(path)
+    ]
+    verbs = {words[0].lower() for _, words in summaries if not words[0].endswith("s")} - NO_VERBS
+    mixed = [
+        f"{at}: {' '.join(words)}"
+        for at, words in summaries
+        for n, word in enumerate(words[1:], 1)
+        if words[n - 1] in ("and", "then")
+        and words[0].isalpha()
+        and words[0].lower() in verbs
+        and word.removesuffix("s") in verbs - {word}
+        and not RELATIVE & {*words[:n]}
+    ]
+    assert mixed == []

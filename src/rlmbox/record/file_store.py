@@ -1,4 +1,4 @@
-"""What the stores over a file have in common: they work in a thread, and the hold on a run is the lock of a file."""
+"""The stores over a file: they work in a thread, and the hold on a run is the lock of a file."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Counts:
 
 
 def count_chars(source: ByteSource, check: Callable[[], None] = lambda: None) -> tuple[int, Counts | None]:
-    """Count the characters of a text, and makes sure that it is UTF-8.
+    """Count the characters of a text, and make sure that it is UTF-8.
 
     Args:
         source: The text.

@@ -78,7 +78,7 @@ async def run_attacks(
     watch: HostWatch | None = None,
     proven: dict[str, Probe] | None = None,
 ) -> AttackReport:
-    """Run the attacks on a sandbox, each in a session of its own, and judges them from the host's side.
+    """Run the attacks on a sandbox, each in a session of its own, and judge them from the host's side.
 
     An attack that could exhaust or damage the host is run only after the walls and the limits that must stop it
     were seen to hold in this very sandbox; otherwise it is refused. All of them take a minute or two.
