@@ -54,7 +54,7 @@ class Resolved:
     notes: list[str] = field(default_factory=list)
 
     def defaults(self) -> dict[str, Any]:
-        """Return what was set, by the parameter's name of the command's options."""
+        """Return the values that were set, by the names of the command's parameters."""
         values: dict[str, Any] = {}
         for key in self.places.keys() - Configuration.command_only:
             value = getattr(self.configuration, key)

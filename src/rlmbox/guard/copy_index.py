@@ -310,7 +310,7 @@ def _is_mostly_folded(sample: bytes) -> bool:
 
 
 def _max_anchors(size_bytes: int) -> int:
-    """Return how many anchors a text may have; less where going through it takes long in itself."""
+    """Return how many anchors a text may have: fewer where reading it takes long in itself."""
     return _MAX_ANCHORS if size_bytes < _LARGE_BYTES else _MAX_ANCHORS // 2
 
 
@@ -321,7 +321,7 @@ def _filter_size(size_bytes: int) -> int:
 
 
 def _best_separator(sample: bytes, wanted: float) -> bytes:
-    """Return the byte or pair of bytes that a sample has about so often, spread as evenly as may be."""
+    """Return the byte or pair of bytes that occurs in a sample about so often, and most evenly."""
     singles = Counter(sample.translate(None, _DROPPED + _CHANGED))
     pairs = Counter(pairwise(sample))
     candidates = [(bytes([byte]), times) for byte, times in singles.items()]

@@ -378,7 +378,7 @@ class RunGuard:
         return self.guard.findings(text, self._known, policy=policy)
 
     def redact_again(self, text: str, *, path: GuardPath, model: str | None = None) -> str:
-        """Return a text that was put together from checked ones with whatever a part brought past the checks hidden.
+        """Return a text that was put together from checked ones, with whatever passed the checks of its parts hidden.
 
         Nothing is counted, bounded or cut.
 

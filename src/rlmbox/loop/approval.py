@@ -117,10 +117,10 @@ class Approval:
 
 
 def _named_and_bound(code: str, known: Collection[str]) -> tuple[set[str], set[str]]:
-    """Return the names that code uses, and those under which it keeps what calls a known name.
+    """Return the names that code uses, and the names that it binds to something which calls a known one.
 
-    Where code only calls what it names, the variables that hold the results are none of these: later code may print
-    them, and nobody is asked.
+    Variables that only hold the results of calls are not among the latter: later code may print them,
+    and nobody is asked.
     """
     try:
         nodes = list(ast.walk(ast.parse(code)))

@@ -15,7 +15,7 @@ from rlmbox.record.keys import key_of
 
 
 class Decisions:
-    """The decisions of somebody who looks at what a session's model would do.
+    """The decisions of an approver on what a session's model would do.
 
     Args:
         scope: The session.

@@ -205,7 +205,7 @@ class LastAnswer:
 
 
 def _with_prompt(messages: Sequence[Message], prompt: str) -> tuple[Message, ...]:
-    """Append a prompt: to the last message where that is a user's, because some models take turns strictly."""
+    """Append a prompt; to the last message if that is a user's, because some models insist that roles alternate."""
     if messages[-1].role == "user":
         return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{prompt}"))
     return (*messages, Message("user", prompt))

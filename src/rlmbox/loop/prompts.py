@@ -1,4 +1,4 @@
-"""The first messages to a session's model. Versioned, because a trace is only readable with its prompt."""
+"""The first messages to a session's model, part by part; a user's own text can replace each."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ class Scope:
         return Scope(self.run, name, self.session_id, below)
 
     def carry_over(self, account: Account, path: str) -> None:
-        """Enter what the record has below a path in the pool that an account was given for it.
+        """Enter what was spent below a path, by the record, in the account's own pool.
 
         Args:
             account: The account, whose last pool is new.

@@ -147,7 +147,7 @@ def _forbidden(target: Target, said: Complaint, detail: str) -> str:
 
 
 def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
-    """Return why a request was refused that will be refused again."""
+    """Return the reason for a refusal that another attempt would meet again."""
     if status == 404 and said.message.strip() and wordings.NO_POLICY.search(said.message):
         return f"the provider has nobody who answers this request (HTTP {status}{detail}); check the account's settings"
     if status == 404:

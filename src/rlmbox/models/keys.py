@@ -36,7 +36,7 @@ class KeySource:
         return key or None
 
     def remedy_for(self, provider: str) -> str:
-        """Return how a provider's key gets there; empty where that is not known."""
+        """Return how a provider's key is set, in words; empty where that is not known."""
         return self._remedy.replace("{provider}", provider)
 
     @property

@@ -72,7 +72,7 @@ class Target:
 
     @property
     def missing_hint(self) -> str:
-        """A hint for the end of an error: the command that gives the server the model, or a path that may be missing."""
+        """A hint for the end of an error: the command that gives the server the model, or a path to add."""
         known = _KNOWN.get(self.preset)
         if not self.official and self.provider == "openai" and not urlsplit(self.base_url).path.strip("/"):
             return ", which mostly ends in /v1"

@@ -425,7 +425,7 @@ class Journal:
         return key in self.past.begun and not self.past.has_end(key)
 
     def _request_key(self, began: EffectBegan) -> str | None:
-        """Return what names a request in every process that makes it; None for what is none."""
+        """Return a name of a request that is the same in every process that makes it; None for other effects."""
         if not isinstance(began, ModelRequested | SubcallStarted):
             return None
         return f"{began.key}@{self._began_s}"  # a run's name may be given again, and that is another request

@@ -225,9 +225,9 @@ class Attempts:
         return self._in_doubt(shared, state, reservation) if error.possibly_billed else None
 
     def _in_doubt(self, shared: ModelState, state: RequestState, reservation: Reservation) -> Usage:
-        """Return the most that a request can have used whose end nobody knows.
+        """Return the most that a request can have used when nobody knows how it ended.
 
-        Of the reply that is its worst case. The prompt is known better, where the provider has counted others.
+        For the reply that is the worst case. The prompt is known better, where the provider has counted others.
         """
         calibrated = shared.tokens.calibrated(state.messages, _DOUBT_MARGIN)
         worst = reservation.worst
@@ -236,7 +236,7 @@ class Attempts:
     def _uncounted(
         self, shared: ModelState, state: RequestState, reservation: Reservation, completion: Completion
     ) -> Usage:
-        """Return the most that a reply can have used that is here, and whose tokens the provider did not count."""
+        """Return the most that a reply can have used which is here, but whose tokens the provider did not count."""
         doubt, said = self._in_doubt(shared, state, reservation), completion.usage
         if not completion.text.strip() or completion.stop_reason == "tool_calls":
             return doubt  # whatever was made is not here to be measured

@@ -71,12 +71,12 @@ OWN_COLUMNS = Columns("id", "text", "start", "title", "search")
 
 @dataclass(frozen=True, slots=True)
 class _Guesses:
-    """The server's guesses of how many rows have what.
+    """The planner's estimates of how many rows match.
 
     Attributes:
         total: The table's rows.
         every: Rows that have all words.
-        each: Rows that have each of them; empty where the server has no guess.
+        each: Rows that have each of them; empty where the planner has no estimate.
     """
 
     total: float
@@ -85,9 +85,9 @@ class _Guesses:
 
     @property
     def passed(self) -> int | None:
-        """Rows to look at, in the table's order, for as many with all words as are ranked; None where they are many.
+        """Rows to scan, in the table's order, to find as many with all words as are ranked; None for too many.
 
-        It is twice as many as the guess says. Posting lists of words that most rows have would take longer.
+        It is twice the estimate. The posting lists of words that most rows have would take longer.
         """
         if not self.every:
             return None
@@ -503,7 +503,7 @@ class PostgresRetriever:
         return types
 
     def _failed(self, error: Any) -> Exception:
-        """Return an error of the server as the caller's: of a value, or of the index."""
+        """Return the error to raise for a server error: `ValueError` for a wrong value, else `RetrievalError`."""
         state = error.sqlstate or ""
         if state == "57014":
             return RetrievalError(

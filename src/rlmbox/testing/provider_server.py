@@ -272,7 +272,7 @@ def _replied(request: ProviderRequest, reply: ProviderReply) -> _Response:
 
 
 def _broken(request: ProviderRequest, kind: FaultKind) -> _Response | None:
-    """Return a reply with status 200 of which nothing can be made; None for none at all."""
+    """Return an unusable reply with status 200; None where no reply is sent."""
     whole = _replied(request, ProviderReply("a reply that is never read whole"))
     if kind == "reset":
         return _Response(200, whole.body, whole.headers, sent_bytes=len(whole.body) // 2)

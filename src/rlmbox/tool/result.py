@@ -76,7 +76,7 @@ def of_execution(
     lost_before: bool = False,
     echo: bool = False,
 ) -> ToolResult:
-    """Return the result of a call from what a sandbox has of it.
+    """Return the result of a call, made of the sandbox's `Execution`.
 
     Args:
         execution: What the sandbox has.

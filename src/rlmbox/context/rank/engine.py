@@ -51,7 +51,7 @@ class RankIndex(Protocol):
         """
 
     def open(self, folder: Path) -> None:
-        """Open an index that was built; raises something if it cannot be read."""
+        """Open an index that was built; raise any exception if it cannot be read."""
 
     def query(self, words: Sequence[str], k: int, passages: int) -> list[tuple[int, float]]:
         """Return the numbers and scores of the best passages, best first; may be called from any thread.

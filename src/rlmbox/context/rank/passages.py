@@ -75,7 +75,7 @@ def words(text: str) -> list[str]:
 
 
 def spaced(text: str) -> str:
-    """Return a text, composed, with spaces between what are words in scripts that are written without them."""
+    """Return a text in composed form, with spaces between the words of scripts that are written without any."""
     return text if text.isascii() else _UNSPACED.sub(_apart, composed(text))
 
 

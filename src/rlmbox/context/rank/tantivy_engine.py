@@ -91,7 +91,7 @@ def _schema() -> Any:
 
 
 def analyzer() -> Any:
-    """Return what makes tokens of words: lower case, without accents, English stems."""
+    """Return the tokenizer: lower case, without accents, English stems."""
     import tantivy
 
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())

@@ -202,7 +202,7 @@ class _Search:
                 yield span
 
     def marked(self, part: WindowBytes, window: SearchWindow, state: _State) -> Iterator[ByteSpan]:
-        """Do the same for patterns whose matches are not what RE2 says, so that each search begins anew."""
+        """Do the same where a match is only a part of what RE2 reports, so that each search has to begin anew."""
         store, base, looks_back = self.store, part.base, self.matcher.looks_back
         state.position = max(state.position, window.begin)
         blocked = -1

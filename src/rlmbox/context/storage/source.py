@@ -100,7 +100,7 @@ class InFile:
         self.stamp = _stamp(status)
 
     def remove_when_closed(self) -> None:
-        """Make the file's name go when nobody here has it open any more."""
+        """Remove the file once nothing in this process has it open."""
         weakref.finalize(self, _remove, str(self.path))
 
     def skip(self, size_bytes: int) -> None:

@@ -172,7 +172,7 @@ def _question(suite: Suite, folder: Path, size_chars: int, seed: int, number: in
 
 
 def _known(known: Path, path: Path) -> Made | None:
-    """Return the question of a text that is whole: what says so is written last."""
+    """Return the question of a text that was written to its end; None for another, whose description is missing."""
     try:
         value = json.loads(known.read_text(encoding="utf-8"))
         return Made(**value["made"]) if value["version"] == _VERSION and path.exists() else None

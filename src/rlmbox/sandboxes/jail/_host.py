@@ -138,7 +138,7 @@ class ForkServer:
                 return ticket
 
     def settle(self) -> None:
-        """Tell the fork server what was taken, upon which it builds anew; call it once nobody waits for that core."""
+        """Tell the fork server which jails were taken, so that it builds others; call it when nobody needs the core."""
         with suppress(OSError, IndexError):  # it is gone, though not what it made; nothing is owed any more
             while True:
                 send(self._control, self._owed.popleft())
@@ -213,7 +213,7 @@ class ForkServer:
         send(self._control, b"ease %d" % pid)
 
     def close(self) -> str:
-        """End the process and all its jails; return what it complained of."""
+        """End the process and all its jails; return what it wrote to its standard error."""
         self._control.close()
         try:
             self._process.wait(_END_TIMEOUT_S)

@@ -224,7 +224,7 @@ def _not_installed(name: str) -> str:
 
 
 def _tops(name: str, distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
-    """Return the highest folders that are a distribution's alone, and its single files."""
+    """Return the topmost folders that belong to one distribution alone, and its files outside of them."""
     files = [file for file in distribution.files or () if not _is_outside(file)]
     if not any(file.suffix in (".py", ".so") for file in files):
         raise ConfigError(f"the package {name!r} is not installed as files of its own here; install it in full")

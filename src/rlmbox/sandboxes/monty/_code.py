@@ -138,7 +138,7 @@ class CellSource:
     globals: frozenset[str] = frozenset()
 
     def line(self, number: int) -> tuple[int, str]:
-        """Return the cell's own line, and its number, for a line of `code`; '' for one that there is not."""
+        """Return the cell's own line, and its number, for a line of `code`; '' where it has none."""
         if 0 < number <= len(self.numbers):
             number = self.numbers[number - 1]
         return number, self.lines[number - 1].strip() if 0 < number <= len(self.lines) else ""

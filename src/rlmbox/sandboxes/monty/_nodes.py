@@ -44,7 +44,7 @@ _Node = TypeVar("_Node", bound=ast.AST)
 
 
 def placed(node: _Node, place: ast.AST) -> _Node:
-    """Give a node, and what in it has none, the place of another."""
+    """Copy the position of another node to a node, and to what in it has none."""
     for inner in ast.walk(node):
         has_place = isinstance(inner, ast.expr | ast.stmt | ast.arg | ast.keyword | ast.excepthandler)
         if has_place and not hasattr(inner, "lineno"):

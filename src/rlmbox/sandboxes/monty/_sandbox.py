@@ -172,7 +172,7 @@ class MontySandbox:
             raise SandboxError("this sandbox is closed; open a new session")
 
     async def _open(self, *, is_rebuilt: bool = False) -> MontyRepl:
-        """Begin in a fresh worker, which takes the place of the one there was."""
+        """Begin in a fresh worker, which replaces the earlier one."""
         assert self._setting is not None  # noqa: S101 - `start` set it
         if self._repl is not None:
             with anyio.CancelScope(shield=True):

@@ -214,7 +214,7 @@ class SubsetSession:
             return "the message is too long"
 
     def shown(self, value: Any) -> str:
-        """Return the `repr` of a value, for the host; it counts like work of the cell.
+        """Return the `repr` of a value, for the host; the cell is charged for it.
 
         Raises:
             Uncatchable: It takes too much.

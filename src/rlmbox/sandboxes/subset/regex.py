@@ -219,7 +219,7 @@ def _compiled(pattern: str | bytes, *, longest: bool) -> Any:
 
 
 def _clipped(found: Found, translation: SubsetPattern) -> Found:
-    """Take the characters that were only looked at out of a match."""
+    """Cut the characters that a lookaround has only looked at off a match."""
     first = max([found[0][0], *(found[mark][1] for mark in translation.starts)])
     last = min([found[0][1], *(found[mark][0] for mark in translation.ends if found[mark] != _NONE)])
     return [(-1, -1) if span == _NONE else (max(span[0], first), min(span[1], last)) for span in found]

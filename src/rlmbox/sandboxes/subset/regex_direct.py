@@ -147,7 +147,7 @@ def _overlaps(parts: list[_PatternPart], place: int, literal: list[_PatternPart]
 
 
 def _can_skip(parts: list[_PatternPart], overlapping: list[int], literal: list[_PatternPart]) -> bool:
-    """Return whether an attempt that fails behind the run after the literal can be left out with all in that run."""
+    """Return whether one failure behind the run after the literal rules out every attempt that begins in that run."""
     first = len(literal)
     run = parts[first]
     exact = all(0x20 <= each.characters[0][0] < 0x7F for each in literal)  # where sets are what they take, not more
@@ -228,7 +228,7 @@ def _part(op: Any, value: Any, flags: int) -> _PatternPart | None:
 
 
 def _character(op: Any, value: Any) -> str | None:
-    """Return what takes one character, written out; None if it is something else."""
+    """Return the pattern of a node that matches one character; None for any other node."""
     if op is sre.LITERAL:
         return re.escape(chr(value))
     if op is sre.NOT_LITERAL:
@@ -250,7 +250,7 @@ def _member(node: Node) -> str:
 
 
 def _characters(op: Any, value: Any, flags: int) -> CodeRanges:
-    """Return a set that has all characters that one part takes, and beyond ASCII perhaps more."""
+    """Return a set of all characters that a part can match; beyond ASCII it may have more."""
     if op is sre.LITERAL:
         return ((value, value),)
     if op is sre.NOT_LITERAL:

@@ -68,7 +68,7 @@ class GuestClock(_worker.Clock):
 
 
 class GuestWire(_worker.Wire):
-    """The worker's wire, through the door, where to send is to wait: so a frame is kept until that comes."""
+    """The worker's wire. The host answers each frame in the same call, so a frame is kept until the worker waits."""
 
     _frame = b""
     _call = b"C"

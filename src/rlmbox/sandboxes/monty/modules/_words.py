@@ -24,7 +24,7 @@ _AWARE: Any = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def _said(act: Callable[[], object]) -> str:
-    """Return what an act that fails says."""
+    """Return the message of the error that a call raises."""
     try:
         act()
     except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
@@ -42,7 +42,7 @@ def _part_set() -> None:
 
 @cache
 def _texts() -> dict[tuple[str, str], str]:
-    """Return, by type and by Monty's words, the words of this version."""
+    """Return the messages of this version of Python, by the exception's type and Monty's message."""
     return {
         ("ValueError", "max() iterable argument is empty"): _said(lambda: max(_NO_PLACE)),
         ("ValueError", "min() iterable argument is empty"): _said(lambda: min(_NO_PLACE)),
