@@ -38,6 +38,7 @@ async def test_a_short_text_is_answered_in_one_request_without_a_sandbox() -> No
     class Unused:
         name = "unused"
         notes = ()
+        outlives_cancellation = False
 
         async def close(self) -> None:
             """Close nothing."""

@@ -153,7 +153,8 @@ class SessionStarted(Event):
     Attributes:
         model: The session's model.
         sandbox: The sandbox's name.
-        sandbox_reason: Why this sandbox was chosen, where `auto` chose it; empty otherwise.
+        sandbox_reason: Why this sandbox was chosen, where `auto` chose it, and in what its wall is weaker than it could
+            be; empty where there is nothing of that to say.
         context: Facts of the text, as `Context.metadata()` has them.
         limits: The limits in force, by name; what one cell may use under `cell`.
         seed: Seed of the sandbox's `random` and of its hash order.
@@ -179,7 +180,8 @@ class LoopEntered(Event):
 
     Attributes:
         sandbox: The sandbox's name.
-        sandbox_reason: Why this sandbox was chosen, where `auto` chose it; empty otherwise.
+        sandbox_reason: Why this sandbox was chosen, where `auto` chose it, and in what its wall is weaker than it could
+            be; empty where there is nothing of that to say.
         system: The system message as it is sent from here on.
     """
 

@@ -324,6 +324,8 @@ class Answer:
         run_id: Name of the run.
         model: The root model's name.
         sandbox: The sandbox's name.
+        sandbox_reason: Why this one was chosen, where `auto` chose it, and in what its wall is weaker than it could be;
+            empty where there is nothing of that to say.
         complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
             asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
         guard: What the guard hid in the run, by kind and path, and what was shown of the text; never a value.
@@ -342,6 +344,7 @@ class Answer:
     run_id: str = ""
     model: str = ""
     sandbox: str = ""
+    sandbox_reason: str = ""
     complete: bool = True
     guard: Mapping[str, object] = field(default_factory=dict, repr=False)
     trajectory: tuple[Turn, ...] = field(default=(), repr=False)

@@ -46,6 +46,7 @@ class FakeSandbox:
 
     name = "fake"
     notes = ()
+    outlives_cancellation = False
 
     def __init__(self, do: Callable[[str], Execution | None]) -> None:
         self.do = do

@@ -22,6 +22,7 @@ class Parrot:
 
     name = "parrot"
     notes = ()
+    outlives_cancellation = False
 
     async def start(self, limits: CellLimits, context: Context, host: Host, **options: object) -> None:
         pass

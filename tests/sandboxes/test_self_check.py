@@ -1,18 +1,21 @@
 """The self-check believes nothing that it has not seen, and `auto` nothing that has not been checked."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
+from rlmbox.sandboxes import proofs
 from rlmbox.sandboxes import self_check as module
 from rlmbox.sandboxes.auto import AutoSandbox, auto_sandbox
-from rlmbox.sandboxes.base import Host, Sandbox
+from rlmbox.sandboxes.base import Host, Sandbox, reason_of, warning_of
 from rlmbox.sandboxes.jail import JailSandbox
 from rlmbox.sandboxes.local import LocalSandbox
-from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.monty import MontySandbox, _walls
 from rlmbox.sandboxes.registry import auto_order, sandbox_from
 from rlmbox.sandboxes.self_check import CheckResult, SelfCheck, self_check
 from rlmbox.types import Cell, CellLimits, Execution
@@ -26,6 +29,7 @@ class Fake:
 
     name = "fake"
     notes = ("It is a fake.",)
+    outlives_cancellation = False
     answer: Callable[[str], Execution] = staticmethod(lambda code: Execution())
     starts = 0
 
@@ -212,6 +216,51 @@ async def test_a_session_in_auto_runs_in_what_was_chosen() -> None:
     await sandbox.close()
     with pytest.raises(SandboxError):
         await sandbox.execute(Cell("1"))
+
+
+async def test_in_what_a_wall_is_weaker_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Sandbox
+    for is_auto in (False, True):
+        for fails, words in ((False, None), (True, "the kernel's walls are not around monty's worker: ")):
+            monkeypatch.setattr(_walls, "_failed", fails)
+            if not fails and _walls.launcher() is None:
+                continue  # there are none to be had here
+            made = AutoSandbox(("monty",), makers={"monty": MontySandbox}) if is_auto else MontySandbox()
+            assert warning_of(made) is None
+            await made.start(CellLimits(), Context.from_text("text"), {})
+            await made.close()
+            assert (warning_of(made) or "").startswith(words or "")
+            assert (warning_of(made) is None) is not fails
+            assert ("monty holds" in reason_of(made)) is is_auto
+            assert (words or "holds") in reason_of(made) or not (is_auto or fails)
+
+
+@pytest.mark.skipif(not proofs._BOOT_ID.exists(), reason="nothing is kept where a boot has no name")
+def test_what_was_shown_is_kept_until_it_can_never_be_true_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    proofs.remember("jail", "jail holds")
+    folder = tmp_path / "rlmbox" / "self_checks"
+    [ours] = folder.iterdir()
+    kept = json.loads(ours.read_text())
+    others = {
+        "jail-of_another_boot.json": {**kept, "boot": "another"},
+        "jail-of_another_state.json": kept,
+        "jail-of_one_that_is_gone.json": {**kept, "code": str(tmp_path / "gone")},
+        "jail-of_an_older_form.json": {"shown": "jail holds"},
+        "jail-of_another_python.json": {**kept, "python": "/usr/bin/python3"},
+    }
+    for name, found in others.items():
+        (folder / name).write_text(json.dumps(found))
+    (folder / "jail-cut.json").write_text("{")
+    (folder / "jail-half.17").write_text("")
+    os.utime(folder / "jail-half.17", (0, 0))
+    (folder / "jail-being_written.18").write_text("")
+    proofs.remember("monty", "monty holds")
+    left = {path.name for path in folder.iterdir()} - {ours.name}
+    assert left == {ours.name.replace("jail", "monty"), "jail-of_another_python.json", "jail-being_written.18"}
+    assert (proofs.recall("jail"), proofs.recall("monty")) == ("jail holds", "monty holds")
 
 
 @needs_jail

@@ -28,7 +28,7 @@ from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, LimitExceeded, StoreError
-from rlmbox.events import Event, Hook, RunResumed, RunStarted, SessionStarted
+from rlmbox.events import Event, Hook, LoopEntered, RunResumed, RunStarted, SessionStarted
 from rlmbox.guard.visible import printable
 from rlmbox.loop.json_schema import schema_check
 from rlmbox.record.journal import Store
@@ -237,8 +237,8 @@ def ask_and_print(
     console = Console(stderr=True)
 
     def say_sandbox(event: Event) -> None:
-        if isinstance(event, SessionStarted) and event.sandbox_reason and not (event.depth or quiet):
-            console.print(Text(f"sandbox: {event.sandbox}, {event.sandbox_reason}", style="dim"))
+        if isinstance(event, SessionStarted | LoopEntered) and event.sandbox_reason and not (event.depth or quiet):
+            console.print(Text(printable(f"sandbox: {event.sandbox}, {event.sandbox_reason}"), style="dim"))
 
     def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
         with exported_where(console, wanted=settings.otel) as telemetry:

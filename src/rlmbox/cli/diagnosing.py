@@ -21,7 +21,7 @@ from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailabl
 from rlmbox.events import to_json
 from rlmbox.guard.visible import printable
 from rlmbox.sandboxes.auto import Choice, auto_sandbox
-from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.base import Sandbox, warning_of
 from rlmbox.sandboxes.registry import BACKENDS, Backend
 from rlmbox.sync import run_blocking
 from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, Probe, probe, run_attacks
@@ -59,6 +59,7 @@ class Diagnosis:
         isolation: What keeps code in, in words.
         remedy: What would make it available.
         speed: Its times.
+        warning: In what its wall is weaker here than it could be; empty where it is not.
         missing: Names of the language cells that do not run.
         language: Share of the language cells that run, from 0 to 1.
         limits: What was seen of its walls and limits; empty where there is nothing to be safe behind.
@@ -71,6 +72,7 @@ class Diagnosis:
     isolation: str
     remedy: str = ""
     speed: Speed | None = None
+    warning: str = ""
     missing: tuple[str, ...] = ()
     language: float | None = None
     limits: tuple[Probe, ...] = ()
@@ -160,7 +162,7 @@ async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Coll
     unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)
-        speed = await _speed(make)
+        speed, warning = await _speed(make)
         missing = await _missing(make)
         limits = [await probe(name, make, watch) for name in PROBES] if kind.is_isolated else []
         attacks = None
@@ -181,6 +183,7 @@ async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Coll
         safe=kind.is_isolated,
         isolation=kind.isolation,
         speed=speed,
+        warning=warning,
         missing=missing,
         language=share,
         limits=tuple(limits),
@@ -207,8 +210,8 @@ def _maker(kind: Backend) -> Callable[[], Sandbox]:
     return kind.load() if kind.is_isolated else partial(kind.load(), unsafe_no_isolation=True)
 
 
-async def _speed(make: Callable[[], Sandbox]) -> Speed:
-    """Measure start-up, the simplest cell and a host call."""
+async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
+    """Measure start-up, the simplest cell and a host call; say too in what the wall is weaker than it could be."""
 
     def ping(n: int) -> int:
         """Return the number back."""
@@ -216,7 +219,7 @@ async def _speed(make: Callable[[], Sandbox]) -> Speed:
 
     host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
     context = Context.from_text("a text")
-    starts = []
+    starts, warning = [], ""
     for number in range(_STARTS):
         began = time.perf_counter()
         sandbox = make()
@@ -224,12 +227,13 @@ async def _speed(make: Callable[[], Sandbox]) -> Speed:
             await sandbox.start(_LIMITS, context, host)
             starts.append(time.perf_counter() - began)
             if number == _STARTS - 1:
+                warning = warning_of(sandbox) or ""
                 cell_s = await _round_trip(sandbox, "x = 1 + 2", _CELLS)
                 loop_s = await _round_trip(sandbox, f"for i in range({_CALLS}):\n    ping(i)", 5)
         finally:
             await sandbox.close()
     call_s = max(loop_s - cell_s, 0.0) / _CALLS
-    return Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6)
+    return Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6), warning
 
 
 async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
@@ -275,6 +279,7 @@ def as_object(found: Diagnosis) -> dict[str, object]:
         "warm_start_ms": round(speed.warm_start_ms, 3) if speed else None,
         "cell_us": round(speed.cell_us, 1) if speed else None,
         "host_call_us": round(speed.host_call_us, 1) if speed else None,
+        "warning": found.warning or None,
         "language": None if found.language is None else round(found.language, 4),
         "language_missing": list(found.missing),
         "limits": {each.name: {"holds": each.holds, "detail": each.detail} for each in found.limits},
@@ -315,6 +320,8 @@ def _print_details(each: Diagnosis, console: Console) -> None:
     console.print(Text.assemble((each.name, "bold"), f": {each.isolation}"))
     if not each.available:
         console.print(Text(printable(f"  not here: {each.remedy}"), style="yellow"))
+    if each.warning:
+        console.print(Text(printable(f"  weaker than it could be: {each.warning}"), style="yellow"))
     if each.missing:
         console.print(Text(f"  does not run: {', '.join(each.missing)}", style="dim"))
     for limit in each.limits:

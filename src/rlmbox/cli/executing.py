@@ -180,7 +180,7 @@ def _interruptible(sandbox: Sandbox, cell: Cell) -> Execution:
         if ended.is_set():
             return running.result()
     try:
-        if sandbox.name == _OUTLIVES_CANCELLATION:
+        if sandbox.outlives_cancellation:
             running.cancel()
             ended.wait()
             return Execution("error", error=CellError("KeyboardInterrupt", "", "KeyboardInterrupt"))
@@ -191,10 +191,6 @@ def _interruptible(sandbox: Sandbox, cell: Cell) -> Execution:
         running.cancel()
         ended.wait()
         raise
-
-
-_OUTLIVES_CANCELLATION = "monty"
-"""The sandbox whose session goes on, with what a cell had done, after that cell's task was cancelled."""
 
 
 def _context(paths: Sequence[str]) -> Context:

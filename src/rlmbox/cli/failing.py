@@ -95,6 +95,7 @@ def as_object(answer: Answer) -> dict[str, object]:
         "duration_s": round(answer.duration_s, 4),
         "run_id": answer.run_id,
         "sandbox": answer.sandbox,
+        "sandbox_reason": answer.sandbox_reason,
         "model": answer.model,
         "complete": answer.complete,
     }

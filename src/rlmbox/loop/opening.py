@@ -20,7 +20,7 @@ from rlmbox.loop.prompts import direct_prompt, question_prompt, system_prompt
 from rlmbox.loop.recorder import SessionRecorder, limits_as_json
 from rlmbox.loop.repl_table import ReplTable
 from rlmbox.models.base import Model
-from rlmbox.sandboxes.base import Chosen
+from rlmbox.sandboxes.base import reason_of
 
 
 class SessionOpening:
@@ -162,4 +162,4 @@ class SessionOpening:
             instructions=self._options.instructions.at(self._scope.depth),
             prompts=self._options.prompts,
         )
-        return system, sandbox.reason if isinstance(sandbox, Chosen) else ""
+        return system, reason_of(sandbox)

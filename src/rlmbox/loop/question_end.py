@@ -119,7 +119,7 @@ class QuestionEnd:
             text,
             task.turns,
             model=self._model.name,
-            sandbox=self._namespace.sandbox.name,
+            sandbox=self._namespace.sandbox,
             value=value,
             sources=sources,
             complete=complete,

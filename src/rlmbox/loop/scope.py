@@ -29,7 +29,7 @@ from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import Calls, FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.retrieval.base import Retriever
-from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.base import Sandbox, reason_of
 from rlmbox.types import Answer, Source, Turn
 
 
@@ -146,7 +146,7 @@ class RunContext:
         turns: Sequence[Turn],
         *,
         model: str,
-        sandbox: str,
+        sandbox: Sandbox,
         value: object = None,
         sources: tuple[Source, ...] = (),
         complete: bool = True,
@@ -157,7 +157,7 @@ class RunContext:
             text: The answer in words.
             turns: The turns that led to it.
             model: Name of the session's model.
-            sandbox: Name of its sandbox.
+            sandbox: Its sandbox.
             value: The answer as a JSON value.
             sources: Where it stands in the context.
             complete: False for what there was when an error ended the question.
@@ -172,7 +172,8 @@ class RunContext:
             duration_s=time.monotonic() - self.budget.began_s,
             run_id=self.id,
             model=model,
-            sandbox=sandbox,
+            sandbox=sandbox.name,
+            sandbox_reason=reason_of(sandbox),
             complete=complete,
             guard=self.guard.report(),
             trajectory=tuple(turns),

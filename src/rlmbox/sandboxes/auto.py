@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
-from rlmbox.sandboxes.base import Host, Sandbox
+from rlmbox.sandboxes.base import Host, Sandbox, warning_of
 from rlmbox.sandboxes.proofs import recall, remember
 from rlmbox.sandboxes.registry import auto_order, backend
 from rlmbox.types import Cell, CellLimits, Execution
@@ -143,6 +143,16 @@ class AutoSandbox:
     def notes(self) -> tuple[str, ...]:
         """The chosen sandbox's notes; none before the start."""
         return self._sandbox.notes if self._sandbox is not None else ()
+
+    @property
+    def outlives_cancellation(self) -> bool:
+        """True if that is so of the chosen sandbox; False before the start."""
+        return self._sandbox is not None and self._sandbox.outlives_cancellation
+
+    @property
+    def warning(self) -> str | None:
+        """In what the chosen sandbox's wall is weaker than it could be; None where it is not, and before the start."""
+        return warning_of(self._sandbox) if self._sandbox is not None else None
 
     @property
     def reason(self) -> str:

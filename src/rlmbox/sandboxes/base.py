@@ -40,6 +40,13 @@ class Sandbox(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Facts that a model should know of this backend's Python, one sentence each."""
 
+    @property
+    def outlives_cancellation(self) -> bool:
+        """Return whether a session goes on, with what a cell had done, after that cell's task was cancelled.
+
+        Of one that does not, the variables are gone then.
+        """
+
     async def start(
         self,
         limits: CellLimits,
@@ -91,3 +98,30 @@ class Chosen(Protocol):
     @property
     def reason(self) -> str:
         """Why this one, in one line."""
+
+
+@runtime_checkable
+class Weakened(Protocol):
+    """The attributes of a sandbox whose wall depends on the machine."""
+
+    @property
+    def warning(self) -> str | None:
+        """In what the wall is weaker than it could be, once started; None where it is not."""
+
+
+def warning_of(sandbox: Sandbox) -> str | None:
+    """Return in what a started sandbox's wall is weaker than it could be; None where it is not.
+
+    Args:
+        sandbox: The sandbox.
+    """
+    return sandbox.warning if isinstance(sandbox, Weakened) else None
+
+
+def reason_of(sandbox: Sandbox) -> str:
+    """Return why a started sandbox was chosen, and in what its wall is weaker than it could be; empty for neither.
+
+    Args:
+        sandbox: The sandbox.
+    """
+    return "; ".join(filter(None, (sandbox.reason if isinstance(sandbox, Chosen) else "", warning_of(sandbox))))

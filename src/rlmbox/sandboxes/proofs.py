@@ -1,7 +1,9 @@
 """Results of self-checks on this machine, kept from process to process.
 
 A self-check takes up to a second. What it showed stays true for as long as nothing that it depends on has changed:
-this boot of this kernel, this interpreter, this user and this state of rlmbox.
+this boot of this kernel, this interpreter, this user and this state of rlmbox. Whenever one is kept, those that can
+never be recalled again are removed: of other boots, of other states of an rlmbox in the same place, of one that is
+gone.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import platform
 import sys
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,7 @@ from rlmbox.errors import ContextError
 
 _FOLDER = "self_checks"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_WRITTEN_WITHIN_S = 60.0
 
 
 def recall(name: str) -> str | None:
@@ -51,8 +55,9 @@ def remember(name: str, shown: str) -> None:
     with suppress(OSError):
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"shown": shown}, file)
+            json.dump({"shown": shown, **_place()}, file)
         beside.replace(path)
+        _prune(path.parent)
 
 
 def forget(name: str) -> None:
@@ -65,6 +70,32 @@ def forget(name: str) -> None:
     if path is not None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _place() -> dict[str, str]:
+    """Return where a result comes from: the boot, and the interpreter and the rlmbox in it, each by its path."""
+    with suppress(OSError):
+        return {"boot": _BOOT_ID.read_text().strip(), "python": sys.executable, "code": str(Path(__file__).parent)}
+    return {}
+
+
+def _prune(folder: Path) -> None:
+    """Remove what can never be recalled again."""
+    here, key = _place(), str(_machine())
+    for path in folder.iterdir():
+        try:
+            if path.suffix != ".json":  # what a process wrote that ended before it was done
+                is_current = path.stat().st_mtime > time.time() - _WRITTEN_WITHIN_S
+            else:
+                found = json.loads(path.read_bytes())
+                place = {name: str(found[name]) for name in here}
+                is_current = place["boot"] == here["boot"] and Path(place["code"]).exists()
+                is_current = is_current and (place != here or path.stem.endswith(f"-{key}"))
+        except (OSError, ValueError, KeyError, TypeError):
+            is_current = False
+        if not is_current:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _path(name: str) -> Path | None:

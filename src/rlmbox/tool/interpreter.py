@@ -160,7 +160,7 @@ class Interpreter:
         ended = Execution("timeout", namespace="lost")
         with suppress(asyncio.CancelledError, RLMError):
             ended = await running
-        if await _is_whole(sandbox):  # a backend that keeps what a cancelled cell has done
+        if await _is_whole(sandbox):
             return replace(ended, namespace="kept")
         await self._drop()
         self._lost = False  # this result says so
@@ -177,8 +177,10 @@ class Interpreter:
 
 
 async def _is_whole(sandbox: Sandbox) -> bool:
-    """Return whether a sandbox goes on with its variables after a cell of it was cancelled."""
-    try:
-        return bool(await sandbox.variables())
-    except RLMError:
+    """Return whether a sandbox, of which a cell was cancelled, goes on with its variables."""
+    if not sandbox.outlives_cancellation:
         return False
+    with suppress(RLMError):
+        await sandbox.variables()
+        return True
+    return False

@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes import _installed
 from rlmbox.sandboxes._large_text import is_large
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.docker import _engine as engine
@@ -110,6 +111,8 @@ class DockerSandbox(WorkerSandbox):
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`."""
         execution = explained(await super().execute(cell), self._packages)
+        if not self._packages:
+            execution = await _installed.explained(execution, _allowed)
         if execution.outcome != "crashed" or execution.namespace != "lost" or not self._containers.ran_out_of_memory:
             return execution
         message = f"the cell's processes needed more than the container's memory: {(execution.error or _NONE).message}"
@@ -138,6 +141,10 @@ def recipe(packages: Sequence[str]) -> str:
         "make an image that has it, with a Dockerfile of two lines, `FROM python:3.13-slim` and "
         f"`RUN python3 -m pip install {names}`, and name it: --sandbox docker:IMAGE"
     )
+
+
+def _allowed(name: str) -> str:
+    return f"if the image has {name}, allow it with --package {name}, or packages=[{name!r}]; if not, {recipe([name])}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes._installed import explained
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
@@ -27,7 +27,7 @@ from rlmbox.types import Cell, CellLimits, Execution
 if TYPE_CHECKING:
     from rlmbox.sandboxes.jail._host import GivenJail
 
-_MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
+_ALLOWED = "{name} is installed; allow it with --package {name}, or packages=['{name}']"
 _REAP_S = 10.0
 _SETTLE_S = 0.002  # a session that begins has both cores to itself
 _PACKAGES = "/usr/lib/packages"
@@ -83,16 +83,7 @@ class JailSandbox(WorkerSandbox):
 
     async def execute(self, cell: Cell) -> Execution:
         """Run a cell; see `Sandbox.execute`. An import of what is installed, but not named, says so."""
-        execution = await super().execute(cell)
-        error = execution.error
-        if error is None or error.type != "ModuleNotFoundError" or not (missing := _MISSING.fullmatch(error.message)):
-            return execution
-        name = await anyio.to_thread.run_sync(_installed, missing[1])
-        if not name:
-            return execution
-        message = f"{error.message}; {name} is installed; allow it with --package {name}, or packages=[{name!r}]"
-        traceback = error.traceback.removesuffix(error.message) + message
-        return replace(execution, error=replace(error, message=message, traceback=traceback))
+        return await explained(await super().execute(cell), _ALLOWED)
 
     @staticmethod
     def walls() -> tuple[str, ...]:
@@ -224,17 +215,6 @@ class _Jailed:
         how = how_it_ended(self._ticket, _REAP_S)
         _cgroups.release(self._groups)
         return how
-
-
-@cache
-def _installed(module: str) -> str:
-    """Return the name of the distribution installed here that has a module, or ''."""
-    from importlib import metadata, util
-
-    if util.find_spec(module) is None:
-        return ""
-    names = metadata.packages_distributions().get(module, [])
-    return names[0] if names else ""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,9 +15,11 @@ from pathlib import Path
 import anyio.to_thread
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
+from rlmbox.sandboxes._installed import explained
 from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
+from rlmbox.types import Cell, Execution
 
 _EXPLANATION = (
     "LocalSandbox does not isolate: code that a model writes can read, change and send whatever you can. "
@@ -48,6 +51,15 @@ class LocalSandbox(WorkerSandbox):
         if unsafe_no_isolation is not True:
             raise ConfigError(_EXPLANATION)
         super().__init__(_NoWall(), package_paths)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Run a cell; see `Sandbox.execute`. An import of what is installed, but was not allowed, says so."""
+        return await explained(await super().execute(cell), _allowed)
+
+
+def _allowed(name: str) -> str:
+    place = sysconfig.get_path("purelib")
+    return f"{name} is installed; allow it with --package {name}, or package_paths=[{place!r}]"
 
 
 class _NoWall:

@@ -23,7 +23,9 @@ from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._cells import refused
+from rlmbox.sandboxes._installed import ELSEWHERE, explained
 from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.monty import _walls
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import CellRun
 from rlmbox.sandboxes.monty._refusals import CellRefused
@@ -65,6 +67,7 @@ class MontySandbox:
     """
 
     name = "monty"
+    outlives_cancellation = True
     notes = NOTES
 
     def __init__(self, *, type_check: bool = False) -> None:
@@ -135,7 +138,7 @@ class MontySandbox:
             value if outcome == "ok" else None,
             value_repr if outcome == "ok" else None,
         )
-        execution = await self._settled(repl, run, execution, error)
+        execution = await explained(await self._settled(repl, run, execution, error), ELSEWHERE)
         return replace(execution, duration_s=time.perf_counter() - began, reads_clock=self._reads_clock(cell))
 
     async def variables(self) -> Mapping[str, str]:
@@ -161,6 +164,12 @@ class MontySandbox:
             repl.kill()
             with anyio.CancelScope(shield=True):
                 await repl.end()
+
+    @property
+    def warning(self) -> str | None:
+        """Why the kernel's walls are not around the worker as well, once started; None where they are."""
+        why_not = _walls.why_none() if self._repl is not None else ""
+        return f"the kernel's walls are not around monty's worker: {why_not}" if why_not else None
 
     @property
     def worker_pid(self) -> int | None:

@@ -20,6 +20,7 @@ import sysconfig
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -62,7 +63,7 @@ _NAMES = ("rlmbox.sandboxes.kernel._calls", "rlmbox.sandboxes.kernel._landlock")
 def launcher() -> str | None:
     """Return the program that starts a worker; None for Monty's own, where there are no walls to be had."""
     with _lock:
-        return None if _failed else _written_launcher()
+        return None if _failed else _written_launcher().program
 
 
 def give_up() -> bool:
@@ -72,7 +73,7 @@ def give_up() -> bool:
     """
     global _failed
     with _lock:
-        if _failed or _proved or _written_launcher() is None:
+        if _failed or _proved or _written_launcher().program is None:
             return False
         _failed = True
         return True
@@ -82,17 +83,41 @@ def prove() -> None:
     """Note that a worker has started as `launcher` said."""
     global _proved
     with _lock:
-        _proved = not _failed and _written_launcher() is not None
+        _proved = not _failed and _written_launcher().program is not None
+
+
+def why_none() -> str:
+    """Return why a worker starts without the walls; empty where it starts behind them."""
+    with _lock:
+        return "none starts behind them here" if _failed else _written_launcher().why_none
+
+
+@dataclass(frozen=True, slots=True)
+class _Launcher:
+    """What starts a worker behind the walls, or why nothing does."""
+
+    program: str | None = None
+    why_none: str = ""
 
 
 @cache
-def _written_launcher() -> str | None:
-    machine = platform.machine()
-    binary = _binary()
-    if sys.platform != "linux" or machine not in _EXECVE or binary is None or " " in sys.executable:
-        return None
+def _written_launcher() -> _Launcher:
+    machine, binary = platform.machine(), _binary()
+    if sys.platform != "linux" or machine not in _EXECVE:
+        return _Launcher(why_none=f"they are for Linux on {' and '.join(_EXECVE)}")
+    if binary is None:
+        return _Launcher(why_none="the program monty was not found, so that nothing of rlmbox can start it")
+    if " " in sys.executable:
+        return _Launcher(why_none=f"the path of Python has a space ({sys.executable})")
     if not landlock_abi():
-        return None
+        return _Launcher(why_none="this kernel has no Landlock")
+    try:
+        return _Launcher(_write_launcher(machine, binary))
+    except OSError as error:
+        return _Launcher(why_none=f"what starts it cannot be written to {tempfile.gettempdir()}: {error.strerror}")
+
+
+def _write_launcher(machine: str, binary: str) -> str:
     paths = {path: _rights(path) for path in _READABLE if Path(path).exists()}
     for path in (binary, _dynamic_loader(machine)):
         if Path(path).exists():

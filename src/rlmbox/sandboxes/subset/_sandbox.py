@@ -68,6 +68,7 @@ class SubsetSandbox:
     """
 
     name = "subset"
+    outlives_cancellation = False
 
     def __init__(
         self,

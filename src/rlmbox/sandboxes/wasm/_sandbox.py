@@ -14,11 +14,12 @@ import anyio.to_thread
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
+from rlmbox.sandboxes._installed import ELSEWHERE, explained
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.wasm._cache import PreparedModule, artifacts, preparation, prepared
 from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
-from rlmbox.types import CellLimits
+from rlmbox.types import Cell, CellLimits, Execution
 
 # Programs of their own, which are never imported here.
 _PREPARE = Path(__file__).with_name("_prepare.py")
@@ -61,6 +62,10 @@ class WasmSandbox(WorkerSandbox):
         """Launch a guest and bind the context in it; see `Sandbox.start`."""
         self._machine.prepared = await prepare()
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
+
+    async def execute(self, cell: Cell) -> Execution:
+        """Run a cell; see `Sandbox.execute`. An import of what is installed, but not in the guest, says so."""
+        return await explained(await super().execute(cell), ELSEWHERE)
 
 
 async def prepare() -> PreparedModule:

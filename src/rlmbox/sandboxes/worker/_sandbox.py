@@ -122,6 +122,7 @@ class WorkerSandbox:
 
     name = "worker"
     notes: tuple[str, ...] = NOTES
+    outlives_cancellation = False
 
     def __init__(self, wall: Wall, package_paths: Sequence[str | Path] = ()) -> None:
         self._wall = wall

@@ -18,6 +18,8 @@ async def check_it_is_described(make_sandbox: MakeSandbox) -> None:
     expect_equal(type(sandbox.name), str, "the type of name")
     expect(sandbox.name, "name is not empty")
     expect_equal([type(note) for note in sandbox.notes], [str] * len(sandbox.notes), "the types of the notes")
+    told = getattr(sandbox, "outlives_cancellation", None)
+    expect_equal(type(told), bool, "the type of outlives_cancellation")
     await sandbox.close()
 
 
@@ -91,6 +93,36 @@ async def check_a_waiting_cell_can_be_cancelled(make_sandbox: MakeSandbox) -> No
             expect(scope.cancelled_caught, "the cancellation comes through")
             await repl.sandbox.close()
     expect_equal(ended, ["cancelled"], "what became of the host's function")
+
+
+async def check_what_a_cancellation_leaves_is_as_it_says(make_sandbox: MakeSandbox) -> None:
+    """After a cell was cancelled all that was done is there, or nothing, as `outlives_cancellation` has it."""
+    waits = anyio.Event()
+
+    async def wait() -> None:
+        waits.set()
+        await anyio.sleep_forever()
+
+    async with opened(make_sandbox, [HostFunction("wait", wait, "waits")]) as repl, anyio.create_task_group() as tasks:
+        await repl.ok("before = 1")
+        cancelled = anyio.CancelScope()
+
+        async def run() -> None:
+            with cancelled:
+                await repl.sandbox.execute(Cell("of_it = 2\nwait()"))
+
+        tasks.start_soon(run)
+        with anyio.fail_after(_SOON_S):
+            await waits.wait()
+        cancelled.cancel()
+        await anyio.sleep(0.1)
+        if repl.sandbox.outlives_cancellation:
+            expect_equal(await repl.value("[before, of_it]"), [1, 2], "the variables")
+            return
+        try:
+            await repl.error("before", "NameError")
+        except SandboxError:
+            return
 
 
 async def check_closing_ends_a_waiting_cell(make_sandbox: MakeSandbox) -> None:

@@ -1,0 +1,50 @@
+"""What is said of an import of a package that is installed on this machine, but not in the sandbox."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import anyio.to_thread
+
+from rlmbox.types import Execution
+
+_MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
+ELSEWHERE = "{name} is installed, but cannot be imported here; " + (
+    "--sandbox jail --package {name} allows it"
+    if sys.platform == "linux"
+    else "--sandbox docker:IMAGE --package {name} allows it, with an image that has it"
+)
+"""What to say where installed packages cannot be given to a sandbox."""
+
+
+async def explained(execution: Execution, hint: str | Callable[[str], str]) -> Execution:
+    """Return an execution that says what would help, where it failed to import what is installed on this machine.
+
+    Args:
+        execution: What a cell gave.
+        hint: What to say; a text with `{name}`, or a function that takes the name of the distribution.
+    """
+    error = execution.error
+    if error is None or error.type != "ModuleNotFoundError" or not (missing := _MISSING.fullmatch(error.message)):
+        return execution
+    name = await anyio.to_thread.run_sync(_distribution, missing[1])
+    if not name:
+        return execution
+    message = f"{error.message}; {hint.format(name=name) if isinstance(hint, str) else hint(name)}"
+    traceback = error.traceback.removesuffix(error.message) + message
+    return replace(execution, error=replace(error, message=message, traceback=traceback))
+
+
+@cache
+def _distribution(module: str) -> str:
+    """Return the name of the distribution installed here that has a module, or ''."""
+    from importlib import metadata, util
+
+    if util.find_spec(module) is None:
+        return ""
+    names = metadata.packages_distributions().get(module, [])
+    return names[0] if names else ""
