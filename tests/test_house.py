@@ -4,15 +4,16 @@ import ast
 import re
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-import httpx2
 import pytest
 
 import rlmbox.errors
 from rlmbox import RLM
+from rlmbox.models.http11 import Http11, HttpReply, Timeouts
+from rlmbox.models.templates import WrittenRequest
 from rlmbox.testing import ProviderServer
 
 SOURCE = Path(rlmbox.errors.__file__).parent
@@ -46,14 +47,16 @@ async def test_the_files_from_a_cell_to_the_socket_are_those_that_the_design_nam
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passed: list[list[str]] = []
-    send = httpx2.AsyncHTTPTransport.handle_async_request
+    send = Http11.send
 
-    async def watched(self: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
+    async def watched(
+        self: Http11, request: WrittenRequest, timeouts: Timeouts, on_sent: Callable[[], None]
+    ) -> HttpReply:
         files = [Path(frame.filename) for frame in traceback.extract_stack()]
         passed.append([path.relative_to(SOURCE).as_posix() for path in files if path.is_relative_to(SOURCE)])
-        return await send(self, request)
+        return await send(self, request, timeouts, on_sent)
 
-    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", watched)
+    monkeypatch.setattr(Http11, "send", watched)
     with ProviderServer(["```repl\nllm_query('?')\n```", "May", "FINAL(May)"]) as server:
         async with RLM("openai:gpt-5", base_url=server.url, api_key="k", sandbox="monty") as rlm:
             await rlm.aask("?", "text " * 9_000)

@@ -78,7 +78,7 @@ async def test_faults_are_named_the_same(name: str, fault: ProviderFault, words:
 
 
 def written(body: object) -> WrittenRequest:
-    return WrittenRequest("POST", "http://x/", (), json.dumps(body).encode(), {})
+    return WrittenRequest("POST", "http://x/", (), json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(

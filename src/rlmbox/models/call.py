@@ -11,6 +11,7 @@ import httpx2
 
 from rlmbox.models.adapting import Adaptations
 from rlmbox.models.base import Exchange
+from rlmbox.models.http11 import Headers
 from rlmbox.models.reply_fields import WireProtocol
 from rlmbox.models.templates import WrittenRequest
 
@@ -58,9 +59,8 @@ class Call:
     content: bytes = b"{}"
     refused: Refused | None = None
     body: bytes | None = None
-    headers: httpx2.Headers | None = None
+    headers: Headers = ()
 
-    async def trace(self, event: str, _info: object) -> None:
-        """Take an event of the HTTP connection: from here on the server may have the whole request."""
-        if event.endswith("send_request_body.started"):
-            self.exchange.sent = True
+    def note_sent(self) -> None:
+        """Note that the server may have the whole request."""
+        self.exchange.sent = True

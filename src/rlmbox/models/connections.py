@@ -11,74 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from ssl import SSLContext
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import httpx2
 
-MAX_CONNECTIONS = 1000
-LANE_CONNECTIONS, MAX_LANES = 4, 40
-
-
-@dataclass(slots=True)
-class _Lane:
-    """A few connections, and how many requests they are busy with."""
-
-    transport: httpx2.AsyncHTTPTransport
-    busy: int = 0
+from rlmbox.models.http11 import Http11, HttpWire
+from rlmbox.models.proxied import Proxied
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class ClientPool:
     """The connections of one event loop that go through one proxy, or through none.
 
-    They stand in lanes of a few each: a pool of httpx looks at all that it has for each request, which adds up in one.
-
     Attributes:
         loop: The event loop.
-        proxy: The proxy's address, or None.
+        wire: The connections.
         users: Who needs them open.
     """
 
     loop: asyncio.AbstractEventLoop
-    proxy: str | None
+    wire: HttpWire
     users: WeakSet[object] = field(default_factory=WeakSet)
-    _lanes: list[_Lane] = field(default_factory=list)
-    _trusted: SSLContext = field(default_factory=httpx2.create_ssl_context)  # once: it reads all certificates
     _lease: AsyncGenerator[None, None] | None = None
-
-    @contextmanager
-    def lane(self) -> Iterator[httpx2.AsyncBaseTransport]:
-        """Lend the transport of a lane for one request, reply included.
-
-        It is the first lane that has room, so that connections which are open are used again.
-        """
-        lane = next((each for each in self._lanes if each.busy < LANE_CONNECTIONS), None) or self._another()
-        lane.busy += 1
-        try:
-            yield lane.transport
-        finally:
-            lane.busy -= 1
-
-    def _another(self) -> _Lane:
-        """Return a new lane, or the one with the fewest requests where there are as many as there may be."""
-        if len(self._lanes) >= MAX_LANES:
-            return min(self._lanes, key=lambda lane: lane.busy)
-        most = MAX_CONNECTIONS // MAX_LANES
-        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=LANE_CONNECTIONS)
-        self._lanes.append(_Lane(httpx2.AsyncHTTPTransport(verify=self._trusted, limits=limits, proxy=self.proxy)))
-        return self._lanes[-1]
-
-    async def close_lanes(self) -> None:
-        """Close all connections; a later request opens new ones."""
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            await lane.transport.aclose()
 
     async def hold(self) -> None:
         """Tie the connections to the running event loop, once, so that they are closed before it ends."""
@@ -107,7 +65,7 @@ async def _lease(pool: ClientPool) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await pool.close_lanes()
+        await pool.wire.aclose()
 
 
 _lock = threading.Lock()
@@ -128,7 +86,9 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
             del _pools[key]
         pool = _pools.get((loop, proxy))
         if pool is None:
-            pool = _pools[loop, proxy] = ClientPool(loop, proxy)
+            trusted = httpx2.create_ssl_context()  # once: it reads all certificates
+            wire = Http11(trusted) if proxy is None else Proxied(proxy, trusted)
+            pool = _pools[loop, proxy] = ClientPool(loop, wire)
         pool.users.add(user)
         return pool
 

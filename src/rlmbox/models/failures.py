@@ -14,6 +14,7 @@ from rlmbox.errors import ContextLimitExceeded, ModelError
 from rlmbox.models import wordings
 from rlmbox.models.call import Call, Refused, ReplyTooLarge
 from rlmbox.models.complaints import Complaint
+from rlmbox.models.http11 import Headers
 from rlmbox.models.reply_fields import UnreadableReply
 from rlmbox.models.target import Target
 from rlmbox.models.waits import reset_in_headers_s, wait_in_headers_s
@@ -168,12 +169,12 @@ def _rejected(target: Target, status: int, said: Complaint, detail: str) -> str:
 
 
 def _unreadable(
-    error: UnreadableReply, target: Target, body: bytes, headers: httpx2.Headers | None, *, has_answered: bool
+    error: UnreadableReply, target: Target, body: bytes, headers: Headers, *, has_answered: bool
 ) -> ModelError:
     """Return the error for a reply with status 200 that is none."""
     said = Complaint(error.error or body)
     if error.is_error:
-        return refused(Refused(_status_of(said), headers or httpx2.Headers(), error.error or body), target)
+        return refused(Refused(_status_of(said), httpx2.Headers(list(headers)), error.error or body), target)
     words = _one_line(said.message or str(error), target)
     if error.is_page and not has_answered:
         # Where an API has never answered, something else lives at that address.

@@ -7,8 +7,9 @@ reply. The library takes some 2 ms of CPU to write one; filling in takes a tenth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -25,14 +26,12 @@ class WrittenRequest:
         url: Where it goes.
         headers: The headers.
         content: The JSON body.
-        extensions: What the HTTP client is told besides.
     """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     content: bytes
-    extensions: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,13 @@ class Template:
 
     Attributes:
         written: The request that it was made of.
-        prompt: The place of the prompt in the body.
-        longest: The place of the longest reply.
+        parts: Its body around the two places, in order.
+        prompt_first: Whether the prompt comes before the longest reply.
     """
 
     written: WrittenRequest
-    prompt: Path
-    longest: Path
+    parts: tuple[bytes, bytes, bytes]
+    prompt_first: bool
 
     @classmethod
     def of(cls, written: WrittenRequest, prompt: str, max_output_tokens: int) -> Template | None:
@@ -69,7 +68,16 @@ class Template:
         is_elsewhere = any(prompt in value for path, value in places if isinstance(value, str) and path not in prompts)
         if len(prompts) != 1 or len(lengths) != 1 or is_elsewhere:
             return None
-        return cls(written, prompts[0], lengths[0])
+        prompt_mark, longest_mark = token_hex(16), token_hex(16)
+        _put(body, prompts[0], prompt_mark)
+        _put(body, lengths[0], longest_mark)
+        before, after = _as_json(body).split(_as_json(prompt_mark))
+        prompt_first = _as_json(longest_mark) in after
+        if prompt_first:
+            between, after = after.split(_as_json(longest_mark))
+        else:
+            before, between = before.split(_as_json(longest_mark))
+        return cls(written, (before, between, after), prompt_first)
 
     def filled(self, prompt: str, max_output_tokens: int) -> bytes:
         """Return the body for another prompt.
@@ -78,10 +86,14 @@ class Template:
             prompt: The prompt.
             max_output_tokens: The longest reply.
         """
-        body = json.loads(self.written.content)
-        _put(body, self.prompt, prompt)
-        _put(body, self.longest, max_output_tokens)
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        filling = (_as_json(prompt), _as_json(max_output_tokens))
+        first, second = filling if self.prompt_first else filling[::-1]
+        before, between, after = self.parts
+        return b"".join((before, first, between, second, after))
+
+
+def _as_json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _places(value: object, path: Path) -> Iterator[tuple[Path, Any]]:

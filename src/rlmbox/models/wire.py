@@ -10,10 +10,9 @@ Imports pydantic-ai and a provider's SDK, so it is itself imported late, by `pro
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
@@ -27,6 +26,7 @@ from rlmbox.models.allowance import allowances_of
 from rlmbox.models.base import Exchange, current_request_key, trace_headers
 from rlmbox.models.call import Call, Refused, ReplyTooLarge
 from rlmbox.models.connections import ClientPool
+from rlmbox.models.http11 import Headers, HttpReply, HttpWire, Timeouts
 from rlmbox.models.libraries import library_messages, library_of, settings_of, takes_temperature
 from rlmbox.models.replies import read_reply
 from rlmbox.models.reply_fields import UnreadableReply, WireProtocol
@@ -84,8 +84,8 @@ def connect(target: Target, pool: ClientPool, timeout_s: float) -> Connection:
         pool: The connections of an event loop.
         timeout_s: Longest wait for the next bytes, in seconds.
     """
-    transport = _WholeReplies(pool)
-    client = create_async_httpx2_client(timeout=_timeout(timeout_s), transport=transport)
+    timeout = httpx2.Timeout(**_timeouts(timeout_s))
+    client = create_async_httpx2_client(timeout=timeout, transport=_WholeReplies(pool.wire))
     return Connection(pool, library_of(target, client))
 
 
@@ -116,8 +116,8 @@ async def request(
     prompt = messages[0].content if len(messages) == 1 and messages[0].role == "user" else ""
     template = connection.templates.get(temperature) if prompt.strip() else None
     if template is not None:
-        filled = _filled(template, prompt, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
-        await _send(connection.pool, filled, call)
+        filled = replace(template.written, content=template.filled(prompt, max_output_tokens))
+        await _send(connection.pool.wire, filled, call, _timeouts(timeout_s))
     else:
         settings = settings_of(target, messages, max_output_tokens=max_output_tokens, timeout_s=timeout_s)
         if temperature is not None and takes_temperature(connection.library):
@@ -147,107 +147,92 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
     The bound counts decoded bytes: a small compressed body can become any size.
     """
 
-    def __init__(self, pool: ClientPool) -> None:
-        self._pool = pool
+    def __init__(self, wire: HttpWire) -> None:
+        self._wire = wire
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = _current_call.get()
-        headers = tuple((k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS)
-        call.written = WrittenRequest(request.method, str(request.url), headers, request.content, request.extensions)
-        await _send(self._pool, request, call)
+        headers = _kept(tuple(request.headers.multi_items()))
+        call.written = WrittenRequest(request.method, str(request.url), headers, request.content)
+        await _send(self._wire, call.written, call, request.extensions["timeout"])
         if call.refused is None:
             placeholder, kind = _PLACEHOLDERS[call.protocol], {"content-type": "application/json"}
             return httpx2.Response(200, headers=kind, content=placeholder, request=request)
         refused = call.refused
-        kept = [(k, v) for k, v in refused.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
+        kept = list(_kept(tuple(refused.headers.multi_items())))
         return httpx2.Response(refused.status, headers=kept, content=refused.body, request=request)
 
 
-async def _send(pool: ClientPool, request: httpx2.Request, call: Call) -> None:
+async def _send(wire: HttpWire, request: WrittenRequest, call: Call, timeouts: Timeouts) -> None:
     """Send a request as its provider wants it, and note on the call the body that comes back, or the refusal."""
-    request = _adapted(_streamed(request, call.protocol) if call.streams else request, call)
-    _name(request, call)
-    request.headers.update(trace_headers.get())
-    request.extensions = {**request.extensions, "trace": call.trace}
-    with pool.lane() as transport:
-        response = await transport.handle_async_request(request)
-        response.request = request
-        try:
-            body = await _read(response, call)
-        finally:
-            await response.aclose()
-    if response.is_success:
-        call.refused, call.body, call.headers = None, body, response.headers
-        call.exchange.allowances = allowances_of(response.headers.items())
+    request = _named(_adapted(_streamed(request, call.protocol) if call.streams else request, call), call)
+    reply = await wire.send(request, timeouts, call.note_sent)
+    try:
+        body = await _read(reply, call)
+    finally:
+        await reply.aclose()
+    if 200 <= reply.status < 300:
+        call.refused, call.body, call.headers = None, body, reply.headers
+        call.exchange.allowances = allowances_of(reply.headers)
     else:
-        call.refused = Refused(response.status_code, response.headers, body)
+        call.refused = Refused(reply.status, httpx2.Headers(list(reply.headers)), body)
         call.exchange.refused = True
 
 
-@lru_cache(maxsize=256)
-def _address(url: str) -> httpx2.URL:
-    return httpx2.URL(url)
+def _timeouts(timeout_s: float) -> Timeouts:
+    return {"connect": min(CONNECT_TIMEOUT_S, timeout_s), "write": timeout_s, "read": timeout_s, "pool": timeout_s}
 
 
-def _filled(template: Template, prompt: str, *, max_output_tokens: int, timeout_s: float) -> httpx2.Request:
-    """Return the request of a template."""
-    written = template.written
-    return httpx2.Request(
-        written.method,
-        _address(written.url),
-        headers=list(written.headers),
-        content=template.filled(prompt, max_output_tokens),
-        extensions={**written.extensions, "timeout": _timeout(timeout_s).as_dict()},
-    )
-
-
-def _timeout(timeout_s: float) -> httpx2.Timeout:
-    return httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-
-
-def _streamed(request: httpx2.Request, protocol: WireProtocol) -> httpx2.Request:
+def _streamed(request: WrittenRequest, protocol: WireProtocol) -> WrittenRequest:
     """Return the request as one for a stream."""
     body, url = json.loads(request.content), request.url
     if protocol == "google":
-        url = url.copy_with(path=url.path.removesuffix(":generateContent") + ":streamGenerateContent")
-        url = url.copy_merge_params({"alt": "sse"})
+        read = httpx2.URL(url)
+        read = read.copy_with(path=read.path.removesuffix(":generateContent") + ":streamGenerateContent")
+        url = str(read.copy_merge_params({"alt": "sse"}))
     else:
         body["stream"] = True
     if protocol in ("openai", "azure"):
         body["stream_options"] = {"include_usage": True}
-    return _rewritten(request, url, json.dumps(body).encode())
+    return replace(request, url=url, content=json.dumps(body).encode())
 
 
-def _rewritten(request: httpx2.Request, url: httpx2.URL, content: bytes) -> httpx2.Request:
-    headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _DROPPED_HEADERS]
-    return httpx2.Request(request.method, url, headers=headers, content=content, extensions=request.extensions)
-
-
-def _adapted(request: httpx2.Request, call: Call) -> httpx2.Request:
+def _adapted(request: WrittenRequest, call: Call) -> WrittenRequest:
     """Return the request with what was learned of its provider."""
+    if call.adaptations:
+        request = replace(request, content=json.dumps(call.adaptations.apply(json.loads(request.content))).encode())
     call.content = request.content
-    if not call.adaptations:
-        return request
-    call.content = json.dumps(call.adaptations.apply(json.loads(request.content))).encode()
-    return _rewritten(request, request.url, call.content)
+    return request
 
 
-def _name(request: httpx2.Request, call: Call) -> None:
-    """Give the request its idempotency key, which is another one as soon as something else is asked."""
+def _named(request: WrittenRequest, call: Call) -> WrittenRequest:
+    """Return the request with the trace that it belongs to and its idempotency key.
+
+    The key is another one as soon as something else is asked.
+    """
+    added = dict(trace_headers.get())
     key = current_request_key.get()
     if key is not None:
         digest = sha256(key.encode("utf-8", "surrogatepass") + b"\0" + call.content).hexdigest()
-        request.headers["Idempotency-Key"] = digest[:40]
+        added["Idempotency-Key"] = digest[:40]
+    if not added:
+        return request
+    return replace(request, headers=(*_kept(request.headers, frozenset(map(str.lower, added))), *added.items()))
 
 
-async def _read(response: httpx2.Response, call: Call) -> bytes:
+def _kept(headers: Headers, dropped: frozenset[str] = _DROPPED_HEADERS) -> Headers:
+    return tuple((name, value) for name, value in headers if name.lower() not in dropped)
+
+
+async def _read(reply: HttpReply, call: Call) -> bytes:
     parts: list[bytes] = []
     exchange = call.exchange
+    headers = {name.lower(): value for name, value in reply.headers}
     # A server that takes no notice of being asked for a stream sends its reply in one piece.
-    streams = call.streams and "event-stream" in response.headers.get("content-type", "") and response.is_success
+    streams = call.streams and "event-stream" in headers.get("content-type", "") and 200 <= reply.status < 300
     most_bytes = MAX_STREAM_BYTES if streams else MAX_REPLY_BYTES
     text = StreamText(call.protocol) if streams else None
-    async for part in response.aiter_bytes():
+    async for part in _decoded(reply) if "content-encoding" in headers else reply:
         exchange.received_bytes += len(part)
         if exchange.received_bytes > most_bytes:
             raise ReplyTooLarge(f"the reply is longer than {most_bytes // (1024 * 1024)} MB")
@@ -255,6 +240,20 @@ async def _read(response: httpx2.Response, call: Call) -> bytes:
         if text is not None:
             _show(text.feed(part), exchange)
     return b"".join(parts)
+
+
+class _Encoded(httpx2.AsyncByteStream):
+    """The body of a reply, for the HTTP client to decode."""
+
+    def __init__(self, reply: HttpReply) -> None:
+        self._reply = reply
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reply.__aiter__()
+
+
+def _decoded(reply: HttpReply) -> AsyncIterator[bytes]:
+    return httpx2.Response(reply.status, headers=list(reply.headers), stream=_Encoded(reply)).aiter_bytes()
 
 
 def _show(delta: Delta, exchange: Exchange) -> None:
