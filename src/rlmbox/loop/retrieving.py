@@ -7,7 +7,6 @@ for which the host fetches it. Every call passes the Bridge, so that a run that 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import anyio
 from rlmbox.context import Context
 from rlmbox.errors import RetrievalError, RLMError
 from rlmbox.loop.bridge import HostCall, Next, current_call
+from rlmbox.loop.index_hits import PART_KEY, clean, hits_as_json, is_of_index, place_of
 from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import Task
 from rlmbox.retrieval.base import (
@@ -39,18 +39,13 @@ MAX_PART_CHARS = 1_000_000
 MAX_CHILD_CHARS = 64_000_000
 """Longest text of an index that a child session gets."""
 
-MAX_RESULT_CHARS = 1_000_000
-PART_KEY = "index_part"
-"""The one key of the value that stands for a part of a document: its id, and two positions."""
-
 CONTEXT_OF_INDEX = (
     "The text of this question is in an index, not here. search(query) finds passages in it, get_document(id) reads "
     "one, and index_info() says what there is."
 )
 """The text of a question that was given an index and nothing else."""
 
-_HIT_KEYS = frozenset({"id", "score", "title", "snippet", "start", "end", "metadata"})
-_SHORT_CHARS, _SNIPPET_CHARS, _METADATA_CHARS, _QUOTE_CHARS, _ERROR_CHARS = 1_000, 2_000, 4_000, 300, 500
+_SHORT_CHARS, _QUOTE_CHARS, _ERROR_CHARS = 1_000, 300, 500
 _MAX_SOURCES = 50
 _KEPT_VECTORS = 256
 _CHILD = frozenset({"rlm_query", "recursive_llm", "sub_rlm"})
@@ -149,14 +144,14 @@ class Retrieval:
     async def search(self, query: str, k: int = 10, filters: dict[str, Any] | None = None) -> list[dict[str, object]]:
         """Search by words."""
         query, k, wanted = await self._read(query, k, filters)
-        return _as_json(await self._asked(lambda: self._retriever.search(query, k=k, filters=wanted)), k)
+        return hits_as_json(await self._asked(lambda: self._retriever.search(query, k=k, filters=wanted)), k)
 
     async def vector_search(
         self, query: str, k: int = 10, filters: dict[str, Any] | None = None
     ) -> list[dict[str, object]]:
         """Search by meaning."""
         query, k, wanted = await self._read(query, k, filters)
-        return _as_json(await self._by_vector(query, k, wanted), k)
+        return hits_as_json(await self._by_vector(query, k, wanted), k)
 
     async def hybrid_search(
         self, query: str, k: int = 10, filters: dict[str, Any] | None = None
@@ -165,7 +160,7 @@ class Retrieval:
         query, k, wanted = await self._read(query, k, filters)
         deep = depth_of(k)
         by_words = await self._asked(lambda: self._retriever.search(query, k=deep, filters=wanted))
-        return _as_json(fused([by_words, await self._by_vector(query, deep, wanted)], k), k)
+        return hits_as_json(fused([by_words, await self._by_vector(query, deep, wanted)], k), k)
 
     async def get_document(self, id: str, start: int = 0, size: int | None = None) -> str:  # noqa: A002 - as it is told
         """Return a part of a document."""
@@ -179,7 +174,7 @@ class Retrieval:
                 f"the document has {part.length:,} characters from there on, and at most {MAX_PART_CHARS:,} come into "
                 "the REPL; take parts with start and size, or give document_view(id) to rlm_query"
             )
-        return _clean(part.text)[:chars]
+        return clean(part.text)[:chars]
 
     async def document_view(self, id: str, start: int = 0, end: int | None = None) -> dict[str, object]:  # noqa: A002
         """Return what stands for a part of a document."""
@@ -197,8 +192,8 @@ class Retrieval:
         return {
             "documents": info.documents,
             "passages": info.passages,
-            "fields": {_clean(name): kind for name, kind in list(info.fields.items())[:_SHORT_CHARS]},
-            "languages": [_clean(name) for name in info.languages[:100]],
+            "fields": {clean(name): kind for name, kind in list(info.fields.items())[:_SHORT_CHARS]},
+            "languages": [clean(name) for name in info.languages[:100]],
             "date_range": list(info.date_range) if info.date_range else None,
         }
 
@@ -231,14 +226,14 @@ class Retrieval:
         """
         found: dict[tuple[str, int, int], Source] = {}
         for item in given[:_MAX_SOURCES]:
-            name, start, end = _place(item)
+            name, start, end = place_of(item)
             try:
                 part = await self._part(name, start, min(end - start, _QUOTE_CHARS))
             except (RLMError, ValueError, KeyError, TimeoutError):
                 continue
             last = min(end, part.length)
             if start < last and part.text:
-                found[name, start, last] = Source(name, start, last, _clean(part.text)[:_QUOTE_CHARS])
+                found[name, start, last] = Source(name, start, last, clean(part.text)[:_QUOTE_CHARS])
         return tuple(found.values())
 
     async def _read(self, query: Any, k: Any, filters: Any) -> tuple[str, int, dict[str, Any]]:
@@ -327,7 +322,7 @@ class Retrieval:
         found: list[tuple[str, str]] = []
         left = most_chars
         for item in items:
-            name, start, end = _place(item)
+            name, start, end = place_of(item)
             pieces: list[str] = []
             if end - start > left:
                 raise ValueError(f"the text of the hits has more than {most_chars:,} characters; give fewer, or parts")
@@ -340,73 +335,8 @@ class Retrieval:
                 start += len(part.text)
             if not pieces:
                 raise ValueError(f"the index has no text of {name!r} from {start} to {end}")
-            found.append((name, _clean("".join(pieces))))
+            found.append((name, clean("".join(pieces))))
         return found
-
-
-def is_of_index(value: object) -> bool:
-    """Return True for a hit, and for what `document_view` gives.
-
-    Args:
-        value: A value of the sandbox.
-    """
-    if not isinstance(value, Mapping):
-        return False
-    if value.keys() == {PART_KEY}:
-        part = value[PART_KEY]
-        return isinstance(part, list | tuple) and len(part) == 3 and _is_place(*part)
-    return value.keys() >= _HIT_KEYS and _is_place(value["id"], value["start"], value["end"])
-
-
-def _is_place(name: object, start: object, end: object) -> bool:
-    return isinstance(name, str) and type(start) is int and type(end) is int and 0 <= start < end
-
-
-def _place(item: Mapping[str, Any]) -> tuple[str, int, int]:
-    if PART_KEY in item:
-        name, start, end = item[PART_KEY]
-        return name, start, end
-    return item["id"], item["start"], item["end"]
-
-
-def _as_json(hits: Sequence[SearchHit], k: int) -> list[dict[str, object]]:
-    """Return hits as JSON, bounded in number and length whatever the retriever gave."""
-    found: list[dict[str, object]] = []
-    chars = 0
-    for hit in hits[:k]:
-        entry: dict[str, object] = {
-            "id": _clean(hit.id),
-            "score": round(float(hit.score), 6),
-            "title": _clean(hit.title)[:_SHORT_CHARS],
-            "snippet": _clean(hit.snippet)[:_SNIPPET_CHARS],
-            "start": hit.start,
-            "end": hit.end,
-            "metadata": _bounded(hit.metadata),
-        }
-        chars += len(json.dumps(entry, ensure_ascii=False))
-        if chars > MAX_RESULT_CHARS:
-            break
-        found.append(entry)
-    return found
-
-
-def _bounded(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Return fields as JSON values; what is no JSON is text, and what would be too long is left out."""
-    found: dict[str, object] = {}
-    chars = 0
-    for name, value in metadata.items():
-        plain = value if value is None or isinstance(value, bool | int | float) else _clean(str(value))
-        chars += len(str(name)) + len(str(plain))
-        if chars > _METADATA_CHARS:
-            found["…"] = "further fields are left out; read them with get_document"
-            break
-        found[_clean(str(name))] = plain
-    return found
-
-
-def _clean(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which no UTF-8 can hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(name: str, value: object, most_chars: int) -> str:
@@ -414,7 +344,7 @@ def _text(name: str, value: object, most_chars: int) -> str:
         raise TypeError(f"{name} is a str, not {type(value).__name__}")
     if len(value) > most_chars:
         raise ValueError(f"{name} has {len(value):,} characters, more than {most_chars:,}; give only what matters")
-    return _clean(value)
+    return clean(value)
 
 
 def _whole(name: str, value: object, least: int) -> int:

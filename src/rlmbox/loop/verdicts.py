@@ -11,8 +11,9 @@ from rlmbox.context import Context
 from rlmbox.errors import AnswerRejected
 from rlmbox.loop.answers import AnswerRules, checked_sources
 from rlmbox.loop.final_answer import FinalAnswer
+from rlmbox.loop.index_hits import is_of_index
 from rlmbox.loop.recorder import SessionRecorder
-from rlmbox.loop.retrieving import Retrieval, is_of_index
+from rlmbox.loop.retrieving import Retrieval
 from rlmbox.loop.task import Task
 from rlmbox.record.journal import RecordEnded
 from rlmbox.types import Source
