@@ -15,6 +15,7 @@ from rlmbox.context.repl import repl_functions
 from rlmbox.sandboxes.kernel._landlock import landlock_abi
 from rlmbox.sandboxes.monty import MontySandbox
 from rlmbox.sandboxes.monty._code import read_cell
+from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.types import Cell, CellLimits, Execution, HostFunction
 
@@ -243,9 +244,9 @@ async def test_a_cell_that_reads_a_clock_says_so(sandbox: MontySandbox) -> None:
 
 def test_a_cell_is_read_once_for_all_sessions_and_anew_where_other_names_are_known() -> None:
     code = "x = [len(word) for word in words]\nx"
-    first = read_cell(code, known={"words": None}, host_names=("llm_query", "ctx"))
-    assert read_cell(code, known=["words"], host_names=["ctx", "llm_query"]) is first
-    assert read_cell(code, known=["words", "len"], host_names=("llm_query", "ctx")) is not first
+    first = read_cell(code, known=Known(frozenset({"words"})), host_names=("llm_query", "ctx"))
+    assert read_cell(code, known=Known(frozenset({"words"})), host_names=["ctx", "llm_query"]) is first
+    assert read_cell(code, known=Known(frozenset({"words", "len"})), host_names=("llm_query", "ctx")) is not first
     for _ in range(2):
         with pytest.raises(CellRefused):
             read_cell("yield 1")

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+from rlmbox.sandboxes.monty._known import AMBIGUOUS, Known, qualified_names
 from rlmbox.sandboxes.monty._nodes import call, load, own_name
 
 CAUGHT = own_name("caught")
@@ -44,29 +45,24 @@ class Words:
         are_caught: Whether it catches errors at all.
         are_seen: Whether it catches an error by a name.
         keys_are_seen: Whether what it catches by a name may be a KeyError.
-        methods: The class of each method that only one class of the cell has.
+        functions: The qualified name of each function, method and class that there is, by its own.
     """
 
     are_caught: bool
     are_seen: bool
     keys_are_seen: bool
-    methods: Mapping[str, str]
+    functions: Mapping[str, str]
 
     @classmethod
-    def of(cls, tree: ast.Module) -> Words:
-        """Look through a cell."""
+    def of(cls, tree: ast.Module, known: Known) -> Words:
+        """Look through a cell, after those of which something is known."""
         handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
         if not any(one.name for one in handlers):
             return cls(bool(handlers), False, False, {})
-        owners: dict[str, list[str]] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                for member in node.body:
-                    if isinstance(member, ast.FunctionDef):
-                        owners.setdefault(member.name, []).append(node.name)
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        methods = {name: of[0] for name, of in owners.items() if len(of) == 1 and name not in functions}
-        return cls(True, True, any(one.name and may_catch(one, _OF_KEYS) for one in handlers), methods)
+        functions = dict(known.functions)
+        for name, one in qualified_names(tree).items():
+            functions[name] = one if functions.get(name, one) == one or name in known.names else AMBIGUOUS
+        return cls(True, True, any(one.name and may_catch(one, _OF_KEYS) for one in handlers), functions)
 
 
 def may_catch(handler: ast.ExceptHandler, names: Collection[str]) -> bool:

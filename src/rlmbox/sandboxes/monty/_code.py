@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
+from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._refusals import CellRefused, check
 from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty.modules import imported
@@ -29,6 +31,8 @@ REPR_CHARS = 20_000
 _KEPT_CHARS = 20_000
 """Longest cell whose prepared form is kept for other sessions."""
 
+_NOTHING = Known()
+
 MARK = "_rlm_mark"
 """The function that tells the host which statement comes next."""
 
@@ -37,12 +41,12 @@ _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys',
 PRELUDE = """\
 import json, math, base64, binascii
 _rlm_missing = NameError
-_rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any)
+_rlm_own = (repr, len, str, type, TypeError, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr)
 """
 """Run in each new session. What our own functions call is kept now, since a cell may rebind the names of builtins."""
 
 VALUE_SOURCE = f"""\
-def _rlm_value(value, own=_rlm_own):
+def _rlm_value(value, own=_rlm_own, classes=()):
     repr, len, str = own[:3]
     try:
         text = repr(value)
@@ -56,15 +60,17 @@ def _rlm_value(value, own=_rlm_own):
         shown = text
     if (len(value) if own[3](value) is str else len(text)) > {VALUE_LIMIT_CHARS}:
         raise own[5]('the value is larger than {VALUE_LIMIT_CHARS:,} bytes, the most that can leave a cell')
-    return [_rlm_leaving(value, own), shown]
-def _rlm_leaving(value, own=_rlm_own):
+    return [_rlm_leaving(value, own, classes), shown]
+def _rlm_leaving(value, own=_rlm_own, classes=()):
     # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
-    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr = own
     kind = type(value)
     if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes', '{LARGE_TEXT}'):
         return value
     if kind in (list, tuple, set) and len(value) > {MAX_NODES}:
         raise ValueError('a value that leaves the REPL may have at most {MAX_NODES:,} parts')
+    if classes:
+        return _rlm_plain(value, own, [], classes)
     try:
         text = repr(value)
     except ValueError:
@@ -72,8 +78,8 @@ def _rlm_leaving(value, own=_rlm_own):
     if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<')]):
         return _rlm_plain(value, own, [])
     return value
-def _rlm_plain(value, own, around):
-    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any = own
+def _rlm_plain(value, own, around, classes=()):
+    repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr = own
     kind = type(value)
     name = kind.__name__
     if kind is int:
@@ -83,6 +89,14 @@ def _rlm_plain(value, own, around):
     if name in ('generator', 'function', 'type', 'Match', 'Pattern', 'module') or name.startswith('_rlm_'):
         text = repr(value)
         return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text
+    if name in classes:
+        import dataclasses
+        if not dataclasses.is_dataclass(value):
+            return repr(value) if around else value
+        if len(around) > 60:
+            return value
+        around = around + [value]
+        return {{key: _rlm_plain(getattr(value, key), own, around, classes) for key in value.__dataclass_fields__}}
     if name not in ({_KINDS}):
         return value
     if any([value is one for one in around]):
@@ -91,8 +105,9 @@ def _rlm_plain(value, own, around):
         return value
     around = around + [value]
     if isinstance(value, dict):
-        return {{_rlm_plain(key, own, around): _rlm_plain(item, own, around) for key, item in value.items()}}
-    items = [_rlm_plain(item, own, around) for item in value]
+        pairs = [(_rlm_plain(key, own, around, classes), item) for key, item in value.items()]
+        return {{key: _rlm_plain(item, own, around, classes) for key, item in pairs}}
+    items = [_rlm_plain(item, own, around, classes) for item in value]
     return kind(items) if kind in (tuple, set) else items
 """
 """Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
@@ -125,6 +140,7 @@ class CellSource:
         numbers: For each line of `code` that of the cell.
         ends: For each statement of the cell, the line of `code` after it.
         globals: Names that its functions declare global.
+        binds: The names that it binds, as later cells have to know them.
     """
 
     code: str
@@ -136,6 +152,7 @@ class CellSource:
     numbers: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     globals: frozenset[str] = frozenset()
+    binds: Known = field(default_factory=Known)
 
     def line(self, number: int) -> tuple[int, str]:
         """Return the cell's own line, and its number, for a line of `code`; '' where it has none."""
@@ -154,13 +171,13 @@ class CellSource:
 
 
 def read_cell(
-    code: str, *, known: Collection[str] = (), host_names: Collection[str] = (), is_large: bool = False
+    code: str, *, known: Known = _NOTHING, host_names: Collection[str] = (), is_large: bool = False
 ) -> CellSource:
     """Prepare a cell; the same one, in as many sessions as there are, is prepared once.
 
     Args:
         code: The cell.
-        known: Names that earlier cells have bound.
+        known: What earlier cells have bound.
         host_names: Names of the host's functions, and of the objects that have some.
         is_large: Whether the context is too long to be a `str`.
 
@@ -168,30 +185,32 @@ def read_cell(
         CellRefused: It is no Python, or what Monty would do otherwise than CPython.
     """
     read = _read if len(code) <= _KEPT_CHARS else _read.__wrapped__
-    return read(code, frozenset(known), frozenset(host_names), is_large)
+    return read(code, known, frozenset(host_names), is_large)
 
 
 @lru_cache(maxsize=128)
-def _read(code: str, known: frozenset[str], host_names: frozenset[str], is_large: bool) -> CellSource:
+def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -> CellSource:
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = tuple(code.split("\n"))
     tree = _parsed(code)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
-    bound = {*known, *names, *_large.bound_names(tree)}
-    check(tree, bound)
+    bound = {*known.bound, *names, *_large.bound_names(tree)}
+    check(tree, bound, known)
     try:
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
-        rewrite(tree, bound, host_names, is_large=is_large)
+        words = Words.of(tree, known)
+        binds = Known.of(tree, names, known, notes_divisions=words.are_seen)
+        rewrite(tree, bound, host_names, is_large=is_large, known=known)
         if is_large:
             tree = _large.rewritten(tree, bound)
         declared = frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
-        written = _written(tree, has_value=has_value)
-        return replace(written, lines=lines, names=names, modules=imported(code), globals=declared)
+        written = _written(tree, has_value=has_value, classes=known.classes | binds.classes)
+        return replace(written, lines=lines, names=names, modules=imported(code), globals=declared, binds=binds)
     except RecursionError:
         raise CellRefused("the cell is nested too deeply: split it", 1, "RecursionError") from None
 
 
-def read_expression(code: str, *, known: Collection[str] = ()) -> str:
+def read_expression(code: str, *, known: Known = _NOTHING) -> str:
     """Prepare the text of an expression for `eval`.
 
     Raises:
@@ -200,8 +219,8 @@ def read_expression(code: str, *, known: Collection[str] = ()) -> str:
     tree = _parsed(code.strip())
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise CellRefused("eval() takes one expression", 1, "SyntaxError")
-    check(tree, known)
-    rewrite(tree, known, ())
+    check(tree, known.bound, known)
+    rewrite(tree, known.bound, (), known=known)
     if len(tree.body) != 1:
         raise CellRefused("eval() of a generator expression is not in this REPL: write it in the cell", 1)
     return ast.unparse(tree.body[0])
@@ -218,13 +237,15 @@ def _parsed(code: str) -> ast.Module:
         raise CellRefused("the cell is nested too deeply: split it", 1, "SyntaxError") from None
 
 
-def _written(tree: ast.Module, *, has_value: bool) -> CellSource:
+def _written(tree: ast.Module, *, has_value: bool, classes: Collection[str]) -> CellSource:
     """Write a tree out, with the number of each statement set before it."""
     tree.body, ends_at = _numbered(tree.body)
     if has_value:
         last = tree.body[-1]
         assert isinstance(last, ast.Expr)  # noqa: S101 - it was the cell's last statement
-        last.value = ast.copy_location(ast.Call(ast.Name("_rlm_value", ast.Load()), [last.value], []), last.value)
+        named = [ast.keyword("classes", ast.Tuple([ast.Constant(one) for one in sorted(classes)], ast.Load()))]
+        ours = ast.Call(ast.Name("_rlm_value", ast.Load()), [last.value], named if classes else [])
+        last.value = ast.copy_location(ours, last.value)
     if any(isinstance(node, ast.Await) for node in ast.walk(tree)):
         tree = _large.Formats().visit(tree)  # in Python 3.11 positions within f-strings are wrong
     ast.fix_missing_locations(tree)

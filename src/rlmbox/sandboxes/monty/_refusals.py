@@ -16,9 +16,12 @@ import sys
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
+
+if TYPE_CHECKING:
+    from rlmbox.sandboxes.monty._known import Known
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 OWN_PREFIX = "_rlm_"
@@ -133,19 +136,20 @@ ADDED_NAMES = {
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
-def check(tree: ast.Module, bound: Collection[str]) -> None:
+def check(tree: ast.Module, bound: Collection[str], known: Known) -> None:
     """Look for what a cell may not do.
 
     Args:
         tree: The cell.
         bound: Names that this cell or an earlier one gives a value.
+        known: What earlier cells have bound.
 
     Raises:
         CellRefused: There is something.
     """
-    modules = imported_names(tree)
+    modules = imported_names(tree, known)
     _check_returns(tree)
-    _check_attributes_of_functions(tree)
+    _check_attributes_of_functions(tree, known)
     asked = {id(node.comparators[0].func) for node in ast.walk(tree) if is_asked_for(node)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
         _check_own_names(node)
@@ -218,9 +222,10 @@ def _check_statement(node: ast.AST) -> None:
         raise lacking("a type statement", "no annotation", node)
 
 
-def _check_attributes_of_functions(tree: ast.Module) -> None:
+def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
     """`f.calls = 0` of a function, which has no attributes of its own in Monty."""
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    names |= {name for name, qualified in known.functions if name == qualified and name in known.names}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Attribute)
@@ -342,12 +347,18 @@ def _check_module(name: str, node: ast.AST) -> None:
         )
 
 
-def imported_names(tree: ast.Module) -> dict[str, str]:
-    """Return the names by which a cell has imported modules, and those that are there anyway."""
-    found = {name: name for name in ("re", "json", "math", "base64", "binascii")}
+def imported_names(tree: ast.Module, known: Known) -> dict[str, str]:
+    """Return the names by which this cell or an earlier one has imported modules and what is in them.
+
+    Some are there without an import.
+    """
+    found = {name: name for name in ("re", "json", "math", "base64", "binascii") if name not in known.names}
+    found |= dict(known.imports)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update({alias.asname or alias.name: alias.name for alias in node.names})
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
@@ -42,6 +42,7 @@ from rlmbox.sandboxes.monty._host import (
     refusal,
     without_proxies,
 )
+from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
@@ -56,7 +57,7 @@ from rlmbox.sandboxes.monty.modules import (
     own_exports,
     own_source,
 )
-from rlmbox.sandboxes.monty.modules._words import date_words, words_source
+from rlmbox.sandboxes.monty.modules._words import STATISTICS, date_words, is_of_cpython, words_source
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
@@ -68,6 +69,7 @@ _INTERRUPT: dict[str, Any] = {"exc_type": "KeyboardInterrupt", "message": "the c
 _SHORT_WAIT_S = 0.05
 _PATIENCE = 4  # times the limit that a cell which runs again may take, since the machine may be busier than it was
 _KILL_AFTER_S = 0.1
+_MAX_HOST_WORDS = 1_000
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 _LARGE_OBJECT = "_rlm_large_scans"
 
@@ -217,7 +219,8 @@ class MontyRepl:
         self._calls = 0
         self._modules: dict[str, Any] = {}
         self._fed: set[str] = set()
-        self._known: Collection[str] = ()
+        self._known = Known()
+        self._host_words: set[str] = set()
         self._at_risk: frozenset[str] = frozenset()
         self._feed: _Feed | None = None
         self._place = LoopPlace()
@@ -360,12 +363,12 @@ class MontyRepl:
         self._feed = _Feed(run, printed, _MontyClock(limit_s))
         self.is_overdue, self.refusal = False, None
 
-    def begin(self, show_names: Iterable[str] | None, known: Collection[str]) -> Any:
+    def begin(self, show_names: Iterable[str] | None, known: Known) -> Any:
         """Feed the cell that was taken; the first step of its way.
 
         Args:
             show_names: The variables that `SHOW_VARS` describes.
-            known: Names that cells have bound.
+            known: What cells have bound.
         """
         feed, source = self._current, self._current.run.source
         self._known = known
@@ -492,7 +495,7 @@ class MontyRepl:
                 stubs = {name: MODULE_STUB for name in snapshot.args[0] if name in MODULES}
                 snapshot = snapshot.resume({"return_value": stubs})
         except MontyTypingError as error:
-            found = findings(error.display(), [*self._known, *source.names], self.setting.host)
+            found = findings(error.display(), [*self._known.names, *source.names], self.setting.host)
             problems = [replace(one, line=source.line(one.line)[0]) for one in found]
             if problems:
                 raise CheckFailed(problems) from error
@@ -537,7 +540,7 @@ class MontyRepl:
         if snapshot.is_os_function:
             return self._os_answer(snapshot)
         name = function_name(snapshot, self._objects)
-        if name in ("_rlm_refuse", "_rlm_source", "_rlm_lacks"):
+        if name in ("_rlm_refuse", "_rlm_source", "_rlm_lacks", "_rlm_is_vague", "_rlm_of_statistics"):
             return self._own_answer(name, snapshot.args)
         function = self._host.get(name)
         if function is None:
@@ -568,7 +571,7 @@ class MontyRepl:
     ) -> dict[str, Any] | Callable[[], Awaitable[Any]]:
         run, is_async = feed.run, function.is_async
         if function.pure and not is_async:
-            return call(function, args, kwargs)
+            return self._noted(call(function, args, kwargs))
         try:
             made = MadeCall(function.name, *to_json([args, kwargs]))
         except ValueError as error:  # it is too large to leave
@@ -581,9 +584,9 @@ class MontyRepl:
         if is_async and function.pure:
             return make
         if run.again:
-            return run.recorded(made)
+            return self._noted(run.recorded(made))
         if not is_async:
-            return run.record(made, call(function, args, kwargs))
+            return run.record(made, self._noted(call(function, args, kwargs)))
         if function.off_loop is not None:
             taken = self._place.take(partial(call_off_loop, function, made.args, made.kwargs))
             if taken is not None:
@@ -595,7 +598,7 @@ class MontyRepl:
     ) -> dict[str, Any] | Callable[[], Awaitable[dict[str, Any]]]:
         """Record the answer of a call that was made in place of the loop, or return what the loop awaits for it."""
         if isinstance(answer, dict):
-            return run.record(made, answer)
+            return run.record(made, self._noted(answer))
         return partial(self._recorded, run, made, lambda: answer)
 
     def _overdue(self, feed: _Feed) -> dict[str, Any]:
@@ -625,18 +628,28 @@ class MontyRepl:
         if name == "_rlm_lacks":
             kind, words = in_words(str(args[0]), str(args[1]))
             return {"return_value": words if kind == "NotImplementedError" != args[0] else ""}
+        if name == "_rlm_is_vague":
+            return {"return_value": str(args[0]) not in self._host_words and not is_of_cpython(str(args[0]))}
+        if name == "_rlm_of_statistics":
+            return {"return_value": bool(STATISTICS.fullmatch(str(args[0])))}
         self.refusal = str(args[0])
         return _INTERRUPT
 
+    def _noted(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Note the words of a TypeError that a function of the host raised: they are those of CPython."""
+        if answer.get("exc_type") == "TypeError" and len(self._host_words) < _MAX_HOST_WORDS:
+            self._host_words.add(str(answer.get("message")))
+        return answer
+
     async def _recorded(self, run: CellRun, made: MadeCall, make: _Make) -> dict[str, Any]:
-        return run.record(made, await make())
+        return run.record(made, self._noted(await make()))
 
     async def _settle(self, run: CellRun, waiting: Mapping[int, tuple[MadeCall, _Make]]) -> dict[int, Any]:
         """Make the calls that a cell awaits, all at once."""
         answers: dict[int, Any] = {}
 
         async def settle(call_id: int, made: MadeCall, make: _Make) -> None:
-            answers[call_id] = run.recorded(made) if run.again else await self._recorded(run, made, make)
+            answers[call_id] = self._noted(run.recorded(made)) if run.again else await self._recorded(run, made, make)
 
         async with anyio.create_task_group() as tasks:
             for call_id, (made, make) in waiting.items():

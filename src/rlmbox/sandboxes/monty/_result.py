@@ -23,7 +23,7 @@ from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
-from rlmbox.sandboxes.monty.modules._words import in_this_version, type_name
+from rlmbox.sandboxes.monty.modules._words import STATISTICS, in_this_version, type_name
 from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import CellError, CellLimits, CellOutcome
 
@@ -180,6 +180,8 @@ def in_words(name: str, message: str) -> tuple[str, str]:
     if (other := _of_another_type(name, message)) is not None:
         return other
     missing = _NO_ATTRIBUTE.match(message)
+    if name == "AttributeError" and missing and missing[1] == "module":
+        return "NotImplementedError", f"{missing[2]} of this module is not in this REPL's Python: use plain Python"
     if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
         return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
     if name == "AttributeError" and missing and missing[1].endswith("Error") and missing[2] in _OF_ERRORS:
@@ -193,7 +195,7 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
     """Return the type and the words of what is an error of another type in CPython."""
     if name == "KeyError" and _OF_SLICES.match(message) and not SLICES_ARE_KEYS:
         return "TypeError", "unhashable type: 'slice'"
-    if name == "ValueError" and _STATISTICS.match(message):
+    if name == "ValueError" and STATISTICS.fullmatch(message):
         return "StatisticsError", message
     if name == "TypeError" and _OUT_OF_DATES.fullmatch(message):
         return "OverflowError", "date value out of range"
@@ -207,7 +209,6 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty|^ord\(\) expected string of length 1, but bytes found")
 _VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
-_STATISTICS = re.compile(r"\w+ requires at least|no (mode|median) for empty data")
 _OF_ERRORS = frozenset(
     {"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"}
 )

@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 
 from rlmbox.sandboxes.monty import _caught, _sets
 from rlmbox.sandboxes.monty._caught import Words
+from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
     call,
@@ -104,30 +105,34 @@ _SIGNS: dict[type[ast.operator], str] = {
     ast.BitXor: "^",
 }
 _DIVISIONS: dict[type[ast.operator], str] = {ast.Div: "div", ast.FloorDiv: "floordiv", ast.Mod: "mod"}
-_DATE_NAMES = frozenset({"timedelta", "datetime", "date"})
 
 
-def rewrite(tree: ast.Module, bound: Collection[str], host_names: Collection[str], *, is_large: bool = False) -> None:
+def rewrite(
+    tree: ast.Module, bound: Collection[str], host_names: Collection[str], *, known: Known, is_large: bool = False
+) -> None:
     """Change a cell's tree.
 
     Args:
         tree: The cell; it is changed in place.
         bound: Names that this cell or an earlier one gives a value, so that they are not builtins.
         host_names: Names of the host's functions, and of the objects that have some.
+        known: What earlier cells have bound.
         is_large: Whether the context is too long to be a `str`.
 
     Raises:
         CellRefused: Something in it cannot be made equal.
     """
-    has_dates = not _DATE_NAMES.isdisjoint(bound) or any(
-        isinstance(node, ast.ImportFrom) and node.module == "datetime" for node in ast.walk(tree)
-    )
-    words = Words.of(tree)
+    modules = imported_names(tree, known)
+    has_dates = any(one.partition(".")[0] == "datetime" for one in modules.values())
+    words = Words.of(tree, known)
     if is_large:  # a subscript may be one of the handle, which our functions cannot ask
         words = replace(words, keys_are_seen=False)
-    rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=_sets.names_in(tree), words=words)
+    sets = _sets.names_in(tree, known.sets)
+    rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=sets, words=words)
+    rewriter.divides_unnoted = known.divides
+    rewriter.classes = known.classes | {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     rewriter.is_large = is_large
-    rewriter.modules = {**{name: name for name in _OWN_NAMES}, **imported_names(tree)}
+    rewriter.modules = {**{name: name for name in _OWN_NAMES}, **modules}
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
 
@@ -154,7 +159,8 @@ class Rewriter:
     ) -> None:
         self._has_dates, self._sets = has_dates, sets
         self._words = words or Words(False, False, False, {})
-        self._methods = self._words.methods
+        self.divides_unnoted = False
+        self.classes: Collection[str] = ()
         self.modules: Mapping[str, str] = {}
         self.is_large = False
         self._loops = 0  # around a statement
@@ -236,12 +242,14 @@ class Rewriter:
         name = _caught.named(handler)
         if name is None:
             return
-        shown: list[ast.expr] = [ast.Constant(int(_caught.shown(handler)))]
-        methods = ast.Dict(
-            [ast.Constant(key) for key in self._methods], [ast.Constant(one) for one in self._methods.values()]
-        )
-        rest = [*shown, methods] if self._methods else shown
-        worded = call("worded", load(name), *rest)
+        shown = _caught.shown(handler)
+        rest: list[ast.expr] = [ast.Constant(int(shown))]
+        functions = self._words.functions
+        if shown and functions and _caught.may_catch(handler, {"TypeError", "Exception", "BaseException"}):
+            keys: list[ast.expr | None] = [ast.Constant(one) for one in functions]
+            rest.append(ast.Dict(keys, [ast.Constant(one) for one in functions.values()]))
+        noted = [ast.keyword("divides", ast.Constant(True))] if shown and self.divides_unnoted else []
+        worded = call("worded", load(name), *rest, keywords=noted)
         begin: ast.stmt = ast.Assign([ast.Name(name, ast.Store())], worded)
         handler.body.insert(0, placed(ast.Expr(worded) if name == _caught.CAUGHT else begin, handler))
 
@@ -446,7 +454,8 @@ class Rewriter:
             return call(of_sets, self.expression(node.left), self.expression(node.right))
         if self._may_be_seen(node):
             name = ast.Constant(_DIVISIONS[type(node.op)])
-            return call("worded_division", name, self.expression(node.left), self.expression(node.right))
+            of_dates = [load(own_name("divided"))] if self._has_dates and isinstance(node.op, ast.Div) else []
+            return call("worded_division", name, self.expression(node.left), self.expression(node.right), *of_dates)
         if self._has_dates and self._words.are_caught and isinstance(node.op, ast.Add | ast.Sub):
             sign = ast.Constant(1 if isinstance(node.op, ast.Add) else -1)
             if not isinstance(node.left, ast.Constant) and not isinstance(node.right, ast.Constant):
@@ -459,8 +468,9 @@ class Rewriter:
         return call(ours, left, right)
 
     def _may_be_seen(self, node: ast.BinOp) -> bool:
-        """Return whether it divides by what may be zero, in a cell that may show the error."""
-        if not self._words.are_seen or self._has_dates or type(node.op) not in _DIVISIONS or is_text(node.left):
+        """Return whether it divides by what may be zero, where the error may be shown."""
+        is_once = self._scopes[-1] == "function" and not self._loops and not self._inner_names  # see `Known.divides`
+        if not (self._words.are_seen or is_once) or type(node.op) not in _DIVISIONS or is_text(node.left):
             return False
         return not (isinstance(node.right, ast.Constant) and node.right.value)
 
@@ -546,9 +556,11 @@ class Rewriter:
 
     def _call(self, node: ast.Call) -> ast.expr:
         function = node.func
-        if isinstance(function, ast.Name) and function.id == "timedelta":
+        if isinstance(function, ast.Name) and self.modules.get(function.id) == "datetime.timedelta":
             self._arguments(node)
             return ast.Call(load(own_name("timedelta")), [function, *node.args], node.keywords)
+        if isinstance(function, ast.Name) and self.modules.get(function.id) in ("json.loads", "json.dumps"):
+            return self._json(node, str(self.modules[function.id]).partition(".")[2])
         if isinstance(function, ast.Name) and function.id not in self._bound:
             changed = self._builtin_call(node, function.id)
             if changed is not None:
@@ -564,15 +576,18 @@ class Rewriter:
             self._leave(node)
         return node
 
-    @staticmethod
-    def _leave(node: ast.Call) -> None:
+    def _leave(self, node: ast.Call) -> None:
         """Have the arguments of a host call take a form that can leave the worker."""
         for at, one in enumerate(node.args):
             if not isinstance(one, ast.Constant | ast.JoinedStr | ast.Starred):
-                node.args[at] = call("leaving", one)
+                node.args[at] = call("leaving", one, keywords=self._of_classes())
         for keyword in node.keywords:
             if keyword.arg is not None and not isinstance(keyword.value, ast.Constant | ast.JoinedStr):
-                keyword.value = call("leaving", keyword.value)
+                keyword.value = call("leaving", keyword.value, keywords=self._of_classes())
+
+    def _of_classes(self) -> list[ast.keyword]:
+        names = ast.Tuple([ast.Constant(one) for one in sorted(self.classes)], ast.Load())
+        return [ast.keyword("classes", names)] if self.classes else []
 
     def _arguments(self, node: ast.Call, *, consumed: bool = False) -> None:
         change = self._consumed if consumed else self.expression
@@ -588,7 +603,10 @@ class Rewriter:
             return self._next(node)
         generator = self._as_generator(node)
         if isinstance(generator, ast.GeneratorExp):
-            return self.expression(generator)
+            made = self.expression(generator)
+            if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == own_name("generator"):
+                made.func = load(own_name(f"{name}_of"))
+            return made
         if name in ("sorted", "min", "max"):
             return self._ordered(name, node)
         if name == "divmod" and self._words.are_seen and len(node.args) == 2 and plain:
@@ -635,10 +653,15 @@ class Rewriter:
         if is_key and (is_text(node.args[0]) or not isinstance(node.args[0], ast.Constant)):
             return call("worded_key_error", node.args[0])
         if len(node.args) == 1 and is_text(node.args[0]):
-            return node
+            return self._of_cell(name, node)
         if len(node.args) > 1 or isinstance(node.args[0], ast.Constant):
             raise lacking(f"{name} with {ast.unparse(node)[len(name) :]}", f"one text: {name}(str(...))", node)
-        return ast.Call(load(name), [call("exception_text", ast.Constant(name), node.args[0])], [])
+        return self._of_cell(name, ast.Call(load(name), [call("exception_text", ast.Constant(name), node.args[0])], []))
+
+    @staticmethod
+    def _of_cell(name: str, made: ast.expr) -> ast.expr:
+        """Note the words of a TypeError that the cell makes, which are as they are."""
+        return call("worded_own", made) if name == "TypeError" else made
 
     def _method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
         owner, name = function.value, function.attr
@@ -647,13 +670,13 @@ class Rewriter:
             self._arguments(node)
             node.func = function_value
             return node
-        if name in ("write", "timedelta") and (ours := _of_module(name, ast.unparse(owner), function)) is not None:
+        if name in ("write", "timedelta") and (ours := self._of_module(name, owner, function)) is not None:
             self._arguments(node)
             return ast.Call(ours.func, [*ours.args, *node.args], node.keywords)
         if name == "sort" and not node.args:
             return self._sort(node, function)
         if name in ("loads", "dumps"):
-            return self._json(node, function)
+            return self._json(node, name)
         of_container = self._of_list_or_set(node, name)
         if of_container is not None:
             self._arguments(node, consumed=True)
@@ -669,6 +692,14 @@ class Rewriter:
             self._arguments(node)
             return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
         return self._plain_method(node, function)
+
+    def _of_module(self, name: str, owner: ast.expr, function: ast.expr) -> ast.Call | None:
+        """Return our function, with its first argument, for `sys.stdout.write` or `datetime.timedelta`."""
+        if name == "write":
+            text = ast.unparse(owner)
+            return call("write", ast.Constant(text)) if text in ("sys.stdout", "sys.stderr") else None
+        is_module = isinstance(owner, ast.Name) and self.modules.get(owner.id) == "datetime"
+        return call("timedelta", function) if is_module else None
 
     def _plain_method(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
         """A method that is left to Monty."""
@@ -710,16 +741,13 @@ class Rewriter:
             return "worded_index"
         return _sets.method(node, name, self._sets)
 
-    def _json(self, node: ast.Call, function: ast.Attribute) -> ast.expr:
+    def _json(self, node: ast.Call, name: str) -> ast.expr:
         """`json.loads` has CPython's words of an error, and `json.dumps` takes `default=`."""
         self._arguments(node)
-        if function.attr == "loads" and len(node.args) == 1:
-            return call("loads", self.expression(function.value), *node.args, keywords=node.keywords)
-        if function.attr == "dumps" and any(one.arg in ("default", "cls") for one in node.keywords):
-            node.func = load(own_name("dumps"))
-        else:
-            function.value = self.expression(function.value)
-        return node
+        node.func = self.expression(node.func)
+        if name == "dumps" and not any(one.arg in ("default", "cls", None) for one in node.keywords):
+            return node
+        return call(name, node.func, *node.args, keywords=node.keywords) if len(node.args) == 1 else node
 
     @staticmethod
     def _with_specs(node: ast.Call, form: str) -> None:
@@ -893,13 +921,6 @@ class Rewriter:
             setattr(function, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
         self._hoisted.append(placed(function, source))
         return name, extra
-
-
-def _of_module(name: str, owner: str, function: ast.expr) -> ast.Call | None:
-    """Return our function, with its first argument, for `sys.stdout.write` or `datetime.timedelta`."""
-    if name == "write":
-        return call("write", ast.Constant(owner)) if owner in ("sys.stdout", "sys.stderr") else None
-    return call("timedelta", function) if owner == "datetime" else None
 
 
 def _constant_spec(spec: ast.expr) -> list[ast.expr]:

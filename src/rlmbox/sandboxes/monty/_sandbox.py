@@ -28,6 +28,7 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import _walls
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import CellRun
+from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._repl import MontyRepl, Setting
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
@@ -78,6 +79,7 @@ class MontySandbox:
         self._closed = False
         self._history: list[CellRun] = []
         self._names: dict[str, None] = {}
+        self._known = Known()
         self._stopping: anyio.CancelScope | None = None
         self._clocks = ClockReaders()
 
@@ -109,7 +111,7 @@ class MontySandbox:
         try:
             source = read_cell(
                 cell.code,
-                known=self._names,
+                known=self._known,
                 host_names=repl.setting.function_names,
                 is_large=repl.setting.is_large,
             )
@@ -214,7 +216,7 @@ class MontySandbox:
         source = run.source
         names = [*dict.fromkeys([*self._names, *source.names])] if shows_variables else None
         repl.enter(run, printed)
-        step: Callable[[], Any] = partial(repl.begin, names, self._names)
+        step: Callable[[], Any] = partial(repl.begin, names, self._known)
         try:
             with anyio.CancelScope() as answers:
                 while (answering := await repl.advance(step)) is not None:
@@ -237,8 +239,13 @@ class MontySandbox:
             cut = run.cut(drop_last=False)
             if cut is not None:
                 self._history.append(cut)
-                self._names.update(dict.fromkeys(run.source.names))
+                self._learn(run.source)
         repl.is_lost = True
+
+    def _learn(self, source: CellSource) -> None:
+        """Note what a cell has bound."""
+        self._names.update(dict.fromkeys(source.names))
+        self._known = self._known.and_then(source.binds)
 
     def _reads_clock(self, cell: Cell) -> bool:
         self._clocks.seen = False
@@ -266,14 +273,14 @@ class MontySandbox:
         if outcome in _WITH_A_WHOLE_HEAP and not repl.is_lost:
             if not isinstance(error, MontySyntaxError | CheckFailed):  # then nothing of it ran
                 self._history.append(run)
-                self._names.update(dict.fromkeys(run.source.names))
+                self._learn(run.source)
             return replace(execution, restored=await repl.restore(run.source))
         cut = run.cut(drop_last=True)
         if repl.is_overdue and not repl.is_lost:
             # It was stopped by an exception at a call, so that the heap is whole.
             if cut is not None:
                 self._history.append(cut)
-            self._names.update(dict.fromkeys(run.source.names))
+            self._learn(run.source)
             return replace(execution, restored=await repl.restore(run.source))
         rebuilt = await self._rebuild([cut] if cut is not None else [])
         return replace(execution, namespace="rebuilt" if rebuilt else "lost")
@@ -292,7 +299,7 @@ class MontySandbox:
             self._history = [*runs]  # already now: should this be cancelled, it is begun anew with the next cell
             if await self._ran_again(await self._open(is_rebuilt=True), runs):
                 return True
-        self._history, self._names = [], {}
+        self._history, self._names, self._known = [], {}, Known()
         await self._open()
         return False
 
@@ -306,7 +313,7 @@ class MontySandbox:
                 raise
             except Exception as raised:  # noqa: BLE001 - as in the cell itself
                 error = raised
-            self._names.update(dict.fromkeys(run.source.names))
+            self._learn(run.source)
             if error is not None and (repl.is_overdue or repl.is_lost or outcome_of(error) not in _WITH_A_WHOLE_HEAP):
                 return False
             await repl.restore(run.source)

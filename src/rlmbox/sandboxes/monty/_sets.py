@@ -19,9 +19,14 @@ _CHANGES = frozenset(map(own_name, ("m_add", "set_update", "in_or", "in_xor", "i
 _NO_ARGUMENTS = frozenset({"pop", "copy", "clear"})
 
 
-def names_in(tree: ast.AST) -> frozenset[str] | None:
-    """Return the names that a cell gives a set, as its form shows; None where it has to do with no set."""
-    names: set[str] = set()
+def names_in(tree: ast.AST, before: Collection[str] = ()) -> frozenset[str] | None:
+    """Return the names that a cell gives a set, as its form shows; None where it has to do with no set.
+
+    Args:
+        tree: The cell.
+        before: Names that earlier cells gave one.
+    """
+    names: set[str] = {*before}
     has_one = False
     for node in ast.walk(tree):
         has_one = has_one or is_set(node, names) or (isinstance(node, ast.Attribute) and node.attr in _CHANGING)

@@ -9,12 +9,20 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
+
+STATISTICS = re.compile(
+    r"\w+ requires at least (one|two) data points?|no (mode|median) for empty data|must have at least \w+ data points?"
+    r"|(data and weights must be the same length|sum of weights must be non-zero|Number of weights does not match).*"
+    r"|(geometric mean requires|harmonic mean does not|Weighted sum must be).*|n must be at least 1"
+)
+"""The words of a StatisticsError, which is a ValueError in Monty."""
 
 _ANY = cast("Any", None)
 _NO_PLACE = cast("Any", [])
@@ -53,6 +61,7 @@ def _texts() -> dict[tuple[str, str], str]:
         ("TypeError", "unsupported operand type(s) for +: 'tuple' and 'list'"): _said(
             lambda: cast("Any", ()) + _NO_PLACE
         ),
+        ("ValueError", "must have at least one data point"): _said(lambda: statistics.quantiles([])),
         ("KeyError", "'popitem(): dictionary is empty'"): "popitem(): dictionary is empty",
         ("TypeError", "unsupported operand type(s) for -: 'datetime.datetime' and 'datetime.datetime'"): _said(
             lambda: _AWARE - _NAIVE
@@ -69,43 +78,85 @@ def _texts() -> dict[tuple[str, str], str]:
     }
 
 
-@cache
-def _vague() -> list[tuple[str, str, str | None]]:
-    """Return the types and the words of Monty's own of which CPython's cannot be made.
+_OPERAND = r"'[\w.]+'"
+_BUILTIN = "str|bytes|list|tuple|dict|set|frozenset|range|int|float|bool|NoneType"
+_OF_CPYTHON = re.compile(
+    "|".join(
+        [
+            rf"unsupported operand type\(s\) for \S+( or pow\(\)|=)?: {_OPERAND} and {_OPERAND}",
+            rf"unsupported operand type\(s\) for divmod\(\): {_OPERAND} and {_OPERAND}",
+            rf"'(<|>|<=|>=)' not supported between instances of {_OPERAND} and {_OPERAND}",
+            rf"bad operand type for (unary [-+~]|abs\(\)): {_OPERAND}",
+            r'can only concatenate (str|list|tuple|deque) \(not "[\w.]+"\) to (str|list|tuple|deque)',
+            r"can't (concat [\w.]+ to bytes|multiply sequence by non-int of type '[\w.]+')",
+            rf"{_OPERAND} object (is not (iterable|callable|subscriptable|an iterator|reversible|a mapping))",
+            rf"{_OPERAND} object (cannot be interpreted as an integer|does not support item (assignment|deletion))",
+            rf"{_OPERAND} object (does not support the( asynchronous)? context manager protocol.*)",
+            rf"unhashable type: {_OPERAND}",
+            rf"cannot use {_OPERAND} as a (dict key|set element) \(unhashable type: {_OPERAND}\)",
+            rf"argument of type {_OPERAND} is not (iterable|a container or iterable)",
+            rf"(object of type {_OPERAND} has no len\(\)|'in <string>' requires string as left operand, not [\w.]+)",
+            r"(list|tuple|range|byte) indices must be integers or slices, not [\w.]+",
+            r"string indices must be integers, not '[\w.]+'",
+            r"slice indices must be integers (or None )?or have an __index__ method",
+            r"sequence item \d+: expected (str instance|a bytes-like object), [\w.]+ found",
+            r"(can only join an iterable|cannot unpack non-iterable [\w.]+ object|must be real number, not [\w.]+)",
+            rf"(int\(\) argument must be a string, a bytes-like object|float\(\) argument must be a string) or a real number, not {_OPERAND}",  # noqa: E501
+            r"int\(\) can't convert non-string with explicit base",
+            r"ord\(\) expected (a character, but string of length \d+|string of length 1, but [\w.]+) found",
+            r"(not all arguments converted during string formatting|not enough arguments for format string)",
+            r"(format requires a mapping|%[diuxXo] format: (a real number|an integer) is required, not [\w.]+)",
+            rf"unsupported format string passed to ({_BUILTIN}|Counter)\.__format__",
+            r"sum\(\) can't sum (strings|bytes|bytearray) \[use .*\]",
+            r"type [\w.]+ doesn't define __(round|trunc)__ method",
+            r"(isinstance|issubclass)\(\) arg \d must be .*",
+            r"(starts|ends)with first arg must be str or a tuple of str, not [\w.]+",
+            r"(Object of type [\w.]+ is not JSON serializable|keys must be str, int, float, bool or None, not [\w.]+)",
+            r"the JSON object must be str, bytes or bytearray, not [\w.]+",
+            r"(expected string or bytes-like object, got '[\w.]+'|first argument must be string or compiled pattern)",
+            r"cannot use a (string|bytes) pattern on a (bytes-like|string-like) object",
+            r"(strptime|strftime)\(\) argument \d must be str, not [\w.]+",
+            r"(fromisoformat: argument must be str|can't compare offset-naive and offset-aware datetimes)",
+            r"(can't compare [\w.]+ to [\w.]+|can't subtract offset-naive and offset-aware datetimes)",
+            r"(conversion from [\w.]+ to Decimal is not supported|Strings must be encoded before hashing)",
+            r"unsupported type for timedelta \w+ component: [\w.]+",
+            r"can't convert type '[\w.]+' to numerator/denominator",
+            r"(the )?first argument must be callable( or None)?|an integer is required",
+            r"(a bytes-like object is required, not|\w+\(\) argument after \*\*? must be an? \w+, not) .*",
+            r"(\w+\.)*\w+\.__init__\(\) (missing|takes|got) .*",
+            r"descriptor '\w+' (for|requires) .*",
+            r"(key|attribute|keyword)s? (name )?must be (a )?strings?.*",
+            r"'\w+' object is not (an async iterator|awaitable).*|object [\w.]+ can't be used in 'await' expression",
+            r"(str|bytes|list|set|frozenset|tuple)\.\w+\(\) takes (no arguments|exactly one argument) \([1-9]\d* given\)",
+            r"(str|bytes|list|set|frozenset|tuple)\.\w+\(\) takes no keyword arguments",
+            r"(len|abs|repr|ord|hex|oct|bin)\(\) takes exactly one argument \([1-9]\d* given\)",
+            r"(en|de)code\(\) argument '\w+' must be str, not \w+",
+            r"tuple for (starts|ends)with must only contain str, not \w+",
+            r"(string argument without an encoding|optional argument must be a context|cannot convert '\w+' object to bytes)",  # noqa: E501
+            r"exceptions must derive from BaseException|catching classes that do not inherit .*",
+            "",
+        ]
+    ),
+    re.DOTALL,
+)
+"""The words of a TypeError that are the same in Monty; those of calls with other arguments than there are differ."""
 
-    Returns:
-        The type, the beginning of the words, and a part of them; or the type, the whole words, and None.
+
+def is_of_cpython(words: str) -> bool:
+    """Return whether CPython says the same of a TypeError that is not of the cell's own making.
+
+    Args:
+        words: Its words, in this version.
     """
-    owners = ("str", "bytes", "list", "tuple", "set", "frozenset", "dict", "int", "float", "math")
-    named = (
-        "print",
-        "int",
-        "float",
-        "sorted",
-        "sort",
-        "split",
-        "rsplit",
-        "splitlines",
-        "encode",
-        "decode",
-        "expandtabs",
-    )
-    found: list[tuple[str, str, str | None]] = [
-        ("TypeError", "expected str", None),
-        ("TypeError", "a bytes-like object is required", None),
-        ("TypeError", "cannot serialize type", ""),
-        ("TypeError", "own_", "("),
-        ("TypeError", "m_", "("),
-        ("TypeError", "attribute() ", " argument"),
-        ("TypeError", "replace() takes at ", ""),
-        ("TypeError", "replace() missing ", ""),
-        *[("TypeError", f"{one}.", " expected ") for one in owners],
-        *[("TypeError", f"{one} expected at most", "") for one in ("split", "rsplit", "splitlines", "sort")],
-        *[("TypeError", f"{one}() got an unexpected keyword argument", "") for one in named],
-    ]
-    if "x not in" not in _said(lambda: deque([1]).remove(2)):
-        found += [("ValueError", "deque.remove(x): ", ""), ("ValueError", "deque.index(x): ", "")]
-    return found
+    return bool(_OF_CPYTHON.fullmatch(words))
+
+
+@cache
+def _vague() -> list[tuple[str, str]]:
+    """Return the types and the beginnings of words of Monty's own of which CPython's cannot be made."""
+    if "x not in" in _said(lambda: deque([1]).remove(2)):
+        return []
+    return [("ValueError", "deque.remove(x): "), ("ValueError", "deque.index(x): ")]
 
 
 @cache
