@@ -75,7 +75,7 @@ def _rlm_leaving(value, own=_rlm_own, classes=()):
         text = repr(value)
     except ValueError:
         return _rlm_plain(value, own, [])
-    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<')]):
+    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<', 'IsoCalendarDate(')]):
         return _rlm_plain(value, own, [])
     return value
 def _rlm_plain(value, own, around, classes=()):
@@ -89,6 +89,8 @@ def _rlm_plain(value, own, around, classes=()):
     if name in ('generator', 'function', 'type', 'Match', 'Pattern', 'module') or name.startswith('_rlm_'):
         text = repr(value)
         return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text
+    if name == 'IsoCalendarDate':
+        return (value[0], value[1], value[2])
     if name in classes:
         import dataclasses
         if not dataclasses.is_dataclass(value):
@@ -294,8 +296,8 @@ def _unparsed(tree: ast.Module) -> str:
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
     """Return the statements, those within another after it."""
-    for field in ("body", "handlers", "cases", "orelse", "finalbody"):
-        nodes = getattr(tree, field, ())
+    for part in ("body", "handlers", "cases", "orelse", "finalbody"):
+        nodes = getattr(tree, part, ())
         for node in nodes if isinstance(nodes, list) else ():
             if isinstance(node, ast.stmt):
                 yield node

@@ -26,7 +26,7 @@ class Known:
     Attributes:
         names: All of them, without those of imports.
         imports: Each imported name with what it stands for: `datetime`, or `datetime.timedelta`.
-        functions: The name of each function, method and class with its qualified one; `AMBIGUOUS` where there are several.
+        functions: The name of each function, method and class with its qualified one, or with `AMBIGUOUS`.
         sets: Names of sets.
         classes: Names of classes.
         divides: Whether a function divides by what may be zero without noting what it divided.
@@ -101,7 +101,7 @@ def _without_scopes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def qualified_names(tree: ast.Module) -> Mapping[str, str]:
-    """Return the qualified name of each function and class of a cell by its own name; `AMBIGUOUS` where there are several."""
+    """Return the qualified name of each function and class of a cell by its own; `AMBIGUOUS` where it has several."""
     found: dict[str, str] = {}
     for name, qualified in _qualified(tree, ""):
         found[name] = qualified if found.get(name, qualified) == qualified else AMBIGUOUS
@@ -124,7 +124,7 @@ def _qualified(node: ast.AST, around: str) -> Iterator[tuple[str, str]]:
 def _divides_in_loops(tree: ast.Module) -> bool:
     """Return whether a function has a division that does not note what it divided, because it has to be quick."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    quick = [one for function in functions for one in ast.walk(function) if isinstance(one, _REPEATED)]
+    quick: list[ast.AST] = [one for function in functions for one in ast.walk(function) if isinstance(one, _REPEATED)]
     quick += [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
     return any(_may_fail(node) for one in quick for node in ast.walk(one)) or any(
         _may_fail(node) for one in functions for node in ast.walk(one) if isinstance(node, ast.AugAssign)

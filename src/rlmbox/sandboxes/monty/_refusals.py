@@ -403,6 +403,7 @@ _MODULE_WAYS = {
     "struct": "slices of bytes",
     "subprocess": "Python itself; there are no processes",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
+    "typing.NamedTuple": "collections.namedtuple",
     "traceback": "print(type(e).__name__, e)",
     "urllib.parse": "str.split",
     "uuid": "random",

@@ -603,10 +603,7 @@ class Rewriter:
             return self._next(node)
         generator = self._as_generator(node)
         if isinstance(generator, ast.GeneratorExp):
-            made = self.expression(generator)
-            if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == own_name("generator"):
-                made.func = load(own_name(f"{name}_of"))
-            return made
+            return self._named_generator(name, generator)
         if name in ("sorted", "min", "max"):
             return self._ordered(name, node)
         if name == "divmod" and self._words.are_seen and len(node.args) == 2 and plain:
@@ -625,6 +622,13 @@ class Rewriter:
             node.func = call("named", load(name))
             return node
         return None
+
+    def _named_generator(self, name: str, generator: ast.GeneratorExp) -> ast.expr:
+        """`map(f, xs)` and `filter(f, xs)`, whose iterators have these names."""
+        made = self.expression(generator)
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == own_name("generator"):
+            made.func = load(own_name(f"{name}_of"))
+        return made
 
     def _ordered(self, name: str, node: ast.Call) -> ast.expr:
         """`sorted`, `min` and `max`, whose key may be a function that calls the host."""
