@@ -12,7 +12,7 @@ from rlmbox import RLM, Run
 from rlmbox.events import Event, HostCallFinished, QuestionAsked, ReplyDelta, SessionFinished, from_json, to_json
 from rlmbox.guard import Guard
 from rlmbox.record.export import FORMATS
-from rlmbox.record.hiding import HiddenValues, table_of, whole, without_table
+from rlmbox.record.hiding import HiddenValues, placeholder_table, whole, without_table
 from rlmbox.record.journal import Journal, MemoryStore
 from rlmbox.testing import ScriptedModel
 from runs import repl
@@ -86,7 +86,9 @@ async def test_a_run_goes_on_from_any_part_of_such_a_record(part: int) -> None:
     sent = "".join(m.content for messages in (*root.requests, *sub.requests) for m in messages[2:])
     assert clean(sent)
     assert all(clean(str(to_json(without_table(event)))) for event in await shorter.read("r"))
-    assert len(table_of(await shorter.read("r"))) == len(set(table_of(await shorter.read("r")).values()))
+    assert len(placeholder_table(await shorter.read("r"))) == len(
+        set(placeholder_table(await shorter.read("r")).values())
+    )
 
 
 async def test_the_record_of_a_user_who_wants_it_whole_is_whole() -> None:
@@ -94,7 +96,7 @@ async def test_the_record_of_a_user_who_wants_it_whole_is_whole() -> None:
     store = MemoryStore()
     await rlm(store, [seen.append], record_secrets=True).aask("?", TEXT, run_id="r")
     assert MAIL in str([to_json(event) for event in seen])
-    assert not table_of(await store.read("r"))
+    assert not placeholder_table(await store.read("r"))
 
 
 async def test_the_values_are_in_the_file_once_and_apart(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_whatever_is_hidden_comes_back_as_it_was(given: list[str]) -> None:
     assert whole(kept) == events
     assert clean(str([to_json(without_table(event)) for event in kept]))
     for event, stored in zip(events, kept, strict=True):
-        assert stored.hidden or stored is event or table_of(kept)
+        assert stored.hidden or stored is event or placeholder_table(kept)
 
 
 PLACE = {"run_id": "r", "session_id": "r", "parent_id": None, "depth": 0, "state": "ACTION"}

@@ -15,7 +15,7 @@ from rlmbox.cli.approving import approval_of
 from rlmbox.cli.asking import exported_where, print_run
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.keeping import key_source
-from rlmbox.cli.recording import events_of, opened
+from rlmbox.cli.recording import opened, recorded_events
 from rlmbox.errors import ConfigError
 from rlmbox.events import CellDiffered, Event, Hook, LoopEntered, SessionStarted
 from rlmbox.guard import Guard
@@ -156,7 +156,7 @@ class _Recorded:
     def of(cls, run_id: str, store: Path | None) -> _Recorded:
         """Read a run from the store that was named, or from the user's own."""
         kept = opened(store)
-        events = whole(events_of(kept, run_id))
+        events = whole(recorded_events(kept, run_id))
         return cls(run_id, kept, events, begun(events, run_id).settings)
 
     @property

@@ -100,7 +100,7 @@ def diagnose_and_print(names: Sequence[str], *, attack: bool, fresh: bool, as_js
     return exit_code(found)
 
 
-def table_of(names: Sequence[str]) -> str:
+def sandbox_table(names: Sequence[str]) -> str:
     """Return what `rlmbox doctor` prints of sandboxes, or why it cannot.
 
     Args:

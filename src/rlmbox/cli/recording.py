@@ -105,7 +105,7 @@ def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: boo
     def work() -> None:
         kept = opened(store)
         for run_id in run_ids:
-            begun(events_of(kept, run_id), run_id)
+            begun(recorded_events(kept, run_id), run_id)
         for run_id in run_ids:
             run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
         if as_json:
@@ -131,7 +131,7 @@ def opened(store: Path | None) -> Store:
     return found
 
 
-def events_of(store: Store, run_id: str) -> Sequence[Event]:
+def recorded_events(store: Store, run_id: str) -> Sequence[Event]:
     """Return the events of a run; none of a run that the store does not have.
 
     Args:
@@ -145,17 +145,17 @@ def events_of(store: Store, run_id: str) -> Sequence[Event]:
 
 
 def _run_of(run_id: str, store: Store) -> Run:
-    events = events_of(store, run_id)
+    events = recorded_events(store, run_id)
     begun(events, run_id)
     return Run(tuple(events))
 
 
 def _doctor_of(run: Run) -> str:
     """Return what `rlmbox doctor` prints here of the sandbox that a run was in."""
-    from rlmbox.cli.diagnosing import table_of
+    from rlmbox.cli.diagnosing import sandbox_table
 
     name = run.summary.sandbox
-    return table_of([name]) if name in {each.name for each in BACKENDS} else ""
+    return sandbox_table([name]) if name in {each.name for each in BACKENDS} else ""
 
 
 def _print_table(runs: Sequence[RunSummary]) -> None:

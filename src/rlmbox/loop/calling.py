@@ -185,9 +185,9 @@ class ToolCalling:
             places = tuple(self._shown.parameters.values()) if is_of_call else ()
             return TypeError(hidden(f"{name}: {_problems(error, places)}"))
         if isinstance(error, asyncio.CancelledError):
-            return RuntimeError(hidden(f"{name} was cancelled by itself: {one_line(error) or 'CancelledError'}"))
+            return RuntimeError(hidden(f"{name} was cancelled by itself: {message_of(error) or 'CancelledError'}"))
         if isinstance(error, SystemExit | GeneratorExit):
-            return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {one_line(error)}"))
+            return RuntimeError(hidden(f"{name} raised {type(error).__name__}: {message_of(error)}"))
         said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         if isinstance(error, Exception) and hidden(said) == said:
             return error
@@ -212,8 +212,8 @@ def _crossing(name: str, value: Any) -> Any:
         return to_jsonable_python(value)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise TypeError(
-            f"{name} returned {kind}, which cannot cross into the REPL: {one_line(error)}; return text, numbers, lists "
-            "and dicts"
+            f"{name} returned {kind}, which cannot cross into the REPL: {message_of(error)}; return text, numbers, "
+            "lists and dicts"
         ) from None
 
 
@@ -239,7 +239,7 @@ def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
     return "; ".join(found)[:_ERROR_CHARS]
 
 
-def one_line(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return what an error says, on one line.
 
     Args:

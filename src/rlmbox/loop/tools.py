@@ -18,7 +18,7 @@ from typing import Any
 
 from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
-from rlmbox.loop.calling import ToolCalling, one_line
+from rlmbox.loop.calling import ToolCalling, message_of
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
 from rlmbox.types import HostFunction
 
@@ -131,7 +131,7 @@ class Tool:
         try:
             signature = inspect.signature(self.function)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"the tool {name} cannot be given to a model: {one_line(error)}") from None
+            raise ConfigError(f"the tool {name} cannot be given to a model: {message_of(error)}") from None
         self._check_secrets(name, signature)
         hints = resolved(self.function)
         kept = [
@@ -171,7 +171,7 @@ class Tool:
         except PydanticUserError as error:
             raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {error.message}") from None
         except (TypeError, ValueError, NameError) as error:
-            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {one_line(error)}") from None
+            raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {message_of(error)}") from None
         return checked
 
 

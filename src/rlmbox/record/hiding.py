@@ -202,7 +202,7 @@ def without_table(event: _Each) -> _Each:
     return replace(event, hidden={}) if event.hidden else event
 
 
-def table_of(events: Iterable[Event]) -> dict[str, str]:
+def placeholder_table(events: Iterable[Event]) -> dict[str, str]:
     """Return the placeholders of a record with their values.
 
     Args:
@@ -217,7 +217,7 @@ def whole(events: Sequence[Event]) -> list[Event]:
     Args:
         events: The events as the record's file has them.
     """
-    table = table_of(events)
+    table = placeholder_table(events)
     if not table:
         return list(events)
 

@@ -22,7 +22,7 @@ from rlmbox.loop.tools import Tool
 from rlmbox.record.audit import AuditChain
 from rlmbox.record.context_record import reopen_context
 from rlmbox.record.continuing import begun, forked, questions, resumed
-from rlmbox.record.hiding import HiddenValues, table_of, whole
+from rlmbox.record.hiding import HiddenValues, placeholder_table, whole
 from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
@@ -98,7 +98,7 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
 async def _read(setup: Setup, store: Store, run_id: str) -> tuple[list[Event], HiddenValues | None]:
     """Return the events of a run with their hidden values, and what hides them again."""
     recorded = await store.read(run_id)
-    return whole(recorded), setup.hiding(table_of(recorded))
+    return whole(recorded), setup.hiding(placeholder_table(recorded))
 
 
 async def _go_on(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rlmbox.context.search.search import Deadline, regex_spans
-from rlmbox.context.storage.documents import Documents, printable
+from rlmbox.context.storage.documents import Documents, printable_name
 from rlmbox.context.storage.text import TextStore
 
 _HEAD_CHARS = 256 * 1024
@@ -206,7 +206,7 @@ def _end(store: TextStore, start: int, limit: int, form: _Form) -> int:
 
 
 def _add(names: dict[str, None], name: str) -> None:
-    base = printable(name.strip()) or "document"
+    base = printable_name(name.strip()) or "document"
     number, unused = 1, base
     while unused in names:
         number += 1

@@ -16,7 +16,7 @@ from rlmbox.context.load.opening import OpenedText, Opening
 from rlmbox.context.load.walking import ALL, Selection
 from rlmbox.context.storage import source
 from rlmbox.context.storage.cache import MAX_CACHE_BYTES, NewText
-from rlmbox.context.storage.documents import Joining, printable
+from rlmbox.context.storage.documents import Joining, printable_name
 from rlmbox.context.storage.source import InFile
 from rlmbox.context.storage.text import TextStore, Utf8, encode
 from rlmbox.errors import ContextError
@@ -53,7 +53,7 @@ class Omissions:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         names = self.names.setdefault(reason, [])
         if len(names) < _NAMED:
-            names.append(printable(name))
+            names.append(printable_name(name))
 
     def update(self, other: Omissions, prefix: str) -> None:
         """Add what was left out of one file, whose name goes before the names in it."""

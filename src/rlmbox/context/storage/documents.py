@@ -49,7 +49,7 @@ class Documents:
     def single(cls, name: str, length: int, page_starts: tuple[int, ...] | None = None) -> Documents:
         """Return the only document of a text without headers."""
         positions = array("Q", [0]), array("Q", [0]), array("Q", [length])
-        return cls((printable(name) or "context",), *positions, page_starts or None)
+        return cls((printable_name(name) or "context",), *positions, page_starts or None)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -126,7 +126,7 @@ def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def printable(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a name that fits on one line: each unprintable character becomes U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:_MAX_NAME_CHARS])
 
@@ -180,7 +180,7 @@ class Joining:
             ContextError: It does not fit into the cache.
         """
         number = len(self._names)
-        name = _unused(printable(name) or f"document {number}", self._names)
+        name = _unused(printable_name(name) or f"document {number}", self._names)
         self._names[name] = None
         head = encode(("\n" if number else "") + header(name))
         self._regions.append(self.length + (1 if number else 0))

@@ -10,7 +10,7 @@ from typing import Any
 from rlmbox.context import Context
 from rlmbox.context.search.search import Deadline, regex_spans, timeout_for
 from rlmbox.sandboxes._large_text import OBJECT, _Deadline
-from rlmbox.sandboxes.monty.modules._regex import described
+from rlmbox.sandboxes.monty.modules._regex import pattern_facts
 from rlmbox.types import HostFunction
 
 _BATCH = 2_000
@@ -111,7 +111,7 @@ class _Finder:
         return [found, token]
 
     def _spans(self, pattern: str, flags: int) -> Iterator[tuple[int, int]]:
-        known = described(pattern, flags)
+        known = pattern_facts(pattern, flags)
         if known.get("empty"):
             raise ValueError(
                 "a pattern that may match nothing cannot go over the whole context: take a part, context[a:b]"

@@ -21,7 +21,7 @@ _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
 _MAX_DEPTH = 50
 
 
-def printable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return a text that can be written as UTF-8."""
     try:
         text.encode()
@@ -40,9 +40,9 @@ def cell_error(session: SubsetSession, error: SubsetError) -> tuple[CellOutcome,
     outcome, name = _OUTCOMES.get(error.limit, ("error", error.code))
     if error.code == "RecursionError":
         outcome, name = "stack", "StackOverflow"
-    message = printable(f"{error.message}: {error.hint}" if error.hint else error.message)
+    message = encodable(f"{error.message}: {error.hint}" if error.hint else error.message)
     shown = SubsetError(name, message, error.line, error.column, "", "", error.frames)
-    trace = printable(session.traceback(shown))
+    trace = encodable(session.traceback(shown))
     if error.code in ("SyntaxError", "IndentationError", "TabError") and not error.frames:
         trace = f'  File "<rlm_session>"\n{trace}'
     return outcome, CellError(name, message, trace, error.line)
@@ -53,7 +53,7 @@ def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
     if value is None:
         return None, None
     try:
-        shown = printable(bounded(session.shown(value)))
+        shown = encodable(bounded(session.shown(value)))
     except (Uncatchable, RecursionError):
         shown = f"<{same_kind(value)}, too large to be shown>"
         return shown, shown
@@ -75,7 +75,7 @@ def _json(value: Any, shown: str, depth: int) -> object:
     if value is None or value.__class__ in (bool, int):
         return value
     if value.__class__ is str:
-        return printable(value)
+        return encodable(value)
     if value.__class__ is float:
         return value if math.isfinite(value) else repr(value)
     if depth > _MAX_DEPTH:
@@ -88,13 +88,13 @@ def _json(value: Any, shown: str, depth: int) -> object:
         return [_json(item, "", depth + 1) for item in value]
     if isinstance(value, dict):
         return {
-            printable(key if key.__class__ is str else repr(key)): _json(item, "", depth + 1)
+            encodable(key if key.__class__ is str else repr(key)): _json(item, "", depth + 1)
             for key, item in value.items()
         }
-    return shown or printable(repr(value))
+    return shown or encodable(repr(value))
 
 
-def described(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return a short description of a variable, such as `list, 3 items`."""
     kind = same_kind(value)
     if value.__class__ in (int, float, bool, type(None)):
@@ -108,4 +108,4 @@ def described(value: Any) -> str:
     return f"{kind}, {size} {'characters' if value.__class__ is str else 'items'}"
 
 
-__all__ = ["cell_error", "described", "printable", "value_of"]
+__all__ = ["cell_error", "describe_value", "encodable", "value_of"]

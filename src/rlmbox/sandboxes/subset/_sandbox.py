@@ -26,7 +26,7 @@ from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.subset._calls import HostBridge, HostRequest, injected
-from rlmbox.sandboxes.subset._result import cell_error, described, printable, value_of
+from rlmbox.sandboxes.subset._result import cell_error, describe_value, encodable, value_of
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
 from rlmbox.sandboxes.subset.evaluate import CellResult, CompiledCell, SubsetSession
 from rlmbox.sandboxes.subset.grammar import SubsetProfile
@@ -245,7 +245,7 @@ class SubsetSandbox:
             pass  # it is in one long call, after which it ends
         if self._closed:
             raise SandboxError("the sandbox was closed while a cell ran")
-        stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
         self._bridge = bridge.renewed()
         self._session = self._new_session()
         message = f"the cell ran longer than {self._cell_limits.cell_timeout_s:g} s; its variables are lost"
@@ -253,7 +253,7 @@ class SubsetSandbox:
         return Execution("timeout", stdout, "", dropped, error, namespace="lost")
 
     def _execution(self, session: SubsetSession, result: CellResult) -> Execution:
-        stdout, dropped = printable(self._output.text()), self._output.dropped_chars
+        stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
         restored = self._restored(session)
         if result.error is not None:
             outcome, error = cell_error(session, result.error)
@@ -275,7 +275,7 @@ class SubsetSandbox:
 
     def _described(self, session: SubsetSession) -> dict[str, str]:
         return {
-            name: described(value)
+            name: describe_value(value)
             for name, value in session.variables.items()
             if not name.startswith("_") and value is not self._given.get(name, self)
         }

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
-from rlmbox.sandboxes.monty.modules._regex import described
+from rlmbox.sandboxes.monty.modules._regex import pattern_facts
 from rlmbox.types import HostFunction
 
 _MAX_CODED = 64 * 1024 * 1024
@@ -149,5 +149,5 @@ HOST_FUNCTIONS = (
     HostFunction("_rlm_encode", encode, "", pure=True),
     HostFunction("_rlm_decode", decode, "", pure=True),
     HostFunction("_rlm_literal", literal, "", pure=True),
-    HostFunction("_rlm_pattern", described, "", pure=True),
+    HostFunction("_rlm_pattern", pattern_facts, "", pure=True),
 )

@@ -43,7 +43,7 @@ class UnsupportedPattern(ValueError):
     """A pattern has something that Monty's engine cannot do as `re` does it."""
 
 
-def described(pattern: str, flags: int) -> dict[str, Any]:
+def pattern_facts(pattern: str, flags: int) -> dict[str, Any]:
     """Return what the REPL needs of a pattern; the function behind `re` there.
 
     Args:
