@@ -165,7 +165,7 @@ class LimitExceeded(RLMError):
         used: What was used or would have been.
         depth: The depth of the session whose limit it was; 0 for the run's. A limit of a child's own ends the
             child and not the session that opened it.
-        is_final: Whether nothing useful fits under the limit any more. False where this one request was too dear: a
+        is_final: Whether nothing useful fits under the limit any more. False where only this request was too large: a
             smaller one still fits, so the run can go on, and the message says how large it may be.
     """
 

@@ -164,7 +164,7 @@ class HostFunction:
         summary: One line for the model.
         pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
             may call it again. The answers of others are recorded.
-        is_answer: True for `FINAL` and its kin, which do nothing but say how a turn ends.
+        is_answer: True for `FINAL` and the like, which do nothing but say how a turn ends.
         is_tool: True for a function of the user's own.
         is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
         is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a

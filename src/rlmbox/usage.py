@@ -225,7 +225,7 @@ class Report:
 
     @property
     def by_model(self) -> tuple[SpendShare, ...]:
-        """A share for each model, the dearest first."""
+        """A share for each model, the most expensive first."""
         shares = _shares(self.lines, lambda line: line.model, str)
         return tuple(sorted(shares, key=lambda share: (-share.cost_usd, -share.tokens, share.name)))
 

@@ -56,7 +56,7 @@ class _Asked:
         """Return the most that it can use with a reply of that length: never more than the window holds."""
         sent = self.input_tokens
         if self.window_tokens is not None:
-            # What the reply takes of the window the input cannot have, and it is the dearer of the two.
+            # What the reply takes of the window the input cannot have, and it is the more expensive of the two.
             sent = min(sent, max(self.window_tokens - output_tokens, 1))
         return Usage(sent, 0, output_tokens, 0, 1)
 

@@ -126,7 +126,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             "verify",
-            "the answer is checked against its passages before it is given: where an error is dear",
+            "the answer is checked against its passages before it is given: where an error is expensive",
             {"strategy": _CHECKED},
             require_repl_before_final=True,
             require_subcall_before_final=True,

@@ -94,7 +94,7 @@ def pool_of(loop: asyncio.AbstractEventLoop, base_url: str, user: object) -> Cli
 
 
 def _proxy(base_url: str) -> str | None:
-    # A client that is given a transport no longer reads HTTP_PROXY and its kin by itself.
+    # A client that is given a transport no longer reads HTTP_PROXY and the like by itself.
     url = urlsplit(base_url)
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")

@@ -137,7 +137,7 @@ def _named(found: JsonBody) -> Iterator[object]:
             with suppress(ValueError, RecursionError):
                 inner = json.loads(inner)
         if isinstance(inner, Mapping) and name in ("errors", "response", "data") and not _has_words(inner):
-            # Rails and its kin list what is wrong by field; an envelope without words says nothing.
+            # Rails and the like list what is wrong by field; an envelope without words says nothing.
             inner = json.dumps(inner, ensure_ascii=False) if name == "errors" and inner else None
         if isinstance(inner, Mapping | str) and inner:
             yield inner

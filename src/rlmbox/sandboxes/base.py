@@ -25,7 +25,7 @@ class Sandbox(Protocol):
     Code in a cell sees `context` (and `P`), `query`, the inputs, the host's functions and the modules `re`, `json`,
     `math`, `base64`, `binascii` and `zlib` without importing them. `context` is a `str` up to
     `CellLimits.inline_limit_chars`. A longer text stays outside the sandbox's memory; what stands for it gives what
-    the `str` would give (length, index, slices, `in`, `find` and its kin, `count`, comparison, `splitlines`), or
+    the `str` would give (length, index, slices, `in`, `find` and the like, `count`, comparison, `splitlines`), or
     refuses what would need all of the text at once.
 
     One session uses a sandbox from one task at a time. `close` may be called at any time, also twice, and

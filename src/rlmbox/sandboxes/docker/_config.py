@@ -118,7 +118,7 @@ def container_config(plan: ContainerPlan) -> dict[str, Any]:
         "Labels": dict(plan.labels),
         "Tty": False,
         "OpenStdin": True,
-        "StdinOnce": True,  # our connection's end is the end of its input, upon which the relay ends the container
+        "StdinOnce": True,  # when our connection ends, so does its input, and the relay ends the container
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,

@@ -293,7 +293,7 @@ class _Container:
         return False
 
     def kill(self) -> None:
-        """Close the container's input, upon which it ends; see `WorkerProcess.kill`. `reap` sees to it."""
+        """Close the container's input, which ends it; see `WorkerProcess.kill`. `reap` makes sure of it."""
         with suppress(OSError):
             self.wire.shutdown(socket.SHUT_RDWR)
 

@@ -170,7 +170,7 @@ async def parallel_calls_keep_the_budget(stage: Stage) -> str:
 
 
 async def unknown_arguments_are_refused(stage: Stage) -> str:
-    """Arguments that would choose a server, a key or a dearer model are refused, and the reply's length is bounded."""
+    """Arguments that choose a server, a key or a more expensive model are refused; the reply is bounded."""
     root = [_cell(*stage.attack.cells), _cell("print(llm_query('x', max_tokens=10**9))"), f"FINAL({_OWN})"]
     limits = Limits(max_turns=8, max_output_tokens=1000)
     played = await _play(stage, root, ["ok"] * 3, limits=limits)
