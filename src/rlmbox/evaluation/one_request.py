@@ -191,6 +191,8 @@ class OneRequestArm(ABC):
         chars = 200 + len(text or "")
         self._kept_chars += chars - prepared.chars
         prepared.chars = chars
+        if self._kept_chars <= _KEPT_CHARS:
+            return
         for key in list(self._kept):
             if self._kept_chars <= _KEPT_CHARS or self._kept[key] is prepared:
                 break
