@@ -2,9 +2,10 @@
 
 Most of what a program does in a test is to import. Here a test starts a small client in its place, which hands its
 standard streams, arguments, environment and folder to that process, passes signals on, and ends as the program ends.
-Where that could make a difference, the client becomes the program as people start it: at a terminal, with a standard
-stream that is closed, and with variables that the interpreter itself reads. What a program imports late is imported for
-the next one once it has run; so a test of imports, or one that asks for a process by its id, starts it for real.
+Where that could make a difference, the client becomes the program as people start it: with a standard stream that is
+closed, with variables that the interpreter itself reads, and at a terminal, unless that is to be the program's own.
+What a program imports late is imported for the next one once it has run; so a test of imports, or one that asks for a
+process by its id, starts it for real.
 """
 
 import os
@@ -18,7 +19,14 @@ if TYPE_CHECKING:  # what follows is imported by the client, too, whose start sh
     import selectors
     import subprocess
 
-_REAL = {"rlmbox": ("-m", "rlmbox"), "python": ()}
+# The pseudo-terminal has to be the one that controls the program, or Ctrl-C is only a character.
+_AT_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv[0] = "rlmbox"
+runpy.run_module("rlmbox", run_name="__main__", alter_sys=True)
+"""
+_REAL = {"rlmbox": ("-m", "rlmbox"), "terminal": ("-c", _AT_TERMINAL), "python": ()}
 _ANSWER_BYTES = 4
 _REQUEST_BYTES = 1 << 20
 _ELSEWHERE = -(2**31)
@@ -37,6 +45,11 @@ _started: "dict[int, tuple[subprocess.Popen[bytes], str]]" = {}
 def rlmbox_command() -> list[str]:
     """Return what to start in place of `python -m rlmbox`; arguments follow."""
     return _command("rlmbox")
+
+
+def rlmbox_at_terminal() -> list[str]:
+    """Return what to start in place of `rlmbox` as the leader of a session whose terminal its standard streams are."""
+    return _command("terminal")
 
 
 def python_command() -> list[str]:
@@ -75,7 +88,7 @@ def _start() -> "tuple[subprocess.Popen[bytes], str]":
 
 def _client(path: str, program: str, arguments: list[str]) -> None:
     """Have the program run, and end as it ends."""
-    if _is_special() or (program == "python" and arguments[:1] != ["-c"]):
+    if _is_special(program) or (program == "python" and arguments[:1] != ["-c"]):
         _be_the_program(program, arguments)
     target: list[int] = []
     early: list[int] = []
@@ -113,14 +126,14 @@ def _client(path: str, program: str, arguments: list[str]) -> None:
     os._exit(status)
 
 
-def _is_special() -> bool:
+def _is_special(program: str) -> bool:
     try:
         at_terminal = any(os.isatty(stream) or os.fstat(stream) is None for stream in range(3))
     except OSError:
         return True  # one is closed
     of_python = any(name.startswith("PYTHON") and name not in _HARMLESS for name in os.environ)
     of_locale = any(os.environ.get(name, "") not in _SAME_LOCALE for name in ("LANG", "LC_ALL", "LC_CTYPE"))
-    return at_terminal or of_python or of_locale
+    return at_terminal != (program == "terminal") or of_python or of_locale
 
 
 def _be_the_program(program: str, arguments: list[str]) -> None:
@@ -182,6 +195,8 @@ class _Server:
         elif (child := os.fork()) == 0:
             self._leave(connection)
             _become(environment, folder, ignored, streams)
+            if self.program == "terminal":
+                _take_terminal()
             return True
         for stream in streams:
             os.close(stream)
@@ -260,6 +275,15 @@ def _become(environment: dict[str, str], folder: str, ignored: list[int], stream
         signal.signal(number, signal.SIG_IGN if number in ignored else usual)
 
 
+def _take_terminal() -> None:
+    """Have the terminal that the client was started at be the one that controls this process."""
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def _run(program: str, arguments: list[str]) -> None:
     import types
 
@@ -271,7 +295,8 @@ def _run(program: str, arguments: list[str]) -> None:
         exec(compile(arguments[1], "<string>", "exec"), vars(main))
     else:
         file = os.path.join(os.path.dirname(rlmbox.__file__), "__main__.py")  # noqa: PTH118, PTH120
-        sys.path[0], sys.argv, main.__package__ = os.getcwd(), [file, *arguments], "rlmbox"  # noqa: PTH109
+        name = "rlmbox" if program == "terminal" else file
+        sys.path[0], sys.argv, main.__package__ = os.getcwd(), [name, *arguments], "rlmbox"  # noqa: PTH109
         rlmbox.cli.main()
 
 

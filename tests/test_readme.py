@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preloaded import rlmbox_command
+from preloaded import python_command, rlmbox_command
 from rlmbox.testing import ProviderServer
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +24,18 @@ COMMANDS = [
     for line in body.splitlines()
     if line.startswith(("rlmbox", "cat "))
 ]
+FEWER_ATTACKS = """
+import sys
+from functools import partial
+from rlmbox import cli
+from rlmbox.cli import diagnosing
+from rlmbox.testing.attacks import attacks
+first = {attack.group: name for name, attack in reversed(attacks().items())}
+diagnosing.diagnose = partial(diagnosing.diagnose, only=[*first.values()])
+sys.argv[0] = "rlmbox"
+cli.main()
+"""
+"""The command, but with one attack of each group; `tests/attacks` runs them all."""
 SCRIPT = ["```repl\nhits = ctx.search('penalty')\nprint(hits)\n```", "FINAL_VAR(hits)"]
 
 
@@ -68,8 +80,9 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
     piped, _, command = command.rpartition(" | ")
     given = (folder / piped.removeprefix("cat ")).read_text() if piped else ""
     arguments = shlex.split(command, comments=True)
+    program = [*python_command(), "-c", FEWER_ATTACKS] if "--attack" in arguments else rlmbox_command()
     done = subprocess.run(
-        [*rlmbox_command(), *arguments[1:]],
+        [*program, *arguments[1:]],
         capture_output=True,
         text=True,
         check=False,
@@ -79,6 +92,8 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
     assert done.returncode == 0, done.stderr
     if arguments[:2] != ["rlmbox", "chat"] and arguments != ["rlmbox", "exec"]:  # which have nothing to say to no input
         assert done.stdout.strip()
+    if "--attack" in arguments:
+        assert re.search(r"attacks: .*\d contained", done.stdout)
     if "OrderedDict" in command:
         assert "class OrderedDict(dict):" in done.stdout
 

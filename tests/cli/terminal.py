@@ -6,12 +6,13 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+
+from preloaded import rlmbox_at_terminal
 
 _CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\x1b[=>]|[\r\x07]")
 
@@ -31,7 +32,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (40, 200))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _WITH_TERMINAL, *arguments],
+            [*rlmbox_at_terminal(), *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -113,12 +114,3 @@ class Terminal:
             return False
         self.shown += _CONTROL.sub("", data.decode("utf-8", "replace"))
         return bool(data)
-
-
-# The pseudo-terminal has to be the one that controls the program, or Ctrl-C is only a character.
-_WITH_TERMINAL = """
-import fcntl, runpy, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-sys.argv[0] = "rlmbox"
-runpy.run_module("rlmbox", run_name="__main__", alter_sys=True)
-"""

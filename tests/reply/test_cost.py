@@ -35,9 +35,9 @@ UNITS = [
 ]  # fmt: skip
 
 
-SHORT_CHARS = 4_000
+SHORT_CHARS = 2_000
 TIMES = 8
-FLOOR_S = 0.004  # below that a measurement is noise
+FLOOR_S = 0.002  # below that a measurement is noise
 
 
 def read_everything(text: str) -> None:
