@@ -60,6 +60,9 @@ def test_overrides_come_before_the_catalogue() -> None:
     assert price_for("openai:gpt-5", {"openai:gpt-5": mine}) is mine
     assert price_for("gemini:gemini-2.5-pro", {"google:gemini-2.5-pro": mine}) is mine
     assert price_for("google:x", {"gemini:x": mine}) is mine
+    assert price_for("grok:grok-4", {"xai:grok-4": mine}) is mine
+    assert price_for("openai:gpt-5", {"OpenAI:gpt-5": mine}) is mine
+    assert price_for("openai:gpt-5", {"mine:gpt-5": mine}) is not mine
     assert price_for("openai:gpt-5", {"openai:gpt-5-mini": mine}) == catalogue_price("openai", "gpt-5")
 
 

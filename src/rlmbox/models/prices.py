@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import cast
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.base import Price
+from rlmbox.models.target import provider_named
 from rlmbox.types import Usage
 
 _PER_MILLION = Decimal(1_000_000)
@@ -167,21 +169,28 @@ def price_for(
 
     Args:
         name: The full name, such as `openai:gpt-5`.
-        overrides: The user's figures by full name; `gemini:` and `google:` name the same provider.
+        overrides: The user's figures by full name; `gemini:` and `google:`, for example, name the same provider.
         preset: The provider, where the name has another name for it, such as `grok:`.
         catalogue: Whether the catalogue may be asked; not so for a server that only speaks a provider's protocol.
 
     Returns:
         The price, or None where it is not known.
     """
+    if overrides:
+        given = {_usual(key): price for key, price in overrides.items()} | dict(overrides)
+        own = given.get(name, given.get(_usual(name)))
+        if own is not None:
+            return own
     provider, _, model = name.partition(":")
-    names = [name]
-    if provider in ("google", "gemini"):
-        names.append(f"{'gemini' if provider == 'google' else 'google'}:{model}")
-    for candidate in names:
-        if overrides and candidate in overrides:
-            return overrides[candidate]
     return catalogue_price(preset or provider, model) if catalogue else None
+
+
+def _usual(name: str) -> str:
+    """Return a full name with its provider's usual name, in whatever case and under whatever other name it is given."""
+    provider, colon, model = name.partition(":")
+    with suppress(ConfigError):
+        return f"{provider_named(provider)}{colon}{model}"
+    return name
 
 
 def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:
