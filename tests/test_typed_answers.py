@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, Required
 from typing import TypedDict as PlainTypedDict
 
@@ -68,6 +69,8 @@ Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
         (int | str, "[1]", "'five'", "five"),
         (int | None, "'x'", "3", 3),
         (int | None, "'x'", "None", None),
+        (str, "[]", "5", "5"),
+        (Decimal, "'x'", "'1.10'", Decimal("1.10")),
         (Cat | None, "{'kind': 'cat'}", "None", None),
         (set[int], "['x']", "[1, 2, 2]", {1, 2}),
         (Plain, "{'note': 'no name'}", "{'name': 'a'}", {"name": "a"}),
@@ -102,6 +105,23 @@ async def test_an_answer_of_another_type_goes_back_until_it_fits(
     assert type(answer.value) is type(value)
     assert AGAIN in said_to(asked.model)
     assert (await asked.areplay("typed")).text == answer.text
+
+
+@pytest.mark.parametrize(
+    ("returns", "reply", "value"),
+    [
+        (str, "FINAL(5)", "5"),
+        (list[str] | str, "FINAL(True)", "True"),
+        (Decimal, "FINAL(12345678901234567.89)", Decimal("12345678901234567.89")),
+        (int | None, 'FINAL("null")', None),
+    ],
+)
+async def test_an_answer_in_words_is_taken_as_it_is_written_where_the_type_wants_that(
+    returns: object, reply: str, value: object
+) -> None:
+    answer = await rlm(reply).aask("?", TEXT, returns=returns)
+    assert answer.value == value
+    assert answer.turns == 1
 
 
 @pytest.mark.parametrize("sandbox", ["monty", "jail"])

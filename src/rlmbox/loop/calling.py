@@ -209,12 +209,23 @@ def _crossing(name: str, value: Any) -> Any:
     if isinstance(value, Iterator | AsyncIterator | Coroutine):
         raise TypeError(f"{name} returned {kind}, which cannot cross into the REPL; return a list of what it yields")
     try:
-        return to_jsonable_python(value)
+        return to_jsonable_python(_whole(value))
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise TypeError(
             f"{name} returned {kind}, which cannot cross into the REPL: {message_of(error)}; return text, numbers, "
             "lists and dicts"
         ) from None
+
+
+def _whole(value: Any) -> Any:
+    """Return a value of texts, lists and dicts without halves of characters, which names of files may have."""
+    if type(value) is str:
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if type(value) in (list, tuple) and any(type(item) is str and not item.isascii() for item in value):
+        return [_whole(item) for item in value]
+    if type(value) is dict and any(type(item) is str and not item.isascii() for item in value.values()):
+        return {key: _whole(item) for key, item in value.items()}
+    return value
 
 
 def _with_article(kind: str) -> str:

@@ -20,6 +20,7 @@ from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
 from rlmbox.loop.calling import ToolCalling, message_of
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
+from rlmbox.loop.typed_dicts import with_checkable_annotations
 from rlmbox.types import HostFunction
 
 _SUMMARY_CHARS = 1_200
@@ -167,7 +168,9 @@ class Tool:
         if not (inspect.isroutine(function) or isinstance(function, partial) or inspect.isclass(function)):
             function = function.__call__  # an object that can be called
         try:
-            checked: Callable[..., Any] = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
+            checked: Callable[..., Any] = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(
+                with_checkable_annotations(function)
+            )
         except PydanticUserError as error:
             raise ConfigError(f"the tool {self.repl_name} cannot be given to a model: {error.message}") from None
         except (TypeError, ValueError, NameError) as error:

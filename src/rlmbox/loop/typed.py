@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -86,17 +88,30 @@ class AnswerType:
             in_code: As for `in_words`.
         """
         try:
-            return replace(answer, value=self._check(answer.value))
+            found = self._check(answer.value)
         except UnusableSchema as error:
             raise ConfigError(f"returns: {error}") from None
         except ValueError as error:
-            problem = str(error)
-        if isinstance(answer.value, str):  # a value that was written as text
             try:
-                return replace(answer, value=self._check(read_json(answer.value)))
+                return replace(answer, value=self._otherwise(answer))
             except ValueError:
-                pass
-        return self.sent_back(problem, in_code=in_code)
+                return self.sent_back(str(error), in_code=in_code)
+        if isinstance(found, Decimal) and isinstance(answer.value, float):
+            with suppress(ValueError):  # a float has lost digits that the text has
+                found = self._otherwise(answer)
+        return replace(answer, value=found)
+
+    def _otherwise(self, answer: FinalAnswer) -> Any:
+        """Return the value of a text that is read as JSON, or of a number that is taken as the text it was written as.
+
+        Raises:
+            ValueError: That does not fit either.
+        """
+        if isinstance(answer.value, str):
+            return self._check(read_json(answer.value))
+        if isinstance(answer.value, int | float):
+            return self._check(answer.text)
+        raise ValueError("there is no other way to read it")
 
     def sent_back(self, problem: str, *, in_code: bool = True) -> str:
         """Return what the model is told of an answer that does not fit.

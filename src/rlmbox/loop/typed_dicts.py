@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 import types
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, is_typeddict
 
 
@@ -17,12 +20,14 @@ def checkable(kind: Any) -> Any:
     Raises:
         NameError: A name in the annotations of one means nothing where it is defined.
     """
-    if sys.version_info >= (3, 12):
-        return kind
+    return kind if sys.version_info >= (3, 12) else _checkable(kind, {})
+
+
+def _checkable(kind: Any, known: dict[Any, Any]) -> Any:
     if is_typeddict(kind):
-        return _taken(kind) if type(kind).__module__ == "typing" else kind
+        return _taken(kind, known) if type(kind).__module__ == "typing" else kind
     origin, given = get_origin(kind), get_args(kind)
-    made = tuple(checkable(each) for each in given)
+    made = tuple(_checkable(each, known) for each in given)
     if all(new is old for new, old in zip(made, given, strict=True)):
         return kind
     if origin is Annotated:
@@ -31,17 +36,55 @@ def checkable(kind: Any) -> Any:
     return of[made]
 
 
-def _taken(kind: Any) -> Any:
+def with_checkable_annotations(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function, wrapped where a TypedDict in its annotations has to be another for pydantic.
+
+    Args:
+        function: The function.
+    """
+    if sys.version_info >= (3, 12):
+        return function
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(getattr(function, "func", function)), include_extras=True)
+        made = {name: checkable(hint) for name, hint in hints.items()}
+    except Exception:  # noqa: BLE001 - what is wrong with them is said where they are checked
+        return function
+    if all(made[name] is hint for name, hint in hints.items()):
+        return function
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        return function(*arguments, **keywords)
+
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=made.get(name, Any)) for name, each in signature.parameters.items()]
+    wrapped.__annotations__ = made
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _taken(kind: Any, known: dict[Any, Any]) -> Any:
+    if kind in known:  # it is a part of itself
+        return known[kind]
     import typing_extensions
 
-    fields: dict[str, Any] = {}
-    # `__required_keys__` does not know of what is written in a module whose annotations are texts; the hints do.
-    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        wrapper = get_origin(hint)
-        is_required = name in kind.__required_keys__ if wrapper not in (Required, NotRequired) else wrapper is Required
-        inner = checkable(get_args(hint)[0] if wrapper in (Required, NotRequired) else hint)
-        fields[name] = inner if is_required else NotRequired[inner]
+    hints = typing.get_type_hints(kind, include_extras=True)
     make: Any = typing_extensions.TypedDict
-    made = make(kind.__name__, fields)
+    made = known[kind] = make(
+        kind.__name__,
+        {name: Any if _is_required(kind, name, hint) else NotRequired[Any] for name, hint in hints.items()},
+    )
     made.__module__, made.__doc__ = kind.__module__, kind.__doc__
+    for name, hint in hints.items():
+        inner = get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+        made.__annotations__[name] = _checkable(inner, known)
     return made
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    """Return True if a field has to be there.
+
+    `__required_keys__` does not know of what is written in a module whose annotations are texts; the hints do.
+    """
+    wrapper = get_origin(hint)
+    return name in kind.__required_keys__ if wrapper not in (Required, NotRequired) else wrapper is Required

@@ -99,8 +99,23 @@ def raised(error: Exception) -> dict[str, Any]:
     name = type(error).__name__
     if name in _RAISABLE:
         text = str(error.args[0]) if name == "KeyError" and error.args else str(error)
-        return {"exc_type": name, "message": text}
-    return {"exc_type": "RuntimeError", "message": f"{name}: {error}"}
+        return {"exc_type": name, "message": whole_characters(text)}
+    return {"exc_type": "RuntimeError", "message": whole_characters(f"{name}: {error}")}
+
+
+def whole_characters(value: Any) -> Any:
+    """Return a JSON value without halves of characters, as names of files have them, which Monty cannot take.
+
+    Args:
+        value: A text, or what holds texts.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if type(value) in (list, tuple):
+        return type(value)(whole_characters(item) for item in value)
+    if type(value) is dict:
+        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
+    return value
 
 
 def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[], str] | None = None) -> Any:
@@ -181,12 +196,14 @@ def _json(value: Any, what: str, depth: int = 0) -> Any:
     Raises:
         TypeError: It is not a JSON value.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return whole_characters(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     if depth > _MAX_DEPTH:
         raise TypeError(f"{what} is nested deeper than {_MAX_DEPTH} levels")
     if isinstance(value, list | tuple):
         return [_json(item, what, depth + 1) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _json(item, what, depth + 1) for key, item in value.items()}
+        return {whole_characters(key): _json(item, what, depth + 1) for key, item in value.items()}
     raise TypeError(f"{what} must be made of str, int, float, bool, None, list and dict, not {type(value).__name__}")

@@ -40,6 +40,7 @@ from rlmbox.sandboxes.monty._host import (
     function_name,
     name_answer,
     refusal,
+    whole_characters,
     without_proxies,
 )
 from rlmbox.sandboxes.monty._known import Known
@@ -243,7 +244,7 @@ class MontyRepl:
         prelude = PRELUDE
         ctx = MontyObject("ctx").exposed(setting.host)
         self._objects[ctx.id] = "ctx"
-        self._inputs = {**setting.inputs, "query": setting.query, "ctx": ctx}
+        self._inputs = {**whole_characters({**setting.inputs, "query": setting.query}), "ctx": ctx}
         started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
         if setting.is_large:
             functions = _large_text.text_functions(setting.context)
