@@ -58,6 +58,19 @@ def test_a_snippet_of_a_script_without_spaces_shows_the_words():
     assert "水道" in text[start:end]
 
 
+def test_a_word_of_korean_is_found_with_another_particle():
+    assert set(words("위약금")) & set(words("계약에 따라 지연 위약금은 5%입니다.")) == {"위약", "약금"}
+    assert set(words("서울")) <= set(words("수도는 서울특별시이다."))
+
+
+def test_an_emoji_is_a_word_and_a_snippet_shows_it():
+    text = "word " * 200 + "the launch 🚀 went well. " + "word " * 200
+    assert set(words("🚀")) <= set(words(text))
+    start, end = best_window(text, words("🚀"), 100)
+    assert "🚀" in text[start:end]
+    assert set(words("🇩🇪")) <= set(words("a flag 🇩🇪"))
+
+
 def test_a_snippet_takes_no_longer_for_many_words_that_are_everywhere():
     # The test's own time limit would end an attempt of every pair.
     wanted = [f"{letter}{'a' * number}" for letter in "ab" for number in range(32)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guard.conftest import prose
 from rlmbox.guard import Guard, explanation, new_nonce, quote
-from rlmbox.guard.visible import make_visible
+from rlmbox.guard.visible import make_visible, printable
 
 
 def observed(text: str) -> str:
@@ -137,3 +137,12 @@ def test_escapes_do_not_make_an_output_longer_than_its_bounds() -> None:
 
 def test_a_list_with_nuls_between_its_items_is_text() -> None:
     assert observed("\0".join(f"folder/file-{n}.txt" for n in range(50))).startswith(r"folder/file-0.txt\x00folder/")
+
+
+@pytest.mark.parametrize("text", ["می\u200cکنم", "क्\u200dष", "a family 👨\u200d👩\u200d👧"])
+def test_joiners_of_scripts_and_emoji_reach_the_terminal(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_a_joiner_that_joins_nothing_does_not_reach_the_terminal() -> None:
+    assert printable("pass\u200dword") == "pass\N{REPLACEMENT CHARACTER}word"

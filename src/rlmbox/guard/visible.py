@@ -12,11 +12,14 @@ _ALWAYS = (
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e01ef"
 )
 _ANY = re.compile(f"[{_ALWAYS}\r\u200c\u200d\ufe0f]")
+# A joiner belongs between letters of scripts that have them, and between emoji; elsewhere it hides something.
+_JOINED = "[\u0600-\u08ff\u0900-\u0dff\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]"
+_JOINERS = "[\u200c\u200d]"
+_JOINS = re.compile(f"(?<={_JOINED}){_JOINERS}")
 _SHOWN = re.compile(
     f"[{_ALWAYS}]"
     "|\r(?!\n)"
-    # A joiner belongs between letters of scripts that have them, and between emoji; elsewhere it hides something.
-    "|(?<![\u0600-\u08ff\u0900-\u0dff\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+    f"|(?<!{_JOINED}){_JOINERS}"
     # An emoji may be followed by the selector of its coloured form.
     "|(?<![#*0-9\u00a9\u00ae\u2000-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
 )
@@ -40,6 +43,10 @@ def printable(text: str) -> str:
     """Return text that does nothing to a terminal but show itself.
 
     Args:
-        text: Any text; its control characters but tab and newline become U+FFFD.
+        text: Any text; its control characters but tab and newline become U+FFFD, and so do joiners that join nothing.
     """
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else _MARK for c in text)
+    joins = {found.start() for found in _JOINS.finditer(text)}
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN or at in joins else _MARK
+        for at, c in enumerate(text)
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import cast
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.base import Price
-from rlmbox.models.target import provider_named
+from rlmbox.models.provider_names import usual_name
 from rlmbox.types import Usage
 
 _PER_MILLION = Decimal(1_000_000)
@@ -177,20 +176,12 @@ def price_for(
         The price, or None where it is not known.
     """
     if overrides:
-        given = {_usual(key): price for key, price in overrides.items()} | dict(overrides)
-        own = given.get(name, given.get(_usual(name)))
+        given = {usual_name(key): price for key, price in overrides.items()} | dict(overrides)
+        own = given.get(name, given.get(usual_name(name)))
         if own is not None:
             return own
     provider, _, model = name.partition(":")
     return catalogue_price(preset or provider, model) if catalogue else None
-
-
-def _usual(name: str) -> str:
-    """Return a full name with its provider's usual name, in whatever case and under whatever other name it is given."""
-    provider, colon, model = name.partition(":")
-    with suppress(ConfigError):
-        return f"{provider_named(provider)}{colon}{model}"
-    return name
 
 
 def load_overrides(path: str | Path) -> Mapping[str, FlatPrice]:

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from rlmbox.errors import ConfigError
 from rlmbox.models.keys import KeySource
+from rlmbox.models.provider_names import OTHER_NAMES, usual_provider
 
 Provider = Literal["openai", "anthropic", "google", "azure"]
 
@@ -171,14 +172,11 @@ _KNOWN: Mapping[str, _Known] = MappingProxyType(
         "lmstudio": _served("LMSTUDIO", 1234, "lms server start", "lms load {model}"),
     }
 )
-_OTHER_NAMES = MappingProxyType(
-    {"gemini": "google", "grok": "xai", "x-ai": "xai", "llama.cpp": "llamacpp", "lm-studio": "lmstudio"}
-)
 
 
 def providers() -> tuple[str, ...]:
     """Return the names that can stand before the colon of a model's name."""
-    return (*_KNOWN, *_OTHER_NAMES)
+    return (*_KNOWN, *OTHER_NAMES)
 
 
 def key_variables(provider: str) -> tuple[str, ...]:
@@ -205,7 +203,7 @@ def provider_named(name: str) -> str:
         ConfigError: There is no such provider.
     """
     given = name.partition(":")[0].strip().lower()
-    provider = _OTHER_NAMES.get(given, given)
+    provider = usual_provider(given)
     if provider not in _KNOWN:
         close = difflib.get_close_matches(given, providers(), n=1)
         guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_KNOWN)}"
@@ -313,7 +311,7 @@ def _parse(name: str) -> tuple[str, str]:
             (f"did you mean {p}:{name}? The forms are" for start, p in _BARE_NAMES if name.startswith(start)), ""
         )
         raise ConfigError(f"{name!r} does not name a model; {guess or 'write provider:model, such as'} {_FORMS}")
-    preset = _OTHER_NAMES.get(prefix.lower(), prefix.lower())
+    preset = usual_provider(prefix)
     if preset not in _KNOWN:
         close = difflib.get_close_matches(prefix.lower(), providers(), n=1)
         guess = f"did you mean {close[0]}:{model}? " if close else ""

@@ -23,6 +23,11 @@ _UNSPACED = re.compile(
     "\U00020000-\U0003ffff]+"
 )
 
+# Korean hangs its particles on to the word, so each two neighbours of a word count beside the word itself.
+_HANGUL = re.compile("[\uac00-\ud7a3]{3,}")
+_PICTURE = re.compile("[\u2600-\u27bf\u2b50-\u2b55\U0001f000-\U0001faff]")
+_PICTURE_WORD = re.compile("pictured([0-9a-f]{4,5})")  # an engine's words are of letters and digits
+
 
 class Sliceable(Protocol):
     """A text that is read by position, such as a `Context`."""
@@ -75,8 +80,23 @@ def words(text: str) -> list[str]:
 
 
 def spaced(text: str) -> str:
-    """Return a text in composed form, with spaces between the words of scripts that are written without any."""
-    return text if text.isascii() else _UNSPACED.sub(_apart, composed(text))
+    """Return a text in composed form, with spaces between the words of scripts that are written without any.
+
+    The parts of words that have others hung on to them are words as well, and so are emoji.
+    """
+    if text.isascii():
+        return text
+    text = _HANGUL.sub(_with_pairs, _UNSPACED.sub(_apart, composed(text)))
+    return _PICTURE.sub(_named, text)
+
+
+def _with_pairs(found: re.Match[str]) -> str:
+    word = found[0]
+    return f"{word} {' '.join(map(''.join, pairwise(word)))} "
+
+
+def _named(found: re.Match[str]) -> str:
+    return f" pictured{ord(found[0]):x} "
 
 
 def _apart(found: re.Match[str]) -> str:
@@ -129,6 +149,8 @@ def _places(text: str, wanted: Sequence[str]) -> list[tuple[int, int, int]]:
 @lru_cache(maxsize=1024)
 def _sought(word: str) -> tuple[str, re.Pattern[str] | None, bool]:
     """Return what is looked for of a word: its stem, a pattern where that has several forms, if it may be anywhere."""
+    if picture := _PICTURE_WORD.fullmatch(word):
+        return chr(int(picture[1], 16)), None, True
     stem = word if len(word) < _LONG_WORD else word[:-2]
     is_unspaced = bool(_UNSPACED.match(word))
     if not has_forms(stem):

@@ -31,7 +31,7 @@ _MAX_COUNTS = 10_000
 class SqliteIndex:
     """The index in one SQLite file, which every Python has."""
 
-    name = "sqlite-1"
+    name = "sqlite-2"
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -15,7 +15,7 @@ _LONGEST_TOKEN = 100
 class TantivyIndex:
     """The index as tantivy keeps it, in a folder."""
 
-    name = "tantivy-1"
+    name = "tantivy-2"
 
     def __init__(self) -> None:
         self._searcher: Any = None
