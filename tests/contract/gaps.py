@@ -48,6 +48,7 @@ GAPS: dict[str, dict[str, str]] = {
         "check_calls_from_threads_run_at_once": "the subset has no threads",
         "check_a_thread_that_outlives_its_cell_does_no_harm": "the subset has no threads",
         "check_an_endless_loop_is_ended": _NO_WHILE,
+        "check_a_loop_of_quick_calls_is_ended": _NO_WHILE,
         "check_a_timeout_loses_nothing_or_says_so": _NO_WHILE,
         "check_a_timeout_cannot_be_swallowed": _NO_WHILE,
         "check_a_finally_loop_is_ended": _NO_WHILE,

@@ -59,7 +59,7 @@ class GuestClock(_worker.Clock):
     def pause(self, *, is_free: bool) -> None:
         """Do nothing."""
 
-    def resume(self) -> None:
+    def resume(self, free_s: float) -> None:
         """Do nothing."""
 
     @staticmethod

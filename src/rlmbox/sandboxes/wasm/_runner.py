@@ -39,7 +39,8 @@ THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
 FRAME_BYTES = 68 << 20  # as in `_worker.py`
 OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
-FREE_CALLS_S = 30.0  # as in `_worker.py`
+FREE = b'{"free_s":'  # with which the answer begins of a call whose time does not count; see `_link.py`
+OVERDUE_S = 1e-6  # what is left of an alarm that should have rung
 CHUNK_BYTES = 16 << 20
 LIBRARY = "/usr/local/lib"
 NOBODY = 65534
@@ -83,12 +84,18 @@ class Alarm:
         """Set the time, 0 for never; return the seconds that were left."""
         now = time.monotonic()
         with self._turn:
-            left = 0.0 if self._due == float("inf") else max(self._due - now, 1e-6)
+            left = 0.0 if self._due == float("inf") else max(self._due - now, OVERDUE_S)
             self._due, self.every_s = now + after_s if after_s > 0 else float("inf"), every_s
             # The other thread is woken only where it would sleep too long: most alarms never ring.
             if self._due < self._waking:
                 self._turn.notify()
         return left
+
+    def ring(self, every_s: float) -> None:
+        """Ring now, and again after so many seconds."""
+        with self._turn:
+            self._ring()
+        self.set(every_s, every_s)
 
     def watch(self) -> None:
         with self._turn:
@@ -194,7 +201,6 @@ class HostDoor:
         self.alarm: Alarm
         self.memory_bytes = 0
         self._started = False
-        self._free_left_s = FREE_CALLS_S
 
     def answer(self, said: bytes, _: int) -> bytes:
         try:
@@ -231,12 +237,12 @@ class HostDoor:
         body = self._receive()
         if kind in b"CF" and left_s:
             if kind == b"F":
-                waited_s = time.monotonic() - since
-                left_s = max(left_s - max(0.0, waited_s - max(0.0, self._free_left_s)), 1e-6)
-                self._free_left_s -= waited_s
-            self.alarm.set(left_s, every_s)
-        elif kind == b"D":
-            self._free_left_s = FREE_CALLS_S
+                free_s = float(body[len(FREE) : body.index(b",")]) if body.startswith(FREE) else 0.0
+                left_s -= max(0.0, time.monotonic() - since - free_s)
+            if left_s > OVERDUE_S:
+                self.alarm.set(left_s, every_s)
+            else:  # the thread that rings may not come to it before the next call
+                self.alarm.ring(every_s)
         return body
 
     def _receive(self) -> bytes:

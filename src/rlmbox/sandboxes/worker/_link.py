@@ -48,6 +48,7 @@ PARALLEL_CALLS = 16
 _LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
 _TICK_S = 0.001
 _PASSAGE_S = 0.005  # of a call and its answer, on a busy machine
+_SHORT_S = 0.05  # a wait up to this counts as running time, so that a loop of calls that cost nothing comes to its end
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -150,7 +151,8 @@ class Link:
         self._got: Done | Ready | Lost
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
-        self._free_left_s = 0.0
+        self._free_left_s = self._free_s = self._paused_s = 0.0
+        self._waits_free = True
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
         self._aborted = False
@@ -341,8 +343,15 @@ class Link:
         self._last_call_id = call.id
         self._calls += 1
 
+    # The worker's clock stands still while a call is under way, and so does ours. How much of the time of a call that
+    # only reads is free is measured here and told with the answer: two measures would drift apart on a busy machine,
+    # and then the deadline here, which costs the namespace, would come before the worker's own.
+
     def _pend(self, call: CallFrame) -> None:
+        if not self._pending:
+            self._paused_s, self._free_s, self._waits_free = time.monotonic(), 0.0, True
         self._pending.add(call.id)
+        self._waits_free = self._waits_free and self._host[call.name].pure
         if not self._host[call.name].pure or self._free_left_s > 0:
             self._clock.pause()
 
@@ -352,20 +361,31 @@ class Link:
             frame = _result(call, await self._result_of(function, call))
         except Exception as error:  # noqa: BLE001 - whatever it is, the cell is told
             frame = _failure(call, error)
+        free_s = self._freed(function, time.monotonic() - began)
         self._pending.discard(call.id)
-        if function.pure:
-            self._free_left_s -= time.monotonic() - began
+        self._free_s += free_s
         if not self._pending:
             self._clock.resume()
-        self._allow(0)
+            if self._waits_free:
+                self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
+        if not function.pure:
+            self._allow()
         with suppress(OSError):  # the reading side sees the end of the worker too
-            self._wire.send(frame)
+            self._wire.send(_framed(frame, free_s))
 
-    def _allow(self, took_s: float) -> None:
+    def _freed(self, function: HostFunction, took_s: float) -> float:
+        """Return how much of a call's time does not count, of one that only reads."""
+        if not function.pure or took_s <= _SHORT_S or self._free_left_s <= 0:
+            return 0.0
+        free_s = min(took_s, self._free_left_s)
+        self._free_left_s -= free_s
+        return free_s
+
+    def _allow(self) -> None:
         """Move the deadline: the worker's own clock stands still until the answer has come, and rings first."""
         if self._free_left_s > 0:
-            self._free_left_s -= took_s + _PASSAGE_S
-            self._clock.add(took_s + _PASSAGE_S)
+            self._free_left_s -= _PASSAGE_S
+            self._clock.add(_PASSAGE_S)
 
     # A plain function must be quick, but one of a user's may not be, and would hold up every session. So it
     # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
@@ -417,12 +437,22 @@ class Link:
         took_s = time.perf_counter() - began
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
-        if not function.pure:  # its time is not the cell's
+        free_s = self._freed(function, took_s)
+        if function.pure:
+            self._clock.add(free_s)
+        else:  # its time is not the cell's
             self._clock.add(took_s)
-            took_s = 0.0
-        self._allow(took_s)
-        self._wire.send(frame)
+            self._allow()
+        self._wire.send(_framed(frame, free_s))
         return True
+
+
+def _framed(frame: bytes, free_s: float) -> bytes:
+    """Return the frame of an answer that says, before all else, how much of the call's time does not count."""
+    if not free_s:
+        return frame
+    body = f'{{"free_s":{free_s!r},'.encode() + frame[5:]
+    return len(body).to_bytes(4, "big") + body
 
 
 def _result(call: CallFrame, value: Any) -> bytes:

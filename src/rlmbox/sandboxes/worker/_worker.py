@@ -109,7 +109,7 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._timeout_s = self._left_s = self._free_left_s = self._since = 0.0
+        self._timeout_s = self._left_s = self._free_left_s = self._free_s = self._since = 0.0
         self.expired = self._armed = self._is_free = False
         self._held: BaseException | None = None
         self._shields = self._waiting = 0
@@ -130,29 +130,33 @@ class Clock:
         """Let the deadline stand still while a host call is under way.
 
         Args:
-            is_free: Whether the call costs nothing. The time of such calls is bounded, or a loop of them had no end.
+            is_free: Whether the call costs nothing. Of the time of such calls the host says what counts.
         """
         before, self._waiting = self._waiting, self._waiting + 1
         if self._armed and not before:
-            self._left_s, self._since, self._is_free = self._timer(0), time.monotonic(), True
+            self._left_s, self._since, self._is_free, self._free_s = self._timer(0), time.monotonic(), True, 0.0
         self._is_free = self._is_free and is_free
 
-    def resume(self) -> None:
-        """Go on when the call is answered, unless another is under way."""
+    def resume(self, free_s: float) -> None:
+        """Go on when the call is answered, unless another is under way.
+
+        Args:
+            free_s: How much of the call's time does not count, by the host's clock, where the call is free.
+        """
         self._waiting -= 1
+        self._free_s += free_s
+        self._free_left_s -= free_s
         if not self._armed or self._waiting:
             return
         left_s = self._left_s
         if self._is_free:
-            waited_s = time.monotonic() - self._since
-            left_s -= max(0.0, waited_s - max(0.0, self._free_left_s))
-            self._free_left_s -= waited_s
+            left_s -= max(0.0, time.monotonic() - self._since - self._free_s)
         self._timer(max(left_s, 1e-6))
 
     @property
     def message(self) -> str:
         """Why a cell's time is over."""
-        if self._free_left_s < 0:
+        if self._free_left_s <= 0:
             return f"the cell waited longer than {FREE_CALLS_S:g} s for functions that read the context"
         return f"the cell ran longer than {self._timeout_s:g} s"
 
@@ -301,7 +305,7 @@ class Wire:
                 self._reading = False
                 self._answers[frame["id"]] = frame
                 self._pending.discard(frame["id"])
-                self._clock.resume()
+                self._clock.resume(frame.get("free_s", 0.0))
                 self._turn.notify_all()
 
     def settle(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 
 from rlmbox.testing._sandbox_checks._opened import BRISK, LIMITS, MakeSandbox, Opened, expect, expect_equal, opened
-from rlmbox.types import Execution
+from rlmbox.types import Execution, HostFunction
 
 MEMORY_BYTES = 96 * 1024 * 1024
 _SMALL = replace(LIMITS, memory_bytes=MEMORY_BYTES)
@@ -27,6 +27,20 @@ async def check_an_endless_loop_is_ended(make_sandbox: MakeSandbox) -> None:
     async with opened(make_sandbox, limits=BRISK) as repl:
         await _timed_out(repl, "while True:\n    pass")
         await repl.still_works()
+
+
+async def check_a_loop_of_quick_calls_is_ended(make_sandbox: MakeSandbox) -> None:
+    """Calls that only read and take next to no time do not put off the end of a cell."""
+    reads = HostFunction("reads", lambda: [1], "reads", pure=True)
+    waits = HostFunction("waits", _no_time, "reads", pure=True)
+    for call in ("reads()", "waits()"):
+        async with opened(make_sandbox, [reads, waits], limits=BRISK) as repl:
+            await _timed_out(repl, f"while True:\n    {call}")
+            await repl.still_works()
+
+
+async def _no_time() -> int:
+    return 1
 
 
 async def check_a_timeout_loses_nothing_or_says_so(make_sandbox: MakeSandbox) -> None:
