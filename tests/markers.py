@@ -263,7 +263,6 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "test_faults.py::test_the_limit_holds_over_faults_that_may_have_been_billed",
             "test_house.py::test_no_two_modules_*",
             "test_journal.py::test_a_run_over_any_part_of_its_journal_*",
-            "test_ledger_machine.py::*",
             "test_observation.py::test_a_message_is_never_longer_*",
             "test_preloaded.py::*",
             "test_public_names.py::test_a_question_brings_in_no_library_*",
