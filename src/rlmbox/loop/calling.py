@@ -1,4 +1,4 @@
-"""How code calls a user's function: checked arguments, a time limit, a result that can cross, secrets that cannot."""
+"""Calls of a user's function by code: checked arguments, a time limit, a result that can cross, secrets that cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of an import of a package that is installed on this machine, but not in the sandbox."""
+"""The words about an import of a package that is installed on this machine, but not in the sandbox."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def why_none() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Launcher:
-    """What starts a worker behind the walls, or why nothing does."""
+    """The program that starts a worker behind the walls, or why none does."""
 
     program: str | None = None
     why_none: str = ""
