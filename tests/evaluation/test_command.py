@@ -61,6 +61,21 @@ def test_nobody_to_say_yes_is_a_no(folder: Path, server: ProviderServer) -> None
     assert "--yes" in done.stderr
 
 
+def test_what_has_no_price_is_asked_about_and_is_not_said_to_be_free(folder: Path, server: ProviderServer) -> None:
+    (folder / "prices.toml").write_text(PRICES.replace("openai:any", "openai:other").format(price="1"))
+    done = run(folder, server, "q.jsonl", "--arm", "direct")
+    assert (done.returncode, server.requests) == (2, [])
+    assert "error: what direct costs is not known; --prices FILE" in done.stderr
+    done = run(folder, server, "q.jsonl", "--arm", "direct", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "not known" in done.stdout.splitlines()[2]
+    assert "The price of a model of direct is not known" in " ".join(done.stdout.split())
+    assert "$0.00" not in done.stdout
+    done = run(folder, server, "q.jsonl", "--arm", "direct", "--arm", "half=direct:cut=head", "--yes")
+    done = run(folder, server, "--compare", "eval-1", "eval-2")
+    assert "Only eval-2 has half" in done.stdout, done.stderr
+
+
 def test_at_its_limit_it_stops_shows_what_there_is_and_goes_on_with_more(folder: Path, server: ProviderServer) -> None:
     done = run(folder, server, "q.jsonl", "--arm", "direct", "--cost-limit", "0.0425", "--concurrency", "1")
     assert done.returncode == 5

@@ -56,6 +56,33 @@ def test_what_is_wrong_with_a_file_is_one_line_with_its_place(text: str, message
         load_questions(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nr,frage,antwort\n1,x,2\n", "row 1: there is no column 'nr', 'frage', 'antwort'; there are id, question"),
+        ("question;expected\nx;1\n", "row 1: the fields are separated by ';'"),
+        ("question\texpected\nx\t1\n", "row 1: the fields are separated by '.t'"),
+        ("question,id\nx,1\n", "row 1: has no column 'expected'"),
+        ("id,expected\nx,1\n", "row 1: has no column 'question'"),
+        ("question,expected\nx,1\ny\n", "row 3: has fewer fields"),
+        ("question,expected\nx,1,2\n", "row 2: has more fields"),
+        ("question,expected\n,1\n", "row 2: has no question"),
+        ('question,expected\n"x,1\n', "is not CSV"),
+        ("question,expected\n", "has no questions"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_one_line_with_its_row(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_questions(tmp_path / "q.csv")
+
+
+def test_an_empty_answer_in_a_table_is_that_the_text_does_not_say(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text('\ufeffquestion,expected\n\n"two\nlines",\n', encoding="utf-8")
+    [question] = load_questions(tmp_path / "q.csv")
+    assert (question.question, question.expected) == ("two\nlines", None)
+
+
 def test_ruler(tmp_path: Path) -> None:
     path = written(
         tmp_path / "vt.jsonl",

@@ -424,7 +424,7 @@ async def _run(
         journal = EvaluationJournal(folder, recorded.name)
         stack.callback(journal.close)
         if not recorded.head:
-            head = head_of(plan, settings.as_json())
+            head = head_of(plan, settings.as_json(), _unpriced(expected))
             journal.write(head)
             recorded.apply(head)
         Console(stderr=True).print(Text(f"{recorded.name}: {journal.path}", style="dim"))
@@ -461,8 +461,13 @@ def _print_estimate(expected: Mapping[str, Estimate], plan: Plan) -> None:
         console.print(Text(said, style="yellow"))
 
 
+def _unpriced(expected: Mapping[str, Estimate]) -> list[str]:
+    """Return the arms that ask a model whose price is not known; of a function of the user's own nobody knows that."""
+    return [name for name, each in expected.items() if each.requests and not each.price_known]
+
+
 def _check_agreed(expected: Mapping[str, Estimate], plan: Plan, *, yes: bool) -> None:
-    """Ask before more than a dollar is spent.
+    """Ask before more than a dollar is spent, or nobody knows how much.
 
     Raises:
         ConfigError: Nobody is there to say yes, or they say no.
@@ -470,11 +475,18 @@ def _check_agreed(expected: Mapping[str, Estimate], plan: Plan, *, yes: bool) ->
     total = sum((each.cost_usd for each in expected.values()), Decimal(0))
     if plan.cost_limit_usd is not None:
         total = min(total, plan.cost_limit_usd)
-    if yes or total <= _ASK_ABOVE_USD:
+    unpriced = _unpriced(expected)
+    if yes or (total <= _ASK_ABOVE_USD and not unpriced):
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if unpriced:
+            named = ", ".join(unpriced)
+            raise ConfigError(
+                f"what {named} costs is not known; --prices FILE names the price, --yes asks all the same"
+            )
         raise ConfigError(f"it would cost some ${total:.2f}; --yes says that it may")
-    print(f"It will cost some ${total:.2f}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    said = f"What {', '.join(unpriced)} will cost is not known." if unpriced else f"It will cost some ${total:.2f}."
+    print(f"{said} Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         raise ConfigError("nothing was asked")
 

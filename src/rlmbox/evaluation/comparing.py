@@ -67,6 +67,12 @@ def _text(question: dict[str, Any]) -> tuple[object, ...]:
 def _notes(before: Recorded, after: Recorded, arms: list[str], same: int) -> list[str]:
     counts = [len(one.head["questions"]) for one in (before, after)]
     notes = [f"{same} questions are in both, of {counts[0]} and {counts[1]}."] if {same} != set(counts) else []
+    for one, other in ((before, after), (after, before)):
+        alone = [arm for arm in one.head["arms"] if arm not in other.head["arms"]]
+        if alone:
+            notes.append(
+                f"Only {one.name} has {', '.join(alone)}; arms are compared by their names, as in --arm NAME=…"
+            )
     for arm in arms:
         old, new = before.head["arms"][arm], after.head["arms"][arm]
         changed = [

@@ -119,13 +119,32 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        names, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
     except csv.Error as error:
         raise ConfigError(f"{path} is not CSV: {error}") from None
+    _check_names(names, path)
     for number, row in enumerate(rows, 2):
-        if None in row:
-            raise ConfigError(f"{path}, row {number}: has more fields than the first row names")
-        yield f"row {number}", {key: value for key, value in row.items() if value not in (None, "")}
+        if len(row) != len(names):
+            what = "more" if len(row) > len(names) else "fewer"
+            raise ConfigError(f"{path}, row {number}: has {what} fields than the first row names")
+        yield f"row {number}", {key: value for key, value in zip(names, row, strict=True) if value}
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    """Check the first row of a file of CSV.
+
+    Raises:
+        ConfigError: A column is missing, or there is one that has no meaning.
+    """
+    if len(names) == 1 and (other := next((each for each in ";\t|" if each in names[0]), "")):
+        raise ConfigError(f"{path}, row 1: the fields are separated by {other!r}; separate them by ','")
+    unknown = [name for name in names if name not in _KEYS]
+    if unknown:
+        said = ", ".join(map(repr, unknown))
+        raise ConfigError(f"{path}, row 1: there is no column {said}; there are {', '.join(_KEYS)}")
+    for name in ("question", "expected"):
+        if name not in names:
+            raise ConfigError(f"{path}, row 1: has no column {name!r}")
 
 
 def _object(line: str, path: Path, place: str) -> Mapping[str, Any]:

@@ -62,7 +62,9 @@ def report_of(recorded: Recorded) -> dict[str, Any]:
         "repeats": recorded.head["repeats"],
         "trials": count * len(arms) * recorded.head["repeats"],
         "answered": len(results),
-        "arms": {arm: _arm(results, arm) for arm in arms},
+        "arms": {
+            arm: {**_arm(results, arm), "price_known": arm not in recorded.head.get("unpriced", ())} for arm in arms
+        },
         "pairs": pairs,
         "sizes": by_size(results, arms),
         "suites": _by_suite(recorded, results, arms),
@@ -250,6 +252,9 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"{name}: {arm['failures']['provider']} trials failed at the provider; --resume tries them again."
             )
+    unpriced = [name for name, arm in report["arms"].items() if not arm["price_known"]]
+    if unpriced:
+        notes.append(f"The price of a model of {', '.join(unpriced)} is not known; --prices FILE names it.")
     if report["repeats"] == 1:
         notes.append("Nothing was repeated, so the spread between runs is not known; --repeat 3 shows it.")
     if report["answered"] < report["trials"]:
@@ -283,7 +288,7 @@ def table_of(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name, arm in report["arms"].items():
         spread, per = arm["spread_between_repeats"], arm["cost_per_right_usd"]
-        judge = Decimal(arm["judge_usd"])
+        judge, priced = Decimal(arm["judge_usd"]), arm["price_known"]
         rows.append(
             [
                 name,
@@ -291,8 +296,9 @@ def table_of(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
                 "-" if spread is None else f"{spread * 100:.1f}",
                 ", ".join(f"{number} {kind}" for kind, number in arm["failures"].items()) or "-",
                 str(arm["cannot"] or "-"),
-                f"${Decimal(arm['cost_usd']):.4f}" + (f" + ${judge:.4f} judge" if judge else ""),
-                "-" if per is None else f"${Decimal(per):.4f}",
+                (f"${Decimal(arm['cost_usd']):.4f}" if priced else "not known")
+                + (f" + ${judge:.4f} judge" if judge else ""),
+                "-" if per is None or not priced else f"${Decimal(per):.4f}",
                 _seconds(arm["latency_median_s"]),
                 _seconds(arm["latency_p90_s"]),
             ]

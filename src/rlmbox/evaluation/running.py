@@ -434,12 +434,13 @@ def _settled_memory() -> Iterator[None]:
             gc.unfreeze()
 
 
-def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(plan: Plan, settings: Mapping[str, Any], unpriced: Sequence[str] = ()) -> dict[str, Any]:
     """Return the first line of an evaluation's file.
 
     Args:
         plan: The evaluation.
         settings: How the command was called, so that it can go on.
+        unpriced: Names of arms whose models have no known price.
     """
     return {
         "kind": "head",
@@ -448,6 +449,7 @@ def head_of(plan: Plan, settings: Mapping[str, Any]) -> dict[str, Any]:
         "arms": {arm.name: dict(arm.settings) for arm in plan.arms},
         "repeats": plan.repeats,
         "settings": dict(settings),
+        "unpriced": list(unpriced),
     }
 
 
