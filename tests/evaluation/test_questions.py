@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rlmbox.errors import ConfigError
+from rlmbox.evaluation.graders import grader_of
 from rlmbox.evaluation.loaders import load_public
 from rlmbox.evaluation.questions import Question, load_questions
 
@@ -95,6 +96,18 @@ def test_ruler(tmp_path: Path) -> None:
     assert (second.expected, second.grader, second.id) == ("7", "contains", "vt/1")
 
 
+def test_a_question_of_ruler_over_documents_has_several_wordings_of_one_answer(tmp_path: Path) -> None:
+    said = "Answer the question based on the given documents. Only give me the answer."
+    asked = f"{said}\n\nDocument 1:\nThe Normans.\n\n{said}\n\nQuestion: Where is Normandy?"
+    path = tmp_path / "qa_1" / "validation.jsonl"
+    path.parent.mkdir()
+    [found] = load_public(
+        "ruler", written(path, {"index": 3, "input": asked, "outputs": ["France", "in France"]}), tmp_path
+    )
+    assert (found.question, found.suite, found.id) == ("Question: Where is Normandy?", "ruler:qa_1", "qa_1/3")
+    assert (found.expected, found.accept, found.grader) == ("France", ("in France",), "contains")
+
+
 def test_longbench_1_and_2(tmp_path: Path) -> None:
     one = {
         "input": "Who?",
@@ -133,6 +146,34 @@ def test_oolong(tmp_path: Path) -> None:
     )
     assert [each.expected for each in found] == [12, "spam"]
     assert Path(found[0].context).read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said", "score"),
+    [
+        ("[datetime.date(2023, 5, 1)]", "ANSWER_TYPE.DATE", "Date: May 1, 2023", 1.0),
+        ("[datetime.date(2023, 5, 1)]", "ANSWER_TYPE.DATE", "2023-05-01", 1.0),
+        ("[datetime.date(2023, 5, 1)]", "ANSWER_TYPE.DATE", "2023-05-11", 0.0),
+        ("['more common than']", "ANSWER_TYPE.COMPARISON", "Answer: spam is more common than ham", 1.0),
+        ("['same frequency as']", "ANSWER_TYPE.COMPARISON", "Answer: spam is more common than ham", 0.0),
+        ("['numeric value']", "ANSWER_TYPE.LABEL", "Label: numeric value", 1.0),
+        ("[76063]", "ANSWER_TYPE.USER", "User: 76063", 1.0),
+        ("[12]", "ANSWER_TYPE.NUMERIC", "Answer: 12", 1.0),
+        ("['January 2023']", "ANSWER_TYPE.MONTH_YEAR", "Answer: January 2023", 1.0),
+        ("84", None, "\\boxed{84}", 1.0),
+        ("Vax, Vex", None, "Vex\nVax", 1.0),
+        ("Vex", None, "\\boxed{Vex}", 1.0),
+    ],
+)
+def test_answers_of_oolong_are_graded_in_the_form_that_it_asks_for(
+    answer: str, kind: str | None, said: str, score: float, tmp_path: Path
+) -> None:
+    row = {"id": 1, "context_window_text": "text", "question": "?", "answer": answer}
+    given = row if kind is None else {**row, "answer_type": kind}
+    [found] = load_public("oolong", written(tmp_path / "o.jsonl", given), tmp_path)
+    grade = grader_of(found, "", None).score
+    assert grade is not None
+    assert grade(None, said, found) == score
 
 
 def test_browsecomp_plus(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 | set | file | read as |
 | --- | --- | --- |
-| RULER | JSON Lines: `index, input, outputs, length` | all `outputs` have to be in the answer; `contains` for one |
+| RULER | JSON Lines: `index, input, outputs, length` | all `outputs` are wanted, of its questions over documents any |
 | LongBench | JSON Lines: `input, context, answers, dataset, all_classes, _id` | `contains` |
 | LongBench 2 | JSON Lines: `question, context, choice_A` to `choice_D`, `answer` | the letter |
-| OOLONG | JSON Lines: `id, context_window_text, question, answer, answer_type` | number, set or text by `answer` |
+| OOLONG | JSON Lines: `id, context_window_text, question, answer, answer_type` | by `answer` and its type |
 | BrowseComp-Plus | JSON Lines, decrypted: `query_id, query, answer, gold_docs, evidence_docs, negative_docs` | judge |
 | LoCoMo | one JSON list: `sample_id, conversation, qa` | `contains`; category 5 is not answered by the text |
 """
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import hashlib
 import json
 import re
@@ -25,6 +26,9 @@ from rlmbox.evaluation.questions import Question, checked_ids
 
 _Row = Mapping[str, Any]
 _UNANSWERABLE = 5  # LoCoMo's category of adversarial questions
+_RULER_QA = "Answer the question based on the given documents."
+_SPLITS = ("validation", "test", "train")
+_DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 
 
 class _Texts:
@@ -68,12 +72,15 @@ def _ruler(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]
     for number, row in enumerate(rows):
         text, asked = _divided(str(row["input"]))
         outputs = [str(each) for each in row["outputs"]]
+        # Of a question over documents (SQuAD, HotpotQA) they are the wordings of one answer.
+        wants_all = len(outputs) > 1 and _RULER_QA not in row["input"]
         yield Question(
             id=f"{name}/{row.get('index', number)}",
             question=asked,
-            expected=outputs if len(outputs) > 1 else outputs[0],
+            expected=outputs if wants_all else outputs[0],
             context=texts.path_of(text),
-            grader="set" if len(outputs) > 1 else "contains",
+            accept=() if wants_all else tuple(outputs[1:]),
+            grader="set" if wants_all else "contains",
             suite=f"ruler:{name}",
         )
 
@@ -108,13 +115,36 @@ def _oolong(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question
         text = row.get("context_window_text_with_labels") or row["context_window_text"]
         if row.get("context_window_text"):
             text = row["context_window_text"]  # the other one has the labels that are to be found out
-        expected = _literal(row["answer"])
-        if isinstance(expected, list) and len(expected) == 1:
-            expected = expected[0]
-        suite = f"oolong:{row.get('task') or row.get('task_group') or name}"
+        right = _right_in_oolong(row)
+        # The questions ask for a form such as `Label: spam`, so that a text is looked for in the answer.
+        grader = "contains" if isinstance(right[0], str) else ""
+        suite = f"oolong:{row.get('task') or row.get('task_group') or row.get('question_type') or name}"
         yield Question(
-            f"{name}/{row.get('id', number)}", str(row["question"]), expected, texts.path_of(str(text)), suite=suite
+            id=f"{name}/{row.get('id', number)}",
+            question=str(row["question"]),
+            expected=right[0],
+            context=texts.path_of(str(text)),
+            accept=tuple(right[1:]),
+            grader=grader,
+            suite=suite,
         )
+
+
+def _right_in_oolong(row: _Row) -> list[Any]:
+    """Return the right answer of a question of OOLONG, and further wordings of it."""
+    given = row["answer"]
+    if isinstance(given, str) and (date := _DATE.search(given)):
+        day = dt.date(*map(int, date.groups()))
+        month = f"{day:%B}"
+        return [day.isoformat(), f"{month} {day.day}, {day.year}", f"{day.day} {month} {day.year}", f"{day:%m/%d/%Y}"]
+    found = _literal(given)
+    if "answer_type" not in row and isinstance(found, str) and ", " in found:  # the real texts have lists so
+        return [found.split(", ")]
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if isinstance(found, str) and found.endswith((" than", " as")):
+        return [found.rpartition(" ")[0]]  # `more common than`
+    return [found]
 
 
 def _literal(value: Any) -> Any:
@@ -199,12 +229,17 @@ def load_public(form: str, path: Path, folder: Path) -> tuple[Question, ...]:
     if form not in FORMATS:
         raise ConfigError(f"there is no reader for {form!r}; there are {', '.join(FORMATS)}")
     try:
-        found = tuple(FORMATS[form](_rows(path), _Texts(folder, form), path.stem))
+        found = tuple(FORMATS[form](_rows(path), _Texts(folder, form), _name_of(path)))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not a file of {form}: it lacks {' '.join(map(str, error.args))}") from None
     if not found:
         raise ConfigError(f"{path} has no questions")
     return checked_ids(found)
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of what a file has: where it is called as a split, as RULER's are, that of its folder."""
+    return path.absolute().parent.name if path.stem in _SPLITS else path.stem
 
 
 def _rows(path: Path) -> Iterator[_Row]:
