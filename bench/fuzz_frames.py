@@ -67,7 +67,8 @@ def _filling(dice: random.Random, size: int) -> bytes:
         return (unit * (size // len(unit) + 1))[:size]
     pieces, left = [], size
     while left > 0:  # several kinds after one another
-        run = (dice.choice(UNITS) * (left // 2 + 1))[: max(left // dice.randint(1, 4), 1)]
+        unit = dice.choice(UNITS)
+        run = (unit * min(left // 2 + 1, left // len(unit) + 1))[: max(left // dice.randint(1, 4), 1)]
         pieces.append(run)
         left -= len(run)
     return b"".join(pieces)

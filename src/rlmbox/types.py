@@ -132,7 +132,7 @@ class CellLimits:
     Attributes:
         cell_timeout_s: Seconds of running time of a cell. Time spent waiting for a host call is not counted, but for
             calls that only read the context (`HostFunction.pure`) beyond the first 30 s of them.
-        memory_bytes: Memory beyond the context itself, in bytes.
+        memory_bytes: Memory beyond the context itself, and what Python needs to change its case, in bytes.
         recursion_depth: Depth of nested Python calls; imports and `re` need a few hundred now and then.
         output_chars: Characters of printed output that are kept; beyond it the middle is dropped.
         output_flood_bytes: Bytes of printed output at which the cell is ended with `OutputExceeded`.

@@ -329,3 +329,12 @@ async def test_a_timeout_beside_what_is_awaited_stays_a_number() -> None:
             [await asyncio.wait_for(soon(1), 5), await asyncio.wait_for(soon(2), timeout=5)]
         """
         assert await repl.value(code) == [1, 2]
+
+
+async def test_the_case_of_a_context_that_is_not_ascii_is_changed_within_the_limits() -> None:
+    # CPython takes twelve bytes a character for that, besides the copy.
+    text = "Größe " * 500_000
+    limits = replace(LIMITS, memory_bytes=32 << 20)
+    async with local(text=text, limits=limits) as repl:
+        for name in ("lower", "upper", "title", "casefold"):
+            assert await repl.value(f"context.{name}()[-12:]") == getattr(text, name)()[-12:]

@@ -290,3 +290,31 @@ async def test_a_text_that_is_too_long_is_no_argument_of_a_host_function() -> No
     finally:
         await sandbox.close()
     assert asked == []
+
+
+async def test_matches_on_a_long_context_take_memory_one_by_one() -> None:
+    made = MontySandbox()
+    text = "".join(f"Zeile {number:05} größer\n" for number in range(20_000))
+    await made.start(replace(LIMITS, memory_bytes=24 << 20), Context.from_text(text), {})
+    try:
+        code = r"import re" + "\n" + r"sum(int(m.group(1)) for m in re.finditer(r'Zeile (\d+)', context))"
+        assert (await run(made, code)).value == sum(range(20_000))
+        found = await run(
+            made, r"it = re.finditer('größer', context); [next(it).start(), len(list(it)), next(it, None)]"
+        )
+        assert found.value == [text.index("größer"), 19_999, None]
+    finally:
+        await made.close()
+
+
+async def test_the_hash_of_a_long_context_is_that_of_its_text() -> None:
+    made = MontySandbox()
+    text = "é" * 250_000
+    await made.start(LIMITS, Context.from_text(text), {})
+    try:
+        assert (await run(made, "hash(context) == hash(str(context)) == hash('é' * 250_000)")).value is True
+        refused = await run(made, "{context: 1}")
+        assert refused.error is not None
+        assert "use a position or a slice as the key" in refused.error.message
+    finally:
+        await made.close()

@@ -33,7 +33,7 @@ def find_matches(store: TextStore, pattern: str, flags: int, span: tuple[int, in
     letters = "".join(letter for flag, letter in _LETTERS.items() if flags & flag)
     found: list[object] = []
     total = 0
-    places = _Places(text)
+    places = Places(text)
     for begin, finish in _spans(text, f"(?{letters}){pattern}" if letters else pattern, start):
         first = places.char_at(begin)
         last = places.char_at(finish)
@@ -47,7 +47,7 @@ def find_matches(store: TextStore, pattern: str, flags: int, span: tuple[int, in
     return found
 
 
-class _Places:
+class Places:
     """Positions in characters of positions in bytes that grow.
 
     Args:

@@ -40,6 +40,7 @@ SLICE_CHARS = 1 << 20
 ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32
 """Every so many-th character is an anchor, whose position in bytes is told; so many of them at once."""
 
+_CASE_BYTES, _SHORT_BYTES = 12, 1 << 20
 _THREADS = 4
 _SCAN_TIMEOUT_S = 10.0
 _PIECE_BYTES = 1 << 20
@@ -63,6 +64,17 @@ async def is_large(context: Context, limits: CellLimits) -> bool:
         return False
     # It may have to be counted.
     return await anyio.to_thread.run_sync(lambda: context.length > limits.inline_limit_chars)
+
+
+async def case_bytes(context: Context, limits: CellLimits) -> int:
+    """Return the memory that CPython needs to change the case of a context which is a `str`.
+
+    Of a text that is not ASCII, `context.lower()` makes a copy with three characters of four bytes for each.
+    """
+    if context.size_bytes < _SHORT_BYTES or await is_large(context, limits):
+        return 0
+    length = await anyio.to_thread.run_sync(lambda: context.length)
+    return 0 if length == context.size_bytes else _CASE_BYTES * length
 
 
 def text_functions(context: Context) -> dict[str, HostFunction]:

@@ -18,7 +18,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _installed
-from rlmbox.sandboxes._large_text import is_large
+from rlmbox.sandboxes._large_text import case_bytes, is_large
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.docker import _engine as engine
 from rlmbox.sandboxes.docker._config import (
@@ -104,7 +104,7 @@ class DockerSandbox(WorkerSandbox):
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
         """Start a container and bind the context in it; see `Sandbox.start`."""
-        self._containers.memory_bytes = limits.memory_bytes
+        self._containers.memory_bytes = limits.memory_bytes + await case_bytes(context, limits)
         self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 

@@ -18,6 +18,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes._installed import explained
+from rlmbox.sandboxes._large_text import case_bytes
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
@@ -75,7 +76,8 @@ class JailSandbox(WorkerSandbox):
     ) -> None:
         """Launch a worker and bind the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
-        self._jail.group_bytes = limits.memory_bytes + 5 * context.size_bytes + _SPARE_BYTES
+        case = await case_bytes(context, limits)
+        self._jail.group_bytes = limits.memory_bytes + case + 5 * context.size_bytes + _SPARE_BYTES
         # The address space that their code takes counts as memory, before a cell has done anything with them.
         room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
         limits = replace(limits, memory_bytes=limits.memory_bytes + room)

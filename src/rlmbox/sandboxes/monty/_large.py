@@ -179,7 +179,9 @@ class _Rewriter(ast.NodeTransformer):
             return _call(name, *node.args, at=node)
         if name == "str" and len(node.args) == 1 and not node.keywords:
             return _call("str", *node.args, at=node)
-        if name in _TAKERS:
+        if name == "hash":
+            node.args = [self._given("text", argument) for argument in node.args]
+        elif name in _TAKERS:
             node.args = [self._given("lines_of", argument) for argument in node.args]
         elif name == "print" or (isinstance(node.func, ast.Attribute) and node.func.attr == "format"):
             node.args = [self._given("text", argument) for argument in node.args]

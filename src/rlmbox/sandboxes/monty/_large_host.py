@@ -9,6 +9,7 @@ from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.context.search.search import Deadline, regex_spans, timeout_for
+from rlmbox.sandboxes._large_matches import Places
 from rlmbox.sandboxes._large_text import OBJECT, _Deadline
 from rlmbox.sandboxes.monty.modules._regex import pattern_facts
 from rlmbox.types import HostFunction
@@ -98,9 +99,10 @@ class _Finder:
         found: list[object] = []
         size = 0
         wanted = most if most > 0 else _BATCH
+        places = Places(store)
         for begin, end in islice(spans, wanted):
             text = store.decode(begin, end)
-            start = store.char_offset(begin) if most >= 0 else 0
+            start = places.char_at(begin) if most >= 0 else 0
             found.append([start, start + len(text), text] if most >= 0 else text)
             size += len(text)
             if size > _MAX_BATCH_CHARS:

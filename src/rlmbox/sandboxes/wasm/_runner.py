@@ -250,7 +250,8 @@ class HostDoor:
         body = self._exactly(size)
         if not self._started:  # what the host says before any cell ran
             self._started = True
-            self.memory_bytes = int(json.loads(body)["limits"]["memory_bytes"])
+            limits = json.loads(body)["limits"]
+            self.memory_bytes = int(limits["memory_bytes"]) + int(limits["case_bytes"])
         return body
 
     def _exactly(self, size: int) -> bytes:

@@ -21,7 +21,7 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
-from rlmbox.sandboxes._large_text import is_large, text_functions
+from rlmbox.sandboxes._large_text import case_bytes, is_large, text_functions
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
@@ -137,6 +137,7 @@ class WorkerSandbox:
         self._link: Link | None = None
         self._lock: anyio.Lock
         self._started = self._closed = self._large = False
+        self._case_bytes = 0
 
     async def start(
         self,
@@ -155,6 +156,7 @@ class WorkerSandbox:
         self._limits, self._context, self._query = limits, context, query
         self._host, self._seed, self._inputs = host, seed, inputs
         self._large = await is_large(context, limits)
+        self._case_bytes = await case_bytes(context, limits)
         if self._large:
             self._host = {**host, **text_functions(context)}
             self.notes = (*self.notes, _LARGE_NOTE)
@@ -296,6 +298,7 @@ class WorkerSandbox:
             "limits": {
                 "cell_timeout_s": limits.cell_timeout_s,
                 "memory_bytes": limits.memory_bytes,
+                "case_bytes": self._case_bytes,
                 "recursion_depth": limits.recursion_depth,
                 "output_chars": limits.output_chars,
                 "output_flood_bytes": limits.output_flood_bytes,

@@ -410,7 +410,7 @@ class Worker:
         sys.path.extend(frame["path"])
         language = load_language(frame["language"])
         self._repl = language.Repl(frame, self._wire)
-        self._memory = Memory(limits["memory_bytes"])
+        self._memory = Memory(limits["memory_bytes"] + limits["case_bytes"])
         self._wire.send({"type": "ready"})
 
     def _guarded(self, work: Callable[[str], dict[str, Any]], code: str) -> dict[str, Any]:
