@@ -1,6 +1,7 @@
 """An index in a folder: what it finds, what a build does again, and what a reader sees meanwhile."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -229,6 +230,37 @@ async def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> 
     with pytest.raises(RetrievalError, match=r"has other files, such as thesis\.txt"):
         await built(tmp_path, CORPUS)
     assert (tmp_path / "a.idx" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("damaged", ["*.store", "*.term", "*.idx", "*.pos", "meta.json", "documents.jsonl"])
+@pytest.mark.parametrize("how", ["cut", "changed"])
+async def test_a_damaged_file_is_one_line_wherever_it_is_met(tmp_path: Path, damaged: str, how: str) -> None:
+    texts = [(f"{number}.txt", f"zebra {number} walrus " * 50) for number in range(30)]
+    place = tmp_path / "a.idx"
+    await build_index(Context.from_documents(texts), place)
+    for path in place.rglob(damaged):
+        data = path.read_bytes()
+        path.unlink()  # what a build goes on with is linked to it
+        path.write_bytes(data[: len(data) // 2] if how == "cut" else bytes(byte ^ 0x55 for byte in data))
+    with contextlib.suppress(RetrievalError):
+        reader = IndexRetriever(place)
+        await reader.search("zebra", k=5, filters={})
+        await reader.get("3.txt", start=0, size=10)
+    with contextlib.suppress(RetrievalError):
+        await build_index(Context.from_documents([*texts[1:], ("new.txt", "fresh")]), place)
+
+
+async def test_a_build_that_was_cut_off_and_damaged_is_begun_anew(tmp_path: Path) -> None:
+    place = tmp_path / "a.idx"
+    await build_index(Context.from_documents([("a.txt", "zebra")]), place)
+    current = (place / "current").read_text().strip()
+    shutil.copytree(place / current, place / "building")
+    (place / "building" / "base").write_text(current)
+    for path in (place / "building" / "words").glob("*.term"):
+        path.write_bytes(b"")
+    again = await build_index(Context.from_documents([("a.txt", "zebra"), ("b.txt", "walrus")]), place)
+    assert (again.documents, again.added, again.resumed) == (2, 1, False)
+    assert [hit.id for hit in await IndexRetriever(place).search("walrus", k=5, filters={})] == ["b.txt"]
 
 
 @pytest.mark.parametrize("broken", ["current", "manifest.json", "words/meta.json"])

@@ -38,7 +38,7 @@ from rlmbox.retrieval.index.layout import (
     write_durably,
 )
 from rlmbox.retrieval.index.vectors import VectorFile
-from rlmbox.retrieval.index.words import Passage, WordsWriter, check_installed
+from rlmbox.retrieval.index.words import Passage, WordsFailed, WordsWriter, check_installed
 
 CHECKPOINT_PASSAGES = 10_000
 _EMBEDDER = "embedder"
@@ -119,8 +119,7 @@ async def build_index(
     try:
         lease = await to_thread.run_sync(_held, layout)
         try:
-            work = await to_thread.run_sync(_Work.begin, layout)
-            built = await to_thread.run_sync(work.add_words, context, tell)
+            work, built = await to_thread.run_sync(_with_words, layout, context, tell)
             if embedder is not None:
                 budget = Budget(limits or Limits())
                 embedded = await work.add_vectors(context, embedder, budget, tell)
@@ -131,6 +130,21 @@ async def build_index(
     except OSError as error:
         raise RetrievalError(f"{out} cannot be written: {error.strerror or error}") from None
     return built
+
+
+def _with_words(layout: Layout, context: Context, tell: Callable[[Progress], None]) -> tuple[_Work, Built]:
+    """Return a build whose passages are up to date; what was cut off so that it cannot go on is begun anew."""
+    work = _Work.begin(layout)
+    try:
+        return work, work.add_words(context, tell)
+    except WordsFailed as error:
+        shutil.rmtree(layout.building, ignore_errors=True)
+        if work.resumed:
+            return _with_words(layout, context, tell)
+        raise RetrievalError(
+            f"{layout.folder} cannot be brought up to date ({error}); where the disk has room, it is broken: "
+            "delete it, and build it anew"
+        ) from None
 
 
 def _held(layout: Layout) -> FileLease:
@@ -153,7 +167,7 @@ class _Work:
 
     def __init__(self, layout: Layout, base: str | None, *, resumed: bool) -> None:
         self._layout, self._base, self._folder = layout, base, layout.building
-        self._resumed = resumed
+        self.resumed = resumed
         self._log = self._folder / DOCUMENTS
         self._manifest = layout.manifest(base) if base else None
         self._entries: dict[str, Entry] = {}
@@ -193,7 +207,7 @@ class _Work:
             if known is not None and known.digest == digest:
                 unchanged += 1
                 continue
-            if known is not None or self._resumed:  # of what was cut off, some may be there that is not in the log
+            if known is not None or self.resumed:  # of what was cut off, some may be there that is not in the log
                 writer.remove(name)
             count = 0
             for passage in _passages(document):
@@ -215,7 +229,7 @@ class _Work:
         writer.close()
         tell(Progress("words", context.length, context.length))
         total = sum(each.passages for each in self._entries.values())
-        return Built(len(self._entries), total, added, len(gone), unchanged, resumed=self._resumed)
+        return Built(len(self._entries), total, added, len(gone), unchanged, resumed=self.resumed)
 
     def _checkpoint(self, writer: WordsWriter, pending: list[str]) -> None:
         if pending:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,8 @@ def read_entries(path: Path) -> dict[str, Entry]:
         except ValueError:
             continue
         if isinstance(entry, dict) and "digest" in entry:
-            found[entry["id"]] = Entry(**entry)
+            with suppress(TypeError, KeyError):  # a damaged line: that one is missing is seen by the count
+                found[entry["id"]] = Entry(**entry)
         elif isinstance(entry, dict):
             found.pop(entry.get("id", ""), None)
     return found

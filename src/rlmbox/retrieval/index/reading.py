@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from anyio import to_thread
 
@@ -14,10 +15,11 @@ from rlmbox.errors import RetrievalError
 from rlmbox.retrieval.base import DocumentPart, Embedder, Filters, IndexInfo, SearchHit, check_filters
 from rlmbox.retrieval.index.layout import VECTORS, WORDS, Layout, Manifest
 from rlmbox.retrieval.index.vectors import Vectors
-from rlmbox.retrieval.index.words import FIELDS, Passage, WordsReader, check_installed, suffix_of
+from rlmbox.retrieval.index.words import FIELDS, Passage, WordsFailed, WordsReader, check_installed, suffix_of
 
 SNIPPET_CHARS = 300
 _FIRST_ROUND = 4  # times the hits that are wanted, of which a filter may leave some out
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +82,26 @@ class IndexRetriever:
 
     async def search(self, query: str, *, k: int, filters: Filters) -> Sequence[SearchHit]:
         """Search by words; see `Retriever`."""
-        return await to_thread.run_sync(self._search, query, k, filters)
+        return await to_thread.run_sync(self._told, self._search, query, k, filters)
 
     async def vector(self, embedding: Sequence[float], *, k: int, filters: Filters) -> Sequence[SearchHit]:
         """Search by vectors; see `VectorRetriever`."""
-        return await to_thread.run_sync(self._closest, embedding, k, filters)
+        return await to_thread.run_sync(self._told, self._closest, embedding, k, filters)
 
     async def get(self, document_id: str, *, start: int, size: int) -> DocumentPart:
         """Read a part of a document; see `Retriever`."""
-        return await to_thread.run_sync(self._read, document_id, start, size)
+        return await to_thread.run_sync(self._told, self._read, document_id, start, size)
 
     async def info(self) -> IndexInfo:
         """Describe the index; see `Retriever`."""
         manifest = (await to_thread.run_sync(self._opened)).manifest
         return IndexInfo(manifest.documents, manifest.passages, FIELDS)
+
+    def _told(self, work: Callable[..., _Found], *arguments: object) -> _Found:
+        try:
+            return work(*arguments)
+        except WordsFailed:
+            raise self._layout.broken() from None
 
     def _opened(self) -> _Open:
         """Return the current generation, opened if it is not the one that was open."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ FIELDS: Mapping[str, str] = {"document": "text", "folder": "text", "suffix": "te
 
 _WRITER_BYTES = 120_000_000
 _MAX_QUERY_WORDS = 100
+_ERROR_CHARS = 200
 _LARGE_PASSAGES = 20_000
 _SHORTEST = PASSAGE_CHARS // 2  # of the passages of a document only the last is shorter
 
@@ -41,11 +43,27 @@ class Passage:
     text: str
 
 
+class WordsFailed(Exception):
+    """The engine failed: what is there is damaged, or the disk is full; the message has its words."""
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        with no_panic():
+            yield
+    except (ValueError, RuntimeError, OSError) as error:  # of the disk, too, it says in words only
+        raise WordsFailed(" ".join(str(error).split())[:_ERROR_CHARS]) from None
+
+
 class WordsWriter:
     """The index of a generation that is being built.
 
     Args:
         folder: Where it is.
+
+    Raises:
+        WordsFailed: As do all of its methods.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,10 +71,11 @@ class WordsWriter:
 
         folder.mkdir(parents=True, exist_ok=True)
         self._document = tantivy.Document
-        index = tantivy.Index(_schema(), path=str(folder))
-        index.register_tokenizer(ANALYZER, analyzer())
-        self._index = index
-        self._writer: Any = index.writer(_WRITER_BYTES, 1)  # one thread gives the same order every time
+        with _failing():
+            index = tantivy.Index(_schema(), path=str(folder))
+            index.register_tokenizer(ANALYZER, analyzer())
+            self._index = index
+            self._writer: Any = index.writer(_WRITER_BYTES, 1)  # one thread gives the same order every time
 
     def add(self, passage: Passage) -> None:
         """Add a passage."""
@@ -70,19 +89,23 @@ class WordsWriter:
         document.add_unsigned("key", passage.key)
         document.add_text("words", spaced(passage.text))
         document.add_bytes("text", passage.text.encode("utf-8", "replace"))
-        self._writer.add_document(document)
+        with _failing():
+            self._writer.add_document(document)
 
     def remove(self, name: str) -> None:
         """Remove the passages of a document, as they were at the last commit and since."""
-        self._writer.delete_documents_by_term("id", name)
+        with _failing():
+            self._writer.delete_documents_by_term("id", name)
 
     def commit(self) -> None:
         """Make durable what was added and removed."""
-        self._writer.commit()
+        with _failing():
+            self._writer.commit()
 
     def close(self) -> None:
         """Wait until nothing is being merged."""
-        self._writer.wait_merging_threads()
+        with _failing():
+            self._writer.wait_merging_threads()
 
 
 class WordsReader:
@@ -163,7 +186,7 @@ class WordsReader:
         return query.term_set_query(self._schema, field, [str(value) for value in values])
 
     def _found(self, query: Any, k: int) -> list[tuple[float, Passage]]:
-        with no_panic():
+        with _failing():
             hits = self._searcher.search(query, k, count=False).hits
             return [(float(score), _passage(self._searcher.doc(address))) for score, address in hits]
 
