@@ -50,6 +50,18 @@ def test_a_judge_that_fails_holds_up_nothing_and_is_asked_again(tmp_path: Path) 
     assert whole.spent_usd > spent
 
 
+@pytest.mark.parametrize("said", ["CORRECT", "RIGHT or WRONG, who knows", "I cannot say."])
+def test_a_judge_without_a_verdict_is_no_verdict_of_wrong(said: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="neither RIGHT nor WRONG of question q0"):
+        evaluate(tmp_path, JUDGED[:1], [ADA], judge=judge(said))
+    kept = read_evaluation(tmp_path, "eval-1")
+    assert (len(kept.outcomes), kept.results) == (1, [])
+    assert kept.spent_usd > 0
+    assert kept.uncertain_usd == 0
+    whole = evaluate(tmp_path, JUDGED[:1], [ADA], judge=judge("RIGHT. It is wrong to say otherwise."))
+    assert report_of(whole)["arms"]["own"]["right"] == 1
+
+
 @pytest.mark.parametrize("given", [ZeroDivisionError("by zero"), "much", None, 7.0, float("nan")])
 def test_a_grader_of_the_users_that_fails_is_named_and_the_answer_is_kept(tmp_path: Path, given: object) -> None:
     def grade(value: object, text: str, question: Question) -> float:

@@ -112,7 +112,7 @@ def test_secrets_neither_reach_the_model_nor_the_file_and_answers_are_graded_who
 
 
 def test_a_judge_is_blind_and_its_cost_stands_apart(tmp_path: Path) -> None:
-    judge = ScriptedModel(["RIGHT", "I cannot tell", "WRONG"], name="test:judge", price=PRICE)
+    judge = ScriptedModel(["RIGHT", "WRONG", "wrong."], name="test:judge", price=PRICE)
     asked = [Question("q", "Who?", "Ada", text="It was Ada.", grader="judge")]
     arms = [DirectArm(ScriptedModel(["She: Ada"] * 3, price=PRICE), name="secret-arm-name")]
     report = report_of(evaluate(tmp_path, asked, arms, repeats=3, judge=judge, concurrency=1))

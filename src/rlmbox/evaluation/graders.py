@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -313,5 +313,8 @@ def judged(reply: str) -> float | None:
     Args:
         reply: The reply.
     """
-    said: Sequence[str] = re.findall(r"\b(RIGHT|WRONG)\b", reply.upper())
-    return None if len(set(said)) != 1 else float(said[0] == "RIGHT")
+    for text in (reply, reply.upper()):  # words of a reason may be the same in small letters
+        said = set(re.findall(r"\b(RIGHT|WRONG)\b", text))
+        if said:
+            return None if len(said) != 1 else float(said == {"RIGHT"})
+    return None

@@ -388,7 +388,7 @@ class Evaluation:
 
         Raises:
             BudgetExceeded: The limit does not leave what judging may cost.
-            ModelError: The judge failed.
+            ModelError: The judge failed, or gave no verdict.
         """
         judge = self._plan.judge
         assert judge is not None  # noqa: S101 - the plan was checked
@@ -400,20 +400,26 @@ class Evaluation:
         limit_usd = granted if granted and self.purse.limit_usd is not None else None
         budget = Budget(Limits(cost_limit_usd=limit_usd, max_output_tokens=_JUDGE_TOKENS, last_answer=False))
         token = current_request_key.set(name)
-        failed = True
+        score: float | None = None
         try:
             self._write({"kind": "judging", **place, "most_usd": str(granted)})
             reply = await Calls(budget).complete(
                 judge, (Message("user", hidden.text),), account=budget.root, whole=True, reuse=False
             )
-            failed = False
+            score = judged(reply.completion.text)
         finally:
             current_request_key.reset(token)
             self.purse.settle(granted, budget.spent_usd)
-            if failed:
+            if score is None:
                 spent = str(budget.spent_usd)
                 self._write({"kind": "unjudged", **place, "most_usd": str(granted), "cost_usd": spent})
-        return Grade(judged(reply.completion.text) or 0.0, reply.cost_usd, granted)
+        if score is None:
+            said = " ".join(reply.completion.text.split())[:80]
+            raise ModelError(
+                f'{judge.name}: the judge says neither RIGHT nor WRONG of question {question.id} ("{said}"); '
+                "name a model that does with --judge, or --resume to ask it again"
+            )
+        return Grade(score, reply.cost_usd, granted)
 
     def _write(self, *lines: Mapping[str, Any]) -> None:
         self._journal.write(*lines)
