@@ -243,6 +243,15 @@ async def test_sources_are_checked_against_the_index() -> None:
     ]
 
 
+async def test_a_source_that_the_index_has_not_is_none_and_the_note_in_place_of_a_text_is_none_either() -> None:
+    code = "FINAL(search('uptime')[0]['snippet'][:2], sources=[{'id': 'none.txt', 'start': 0, 'end': 3}, (0, 3)])"
+    assert not (await rlm(repl(code), retriever=library()).aask("?")).sources
+    assert not (await rlm(repl("FINAL('is in an index, not here')"), retriever=library()).aask("?")).sources
+    code = "h = search('uptime')[0]\nFINAL('it', sources=[{'id': h['id'], 'start': 3, 'end': 10}])"
+    (source,) = (await rlm(repl(code), retriever=library()).aask("?")).sources
+    assert (source.document, source.quote) == ("sla.txt", "promise")
+
+
 async def test_a_replay_needs_no_index(tmp_path: Path) -> None:
     store = MemoryStore()
     retriever = library(embedder=HashEmbedder())

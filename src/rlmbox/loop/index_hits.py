@@ -30,11 +30,22 @@ def is_of_index(value: object) -> bool:
     return value.keys() >= _HIT_KEYS and _is_place(value["id"], value["start"], value["end"])
 
 
+def is_place(value: object) -> bool:
+    """Return True for what names a place in the index: what stands for one, or as much of a hit as says where it is.
+
+    Args:
+        value: A source of an answer.
+    """
+    if is_of_index(value):
+        return True
+    return isinstance(value, Mapping) and _is_place(*(value.get(key) for key in ("id", "start", "end")))
+
+
 def place_of(item: Mapping[str, Any]) -> tuple[str, int, int]:
     """Return the document's id and the two positions that a value stands for.
 
     Args:
-        item: A value that `is_of_index` is true of.
+        item: A value that `is_place` is true of.
     """
     if PART_KEY in item:
         name, start, end = item[PART_KEY]

@@ -93,7 +93,7 @@ class Retrieval:
         self, scope: Scope, retriever: Retriever, timeout_of: Callable[[], float], *, has_context: bool
     ) -> None:
         self._scope, self._retriever, self._timeout_of = scope, retriever, timeout_of
-        self._has_context = has_context
+        self.has_context = has_context
         self._vectors: VectorRetriever | None = retriever if has_vectors(retriever) else None
         self._embedder: Embedder | None = self._vectors.embedder if self._vectors is not None else None
         self._embeddings = (
@@ -139,7 +139,7 @@ class Retrieval:
     @property
     def note(self) -> str:
         """The sentences that tell a model of the index."""
-        return _NOTE.format(besides=", and other text in `context`" if self._has_context else ", not in `context`")
+        return _NOTE.format(besides=", and other text in `context`" if self.has_context else ", not in `context`")
 
     async def search(self, query: str, k: int = 10, filters: dict[str, Any] | None = None) -> list[dict[str, object]]:
         """Search by words."""
@@ -222,7 +222,7 @@ class Retrieval:
         """Return those of an answer's sources that the index has, each with its text there.
 
         Args:
-            given: What `is_of_index` is true of.
+            given: What `is_place` is true of.
         """
         found: dict[tuple[str, int, int], Source] = {}
         for item in given[:_MAX_SOURCES]:

@@ -11,7 +11,7 @@ from rlmbox.context import Context
 from rlmbox.errors import AnswerRejected
 from rlmbox.loop.answers import AnswerRules, checked_sources
 from rlmbox.loop.final_answer import FinalAnswer
-from rlmbox.loop.index_hits import is_of_index
+from rlmbox.loop.index_hits import is_place
 from rlmbox.loop.recorder import SessionRecorder
 from rlmbox.loop.retrieving import Retrieval
 from rlmbox.loop.task import Task
@@ -88,10 +88,10 @@ class Verdicts:
             return await anyio.to_thread.run_sync(checked_sources, found, self._context)
         if self._recorder.next_recorded(events.SessionFinished) is not None:
             return ()  # the record has the answer with its sources
-        hits = [item for item in found.sources if is_of_index(item)]
-        others = replace(found, sources=[item for item in found.sources if not is_of_index(item)])
+        hits = [item for item in found.sources if is_place(item)]
+        others = replace(found, sources=[item for item in found.sources if not is_place(item)])
         of_index = await self._retrieval.checked_sources(hits)
-        if of_index and not others.sources:
+        if not self._retrieval.has_context or (of_index and not others.sources):
             return of_index
         return (*of_index, *await anyio.to_thread.run_sync(checked_sources, others, self._context))
 
