@@ -361,6 +361,24 @@ async def test_tls_is_checked_against_the_certificates_that_are_trusted(tmp_path
                 assert len(server.seen) <= 1
 
 
+class PlainLoop(asyncio.SelectorEventLoop):
+    """A loop that takes only what all loops take, such as that of uvloop."""
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int, *, ssl: ssl.SSLContext | None
+    ) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
+        return await super().create_connection(protocol_factory, host, port, ssl=ssl)
+
+
+def test_other_event_loops_will_do() -> None:
+    async def asked() -> tuple[int, bytes]:
+        async with serving(OK) as server, open_wire() as wire:
+            return await ask(wire, request_to(server, host="localhost"))
+
+    with asyncio.Runner(loop_factory=PlainLoop) as runner:
+        assert runner.run(asked()) == (200, b"ok")
+
+
 async def test_a_proxy_of_the_environment_is_asked_and_a_host_that_needs_none_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

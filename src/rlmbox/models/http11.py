@@ -13,8 +13,8 @@ import select
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import lru_cache
-from typing import NamedTuple, Protocol
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol, cast
 
 import h11
 import httpx2
@@ -115,8 +115,7 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is none by its class
         self._all_open.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -350,15 +349,20 @@ class Http11:
 
     async def _connect(self, address: _Address, timeout_s: float | None) -> _Link:
         loop = asyncio.get_running_loop()
+        connect = partial(
+            loop.create_connection,
+            lambda: _Link(loop, self._open),
+            address.host,
+            address.port,
+            ssl=self._trusted if address.is_tls else None,
+        )
+        try:
+            connecting = connect(happy_eyeballs_delay=_NEXT_ADDRESS_S)
+        except TypeError:  # uvloop knows no such thing, and tries one address after the other
+            connecting = connect()
         try:
             async with asyncio.timeout(timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: _Link(loop, self._open),
-                    address.host,
-                    address.port,
-                    ssl=self._trusted if address.is_tls else None,
-                    happy_eyeballs_delay=_NEXT_ADDRESS_S,
-                )
+                connection: _Link = (await connecting)[1]
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "no connection in time") from error
         except OSError as error:  # those of TLS are of this kind
