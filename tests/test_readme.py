@@ -24,18 +24,21 @@ COMMANDS = [
     for line in body.splitlines()
     if line.startswith(("rlmbox", "cat "))
 ]
-FEWER_ATTACKS = """
+DOCTOR = """
 import sys
-from functools import partial
 from rlmbox import cli
 from rlmbox.cli import diagnosing
 from rlmbox.testing.attacks import attacks
 first = {attack.group: name for name, attack in reversed(attacks().items())}
-diagnosing.diagnose = partial(diagnosing.diagnose, only=[*first.values()])
+diagnose = diagnosing.diagnose
+diagnosing.diagnose = lambda names, **options: diagnose(names or ["monty", "local"], only=[*first.values()], **options)
 sys.argv[0] = "rlmbox"
 cli.main()
 """
-"""The command, but with one attack of each group; `tests/attacks` runs them all."""
+"""The command, with one attack of each group, and two sandboxes where it names none.
+
+`attacks/test_attacks.py` runs all attacks, and `cli/test_doctor.py` looks at all sandboxes.
+"""
 SCRIPT = ["```repl\nhits = ctx.search('penalty')\nprint(hits)\n```", "FINAL_VAR(hits)"]
 
 
@@ -80,7 +83,7 @@ def test_every_command_of_the_readme_answers(command: str, folder: Path, server:
     piped, _, command = command.rpartition(" | ")
     given = (folder / piped.removeprefix("cat ")).read_text() if piped else ""
     arguments = shlex.split(command, comments=True)
-    program = [*python_command(), "-c", FEWER_ATTACKS] if "--attack" in arguments else rlmbox_command()
+    program = [*python_command(), "-c", DOCTOR] if arguments[1] == "doctor" else rlmbox_command()
     done = subprocess.run(
         [*program, *arguments[1:]],
         capture_output=True,
