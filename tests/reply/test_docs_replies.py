@@ -74,7 +74,7 @@ def test_each_element_of_a_thought_that_the_page_names_is_one(name: str) -> None
 
 
 def test_strict_mode_is_as_the_page_says() -> None:
-    counting = re.findall(r"`(FINAL[^`]*)`", PAGE.partition("## Strict\n")[2].partition("\n## ")[0])
+    counting = re.findall(r"`(FINAL\w*\([^`]*)`", PAGE.partition("## Strict\n")[2].partition("\n## ")[0])
     assert counting == ['FINAL("a string")', "FINAL_VAR(name)"]
     assert all(parse_reply(tag, strict=True).final for tag in counting)
     assert not any(parse_reply(reply, strict=True).final for reply in ("FINAL(a string)", "SUBMIT(1)", "FINAL: x"))

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from rlmbox.context.load.encodings import presumed
-
 HEAD_BYTES = 8192
 """How much of a file is looked at."""
 
@@ -235,14 +233,14 @@ def _plain(head: bytes) -> FileKind:
 
 def _is_dense(head: bytes) -> bool:
     """Return whether bytes have more control characters than a text could."""
-    if len(head) < _FEW_BYTES or presumed(head)[0] != "utf-8":
+    if len(head) < _FEW_BYTES or _presumed(head) != "utf-8":
         return False
     return len(head) - len(head.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(head)
 
 
 def has_nul(head: bytes) -> bool:
     """Return whether bytes that are not UTF-16 or UTF-32 have a NUL, which nobody writes into a text."""
-    return b"\0" in head and presumed(head)[0] == "utf-8"
+    return b"\0" in head and _presumed(head) == "utf-8"
 
 
 def is_called_binary(name: str) -> bool:
@@ -257,3 +255,10 @@ def without_compression(name: str) -> str:
     if SUFFIXES.get(suffix) not in COMPRESSED:
         return name
     return str(path.with_suffix(_TAR_SUFFIXES.get(suffix, ""))) if path.stem else name
+
+
+def _presumed(head: bytes) -> str:
+    """Return the encoding that a text with this beginning is taken to have."""
+    from rlmbox.context.load.encodings import presumed  # late: the process that converts a document seldom needs it
+
+    return presumed(head)[0]
