@@ -31,6 +31,22 @@ from rlmbox.types import Message
 from runs import PENNY, TEXT, repl
 
 
+def keep_twice(word: str, times: int = 2) -> str:
+    """Keep a word."""
+    return f"kept {word}" * times
+
+
+keep_twice.__name__ = "keep"
+
+
+def is_short(answer: Any) -> str | None:
+    return None if len(answer.value) < 100 else "too long"
+
+
+def is_list(answer: Any) -> str | None:
+    return None if isinstance(answer.value, list) else "no list"
+
+
 async def test_a_run_is_resumed_from_every_event_of_its_record_to_the_same_answer(tmp_path: Path) -> None:
     events, whole = await recorded(tmp_path / "whole.db")
     assert whole.value == ANSWER
@@ -85,15 +101,29 @@ async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"tools": []}, "the tools keep"),
+        ({"tools": [keep_twice]}, r"the tool keep\(word: str\) -> str, which is keep\(word: str, times: int = 2\) -> str"),
         ({"approve": None}, "approve="),
         ({"fallback_model": ScriptedModel([], name="other")}, "fallback_model=None"),
+        ({"validate": []}, "the validators is_short .* are not given"),
+        ({"validate": [is_short, is_list]}, "without the validators is_list"),
+        ({"instructions": "Be brief."}, "with instructions='Be long.', not 'Be brief.'"),
+        ({"guard": "off"}, "with guard="),
+        ({"strict": True}, "with strict=False, not True"),
+        ({"returns": list[int]}, "begun with another type of answer"),
     ],
 )
 async def test_what_a_run_needs_and_lacks_is_named(tmp_path: Path, options: dict[str, Any], says: str) -> None:
-    events, _ = await recorded(tmp_path / "whole.db")
+    made = {"validate": is_short, "instructions": "Be long."}
+    kept = MemoryStore()
+    await recording_rlm(*models(), kept, **made).aask("How?", TEXT, run_id="audit", returns=list[str])
+    events = await kept.read("audit")
     store = stored(tmp_path / "runs.db", events[:20])
+    now = {**made, **options}
+    returns = now.pop("returns", None)
     with pytest.raises(ConfigError, match=says):
-        await recording_rlm(*models(), store, **options).aresume("audit")
+        await recording_rlm(*models(), store, **now).aresume("audit", returns=returns)
+    assert len(store.events("audit")) == 20
+    assert (await recording_rlm(*models(), store, **made).aresume("audit", returns=list[str])).value == ANSWER
     store.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from rlmbox import events
 from rlmbox.context import Context
@@ -102,9 +103,9 @@ class ReplTable:
             return
         own = (*self.functions(), *self._answers.functions())
         begun = self._recorder.next_recorded(events.RunStarted)
-        recorded = begun.settings.get("source_tools", ()) if isinstance(begun, events.RunStarted) else ()
+        settings: Mapping[str, Any] = begun.settings if isinstance(begun, events.RunStarted) else {}
         taken = {*(each.name.partition(".")[0] for each in own), *self._inputs, *self._answers.variables(), *INJECTED}
-        await self._tools.open(taken, [str(name) for name in recorded] if isinstance(recorded, list) else ())
+        await self._tools.open(taken, settings.get("source_tools", ()), settings.get("signatures", {}))
 
     def host(self) -> Host:
         """Return the table that a sandbox is started with, names that peers' models know included.

@@ -64,6 +64,7 @@ def validated_by(check: Validator) -> AnswerRule:
             raise ConfigError(f"validate returns None or what is wrong, a text, not {wrong!r}"[:300])
         return f"The answer was not accepted: {wrong}" if wrong else None
 
+    rule.__name__ = str(getattr(check, "__name__", type(check).__name__))  # under which a record has it
     return rule
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from rlmbox.errors import ConfigError
 from rlmbox.loop.tools import TimeoutOf, Tool, as_tool, host_functions
 from rlmbox.types import HostFunction
+
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # in a default that is an object
 
 
 @runtime_checkable
@@ -89,6 +93,27 @@ class Toolbox:
         """Names of the tools of sources."""
         return tuple(tool.repl_name for tool in self._of_sources)
 
+    @property
+    def signatures(self) -> dict[str, str]:
+        """How each tool that is known by now is called, by name."""
+        return {tool.repl_name: _ADDRESS.sub("0x…", tool.host_function().signature) for tool in self.tools}
+
+    def check_signatures(self, recorded: Mapping[str, Any]) -> None:
+        """Check that tools are called as they were when a run began.
+
+        Args:
+            recorded: What `signatures` was then; tools that are not in it are not compared.
+
+        Raises:
+            ConfigError: One is called otherwise.
+        """
+        for name, signature in self.signatures.items():
+            if recorded.get(name, signature) != signature:
+                raise ConfigError(
+                    f"the run has the tool {recorded[name]}, which is {signature} now; give it as it was to go on, or "
+                    "begin another run"
+                )
+
     def check(self) -> None:
         """Check the user's own tools.
 
@@ -97,7 +122,12 @@ class Toolbox:
         """
         host_functions(self._own, depth=None)
 
-    async def open(self, taken: Collection[str], recorded: Collection[str] = ()) -> None:
+    async def open(
+        self,
+        taken: Collection[str],
+        recorded: Collection[str] = (),
+        signatures: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Connect the sources, and settle the names of their tools.
 
         A name that something else has already gets that of its source before it: that of both, where two sources
@@ -106,9 +136,11 @@ class Toolbox:
         Args:
             taken: Names in the REPL.
             recorded: Names of the tools of sources that the run had when it began; none for a new run.
+            signatures: What `signatures` was then.
 
         Raises:
-            ConfigError: A source cannot be reached, a name is still taken, or a tool of then is not there any more.
+            ConfigError: A source cannot be reached, a name is still taken, or a tool of then is not there any more, or
+                not as it was.
         """
         found: list[SourceTool] = []
         for source in self._sources:
@@ -127,6 +159,7 @@ class Toolbox:
         if lacking:
             raise ConfigError(f"the run has the tools {', '.join(lacking)}, which their server has not any more")
         self._of_sources = tuple(tool.named(name) for tool, name in zip(found, names, strict=True))
+        self.check_signatures(signatures)
 
     def functions(self, depth: int, timeout_of: TimeoutOf) -> tuple[HostFunction, ...]:
         """Return the tools of a session as its sandbox may call them.

@@ -43,7 +43,7 @@ def chosen_options(
     """Return the limits of a run, the options of its sessions, and what a record has of them.
 
     The arguments are those of `RLM`. The keys of what a record has are their names, `approves` for `approve`, and
-    `validators`, the number of checks, for `validate`.
+    `validators`, the names of the checks, for `validate`.
 
     Raises:
         ConfigError: One is out of its range, or there is no such profile.
@@ -85,7 +85,7 @@ def chosen_options(
         "instructions": instructions if isinstance(instructions, str) else dict(instructions),
         "prompts": dict(parts),
         "approves": options.approval is not None,
-        "validators": len(validators),
+        "validators": [getattr(rule, "__name__", "") for rule in validators],
         "invalid_response_limit": invalid_response_limit,
         "fallback_code": fallback_code,
         "profile": way.name or None,

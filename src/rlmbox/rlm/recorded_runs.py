@@ -13,7 +13,7 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
-from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
+from rlmbox.errors import AnswerRejected, LimitExceeded, StoreError
 from rlmbox.events import Event, QuestionAsked
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
@@ -27,6 +27,7 @@ from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
+from rlmbox.rlm.needs import check_needs
 from rlmbox.rlm.setup import Setup, limits_setting
 from rlmbox.types import Answer, CellLimits
 
@@ -40,7 +41,8 @@ async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns
         started = begun(events, run_id)
         is_over = Past(events).is_over
         if not is_over:
-            _check_has(setup, started.settings)
+            tools, has_index = Toolbox(setup.tools), setup.retriever is not None
+            check_needs(started.settings, setup.made_with, tools, has_index=has_index, returns=returns)
             added = resumed(events)
             for event in added:
                 store.write(event)
@@ -63,12 +65,14 @@ async def fork(
     store = setup.recorded()
     origin = whole(await store.read(run_id))
     hiding = setup.hiding()
-    recorded = begun(origin, run_id).settings
-    settings: dict[str, object] = {**recorded, **setup.made_with}
+    started = begun(origin, run_id)
+    settings: dict[str, object] = {**started.settings, **setup.made_with}
     if limits is not None:
         settings |= limits_setting(limits)
     name = new_run_id() if new_id is None else checked_run_id(new_id)
     events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
+    setup.budget(limits_of(settings))  # what cannot begin leaves no run
+    text = await to_thread.run_sync(_opened, None, started.context)
     lease = store.hold(name)
     try:
         if await store.read(name):
@@ -78,7 +82,7 @@ async def fork(
             kept = chain.linked(replace(event if hiding is None else hiding.hide(event), audit=""))
             events[place] = replace(event, audit=kept.audit)
             store.write(kept)
-        return await _go_on(setup, events, lease, hiding=hiding)
+        return await _go_on(setup, events, lease, context=text, hiding=hiding)
     finally:
         lease.release()
 
@@ -158,30 +162,6 @@ async def _go_on(
             f"the replay did not come to {len(left)} events of the record, the first of them a {left[0].kind}"
         )
     return answer
-
-
-def _check_has(setup: Setup, settings: Mapping[str, Any]) -> None:
-    """Check that this `RLM` has what a recorded run goes on with.
-
-    Raises:
-        ConfigError: It lacks something, which the message names.
-    """
-    mine = setup.made_with
-    for name in ("model", "sub_model", "fallback_model"):
-        if settings.get(name) != mine[name]:
-            raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {mine[name]!r}; give that")
-    toolbox = Toolbox(setup.tools)
-    if settings.get("retriever") and setup.retriever is None:
-        raise ConfigError("the run has an index, which is not given; give it with retriever=")
-    if settings.get("source_tools") and not toolbox.has_sources:
-        raise ConfigError("the run has tools of an MCP server, which is not given; give it with tools=[MCPTools(…)]")
-    has = {tool.repl_name for tool in toolbox.tools}
-    lacking = sorted({str(name) for name in settings.get("tools", ())} - has)
-    if lacking:
-        raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are not given; give them with tools=")
-    for name, option in (("approves", "approve"), ("validators", "validate")):
-        if settings.get(name) and not mine[name]:
-            raise ConfigError(f"the run was begun with {option}=, which is not given; give it to go on")
 
 
 async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:

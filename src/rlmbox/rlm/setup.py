@@ -215,7 +215,12 @@ class Setup:
             seed=self.seed,
             describe=lambda: {
                 "version": __version__,
-                "settings": {**settings, "user": current_user(), "source_tools": list(tools.source_names)},
+                "settings": {
+                    **settings,
+                    "user": current_user(),
+                    "source_tools": list(tools.source_names),
+                    "signatures": tools.signatures,
+                },
                 "context": record_context(text),
                 "inputs": given,
             },
