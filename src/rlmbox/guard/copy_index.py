@@ -15,7 +15,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress, count, islice, pairwise
 
@@ -134,8 +134,7 @@ class CopyIndex:
 
     def _add(self, block: bytes, at: int, spacing: int) -> None:
         size = self._key_bytes
-        separator, parts = self._parts(block[: self._block_bytes], spacing)
-        starts = accumulate(len(part) + len(separator) for part in parts)
+        starts = self._starts(block[: self._block_bytes], spacing)
         self._pending += [
             (hash(key) & _HASH_MASK) << _POSITION_BITS | at + start
             for start in starts
@@ -152,15 +151,16 @@ class CopyIndex:
             self._segments.append(array("Q", sorted(self._pending)))
             self._pending = []
 
-    def _parts(self, block: bytes, spacing: int) -> tuple[bytes, list[bytes]]:
-        """Return the separator for a block and what stands between: the one last used, if it still fits."""
+    def _starts(self, block: bytes, spacing: int) -> Iterable[int]:
+        """Return the places in a block behind its separator: that of the block before, if it still fits."""
         wanted = len(block) / spacing
-        if self._separators:
-            parts = block.split(self._last)[:-1]
-            if wanted / _TOLERANCE <= len(parts) <= wanted * _TOLERANCE:
-                return self._last, parts
-        self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
-        return self._last, block.split(self._last)[:-1]
+        times = block.count(self._last) if self._separators else 0
+        if not wanted / _TOLERANCE <= times <= wanted * _TOLERANCE:
+            self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
+            times = block.count(self._last)
+        if times > wanted * _TOLERANCE:  # none fits, as in a text of one letter: some of its places do
+            return _spaced(block, self._last, spacing)
+        return accumulate(len(part) + len(self._last) for part in block.split(self._last)[:-1])
 
     def _separator(self, sample: bytes, spacing: int) -> bytes:
         """Return the separator for a sample: one in use if it fits, else the one that fits best."""
@@ -307,6 +307,14 @@ def _is_mostly_folded(sample: bytes) -> bool:
     """Return whether folding leaves most of what it keeps as it is."""
     kept = len(sample.translate(None, _DROPPED))
     return 2 * len(sample.translate(None, _DROPPED + _CHANGED)) > kept
+
+
+def _spaced(block: bytes, separator: bytes, spacing: int) -> Iterator[int]:
+    """Yield the places behind a separator, leaving out those that are too close to the one before."""
+    at = block.find(separator)
+    while at >= 0:
+        yield at + len(separator)
+        at = block.find(separator, at + spacing)
 
 
 def _max_anchors(size_bytes: int) -> int:
