@@ -121,14 +121,16 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    """The process before this one ended early, and the run goes on from its record.
+    """The process before this one ended early, or the run was forked, and the run goes on from its record.
 
     Attributes:
         uncertain: Requests that were under way when it ended, and are made again. They stay charged: at what they cost,
             where that is known, and else at their worst case.
+        is_fork: True where the record until here is another run's.
     """
 
     uncertain: int = 0
+    is_fork: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from recorded_runs import EDITED, models, recorded, recording_rlm, stored
-from rlmbox import RLM, Run, RunTree, load_from_trace
+from rlmbox import RLM, Limits, Run, RunTree, load_from_trace
 from rlmbox.errors import ConfigError, MaxTurnsExceeded, RLMError
 from rlmbox.events import Event
 from rlmbox.record.export import markdown, redacted, sft
 from rlmbox.record.journal import MemoryStore
+from rlmbox.record.past import Past
 from rlmbox.testing import ScriptedModel
 from runs import TEXT, repl
 
@@ -134,6 +135,8 @@ async def test_a_fork_is_the_other_run_until_its_turn_and_pays_for_itself(tmp_pa
     rlm = RLM(other, sub_model=sub, store=store, sandbox="monty")
     forked = await rlm.afork("audit", at=2)
     assert (forked.value, forked.model) == (42, "another")
+    tree = str(Run(tuple(await store.read(forked.run_id))))
+    assert tree.index("x = 2") < tree.index("its own from here on") < tree.index("FINAL(x * 21)")
     assert forked.run_id != "audit"
     assert forked.usage.requests == 1
     assert [m.role for m in other.requests[0]] == ["system", "user", "assistant", "user"]
@@ -143,4 +146,24 @@ async def test_a_fork_is_the_other_run_until_its_turn_and_pays_for_itself(tmp_pa
     assert (again.value, again.run_id, again.usage.requests) == ("edited", "mine", 0)
     with pytest.raises(RLMError, match="there is a run mine already"):
         await rlm.afork("audit", at=1, code="x", new_id="mine")
+    with pytest.raises(RLMError, match="there is no run 'audt' in the store; did you mean audit"):
+        await rlm.afork("audt", at=1)
     assert len(sub.requests) == 1
+
+
+async def test_the_time_between_a_run_and_its_fork_is_neithers_and_a_fork_that_cannot_begin_leaves_no_run() -> None:
+    store = MemoryStore()
+    rlm = RLM(ScriptedModel([repl("x = 2"), "FINAL(x)"], name="root"), store=store, sandbox="monty")
+    await rlm.aask("How?", TEXT, run_id="audit")
+    old = MemoryStore()
+    for event in await store.read("audit"):
+        old.write(replace(event, at_s=event.at_s - 10_000))
+    other = ScriptedModel(["FINAL(3)"] * 2, name="root")
+    await RLM(other, store=old, sandbox="monty").afork("audit", at=2, new_id="mine")
+    assert Past(await old.read("mine")).used_s < 9_000
+    unpriced = ScriptedModel([], name="dear", price=None)
+    with pytest.raises(RLMError, match="the price of dear is not known"):
+        await RLM(unpriced, store=old, sandbox="monty").afork(
+            "audit", at=2, limits=Limits(cost_limit_usd="1"), new_id="none"
+        )
+    assert not await old.read("none")

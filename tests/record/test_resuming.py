@@ -101,7 +101,10 @@ async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"tools": []}, "the tools keep"),
-        ({"tools": [keep_twice]}, r"the tool keep\(word: str\) -> str, which is keep\(word: str, times: int = 2\) -> str"),
+        (
+            {"tools": [keep_twice]},
+            r"the tool keep\(word: str\) -> str, which is keep\(word: str, times: int = 2\) -> str",
+        ),
         ({"approve": None}, "approve="),
         ({"fallback_model": ScriptedModel([], name="other")}, "fallback_model=None"),
         ({"validate": []}, "the validators is_short .* are not given"),
@@ -113,7 +116,7 @@ async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:
     ],
 )
 async def test_what_a_run_needs_and_lacks_is_named(tmp_path: Path, options: dict[str, Any], says: str) -> None:
-    made = {"validate": is_short, "instructions": "Be long."}
+    made: dict[str, Any] = {"validate": is_short, "instructions": "Be long."}
     kept = MemoryStore()
     await recording_rlm(*models(), kept, **made).aask("How?", TEXT, run_id="audit", returns=list[str])
     events = await kept.read("audit")

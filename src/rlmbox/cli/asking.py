@@ -177,7 +177,7 @@ class Settings:
                 raise
             print(f"note: the run is not recorded: {error}", file=sys.stderr)  # noqa: T201
             return None
-        if is_new and self.store is None:
+        if is_new and path.suffix != ".jsonl":
             kept = f"{KEPT_DAYS} days, at most {KEPT_BYTES // 10**9} GB"
             print(f"note: runs are kept in {path} ({kept}); --no-record keeps none", file=sys.stderr)  # noqa: T201
         return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from rlmbox.cli.failing import report
-from rlmbox.cli.recording import opened
+from rlmbox.cli.recording import opened, recorded_events
 from rlmbox.errors import ConfigError
 from rlmbox.events import Event
 from rlmbox.guard.visible import printable
@@ -68,7 +67,7 @@ def _check_head(head: str | None, run_ids: Sequence[str]) -> None:
 def _records(run_ids: Sequence[str], path: Path | None) -> list[tuple[str, Sequence[Event]]]:
     store: Store = opened(path)
     names = list(run_ids) or [each.run_id for each in reversed(run_blocking(store.runs))]
-    records: list[tuple[str, Sequence[Event]]] = [(name, run_blocking(partial(store.read, name))) for name in names]
+    records = [(name, recorded_events(store, name)) for name in names]
     for name, events in records:
         begun(events, name)
     return records

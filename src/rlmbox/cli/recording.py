@@ -15,12 +15,13 @@ from rlmbox.cli.tables import print_table
 from rlmbox.errors import ConfigError, StoreError
 from rlmbox.events import Event, to_json
 from rlmbox.guard.visible import printable
+from rlmbox.record import continuing
 from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
 from rlmbox.record.journal import Store
 from rlmbox.record.run import Run
 from rlmbox.record.stores import default_path, open_store
-from rlmbox.record.summary import RunSummary
+from rlmbox.record.summary import STATUSES, RunSummary
 from rlmbox.sandboxes.registry import BACKENDS
 from rlmbox.sync import run_blocking
 
@@ -37,6 +38,8 @@ def runs_and_print(store: Path | None, *, status: str | None, text: str | None, 
     """Run `rlmbox runs`; return the exit code."""
 
     def work() -> None:
+        if status is not None and status not in STATUSES:
+            raise ConfigError(f"there is no status {status!r}; there are {', '.join(STATUSES)}")
         found = run_blocking(opened(store).runs)
         chosen = [
             each
@@ -105,7 +108,7 @@ def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: boo
     def work() -> None:
         kept = opened(store)
         for run_id in run_ids:
-            begun(recorded_events(kept, run_id), run_id)
+            recorded_events(kept, run_id)
         for run_id in run_ids:
             run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
         if as_json:
@@ -132,16 +135,16 @@ def opened(store: Path | None) -> Store:
 
 
 def recorded_events(store: Store, run_id: str) -> Sequence[Event]:
-    """Return the events of a run; none of a run that the store does not have.
+    """Return the events of a run; the blocking form of `rlmbox.record.continuing.read_run`.
 
     Args:
         store: The store.
         run_id: The run.
 
     Raises:
-        StoreError: The record is damaged, or a newer rlmbox wrote it.
+        StoreError: There is no such run, the record is damaged, or a newer rlmbox wrote it.
     """
-    return run_blocking(lambda: store.read(run_id))
+    return run_blocking(lambda: continuing.read_run(store, run_id))
 
 
 def _run_of(run_id: str, store: Store) -> Run:

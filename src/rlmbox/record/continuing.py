@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from rlmbox.errors import ConfigError, StoreError
@@ -23,10 +24,29 @@ from rlmbox.events import (
     SessionFailed,
     SessionStarted,
 )
+from rlmbox.record.journal import Store
 from rlmbox.record.keys import key_of
 from rlmbox.record.past import Past, closings
 
 _PATHS = ("run_id", "session_id", "parent_id", "key", "opened_by")
+
+
+async def read_run(store: Store, run_id: str) -> Sequence[Event]:
+    """Return the events of a run, of which there is at least one.
+
+    Args:
+        store: The store.
+        run_id: The run.
+
+    Raises:
+        StoreError: The store has no such run, and may have one whose name is much like it; or it cannot be read.
+    """
+    events = await store.read(run_id)
+    if not events:
+        close = get_close_matches(run_id, [each.run_id for each in await store.runs()], n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise StoreError(f"there is no run {run_id!r} in the store; {hint}rlmbox runs lists those that there are")
+    return events
 
 
 def begun(events: Sequence[Event], run_id: str) -> RunStarted:
@@ -37,11 +57,9 @@ def begun(events: Sequence[Event], run_id: str) -> RunStarted:
         run_id: The run.
 
     Raises:
-        StoreError: There is no such run, or its record does not begin at the beginning.
+        StoreError: Its record does not begin at the beginning.
     """
-    if not events:
-        raise StoreError(f"there is no run {run_id!r} in the store; rlmbox runs lists those that there are")
-    if not isinstance(events[0], RunStarted):
+    if not events or not isinstance(events[0], RunStarted):
         raise StoreError(f"the record of {run_id} has no beginning, so the run cannot go on")
     return events[0]
 
@@ -67,9 +85,7 @@ def resumed(events: Sequence[Event]) -> list[Event]:
     last = events[-1].sequence
     past = Past(events)
     ends = closings(past.open_attempts)
-    root = events[0]
-    again = RunResumed(run_id=root.run_id, session_id=root.session_id, parent_id=None, depth=0, state="INIT")
-    added: list[Event] = [*ends, replace(again, uncertain=len(ends) + len(past.unanswered))]
+    added: list[Event] = [*ends, _again(events[0], uncertain=len(ends) + len(past.unanswered))]
     return [replace(event, sequence=last + number) for number, event in enumerate(added, 1)]
 
 
@@ -103,7 +119,13 @@ def forked(
     found += [replace(e, model=model) if isinstance(e, SessionStarted) and e.depth == 0 else e for e in kept]
     if code is not None:
         found += _edit(kept[-1], at, code)
+    found.append(_again(origin, is_fork=True))  # the time between the two runs is neither's
     return [_renamed(event, origin.run_id, run_id, number) for number, event in enumerate(found, 1)]
+
+
+def _again(root: Event, *, uncertain: int = 0, is_fork: bool = False) -> RunResumed:
+    place: dict[str, Any] = {"run_id": root.run_id, "session_id": root.session_id, "parent_id": None, "depth": 0}
+    return RunResumed(**place, state="INIT", uncertain=uncertain, is_fork=is_fork)
 
 
 def _until(events: Sequence[Event], at: int, *, with_reply: bool) -> list[Event]:

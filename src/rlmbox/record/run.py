@@ -311,7 +311,7 @@ def _lines_of_session(event: Event) -> Iterator[str]:
             tokens = f"{event.before_tokens:,} tokens became {event.after_tokens:,}"
             yield f"history summed up before turn {event.turn}  ${event.cost_usd:.4f}  {tokens}"
         case RunResumed():
-            yield f"resumed; {_under_way(event.uncertain)}"
+            yield "its own from here on" if event.is_fork else f"resumed; {_under_way(event.uncertain)}"
         case CellDiffered():
             yield f"turn {event.cell.turn} printed otherwise than it did: {one_line(event.now)}"
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
 from rlmbox.events import (
     AttemptFinished,
@@ -21,6 +21,8 @@ from rlmbox.record.past import is_final
 
 Status = Literal["answered", "failed", "stopped"]
 """`failed` where going on would end in the same way, `stopped` where it can go on; one at work is `stopped`, too."""
+
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ _OPTIONS = (
     "invalid_response_limit",
     "fallback_code",
     "max_history_tokens",
-    "compaction",
     "packages",
 )
 _HIDDEN = "<HIDDEN: "  # a value that the record does not have, and that cannot be compared

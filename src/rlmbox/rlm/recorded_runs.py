@@ -21,7 +21,7 @@ from rlmbox.loop.toolbox import Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.record.audit import AuditChain
 from rlmbox.record.context_record import reopen_context
-from rlmbox.record.continuing import begun, forked, questions, resumed
+from rlmbox.record.continuing import begun, forked, questions, read_run, resumed
 from rlmbox.record.hiding import HiddenValues, placeholder_table, whole
 from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
@@ -63,7 +63,7 @@ async def fork(
 ) -> Answer:
     """Begin a new run that is a recorded one up to a turn; see `RLM.fork`."""
     store = setup.recorded()
-    origin = whole(await store.read(run_id))
+    origin = whole(await read_run(store, run_id))
     hiding = setup.hiding()
     started = begun(origin, run_id)
     settings: dict[str, object] = {**started.settings, **setup.made_with}
@@ -101,7 +101,7 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
 
 async def _read(setup: Setup, store: Store, run_id: str) -> tuple[list[Event], HiddenValues | None]:
     """Return the events of a run with their hidden values, and what hides them again."""
-    recorded = await store.read(run_id)
+    recorded = await read_run(store, run_id)
     return whole(recorded), setup.hiding(placeholder_table(recorded))
 
 
