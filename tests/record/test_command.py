@@ -124,7 +124,7 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     assert not [p for p in (folder / "why").iterdir() if "sk-not-to-be-seen" in p.read_text()]
 
     rlmbox(folder, "rm", "audit")
-    assert "there is no status 'done'; there are answered" in rlmbox(folder, "runs", "--status", "done", code=1)[1]
+    assert "there is no status 'done'; there are answered" in rlmbox(folder, "runs", "--status", "done", code=2)[1]
     assert "there is no run 'audit'" in rlmbox(folder, "show", "audit", code=1)[1]
 
 
