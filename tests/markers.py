@@ -216,6 +216,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sandboxes/test_self_check.py::test_a*",
             "sandboxes/test_self_check.py::test_local_does_not_hold_and_nothing_exhausting_is_tried_in_it",
             "sandboxes/test_self_check.py::test_monty_*",
+            "sandboxes/test_self_check.py::test_wasm_*",
             "sandboxes/test_self_check.py::test_what_holds_*",
             "sandboxes/test_slices.py::*",
             "sandboxes/test_values.py::test_a_value_beyond_the_limit_*",

@@ -121,6 +121,7 @@ def test_a_loop_ends_at_the_timeout_and_says_what_became_of_the_variables() -> N
 def test_memory_is_limited_as_asked() -> None:
     code = "x = 'x' * 60_000_000\nlen(x)"
     assert objects(rlmbox("exec", "--memory", "32", "--json", stdin=code))[0]["outcome"] == "memory"
+    assert rlmbox("exec", "--memory", "32", stdin=code).stderr.endswith("\nnote: --memory 512 gives a cell more\n")
     assert objects(rlmbox("exec", "--memory", "256", "--json", stdin=code))[0]["outcome"] == "ok"
 
 
@@ -145,6 +146,9 @@ def test_packages_can_be_imported_where_the_sandbox_can_have_them() -> None:
     assert rlmbox(*arguments, "--package", "anyio", stdin=code).stdout == "'anyio'\n"
     refused(rlmbox(*arguments, "--package", "no_such_package", stdin=code), 2, "no_such_package")
     refused(rlmbox("exec", "--sandbox", "monty", "--package", "anyio", stdin=code), 2, "monty", "--package")
+    for sandbox in ("auto", "jail"):
+        refused(rlmbox("exec", "--sandbox", sandbox, "--package", "", stdin=code), 2, "a package has a name")
+        refused(rlmbox("exec", "--sandbox", sandbox, "--package", "anyo", stdin=code), 2, "'anyo' is not installed")
 
 
 def test_types_are_checked_where_that_is_asked_for_and_can_be() -> None:

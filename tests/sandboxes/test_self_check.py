@@ -18,8 +18,10 @@ from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox, _walls
 from rlmbox.sandboxes.registry import auto_order, sandbox_from
 from rlmbox.sandboxes.self_check import CheckResult, SelfCheck, self_check
+from rlmbox.sandboxes.wasm import WasmSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 from sandboxes.jail_here import why_no_jail
+from sandboxes.wasm_here import may_compile, needs_extra
 
 needs_jail = pytest.mark.skipif(bool(why_no_jail()), reason=why_no_jail())
 
@@ -84,6 +86,13 @@ async def test_monty_shows_what_an_interpreter_must() -> None:
     found = await self_check(MontySandbox)
     assert found.ok, found
     assert {"environment", "files", "network", "memory", "timeout"} < {finding.name for finding in found.findings}
+
+
+@needs_extra
+@may_compile
+async def test_wasm_shows_what_an_interpreter_must_so_that_auto_can_take_it() -> None:
+    _, choice = await auto_sandbox(("wasm",), makers={"wasm": WasmSandbox})
+    assert choice.reason == "wasm holds: language, environment, files, network, memory, timeout"
 
 
 async def test_local_does_not_hold_and_nothing_exhausting_is_tried_in_it() -> None:

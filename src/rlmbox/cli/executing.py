@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import codeop
 import importlib.util
+import math
 import re
 import sys
 import threading
@@ -146,7 +147,7 @@ def _run(
             ran.append(source)
             execute = _interruptible if prompting else _whole
             execution = _naming_files(execute(sandbox, Cell(source.code)), ran)
-            _print_as_object(source, execution) if as_json else _print(execution)
+            _print_as_object(source, execution) if as_json else _print(execution, limits)
             failed = failed or execution.outcome != "ok"
             if failed and not (settings.keep_going or prompting):
                 break
@@ -300,7 +301,7 @@ def _naming_files(execution: Execution, ran: Sequence[_Source]) -> Execution:
 _FRAME = re.compile(r"""(^  File ")<rlm_session>(?=", line (\d+))(.*\n)(    .*)""", re.MULTILINE)
 
 
-def _print(execution: Execution) -> None:
+def _print(execution: Execution, limits: CellLimits) -> None:
     """Print what a cell gave as Python would: output, the value of a last expression, the error."""
     _write(execution.stdout, sys.stdout)
     _write(execution.stderr, sys.stderr)
@@ -310,6 +311,9 @@ def _print(execution: Execution) -> None:
         error = execution.error
         text = error.traceback or (f"{error.type}: {error.message}" if error.message else error.type)
         _write(text.rstrip("\n") + "\n", sys.stderr)
+    if execution.outcome == "memory" and "--memory" not in (execution.error.message if execution.error else ""):
+        more = max(512, 2 * math.ceil(limits.memory_bytes / 2**20))
+        _write(f"note: --memory {more} gives a cell more\n", sys.stderr)
     if execution.namespace in _NAMESPACE_NOTES:
         _write(f"note: {_NAMESPACE_NOTES[execution.namespace]}\n", sys.stderr)
 

@@ -31,7 +31,7 @@ class Backend:
         takes_image: True if its name may be followed by that of an image, as in `docker:python:3.13-slim`.
         ready: A function, as `module:name`, that returns why it cannot be started at once, or an empty string.
         lacks: A function, as `module:name`, that takes names of packages and returns why cells cannot import them, or
-            an empty string: of a sandbox that has packages of its own.
+            an empty string: of a sandbox of which that is known before it starts.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Backend:
 
     def why_not_with(self, packages: Sequence[str]) -> str:
         """Return why cells in it cannot import the packages; empty if they can, or if that shows when it starts."""
+        if packages and self.lacks and self.is_installed:
+            return str(_load(self.lacks)(packages))
         if not packages or self.takes_packages:
             return ""
-        if self.lacks and self.is_installed:
-            return str(_load(self.lacks)(packages))
         return f"{self.name} cannot be given packages; leave out --package or use --sandbox jail"
 
     def load(self) -> Callable[..., Sandbox]:
@@ -112,6 +112,7 @@ BACKENDS: tuple[Backend, ...] = (
         remedy="needs Linux with user namespaces",
         in_auto=1,
         takes_packages=True,
+        lacks="rlmbox.sandboxes.jail._plan:why_not_with",
     ),
     Backend(
         "monty",
@@ -199,6 +200,9 @@ def sandbox_from(name: str, *, packages: Sequence[str] = (), type_check: bool = 
     """
     if name == AUTO:
         found: Callable[..., Sandbox] = _load(_AUTO_HOME)
+        lacking = [backend(each).why_not_with(packages) for each in auto_order()]
+        if all(lacking):
+            raise ConfigError(lacking[0])
         is_plain = not packages and not type_check
         return found if is_plain else partial(found, packages=tuple(packages), type_check=type_check)
     name, _, image = name.partition(":")

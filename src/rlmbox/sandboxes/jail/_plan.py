@@ -202,10 +202,10 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
         seen.add(key)
         try:
             distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
+        except (metadata.PackageNotFoundError, ValueError):
             if name != asked:  # required for another platform or version
                 continue
-            provided = [] if name in sys.stdlib_module_names else metadata.packages_distributions().get(name, [])
+            provided = _providing(name)
             if not provided:
                 raise ConfigError(_not_installed(name)) from None
             todo += [(each, each) for each in {*provided}]  # the name of a module, such as yaml
@@ -215,7 +215,32 @@ def _package_files(packages: Iterable[str]) -> Iterator[tuple[Path, str]]:
         todo += [(match[0], asked) for match in required if match]
 
 
+def why_not_with(packages: Sequence[str]) -> str:
+    """Return which package is not installed, in words, or an empty string.
+
+    Args:
+        packages: Names of distributions, or of their modules.
+    """
+    from importlib import metadata
+
+    for name in packages:
+        try:
+            metadata.distribution(name)
+        except (metadata.PackageNotFoundError, ValueError):
+            if not _providing(name):
+                return _not_installed(name)
+    return ""
+
+
+def _providing(module: str) -> list[str]:
+    from importlib import metadata
+
+    return [] if module in sys.stdlib_module_names else metadata.packages_distributions().get(module, [])
+
+
 def _not_installed(name: str) -> str:
+    if not name.strip():
+        return "a package has a name, such as pandas; one of those given is empty"
     if name in sys.stdlib_module_names:
         return f"{name!r} is in the standard library, which cells have; leave it out of the packages"
     if "," in name:

@@ -75,7 +75,7 @@ def _rlm_leaving(value, own=_rlm_own, classes=()):
         text = repr(value)
     except ValueError:
         return _rlm_plain(value, own, [])
-    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<', 'IsoCalendarDate(')]):
+    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<', 're.compile(', 'IsoCalendarDate(')]):
         return _rlm_plain(value, own, [])
     return value
 def _rlm_plain(value, own, around, classes=()):
