@@ -283,6 +283,15 @@ async def test_what_is_under_way_when_the_connections_are_closed_fails_at_once()
             await task
 
 
+async def test_a_connection_that_opens_while_the_others_are_closed_is_not_kept() -> None:
+    async with serving(OK) as server, open_wire() as wire:
+        task = asyncio.create_task(ask(wire, request_to(server)))
+        await asyncio.sleep(0)
+        await wire.aclose()
+        assert await task == (200, b"ok")
+        await server.ended.wait()
+
+
 async def test_what_is_not_sent_is_not_said_to_be() -> None:
     async with serving(OK) as server:
         pass

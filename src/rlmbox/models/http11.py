@@ -291,6 +291,7 @@ class Http11:
         self._idle: dict[_Address, deque[_Link]] = {}
         self._open: set[_Link] = set()
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._is_closed = False
 
     async def send(self, request: WrittenRequest, timeouts: Timeouts, on_sent: Callable[[], None]) -> HttpReply:
         """Send a request and wait for the head of its reply; see `HttpWire.send`.
@@ -332,7 +333,7 @@ class Http11:
             while others and others[0].is_old:
                 others.popleft().close()
         idle = self._idle.setdefault(address, deque())
-        if len(idle) < _MAX_IDLE and connection.may_be_used_again():
+        if not self._is_closed and len(idle) < _MAX_IDLE and connection.may_be_used_again():
             idle.append(connection)
         else:
             connection.close()
@@ -370,7 +371,11 @@ class Http11:
         return connection
 
     async def aclose(self) -> None:
-        """Close all connections and wait until the system has them back; their requests fail."""
+        """Close all connections and wait until the system has them back; their requests fail.
+
+        One that was about to open is closed after its request.
+        """
+        self._is_closed = True
         self._idle.clear()
         closing = tuple(self._open)
         for connection in closing:
