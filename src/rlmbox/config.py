@@ -99,9 +99,8 @@ def _postgres_from(address: str) -> Retriever:
 
     from rlmbox.retrieval.postgres import OWN_TABLE, Columns, PostgresRetriever
 
-    parts = urlsplit(address)
     own, passed = {}, []
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for key, value in parse_qsl(urlsplit(address).query, keep_blank_values=True):
         if key in ("table", "embed", "filters", *Columns.__slots__):
             own[key] = value
         else:
@@ -109,7 +108,7 @@ def _postgres_from(address: str) -> Retriever:
     embed, filters = own.pop("embed", None), own.pop("filters", "")
     table = own.pop("table", OWN_TABLE)
     retriever = PostgresRetriever(
-        parts._replace(query=urlencode(passed)).geturl(),
+        address.partition("?")[0] + (f"?{urlencode(passed)}" if passed else ""),
         table=table,
         columns=own or None,
         filters=[each for each in filters.split(",") if each],

@@ -8,6 +8,7 @@ import pytest
 
 from retrieval.postgres_server import server
 from rlmbox import RLM, Limits
+from rlmbox.config import retriever_from
 from rlmbox.context import Context
 from rlmbox.errors import BudgetExceeded, ConfigError, RetrievalError
 from rlmbox.retrieval import Columns, PostgresRetriever, load, migrate
@@ -125,6 +126,54 @@ async def test_words_that_most_rows_have_are_found_wherever_they_are_together(ds
         assert hits == await retriever.search(query, k=10, filters=filters)
     assert await retriever.search("apple pear", k=10, filters={"year": 99}) == []
     await retriever.aclose()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("违约金", "zh"),
+        ("合同里的违约金是多少", "zh"),
+        ("위약금", "ko"),
+        ("launch 🚀", "rocket"),
+        ("🚀", "rocket"),
+        ("maria.keller@example.com", "mail"),
+        ("see docs.example.org, please", "host"),
+    ],
+)
+async def test_words_that_the_server_cannot_tell_are_found(dsn: str, query: str, found: str) -> None:
+    await migrate(dsn)
+    texts = {
+        "zh": "合同规定延迟交货的违约金为百分之五。",
+        "ko": "계약에 따라 지연 위약금은 5%입니다.",
+        "rocket": "The launch 🚀 went well.",
+        "mail": "Ask maria.keller@example.com about it.",
+        "host": "It is at docs.example.org now.",
+    }
+    await load(dsn, Context.from_documents(list(texts.items())))
+    retriever = PostgresRetriever(dsn)
+    assert (await retriever.search(query, k=3, filters={}))[0].id == found
+    await retriever.aclose()
+
+
+async def test_a_column_of_lists_is_filtered_by_what_is_in_it_and_one_of_numbers_is_no_text(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE library.tagged (id integer, body text, tags text[])")
+        connection.execute("INSERT INTO library.tagged VALUES (1, 'a walrus', '{sea,ice}'), (2, 'a walrus', NULL)")
+    columns = {"id": "id", "text": "body"}
+    retriever = PostgresRetriever(dsn, table="library.tagged", columns=columns, filters=["tags"])
+    assert [hit.id for hit in await retriever.search("walrus", k=3, filters={"tags": "ice"})] == ["1"]
+    assert [hit.id for hit in await retriever.search("walrus", k=3, filters={"tags": ["land", "sea"]})] == ["1"]
+    with pytest.raises(ValueError, match="which has no bounds"):
+        await retriever.search("walrus", k=3, filters={"tags": {"gte": "a"}})
+    await retriever.aclose()
+    wrong = PostgresRetriever(dsn, table="library.tagged", columns={"id": "id", "text": "id"})
+    with pytest.raises(RetrievalError, match="'id' is of integer, not of text"):
+        await wrong.info()
+
+
+def test_an_address_without_a_host_is_that_of_the_socket() -> None:
+    with pytest.raises(RetrievalError, match=r"/nowhere/\.s\.PGSQL"):
+        retriever_from("postgresql:///library?host=/nowhere")
 
 
 async def test_a_table_of_somebodys_is_searched_by_its_columns(own: PostgresRetriever) -> None:

@@ -6,6 +6,7 @@ user gave when the retriever was made. Connections are read-only, and a statemen
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
 
-from rlmbox.context.rank.passages import best_window, words
+from rlmbox.context.rank.passages import best_window, pairs, words
 from rlmbox.errors import ConfigError, RetrievalError
 from rlmbox.retrieval.base import DocumentPart, Embedder, Filters, IndexInfo, SearchHit, check_filters
 from rlmbox.retrieval.pgvector import VECTOR, vector_literal
@@ -34,6 +35,9 @@ _MOST_PASSED = 10_000  # rows that are looked at for these, in the table's order
 _MOST_WORDS = 50
 _MOST_ROWS = 10_000
 _CONNECT_S = 10
+_MOST_PAIRS = 16
+_COMPOUND = re.compile(r"\w[@./:-]+\w")
+_TEXTS = ("text", "character varying", "character", "citext", "name")
 _OPERATORS: Mapping[str, str] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _BAD_VALUE = ("22", "42883", "42846")  # SQLSTATEs of a value that is none of its type, or cannot be compared
 _Result = TypeVar("_Result")
@@ -221,7 +225,10 @@ class PostgresRetriever:
     # ---- statements -------------------------------------------------------------------------------------------
 
     def _search(self, connection: Connection[Row], query: str, k: int, filters: Filters) -> list[SearchHit]:
-        wanted = words(_plain(query))[:_MOST_WORDS]
+        query = _plain(query)
+        # The server keeps the name of a host, a mailbox or a file as one word.
+        compounds = dict.fromkeys(each.strip(".,;:?!") for each in query.split() if _COMPOUND.search(each))
+        wanted = list(dict.fromkeys((*compounds, *words(query))))[:_MOST_WORDS]
         if not wanted:
             return []
         guesses = self._guessed(connection, wanted)
@@ -237,7 +244,28 @@ class PostgresRetriever:
                 found.setdefault((hit.id, hit.start), hit)
             if len(found) >= k:
                 break
+        if len(found) < k and (parts := pairs(query)[:_MOST_PAIRS]):
+            for row in self._as_written(connection, parts, k, filters):
+                hit = _hit(row, 0.0, wanted)
+                found.setdefault((hit.id, hit.start), hit)
         return list(found.values())[:k]
+
+    def _as_written(self, connection: Connection[Row], parts: Sequence[str], k: int, filters: Filters) -> list[Row]:
+        """Return the passages that have most of some neighbouring characters: of scripts whose words it cannot tell."""
+        where, values = self._where(filters)
+        one = self._sql.SQL("(strpos({text}, %s) > 0)::int").format(**self._parts())
+        statement = self._sql.SQL(
+            "SELECT {id}::text, rlmbox_start, {title}, left({text}, {seen}), length({text}), rlmbox_score, {fields}"
+            " FROM (SELECT passage.*, {start} AS rlmbox_start, ({score}) / {number}::float8 AS rlmbox_score"
+            " FROM {table} AS passage WHERE true{where}) AS found"
+            " WHERE rlmbox_score > 0 ORDER BY rlmbox_score DESC, {id}, rlmbox_start LIMIT %s"
+        ).format(
+            score=self._sql.SQL(" + ").join([one] * len(parts)),
+            number=self._sql.Literal(len(parts)),
+            where=where,
+            **self._parts(),
+        )
+        return connection.execute(statement, [*parts, *values, k]).fetchall()
 
     def _steps(
         self, wanted: Sequence[str], guesses: _Guesses
@@ -409,13 +437,18 @@ class PostgresRetriever:
         values: list[object] = []
         for field, wanted in filters.items():
             column, kind = sql.Identifier(field), sql.SQL(cast("Any", types[field]))  # as the catalogue writes it
-            if isinstance(wanted, Mapping):
+            items = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+            if types[field].endswith("[]"):
+                if isinstance(wanted, Mapping):
+                    raise ValueError(f"{field!r} is a list, which has no bounds; give a value, or a list of values")
+                conditions.append(sql.SQL(" AND {} && %s::{}").format(column, kind))
+                values.append([_written(value) for value in items])
+            elif isinstance(wanted, Mapping):
                 for bound, value in wanted.items():
                     operator = sql.SQL(cast("Any", _OPERATORS[bound]))
                     conditions.append(sql.SQL(" AND {} {} %s::{}").format(column, operator, kind))
                     values.append(_written(value))
             else:
-                items = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
                 conditions.append(sql.SQL(" AND {} = ANY(%s::{}[])").format(column, kind))
                 values.append([_written(value) for value in items])
         return sql.SQL("").join(conditions), values
@@ -500,6 +533,8 @@ class PostgresRetriever:
             if column is not None and column not in types:
                 hint = "; add it with rlmbox.retrieval.migrate(dsn, dimensions=…)" if column == VECTOR else ""
                 raise RetrievalError(f"{self._label} has no column {column!r}; there are {', '.join(types)}{hint}")
+        if types[columns.text] not in _TEXTS:
+            raise RetrievalError(f"{self._label}: the column {columns.text!r} is of {types[columns.text]}, not of text")
         return types
 
     def _failed(self, error: Any) -> Exception:

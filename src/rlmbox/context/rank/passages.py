@@ -25,6 +25,7 @@ _UNSPACED = re.compile(
 
 # Korean hangs its particles on to the word, so each two neighbours of a word count beside the word itself.
 _HANGUL = re.compile("[\uac00-\ud7a3]{3,}")
+_KOREAN = re.compile("[\uac00-\ud7a3]{2,}")
 _PICTURE = re.compile("[\u2600-\u27bf\u2b50-\u2b55\U0001f000-\U0001faff]")
 _PICTURE_WORD = re.compile("pictured([0-9a-f]{4,5})")  # an engine's words are of letters and digits
 
@@ -88,6 +89,17 @@ def spaced(text: str) -> str:
         return text
     text = _HANGUL.sub(_with_pairs, _UNSPACED.sub(_apart, composed(text)))
     return _PICTURE.sub(_named, text)
+
+
+def pairs(text: str) -> list[str]:
+    """Return each two neighbours of the words that are not set apart by spaces, or have others hung on, and each emoji.
+
+    Args:
+        text: The text.
+    """
+    runs = [*_UNSPACED.findall(composed(text)), *_KOREAN.findall(composed(text))]
+    found = (each for run in runs for each in (map("".join, pairwise(run)) if len(run) > 1 else (run,)))
+    return list(dict.fromkeys((*found, *_PICTURE.findall(text))))
 
 
 def _with_pairs(found: re.Match[str]) -> str:
