@@ -55,7 +55,7 @@ def _merit(report: Mapping[str, Any], name: str) -> tuple[float, float]:
 
 
 def _dollars(arm: Mapping[str, Any]) -> str:
-    return f"${float(arm['cost_per_question_usd'] or 0):.4f}"
+    return f"${float(arm['cost_per_question_usd'] or 0):.4f}" if arm["price_known"] else "an unknown price"
 
 
 def _line(text: str) -> str:
