@@ -177,3 +177,24 @@ def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreError, match="is closed"):
         store.write(event())
+
+
+@pytest.mark.parametrize("has_log", [True, False])
+async def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, has_log: bool) -> None:
+    path = tmp_path / "runs.db"
+    store = SqliteStore(path)
+    written = event(1, "x" * 20_000)
+    store.write(written)
+    await store.sync()
+    if not has_log:
+        store.close()
+    reader = SqliteStore(path, read_only=True)
+    assert list(await reader.read("r")) == [written]
+    assert [run.run_id for run in await reader.runs()] == ["r"]
+    with pytest.raises(StoreError, match="cannot be written, only read; give another path"):
+        reader.write(event(2))
+    with pytest.raises(StoreError, match="cannot be written"):
+        await reader.remove("r")
+    reader.close()
+    store.close()
+    assert SqliteStore(path).events("r") == [written]

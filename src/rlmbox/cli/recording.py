@@ -129,7 +129,7 @@ def opened(store: Path | None) -> Store:
     path = default_path() if store is None else store
     if not path.exists():
         raise StoreError(f"there are no recorded runs in {path}; name another file with --store")
-    found = open_store(path)
+    found = open_store(path, to_read=True)
     assert found is not None  # noqa: S101 - it was named
     return found
 

@@ -70,6 +70,21 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a file that is only read has this version's format.
+
+    Args:
+        connection: The file, open.
+        path: Its path, for the error.
+
+    Raises:
+        StoreError: It has another one, or it is a database of another program.
+    """
+    version = _version_of(connection, path)
+    if version != STORE_FORMAT:
+        raise StoreError(f"{path} has format {version} and cannot be brought to {STORE_FORMAT} where it is; copy it")
+
+
 def _version_of(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > STORE_FORMAT:

@@ -24,7 +24,7 @@ from rlmbox.events import Event
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.file_store import FileStore
 from rlmbox.record.journal import MAY_WAIT, SYNC_WITHIN_S
-from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, migrate
+from rlmbox.record.sqlite_schema import KINDS_OF_SUMMARY, SEQUENCE_BITS, check_version, migrate
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.record.writer_thread import WriterThread
 
@@ -53,6 +53,7 @@ class SqliteStore(FileStore):
         path: The file; it is made where it is missing.
         kept_days: Days after which a run that did not change is forgotten; None for never.
         kept_bytes: Size of the file from which on the oldest runs are forgotten; None for never.
+        read_only: Whether it is only read, such as where the file or its folder cannot be written.
 
     Attributes:
         path: The file.
@@ -63,7 +64,12 @@ class SqliteStore(FileStore):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, kept_days: float | None = KEPT_DAYS, kept_bytes: int | None = KEPT_BYTES
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kept_days: float | None = KEPT_DAYS,
+        kept_bytes: int | None = KEPT_BYTES,
+        read_only: bool = False,
     ) -> None:
         super().__init__(Path(path))
         self.syncs = 0
@@ -79,6 +85,10 @@ class SqliteStore(FileStore):
         self._wal: int | None = None
         self._failure: StoreError | None = None
         self._writer = WriterThread(self._sync, self._tidy, SYNC_WITHIN_S)
+        if read_only:
+            self._failure = StoreError(f"{self.path} cannot be written, only read; give another path with --store")
+            self._connection = self._open_to_read()
+            return
         self._connection = self._open()
         self._forget(kept_days, kept_bytes)
 
@@ -134,6 +144,20 @@ class SqliteStore(FileStore):
             connection = self._connected()
             try:
                 migrate(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        log = Path(f"{self.path}-wal")
+        # Beside a log, it is read with it. SQLite then wants its index file; without a log it can do without.
+        how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+        with self._errors("read"):
+            uri = f"{self.path.absolute().as_uri()}?{how}"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            try:
+                check_version(connection, self.path)
             except BaseException:
                 connection.close()
                 raise

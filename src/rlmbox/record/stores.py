@@ -26,13 +26,16 @@ def default_path() -> Path:
     return Path(base) / "rlmbox" / "runs.db"
 
 
-def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = False) -> Store | None:
+def open_store(
+    store: Store | str | os.PathLike[str] | None, *, record: bool = False, to_read: bool = False
+) -> Store | None:
     """Return the store that was named.
 
     Args:
         store: A store, or the path of a file, which is of JSON Lines where it ends in `.jsonl`; None for none, or for
             the user's own where `record` is set.
         record: Whether to keep runs in the user's own file where no other is named.
+        to_read: Whether a file that cannot be written will do.
 
     Raises:
         StoreError: The file cannot be opened.
@@ -50,4 +53,5 @@ def open_store(store: Store | str | os.PathLike[str] | None, *, record: bool = F
         return JsonlStore(path)
     from rlmbox.record.sqlite_store import SqliteStore
 
-    return SqliteStore(path)
+    writable = os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
+    return SqliteStore(path, read_only=to_read and path.exists() and not writable)
