@@ -1,5 +1,7 @@
 """No bytes are believed that a worker sends."""
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -213,3 +215,17 @@ def test_a_large_frame_of_brackets_in_text_is_checked_in_pieces() -> None:
     message = taken(inbox)
     assert isinstance(message, Done)
     assert message.value == [text]
+
+
+def test_reading_large_frames_in_threads_leaves_the_garbage_collector_as_it_was() -> None:
+    body = b'{"type": "call", "id": 1, "name": "f", "kwargs": {}, "args": [' + b"{}," * 30_000 + b"{}]}"
+    broken = body[:-1]
+    for was_on in (True, False):
+        (gc.enable if was_on else gc.disable)()
+        try:
+            with ThreadPoolExecutor(4) as threads:
+                read = [threads.submit(read_message, one, FrameLimits()) for one in (body, broken) * 4]
+            assert [one.exception() is None for one in read] == [True, False] * 4
+            assert gc.isenabled() is was_on
+        finally:
+            gc.enable()
