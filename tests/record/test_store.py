@@ -184,12 +184,14 @@ async def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, has_log
     path = tmp_path / "runs.db"
     store = SqliteStore(path)
     written = event(1, "x" * 20_000)
+    asked = QuestionAsked(run_id="r", **PLACE, sequence=2, number=1, question="Why?")  # type: ignore[arg-type]
     store.write(written)
+    store.write(asked)
     await store.sync()
     if not has_log:
         store.close()
     reader = SqliteStore(path, read_only=True)
-    assert list(await reader.read("r")) == [written]
+    assert list(await reader.read("r")) == [written, asked]
     assert [run.run_id for run in await reader.runs()] == ["r"]
     with pytest.raises(StoreError, match="cannot be written, only read; give another path"):
         reader.write(event(2))
@@ -197,4 +199,4 @@ async def test_a_file_that_cannot_be_written_can_be_read(tmp_path: Path, has_log
         await reader.remove("r")
     reader.close()
     store.close()
-    assert SqliteStore(path).events("r") == [written]
+    assert SqliteStore(path).events("r") == [written, asked]
