@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -370,22 +372,49 @@ async def test_tls_is_checked_against_the_certificates_that_are_trusted(tmp_path
                 assert len(server.seen) <= 1
 
 
-class PlainLoop(asyncio.SelectorEventLoop):
-    """A loop that takes only what all loops take, such as that of uvloop."""
+async def test_the_next_address_of_a_name_is_tried_where_one_refuses_or_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http11, "_NEXT_ADDRESS_S", 0.05)
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    tried: list[str] = []
+    addresses = ["127.0.0.9", "127.0.0.8", "127.0.0.1", "127.0.0.7"]
 
-    async def create_connection(  # type: ignore[override]
-        self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int, *, ssl: ssl.SSLContext | None
-    ) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
-        return await super().create_connection(protocol_factory, host, port, ssl=ssl)
+    async def resolved(host: str, port: int, **_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+
+    async def connected(factory: Callable[[], asyncio.Protocol], host: str, port: int, **options: object) -> object:
+        tried.append(host)
+        if host == "127.0.0.9":
+            raise ConnectionRefusedError
+        if host == "127.0.0.8":
+            await asyncio.sleep(60)
+        return await connect(factory, host, port, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolved)
+    monkeypatch.setattr(loop, "create_connection", connected)
+    async with serving(OK) as server, open_wire() as wire:
+        assert await ask(wire, request_to(server, host="name.test")) == (200, b"ok")
+        assert tried == ["127.0.0.9", "127.0.0.8", "127.0.0.1"]  # refused, silent, answers
+        addresses[2:] = []
+        with pytest.raises(httpx2.ConnectTimeout):
+            await ask(wire, request_to(Server(9), host="name.test"), connect=0.2)
+        addresses[1:] = []
+        with pytest.raises(httpx2.ConnectError):
+            await ask(wire, request_to(Server(9), host="name.test"))
 
 
-def test_other_event_loops_will_do() -> None:
-    async def asked() -> tuple[int, bytes]:
-        async with serving(OK) as server, open_wire() as wire:
-            return await ask(wire, request_to(server, host="localhost"))
-
-    with asyncio.Runner(loop_factory=PlainLoop) as runner:
-        assert runner.run(asked()) == (200, b"ok")
+async def test_connections_that_are_cancelled_as_they_open_are_closed() -> None:
+    async with serving(OK) as server, open_wire() as wire:
+        for turns in range(40):
+            task = asyncio.create_task(ask(wire, request_to(server, host="localhost" if turns % 2 else "127.0.0.1")))
+            for _ in range(turns // 2):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        gc.collect()  # a socket that is left is found here, as a warning
 
 
 async def test_a_proxy_of_the_environment_is_asked_and_a_host_that_needs_none_is_not(

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
+from ipaddress import ip_address
+from itertools import zip_longest
 from typing import NamedTuple, Protocol, cast
 
+import anyio
 import h11
 import httpx2
 
@@ -75,6 +79,7 @@ class _Address(NamedTuple):
     host: str
     port: int
     is_tls: bool
+    is_name: bool
 
 
 @lru_cache(maxsize=256)
@@ -84,7 +89,27 @@ def _place(url: str) -> tuple[_Address, bytes]:
     if read.scheme not in ("http", "https") or not read.host:
         raise httpx2.UnsupportedProtocol(f"{url!r} is no address of an HTTP server")
     is_tls = read.scheme == "https"
-    return _Address(read.raw_host.decode("ascii"), read.port or (443 if is_tls else 80), is_tls), read.raw_path
+    host = read.raw_host.decode("ascii")
+    return _Address(host, read.port or (443 if is_tls else 80), is_tls, _is_name(host)), read.raw_path
+
+
+def _is_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
+async def _resolved(loop: asyncio.AbstractEventLoop, address: _Address) -> list[str]:
+    """Return the addresses of a host, of both kinds by turns, in the order in which to try them."""
+    if not address.is_name:
+        return [address.host]
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    first = [str(place[0]) for family, _, _, _, place in found if family == found[0][0]]
+    other = [str(place[0]) for family, _, _, _, place in found if family != found[0][0]]
+    turns = [host for pair in zip_longest(first, other) for host in pair if host is not None]
+    return list(dict.fromkeys(turns))
 
 
 class _Link(asyncio.Protocol):
@@ -349,26 +374,57 @@ class Http11:
         return None
 
     async def _connect(self, address: _Address, timeout_s: float | None) -> _Link:
-        loop = asyncio.get_running_loop()
-        connect = partial(
-            loop.create_connection,
-            lambda: _Link(loop, self._open),
-            address.host,
-            address.port,
-            ssl=self._trusted if address.is_tls else None,
-        )
-        try:
-            connecting = connect(happy_eyeballs_delay=_NEXT_ADDRESS_S)
-        except TypeError:  # uvloop knows no such thing, and tries one address after the other
-            connecting = connect()
         try:
             async with asyncio.timeout(timeout_s):
-                connection: _Link = (await connecting)[1]
+                return await self._first_open(address)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(str(error) or "no connection in time") from error
         except OSError as error:  # those of TLS are of this kind
             raise httpx2.ConnectError(str(error)) from error
-        return connection
+
+    async def _first_open(self, address: _Address) -> _Link:
+        """Try the addresses of a host, each a little after the one before, and return the connection that opens first.
+
+        asyncio's own way to do so loses a connection that opens while it is cancelled, and uvloop has none.
+        """
+        loop = asyncio.get_running_loop()
+        found = await _resolved(loop, address)
+        opened: list[_Link] = []
+        errors: list[Exception] = []
+
+        async def attempt(host: str, failed: anyio.Event) -> None:
+            tls = self._trusted if address.is_tls else None
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: _Link(loop, self._open),
+                    host,
+                    address.port,
+                    ssl=tls,
+                    server_hostname=address.host if tls else None,
+                )
+            except Exception as error:  # noqa: BLE001 - it is raised where the connection is wanted
+                errors.append(error)
+                failed.set()
+                return
+            opened.append(connection)
+            group.cancel_scope.cancel()
+
+        try:
+            async with anyio.create_task_group() as group:
+                for host in found:
+                    failed = anyio.Event()
+                    group.start_soon(attempt, host, failed)
+                    with anyio.move_on_after(_NEXT_ADDRESS_S):
+                        await failed.wait()
+        except BaseException:
+            for connection in opened:
+                connection.close()
+            raise
+        for connection in opened[1:]:
+            connection.close()
+        if not opened:
+            raise errors[-1]
+        return opened[0]
 
     async def aclose(self) -> None:
         """Close all connections and wait until the system has them back; their requests fail.
