@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from recorded_runs import ANSWER, models, recorded, recording_rlm
 from rlmbox import RLM, Run
 from rlmbox.errors import StoreError
 from rlmbox.events import Event, HostCallFinished
+from rlmbox.record.journal import SYNC_WITHIN_S
 from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.testing import ScriptedModel
 from runs import TEXT
@@ -109,3 +111,23 @@ def test_what_cannot_be_written_is_one_line_and_nothing_is_written_after_it(tmp_
         with pytest.raises(StoreError, match="cannot be written: No space left on device; give another path"):
             full.write(event(1))
     full.close()
+
+
+def test_of_a_run_that_is_held_the_disk_has_everything_soon_and_of_a_trace_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = threading.Semaphore(0), os.fsync
+
+    def counted(file: int) -> None:
+        fsync(file)
+        synced.release()
+
+    monkeypatch.setattr(os, "fsync", counted)
+    store = JsonlStore(tmp_path / "runs.jsonl")
+    store.write(event(1))
+    assert not synced.acquire(timeout=3 * SYNC_WITHIN_S)
+    lease = store.hold("r")
+    store.write(event(2))
+    assert synced.acquire(timeout=60)
+    lease.release()
+    store.close()
