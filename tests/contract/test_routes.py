@@ -40,11 +40,17 @@ KINDS: Mapping[str, object] = {
     "{'a': 1, 'b': 2}.keys()": ["a", "b"],
     "{'a': (1, 2)}.items()": [["a", [1, 2]]],
     "range(3)": [0, 1, 2],
+    "re.compile('x', re.IGNORECASE)": "re.compile('x', re.IGNORECASE)",
+    "[re.compile('y')]": ["re.compile('y')"],
+    "{'k': [b'ab', -0.0]}": {"k": ["ab", -0.0]},
+    "frozenset([(1, 2), (0, 5)])": [[0, 5], [1, 2]],
+    "3 + 4j": "(3+4j)",
 }
 WITH_MODULES: Mapping[str, object] = {
     "datetime.date(2026, 1, 2)": "2026-01-02",
     "datetime.datetime(2026, 1, 2, 3, 4, 5)": "2026-01-02T03:04:05",
     "datetime.timedelta(days=1, seconds=2)": "1 day, 0:00:02",
+    "datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.timezone.utc)": "2024-01-02T03:00:00+00:00",
     "{datetime.date(2026, 1, 2): {1}}": {"2026-01-02": [1]},
     "decimal.Decimal('1.10')": "1.10",
     "{'total': [decimal.Decimal('0.5')]}": {"total": ["0.5"]},

@@ -35,7 +35,7 @@ BATTERIES: Mapping[str, Battery] = MappingProxyType(
 
 _TIMEOUT_S = 30.0
 _LIMITS = CellLimits(cell_timeout_s=5.0, memory_bytes=64 << 20)
-_BRISK = CellLimits(cell_timeout_s=0.3, memory_bytes=64 << 20)
+_BRISK = CellLimits(cell_timeout_s=0.1, memory_bytes=64 << 20)
 _MOST_PROCESSES = 256
 _FILE_BYTES = 256 << 20
 _CAPABILITIES = 64
