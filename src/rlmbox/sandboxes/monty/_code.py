@@ -69,15 +69,27 @@ def _rlm_leaving(value, own=_rlm_own, classes=()):
         return value
     if kind in (list, tuple, set) and len(value) > {MAX_NODES}:
         raise ValueError('a value that leaves the REPL may have at most {MAX_NODES:,} parts')
-    if classes:
-        return _rlm_plain(value, own, [], classes)
     try:
         text = repr(value)
     except ValueError:
-        return _rlm_plain(value, own, [])
+        return _rlm_plain(value, own, [], classes)
     if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<', 're.compile(', 'IsoCalendarDate(')]):
-        return _rlm_plain(value, own, [])
+        return _rlm_plain(value, own, [], classes)
+    if classes and _rlm_has_one(value, own, classes):
+        return _rlm_plain(value, own, [], classes)
     return value
+def _rlm_has_one(value, own, classes):
+    # Whether there is an object of one of the cell's classes within a value; level by level, which is quick.
+    len, type, list, dict, isinstance, any = own[1], own[3], own[6], own[7], own[12], own[13]
+    level = [value]
+    while 0 < len(level) <= {MAX_NODES}:
+        kinds = [kind for kind in {{type(item).__name__: None for item in level}}]
+        if any([kind in classes for kind in kinds]):
+            return True
+        inner = [kind for kind in kinds if kind in ({_KINDS}) and kind != 'range']
+        level = [item for item in level if type(item).__name__ in inner] if len(inner) > 0 else []
+        level = [one for item in level for one in (list(item) + list(item.values()) if isinstance(item, dict) else item)]
+    return len(level) > 0
 def _rlm_plain(value, own, around, classes=()):
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr = own
     kind = type(value)
@@ -94,7 +106,8 @@ def _rlm_plain(value, own, around, classes=()):
     if name in classes:
         import dataclasses
         if not dataclasses.is_dataclass(value):
-            return repr(value) if around else value
+            text = repr(value) if around else ''
+            return (text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text) if around else value
         if len(around) > 60:
             return value
         around = around + [value]
