@@ -88,7 +88,8 @@ def _rlm_has_one(value, own, classes):
             return True
         inner = [kind for kind in kinds if kind in ({_KINDS}) and kind != 'range']
         level = [item for item in level if type(item).__name__ in inner] if len(inner) > 0 else []
-        level = [one for item in level for one in (list(item) + list(item.values()) if isinstance(item, dict) else item)]
+        level = [list(item) + list(item.values()) if isinstance(item, dict) else item for item in level]
+        level = [one for items in level for one in items]
     return len(level) > 0
 def _rlm_plain(value, own, around, classes=()):
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr = own

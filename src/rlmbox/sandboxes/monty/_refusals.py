@@ -225,7 +225,8 @@ def _check_statement(node: ast.AST) -> None:
 def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
     """`f.calls = 0` of a function, which has no attributes of its own in Monty."""
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    names |= {name for name, qualified in known.functions if name == qualified and name in known.names}
+    names |= {name for name, qualified in known.functions if name == qualified and name in known.names - known.classes}
+    names -= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Attribute)
