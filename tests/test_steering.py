@@ -406,3 +406,12 @@ async def test_inputs_are_variables_and_named_in_the_question() -> None:
 async def test_inputs_that_cannot_be_variables_are_refused(inputs: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         await rlm("FINAL(ok)").aask("?", TEXT, inputs=inputs)
+
+
+async def test_a_table_as_an_input_is_refused_with_what_to_give_in_its_place() -> None:
+    class DataFrame:
+        def to_dict(self, orient: str) -> None:
+            """Stand for pandas' own."""
+
+    with pytest.raises(ConfigError, match=r"give df.to_dict\('records'\), of which code makes one again"):
+        await rlm("FINAL(ok)").aask("?", TEXT, inputs={"df": DataFrame()})

@@ -41,7 +41,11 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         try:
             size_bytes = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigError(f"the input {name!r} is not a JSON value: {error}") from None
+            records = (
+                f"; give {name}.to_dict('records'), of which code makes one again where packages=['pandas'] allows it"
+            )
+            remedy = records if hasattr(value, "to_dict") else ""
+            raise ConfigError(f"the input {name!r} is not a JSON value: {error}{remedy}") from None
         if size_bytes > _MOST_BYTES:
             raise ConfigError(
                 f"the input {name!r} has {size_bytes:,} bytes as JSON; at most {_MOST_BYTES:,} are passed"
