@@ -7,6 +7,7 @@ hang the program. These are daemons, and one that is left behind takes no place 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import math
 import os
 import threading
@@ -16,9 +17,40 @@ from contextlib import suppress
 from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
+from weakref import WeakKeyDictionary
 
+_LONGEST_END_S = 5.0
 _idle: list[_Thread] = []
+_background: WeakKeyDictionary[threading.Thread, Callable[[], object]] = WeakKeyDictionary()
 _lock = threading.Lock()
+
+
+def start_background(work: Callable[[], object], name: str, stop: Callable[[], object] | None = None) -> None:
+    """Start a thread for work that has an end, which is waited for a moment when Python ends.
+
+    A daemon that is in C++ then would take the program with it (SIGABRT): CPython ends such a thread by unwinding it.
+
+    Args:
+        work: The work.
+        name: Name of the thread.
+        stop: Asks the work to end soon; None for work that is short.
+    """
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    with _lock:
+        if not _background:
+            atexit.unregister(_end_background)
+            atexit.register(_end_background)
+        _background[thread] = stop or (lambda: None)
+    thread.start()
+
+
+def _end_background() -> None:
+    deadline = time.monotonic() + _LONGEST_END_S
+    at_work = [(thread, stop) for thread, stop in list(_background.items()) if thread.is_alive()]
+    for _, stop in at_work:
+        stop()
+    for thread, _ in at_work:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class ThreadJob:
@@ -113,6 +145,7 @@ def _forget_threads() -> None:
     global _lock
     _lock = threading.Lock()
     _idle.clear()
+    _background.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

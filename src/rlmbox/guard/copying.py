@@ -21,6 +21,7 @@ from rlmbox.guard.findings import Finding
 from rlmbox.guard.intervals import Intervals
 from rlmbox.guard.matching import Encoded
 from rlmbox.guard.normalizing import normalize
+from rlmbox.threads import start_background
 
 MESSAGE = "Error: Data exfiltration detected. Do not print raw context data. Summarize it."
 _ADVICE = (
@@ -122,7 +123,7 @@ class CopyGuard:
         """
         if self._built is None:
             work = partial(self._try_build, budgets)
-            threading.Thread(target=work, name="rlmbox-copy-index", daemon=True).start()
+            start_background(work, "rlmbox-copy-index")
 
     def _try_build(self, budgets: CopyBudgets) -> None:
         with suppress(Exception):  # whoever asks for the index tries again, and gets the error

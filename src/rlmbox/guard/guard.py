@@ -30,6 +30,7 @@ from rlmbox.guard.placeholders import Placeholders, placeholder
 from rlmbox.guard.rarity import RareTokens
 from rlmbox.guard.secrets import SecretDetector
 from rlmbox.guard.visible import make_visible
+from rlmbox.threads import start_background
 
 Policy = Literal["off", "redact", "strict"]
 GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "approval", "export"]
@@ -295,7 +296,7 @@ class RunGuard:
         """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
         if not self.guard.is_ever_on:
             return
-        threading.Thread(target=self.guard.warm, name="rlmbox-guard", daemon=True).start()
+        start_background(self.guard.warm, "rlmbox-guard")
         if self._copying is not None:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 

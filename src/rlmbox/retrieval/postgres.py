@@ -35,7 +35,7 @@ _MOST_PASSED = 10_000  # rows that are looked at for these, in the table's order
 _MOST_WORDS = 50
 _MOST_ROWS = 10_000
 _CONNECT_S = 10
-_MOST_PAIRS = 16
+_MOST_PAIRS = 8
 _COMPOUND = re.compile(r"\w[@./:-]+\w")
 _TEXTS = ("text", "character varying", "character", "citext", "name")
 _OPERATORS: Mapping[str, str] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -244,8 +244,9 @@ class PostgresRetriever:
                 found.setdefault((hit.id, hit.start), hit)
             if len(found) >= k:
                 break
-        if len(found) < k and (parts := pairs(query)[:_MOST_PAIRS]):
-            for row in self._as_written(connection, parts, k, filters):
+        if len(found) < k and (parts := pairs(query)):
+            spread = parts[:: -(-len(parts) // _MOST_PAIRS)]  # of a long question every second pair, or third
+            for row in self._as_written(connection, spread, k, filters):
                 hit = _hit(row, 0.0, wanted)
                 found.setdefault((hit.id, hit.start), hit)
         return list(found.values())[:k]

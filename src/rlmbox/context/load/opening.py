@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,7 @@ from rlmbox.context.storage.index import Index, InvalidUtf8, count_chars
 from rlmbox.context.storage.source import InFile, InMemory
 from rlmbox.context.storage.text import TextStore, Utf8
 from rlmbox.errors import ContextError
+from rlmbox.threads import start_background
 
 SMALL_BYTES = 16 * 1024 * 1024
 """Files up to this size are read into memory, where nobody can change them."""
@@ -86,7 +88,7 @@ class Opening:
         weakref.finalize(self, self._stop.set)
         key = cache.key_of(file, encoding) if kept else None
         self._look = _Look(file, found, encoding is not None, self._stop, key)
-        threading.Thread(target=self._look.run, args=(self._result,), name="rlmbox-look", daemon=True).start()
+        start_background(partial(self._look.run, self._result), "rlmbox-look", self._stop.set)
 
     def text(self, timeout_s: float | None = None) -> OpenedText | None:
         """Return the text when all is known of it; None if time is up.

@@ -20,6 +20,7 @@ from rlmbox.context.rank.engine import RankedText, RankIndex
 from rlmbox.context.rank.passages import best_window, passages, spaced, words
 from rlmbox.context.storage.caching import remove
 from rlmbox.errors import ContextError
+from rlmbox.threads import start_background
 
 MAX_RESULTS = 100
 MAX_QUERY_CHARS = 10_000
@@ -156,7 +157,7 @@ class _Building:
         self._finished = threading.Event()
         self._bounds: array[int] = array("Q")
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="rlmbox-index", daemon=True).start()
+        start_background(self._run, "rlmbox-index", self._stop.set)
 
     @property
     def done(self) -> bool:
