@@ -242,7 +242,7 @@ def test_names_that_clash_are_an_error_at_the_start(name: str) -> None:
 
     functions = [HostFunction(each, nothing, "") for each in ("ctx.slice", "twice", name)]
     with pytest.raises(ConfigError, match=name):
-        bridge().table(functions)
+        bridge().table(functions, {"answer"})
 
 
 async def test_every_function_that_takes_something_out_passes_the_middleware() -> None:

@@ -19,6 +19,7 @@ from rlmbox.sandboxes.subset.service import default_limits
 ABSTRACT = {
     *(ast.mod, ast.stmt, ast.expr, ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
     *(ast.excepthandler, ast.pattern, ast.type_ignore, ast.slice),
+    getattr(ast, "type_param", None),  # from 3.12 on
 }
 NOT_IN_A_CELL = {"Module", "Interactive", "Expression", "FunctionType", "TypeIgnore"}
 NO_LONGER_MADE = {"AugLoad", "AugStore", "ExtSlice", "Index", "Param", "Suite", "Num", "Str", "Bytes", "NameConstant"}

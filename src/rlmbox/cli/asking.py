@@ -34,7 +34,7 @@ from rlmbox.loop.json_schema import schema_check
 from rlmbox.record.journal import Store
 from rlmbox.record.jsonl_store import JsonlStore
 from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
-from rlmbox.record.stores import default_path, open_store
+from rlmbox.record.stores import close_store, default_path, open_store
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
 from rlmbox.usage import quantity
@@ -115,8 +115,23 @@ class Settings:
             raise ConfigError(f"--schema {self.schema}: {error}") from None
         return schema
 
-    def rlm(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> RLM:
+    @contextmanager
+    def opened(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> Iterator[RLM]:
+        """Make the RLM and the store that it records in, and close both afterwards; see `rlm`."""
+        store = self.opened_store()
+        try:
+            with self.rlm(hooks, store, telemetry) as rlm:
+                yield rlm
+        finally:
+            close_store(store)
+
+    def rlm(self, hooks: Sequence[Hook], store: Store | None, telemetry: Telemetry | bool = False) -> RLM:
         """Make the RLM.
+
+        Args:
+            hooks: Readers of its events.
+            store: Where its runs are recorded; None for nowhere.
+            telemetry: What makes spans of its runs.
 
         Raises:
             ConfigError: An option is wrong.
@@ -156,7 +171,7 @@ class Settings:
             max_history_tokens=self.max_history_tokens,
             record_secrets=self.record_secrets,
             guard=guard_of(self.guard, self.guard_model, self.guard_path, self.guard_allow),
-            store=self.opened_store(),
+            store=store,
             retriever=self.retriever,
         )
 
@@ -240,9 +255,11 @@ def ask_and_print(
         if isinstance(event, SessionStarted | LoopEntered) and event.sandbox_reason and not (event.depth or quiet):
             console.print(Text(printable(f"sandbox: {event.sandbox}, {event.sandbox_reason}"), style="dim"))
 
-    def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        with exported_where(console, wanted=settings.otel) as telemetry:
-            rlm = replace(settings, streams=show_tree).rlm([say_sandbox, *hooks], telemetry)
+    def run(hooks: Sequence[Hook]) -> Answer:
+        with (
+            exported_where(console, wanted=settings.otel) as telemetry,
+            replace(settings, streams=show_tree).opened([say_sandbox, *hooks], telemetry) as rlm,
+        ):
             if not quiet:
                 print_notices(rlm, console)
                 if note := image_note(settings.sandbox, settings.sandbox_image):
@@ -250,7 +267,7 @@ def ask_and_print(
             context = open_context_or_none(paths, settings)
             if context is not None and context.skipped_summary and not quiet:
                 console.print(Text(f"note: {printable(context.skipped_summary)}", style="yellow"))
-            return rlm, rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
+            return rlm.ask(question, context, returns=settings.returns(), run_id=settings.run_id)
 
     return _run_and_print(run, console if show_tree else None, as_json=as_json, trace=trace, quiet=quiet, debug=debug)
 
@@ -259,9 +276,11 @@ def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: P
     """Run `rlmbox demo`; gives the exit code."""
     console = Console(stderr=as_json)
 
-    def run(hooks: Sequence[Hook]) -> tuple[RLM, Answer]:
-        with exported_where(Console(stderr=True), wanted=settings.otel) as telemetry:
-            rlm = settings.rlm(hooks, telemetry)
+    def run(hooks: Sequence[Hook]) -> Answer:
+        with (
+            exported_where(Console(stderr=True), wanted=settings.otel) as telemetry,
+            settings.opened(hooks, telemetry) as rlm,
+        ):
             folder = Path(sysconfig.get_paths()["stdlib"])
             context = Context.from_documents(_standard_library(folder))
             if not as_json:
@@ -271,13 +290,13 @@ def demo_and_print(question: str, settings: Settings, *, as_json: bool, trace: P
                     highlight=False,
                 )
                 print_notices(rlm, console)
-            return rlm, rlm.ask(question, context)
+            return rlm.ask(question, context)
 
     return _run_and_print(run, None if as_json else console, as_json=as_json, trace=trace, quiet=False, debug=debug)
 
 
 def _run_and_print(
-    run: Callable[[Sequence[Hook]], tuple[RLM | None, Answer]],
+    run: Callable[[Sequence[Hook]], Answer],
     tree: Console | None,
     *,
     as_json: bool,
@@ -296,7 +315,7 @@ def _run_and_print(
                 hooks.append(stack.enter_context(LiveTree(tree)))
             hooks.append(lambda event: recorded.append(event) if isinstance(event, RunStarted | RunResumed) else None)
             hooks.append(lambda event: heads.append(event.audit) if event.audit else None)
-            _, answer = run(hooks)
+            answer = run(hooks)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets one line
         code = report(error, as_json=as_json, debug=debug)
         if recorded:
@@ -325,11 +344,7 @@ def print_run(
         asks: True if a person at the terminal is asked, which a tree that is drawn again would cover.
     """
     tree = Console(stderr=True) if sys.stderr.isatty() and not (as_json or quiet or asks) else None
-
-    def with_nothing(hooks: Sequence[Hook]) -> tuple[None, Answer]:
-        return None, run(hooks)
-
-    return _run_and_print(with_nothing, tree, as_json=as_json, trace=None, quiet=quiet, debug=debug)
+    return _run_and_print(run, tree, as_json=as_json, trace=None, quiet=quiet, debug=debug)
 
 
 def open_context_or_none(paths: Sequence[str], settings: Settings) -> Context | None:

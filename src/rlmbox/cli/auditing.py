@@ -14,7 +14,6 @@ from rlmbox.events import Event
 from rlmbox.guard.visible import printable
 from rlmbox.record.audit import AuditLine, AuditVerdict, audit, verify
 from rlmbox.record.continuing import begun
-from rlmbox.record.journal import Store
 from rlmbox.sync import run_blocking
 from rlmbox.usage import quantity
 
@@ -65,9 +64,9 @@ def _check_head(head: str | None, run_ids: Sequence[str]) -> None:
 
 
 def _records(run_ids: Sequence[str], path: Path | None) -> list[tuple[str, Sequence[Event]]]:
-    store: Store = opened(path)
-    names = list(run_ids) or [each.run_id for each in reversed(run_blocking(store.runs))]
-    records = [(name, recorded_events(store, name)) for name in names]
+    with opened(path) as store:
+        names = list(run_ids) or [each.run_id for each in reversed(run_blocking(store.runs))]
+        records = [(name, recorded_events(store, name)) for name in names]
     for name, events in records:
         begun(events, name)
     return records

@@ -38,7 +38,7 @@ def chat(paths: list[str], settings: Settings, *, debug: bool) -> int:
     """
     console = Console(stderr=True)
     try:
-        with exported_where(console, wanted=settings.otel) as telemetry, settings.rlm([], telemetry) as rlm:
+        with exported_where(console, wanted=settings.otel) as telemetry, settings.opened([], telemetry) as rlm:
             print_notices(rlm, console)
             context = open_context_or_none(paths, settings)
             with rlm.session(context, run_id=settings.run_id) as session, _line_editing():

@@ -46,10 +46,14 @@ def resume_and_print(
     """Run `rlmbox resume`; return the exit code."""
 
     def run(hooks: Sequence[Hook]) -> Answer:
-        recorded = _Recorded.of(run_id, store)
         hooks = [_said_difference(), *hooks]
-        with exported_where(Console(stderr=True), wanted=otel) as telemetry:
-            rlm = recorded.rlm(hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry)
+        with (
+            opened(store) as kept,
+            exported_where(Console(stderr=True), wanted=otel) as telemetry,
+            _Recorded.of(run_id, kept).rlm(
+                hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry
+            ) as rlm,
+        ):
             return rlm.resume(run_id)
 
     asks = approve not in (None, "never")
@@ -60,16 +64,18 @@ def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: b
     """Run `rlmbox replay`, which asks no model and needs no key; return the exit code."""
 
     def run(hooks: Sequence[Hook]) -> Answer:
-        recorded = _Recorded.of(run_id, store)
-        packages = recorded.settings.get("packages")
-        rlm = RLM(
-            sandbox=recorded.sandbox,
-            packages=tuple(str(name) for name in packages) if isinstance(packages, list) else (),
-            type_check=recorded.checks_types,
-            store=recorded.store,
-            hooks=[_said_difference(), *hooks],
-        )
-        return rlm.replay(run_id)
+        with opened(store) as kept:
+            recorded = _Recorded.of(run_id, kept)
+            packages = recorded.settings.get("packages")
+            rlm = RLM(
+                sandbox=recorded.sandbox,
+                packages=tuple(str(name) for name in packages) if isinstance(packages, list) else (),
+                type_check=recorded.checks_types,
+                store=kept,
+                hooks=[_said_difference(), *hooks],
+            )
+            with rlm:
+                return rlm.replay(run_id)
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
@@ -127,11 +133,12 @@ def fork_and_print(
     """Run `rlmbox fork`; return the exit code."""
 
     def run(hooks: Sequence[Hook]) -> Answer:
-        recorded = _Recorded.of(run_id, store)
-        code = _text_of(edit) if edit is not None else None
-        rlm = recorded.rlm(hooks, retriever=retriever, prices=prices, model=model)
-        own = limits.instead_of(limits_of(recorded.settings))
-        return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
+        with opened(store) as kept:
+            recorded = _Recorded.of(run_id, kept)
+            code = _text_of(edit) if edit is not None else None
+            with recorded.rlm(hooks, retriever=retriever, prices=prices, model=model) as rlm:
+                own = limits.instead_of(limits_of(recorded.settings))
+                return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
@@ -153,11 +160,10 @@ class _Recorded:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run_id: str, store: Path | None) -> _Recorded:
-        """Read a run from the store that was named, or from the user's own."""
-        kept = opened(store)
-        events = whole(recorded_events(kept, run_id))
-        return cls(run_id, kept, events, begun(events, run_id).settings)
+    def of(cls, run_id: str, store: Store) -> _Recorded:
+        """Read a run from a store."""
+        events = whole(recorded_events(store, run_id))
+        return cls(run_id, store, events, begun(events, run_id).settings)
 
     @property
     def sandbox(self) -> str:

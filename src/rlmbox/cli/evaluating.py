@@ -250,7 +250,8 @@ class Maker:
         given = self._settings.run_cost_limit_usd
         most = dollars(given, "--run-cost-limit") if given else self.cost_limit_usd / _RUN_SHARE
         run = replace(self._run, streams=False, **options)
-        rlm = run.rlm([])
+        store = run.opened_store()
+        rlm = run.rlm([], store)
         is_priced = rlm.model.price is not None and rlm.sub_model.price is not None
         if not is_priced and self._settings.cost_limit_usd:
             rlm.close()
@@ -260,7 +261,7 @@ class Maker:
             rlm,
             name=name,
             settings={"guard": run.guard, "profile": run.profile, "sandbox": run.sandbox, **kept},
-            store=run.opened_store(),
+            store=store,
             run_limit_usd=most,
         )
 

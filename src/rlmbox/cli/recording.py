@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from rlmbox.record.continuing import begun
 from rlmbox.record.export import FORMATS, write_evidence
 from rlmbox.record.journal import Store
 from rlmbox.record.run import Run
-from rlmbox.record.stores import default_path, open_store
+from rlmbox.record.stores import close_store, default_path, open_store
 from rlmbox.record.summary import STATUSES, RunSummary
 from rlmbox.sandboxes.registry import BACKENDS
 from rlmbox.sync import run_blocking
@@ -40,7 +41,8 @@ def runs_and_print(store: Path | None, *, status: str | None, text: str | None, 
     def work() -> None:
         if status is not None and status not in STATUSES:
             raise ConfigError(f"there is no status {status!r}; there are {', '.join(STATUSES)}")
-        found = run_blocking(opened(store).runs)
+        with opened(store) as kept:
+            found = run_blocking(kept.runs)
         chosen = [
             each
             for each in found
@@ -70,7 +72,7 @@ def show_and_print(
     def work() -> None:
         if freeze:
             raise ConfigError(_NO_IMAGE.format(run=run_id))
-        run = _run_of(run_id, opened(store))
+        run = _run_of(run_id, store)
         if evidence or folder is not None:
             written = write_evidence(run, folder or Path("rlm_traces", run_id), doctor=_doctor_of(run))
             print("\n".join(str(path) for path in written))  # noqa: T201
@@ -91,7 +93,7 @@ def export_and_print(run_id: str, store: Path | None, *, form: str, as_json: boo
     def work() -> None:
         if form not in FORMATS:
             raise ConfigError(f"there is no format {form!r} to export a run in; there are {', '.join(FORMATS)}")
-        lines = FORMATS[form](_run_of(run_id, opened(store)))
+        lines = FORMATS[form](_run_of(run_id, store))
         if as_json:
             print(json.dumps({"run_id": run_id, "format": form, "text": "\n".join(lines)}))  # noqa: T201
             return
@@ -106,19 +108,20 @@ def remove_and_print(run_ids: Sequence[str], store: Path | None, *, as_json: boo
     """Run `rlmbox rm`; return the exit code."""
 
     def work() -> None:
-        kept = opened(store)
-        for run_id in run_ids:
-            recorded_events(kept, run_id)
-        for run_id in run_ids:
-            run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
+        with opened(store) as kept:
+            for run_id in run_ids:
+                recorded_events(kept, run_id)
+            for run_id in run_ids:
+                run_blocking(lambda name=run_id: kept.remove(name))  # type: ignore[misc]
         if as_json:
             print(json.dumps({"removed": list(run_ids)}))  # noqa: T201
 
     return _printed(work, as_json=as_json, debug=debug)
 
 
-def opened(store: Path | None) -> Store:
-    """Return the store that was named, or the user's own, which has to be there.
+@contextmanager
+def opened(store: Path | None) -> Iterator[Store]:
+    """Open the store that was named, or the user's own, which has to be there; close it afterwards.
 
     Args:
         store: Its path, or None.
@@ -131,7 +134,10 @@ def opened(store: Path | None) -> Store:
         raise StoreError(f"there are no recorded runs in {path}; name another file with --store")
     found = open_store(path, to_read=True)
     assert found is not None  # noqa: S101 - it was named
-    return found
+    try:
+        yield found
+    finally:
+        close_store(found)
 
 
 def recorded_events(store: Store, run_id: str) -> Sequence[Event]:
@@ -147,8 +153,9 @@ def recorded_events(store: Store, run_id: str) -> Sequence[Event]:
     return run_blocking(lambda: continuing.read_run(store, run_id))
 
 
-def _run_of(run_id: str, store: Store) -> Run:
-    events = recorded_events(store, run_id)
+def _run_of(run_id: str, store: Path | None) -> Run:
+    with opened(store) as kept:
+        events = recorded_events(kept, run_id)
     begun(events, run_id)
     return Run(tuple(events))
 

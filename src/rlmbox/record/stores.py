@@ -26,6 +26,17 @@ def default_path() -> Path:
     return Path(base) / "rlmbox" / "runs.db"
 
 
+def close_store(store: Store | None) -> None:
+    """Close a store that has something to close, such as a file.
+
+    Args:
+        store: The store; None for none.
+    """
+    close = getattr(store, "close", None)
+    if close is not None:
+        close()
+
+
 def open_store(
     store: Store | str | os.PathLike[str] | None, *, record: bool = False, to_read: bool = False
 ) -> Store | None:

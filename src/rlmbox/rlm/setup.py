@@ -34,7 +34,7 @@ from rlmbox.record.export import write_evidence
 from rlmbox.record.hiding import HiddenValues
 from rlmbox.record.journal import Journal, MemoryStore, Store
 from rlmbox.record.run import Run
-from rlmbox.record.stores import open_store
+from rlmbox.record.stores import close_store, open_store
 from rlmbox.requests.cache import ReplyCache
 from rlmbox.requests.client import FallbackWhen
 from rlmbox.requests.retries import RetryPolicy
@@ -152,11 +152,7 @@ class Setup:
         )
         self.hooks: tuple[Hook | Callable[[Event], Awaitable[None]], ...] = tuple(hooks)
         self._named_hooks, self._telemetry = named_hooks, _telemetry(telemetry)
-        self.store = open_store(store, record=record)
-        self._owns_store = self.store is not store
         self._evidence_dir = Path(evidence_dir) if evidence_dir is not None else None
-        if self.store is None and evidence_dir is not None:
-            self.store = MemoryStore()
         self.retriever: Retriever | None = retriever_from(retriever) if isinstance(retriever, str) else retriever
         self._owns_retriever = isinstance(retriever, str)
         self.tools, self.seed = tuple(tools), seed
@@ -178,6 +174,11 @@ class Setup:
             "record_secrets": record_secrets,
         }
         self.budget(limits)
+        # The last thing, since a mistake above would leave it open.
+        self.store = open_store(store, record=record)
+        self._owns_store = self.store is not store
+        if self.store is None and evidence_dir is not None:
+            self.store = MemoryStore()
 
     def new_session(
         self,
@@ -324,9 +325,8 @@ class Setup:
         closes = getattr(self.retriever, "aclose", None) if self._owns_retriever else None
         if closes is not None:
             await closes()
-        close = getattr(self.store, "close", None) if self._owns_store else None
-        if close is not None:
-            await to_thread.run_sync(close)
+        if self._owns_store:
+            await to_thread.run_sync(close_store, self.store)
 
     def _text_of(self, context: Openable | None) -> Context:
         if context is not None:
