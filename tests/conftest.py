@@ -1,6 +1,7 @@
 """What every test has: its markers, asyncio as the backend of async tests, and no paid model in reach."""
 
 import gc
+import logging
 import os
 import signal
 from collections import Counter, defaultdict
@@ -41,7 +42,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True
 
 
+class _Loggers(dict[str, logging.Logger | logging.PlaceHolder]):
+    """The loggers by name; they can be looked through while a thread of an earlier test imports what makes one more.
+
+    pytest does so before each test, without the lock of `logging`, and the test that comes then would fail.
+    """
+
+    def values(self) -> list[logging.Logger | logging.PlaceHolder]:  # type: ignore[override]
+        return list(super().values())
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    logging.Logger.manager.loggerDict = _Loggers(logging.Logger.manager.loggerDict)
     config.stash[_LEFT_OUT] = Counter()
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
