@@ -79,13 +79,15 @@ def _texts() -> dict[tuple[str, str], str]:
 
 
 _OPERAND = r"'[\w.]+'"
+_TWO_LISTS = "'(tuple' and 'tuple|list' and 'list)'"
 _BUILTIN = "str|bytes|list|tuple|dict|set|frozenset|range|int|float|bool|NoneType"
 _OF_CPYTHON = re.compile(
     "|".join(
         [
             rf"unsupported operand type\(s\) for \S+( or pow\(\)|=)?: {_OPERAND} and {_OPERAND}",
             rf"unsupported operand type\(s\) for divmod\(\): {_OPERAND} and {_OPERAND}",
-            rf"'(<|>|<=|>=)' not supported between instances of {_OPERAND} and {_OPERAND}",
+            # Of two lists CPython compares what is in them, and tells of that.
+            rf"'(<|>|<=|>=)' not supported between instances of (?!{_TWO_LISTS}){_OPERAND} and {_OPERAND}",
             rf"bad operand type for (unary [-+~]|abs\(\)): {_OPERAND}",
             r'can only concatenate (str|list|tuple|deque) \(not "[\w.]+"\) to (str|list|tuple|deque)',
             r"can't (concat [\w.]+ to bytes|multiply sequence by non-int of type '[\w.]+')",
