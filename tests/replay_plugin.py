@@ -72,7 +72,7 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def replays_every_session(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+def replays_every_session(request: pytest.FixtureRequest) -> Iterator[None]:
     name = getattr(request.node, "originalname", request.node.name)
     if not PLACES.match(request.node.nodeid) or name in LEFT_OUT or request.config.getoption("fast"):
         yield
@@ -88,9 +88,10 @@ def replays_every_session(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         usual(self, *arguments, **{**options, "store": store})  # type: ignore[arg-type]
         made.append((self, store))
 
-    monkeypatch.setattr(RLM, "__init__", recording)
-    yield
-    monkeypatch.undo()
+    # One of its own: what a test patches is mended before the test's folder is removed, as if this were not there.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RLM, "__init__", recording)
+        yield
     for rlm, store in made:
         for run_id in list(store._events):
             asyncio.run(asyncio.wait_for(replayed(rlm, store, run_id), 60))

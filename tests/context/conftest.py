@@ -15,8 +15,9 @@ def cache_homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def cache_home(cache_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_home(cache_homes: Iterator[Path]) -> Iterator[Path]:
     home = next(cache_homes)
     home.mkdir()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
-    return home
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        yield home
