@@ -393,25 +393,3 @@ async def test_a_part_of_the_prompt_can_be_replaced() -> None:
     assert asked.model.requests[0][0].content == "You count words."  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="there are system, task"):
         rlm("FINAL(ok)", prompts={"sistem": "x"})
-
-
-async def test_inputs_are_variables_and_named_in_the_question() -> None:
-    asked = rlm(repl("FINAL(prices['a'] + len(names))"))
-    answer = await asked.aask("?", TEXT, inputs={"prices": {"a": 5}, "names": ["x", "y"]})
-    assert answer.value == 7
-    assert "prices" in said_to(asked.model, 0)
-
-
-@pytest.mark.parametrize("inputs", [{"context": 1}, {"llm_query": 1}, {"no name": 1}, {"x": object()}, {"class": 1}])
-async def test_inputs_that_cannot_be_variables_are_refused(inputs: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
-        await rlm("FINAL(ok)").aask("?", TEXT, inputs=inputs)
-
-
-async def test_a_table_as_an_input_is_refused_with_what_to_give_in_its_place() -> None:
-    class DataFrame:
-        def to_dict(self, orient: str) -> None:
-            """Stand for pandas' own."""
-
-    with pytest.raises(ConfigError, match=r"give df.to_dict\('records'\), of which code makes one again"):
-        await rlm("FINAL(ok)").aask("?", TEXT, inputs={"df": DataFrame()})

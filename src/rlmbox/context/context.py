@@ -93,6 +93,7 @@ class Context(Searching):
             return cls._of_list(value)
         raise TypeError(
             f"a context is made of a str, bytes, a pathlib.Path, a list or a dict, not {type(value).__name__}"
+            f"{structured.instead_of(value, 'it')}"
         )
 
     @classmethod

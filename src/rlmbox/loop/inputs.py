@@ -7,6 +7,7 @@ import keyword
 from collections.abc import Mapping
 
 from rlmbox.context import Context
+from rlmbox.context.load.structured import instead_of
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import INJECTED
 
@@ -38,19 +39,41 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
             raise ConfigError(f"the input {name!r} has {len(value):,} characters; give a text of that size as context")
         found[name] = value
     for name, value in found.items():
+        if name in inputs:
+            _check_keys(name, value)
         try:
-            size_bytes = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            size_bytes = len(written.encode("utf-8", "surrogatepass"))
         except (TypeError, ValueError, RecursionError) as error:
-            records = (
-                f"; give {name}.to_dict('records'), of which code makes one again where packages=['pandas'] allows it"
-            )
-            remedy = records if hasattr(value, "to_dict") else ""
+            remedy = instead_of(value, name)
             raise ConfigError(f"the input {name!r} is not a JSON value: {error}{remedy}") from None
         if size_bytes > _MOST_BYTES:
             raise ConfigError(
                 f"the input {name!r} has {size_bytes:,} bytes as JSON; at most {_MOST_BYTES:,} are passed"
             )
+        # As JSON has it, so that a tuple or a subclass is the same in every sandbox, and when the run goes on.
+        found[name] = value if isinstance(value, str) else json.loads(written)
     return found
+
+
+def _check_keys(name: str, value: object) -> None:
+    """Raise ConfigError where a dict in an input has a key that JSON would make another."""
+    todo, seen = [value], set[int]()
+    while todo:
+        each = todo.pop()
+        if not isinstance(each, dict | list | tuple) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if not isinstance(each, dict):
+            todo += each
+            continue
+        for key in each:
+            if not isinstance(key, str):
+                shown = f"{repr(key)[:40]} ({type(key).__name__})"
+                raise ConfigError(
+                    f"the input {name!r} has the key {shown}, and JSON has only str; give str keys, or a list of pairs"
+                )
+        todo += each.values()
 
 
 def described(value: object) -> str:

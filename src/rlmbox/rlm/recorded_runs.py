@@ -28,7 +28,7 @@ from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.rlm.needs import check_needs
-from rlmbox.rlm.setup import Setup, limits_setting
+from rlmbox.rlm.setup import Setup, limits_setting, text_of
 from rlmbox.types import Answer, CellLimits
 
 
@@ -176,7 +176,7 @@ async def _answer_again(session: Session, others: Sequence[QuestionAsked], setti
 
 
 def _opened(context: Openable | None, recorded: Mapping[str, Any]) -> Context:
-    return reopen_context(recorded) if context is None else Context.of(context)
+    return reopen_context(recorded) if context is None else text_of(context)
 
 
 def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:

@@ -330,7 +330,7 @@ class Setup:
 
     def _text_of(self, context: Openable | None) -> Context:
         if context is not None:
-            return Context.of(context)
+            return text_of(context)
         if self.retriever is None:
             raise ConfigError(
                 "a question is asked of a text; give a context, or an index: RLM(…, retriever='index:PATH')"
@@ -353,6 +353,22 @@ class Setup:
         events = tuple(await self.store.read(run_id))
         if events:
             await to_thread.run_sync(write_evidence, Run(events), self._evidence_dir / run_id)
+
+
+def text_of(value: Openable) -> Context:
+    """Return the text of whatever a user gave as one.
+
+    Args:
+        value: See `Context.of`.
+
+    Raises:
+        ConfigError: It is nothing of which a text is made.
+        ContextError: The text cannot be opened.
+    """
+    try:
+        return Context.of(value)
+    except TypeError as error:  # which a cell gets as it is, and a user as an error of the library's
+        raise ConfigError(str(error)) from error
 
 
 def limits_setting(limits: Limits) -> dict[str, object]:

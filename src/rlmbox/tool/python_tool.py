@@ -71,7 +71,10 @@ class PythonTool:
             raise ConfigError("packages go with a sandbox's name; what makes sandboxes is given them where it is made")
         self._make_sandbox = sandbox_from(sandbox, packages=packages) if isinstance(sandbox, str) else sandbox
         self._limits: CellLimits = tool_limits(memory_bytes=memory_bytes, max_timeout_s=max_timeout_s)
-        self._context = None if context is None else Context.of(context)
+        try:
+            self._context = None if context is None else Context.of(context)
+        except TypeError as error:
+            raise ConfigError(str(error)) from error
         self._timeout_s, self._max_timeout_s, self._echo = timeout_s, max_timeout_s, echo
         self._interpreter: Interpreter | None = None
         self._closed = False

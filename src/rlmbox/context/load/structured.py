@@ -39,6 +39,19 @@ def jsonable(value: object, depth: int = 0) -> object:
     return value.isoformat() if isinstance(value, date | time) else str(value)[:_REPR_CHARS]
 
 
+def instead_of(value: object, name: str) -> str:
+    """Return what to give in place of a table or an array, as the end of a sentence; empty for anything else.
+
+    Args:
+        value: What was given.
+        name: Its name, as a user writes it.
+    """
+    for method, remedy in (("to_pandas", "to_pandas()"), ("tolist", "tolist()"), ("to_dict", "to_dict('records')")):
+        if callable(getattr(value, method, None)) and not isinstance(value, type):
+            return f"; give {name}.{remedy}"
+    return ""
+
+
 def _number(value: int | float) -> object:  # noqa: PYI041 - the two differ here
     if isinstance(value, int):
         return int(value) if abs(value) < 10**_MAX_DIGITS else hex(value)

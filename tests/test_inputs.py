@@ -1,0 +1,81 @@
+"""Named inputs are variables of the REPL, as JSON has them; what is none is refused by name."""
+
+import enum
+from typing import Any
+
+import pytest
+
+from rlmbox.errors import ConfigError
+from runs import TEXT, repl, rlm, said_to
+
+
+async def test_inputs_are_variables_and_named_in_the_question() -> None:
+    asked = rlm(repl("FINAL(prices['a'] + len(names))"))
+    answer = await asked.aask("?", TEXT, inputs={"prices": {"a": 5}, "names": ["x", "y"]})
+    assert answer.value == 7
+    assert "prices" in said_to(asked.model, 0)
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"context": 1}, {"llm_query": 1}, {"no name": 1}, {"x": object()}, {"class": 1}, {"x": {1}}]
+)
+async def test_inputs_that_cannot_be_variables_are_refused(inputs: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        await rlm("FINAL(ok)").aask("?", TEXT, inputs=inputs)
+
+
+async def test_a_table_as_an_input_is_refused_with_what_to_give_in_its_place() -> None:
+    class DataFrame:
+        def to_dict(self, orient: str) -> None:
+            """Stand for pandas' own."""
+
+    with pytest.raises(ConfigError, match=r"give df.to_dict\('records'\)"):
+        await rlm("FINAL(ok)").aask("?", TEXT, inputs={"df": DataFrame()})
+
+
+@pytest.mark.parametrize("sandbox", ["jail", "monty"])
+async def test_an_input_is_as_json_has_it_in_every_sandbox(sandbox: str) -> None:
+    asked = rlm(repl("FINAL([type(x['a']).__name__, x['a'], type(x['b']).__name__])"), sandbox=sandbox)
+    assert (await asked.aask("?", TEXT, inputs={"x": {"a": (1, (2,)), "b": Colour.RED}})).value == [
+        "list",
+        [1, [2]],
+        "str",
+    ]
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({2020: 5}, r"the key 2020 \(int\)"),
+        ([{"a": ({None: 1},)}], r"the key None \(NoneType\)"),
+        ({"a": {True: 1}}, r"the key True \(bool\)"),
+        ({(1, 2): 3}, r"the key \(1, 2\) \(tuple\)"),
+    ],
+)
+async def test_a_key_of_an_input_that_is_no_str_is_refused_by_name(value: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        await rlm("FINAL(ok)").aask("?", TEXT, inputs={"prices": value})
+
+
+async def test_what_holds_itself_is_no_input() -> None:
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(ConfigError, match="'x' is not a JSON value"):
+        await rlm("FINAL(ok)").aask("?", TEXT, inputs={"x": value})
+
+
+class Polars:
+    """A table of another library, by the one method that they share."""
+
+    def to_pandas(self) -> None:
+        """Convert it."""
+
+
+@pytest.mark.parametrize(("value", "said"), [(3, "not int"), ({1}, "not set"), (Polars(), r"give it.to_pandas\(\)")])
+async def test_a_context_that_is_no_text_is_a_mistake_in_a_setting(value: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"a context is made of a str.*{said}"):
+        await rlm("FINAL(ok)").aask("?", value)
