@@ -45,7 +45,7 @@ from rlmbox.evaluation.writing import settings_file
 from rlmbox.guard.visible import printable
 from rlmbox.models.base import Model
 from rlmbox.models.prices import load_overrides
-from rlmbox.record.stores import default_path
+from rlmbox.record.stores import close_store, default_path
 from rlmbox.sync import run_blocking
 from rlmbox.usage import quantity
 
@@ -150,15 +150,17 @@ def evaluations_folder() -> Path:
 
 
 class Maker:
-    """Makes arms and models by their names; what it made is closed with it.
+    """Makes arms and models by their names.
 
     Args:
         settings: How the evaluation is made.
+        opened: Closes the stores that it opens, after the arms.
     """
 
-    def __init__(self, settings: EvalSettings) -> None:
+    def __init__(self, settings: EvalSettings, opened: AsyncExitStack) -> None:
         self._settings = settings
         self._run = settings.run
+        self._opened = opened
         self._guard = guard_of(self._run.guard, self._run.guard_model, self._run.guard_path, self._run.guard_allow)
 
     @property
@@ -251,6 +253,7 @@ class Maker:
         most = dollars(given, "--run-cost-limit") if given else self.cost_limit_usd / _RUN_SHARE
         run = replace(self._run, streams=False, **options)
         store = run.opened_store()
+        self._opened.callback(close_store, store)
         rlm = run.rlm([], store)
         is_priced = rlm.model.price is not None and rlm.sub_model.price is not None
         if not is_priced and self._settings.cost_limit_usd:
@@ -406,9 +409,8 @@ async def _run(
     as_json: bool,
 ) -> int | None:
     """Run it; return an exit code where it ends before the report."""
-    maker = Maker(settings)
-    plan = maker.plan(questions)
     async with AsyncExitStack() as stack:
+        plan = Maker(settings, stack).plan(questions)
         for arm in plan.arms:
             stack.push_async_callback(arm.aclose)
         done = {key for key in recorded.grades if recorded.outcomes[key].ending != "provider"}
