@@ -1,7 +1,9 @@
 """How much of the context may be shown: what a person does who looks, and what a dump does."""
 
+import asyncio
 import random
 import re
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from examples import examples
 from guard.conftest import prose
+from rlmbox import RLM
 from rlmbox.context import Context
 from rlmbox.guard import Guard, RunGuard
 from rlmbox.guard.copy_index import CopyIndex, fold
 from rlmbox.guard.copying import MESSAGE, CopyBudgets
 from rlmbox.guard.intervals import Intervals
+from rlmbox.testing import ScriptedModel
 
 SNIPPET = 24
 
@@ -310,3 +314,16 @@ def test_a_secret_that_the_end_of_a_piece_cuts_is_hidden_on_both_sides(secret: s
         assert re.match("[@ ]?<REDACTED: ", after)
         assert run.restore(before) == f"Sum this up:\n{text[cut - 900 : cut]}\n\nBe brief."
         assert run.restore(after) == text[cut : cut + 900]
+
+
+async def test_other_sessions_go_on_while_a_long_text_is_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, others_go_on = CopyIndex.of, threading.Event()
+
+    def slow(context: Context) -> CopyIndex:
+        assert others_go_on.wait(10)
+        return of(context)
+
+    monkeypatch.setattr(CopyIndex, "of", slow)
+    asyncio.get_running_loop().call_later(0.05, others_go_on.set)
+    answer = await RLM(ScriptedModel(["FINAL(ok)"]), guard="redact", sandbox="monty").aask("?", "word " * 10_000)
+    assert answer.text == "ok"

@@ -117,20 +117,28 @@ class SessionOpening:
         self._history.begin_with(entered.system)
         self.is_news = True
 
-    def put(self, question: str, metadata: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
+    async def facts(self) -> Mapping[str, object]:
+        """Return what the model may be told of the text before it has looked, as the guard lets it through.
+
+        The guard indexes a long text for it, so that other sessions would wait for as long if it were done here.
+        """
+        return await anyio.to_thread.run_sync(self._facts)
+
+    def _facts(self) -> Mapping[str, object]:
+        facts = dict(self._scope.guard.facts(self._context.metadata(), self._model.name))
+        if self._inputs:
+            facts["other_variables"] = {name: described(value) for name, value in self._inputs.items()}
+        return facts
+
+    def put(self, question: str, facts: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
         """Return the message that puts a question, with facts of the text where it is the first.
 
         Args:
             question: What is asked.
-            metadata: Facts of the text; None for a further question.
+            facts: Facts of the text, as of `facts`; None for a further question.
             left: What is left of the limits, in words.
             wanted: The shape that the answer must have, in words.
         """
-        facts = None
-        if metadata is not None:
-            facts = dict(self._scope.guard.facts(metadata, self._model.name))
-            if self._inputs:
-                facts["other_variables"] = {name: described(value) for name, value in self._inputs.items()}
         put = question_prompt if self.direct is None else self.direct.question
         return put(question, facts, left=left, wanted=wanted)
 

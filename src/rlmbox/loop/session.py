@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import anyio
-import anyio.to_thread
 
 from rlmbox import events
 from rlmbox.budget.limits import Limits
@@ -85,7 +84,7 @@ class Session:
         model: Model | None = None,
     ) -> None:
         self.task: Task | None = None
-        self._run, self._context = run, context
+        self._run = run
         self._first = (question, returns, limits)
         self._inputs = read_inputs(inputs, context, run.budget.limits.cell.inline_limit_chars)
         self._options = options or SessionOptions()
@@ -214,9 +213,9 @@ class Session:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
         await self._mend()
         # Nothing is awaited once there is a task: a cancellation would leave it open.
-        metadata = None
+        facts = None
         if not self._questions:
-            metadata = await anyio.to_thread.run_sync(self._context.metadata)
+            facts = await self._parts.opening.facts()
         elif self._parts.opening.direct is None:
             await self._parts.namespace.note_query(question)
         task = self._put(question, returns, limits)
@@ -225,7 +224,7 @@ class Session:
             number=task.number,
             question=question,
             limits=limits_as_json(task.limits),
-            message=self._parts.opening.put(question, metadata, left=self._remaining.in_words(), wanted=wanted),
+            message=self._parts.opening.put(question, facts, left=self._remaining.in_words(), wanted=wanted),
         )
         task.message = asked.message
         self._parts.proposals.note_question(task)
