@@ -16,7 +16,7 @@ from rlmbox import RLM
 from rlmbox.context import Context
 from rlmbox.guard import Guard, RunGuard
 from rlmbox.guard.copy_index import CopyIndex, fold
-from rlmbox.guard.copying import MESSAGE, CopyBudgets
+from rlmbox.guard.copying import MESSAGE, CopyBudgets, CopyGuard
 from rlmbox.guard.intervals import Intervals
 from rlmbox.testing import ScriptedModel
 
@@ -317,13 +317,14 @@ def test_a_secret_that_the_end_of_a_piece_cuts_is_hidden_on_both_sides(secret: s
 
 
 async def test_other_sessions_go_on_while_a_long_text_is_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
-    of, others_go_on = CopyIndex.of, threading.Event()
+    of, loop, others_go_on = CopyIndex.of, asyncio.get_running_loop(), threading.Event()
 
     def slow(context: Context) -> CopyIndex:
+        loop.call_soon_threadsafe(others_go_on.set)
         assert others_go_on.wait(10)
         return of(context)
 
     monkeypatch.setattr(CopyIndex, "of", slow)
-    asyncio.get_running_loop().call_later(0.05, others_go_on.set)
+    monkeypatch.setattr(CopyGuard, "prepare", lambda *_: None)  # which has it made by a thread that may be quicker
     answer = await RLM(ScriptedModel(["FINAL(ok)"]), guard="redact", sandbox="monty").aask("?", "word " * 10_000)
     assert answer.text == "ok"
