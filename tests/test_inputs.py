@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from rlmbox.errors import ConfigError
+from rlmbox.context import Context
+from rlmbox.errors import ConfigError, SandboxUnavailable
+from rlmbox.sandboxes.base import Sandbox
+from rlmbox.sandboxes.jail import JailSandbox
+from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.subset import SubsetSandbox
+from rlmbox.types import CellLimits, Table
 from runs import TEXT, repl, rlm, said_to
 
 
@@ -79,3 +85,19 @@ class Polars:
 async def test_a_context_that_is_no_text_is_a_mistake_in_a_setting(value: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=f"a context is made of a str.*{said}"):
         await rlm("FINAL(ok)").aask("?", value)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "kind", "said"),
+    [
+        (MontySandbox(), ConfigError, "'t' is a pandas DataFrame, and monty has no pandas; use the sandbox jail"),
+        (SubsetSandbox(), ConfigError, "'t' is a pandas DataFrame, and subset has no pandas; use the sandbox jail"),
+        (JailSandbox(), SandboxUnavailable, "'t' is a pandas DataFrame, and pandas cannot be imported"),
+    ],
+)
+async def test_a_table_starts_no_sandbox_that_has_no_pandas(sandbox: Sandbox, kind: type[Exception], said: str) -> None:
+    table = Table({"kind": "DataFrame", "shape": [1_000, 12], "labels": ["name", "price"]})
+    assert table.description == "DataFrame, 1,000 rows x 12 columns: name, price, …"
+    with pytest.raises(kind, match=said):
+        await sandbox.start(CellLimits(), Context.from_text(TEXT), {}, inputs={"t": table})
+    await sandbox.close()

@@ -106,7 +106,8 @@ class RunStarted(Event):
         version: The rlmbox that wrote it.
         settings: How the run was made: names of models and sandbox, limits, seed, options, tools by name.
         context: How the text is opened again, or the text itself.
-        inputs: The further variables of the REPL.
+        inputs: The further variables of the REPL, as JSON values.
+        tables: Those that are pandas objects, in their JSON form.
         origin_run: The run that this one was forked from, or None.
         origin_turn: The turn from which on it is its own, or None.
     """
@@ -115,6 +116,7 @@ class RunStarted(Event):
     settings: Mapping[str, object] = field(default_factory=dict)
     context: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, object] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origin_run: str | None = None
     origin_turn: int | None = None
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 from rlmbox.usage import Cost as Cost
@@ -73,6 +73,25 @@ class Cell:
     turn: int = 0
     index: int = 0
     by: Literal["model", "person", "engine"] = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A pandas object on its way into a sandbox.
+
+    Attributes:
+        form: Its JSON form, of which a sandbox that has pandas makes it again; see `rlmbox.sandboxes.worker._tables`.
+    """
+
+    form: Mapping[str, Any]
+
+    @property
+    def description(self) -> str:
+        """A line about it, such as `DataFrame, 3 rows x 2 columns: name, price`."""
+        kind, shape, labels = self.form["kind"], self.form["shape"], self.form["labels"]
+        more = ", …" if len(shape) > 1 and shape[1] > len(labels) else ""
+        columns = f" x {shape[1]:,} columns" if len(shape) > 1 else ""
+        return f"{kind}, {shape[0]:,} rows{columns}{': ' if labels else ''}{', '.join(labels)}{more}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rlmbox.context import describing
 from rlmbox.context.describing import ContextKind
-from rlmbox.context.load import dumps, loaders, structured
+from rlmbox.context.load import dumps, loaders, structured, tables
 from rlmbox.context.load.encodings import known_encoding, repair
 from rlmbox.context.load.loaders import Omissions, Options, Single
 from rlmbox.context.load.opening import Opening
@@ -58,6 +58,7 @@ class Context(Searching):
         self._data = data
         self._origin = origin
         self._left_out = left_out or Omissions()
+        self._table: object = None
         self._single = content if isinstance(content, Single) else None
         self._known = content if isinstance(content, describing.Content) else None
 
@@ -68,8 +69,9 @@ class Context(Searching):
         """Make a context of whatever is given, a context included.
 
         Args:
-            value: A `Context`, `str`, bytes, `Path`, mapping, or sequence of paths, documents or other values. A
-                mapping or a sequence is also kept as the object that it is: see `data`.
+            value: A `Context`, `str`, bytes, `Path`, mapping, sequence of paths, documents or other values, or a
+                `pandas.DataFrame` or `Series`, which is its CSV. A mapping or a sequence is also kept as the object
+                that it is: see `data`; a table as the list of its rows, and where code has pandas, as itself.
 
         Raises:
             ContextError: It has no text or cannot be read.
@@ -85,6 +87,8 @@ class Context(Searching):
             return cls.from_path(value)
         if isinstance(value, Mapping):
             return cls.from_dict(value)
+        if tables.is_table(value):
+            return cls._of_table(value)
         if isinstance(value, Sequence):
             if value and all(isinstance(item, os.PathLike) for item in value):
                 return cls.from_path(value)
@@ -182,6 +186,26 @@ class Context(Searching):
         documents = Documents.single("data.jsonl", content.length)
         known = describing.Content(TextStore.of(content), documents, "utf-8", content.replaced)
         return cls(known, "list", data=data)
+
+    @classmethod
+    def _of_table(cls, value: Any) -> Context:
+        """Make a context of a pandas object, which is its CSV; the object itself is kept as it is now."""
+        try:
+            made = cls._of_csv(tables.csv_of(value), tables.records_of(value))
+        except tables.NotATable as error:
+            raise ContextError(f"the table: {error}") from None
+        made._table = value.copy()  # noqa: SLF001
+        return made
+
+    @classmethod
+    def _of_csv(cls, text: str, records: list[object]) -> Context:
+        """Make a context of a table's CSV and of its rows."""
+        if not text.strip():
+            raise ContextError("the table: has no columns; give one with at least one")
+        content = encode(text)
+        documents = Documents.single("data.csv", content.length)
+        known = describing.Content(TextStore.of(content), documents, "utf-8", content.replaced)
+        return cls(known, "table", data=records)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
@@ -326,9 +350,19 @@ class Context(Searching):
     def data(self) -> dict[str, object] | list[object] | None:
         """The `dict` or `list` that the context was made of, with nothing in it that JSON lacks; else None.
 
+        Of a table it is the list of its rows, each a dict.
+
         It is the context's own copy, and is not to be changed.
         """
         return self._data
+
+    @property
+    def table(self) -> object:
+        """The `pandas.DataFrame` or `Series` that the context was made of; else None.
+
+        It is the context's own copy, and is not to be changed.
+        """
+        return self._table
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Context):
@@ -348,7 +382,15 @@ class Context(Searching):
             return _reopened, (self._origin, self.sha256)
         content = self._content
         known = (content.documents, content.encoding, content.replaced, content.is_guess, content.notes)
-        return _restored, (b"".join(self.pieces()), self.length, known, self.kind, self._left_out, self.data)
+        return _restored, (
+            b"".join(self.pieces()),
+            self.length,
+            known,
+            self.kind,
+            self._left_out,
+            self.data,
+            self._table,
+        )
 
     def _origin_facts(self) -> dict[str, object]:
         """Return what is told of where the text came from, as JSON values, for one that is made of its text again."""
@@ -372,7 +414,9 @@ class Context(Searching):
             return self  # nothing in it can change
         content = self._content_within(None) or self._single
         assert content is not None  # noqa: S101 - without a time limit there is one, or an error
-        return Context(content, self.kind, self._left_out, data=deepcopy(self._data, memo), origin=self._origin)
+        made = Context(content, self.kind, self._left_out, data=deepcopy(self._data, memo), origin=self._origin)
+        made._table = deepcopy(self._table, memo)
+        return made
 
     def __repr__(self) -> str:
         return (
@@ -547,10 +591,25 @@ def _restored(
     kind: ContextKind,
     left_out: Omissions,
     data: Data | None,
+    table: object = None,
 ) -> Context:
     content = describing.Content(TextStore.of(Utf8(text, length)), *known)
-    return Context(content, kind, left_out, data=data)
+    made = Context(content, kind, left_out, data=data)
+    made._table = table  # noqa: SLF001
+    return made
 
 
-Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object]
+class Tabular(Protocol):
+    """A `pandas.DataFrame` or `Series`, as far as a type checker need know it."""
+
+    @property
+    def iloc(self) -> Any:
+        """The rows by number."""
+
+    @property
+    def to_csv(self) -> Any:
+        """A method that returns the text."""
+
+
+Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object] | Tabular
 """What a question can be asked of; anything but a `Context` is made into one with `Context.of`."""

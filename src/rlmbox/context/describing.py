@@ -10,7 +10,7 @@ from rlmbox.context.load.opening import Opening
 from rlmbox.context.storage.documents import Documents, suffix_counts
 from rlmbox.context.storage.text import TextStore
 
-ContextKind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list"]
+ContextKind = Literal["text", "bytes", "file", "directory", "documents", "dict", "list", "table"]
 
 PREVIEW_CHARS = 200
 _SUFFIXES = 20

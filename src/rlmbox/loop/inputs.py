@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from rlmbox.context import Context
 from rlmbox.context.load.structured import instead_of
+from rlmbox.context.load.tables import NotATable, is_table, table_of
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import INJECTED
+from rlmbox.types import Table
 
 _MOST_BYTES = 32 << 20
 
@@ -33,7 +35,7 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         name = str(name)
         if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ConfigError(f"an input has a name that can be a variable, not {name!r}")
-        if name in INJECTED:
+        if name in INJECTED and not (name == "data" and isinstance(value, Table)):
             raise ConfigError(f"{name!r} means something else in the REPL; rename the input")
         if isinstance(value, str) and len(value) > inline_limit_chars:
             raise ConfigError(f"the input {name!r} has {len(value):,} characters; give a text of that size as context")
@@ -41,8 +43,9 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
     for name, value in found.items():
         if name in inputs:
             _check_keys(name, value)
+        form = value.form if isinstance(value, Table) else value
         try:
-            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            written = json.dumps(form, ensure_ascii=False, allow_nan=False)
             size_bytes = len(written.encode("utf-8", "surrogatepass"))
         except (TypeError, ValueError, RecursionError) as error:
             remedy = instead_of(value, name)
@@ -52,7 +55,40 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
                 f"the input {name!r} has {size_bytes:,} bytes as JSON; at most {_MOST_BYTES:,} are passed"
             )
         # As JSON has it, so that a tuple or a subclass is the same in every sandbox, and when the run goes on.
-        found[name] = value if isinstance(value, str) else json.loads(written)
+        found[name] = value if isinstance(value, str | Table) else json.loads(written)
+    return found
+
+
+def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: bool) -> dict[str, object]:
+    """Return inputs with each table of pandas in the form in which it goes into a sandbox.
+
+    Args:
+        inputs: What the user gave, by name.
+        context: The text; where it was made of a table, that is the variable `data`.
+        has_pandas: Whether code may import pandas.
+
+    Raises:
+        ConfigError: Code has no pandas, or a table has something that the form cannot hold.
+    """
+    found = {str(name): value for name, value in inputs.items()}
+    if "data" in found and is_table(found["data"]):
+        raise ConfigError("'data' means something else in the REPL; rename the input")
+    if has_pandas and context.table is not None:
+        found["data"] = context.table
+    for name, value in found.items():
+        if not is_table(value):
+            continue
+        if not has_pandas:
+            kind, records = (
+                ("Series", "to_list()") if hasattr(value, "to_frame") else ("DataFrame", "to_dict('records')")
+            )
+            raise ConfigError(
+                f"the input {name!r} is a pandas {kind}: allow it with packages=['pandas'], or give {name}.{records}"
+            )
+        try:
+            found[name] = table_of(value)
+        except NotATable as error:
+            raise ConfigError(f"the input {name!r} cannot go into a sandbox: {error}") from None
     return found
 
 
@@ -82,6 +118,8 @@ def described(value: object) -> str:
     Args:
         value: The input.
     """
+    if isinstance(value, Table):
+        return value.description
     if isinstance(value, str):
         return f"str, {len(value):,} characters"
     if isinstance(value, Mapping):

@@ -47,6 +47,8 @@ def record_context(context: Context) -> dict[str, object]:
         _log.warning(_NOT_STORED, context.size_bytes, STORED_BYTES)
         return {"kind": "none", "size_bytes": context.size_bytes}
     facts: dict[str, object] = {"sha256": context.sha256}
+    if context.kind == "table":  # whose pandas object, where code has it, is among the inputs
+        return {"kind": "table", "text": context.slice(0, context.length), "data": context.data, **facts}
     if context.data is not None:
         return {"kind": "data", "of": context.kind, "data": context.data, **facts}
     facts["facts"] = context._origin_facts()  # noqa: SLF001 - cells print them, and print the same again
@@ -72,6 +74,8 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
         return _of_paths(record)
     if kind == "text":
         context = Context.from_text(record["text"], name=record["name"])
+    elif kind == "table":
+        context = Context._of_csv(record["text"], record["data"])  # noqa: SLF001 - nobody else has a CSV with its rows
     elif kind == "data":
         data = record["data"]
         pairs = (

@@ -282,7 +282,8 @@ class RLM:
                 REPL, too.
             returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
                 or a JSON Schema; None for any.
-            inputs: Further variables in the REPL, by name: values that are JSON, strings included.
+            inputs: Further variables in the REPL, by name: values that are JSON, strings included, and with
+                `packages=["pandas"]` a `pandas.DataFrame` or `Series`.
             limits: What this question may use, in place of the limits of the `RLM`.
             run_id: The run's name, by which a recorded one is found again; None for one of its own.
 

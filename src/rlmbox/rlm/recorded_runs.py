@@ -29,7 +29,7 @@ from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
 from rlmbox.rlm.needs import check_needs
 from rlmbox.rlm.setup import Setup, limits_setting, text_of
-from rlmbox.types import Answer, CellLimits
+from rlmbox.types import Answer, CellLimits, Table
 
 
 async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns: Any) -> Answer:
@@ -154,7 +154,8 @@ async def _go_on(
     first = asked[0].question if asked else settings.get("question")
     if not first:
         raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
-    session = Session(run, text, question=first, returns=wanted, inputs=dict(started.inputs), options=options)
+    inputs = {**started.inputs, **{name: Table(form) for name, form in started.tables.items()}}
+    session = Session(run, text, question=first, returns=wanted, inputs=inputs, options=options)
     answer = await _answer_again(session, asked[1:], settings)
     left = run.journal.past.unread() if is_sealed else []
     if left:

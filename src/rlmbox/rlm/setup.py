@@ -20,6 +20,7 @@ from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import Event, Hook, to_json
 from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
 from rlmbox.hooks import NamedHooks, readers_of
+from rlmbox.loop.inputs import with_tables
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
@@ -42,7 +43,7 @@ from rlmbox.retrieval.base import Retriever, has_vectors
 from rlmbox.rlm.chosen_models import ChosenModels
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.sandboxes.registry import sandbox_from
-from rlmbox.types import Answer
+from rlmbox.types import Answer, Table
 
 if TYPE_CHECKING:
     from rlmbox.telemetry import Telemetry  # needs the extra [otel]
@@ -147,6 +148,8 @@ class Setup:
         if (packages or type_check) and not isinstance(sandbox, str):
             what = "packages go" if packages else "type_check goes"
             raise ConfigError(f"{what} with a sandbox's name; what makes sandboxes is given them where it is made")
+        # A sandbox that somebody makes says itself what it lacks.
+        self._has_pandas = not isinstance(sandbox, str) or any(name.lower() == "pandas" for name in packages)
         self.new_sandbox = (
             sandbox_from(sandbox, packages=packages, type_check=type_check) if isinstance(sandbox, str) else sandbox
         )
@@ -200,7 +203,8 @@ class Setup:
         """
         if question is not None:
             check_question(question)
-        text, given, limits = self._text_of(context), dict(inputs or {}), limits or self.limits
+        text, limits = self._text_of(context), limits or self.limits
+        given = with_tables(inputs or {}, text, has_pandas=self._has_pandas)
         settings, tools = self._settings(question, returns, limits), Toolbox(self.tools)
         run = RunContext(
             self.models.root,
@@ -223,7 +227,8 @@ class Setup:
                     "signatures": tools.signatures,
                 },
                 "context": record_context(text),
-                "inputs": given,
+                "inputs": {name: value for name, value in given.items() if not isinstance(value, Table)},
+                "tables": {name: value.form for name, value in given.items() if isinstance(value, Table)},
             },
             guard=self.run_guard(text),
             tools=tools,

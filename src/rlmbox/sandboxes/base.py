@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from rlmbox.context import Context
-from rlmbox.types import Cell, CellLimits, Execution, HostFunction
+from rlmbox.errors import ConfigError
+from rlmbox.types import Cell, CellLimits, Execution, HostFunction, Table
 
 Host = Mapping[str, HostFunction]
 """The fixed table of host functions that code may call, by name."""
@@ -66,12 +67,14 @@ class Sandbox(Protocol):
             query: The question; `query` in the REPL.
             seed: Seed of `random` and, where the backend has one, of the hash order: the same cells with the same seed
                 give the same. Clocks are real.
-            inputs: Further variables and their values, which are JSON values. They are a cell's to change and to
-                bind; each namespace, one that was made anew too, begins with copies of its own. The loop gives
+            inputs: Further variables and their values, which are JSON values, or tables (`Table`), of which a sandbox
+                that has pandas makes the pandas object, and any other refuses to start. They are a cell's to change and
+                to bind; each namespace, one that was made anew too, begins with copies of its own. The loop gives
                 `answer` so.
 
         Raises:
             SandboxUnavailable: The backend cannot run here.
+            ConfigError: An input is a table, and cells cannot import pandas.
         """
 
     async def execute(self, cell: Cell) -> Execution:
@@ -107,6 +110,21 @@ class Weakened(Protocol):
     @property
     def warning(self) -> str | None:
         """In what the wall is weaker than it could be, once started; None where it is not."""
+
+
+def refuse_tables(name: str, inputs: Mapping[str, object]) -> None:
+    """Raise ConfigError where an input is a table: of a sandbox that has no pandas.
+
+    Args:
+        name: The sandbox's name.
+        inputs: Further variables and their values.
+    """
+    for given, value in inputs.items():
+        if isinstance(value, Table):
+            raise ConfigError(
+                f"the input {given!r} is a pandas {value.form['kind']}, and {name} has no pandas; use the sandbox jail "
+                f"with packages=['pandas'], or give the rows as a list of dicts"
+            )
 
 
 def warning_of(sandbox: Sandbox) -> str | None:

@@ -24,7 +24,7 @@ from rlmbox.errors import RLMError, SandboxCrashed, SandboxError, SandboxUnavail
 from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._installed import ELSEWHERE, explained
-from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.base import Host, refuse_tables
 from rlmbox.sandboxes.monty import _walls
 from rlmbox.sandboxes.monty._code import CellSource, read_cell
 from rlmbox.sandboxes.monty._history import CellRun
@@ -94,6 +94,7 @@ class MontySandbox:
         inputs: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Start a worker and bind the context in it; see `Sandbox.start`."""
+        refuse_tables(self.name, inputs)
         self._limits = limits
         is_large = await anyio.to_thread.run_sync(_is_large, context, limits.inline_limit_chars)
         if is_large:

@@ -24,7 +24,7 @@ from rlmbox.errors import SandboxError
 from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
-from rlmbox.sandboxes.base import Host
+from rlmbox.sandboxes.base import Host, refuse_tables
 from rlmbox.sandboxes.subset._calls import HostBridge, HostRequest, injected
 from rlmbox.sandboxes.subset._result import cell_error, describe_value, encodable, value_of
 from rlmbox.sandboxes.subset.errors import LimitReached, Stopped
@@ -112,6 +112,7 @@ class SubsetSandbox:
             seed: Of no effect: there is nothing random.
             inputs: Further variables and their values.
         """
+        refuse_tables(self.name, inputs)
         self._cell_limits = limits
         self._limits = replace(
             self._limits,

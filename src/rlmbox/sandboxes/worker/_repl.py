@@ -87,11 +87,12 @@ class Repl:
         injected["_rlm_settled"] = settled
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
-        self._given = {**injected, **frame["inputs"]}
+        inputs = {**frame["inputs"], **tables_of(frame.get("tables"))}
+        self._given = {**injected, **inputs}
         self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, *FREE}}
         self._methods = {name: dict(vars(value)) for name, value in injected.items() if type(value) is HostObject}
         self._names.update(injected)
-        self._names.update(frame["inputs"])
+        self._names.update(inputs)
         import random
 
         random.seed(frame["seed"])
@@ -319,6 +320,8 @@ def describe(value: Any) -> str:
     kind = type(value).__name__[:100]
     if type(value) in (bool, int, float, types.NoneType):
         return f"{kind}, {'large' if isinstance(value, int) and value.bit_length() > 200 else repr(value)}"
+    if kind == "DataFrame" and type(value).__module__.partition(".")[0] == "pandas":
+        return f"{kind}, {len(value):,} rows x {len(value.columns):,} columns"
     try:
         size = len(value)
     except Exception:  # noqa: BLE001 - a cell's class may raise anything
@@ -412,6 +415,14 @@ def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any
     text.refuse_json(context)
     _values.CUT_MARKS.append(text.CUT_MARK)
     return context, regex.install(text)
+
+
+def tables_of(tables: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the inputs that are tables, by name, of the start frame's `tables`; none where it has no such."""
+    if tables is None:
+        return {}
+    module: Any = load("_tables", tables["module"])
+    return {name: module.table_of(name, form) for name, form in tables["forms"].items()}
 
 
 def load(name: str, code: str) -> types.ModuleType:

@@ -26,7 +26,7 @@ from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
-from rlmbox.types import Cell, CellError, CellLimits, CellOutcome, Execution, HostFunction
+from rlmbox.types import Cell, CellError, CellLimits, CellOutcome, Execution, HostFunction, Table
 
 NOTES = (
     "This is CPython with its whole standard library.",
@@ -293,6 +293,7 @@ class WorkerSandbox:
 
     def _start_frame(self, context: Mapping[str, Any], language: Mapping[str, str]) -> dict[str, Any]:
         limits = self._limits
+        forms = {name: value.form for name, value in self._inputs.items() if isinstance(value, Table)}
         return {
             "language": language,
             "limits": {
@@ -309,7 +310,8 @@ class WorkerSandbox:
             "context": context,
             "query": self._query,
             "seed": self._seed,
-            "inputs": dict(self._inputs),
+            "inputs": {name: value for name, value in self._inputs.items() if name not in forms},
+            **({"tables": {"module": _source("_tables"), "forms": forms}} if forms else {}),
         }
 
     def _merged(self, reply: Done | Lost, output: Sequence[BoundedText]) -> tuple[str, str, int]:
