@@ -1,8 +1,11 @@
 """Named inputs are variables of the REPL, as JSON has them; what is none is refused by name."""
 
 import enum
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlmbox.context import Context
@@ -101,3 +104,20 @@ async def test_a_table_starts_no_sandbox_that_has_no_pandas(sandbox: Sandbox, ki
     with pytest.raises(kind, match=said):
         await sandbox.start(CellLimits(), Context.from_text(TEXT), {}, inputs={"t": table})
     await sandbox.close()
+
+
+async def test_a_run_over_a_dict_of_dates_sets_and_arrays_is_replayed_with_the_same_text(tmp_path: Path) -> None:
+    given = {
+        "day": date(2024, 1, 1),
+        "set": {2, 1},
+        "array": np.arange(2_000),
+        "number": float("nan"),
+        "path": Path("x"),
+    }
+    asked = rlm(
+        repl("FINAL([ctx.get_document('day'), data['set'], len(data['array']), data['number']])"),
+        store=tmp_path / "runs.db",
+    )
+    first = await asked.aask("?", given)
+    assert first.value == ["2024-01-01", [1, 2], 2_000, "nan"]
+    assert (await asked.areplay(first.run_id)).value == first.value

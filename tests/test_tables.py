@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from rlmbox import RLM, Context
-from rlmbox.context.load.tables import NotATable, table_of
+from rlmbox.context.load.structured import NotATable
+from rlmbox.context.load.tables import table_of
 from rlmbox.errors import ConfigError, ContextError
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.monty import MontySandbox
@@ -189,7 +190,7 @@ def test_the_text_and_the_rows_of_a_table(value: Any, text: str, records: list[o
     "value", [pd.DataFrame(), pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({"a": [1]}).rename_axis("a")]
 )
 def test_a_table_without_a_text_or_with_a_name_twice_is_no_context(value: Any) -> None:
-    with pytest.raises(ContextError, match=r"^the table: "):
+    with pytest.raises(ContextError, match=r"no columns|same name|name of a column"):
         Context.of(value)
 
 
@@ -244,3 +245,17 @@ async def test_a_run_goes_on_and_is_replayed_and_forked_with_the_same_table(tmp_
     assert forked.value == first.value
     zone = ZoneInfo("Europe/Berlin")
     assert str(frame.z[0].astimezone(zone)) == first.value[0]
+
+
+async def test_a_table_within_a_context_is_its_rows_and_an_array_its_items(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": range(100)})
+    given = {"t": frame, "a": np.arange(2_000), "s": {2, 1}, "d": dt.datetime(2024, 1, 1)}
+    asked = rlm(repl("FINAL([data['t'][99], data['a'][1999], data['s'], data['d']])"), store=tmp_path / "runs.db")
+    first = await asked.aask("?", given)
+    assert first.value == [{"n": 99}, 1999, [1, 2], "2024-01-01T00:00:00"]
+    assert (await asked.areplay(first.run_id)).value == first.value  # of which the text is made again
+
+
+async def test_a_table_within_an_input_is_refused_with_where_it_goes() -> None:
+    with pytest.raises(ConfigError, match="a DataFrame is an input of its own"):
+        await with_pandas("FINAL(1)").aask("?", TEXT, inputs={"t": {"a": [pd.DataFrame({"a": [1]})]}})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rlmbox.context import describing
 from rlmbox.context.describing import ContextKind
-from rlmbox.context.load import dumps, loaders, structured, tables
+from rlmbox.context.load import dumps, loaders, structured
 from rlmbox.context.load.encodings import known_encoding, repair
 from rlmbox.context.load.loaders import Omissions, Options, Single
 from rlmbox.context.load.opening import Opening
@@ -87,7 +87,7 @@ class Context(Searching):
             return cls.from_path(value)
         if isinstance(value, Mapping):
             return cls.from_dict(value)
-        if tables.is_table(value):
+        if structured.is_table(value):
             return cls._of_table(value)
         if isinstance(value, Sequence):
             if value and all(isinstance(item, os.PathLike) for item in value):
@@ -190,10 +190,7 @@ class Context(Searching):
     @classmethod
     def _of_table(cls, value: Any) -> Context:
         """Make a context of a pandas object, which is its CSV; the object itself is kept as it is now."""
-        try:
-            made = cls._of_csv(tables.csv_of(value), tables.records_of(value))
-        except tables.NotATable as error:
-            raise ContextError(f"the table: {error}") from None
+        made = cls._of_csv(structured.csv_of(value), structured.records_of(value))
         made._table = value.copy()  # noqa: SLF001
         return made
 

@@ -7,8 +7,8 @@ import keyword
 from collections.abc import Mapping
 
 from rlmbox.context import Context
-from rlmbox.context.load.structured import instead_of
-from rlmbox.context.load.tables import NotATable, is_table, table_of
+from rlmbox.context.load.structured import NotATable, instead_of, is_table
+from rlmbox.context.load.tables import table_of
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import INJECTED
 from rlmbox.types import Table
@@ -45,7 +45,7 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
             _check_keys(name, value)
         form = value.form if isinstance(value, Table) else value
         try:
-            written = json.dumps(form, ensure_ascii=False, allow_nan=False)
+            written = json.dumps(form, ensure_ascii=False, allow_nan=False, default=_refuse)
             size_bytes = len(written.encode("utf-8", "surrogatepass"))
         except (TypeError, ValueError, RecursionError) as error:
             remedy = instead_of(value, name)
@@ -57,6 +57,13 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         # As JSON has it, so that a tuple or a subclass is the same in every sandbox, and when the run goes on.
         found[name] = value if isinstance(value, str | Table) else json.loads(written)
     return found
+
+
+def _refuse(value: object) -> object:
+    """Raise TypeError of a value in an input that JSON lacks."""
+    kind = type(value).__name__
+    own = f"a {kind} is an input of its own, by its name"
+    raise TypeError(own if is_table(value) else f"Object of type {kind} is not JSON serializable")
 
 
 def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: bool) -> dict[str, object]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from rlmbox.context.load import kinds, opening, walking
+from rlmbox.context.load import kinds, opening, structured, walking
 from rlmbox.context.load.converting import Converted, convertible
 from rlmbox.context.load.opening import OpenedText, Opening
 from rlmbox.context.load.walking import ALL, Selection
@@ -482,6 +482,10 @@ def document(item: object, number: int) -> tuple[str, Utf8]:
 
 
 def dict_part(key: object, value: object) -> tuple[str, Utf8]:
-    """Return the document of one item of a mapping: a `str` as it is, anything else as indented JSON."""
-    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Return the document of one item of a mapping: a text as it is, anything else as indented JSON.
+
+    It is made of what the context keeps as `data`, so that a record, which has that, gives the same text.
+    """
+    form = structured.jsonable(value)
+    text = form if isinstance(form, str) else json.dumps(form, indent=2, ensure_ascii=False)
     return str(key), encode(text)

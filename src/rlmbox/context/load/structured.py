@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, time
+from typing import Any
+
+from rlmbox.errors import ContextError
 
 MAX_DEPTH = 200
 
@@ -19,8 +23,9 @@ def jsonable(value: object, depth: int = 0) -> object:
     """Return a copy of a value that JSON can hold, made of `dict`, `list`, `str`, numbers, `bool` and `None`.
 
     Tuples become lists, sets sorted lists, dates their ISO form, bytes their text or `base64:…`, numbers that JSON
-    lacks their text, keys the strings that `json.dumps` makes of them, and anything else its `str`. A dictionary of
-    which two keys become the same is a list of pairs. What is nested deeper than 200 levels, or in itself, is cut.
+    lacks their text, arrays of numpy lists, tables of pandas lists of their rows, keys the strings that `json.dumps`
+    makes of them, and anything else its `str`. A dictionary of which two keys become the same is a list of pairs. What
+    is nested deeper than 200 levels, or in itself, is cut.
     """
     if depth > MAX_DEPTH:
         return f"<deeper than {MAX_DEPTH} levels>"
@@ -36,7 +41,20 @@ def jsonable(value: object, depth: int = 0) -> object:
         return [jsonable(item, depth + 1) for item in _ordered(value)]
     if isinstance(value, Sequence):
         return [jsonable(item, depth + 1) for item in value]
-    return value.isoformat() if isinstance(value, date | time) else str(value)[:_REPR_CHARS]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return _of_library(value, depth)
+
+
+def _of_library(value: object, depth: int) -> object:
+    """Return the rows of a table of pandas, the items of an array of numpy, or the `str` of anything else."""
+    if is_table(value):
+        return jsonable(records_of(value), depth)
+    dtype = getattr(value, "dtype", None)
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist") and dtype is not None:
+        plain = value if dtype.kind in "biufSUO" else value.astype(str)  # type: ignore[attr-defined]
+        return jsonable(plain.tolist(), depth)
+    return str(value)[:_REPR_CHARS]
 
 
 def instead_of(value: object, name: str) -> str:
@@ -87,6 +105,66 @@ def _ordered(items: Iterable[object]) -> list[object]:
         return sorted(found)  # type: ignore[type-var]
     except TypeError:
         return sorted(found, key=repr)
+
+
+class NotATable(ContextError):
+    """A table has something that cannot be passed on; the message says where, and what to do."""
+
+
+def is_table(value: object) -> bool:
+    """Return whether a value is a `pandas.DataFrame` or a `pandas.Series`.
+
+    Args:
+        value: Any value.
+    """
+    pandas = sys.modules.get("pandas")
+    kinds = tuple(kind for name in ("DataFrame", "Series") if isinstance(kind := getattr(pandas, name, None), type))
+    return isinstance(value, kinds)
+
+
+def csv_of(value: Any) -> str:
+    """Return the CSV of a table: a line of names and one for each row, with the index where it is not the usual one.
+
+    Args:
+        value: A `pandas.DataFrame` or `pandas.Series`.
+    """
+    frame, has_index = _frame(value)
+    text: str = frame.to_csv(index=has_index, lineterminator="\n")
+    return text
+
+
+def records_of(value: Any) -> list[object]:
+    """Return the rows of a table as dicts of JSON values; what is missing is None.
+
+    Args:
+        value: A `pandas.DataFrame` or `pandas.Series`.
+
+    Raises:
+        NotATable: Two columns have one name.
+    """
+    frame, has_index = _frame(value)
+    if has_index:
+        taken = {*map(str, frame.columns)}
+        names = [n if n is not None else f"level_{i}" for i, n in enumerate(frame.index.names)]
+        names = ["index"] if names == ["level_0"] and "index" not in taken else names
+        if taken & {*map(str, names)}:
+            raise NotATable("the index has the name of a column; rename one of them")
+        frame = frame.reset_index(names=names)
+    if len({*map(str, frame.columns)}) < len(frame.columns):
+        raise NotATable("two columns have the same name; rename one of them")
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    found = jsonable(rows)
+    assert isinstance(found, list)  # noqa: S101 - a list becomes one
+    return found
+
+
+def _frame(value: Any) -> tuple[Any, bool]:
+    """Return a table as a DataFrame, and whether its index says anything."""
+    pandas = sys.modules["pandas"]
+    frame = value.to_frame() if isinstance(value, pandas.Series) else value
+    index = frame.index
+    is_usual = isinstance(index, pandas.RangeIndex) and index.name is None and (index.start, index.step) == (0, 1)
+    return frame, not is_usual
 
 
 def is_document(item: object) -> bool:

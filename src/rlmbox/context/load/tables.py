@@ -1,4 +1,4 @@
-"""Tables of pandas -> the JSON form that a sandbox makes them of again, and the text and the records that they are.
+"""Tables of pandas -> the JSON form that a sandbox makes them of again.
 
 pandas is not imported here: where a value is one of its own, whoever made it has imported it.
 """
@@ -12,26 +12,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from rlmbox.context.load.structured import jsonable
+from rlmbox.context.load.structured import NotATable
 from rlmbox.types import Table
 
 _LABELS, _LABEL_CHARS = 10, 40
 _MOST_LEVELS = 100
-
-
-class NotATable(ValueError):
-    """A table has something that its form cannot hold; the message says where, and what to do."""
-
-
-def is_table(value: object) -> bool:
-    """Return whether a value is a `pandas.DataFrame` or a `pandas.Series`.
-
-    Args:
-        value: Any value.
-    """
-    pandas = sys.modules.get("pandas")
-    kinds = tuple(kind for name in ("DataFrame", "Series") if isinstance(kind := getattr(pandas, name, None), type))
-    return isinstance(value, kinds)
 
 
 def table_of(value: Any) -> Table:
@@ -44,51 +29,6 @@ def table_of(value: Any) -> Table:
         NotATable: It has something that the form cannot hold.
     """
     return _TableWriter(sys.modules["pandas"], sys.modules["numpy"]).table(value)
-
-
-def csv_of(value: Any) -> str:
-    """Return the CSV of a table: a line of names and one for each row, with the index where it is not the usual one.
-
-    Args:
-        value: A `pandas.DataFrame` or `pandas.Series`.
-    """
-    frame, has_index = _frame(value)
-    text: str = frame.to_csv(index=has_index, lineterminator="\n")
-    return text
-
-
-def records_of(value: Any) -> list[object]:
-    """Return the rows of a table as dicts of JSON values; what is missing is None.
-
-    Args:
-        value: A `pandas.DataFrame` or `pandas.Series`.
-
-    Raises:
-        NotATable: Two columns have one name.
-    """
-    frame, has_index = _frame(value)
-    if has_index:
-        taken = {*map(str, frame.columns)}
-        names = [n if n is not None else f"level_{i}" for i, n in enumerate(frame.index.names)]
-        names = ["index"] if names == ["level_0"] and "index" not in taken else names
-        if taken & {*map(str, names)}:
-            raise NotATable("the index has the name of a column; rename one of them")
-        frame = frame.reset_index(names=names)
-    if len({*map(str, frame.columns)}) < len(frame.columns):
-        raise NotATable("two columns have the same name; rename one of them")
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    found = jsonable(rows)
-    assert isinstance(found, list)  # noqa: S101 - a list becomes one
-    return found
-
-
-def _frame(value: Any) -> tuple[Any, bool]:
-    """Return a table as a DataFrame, and whether its index says anything."""
-    pandas = sys.modules["pandas"]
-    frame = value.to_frame() if isinstance(value, pandas.Series) else value
-    index = frame.index
-    is_usual = isinstance(index, pandas.RangeIndex) and index.name is None and (index.start, index.step) == (0, 1)
-    return frame, not is_usual
 
 
 class _TableWriter:
