@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -76,13 +77,14 @@ FRAMES: dict[str, Callable[[], Any]] = {
     "objects": lambda: pd.DataFrame(
         {
             "a": pd.Series(
-                [[1, 2], [3, 4], {"a": (1, None)}, b"\x00\xff", Decimal("1.10"), pd.NA, 2**70, "text", {1}],
+                [[1, 2], [3, 4], {"a": (1, None)}, b"\x00\xff", Decimal("1.10"), pd.NA, 2**70, "text", {1}, None, True],
                 dtype=object,
             ),
             "b": pd.Series(
                 [
                     *(dt.date(2024, 1, 1), dt.time(12, 30), dt.datetime(2024, 1, 1, 2)),
                     *(dt.timedelta(1, 2, 3), pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta("1h")),
+                    *(dt.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")), UUID(int=7)),
                     *(np.int16(3), np.float64("inf"), np.datetime64("2024-01-01", "s")),
                 ],
                 dtype=object,

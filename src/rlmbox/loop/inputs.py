@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from rlmbox.context import Context
 from rlmbox.context.load.structured import NotATable, instead_of, is_table
-from rlmbox.context.load.tables import table_of
 from rlmbox.errors import ConfigError
 from rlmbox.sandboxes.base import INJECTED
 from rlmbox.types import Table
@@ -92,6 +91,8 @@ def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: b
             raise ConfigError(
                 f"the input {name!r} is a pandas {kind}: allow it with packages=['pandas'], or give {name}.{records}"
             )
+        from rlmbox.context.load.tables import table_of  # with what it needs, which most runs do not
+
         try:
             found[name] = table_of(value)
         except NotATable as error:

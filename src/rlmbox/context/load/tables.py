@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from rlmbox.context.load.structured import NotATable
 from rlmbox.types import Table
@@ -213,18 +215,20 @@ def _plain_scalar(value: Any) -> list[object] | None:
     kind = type(value)
     if kind is dt.datetime and (value.tzinfo is None or type(value.tzinfo) is dt.timezone):
         return ["datetime", value.isoformat(), value.fold]
+    if kind is dt.datetime and type(value.tzinfo) is ZoneInfo and value.tzinfo.key:
+        return ["zoned", value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo.key]
     if kind is dt.date or (kind is dt.time and value.tzinfo is None):
         return [kind.__name__, value.isoformat()]
     if kind is dt.timedelta:
         return ["timedelta", value.days, value.seconds, value.microseconds]
     if kind is bytes:
         return ["bytes", value.hex()]
-    return [kind.__name__.lower(), str(value)] if kind in (Decimal, complex) else None
+    return [kind.__name__.lower(), str(value)] if kind in (Decimal, UUID, complex) else None
 
 
 def _remedy(dtype: str) -> str:
     if "Sparse" in dtype:
         return "convert it: .sparse.to_dense()"
     if "pyarrow" in dtype:
-        return "convert it: .astype('string'), or df.convert_dtypes(dtype_backend='numpy_nullable')"
+        return "convert it: .convert_dtypes(dtype_backend='numpy_nullable')"
     return "convert it first, such as with .astype(str) or .astype(object)"

@@ -180,6 +180,16 @@ class _TableBuilder:
     def _as_datetime(self, text: str, fold: int) -> Any:
         return dt.datetime.fromisoformat(text).replace(fold=fold)
 
+    def _as_zoned(self, text: str, fold: int, zone: str) -> Any:
+        from zoneinfo import ZoneInfo
+
+        return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=ZoneInfo(zone))
+
+    def _as_uuid(self, text: str) -> Any:
+        from uuid import UUID
+
+        return UUID(text)
+
     def _as_timedelta(self, days: int, seconds: int, microseconds: int) -> Any:
         return dt.timedelta(days, seconds, microseconds)
 
