@@ -189,6 +189,18 @@ def test_a_failed_run_names_its_evidence_and_what_is_not_there_is_one_line(
     assert "no turn 9 to fork from" in rlmbox(folder, "fork", "audit", "--at", "9", code=2)[1]
 
 
+def test_where_runs_are_kept_is_said_with_the_first_and_not_with_a_mistake(folder: Path) -> None:
+    wrong, first, second = (
+        rlmbox(folder, "ask", "What applies to late delivery?", "-c", path, code=code)[1]
+        for path, code in [("none.txt", 2), ("contract.txt", 0), ("contract.txt", 0)]
+    )
+    assert [f"runs are kept in {folder / 'runs.db'} (30 days" in said for said in (wrong, first, second)] == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_without_a_record_there_is_none(folder: Path, server: ProviderServer) -> None:
     asked(folder, server, "--no-record")
     assert not (folder / "runs.db").exists()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from rlmbox.guard.visible import printable
 from rlmbox.loop.json_schema import schema_check
 from rlmbox.record.journal import Store
 from rlmbox.record.jsonl_store import JsonlStore
-from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS
+from rlmbox.record.sqlite_store import KEPT_BYTES, KEPT_DAYS, SqliteStore
 from rlmbox.record.stores import close_store, default_path, open_store
 from rlmbox.rlm import RLM
 from rlmbox.types import Answer
@@ -119,8 +120,9 @@ class Settings:
     def opened(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> Iterator[RLM]:
         """Make the RLM and the store that it records in, and close both afterwards; see `rlm`."""
         store = self.opened_store()
+        say = [partial(_say_where_kept, store.path)] if isinstance(store, SqliteStore) and store.is_empty() else []
         try:
-            with self.rlm(hooks, store, telemetry) as rlm:
+            with self.rlm([*say, *hooks], store, telemetry) as rlm:
                 yield rlm
         finally:
             close_store(store)
@@ -184,18 +186,19 @@ class Settings:
         if not self.record:
             return None
         try:
-            path = self.store or default_path()
-            is_new = not path.exists()
-            found = open_store(path)
+            return open_store(self.store or default_path())
         except StoreError as error:
             if self.store is not None or self.run_id is not None:
                 raise
             print(f"note: the run is not recorded: {error}", file=sys.stderr)  # noqa: T201
             return None
-        if is_new and path.suffix != ".jsonl":
-            kept = f"{KEPT_DAYS} days, at most {KEPT_BYTES // 10**9} GB"
-            print(f"note: runs are kept in {path} ({kept}); --no-record keeps none", file=sys.stderr)  # noqa: T201
-        return found
+
+
+def _say_where_kept(path: Path, event: Event) -> None:
+    """Say where runs are kept and for how long, when the first one is."""
+    if isinstance(event, RunStarted):
+        kept = f"{KEPT_DAYS} days, at most {KEPT_BYTES // 10**9} GB"
+        print(f"note: runs are kept in {path} ({kept}); --no-record keeps none", file=sys.stderr)  # noqa: T201
 
 
 def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:

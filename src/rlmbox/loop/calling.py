@@ -43,6 +43,7 @@ class ToolCalling:
         checked: The function, which checks its arguments.
         shown: The signature that code sees, without secrets.
         secrets: Arguments that the function gets besides, by name.
+        hidden: What of its results and errors must not leave.
         timeout_of: Returns the seconds that a call may take.
         is_async: True for an async function.
         is_bound_by_python: True if arguments are passed on as they come.
@@ -54,6 +55,7 @@ class ToolCalling:
         checked: Callable[..., Any],
         shown: inspect.Signature,
         secrets: Mapping[str, Any],
+        hidden: SecretValues,
         *,
         timeout_of: Callable[[], float],
         is_async: bool,
@@ -63,7 +65,7 @@ class ToolCalling:
         self._checked = checked
         self._shown = shown
         self._secrets = secrets
-        self._hidden = SecretValues(secrets.values())
+        self._hidden = hidden
         self._timeout_of = timeout_of
         self._is_async = is_async
         self._is_bound_by_python = is_bound_by_python

@@ -95,7 +95,7 @@ class Toolbox:
 
     @property
     def signatures(self) -> dict[str, str]:
-        """How each tool that is known by now is called, by name."""
+        """Return how each tool that is known by now is called, by name."""
         return {tool.repl_name: _ADDRESS.sub("0x…", tool.host_function().signature) for tool in self.tools}
 
     def check_signatures(self, recorded: Mapping[str, Any]) -> None:

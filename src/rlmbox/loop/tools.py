@@ -19,6 +19,7 @@ from typing import Any
 from rlmbox.budget.limits import DEFAULT_TOOL_TIMEOUT_S
 from rlmbox.errors import ConfigError
 from rlmbox.loop.calling import ToolCalling, message_of
+from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.loop.tool_shapes import Written, resolved, shapes_of, written_type
 from rlmbox.loop.typed_dicts import with_checkable_annotations
 from rlmbox.types import HostFunction
@@ -88,6 +89,7 @@ class Tool:
             self._checked,
             self._shown,
             self.secrets,
+            self._hidden,
             timeout_of=timeout_of if self.timeout_s is None else partial(float, self.timeout_s),
             is_async=self._is_async,
             is_bound_by_python=self._is_bound_by_python,
@@ -98,6 +100,10 @@ class Tool:
         at_once = calling.at_once()
         off_loop = None if self._is_async else at_once
         return HostFunction(name, call, self._summary, is_tool=True, at_once=at_once, off_loop=off_loop)
+
+    @cached_property
+    def _hidden(self) -> SecretValues:
+        return SecretValues(self.secrets.values())
 
     @cached_property
     def _is_bound_by_python(self) -> bool:

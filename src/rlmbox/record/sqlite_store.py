@@ -117,6 +117,15 @@ class SqliteStore(FileStore):
             rows = self._connection.execute(query, _numbers_of(number)).fetchall() if number is not None else []
         return [self._event_of(body) for (body,) in rows]
 
+    def is_empty(self) -> bool:
+        """Return True where no run is kept yet.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        with self._lock, self._errors("read"):
+            return self._connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is None
+
     async def runs(self) -> Sequence[RunSummary]:
         """Return what there is of each run; see `Store.runs`."""
         return await anyio.to_thread.run_sync(self._summaries)

@@ -1,4 +1,4 @@
-"""What a recorded run needs of the `RLM` that goes on with it: it goes on as it was begun, or says what it lacks."""
+"""Checks that an `RLM` can go on with a recorded run as it was begun; the error names what it lacks."""
 
 from __future__ import annotations
 
