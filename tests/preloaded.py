@@ -9,6 +9,7 @@ process by its id, starts it for real.
 """
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -101,6 +102,9 @@ def _client(path: str, program: str, arguments: list[str]) -> None:
             early.append(number)
 
     ignored = [number for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
+    woken, to_wake = os.pipe()
+    os.set_blocking(to_wake, False)
+    signal.set_wakeup_fd(to_wake)
     for number in _SIGNALS:
         if number not in ignored:
             signal.signal(number, pass_on)
@@ -113,12 +117,12 @@ def _client(path: str, program: str, arguments: list[str]) -> None:
         folder = os.getcwd()  # noqa: PTH109 - as above
         request = repr((program, arguments, dict(os.environ), folder, [int(number) for number in ignored]))
         socket.send_fds(server, [request.encode("utf-8", "surrogatepass")], [0, 1, 2])
-        target.append(_number(server))
+        target.append(_number(server, woken))
         if target[0] == _ELSEWHERE:
             _be_the_program(program, arguments)
         for signaled in early:
             pass_on(signaled, None)
-        status = _number(server)
+        status = _number(server, woken)
     if status < 0:
         with suppress(OSError):  # some can be neither caught nor ignored
             signal.signal(-status, signal.SIG_DFL)
@@ -140,7 +144,10 @@ def _be_the_program(program: str, arguments: list[str]) -> None:
     os.execv(sys.executable, [sys.executable, *_REAL[program], *arguments])
 
 
-def _number(server: socket.socket) -> int:
+def _number(server: socket.socket, woken: int) -> int:
+    # A signal that comes just before a process begins to wait in `recv` would be seen to only after it.
+    while server.fileno() not in select.select([server.fileno(), woken], [], [])[0]:
+        os.read(woken, 1)
     answer = server.recv(_ANSWER_BYTES)
     if not answer:
         sys.exit("the process that preloads programs for tests has ended")
