@@ -70,6 +70,15 @@ async def test_a_conversation_reaches_the_provider_as_it_is(name: str) -> None:
     assert request.max_output_tokens == 77
 
 
+@every_provider
+async def test_what_a_library_tells_of_this_machine_is_not_sent(name: str) -> None:
+    async with talking("Three.", name) as (model, server):
+        await model.complete(TALK, max_output_tokens=77)
+        await model.complete(TALK[-1:], max_output_tokens=77)
+        await model.complete(TALK[-1:], max_output_tokens=77)
+    assert not [header for request in server.requests for header in request.headers if header.startswith("x-stainless")]
+
+
 @pytest.mark.parametrize(
     ("name", "path", "header", "limit"),
     [

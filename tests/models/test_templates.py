@@ -15,7 +15,7 @@ from rlmbox.testing import ProviderFault, ProviderServer, QuirkServer, http_faul
 from rlmbox.types import Message
 
 NAMES = ("openai:gpt-5", "openai:llama3", "anthropic:claude-sonnet-5-5", "google:gemini-2.5-flash", "azure:deployment")
-VOLATILE = {"content-length", "x-stainless-read-timeout", "x-stainless-timeout"}
+VOLATILE = {"content-length"}
 
 
 def model_at(server: ProviderServer, name: str, **options: float) -> ProviderModel:

@@ -41,6 +41,7 @@ MAX_STREAM_BYTES = 4 * MAX_REPLY_BYTES
 
 CONNECT_TIMEOUT_S = 10.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_ABOUT_THIS_MACHINE = "x-stainless-"  # with which some libraries tell of it: nobody needs that for a reply
 
 # What a provider's library is given in place of each good reply: it has nothing to do but to be content.
 _PLACEHOLDERS: Mapping[WireProtocol, bytes] = MappingProxyType(
@@ -152,7 +153,11 @@ class _WholeReplies(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         call = _current_call.get()
-        headers = _kept(tuple(request.headers.multi_items()))
+        headers = tuple(
+            (name, value)
+            for name, value in _kept(tuple(request.headers.multi_items()))
+            if not name.lower().startswith(_ABOUT_THIS_MACHINE)
+        )
         call.written = WrittenRequest(request.method, str(request.url), headers, request.content)
         await _send(self._wire, call.written, call, request.extensions["timeout"])
         if call.refused is None:
