@@ -104,7 +104,7 @@ class Settings:
         if self.schema is None:
             return None
         try:
-            schema = json.loads(_text_of(self.schema))
+            schema = json.loads(text_of(self.schema))
         except ValueError as error:
             raise ConfigError(f"{self.schema} is not JSON: {error}") from None
         if not isinstance(schema, dict):
@@ -120,8 +120,8 @@ class Settings:
     def opened(self, hooks: Sequence[Hook], telemetry: Telemetry | bool = False) -> Iterator[RLM]:
         """Make the RLM and the store that it records in, and close both afterwards; see `rlm`."""
         store = self.opened_store()
-        say = [partial(_say_where_kept, store.path)] if isinstance(store, SqliteStore) and store.is_empty() else []
         try:
+            say = [partial(_say_where_kept, store.path)] if isinstance(store, SqliteStore) and store.is_empty() else []
             with self.rlm([*say, *hooks], store, telemetry) as rlm:
                 yield rlm
         finally:
@@ -223,7 +223,7 @@ def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:
 
 def _instructions_of(path: Path) -> str | dict[str, str]:
     """Return the instructions of a file: its text for all sessions, or what a TOML file has for root and children."""
-    text = _text_of(path)
+    text = text_of(path)
     if path.suffix != ".toml":
         return text
     try:
@@ -232,7 +232,15 @@ def _instructions_of(path: Path) -> str | dict[str, str]:
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a file that an option names, without a byte order mark.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:

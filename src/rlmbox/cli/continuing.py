@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rlmbox.budget.limits import Limits
 from rlmbox.cli.approving import approval_of
-from rlmbox.cli.asking import exported_where, print_run
+from rlmbox.cli.asking import exported_where, print_run, text_of
 from rlmbox.cli.cell_options import cell_limits
 from rlmbox.cli.keeping import key_source
 from rlmbox.cli.recording import opened, recorded_events
@@ -135,7 +135,7 @@ def fork_and_print(
     def run(hooks: Sequence[Hook]) -> Answer:
         with opened(store) as kept:
             recorded = _Recorded.of(run_id, kept)
-            code = _text_of(edit) if edit is not None else None
+            code = text_of(edit) if edit is not None else None
             with recorded.rlm(hooks, retriever=retriever, prices=prices, model=model) as rlm:
                 own = limits.instead_of(limits_of(recorded.settings))
                 return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
@@ -249,13 +249,6 @@ class _Recorded:
             guard=self.guard,
             record_secrets=bool(made.get("record_secrets")),
         )
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _said_difference() -> Hook:
