@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import FunctionType, MethodType
 from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
@@ -218,7 +219,7 @@ class HostFunction:
         Raises:
             ValueError: The function is written in C and does not say.
         """
-        return self.name + _described(self.call)[0]
+        return self.name + self.description[0]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -227,7 +228,16 @@ class HostFunction:
         Raises:
             ValueError: As for `signature`.
         """
-        return _described(self.call)[1]
+        return self.description[1]
+
+    @property
+    def description(self) -> tuple[str, tuple[str, ...]]:
+        """The signature without the name, and the parameters; both at once for who wants both of many functions.
+
+        Raises:
+            ValueError: As for `signature`.
+        """
+        return _described(self.call)
 
 
 _of_methods: WeakKeyDictionary[object, tuple[str, tuple[str, ...]]] = WeakKeyDictionary()
@@ -239,11 +249,13 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
     Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
     found of a method is kept for as long as its class has it.
     """
-    call = inspect.unwrap(call)
-    shared = getattr(call, "__func__", None)
-    if shared in _of_methods:
-        return _of_methods[shared]
-    signature = inspect.signature(call)
+    method = call if isinstance(call, MethodType) else getattr(call, "__wrapped__", None)
+    shared = method.__func__ if isinstance(method, MethodType) else None
+    if not isinstance(shared, FunctionType):
+        shared = None
+    elif (known := _of_methods.get(shared)) is not None:
+        return known
+    signature = inspect.signature(inspect.unwrap(call))
     # Annotations are strings where the module postpones them; default values keep their quotes.
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature)).replace("typing.", "")
     found = text, tuple(p.name for p in signature.parameters.values() if p.kind < p.VAR_POSITIONAL)

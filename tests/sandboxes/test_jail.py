@@ -76,6 +76,12 @@ async def test_a_fresh_jail_is_never_a_used_one() -> None:
             assert await value(second, code) == [False, False, []]
 
 
+async def test_no_module_of_the_worker_s_language_side_is_left_to_import() -> None:
+    async with jail() as sandbox:
+        own = "import sys\n[name for name in sys.modules if name.lstrip('_').startswith('rlm_')]"
+        assert await value(sandbox, own) == []
+
+
 async def test_two_jails_draw_the_same_random_numbers_but_have_no_secret_in_common() -> None:
     async with jail() as first, jail() as second:
         code = "import random, os\n[random.random(), os.urandom(8).hex()]"

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
@@ -474,3 +475,20 @@ async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
         assert execution.error.type == "KeyboardInterrupt"
         assert await repl.value("kept") == 3
     assert not repl.sandbox.interrupt()
+
+
+async def test_functions_of_one_name_are_described_in_each_session_as_they_are_there() -> None:
+    def weigh(thing: str) -> int:
+        return len(thing)
+
+    def estimate(thing: str, unit: str = 'k"g') -> str:
+        return f"{thing} {unit}"
+
+    cases: list[tuple[Callable[..., object], str, str]] = [
+        (weigh, "first", "weigh(thing: str) -> int\n\nfirst"),
+        (estimate, 'of "ž" \\ and 🧪', """weigh(thing: str, unit: str = 'k"g') -> str\n\nof "ž" \\ and 🧪"""),
+        (weigh, "", "weigh(thing: str) -> int\n\n"),
+    ]
+    for call, summary, said in cases:
+        async with local(HostFunction("weigh", call, summary)) as repl:
+            assert await repl.value("weigh.__doc__") == said

@@ -7,6 +7,7 @@ too large is refused, before it is made, with a word on the way around.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from rlmbox.context.context import Context
 from rlmbox.context.search.hits import MAX_MATCHES, MAX_TOTAL_CHARS, Hit
@@ -66,10 +67,15 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
 
 
 def _function(prefix: str, call: Callable[..., object]) -> HostFunction:
-    summary = (call.__doc__ or "").strip().splitlines()[0]
     # How long an index takes is not the same twice, nor is then whether there is an answer: it is recorded.
     name = call.__name__
-    return HostFunction(prefix + name, call, summary, pure=name != "rank", is_slice=name == "slice")
+    return HostFunction(prefix + name, call, _summary(name), pure=name != "rank", is_slice=name == "slice")
+
+
+@cache
+def _summary(name: str) -> str:
+    """Return what the docstring of one of the functions says first; every session asks for all of them."""
+    return (getattr(_ContextFunctions, name).__doc__ or "").strip().splitlines()[0]
 
 
 def _integer(name: str, value: object) -> int:

@@ -139,8 +139,9 @@ def documents_of(store: TextStore, name: str) -> Documents | None:
     """
     beginning = store.view(0, _HEAD_CHARS)
     head = beginning.slice(None, None)
+    characters = set(head)  # most signs have one that most texts lack, which is seen sooner than the sign is not found
     for form in _FORMS:
-        if sum(head.count(sign) for sign in form.signs) < _MIN_DOCUMENTS:
+        if sum(head.count(sign) for sign in form.signs if characters.issuperset(sign)) < _MIN_DOCUMENTS:
             continue
         found = list(_headers(beginning, form))
         if _are_files(found, form):

@@ -136,17 +136,19 @@ class Done:
 Reply = Ready | CallFrame | Done
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
+def encode(message: Mapping[str, Any], written: str = "") -> bytes:
     """Make a frame.
 
     Args:
-        message: A JSON object. Lone surrogates pass as they are.
+        message: A JSON object, not empty. Lone surrogates pass as they are.
+        written: More of its members, as JSON writes them: `"a": 1, "b": 2`.
 
     Raises:
         TypeError: Something in it is not JSON.
         ValueError: A number in it is not finite, or something in it contains itself.
     """
-    body = _ENCODER.encode(message).encode("utf-8", "surrogatepass")
+    text = _ENCODER.encode(message)
+    body = (f"{text[:-1]}, {written}}}" if written else text).encode("utf-8", "surrogatepass")
     return len(body).to_bytes(4, "big") + body
 
 

@@ -161,14 +161,15 @@ class Link:
     def _threads(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(PARALLEL_CALLS)  # most sessions need none
 
-    async def open(self, start: Mapping[str, Any], timeout_s: float) -> Lost | None:
+    async def open(self, start: Mapping[str, Any], timeout_s: float, written: str = "") -> Lost | None:
         """Send the start frame and wait until the namespace stands.
 
         Args:
             start: See `_worker.py`.
             timeout_s: Seconds to wait.
+            written: More of the frame; see `encode`.
         """
-        reply = await self._exchange({**start, "type": "start"}, timeout_s)
+        reply = await self._exchange({**start, "type": "start"}, timeout_s, written=written)
         return reply if isinstance(reply, Lost) else None
 
     async def request(self, message: Mapping[str, Any], timeout_s: float) -> Done | Lost:
@@ -198,7 +199,7 @@ class Link:
         self._wire.close()
 
     async def _exchange(
-        self, message: Mapping[str, Any], timeout_s: float, grace_s: float = 0.0
+        self, message: Mapping[str, Any], timeout_s: float, grace_s: float = 0.0, *, written: str = ""
     ) -> Done | Ready | Lost:
         gone = self._stale()
         if gone is not None:
@@ -207,7 +208,7 @@ class Link:
         self._free_left_s = FREE_CALLS_S
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
-            begin = partial(self._converse, starting=starting, frame=encode(message))
+            begin = partial(self._converse, starting=starting, frame=encode(message, written))
             if any(function.at_once is not None and function.is_async for function in self._host.values()):
                 # What the first step of a call enters, such as a timeout of anyio, is left before what was there.
                 async with anyio.create_task_group() as self._tasks:

@@ -23,6 +23,7 @@ else:
     _clocks, _values = sys.modules["_rlm_clocks"], sys.modules["_rlm_values"]
 
 FILE = "<rlm_session>"
+OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # looking for them would copy the page of each name there is
 OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
 FREE = ("query",)
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import os
 import socket
@@ -9,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -272,7 +273,8 @@ class WorkerSandbox:
         )
         language = {} if process.has_language else language_sources()
         frame = self._start_frame({**source, **process.context}, language)
-        lost = await self._link.open(frame, _START_TIMEOUT_S)
+        functions = ", ".join(_described(function) for function in self._host.values())
+        lost = await self._link.open(frame, _START_TIMEOUT_S, f'"functions": [{functions}]')
         if lost is not None:
             said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # of a traceback its last line
             with anyio.CancelScope(shield=True):
@@ -306,7 +308,6 @@ class WorkerSandbox:
                 "parallel_calls": PARALLEL_CALLS,
             },
             "path": self._path,
-            "functions": [_described(function) for function in self._host.values()],
             "context": context,
             "query": self._query,
             "seed": self._seed,
@@ -333,7 +334,7 @@ class WorkerSandbox:
 
 def _check_names(host: Host, inputs: Mapping[str, object]) -> None:
     for name in host:
-        if not all(part.isidentifier() for part in name.split(".")) or name.count(".") > 1:
+        if not _is_host_name(name):
             raise ConfigError(f"{name!r} cannot be the name of a host function; use `name` or `object.name`")
     taken = {*RESERVED, *(name.partition(".")[0] for name in host)}
     for name in inputs:
@@ -341,6 +342,11 @@ def _check_names(host: Host, inputs: Mapping[str, object]) -> None:
             raise ConfigError(f"{name!r} cannot be the name of an input; use a plain Python name")
         if name in taken:
             raise ConfigError(f"the input {name!r} has the name of something else in the REPL; use another")
+
+
+@lru_cache(maxsize=1_024)
+def _is_host_name(name: str) -> bool:
+    return name.count(".") <= 1 and all(part.isidentifier() for part in name.split("."))
 
 
 @cache
@@ -353,13 +359,20 @@ def _source(name: str) -> str:
     return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
 
 
-def _described(function: HostFunction) -> dict[str, Any]:
+def _described(function: HostFunction) -> str:
     try:
-        parameters, signature = function.parameters, function.signature
+        description = function.description
     except ValueError:  # some functions written in C do not say
-        parameters, signature = (), f"{function.name}(...)"
-    described = {"name": function.name, "parameters": parameters, "signature": signature, "summary": function.summary}
-    return {**described, "pure": function.pure, "is_slice": function.is_slice}
+        description = "(...)", ()
+    return _entry(function.name, description, function.summary, function.pure, function.is_slice)
+
+
+@lru_cache(maxsize=1_024)
+def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, pure: bool, is_slice: bool) -> str:
+    """Return a function's entry in the start frame as JSON; most sessions have the same two dozen functions."""
+    signature, parameters = description
+    described = {"name": name, "parameters": parameters, "signature": name + signature, "summary": summary}
+    return json.dumps({**described, "pure": pure, "is_slice": is_slice}, ensure_ascii=False)
 
 
 @cache

@@ -482,7 +482,7 @@ def load_language(sources: dict[str, str]) -> Any:
         module = sys.modules[f"_rlm{name}"] = types.ModuleType(f"_rlm{name}")
         exec(compile(source, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
     language = sys.modules["_rlm_repl"]
-    for name in [name for name in sys.modules if name.startswith("_rlm_")]:  # cells have no use for them
+    for name in language.OWN_MODULES:  # cells have no use for them
         del sys.modules[name]
     return language
 
