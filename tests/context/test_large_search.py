@@ -189,7 +189,7 @@ def test_the_c_library_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_compiled_pattern_serves_texts_in_memory_and_in_files(tmp_path: Path):
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
     text = "bERROR b\n" * 300
     assert Context.from_text(text).search("b.*R", 9_999) == [
         {**hit, "document": "context"} for hit in in_file(tmp_path / "it", text).search("b.*R", 9_999)

@@ -32,6 +32,7 @@ CALLS: dict[str, list[Any]] = {
     "ctx.find": ["ação"],
     "ctx.search": [r"\bação \d+"],
     "ctx.count": ["ação"],
+    "ctx.tally": [r"\w+"],
     "ctx.rank": ["answer"],
     "ctx.read_chunk": [5, 30],
     "ctx.snippet": [50, 20],
@@ -79,6 +80,7 @@ def test_the_functions_give_what_the_context_gives(context: Context, table: dict
     assert call["ctx.find"]("ação", max_matches=2) == context.find("ação", max_matches=2)
     assert call["ctx.search"]("AÇÃO", 2, 10, False) == context.search("AÇÃO", 2, 10, False)
     assert call["ctx.count"]("ação") == 300
+    assert call["ctx.tally"]("(?:ação|line) ", 1) == context.tally("(?:ação|line) ", 1) == {"ação ": 300}
     assert call["ctx.rank"]("the answer", 1) == context.rank("the answer", 1)
     assert call["ctx.rank"]("answer")[0]["document"] == "b.md"
     assert call["ctx.get_schema"]() == context.get_schema()

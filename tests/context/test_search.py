@@ -314,7 +314,7 @@ def test_the_deadline_counts_between_the_windows_of_a_search_without_matches(mon
 def test_windows_change_nothing_where_matches_are_short(pattern: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "_WINDOW_WORK", 1)
     monkeypatch.setattr(search, "_MIN_WINDOW_BYTES", 64)
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
 
     @settings(deadline=None)
     @given(st.lists(st.sampled_from(["é", "b", "bb", " ", "\n", "éb", "日😀"]), min_size=1, max_size=300))
@@ -327,28 +327,28 @@ def test_windows_change_nothing_where_matches_are_short(pattern: str, monkeypatc
             assert [(h["start"], h["end"]) for h in context.find(pattern, True, max_matches=9_999)] == expected
 
     check()
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
 
 
 def test_a_match_longer_than_a_window_grows_the_window(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "_WINDOW_WORK", 1)
     monkeypatch.setattr(search, "_MIN_WINDOW_BYTES", 64)
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
     text = "<" + "é" * 5_000 + "> <b>"
     assert [h["end"] - h["start"] for h in Context.from_text(text).search("<b>|<é*>?")] == [5_002, 3]
     assert [h["end"] - h["start"] for h in Context.from_text(text).search(r"\bé+")] == [5_000]
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
 
 
 def test_a_pattern_of_fixed_length_is_found_across_windows(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "_WINDOW_WORK", 1)
     monkeypatch.setattr(search, "_MIN_WINDOW_BYTES", 64)
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
     needle = "n" * 700
     for lead in range(0, 9_000, 611):
         text = "é" + "x" * lead + needle + "y" * 9_000
         assert Context.from_text(text).count(needle, case_sensitive=False) == 1
-    search._compiled.cache_clear()
+    search.compiled.cache_clear()
 
 
 def test_only_a_few_compiled_patterns_are_kept():
@@ -357,7 +357,7 @@ def test_only_a_few_compiled_patterns_are_kept():
     context = Context.from_text("é")
     for number in range(50):
         context.count(f"x{number}", regex=True)
-    assert search._compiled.cache_info().currsize <= 8
+    assert search.compiled.cache_info().currsize <= 8
     assert re2._Regexp._make.cache_info().currsize == 0
 
 

@@ -43,6 +43,7 @@ def repl_functions(context: Context) -> tuple[HostFunction, ...]:
         calls.find,
         calls.search,
         calls.count,
+        calls.tally,
         calls.rank,
         calls.read_chunk,
         calls.snippet,
@@ -198,6 +199,12 @@ class _ContextFunctions:
         """How often a text or regular expression occurs in the whole context."""
         return self._context.count(
             _string("pattern", pattern), _flag("regex", regex), _flag("case_sensitive", case_sensitive)
+        )
+
+    def tally(self, pattern: str, n: int = 20, case_sensitive: bool = True) -> dict[str, int]:
+        """How often each text occurs that a regular expression (or its one group) matches: the n most frequent."""
+        return self._context.tally(
+            _string("pattern", pattern), _integer("n", n), _flag("case_sensitive", case_sensitive)
         )
 
     def rank(self, query: str, k: int = 10) -> list[dict[str, object]]:

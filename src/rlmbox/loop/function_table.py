@@ -55,7 +55,13 @@ _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("extract_after", "str or None"),
         ),
     ),
-    ("count", (("ctx.count", "over the whole text"),)),
+    (
+        "count",
+        (
+            ("ctx.count", "over the whole text"),
+            ("ctx.tally", "dict: how often each text occurs that a regex, or its group, matches"),
+        ),
+    ),
     (
         "documents",
         (

@@ -79,10 +79,17 @@ class TextEnd:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Alternatives in parentheses."""
+    """Alternatives in parentheses.
+
+    Attributes:
+        opening: How they begin.
+        branches: The alternatives.
+        captures: Whether it is a group whose match `re` tells.
+    """
 
     opening: str
     branches: list[list[PatternNode]]
+    captures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +224,7 @@ class _PatternReader:
         return f"{{{int(low or 0)}{comma}{high and int(high)}}}"
 
     def group(self) -> PatternNode | None:
-        opening, outer = "(?:", self.multiline
+        opening, outer, captures = "(?:", self.multiline, self.peek() != "?"
         if self.take("?"):
             if self.take("#"):
                 self.until(")", "a comment")
@@ -228,6 +235,7 @@ class _PatternReader:
             if self.take("P<") or self.take("<"):
                 if not self.until(">", "a group's name").isidentifier():
                     raise invalid("a group's name is not an identifier")
+                captures = True
             elif not self.take(":"):
                 flags, ended = self.flags()
                 if ended == ")":
@@ -237,7 +245,7 @@ class _PatternReader:
         if not self.take(")"):
             raise invalid("a group is not closed")
         self.multiline = outer
-        return Group(opening, branches)
+        return Group(opening, branches, captures)
 
     def flags(self) -> tuple[str, str]:
         """Read flags and what ends them, a colon or a parenthesis."""

@@ -59,10 +59,19 @@ class Deadline:
 
 
 @lru_cache(maxsize=_KEPT_PATTERNS)
-def _compiled(pattern: str, unicode: bool, final_newline: bool, ignore_case: bool) -> Matcher:
+def compiled(
+    pattern: str, unicode: bool, final_newline: bool, ignore_case: bool, *, keep_groups: bool = False
+) -> Matcher:
+    """Compile a pattern; see `translate`.
+
+    Raises:
+        ValueError: The pattern is invalid, or has what RE2 lacks.
+    """
     import re2
 
-    translation = translate(pattern, unicode=unicode, final_newline=final_newline, ignore_case=ignore_case)
+    translation = translate(
+        pattern, unicode=unicode, final_newline=final_newline, ignore_case=ignore_case, keep_groups=keep_groups
+    )
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY_BYTES
@@ -121,7 +130,7 @@ def regex_spans(
         raise invalid("it has a lone surrogate")
     if literal:
         pattern = escaped(pattern)
-    return _spans(store, _compiled(pattern, not store.is_ascii, store.ends_with_newline, ignore_case), deadline)
+    return _spans(store, compiled(pattern, not store.is_ascii, store.ends_with_newline, ignore_case), deadline)
 
 
 def _is_utf8(text: str) -> bool:

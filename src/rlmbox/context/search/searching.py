@@ -14,6 +14,7 @@ from rlmbox.context.search.search import (
     regex_spans,
     timeout_for,
 )
+from rlmbox.context.search.tallying import tally
 from rlmbox.context.storage import equivalents
 from rlmbox.context.storage.documents import Documents
 from rlmbox.context.storage.reading import Reading
@@ -40,9 +41,7 @@ class Searching(Reading):
     ) -> Iterator[tuple[int, int]]:
         deadline = self._deadline(timeout_s)
         if regex:
-            if not self._store.is_ascii:
-                has_apart = equivalents.may_differ(pattern) and self._has_letters_apart
-                pattern = equivalents.expression(pattern) if has_apart else equivalents.composed(pattern)
+            pattern = self._expression(pattern)
             return regex_spans(self._store, pattern, ignore_case=not case_sensitive, deadline=deadline)
         if self._in_other_forms(pattern):
             other = equivalents.literal(pattern)
@@ -50,6 +49,13 @@ class Searching(Reading):
         if case_sensitive:
             return literal_spans(self._store, pattern, deadline=deadline)
         return regex_spans(self._store, pattern, literal=True, ignore_case=True, deadline=deadline)
+
+    def _expression(self, pattern: str) -> str:
+        """Return a regular expression that finds, in every Unicode form, what a given one finds in one."""
+        if self._store.is_ascii:
+            return pattern
+        has_apart = equivalents.may_differ(pattern) and self._has_letters_apart
+        return equivalents.expression(pattern) if has_apart else equivalents.composed(pattern)
 
     def _in_other_forms(self, text: str) -> bool:
         """Return whether a text is to be looked for in other Unicode forms than its own."""
@@ -119,6 +125,35 @@ class Searching(Reading):
         if case_sensitive and not regex and not self._in_other_forms(pattern):
             return count_literal(self._store, pattern, deadline=self._deadline(timeout_s))
         return sum(1 for _ in self._spans(pattern, regex, case_sensitive, timeout_s))
+
+    def tally(
+        self, pattern: str, n: int = 20, case_sensitive: bool = True, *, timeout_s: float | None = None
+    ) -> dict[str, int]:
+        """Count each text that a regular expression matches, in one pass: the most frequent first, with how often.
+
+        Where the pattern has a group, what the group matches is counted instead; "" where it took no part. Of a longer
+        text the first 1,000 characters count. Texts of one Unicode form are counted together, and without
+        `case_sensitive` those that differ in case are, in lower case.
+
+        Args:
+            pattern: The regular expression; see `find`.
+            n: Most texts that are wanted, at most 10,000.
+            case_sensitive: Whether upper and lower case differ.
+            timeout_s: Seconds after which it gives up; None for 10, and one more for each 20 MB of the text.
+
+        Raises:
+            ValueError: As `find`; the pattern has several groups; it matches more than a million different texts.
+        """
+        if n <= 0:
+            raise ValueError(f"n must be positive: {n}")
+        return tally(
+            self._store,
+            pattern,
+            min(n, MAX_MATCHES),
+            wanted=self._expression(pattern),
+            ignore_case=not case_sensitive,
+            deadline=self._deadline(timeout_s),
+        )
 
     def locate(self, start: int, end: int) -> Source:
         """Return the document and the positions in it of a part of the text.

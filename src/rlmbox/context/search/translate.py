@@ -34,6 +34,7 @@ class Translation:
             repetitions matches no more.
         is_bounded: Whether it has no endless repetitions.
         traits: What every match has, or has not.
+        groups: Numbers of the pattern's own groups, where they were to be kept.
     """
 
     text: str
@@ -43,9 +44,12 @@ class Translation:
     positions: int
     is_bounded: bool
     traits: Traits
+    groups: tuple[int, ...] = ()
 
 
-def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: bool) -> Translation:
+def translate(
+    pattern: str, *, unicode: bool, final_newline: bool, ignore_case: bool, keep_groups: bool = False
+) -> Translation:
     """Write a pattern for RE2.
 
     Args:
@@ -53,12 +57,13 @@ def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: 
         unicode: Whether the text has characters beyond ASCII.
         final_newline: Whether the text ends with a newline.
         ignore_case: Whether upper and lower case are the same.
+        keep_groups: Whether it is told what the pattern's own groups match, which takes longer.
 
     Raises:
         ValueError: It is not a regular expression, or has something that RE2 lacks.
     """
     branches = read_pattern(pattern, unicode=unicode)
-    writer = _Writer(final_newline)
+    writer = _Writer(final_newline, keep_groups)
     writer.leads = writer.all_lead(branches)
     text = writer.branches(branches, "edge", "edge")
     prefix = "(?i)" if ignore_case else ""
@@ -70,13 +75,16 @@ def translate(pattern: str, *, unicode: bool, final_newline: bool, ignore_case: 
         positions=max(1, _positions(branches)),
         is_bounded=_is_bounded(branches),
         traits=traits_of(branches, ignore_case=ignore_case),
+        groups=tuple(writer.kept),
     )
 
 
 @dataclass(slots=True)
 class _Writer:
     final_newline: bool
+    keep_groups: bool
     leads: bool = False
+    kept: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     groups: int = 0
@@ -107,11 +115,18 @@ class _Writer:
         if isinstance(node, TextEnd):
             return rf"(?:\z|{self.mark(self.ends)}\n\z)" if self.final_newline else r"\z"
         if isinstance(node, Group):
-            return f"{node.opening}{self.branches(node.branches, before, after)})"
+            return f"{self.opening(node)}{self.branches(node.branches, before, after)})"
         if isinstance(node, Repeat):
             inner = self.node(node.node, "any", "any")
             return f"(?:{inner}){node.suffix}" if isinstance(node.node, WordBoundary | TextEnd) else inner + node.suffix
         return node.text
+
+    def opening(self, group: Group) -> str:
+        if not (self.keep_groups and group.captures):
+            return group.opening
+        self.groups += 1
+        self.kept.append(self.groups)
+        return "("
 
     def boundary(self, negated: bool, before: CharacterKind, after: CharacterKind) -> str:
         known = ("word", "other")

@@ -118,7 +118,7 @@ def common_words(path: Path, size_chars: int, rng: Random) -> Made:
         for word in _VOCABULARY
     }
     top = sorted(counts, key=lambda word: (-counts[word], word))[:5]
-    return Made("Which five words are the most common ones?", sorted(top), "set", {"sample": 4_000})
+    return Made("Which five words are the most common ones?", sorted(top), "set")
 
 
 def _records(path: Path, size_chars: int, rng: Random) -> tuple[dict[str, int], dict[str, set[str]]]:
@@ -155,7 +155,7 @@ def count_pairs(path: Path, size_chars: int, rng: Random) -> Made:
     label = rng.choice(_LABELS)
     many = len(users[label])
     asked = f"How many unordered pairs of two different users are there in which both have a record labelled {label}?"
-    return Made(asked, many * (many - 1) // 2, facts={"label": label, "users": list(_USERS)})
+    return Made(asked, many * (many - 1) // 2, facts={"label": label})
 
 
 def two_documents(path: Path, size_chars: int, rng: Random) -> Made:

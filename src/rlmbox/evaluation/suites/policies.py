@@ -38,19 +38,11 @@ for part in parts:
         same.append(part[1])
 FINAL('\\n'.join(same[1:]))""",
     "common-words": """\
-words = sorted(set(ctx.slice(0, facts['sample']).split()))
-counts = []
-for word in words:
-    counts.append((ctx.count(word), word))
-counts.sort()
-FINAL('\\n'.join([pair[1] for pair in counts[-5:]]))""",
+FINAL('\\n'.join(list(ctx.tally(r'\\w+', 5))))""",
     "oolong-count": """\
 FINAL(str(ctx.count('label=' + facts['label'] + ' ')))""",
     "oolong-pairs": """\
-many = 0
-for user in facts['users']:
-    if ctx.find('user=' + user + ' | label=' + facts['label'] + ' ', max_matches=1):
-        many = many + 1
+many = len(ctx.tally(r'user=(\\w+) \\| label=' + facts['label'] + ' ', 1000))
 FINAL(str(many * (many - 1) // 2))""",
     "two-documents": """\
 client = extract_after('Order ' + facts['order'] + ' was placed by client ', 5)
@@ -74,10 +66,6 @@ FINAL('The text does not say.' if found is None else found)""",
 """The policies, by the name of the suite; `facts` is what a reader takes from the question."""
 
 GAPS: Mapping[str, str] = {
-    "common-words": "no function counts many words in one pass: `ctx.count` reads the whole text once for each, and "
-    "the words have to be known from a sample; `ctx.tally(pattern)` would count what a pattern matches",
-    "oolong-pairs": "no function groups by a part of a match: a search for each user reads the text once for each; "
-    "`ctx.tally(pattern)` with groups would do it in one pass",
     "callers": "`ctx` knows which definitions a file has (`get_schema`) but not which of them a position is in: the "
     "policy looks backwards for `def`",
 }
