@@ -96,14 +96,14 @@ def _matched(store: TextStore, pattern: str, ignore_case: bool, deadline: Deadli
     grouped = compiled(pattern, not store.is_ascii, store.ends_with_newline, ignore_case, keep_groups=True)
     if len(grouped.translation.groups) > 1:
         raise ValueError("the pattern has more than one group: keep the one to count by, and write (?:...) for others")
-    reader = _Reader(store)
+    reader = _MatchReader(store)
     if not grouped.translation.groups:
         yield from (reader.text(*span) for span in spans)
     else:
         yield from (reader.group(grouped, *span) for span in spans)
 
 
-class _Reader:
+class _MatchReader:
     """Reads what is at places that come in order, without a read for each."""
 
     def __init__(self, store: TextStore) -> None:
