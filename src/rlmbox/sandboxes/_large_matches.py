@@ -84,7 +84,7 @@ def _spans(text: TextStore, pattern: str, start: int) -> Iterator[tuple[int, int
     if start == 0:
         yield from spans
         return
-    matcher = engine._compiled(pattern, not text.is_ascii, text.ends_with_newline, False)  # noqa: SLF001
+    matcher = engine.compiled(pattern, not text.is_ascii, text.ends_with_newline, False)
     for begin, end in windows.find_spans(text, matcher, deadline.check, text.byte_offset(start)):
         if begin < end or text.aligned(begin) == begin:
             deadline.matches += 1
