@@ -1,4 +1,4 @@
-"""How often each text occurs that a pattern matches, in one pass over a text of any size."""
+"""Counts of each text that a pattern matches, in one pass over a text of any size."""
 
 from __future__ import annotations
 
