@@ -15,9 +15,10 @@ import math
 import re
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import re2
@@ -28,7 +29,6 @@ from rlmbox.sandboxes.worker._worker import FRAME_BYTES
 from rlmbox.types import CellError, CellOutcome
 
 _STRUCTURAL = b",:[{"
-_OTHERS = bytes(code for code in range(256) if code not in _STRUCTURAL + b'"')
 _OUTCOMES: frozenset[CellOutcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
 # A number that may be infinite as a float has three digits of exponent, or 200 of mantissa.
 _DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
@@ -36,12 +36,10 @@ _LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
 _BRIEF_BYTES = 1 << 16
 _SURROGATE_BYTES = 6
 _ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
-_SAMPLE_BYTES, _DENSE_PART = 1 << 16, 50
-_PIECE_BYTES = 1 << 20
-_TEXT = re2.compile(rb'(?s)"(?:[^"\\]|\\.)*"')
-_STEPPED_BYTES = 4_096  # so many for each text that is stepped over, lest short ones take long
-_FEW_NODES = 500  # quickly looked at
-_MANY_NODES = 20_000
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_VALUES_AT_ONCE, _RUNS_AT_ONCE = 1_000, 40
+_FEW_NODES = 500  # which all may be long numbers
+_MANY_NODES = 20_000  # which are quickly looked at
 # An int of so many digits or more takes long to read, about as long for each such run of digits.
 _LONG_RUN = b"0" * 20
 _LONG_RUNS, _LONG_RUN_BYTES = 50_000, 200  # so many are free; beyond, each has to come with so many bytes
@@ -49,6 +47,7 @@ _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
 _MAX_RESTORED = 100
+_NOT_FINITE = "it sent a frame that is not JSON: a number in it is not finite"
 
 
 class _Pause:
@@ -218,7 +217,7 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
     nodes = _checked_nodes(body, limits)
     digits = body.translate(_DIGITS, b"+") if nodes > _FEW_NODES else b""
-    _check_long_numbers(body, digits, limits)
+    _check_long_numbers(body, digits)
     try:
         with _PAUSE if nodes > _MANY_NODES else nullcontext():
             value = _parsed(body)
@@ -227,8 +226,8 @@ def _decoded(body: bytes, limits: FrameLimits) -> Any:
             raise Violation("it sent a frame nested deeper than 200 levels") from None
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
     # The parser takes numbers that no float can hold, and gives them as infinite.
-    if (nodes <= _FEW_NODES or _has_long_numbers(digits)) and not _is_finite(value):
-        raise Violation("it sent a frame that is not JSON: a number in it is not finite")
+    if (nodes <= _MANY_NODES or _has_odd_numbers(body, digits)) and not _is_finite(value):
+        raise Violation(_NOT_FINITE)
     return value
 
 
@@ -247,13 +246,12 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if len(escape[0]) == _SURROGATE_BYTES else escape[0]
 
 
-def _check_long_numbers(body: bytes, digits: bytes, limits: FrameLimits) -> None:
+def _check_long_numbers(body: bytes, digits: bytes) -> None:
     """Bound the digits of long numbers.
 
     Args:
         body: The frame.
         digits: The same with a 0 for every digit; empty where there are few values.
-        limits: What is accepted.
 
     Raises:
         Violation: There are too many.
@@ -262,16 +260,30 @@ def _check_long_numbers(body: bytes, digits: bytes, limits: FrameLimits) -> None
     if digits.count(_LONG_RUN) <= most:
         return
     # In a text there may be any digits.
-    runs = 0
-    for part in _outside_texts(body, 2 * _most_nodes(body, limits) + 2):
-        runs += part.translate(_DIGITS).count(_LONG_RUN)
-        if runs > most:
-            raise Violation(f"it sent a frame with more than {most * len(_LONG_RUN):,} digits in long numbers")
+    if _counted(body, _patterns().runs, _RUNS_AT_ONCE, most) > most:
+        raise Violation(f"it sent a frame with more than {most * len(_LONG_RUN):,} digits in long numbers")
 
 
-def _has_long_numbers(digits: bytes) -> bool:
-    """Return whether there is what may be a number that no float can hold."""
-    return _LONG_MANTISSA in digits or _LONG_EXPONENT in digits
+def _has_odd_numbers(body: bytes, digits: bytes) -> bool:
+    """Return whether there is what may be a number that no float can hold.
+
+    Args:
+        body: The frame.
+        digits: The same with a 0 for every digit, and without signs.
+
+    Raises:
+        Violation: There is one that is larger than any float by far.
+    """
+    may_be_odd = [
+        pattern
+        for sign, pattern in ((_LONG_EXPONENT, _patterns().odd), (_LONG_MANTISSA, _patterns().long))
+        if sign in digits
+    ]
+    if not any(pattern.match(body) for pattern in may_be_odd):
+        return False
+    if _patterns().infinite.match(body) is not None:
+        raise Violation(_NOT_FINITE)
+    return True
 
 
 def _is_finite(value: Any) -> bool:
@@ -297,84 +309,74 @@ def _checked_nodes(body: bytes, limits: FrameLimits) -> int:
     Raises:
         Violation: There are too many.
     """
-    most = _most_nodes(body, limits)
+    most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
     # Inside its texts there may be anything; often there is little enough even so.
-    nodes = _count(body, _STRUCTURAL)
-    if nodes <= most:
-        return nodes
-    if b"\\" not in body and _count(body, b'"') > 2 * most + 2:
-        raise Violation(f"it sent a frame with more than {most + 1:,} texts")
-    nodes = 0
-    for part in _outside_texts(body, 2 * most + 2, others=_OTHERS):
-        nodes += _count(part, _STRUCTURAL)
-        if nodes > most:
-            raise Violation(f"it sent a frame with more than {most:,} values")
-    return nodes
+    sample = body[:_BRIEF_BYTES]
+    if len(body) <= _BRIEF_BYTES or _count(sample) * len(body) <= 2 * most * len(sample):
+        nodes = _count(body)
+        if nodes <= most:
+            return nodes
+    nodes = _counted(body, _patterns().values, _VALUES_AT_ONCE, most)
+    if nodes > most:
+        raise Violation(f"it sent a frame with more than {most:,} values")
+    return nodes + _VALUES_AT_ONCE
 
 
-def _most_nodes(body: bytes, limits: FrameLimits) -> int:
-    return min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
+def _counted(body: bytes, pattern: Any, at_once: int, most: int) -> int:
+    """Count what a pattern finds so many of at once, up to so many more than there may be.
 
-
-def _outside_texts(body: bytes, most_quotes: int, *, others: bytes = b"") -> Iterator[bytes]:
-    """Return JSON text without its strings, in pieces of bounded size.
-
-    Args:
-        body: The text.
-        most_quotes: Quotes at most.
-        others: Characters that nobody asks for; without them there is less to cut.
-
-    Raises:
-        Violation: There are more quotes.
+    What is left at the end, or comes after a text that does not end, is not counted.
     """
-    at, quotes = 0, 0
-    if b"\\" in body:
-        outside, at = _past_first_texts(body)
-        yield outside
-    inside = 0
-    while at < len(body):
-        end = min(at + _PIECE_BYTES, len(body))
-        piece = body[at:end]
-        at = end
-        if piece.endswith(b"\\"):  # not between a backslash and what it escapes
-            run = len(piece) - len(piece.rstrip(b"\\"))
-            if run % 2 and at < len(body) and run < len(piece):
-                piece += body[at : at + 1]
-                at += 1
-        # Backslashes pair up from the left; what is left of a run escapes a quote that ends nothing.
-        if b'\\"' in piece:
-            piece = piece.replace(b"\\" * 8, b"").replace(b"\\\\", b"").replace(b'\\"', b"")
-        piece = piece.translate(None, others)
-        quotes += piece.count(b'"')
-        if quotes > most_quotes:
-            raise Violation(f"it sent a frame with more than {most_quotes // 2:,} texts")
-        # Two quotes with nothing between are an empty text, or join two: what is outside stays the same.
-        parts = piece.replace(b'""', b"").split(b'"')
-        yield b"".join(parts[inside::2])
-        inside ^= (len(parts) - 1) & 1
+    found, at = 0, 0
+    while found <= most and (match := pattern.match(body, at)) is not None:
+        found += at_once
+        at = match.end()
+    return found
 
 
-def _past_first_texts(body: bytes) -> tuple[bytes, int]:
-    """Return what is outside of so many texts, and where they end; long ones of many escapes are quickest so."""
-    outside, at = list[bytes](), 0
-    for _ in range(len(body) // _STEPPED_BYTES + 1):
-        quote = body.find(b'"', at)
-        if quote < 0:
-            outside.append(body[at:])
-            return b"".join(outside), len(body)
-        outside.append(body[at:quote])
-        text = _TEXT.match(body, quote)
-        if text is None:
-            raise Violation("it sent a frame that is not JSON: a text does not end")
-        at = text.end()
-    return b"".join(outside), at
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """Patterns over JSON text from its beginning, none of which looks into the texts in it.
+
+    Each is an automaton that takes every byte once, whatever comes: the nodes of a frame full of escapes and commas are
+    counted in the time that it takes to look through any other.
+
+    Attributes:
+        values: The next so many characters before a value or a key.
+        runs: The next so many runs of digits that are long.
+        odd: All up to a number that may be larger than any float, for its exponent.
+        long: The same for its mantissa.
+        infinite: All up to one that is.
+    """
+
+    values: Any
+    runs: Any
+    odd: Any
+    long: Any
+    infinite: Any
 
 
-def _count(data: bytes, characters: bytes) -> int:
-    sample = data[:_SAMPLE_BYTES]
-    if _DENSE_PART * (len(sample) - len(sample.translate(None, characters))) < len(sample):
-        return sum(map(data.count, (bytes((character,)) for character in characters)))  # quicker where they are rare
-    return len(data) - len(data.translate(None, characters))
+@cache
+def _patterns() -> _Patterns:
+    def compiled(pattern: str) -> Any:
+        return re2.compile(f"(?s){pattern}".encode())
+
+    over = r"[eE]\+?0*(?:[1-9][0-9]{3}|[4-9][0-9]{2}|3[1-9][0-9]|309)"
+    most = r"[^0-9.](?:[2-9]|1\.[89])[0-9.]*[eE]\+?308"
+    odd = rf"(?:{over}|{most}|1\.7[0-9]*[eE]\+?308|[0-9]{{2}}(?:\.[0-9]*)?[eE]\+?0*[1-9][0-9]{{2}})"
+    return _Patterns(
+        values=compiled(rf"(?:(?:[^\",:\[{{]|{_TEXT})*[,:\[{{]){{{_VALUES_AT_ONCE}}}"),
+        runs=compiled(
+            rf"(?:(?:[^\"0-9]|{_TEXT}|[0-9]{{1,19}}(?:[^\"0-9]|{_TEXT}))*[0-9]{{{len(_LONG_RUN)}}}){{{_RUNS_AT_ONCE}}}"
+        ),
+        odd=compiled(rf"(?:[^\"]|{_TEXT})*?{odd}"),
+        long=compiled(rf"(?:[^\"]|{_TEXT})*?[0-9]{{200}}[0-9]*[.eE]"),
+        infinite=compiled(rf"(?:[^\"]|{_TEXT})*?(?:[1-9](?:\.[0-9]*)?{over}|{most})"),
+    )
+
+
+def _count(data: bytes) -> int:
+    return len(data) - len(data.translate(None, _STRUCTURAL))
 
 
 # Made once: `json.dumps` would make it anew for each frame, which takes longer than a short frame.
