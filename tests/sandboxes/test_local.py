@@ -14,7 +14,7 @@ import pytest
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
-from rlmbox.sandboxes.local import LocalSandbox
+from rlmbox.sandboxes.local import LocalSandbox, _sandbox
 from rlmbox.types import Cell, HostFunction
 from sandboxes.local_repl import (
     LIMITS,
@@ -317,6 +317,21 @@ async def test_the_worker_runs_on_other_pythons(monkeypatch: pytest.MonkeyPatch,
         assert await repl.value("[len(context), await ping()]") == [4, "pong"]
         assert (await repl.run("1 / 0")).error is not None
         assert (await repl.run("def f(): return f()\nf()")).outcome == "stack"
+
+
+async def test_a_worker_whose_interpreter_writes_code_otherwise_reads_the_sources(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_sandbox, "MAGIC_NUMBER", b"none")
+    _sandbox._code.cache_clear()
+    try:
+        async with local(HostFunction("ping", lambda: "pong", "answers")) as repl:
+            assert await repl.value("[len(context), ping()]") == [4, "pong"]
+            failed = await repl.run("1 / 0")
+            assert failed.error is not None
+            assert "_worker.py" not in failed.error.traceback
+    finally:
+        _sandbox._code.cache_clear()
 
 
 async def test_a_timeout_beside_what_is_awaited_stays_a_number() -> None:

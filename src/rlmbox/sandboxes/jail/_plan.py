@@ -12,15 +12,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path, PurePath
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes.jail._channel import CODE_FOLDER
 from rlmbox.sandboxes.jail._elf import libraries, read_elf
+from rlmbox.sandboxes.worker._compiled import compiled
 from rlmbox.sandboxes.worker._language import LANGUAGE
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def _own_files() -> tuple[tuple[str, bytes, int], ...]:
         files.append((f"{CODE_FOLDER}/{name}.py", source.read_bytes(), 0))
         place = Path(cache_from_source(f"{CODE_FOLDER}/{name}.py", optimization=""))
         files.append((str(place), _compiled(source, f"{CODE_FOLDER}/{name}.py"), 0))
-    codes = {name: _code(here / f"worker/{name}.py", f"{name}.py") for name in LANGUAGE}
+    codes = {name: compiled(here / f"worker/{name}.py", f"{name}.py") for name in LANGUAGE}
     files.append((f"{CODE_FOLDER}/_language.code", marshal.dumps(codes), 0))
     return tuple(files)
 
@@ -163,17 +162,7 @@ def _compiled(source: Path, name: str) -> bytes:
         source: Its file here.
         name: Its file inside.
     """
-    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(_code(source, name))
-
-
-def _code(source: Path, name: str) -> Any:
-    return _renamed(SourceFileLoader(source.stem, str(source)).get_code(source.stem), name)
-
-
-def _renamed(code: Any, name: str) -> Any:
-    """Return code with another file name, since the host's says where it is installed."""
-    constants = tuple(_renamed(each, name) if isinstance(each, CodeType) else each for each in code.co_consts)
-    return code.replace(co_filename=name, co_consts=constants)
+    return MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(compiled(source, name))
 
 
 def _masks(stdlib: Path) -> Iterator[tuple[str, bytes | None]]:

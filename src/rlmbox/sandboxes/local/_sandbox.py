@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import shutil
 import sys
@@ -9,7 +10,8 @@ import sysconfig
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import anyio.to_thread
@@ -18,9 +20,13 @@ from rlmbox.errors import ConfigError, SandboxUnavailable
 from rlmbox.sandboxes._installed import explained
 from rlmbox.sandboxes.worker import _worker
 from rlmbox.sandboxes.worker._child import Child
+from rlmbox.sandboxes.worker._compiled import compiled
+from rlmbox.sandboxes.worker._language import LANGUAGE
 from rlmbox.sandboxes.worker._sandbox import NOTES, WorkerSandbox
 from rlmbox.types import Cell, Execution
 
+_BOOT = Path(__file__).with_name("_boot.py")
+_MODULES = tuple(Path(_worker.__file__).with_name(f"{name}.py") for name in LANGUAGE)
 _EXPLANATION = (
     "LocalSandbox does not isolate: code that a model writes can read, change and send whatever you can. "
     "Use `monty`, or accept that with LocalSandbox(unsafe_no_isolation=True)"
@@ -75,14 +81,19 @@ class _NoWall:
             raise SandboxUnavailable(f"the worker cannot be launched: {error}") from error
 
 
+class _LocalWorker(Child):
+    has_language = True
+
+
 def _launched(context_fd: int | None) -> Child:
     folder = tempfile.mkdtemp(prefix="rlmbox-local-")
+    worker, modules = _worker.__file__, os.pathsep.join(str(path) for path in _MODULES)
 
     def command(wire: int, lifeline: int) -> list[str]:
-        return [sys.executable, "-s", "-P", "-S", "-X", "utf8", _worker.__file__, str(wire), str(wire), str(lifeline)]
+        return [sys.executable, "-s", "-P", "-S", "-X", "utf8", str(_BOOT), worker, modules, str(wire), str(lifeline)]
 
     context = {} if context_fd is None else {"fd": context_fd}
-    return Child(
+    child = _LocalWorker(
         command,
         folder=folder,
         context_fd=context_fd,
@@ -90,6 +101,17 @@ def _launched(context_fd: int | None) -> Child:
         free=partial(_remove, folder),
         takes_interrupts=True,
     )
+    with suppress(OSError):  # it has ended, and the start frame finds out how
+        child.wire.sendall(_code(worker))
+    return child
+
+
+@lru_cache(maxsize=1)
+def _code(worker: str) -> bytes:
+    """Return what `_boot.py` takes from the wire."""
+    codes = [compiled(Path(worker), worker), *(compiled(path, path.name) for path in _MODULES)]
+    written = [marshal.dumps(code) for code in codes]
+    return MAGIC_NUMBER + b"".join(len(code).to_bytes(4, "big") + code for code in written)
 
 
 def _remove(directory: str) -> None:
