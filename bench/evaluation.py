@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -36,43 +42,79 @@ PRICE = FlatPrice(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(10)
 QUESTIONS, REPEATS, CONCURRENCY, DELAY_S = 500, 3, 50, 0.1
 
 
-def figures() -> list[Figure]:
-    return [*coverage(), found_difference(), *throughput(), *policies()]
+def figures() -> Iterator[Figure]:
+    yield from coverage()
+    yield found_difference()
+    yield from throughput()
+    yield from policies()
 
 
 # --- the engine -------------------------------------------------------------------------------------------------
 
 
-def policies(sizes: Sequence[str] = SIZES, sandboxes: Sequence[str] = SANDBOXES) -> list[Figure]:
-    """Answers every suite with its policy; a text is made, asked of in each sandbox, and taken away again."""
-    found = []
+def policies(sizes: Sequence[str] = SIZES, sandboxes: Sequence[str] = SANDBOXES) -> Iterator[Figure]:
+    """Answers every suite with its policy; a text is made, asked of in each sandbox, and taken away again.
+
+    Each sandbox has a process of its own for each size, so that the most memory that it takes can be told.
+    """
     for size in sizes:
-        wrong, took_s, slowest = Counter(), Counter(), Counter()
-        for name in SUITES:
-            with tempfile.TemporaryDirectory() as folder:
-                asked = generate(name, Path(folder), parse_size(size), seed=7, count=1)
-                for sandbox in sandboxes:
-                    began = time.perf_counter()
-                    arm = PolicyArm(sandbox=sandbox, cell_timeout_s=600)
-                    [result] = evaluate(Path(folder), asked, [arm], name=f"{sandbox}-{size}").results
-                    took = time.perf_counter() - began
-                    wrong[sandbox] += result.kind != "right"
-                    took_s[sandbox] += took
-                    slowest[sandbox] = max(slowest[sandbox], took)
-                    print(
-                        f"{name:18s} {size:6s} {sandbox:6s} {result.kind:8s} {took:7.2f} s {result.outcome.note}",
-                        flush=True,
-                    )
-        for sandbox in sandboxes:
-            head = f"{len(SUITES)} suites of {size} characters in `{sandbox}`"
-            found.append(Figure(f"{head}: answers of the policies that are wrong", wrong[sandbox], 0, "of 12"))
-            found.append(Figure(f"{head}: all of them", took_s[sandbox], None, "s"))
-            found.append(Figure(f"{head}: the slowest", slowest[sandbox], None, "s"))
-    memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    found.append(
-        Figure("most memory of a process, of the engine or a sandbox, over all of that", memory / 1024, None, "MiB")
-    )
-    return found
+        answered: dict[str, list[Answered]] = {sandbox: [] for sandbox in sandboxes}
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            processes = {each: stack.enter_context(_process(f"{folder}/cache-{each}")) for each in sandboxes}
+            for name in SUITES:
+                texts = Path(folder, name)
+                began = time.perf_counter()
+                asked = generate(name, texts, parse_size(size), seed=7, count=1)
+                print(f"{name:18s} {size:6s} made in {time.perf_counter() - began:7.2f} s", flush=True)
+                for sandbox, process in processes.items():
+                    each = process.submit(_answered, texts, asked, sandbox).result()
+                    print(f"{name:18s} {size:6s} {sandbox:6s} {each}", flush=True)
+                    answered[sandbox].append(each)
+                shutil.rmtree(texts)
+        for sandbox, found in answered.items():
+            head = f"{len(found)} suites of {size} characters in `{sandbox}`"
+            wrong = sum(each.kind != "right" for each in found)
+            yield Figure(f"{head}: answers of the policies that are wrong", wrong, 0, f"of {len(found)}")
+            yield Figure(f"{head}: all of them", sum(each.took_s for each in found), None, "s")
+            yield Figure(f"{head}: the slowest", max(each.took_s for each in found), None, "s")
+            yield Figure(f"{head}: most memory of the host", max(each.peak_mib for each in found), None, "MiB")
+
+
+@dataclass(frozen=True)
+class Answered:
+    kind: str
+    took_s: float
+    peak_mib: float
+    note: str
+
+    def __str__(self) -> str:
+        return f"{self.kind:8s} {self.took_s:7.2f} s {self.peak_mib:7.0f} MiB {self.note}"
+
+
+def _process(cache: str) -> ProcessPoolExecutor:
+    """A process whose cache is its own, so that a sandbox finds nothing of a text that another left."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_keep_in, initargs=(cache,))
+
+
+def _keep_in(cache: str) -> None:
+    os.environ["XDG_CACHE_HOME"] = cache
+
+
+def _answered(folder: Path, asked: Sequence[Question], sandbox: str) -> Answered:
+    arm = PolicyArm(sandbox=sandbox, cell_timeout_s=600)
+    began = time.perf_counter()
+    [result] = evaluate(folder, asked, [arm], name=sandbox).results
+    return Answered(result.kind, time.perf_counter() - began, _peak_mib(), result.outcome.note)
+
+
+def _peak_mib() -> float:
+    """The most memory that this process has had; `getrusage` counts what its parent had as well."""
+    try:
+        [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
+    except (OSError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 2**20)
 
 
 def evaluate(

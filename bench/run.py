@@ -1,5 +1,8 @@
 """Measures what the issues and the README promise; `--write` puts it into RESULTS.md, `--only PART` a part of it.
 
+Rows are printed, and written, as they come. `--only PART:WHAT` measures some rows of a part that can be divided, and
+leaves its others as they were.
+
 Figures are medians. A bound is what was asked for; a ratio or difference is taken within the same run, because
 the machine's speed drifts between runs. Each part has a process of its own, so that none pays for another's memory.
 """
@@ -12,11 +15,10 @@ import multiprocessing
 import os
 import platform
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
-
-from figures import Figure
 
 PARTS = {
     "loop": "Sessions",
@@ -42,7 +44,7 @@ PARTS = {
 """Modules of this folder with `figures()`, and their headings."""
 
 LONG = ("suites",)
-"""Parts that take hours, and are measured only where `--only` names them."""
+"""Parts that take an hour, and are measured only where `--only` names them; their rows are written one by one."""
 
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -55,10 +57,29 @@ medians of several rounds, since other users of the machine come and go.
 """
 
 
-def figures_of(part: str) -> list[Figure]:
-    """Measures one part; what it returns has a `row`."""
-    figures: list[Figure] = importlib.import_module(part).figures()
-    return figures
+def rows_of(part: str, rows: Connection) -> None:
+    """Measures a part, such as `suites` or `suites:2GB`, and sends each row when it is there, and None at the end."""
+    module, *wanted = part.split(":")
+    for figure in importlib.import_module(module).figures(*wanted):
+        print(figure.row, flush=True)
+        rows.send(figure.row)
+    rows.send(None)
+
+
+def measured(part: str) -> Iterator[str]:
+    """Gives the rows of a part as they come from a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=rows_of, args=(part, theirs))
+    process.start()
+    theirs.close()
+    try:
+        while (row := ours.recv()) is not None:
+            yield row
+    except EOFError:
+        raise SystemExit(f"{part} failed") from None
+    finally:
+        process.join()
 
 
 def machine() -> str:
@@ -70,21 +91,46 @@ def machine() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part, and others named so")
+    parser.add_argument("--only", type=_part, action="append", help="measure this part, and others named so")
     arguments = parser.parse_args()
     wanted = arguments.only or [part for part in PARTS if part not in LONG]
     sections = {name: table for name, table in kept().items() if arguments.only or name in map(PARTS.get, LONG)}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for part in wanted:
-            rows = [figure.row for figure in pool.submit(figures_of, part).result()]
-            sections[PARTS[part]] = "\n".join([*HEADER, *rows])
-            print(f"## {PARTS[part]}\n\n{sections[PARTS[part]]}\n", flush=True)
+    for part in wanted:
+        module, *some = part.split(":")
+        before, rows = sections.get(PARTS[module], ""), []
+        print("\n".join((f"## {PARTS[module]}", "", *HEADER)), flush=True)
+        for row in measured(part):
+            rows.append(row)
+            sections[PARTS[module]] = merged(before, rows) if some or module in LONG else "\n".join((*HEADER, *rows))
+            if arguments.write and module in LONG:
+                write(sections)
+        print(flush=True)
     if arguments.write:
-        body = "\n\n".join(f"## {name}\n\n{sections[name]}" for name in PARTS.values() if name in sections)
-        head = HEAD.format(day=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine())
-        RESULTS.write_text(f"{head}\n{body}\n", encoding="utf-8")
+        write(sections)
     return 0
+
+
+def _part(text: str) -> str:
+    if text.split(":")[0] not in PARTS:
+        raise argparse.ArgumentTypeError(f"there is no part {text}; there are {', '.join(PARTS)}")
+    return text
+
+
+def merged(table: str, rows: Sequence[str]) -> str:
+    """Gives a table with rows in the place of those of the same name, and the others behind it."""
+    new = {_name(row): row for row in rows}
+    lines = table.splitlines() or HEADER
+    return "\n".join((*(new.pop(_name(line), line) for line in lines), *new.values()))
+
+
+def _name(row: str) -> str:
+    return row.split(" | ")[0]
+
+
+def write(sections: Mapping[str, str]) -> None:
+    body = "\n\n".join(f"## {name}\n\n{sections[name]}" for name in PARTS.values() if name in sections)
+    head = HEAD.format(day=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine())
+    RESULTS.write_text(f"{head}\n{body}\n", encoding="utf-8")
 
 
 def kept() -> dict[str, str]:
