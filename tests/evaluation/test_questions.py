@@ -91,7 +91,7 @@ def test_ruler(tmp_path: Path) -> None:
         {"index": 1, "input": "x is 7\nWhat is x?", "outputs": ["7"], "length": 10},
     )
     first, second = load_public("ruler", path, tmp_path)
-    assert (first.question, first.expected, first.grader) == ("Find all variables of 1.", ["A", "B"], "set")
+    assert (first.question, first.expected, first.grader) == ("Find all variables of 1.", ["A", "B"], "contains:all")
     assert Path(first.context).read_text() == "VAR A = 1\nVAR B = A"
     assert (second.expected, second.grader, second.id) == ("7", "contains", "vt/1")
 
@@ -125,8 +125,10 @@ def test_longbench_1_and_2(tmp_path: Path) -> None:
         "answer": "B",
         **{f"choice_{c}": c * 2 for c in "ABCD"},
     }
-    first, second = load_public("longbench", written(tmp_path / "l.jsonl", one, two), tmp_path)
+    trec = {**one, "dataset": "trec", "_id": "z", "all_classes": ["Ada", "Bob"]}
+    first, second, third = load_public("longbench", written(tmp_path / "l.jsonl", one, two, trec), tmp_path)
     assert (first.expected, first.accept, first.suite) == ("Ada", ("Ada L.",), "longbench:qasper")
+    assert (first.grader, second.grader, third.grader) == ("f1", "normalised", "contains")
     assert (second.expected, second.accept) == ("B", ("(B)",))
     assert "(C) CC" in second.question
     assert first.context == second.context
@@ -198,12 +200,15 @@ def test_locomo(tmp_path: Path) -> None:
         "qa": [
             {"question": "When?", "answer": 2022, "category": 2, "evidence": ["D1:1"]},
             {"question": "Why?", "adversarial_answer": "x", "category": 5},
+            {"question": "What?", "answer": "tea, toast", "category": 1},
+            {"question": "Would she?", "answer": "Likely no; she is ill", "category": 3},
         ],
     }
     path = tmp_path / "locomo10.json"
     path.write_text(json.dumps([sample]))
-    first, second = load_public("locomo", path, tmp_path)
-    assert (first.expected, first.grader, second.expected) == ("2022", "contains", None)
+    first, second, *others = load_public("locomo", path, tmp_path)
+    assert (first.expected, first.grader, second.expected) == ("2022", "f1:stem", None)
+    assert [(each.expected, each.grader) for each in others] == [("tea, toast", "f1:items"), ("Likely no", "f1:stem")]
     assert Path(first.context).read_text().startswith("== session_1, May ==\nAnn: Hi [picture: a cat]\n\n== session_2")
 
 

@@ -1,7 +1,9 @@
 """Graders: how right an answer is, from 0 to 1.
 
-A grader is named in a question or for all of an evaluation: `exact`, `normalised`, `contains`, `number` (`number:0.01`
-allows a relative error of one percent, `number:abs=2` two units), `set`, `regex`, `schema`, `silent` and `judge`.
+A grader is named in a question or for all of an evaluation: `exact`, `normalised`, `contains` (`contains:all`: the
+share of the items that stand in the answer), `number` (`number:0.01` allows a relative error of one percent,
+`number:abs=2` two units; `number:decay=0.75` leaves three quarters of the score for each unit beside), `f1` (`f1:stem`,
+`f1:items`), `set` (`set:recall`), `regex`, `schema`, `silent` and `judge`.
 Functions of your own are given to the evaluation; a file of questions cannot name code.
 """
 
@@ -21,6 +23,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from rlmbox.errors import ConfigError
+from rlmbox.evaluation.overlap import items_f1, token_f1
 from rlmbox.evaluation.questions import Question
 
 Score = Callable[[Any, str, Question], float]
@@ -33,6 +36,7 @@ OWN = "own"
 """Name of the grader that is a function of the user's own."""
 
 _NUMBER = re.compile(r"[-+\u2212]?(?:(?:\d{1,3}(?:[, \u00a0\u202f]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
+_BOXED = re.compile(r"\\boxed\s*\{(?:\s*\\text\s*\{)?([^{}]*)\}")
 _ARTICLES = frozenset({"a", "an", "the"})
 _SILENT = re.compile(
     r"(?:does|do|did|is|are|was|were|has|have|could|can) ?(?:not|n['\u2019]t)\b.{0,60}"
@@ -46,6 +50,7 @@ _WANTED: Mapping[str, str] = {
     "exact": "Answer with the value alone, exactly as the text has it.",
     "normalised": "Answer with the value alone, without a sentence around it.",
     "contains": "",
+    "f1": "Answer in a few words, without a sentence around them.",
     "number": "Answer with the number alone.",
     "set": "Answer with all items, one on each line, and nothing else.",
     "regex": "",
@@ -53,6 +58,7 @@ _WANTED: Mapping[str, str] = {
     "silent": "",
     JUDGE: "",
 }
+_OPTIONS: Mapping[str, tuple[str, ...]] = {"contains": ("all",), "f1": ("stem", "items"), "set": ("recall",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,10 @@ def grader_of(question: Question, default: str = "", own: Score | None = None) -
         raise ConfigError(f"question {question.id}: there is no grader {name!r}; there are {', '.join(_WANTED)}")
     if name == JUDGE:
         return Grader(spec, None)
-    if options and name != "number":
-        raise ConfigError(f"question {question.id}: the grader {name} takes no options, and has {options!r}")
+    allowed = _OPTIONS.get(name, ())
+    if options and name != "number" and options not in allowed:
+        takes = f"takes {' or '.join(allowed)}" if allowed else "takes no options"
+        raise ConfigError(f"question {question.id}: the grader {name} {takes}, and has {options!r}")
     wanted = _WANTED[name] + (" If the text does not say, answer: The text does not say." if name != "schema" else "")
     return Grader(spec, _checked(name, options, question), wanted.strip())
 
@@ -123,12 +131,12 @@ def _checked(name: str, options: str, question: Question) -> Score:
                 Draft202012Validator.check_schema(expected)
             except SchemaError as error:
                 raise ConfigError(f"{place}: expected is no JSON Schema: {error.message}") from None
+        if options == "all" and not (isinstance(expected, list) and expected):
+            raise ConfigError(f"{place}: the grader contains:all expects a list, not {expected!r}")
     if name == "number":
-        relative, absolute = _tolerance(options, place)
-        return lambda value, text, asked: _best(
-            asked, lambda right: _is_near(value, text, float(number_in(right) or 0), relative, absolute)
-        )
-    return _SCORES[name]
+        near = _nearness(options, place)
+        return lambda value, text, asked: _best(asked, lambda right: near(value, text, float(number_in(right) or 0)))
+    return _SCORES[f"{name}:{options}" if options else name]
 
 
 def _said(error: Exception) -> str:
@@ -136,15 +144,42 @@ def _said(error: Exception) -> str:
     return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
 
 
-def _tolerance(options: str, place: str) -> tuple[float, float]:
+def _nearness(options: str, place: str) -> Callable[[object, str, float], float]:
+    """Return how near a number must be for which score."""
     kind, _, figure = options.rpartition("=")
     try:
         allowed = float(figure) if options else 0.0
     except ValueError:
         allowed = -1.0
-    if kind not in ("", "abs", "rel") or not 0 <= allowed < math.inf:
-        raise ConfigError(f"{place}: the tolerance of number is number:0.01 or number:abs=2, not {options!r}")
-    return (0.0, allowed) if kind == "abs" else (allowed, 0.0)
+    most = 1.0 if kind == "decay" else math.inf
+    if kind not in ("", "abs", "rel", "decay") or not 0 <= allowed < most:
+        raise ConfigError(
+            f"{place}: the tolerance of number is number:0.01, number:abs=2 or number:decay=0.75, not {options!r}"
+        )
+
+    def near(value: object, text: str, right: float) -> float:
+        found = number_in(value) if not isinstance(value, str) else None
+        found = number_in(unboxed(text)) if found is None else found
+        if found is None and kind == "decay":
+            found = number_in(text.rpartition(":")[2])  # OOLONG, whose score this is, takes what follows the last colon
+        if found is None:
+            return 0.0
+        if kind == "decay":
+            return float(allowed ** abs(found - right))
+        relative, absolute = (0.0, allowed) if kind == "abs" else (allowed, 0.0)
+        return float(math.isclose(found, right, rel_tol=relative or 1e-9, abs_tol=absolute))
+
+    return near
+
+
+def unboxed(text: str) -> str:
+    r"""Return what stands in the last `\boxed{...}` of an answer, as models of mathematics write; else the answer.
+
+    Args:
+        text: The answer.
+    """
+    found = _BOXED.findall(text)
+    return str(found[-1]) if found else text
 
 
 def _best(question: Question, score: Callable[[Any], float]) -> float:
@@ -169,14 +204,6 @@ def number_in(value: object) -> float | None:
 
 def _float(text: str) -> float:
     return float(re.sub(r"[, \u00a0\u202f]", "", text).replace("\u2212", "-"))
-
-
-def _is_near(value: object, text: str, right: float, relative: float, absolute: float) -> float:
-    found = number_in(value) if not isinstance(value, str) else None
-    found = number_in(text) if found is None else found
-    if found is None:
-        return 0.0
-    return float(math.isclose(found, right, rel_tol=relative or 1e-9, abs_tol=absolute))
 
 
 def normalised(value: object) -> str:
@@ -215,12 +242,30 @@ def _json_of(text: str) -> object:
 
 
 def _normalised(value: Any, text: str, question: Question) -> float:
-    return _best(question, lambda right: float(normalised(text) == normalised(right)))
+    said = {normalised(text), normalised(unboxed(text))}
+    return _best(question, lambda right: float(normalised(right) in said))
 
 
 def _contains(value: Any, text: str, question: Question) -> float:
     said = f" {normalised(text)} "
     return _best(question, lambda right: float(bool(normalised(right)) and f" {normalised(right)} " in said))
+
+
+def _contains_all(value: Any, text: str, question: Question) -> float:
+    said = f" {normalised(text)} "
+    return _best(question, lambda right: sum(f" {normalised(each)} " in said for each in right) / len(right))
+
+
+def _f1(value: Any, text: str, question: Question) -> float:
+    return _best(question, lambda right: token_f1(text, str(right), stems=False))
+
+
+def _stem_f1(value: Any, text: str, question: Question) -> float:
+    return _best(question, lambda right: token_f1(text, str(right), stems=True))
+
+
+def _items_f1(value: Any, text: str, question: Question) -> float:
+    return _best(question, lambda right: items_f1(text, str(right)))
 
 
 def _items(value: Any, text: str) -> Counter[str]:
@@ -229,23 +274,31 @@ def _items(value: Any, text: str) -> Counter[str]:
     if isinstance(value, dict):
         value = list(value)
     if not isinstance(value, list):
-        lines = re.sub(r"(?m)^\s*(?:[-*\u2022]|\d+[.)])\s+", "", text)
+        lines = re.sub(r"(?m)^\s*(?:[-*\u2022]|\d+[.)])\s+", "", unboxed(text))
         value = re.split(r"\s*(?:\n|;|,(?!\d{3}\b))\s*", lines.strip())
     return Counter(dict.fromkeys((normalised(item) for item in value if normalised(item)), 1))
 
 
-def _set_f1(value: Any, text: str, question: Question) -> float:
+def _set_score(value: Any, text: str, question: Question, score: Callable[[int, int, int], float]) -> float:
     given = _items(value, text)
 
-    def f1(right: Any) -> float:
+    def against(right: Any) -> float:
         wanted = _items(right if isinstance(right, list) else None, str(right))
         if not wanted or not given:
             return float(wanted == given)
-        return 2 * (given & wanted).total() / (given.total() + wanted.total())
+        return score((given & wanted).total(), given.total(), wanted.total())
 
     if question.accept and not isinstance(question.accept[0], list):
         raise ConfigError(f"question {question.id}: what else is right for the grader set is a list of lists")
-    return _best(question, f1)
+    return _best(question, against)
+
+
+def _set_f1(value: Any, text: str, question: Question) -> float:
+    return _set_score(value, text, question, lambda common, given, wanted: 2 * common / (given + wanted))
+
+
+def _set_recall(value: Any, text: str, question: Question) -> float:
+    return _set_score(value, text, question, lambda common, given, wanted: common / wanted)
 
 
 def _regex(value: Any, text: str, question: Question) -> float:
@@ -275,7 +328,12 @@ _SCORES: Mapping[str, Score] = {
     "exact": _exact,
     "normalised": _normalised,
     "contains": _contains,
+    "contains:all": _contains_all,
+    "f1": _f1,
+    "f1:stem": _stem_f1,
+    "f1:items": _items_f1,
     "set": _set_f1,
+    "set:recall": _set_recall,
     "regex": _regex,
     "schema": _schema,
     "silent": _silent,

@@ -2,12 +2,19 @@
 
 | set | file | read as |
 | --- | --- | --- |
-| RULER | JSON Lines: `index, input, outputs, length` | all `outputs` are wanted, of its questions over documents any |
-| LongBench | JSON Lines: `input, context, answers, dataset, all_classes, _id` | `contains` |
+| RULER | JSON Lines: `index, input, outputs, length` | `contains:all`, of its questions over documents `contains` any |
+| LongBench | JSON Lines: `input, context, answers, dataset, all_classes, _id` | `f1`; classes and code `contains` |
 | LongBench 2 | JSON Lines: `question, context, choice_A` to `choice_D`, `answer` | the letter |
 | OOLONG | JSON Lines: `id, context_window_text, question, answer, answer_type` | by `answer` and its type |
 | BrowseComp-Plus | JSON Lines, decrypted: `query_id, query, answer, gold_docs, evidence_docs, negative_docs` | judge |
-| LoCoMo | one JSON list: `sample_id, conversation, qa` | `contains`; category 5 is not answered by the text |
+| LoCoMo | one JSON list: `sample_id, conversation, qa` | `f1:stem`, of category 1 `f1:items`, of category 5 `silent` |
+
+They are graded as their authors do: of OOLONG's numbers each unit beside takes a quarter (`number:decay=0.75`), of its
+lists the share that was found counts (`set:recall`). These differences remain. Texts that OOLONG and RULER want letter
+by letter are looked for as whole words, in any case; OOLONG's lists and numbers need not stand in a box.
+LongBench's summaries are graded by single words (ROUGE-1 in the place of ROUGE-L), its Chinese by characters, its code
+by whether the line stands in the answer in the place of its distance. For what the text does not say LoCoMo knows two
+wordings, `silent` more.
 """
 
 from __future__ import annotations
@@ -25,8 +32,9 @@ from rlmbox.errors import ConfigError
 from rlmbox.evaluation.questions import Question, checked_ids
 
 _Row = Mapping[str, Any]
-_UNANSWERABLE = 5  # LoCoMo's category of adversarial questions
+_SEVERAL, _REASONED, _UNANSWERABLE = 1, 3, 5  # LoCoMo's categories: several answers, open ones, adversarial ones
 _RULER_QA = "Answer the question based on the given documents."
+_LONGBENCH_FOUND = ("trec", "lsht", "passage_", "lcc", "repobench")  # classes, numbers of paragraphs, and code
 _SPLITS = ("validation", "test", "train")
 _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 
@@ -80,7 +88,7 @@ def _ruler(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]
             expected=outputs if wants_all else outputs[0],
             context=texts.path_of(text),
             accept=() if wants_all else tuple(outputs[1:]),
-            grader="set" if wants_all else "contains",
+            grader="contains:all" if wants_all else "contains",
             suite=f"ruler:{name}",
         )
 
@@ -104,10 +112,15 @@ def _longbench(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Quest
             if row.get("all_classes"):
                 asked += "\nChoose one of: " + ", ".join(map(str, row["all_classes"]))
             answers = [str(each) for each in row["answers"]]
-            right, accept, grader = answers[0], tuple(answers[1:]), "contains"
+            right, accept, grader = answers[0], tuple(answers[1:]), _longbench_grader(row)
         identity = row.get("_id", number)
         suite = f"longbench:{row.get('dataset') or row.get('domain') or name}"
         yield Question(f"{name}/{identity}", asked, right, context, "", accept, grader, suite=suite)
+
+
+def _longbench_grader(row: _Row) -> str:
+    found = bool(row.get("all_classes")) or str(row.get("dataset", "")).startswith(_LONGBENCH_FOUND)
+    return "contains" if found else "f1"
 
 
 def _oolong(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
@@ -117,7 +130,9 @@ def _oolong(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question
             text = row["context_window_text"]  # the other one has the labels that are to be found out
         right = _right_in_oolong(row)
         # The questions ask for a form such as `Label: spam`, so that a text is looked for in the answer.
-        grader = "contains" if isinstance(right[0], str) else ""
+        grader = "contains" if isinstance(right[0], str) else "set:recall"
+        if isinstance(right[0], int | float):
+            grader = "number:decay=0.75"
         suite = f"oolong:{row.get('task') or row.get('task_group') or row.get('question_type') or name}"
         yield Question(
             id=f"{name}/{row.get('id', number)}",
@@ -183,11 +198,17 @@ def _locomo(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question
         context = texts.path_of(_conversation(row["conversation"]))
         sample = row.get("sample_id", number)
         for at, qa in enumerate(row["qa"]):
-            answer = None if int(qa.get("category", 0)) == _UNANSWERABLE else qa["answer"]
-            grader = "" if answer is None else "contains"
+            category = int(qa.get("category", 0))
+            right, grader = (None, "") if category == _UNANSWERABLE else _right_in_locomo(str(qa["answer"]), category)
             suite = f"locomo:{qa.get('category', '')}"
-            right = answer if answer is None else str(answer)
             yield Question(f"{name}/{sample}/{at}", str(qa["question"]), right, context, grader=grader, suite=suite)
+
+
+def _right_in_locomo(answer: str, category: int) -> tuple[str, str]:
+    """Return what is right, and the grader: several things are wanted in category 1, and a reason is left out in 3."""
+    if category == _REASONED:
+        answer = answer.split(";")[0].strip()
+    return answer, "f1:items" if category == _SEVERAL else "f1:stem"
 
 
 def _conversation(value: _Row) -> str:
