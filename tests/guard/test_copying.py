@@ -1,9 +1,11 @@
 """How much of the context may be shown: what a person does who looks, and what a dump does."""
 
 import asyncio
+import gc
 import random
 import re
 import threading
+import weakref
 from collections.abc import Iterable
 
 import pytest
@@ -328,3 +330,22 @@ async def test_other_sessions_go_on_while_a_long_text_is_indexed(monkeypatch: py
     monkeypatch.setattr(CopyGuard, "prepare", lambda *_: None)  # which has it made by a thread that may be quicker
     answer = await RLM(ScriptedModel(["FINAL(ok)"]), guard="redact", sandbox="monty").aask("?", "word " * 10_000)
     assert answer.text == "ok"
+
+
+async def test_the_index_of_a_run_that_is_over_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[CopyIndex]] = []
+    of = CopyIndex.of
+
+    def watched(context: Context) -> CopyIndex:
+        made.append(weakref.ref(index := of(context)))
+        return index
+
+    monkeypatch.setattr(CopyIndex, "of", watched)
+    gc.disable()  # what a run is made of refers to itself, so that the collector would free it some day
+    try:
+        answer = await RLM(ScriptedModel(["FINAL(ok)"]), guard="redact", sandbox="monty").aask("?", "word " * 10_000)
+        assert answer.text == "ok"
+        assert made
+        assert [index for index in made if index() is not None] == []
+    finally:
+        gc.enable()

@@ -100,6 +100,7 @@ class CopyGuard:
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._built: CopyIndex | None = None
+        self._is_over = False
         self._last: tuple[str, list[_Located]] | None = None
         self._run = Intervals()
         self._given = Intervals()
@@ -130,11 +131,15 @@ class CopyGuard:
             if self._context.length >= budgets.exempt_below_chars:
                 self._index()
 
+    def release(self) -> None:
+        """Let go of the index, tens of megabytes, when the run is over, and do not wait until what it is a part of is."""
+        self._is_over, self._built, self._last = True, None, None
+
     def _index(self) -> CopyIndex:
         with self._building:
-            if self._built is None:
-                self._built = CopyIndex.of(self._context)
-            return self._built
+            index = self._built or CopyIndex.of(self._context)
+            self._built = None if self._is_over else index
+            return index
 
     def shown(self, text: str, budgets: CopyBudgets, *, session: str = "", turn: int | None = None) -> CopyVerdict:
         """Count what an output shows, and say where it is to be cut.

@@ -300,6 +300,11 @@ class RunGuard:
         if self._copying is not None:
             self._copying.prepare(self.guard.budgets_for(self.guard.policy))
 
+    def release(self) -> None:
+        """Let go of the index of the context; what is checked after the run has it built again."""
+        if self._copying is not None:
+            self._copying.release()
+
     def check(
         self,
         text: str,

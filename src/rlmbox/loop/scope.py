@@ -135,6 +135,7 @@ class RunContext:
         Raises:
             StoreError: The record cannot be written.
         """
+        self.guard.release()
         try:
             await self.tools.aclose()
         finally:
