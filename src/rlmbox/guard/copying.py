@@ -132,7 +132,7 @@ class CopyGuard:
                 self._index()
 
     def release(self) -> None:
-        """Let go of the index, tens of megabytes, when the run is over, and do not wait until what it is a part of is."""
+        """Let go of the index, tens of megabytes, when the run is over; whoever needs it after that has it built."""
         self._is_over, self._built, self._last = True, None, None
 
     def _index(self) -> CopyIndex:
