@@ -23,6 +23,8 @@ from typing import Any
 
 from rlmbox.context.storage.caching import cache_path
 from rlmbox.errors import ContextError, SandboxUnavailable
+from rlmbox.sandboxes.wasm._runner import CODE_NAME, DIGEST_BYTES, PLACES, source
+from rlmbox.sandboxes.worker._language import LANGUAGE
 
 REMEDY = "the wasm sandbox needs another package: pip install 'rlmbox[wasm]'"
 _FORMAT = 1
@@ -55,12 +57,14 @@ class PreparedModule:
         module: File with the compiled module.
         library: Directory with the guest's standard library and nothing else.
         words: Where an interrupt is written in the guest's memory, and which bits.
+        code: File with the worker's modules, compiled for the guest; None where they are not, and it has to do that.
     """
 
     site: str
     module: Path
     library: Path
     words: tuple[tuple[int, int], ...]
+    code: Path | None = None
 
 
 @cache
@@ -108,11 +112,43 @@ def prepared(found: Artifacts) -> PreparedModule | None:
         for path in (done, module, library / found.library_name):
             _check(path, is_folder=False)
         words = json.loads(done.read_bytes())["words"]
+        code = _trusted_code(folder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
         raise SandboxUnavailable(f"the wasm sandbox cannot use its cache: {error}; remove it and try again") from None
-    return PreparedModule(found.site, module, library, tuple((int(at), int(bits)) for at, bits in words))
+    return PreparedModule(found.site, module, library, tuple((int(at), int(bits)) for at, bits in words), code)
+
+
+def _trusted_code(folder: Path) -> Path | None:
+    """Return the file with the worker's compiled modules; None where there is none, or where it is not whole.
+
+    A guest runs what is in it before anything else. Only a guest in which no cell has run has written it, through
+    `_prepare.py`, and it is for exactly these sources.
+
+    Raises:
+        PermissionError: Others could have written it.
+    """
+    path = folder / _code_name()
+    try:
+        _check(path, is_folder=False)
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return path if data[:DIGEST_BYTES] == hashlib.sha256(data[DIGEST_BYTES:]).digest() else None
+
+
+def _modules() -> tuple[tuple[str, str, str], ...]:
+    """Return the worker's modules: their names, their places, and the names of their files in tracebacks."""
+    language = ((f"_rlm{name}", f"worker/{name}.py", f"{name}.py") for name in LANGUAGE)
+    return (*((name, place, file) for name, (place, file) in PLACES.items()), *language)
+
+
+@cache
+def _code_name() -> str:
+    """Return the name of the file with the worker's compiled modules, which changes with their sources."""
+    sources = [(*module, source(module[1])) for module in _modules()]
+    return CODE_NAME + hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:24]
 
 
 def preparation(found: Artifacts) -> Mapping[str, Any]:
@@ -138,6 +174,8 @@ def preparation(found: Artifacts) -> Mapping[str, Any]:
         "folder": str(folder),
         "done": "done.json",
         "module": str(folder / "module.cwasm"),
+        "code": str(folder / _code_name()),
+        "modules": _modules(),
         "library": str(library),
         "archive": str(found.folder / _LIBRARY),
         "archive_name": found.library_name,

@@ -1,7 +1,8 @@
 """The process that makes a guest ready for `_runner.py`, once on each machine: `_prepare.py CONFIG`.
 
-It compiles the guest's WebAssembly for this machine, learns how it is interrupted, and proves that on it. The
-guest runs nothing here but what stands below.
+It compiles the guest's WebAssembly for this machine, learns how it is interrupted, and proves that on it. Then it has
+a guest compile the worker's modules, which takes a guest as long as all the rest of a start. The guests run nothing
+here but what stands below: no cell has ever run in one whose work is kept.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import json
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rlmbox.sandboxes.wasm import _runner as runner
@@ -26,6 +29,8 @@ else:
 
 PAGE = 1 << 16
 UNFINISHED = ".unfinished"
+KEPT_S = 30 * 24 * 3600.0
+COMPILE_TIMEOUT_S = 60.0
 
 LEARN = """
 import _host, _thread, collections, functools, operator, signal
@@ -45,6 +50,13 @@ try:
     while True: pass
 except Rung:
     _host.call(b"T0 0")
+"""
+
+
+COMPILE = """
+import _host, json, marshal
+_modules = json.loads(_host.call(b"S"))
+_host.call(b"M" + marshal.dumps([(n, compile(source, file, "exec")) for n, file, source in _modules]))
 """
 
 
@@ -95,27 +107,79 @@ def changed(before: bytes, after: bytes) -> dict[int, int]:
 def prepare(config: dict[str, Any]) -> None:
     """Compile the guest, find its interrupt flag, check that it works, and write the result into a directory.
 
-    Nothing is done where another process was faster.
+    Then the worker's modules. Nothing is done that was done before, or where another process was faster.
     """
     import fcntl
 
     folder = config["folder"]
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:  # noqa: PTH118, PTH123
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = os.path.join(folder, config["done"])  # noqa: PTH118
-        if os.path.exists(done):  # noqa: PTH110
-            return
         sweep(folder)
         sweep(config["library"])
-        contents = {path: checked(path, digest) for path, digest in config["digests"].items()}
-        archive = os.path.join(config["library"], config["archive_name"])  # noqa: PTH118
-        written(archive, contents[config["archive"]], 0o644)  # the guest's process may have another user
-        wasmtime = runner.imported(config["site"])
-        machine_engine = runner.engine(wasmtime)
-        module = wasmtime.Module(machine_engine, contents.pop(config["binary"]))
-        words = learned(wasmtime, (machine_engine, module), config["library"])
-        written(config["module"], bytes(module.serialize()))
-        written(done, json.dumps({"words": words}).encode())
+        if not os.path.exists(os.path.join(folder, config["done"])):  # noqa: PTH110, PTH118
+            prepare_guest(config)
+        if not is_whole(config["code"]):
+            prepare_code(config)
+
+
+def prepare_guest(config: dict[str, Any]) -> None:
+    """Compile the guest, and learn how it is interrupted."""
+    contents = {path: checked(path, digest) for path, digest in config["digests"].items()}
+    archive = os.path.join(config["library"], config["archive_name"])  # noqa: PTH118
+    written(archive, contents[config["archive"]], 0o644)  # the guest's process may have another user
+    wasmtime = runner.imported(config["site"])
+    machine_engine = runner.engine(wasmtime)
+    module = wasmtime.Module(machine_engine, contents.pop(config["binary"]))
+    words = learned(wasmtime, (machine_engine, module), config["library"])
+    written(config["module"], bytes(module.serialize()))
+    written(os.path.join(config["folder"], config["done"]), json.dumps({"words": words}).encode())  # noqa: PTH118
+
+
+def prepare_code(config: dict[str, Any]) -> None:
+    """Have a guest compile the worker's modules."""
+    wasmtime = runner.imported(config["site"])
+    machine_engine = runner.engine(wasmtime)
+    module = machine_engine, wasmtime.Module.deserialize_file(machine_engine, config["module"])
+    sources = json.dumps([(name, file, runner.source(place)) for name, place, file in config["modules"]]).encode()
+    told: list[bytes] = []
+
+    def answer(said: bytes, _: int) -> bytes:
+        if said != b"S":
+            told.append(said[1:])
+        return sources
+
+    machine = runner.Machine(wasmtime, module, config["library"], answer)
+    in_a_thread(lambda: machine.turn(COMPILE), COMPILE_TIMEOUT_S)
+    if len(told) != 1:
+        raise ValueError("the guest did not compile the worker's modules")
+    forget_old(config["folder"])
+    written(config["code"], hashlib.sha256(told[0]).digest() + told[0])
+
+
+def is_whole(path: str) -> bool:
+    """Return whether a file of code is there, as it was written."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read()
+    except OSError:
+        return False
+    return data[: runner.DIGEST_BYTES] == hashlib.sha256(data[runner.DIGEST_BYTES :]).digest()
+
+
+def forget_old(folder: str) -> None:
+    """Remove what was compiled long ago, for a version of rlmbox that may be gone; one that is not compiles again."""
+    for name in os.listdir(folder):  # noqa: PTH208
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if name.startswith(runner.CODE_NAME) and os.stat(path).st_mtime < time.time() - KEPT_S:  # noqa: PTH116
+            os.unlink(path)  # noqa: PTH108
+
+
+def in_a_thread(work: Callable[[], object], timeout_s: float) -> None:
+    """Do something on a stack that is large enough for a guest."""
+    threading.stack_size(runner.THREAD_STACK_BYTES)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
 
 
 def learned(wasmtime: Any, module: Any, library: str) -> list[list[int]]:
@@ -132,11 +196,8 @@ def learned(wasmtime: Any, module: Any, library: str) -> list[list[int]]:
             result.append(error)
 
     lesson.alarm = runner.Alarm(lambda: machine.poke(result[0]))
-    threading.stack_size(runner.THREAD_STACK_BYTES)
-    thread = threading.Thread(target=work, daemon=True)
     threading.Thread(target=lesson.alarm.watch, daemon=True).start()
-    thread.start()
-    thread.join(10)
+    in_a_thread(work, 10)
     if result[1:] != [True]:
         raise ValueError(f"a running cell cannot be interrupted with this build of Python: {result}")
     return result[0]  # type: ignore[no-any-return]

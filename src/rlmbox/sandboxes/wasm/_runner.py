@@ -8,6 +8,7 @@ read-only directory with its own standard library, its output pipes, and one doo
     F frame          the same for a call that costs nothing; the time of these is bounded in each cell
     D frame          sends a frame, the end of a cell, and waits for one; the alarm is off
     T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
+    M                asks for the code of the worker's modules, as `_prepare.py` had another guest compile it
     S                asks for the size of the context in bytes
     P start end      asks for bytes of the context
 
@@ -42,15 +43,30 @@ SPARE_BYTES = 8 << 20  # see `_guest.py`
 FREE = b'{"free_s":'  # with which the answer begins of a call whose time does not count; see `_link.py`
 OVERDUE_S = 1e-6  # what is left of an alarm that should have rung
 CHUNK_BYTES = 16 << 20
+CODE_NAME = "code-"  # with which the files of compiled modules begin, of this and other versions of rlmbox
+DIGEST_BYTES = 32  # of a file of code, before the code
 LIBRARY = "/usr/local/lib"
 NOBODY = 65534
 OPEN_FILES = 64
 FOLDERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 5 ms
-PLACES = {"_worker": "worker/_worker.py", "_wasm_guest": "wasm/_guest.py"}
+# One file name for both, by which the worker knows its own frames in a traceback.
+PLACES = {"_worker": ("worker/_worker.py", "_worker.py"), "_wasm_guest": ("wasm/_guest.py", "_worker.py")}
+LOAD = """
+import marshal, sys, types
+import _host
+for _name, _code in marshal.loads(_host.call(b"M")):
+    _m = sys.modules[_name] = types.ModuleType(_name)
+    exec(_code, vars(_m))
+"""
+BEGIN = """
+_guest = sys.modules["_wasm_guest"].boot()
+sys.modules["_wasm_guest"].guest = _guest
+_guest.begin()
+"""
 
 
-def source(name: str) -> str:
-    with open(os.path.join(FOLDERS, PLACES[name]), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+def source(place: str) -> str:
+    with open(os.path.join(FOLDERS, place), encoding="utf-8") as file:  # noqa: PTH118, PTH123
         return file.read()
 
 
@@ -194,10 +210,11 @@ def allocation(wasmtime: Any, function: Any) -> Callable[[Any, int], int]:
 class HostDoor:
     """The far side of the door: the wire to the host, the context and the alarm."""
 
-    def __init__(self, wire_fd: int, context_fd: int | None) -> None:
+    def __init__(self, wire_fd: int, context_fd: int | None, code: bytes) -> None:
         self._wire = socket.socket(fileno=wire_fd)
         self._wire.setblocking(True)
         self._context_fd = context_fd
+        self._code = code
         self.alarm: Alarm
         self.memory_bytes = 0
         self._started = False
@@ -216,6 +233,8 @@ class HostDoor:
         if kind == b"T":
             after_s, every_s = (float(word) for word in said[1:].split())
             return b"%r" % self.alarm.set(after_s, max(every_s, 0.01))
+        if kind == b"M":
+            return self._code
         if kind == b"S":
             return b"%d" % (0 if self._context_fd is None else os.fstat(self._context_fd).st_size)
         if kind == b"P" and self._context_fd is not None:
@@ -306,7 +325,10 @@ def wall_in(library: str) -> int | None:
     """
     import resource  # noqa: F401 - for `restrict`
 
-    kernel, landlock, seccomp = walls()
+    from rlmbox.sandboxes.kernel import _calls as kernel
+    from rlmbox.sandboxes.kernel import _landlock as landlock
+    from rlmbox.sandboxes.kernel import _seccomp as seccomp
+
     machine = os.uname().machine if sys.platform.startswith("linux") else ""
     program = seccomp.program(machine) if machine in seccomp.MACHINES else None
     statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if machine else None
@@ -323,26 +345,31 @@ def wall_in(library: str) -> int | None:
     return statm
 
 
-def walls() -> tuple[Any, Any, Any]:
-    """Import what builds walls of the kernel, without the rest of rlmbox, which is not installed here."""
+def find_packages() -> None:
+    """Let a few modules of rlmbox be imported without the rest of it, which is not installed here."""
     ours = "rlmbox.sandboxes"
-    for name, place in (("rlmbox", os.sep), (ours, FOLDERS), (f"{ours}.kernel", f"{FOLDERS}/kernel")):
+    folders = {f"{ours}.{name}": f"{FOLDERS}/{name}" for name in ("kernel", "worker")}
+    for name, place in {"rlmbox": os.sep, ours: FOLDERS, **folders}.items():
         package: Any = types.ModuleType(name)
         package.__path__ = [place]
         sys.modules[name] = package
-    from rlmbox.sandboxes.kernel import _calls, _landlock, _seccomp
-
-    return _calls, _landlock, _seccomp
 
 
-def loading(*names: str) -> str:
-    """Return code that makes modules of our sources in the guest."""
+def loading() -> str:
+    """Return code that makes the worker's modules of our sources in the guest; the host sends the language side."""
     lines = ["import sys, types"]
-    for name in names:
+    for name, (place, file) in PLACES.items():
         lines.append(f"_m = sys.modules[{name!r}] = types.ModuleType({name!r})")
-        # One file name for all, by which the worker knows its own frames in a traceback.
-        lines.append(f"exec(compile({source(name)!r}, '_worker.py', 'exec'), vars(_m))")
+        lines.append(f"exec(compile({source(place)!r}, {file!r}, 'exec'), vars(_m))")
     return "\n".join(lines)
+
+
+def compiled(path: str | None) -> bytes:
+    """Read what `_prepare.py` wrote, which nothing in this process looks into; nothing where there is none."""
+    if path is None:
+        return b""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()[DIGEST_BYTES:]
 
 
 def run(config: dict[str, Any]) -> None:
@@ -350,17 +377,18 @@ def run(config: dict[str, Any]) -> None:
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS; of this thread and those to come
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what collects crashes gets none of the guest's memory
-    worker = types.ModuleType("_worker")
-    exec(compile(source("_worker"), "_worker.py", "exec"), vars(worker))  # noqa: S102 - our own source
-    worker.hold_lifeline(config["lifeline"])
+    find_packages()
+    from rlmbox.sandboxes.worker._worker import hold_lifeline
+
+    hold_lifeline(config["lifeline"])
     wasmtime = imported(config["site"])
-    host = HostDoor(config["wire"], config["context"])
+    code = compiled(config["code"])
+    host = HostDoor(config["wire"], config["context"], code)
     machine_engine = engine(wasmtime)
     module = machine_engine, wasmtime.Module.deserialize_file(machine_engine, config["module"])
     machine = Machine(wasmtime, module, config["library"], host.answer)
     host.alarm = Alarm(lambda: machine.poke(config["words"]))
-    first = loading("_worker", "_wasm_guest") + "\n_guest = _m.boot()\n_m.guest = _guest\n_guest.begin()"
-
+    first = (LOAD if code else loading()) + BEGIN
     statm = wall_in(config["library"])
 
     def work() -> None:

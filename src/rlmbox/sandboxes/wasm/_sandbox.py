@@ -21,9 +21,11 @@ from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
-# Programs of their own, which are never imported here.
+# Programs of processes of their own.
 _PREPARE = Path(__file__).with_name("_prepare.py")
 _RUNNER = Path(__file__).with_name("_runner.py")
+_tried: set[str] = set()
+"""Keys of guests whose modules this process has tried to have compiled."""
 
 
 class WasmSandbox(WorkerSandbox):
@@ -81,11 +83,13 @@ async def prepare() -> PreparedModule:
         raise SandboxUnavailable("WasmSandbox needs Linux or macOS; use `monty`")
     found = artifacts()
     ready = prepared(found)
-    if ready is not None:
+    if ready is not None and (ready.code is not None or found.key in _tried):
         return ready
+    _tried.add(found.key)
     command = [sys.executable, "-I", "-S", str(_PREPARE), json.dumps(preparation(found))]
     done = await anyio.run_process(command, check=False, env={}, cwd="/")
-    ready = prepared(found) if done.returncode == 0 else None
+    # Without the worker's compiled modules a guest compiles them itself, so where none can be kept it starts too.
+    ready = prepared(found) if done.returncode == 0 or ready is not None else None
     if ready is None:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
         memory = (
@@ -118,8 +122,11 @@ def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
             "wire": wire,
             "lifeline": lifeline,
             "context": context_fd,
+            "code": None if guest.code is None else str(guest.code),
         }
         return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
 
     # The process reads parts of the file for the guest, which is told of no descriptor.
-    return Child(command, folder=os.sep, context_fd=context_fd, context={})
+    child = Child(command, folder=os.sep, context_fd=context_fd, context={})
+    child.has_language = guest.code is not None
+    return child

@@ -46,6 +46,13 @@ try:
     libc.syscall(248, b'user', b'planted', b'@MARK@', len('@MARK@'), -4)
 except Exception:
     pass
+try:  # where a worker's code is compiled once for all sessions: by the words with which it was handed over
+    import marshal
+    import _host
+    code = compile("import builtins; builtins.planted = '@MARK@'", '_worker.py', 'exec')
+    _host.call(b'M' + marshal.dumps([(name, code) for name in ('_worker', '_wasm_guest', '_rlm_repl')]))
+except Exception:
+    pass
 """
 _LOOK = """
 import os
@@ -91,7 +98,7 @@ async def thread_outlives_its_cell(stage: Stage) -> str:
 
 
 async def sessions_share_nothing(stage: Stage) -> str:
-    """A session does not find what another plants in files, environment, modules, shared memory and keyrings."""
+    """A session does not find what another plants in files, environment, modules, shared memory, keyrings, its code."""
     mark = secrets.token_hex(12)
     async with stage.room() as first:
         planted = await first.run(_PLANT.replace("@MARK@", mark))
