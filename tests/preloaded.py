@@ -37,8 +37,8 @@ _HARMLESS = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERE
 _SAME_LOCALE = frozenset({"", "C", "POSIX", "C.UTF-8"})
 # Numerical libraries start threads when they are imported, and no thread survives a fork.
 _PRELOADED = frozenset(
-    "anthropic anyio google h11 httpcore httpx httpx2 jiter jsonschema mcp openai pydantic pydantic_ai"  # noqa: SIM905
-    " pydantic_settings re2 rich rlmbox starlette typer uvicorn".split()
+    "anthropic anyio google h11 httpcore httpx httpx2 jiter jsonschema markdown_it mcp mdurl openai opentelemetry"  # noqa: SIM905
+    " pathspec pydantic pydantic_ai pydantic_settings re2 rich rlmbox starlette stdnum typer uvicorn".split()
 )
 _started: "dict[int, tuple[subprocess.Popen[bytes], str]]" = {}
 
@@ -307,6 +307,15 @@ def _run(program: str, arguments: list[str]) -> None:
         rlmbox.cli.main()
 
 
+def _compile() -> None:
+    """Compile the patterns that each run compiles."""
+    from rlmbox.guard import Guard
+    from rlmbox.reply.parse import parse_reply
+
+    Guard().warm()
+    parse_reply("```repl\nprint(1)\n```\n\nFINAL(1)")
+
+
 def _import(names: list[str]) -> None:
     from importlib import import_module
 
@@ -340,6 +349,7 @@ def _main() -> None:
         _client(sys.argv[1], sys.argv[2], sys.argv[3:])
     import rlmbox.cli.app  # noqa: F401
 
+    _compile()
     server = _Server(sys.argv[1])
     os.write(1, b"ready\n")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
