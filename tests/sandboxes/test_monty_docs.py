@@ -60,7 +60,7 @@ def test_the_table_of_refusals_is_read_whole() -> None:
         ("[x for x in {3, 1, 2}]", [1, 2, 3]),
         ("d = {1: 'a'}\nd[True] = 'b'\nrepr(d)", "{True: 'b'}"),
         ("import time\ntime.sleep(1000)\ntime.timezone", 0),
-        ("repr(x for x in [])", "<generator object <genexpr>>"),
+        ("repr(x for x in []).partition(' at 0x')[0]", "<generator object <genexpr>"),
         ("'d' in globals(), 'nothing_so' in globals()", [False, False]),
         ("round(2.675, 2)", 2.67),
         ("repr(1224513666690406.25)", "1224513666690406.3"),

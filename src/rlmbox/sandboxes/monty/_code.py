@@ -38,6 +38,8 @@ MARK = "_rlm_mark"
 
 _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
+_BY_REPR = "'generator', 'function', 'type', 'Match', 'Pattern', 'module', 'method_shown'"
+
 PRELUDE = """\
 import json, math, base64, binascii
 _rlm_missing = NameError
@@ -99,7 +101,7 @@ def _rlm_plain(value, own, around, classes=()):
         return hex(value) if value >= 10 ** 4300 or value <= -10 ** 4300 else value
     if name == '{LARGE_TEXT}':
         return value  # the host has the text
-    if name in ('generator', 'function', 'type', 'Match', 'Pattern', 'module') or name.startswith('_rlm_'):
+    if name.startswith('_rlm_') or name in ({_BY_REPR}):
         text = repr(value)
         return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text
     if name == 'IsoCalendarDate':
@@ -226,8 +228,13 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
         raise CellRefused("the cell is nested too deeply: split it", 1, "RecursionError") from None
 
 
-def read_expression(code: str, *, known: Known = _NOTHING) -> str:
+def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[str] = ()) -> str:
     """Prepare the text of an expression for `eval`.
+
+    Args:
+        code: The text.
+        known: What cells have bound.
+        hidden: Names of the function that calls `eval`, which it cannot see.
 
     Raises:
         CellRefused: As `read_cell`.
@@ -235,6 +242,13 @@ def read_expression(code: str, *, known: Known = _NOTHING) -> str:
     tree = _parsed(code.strip())
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise CellRefused("eval() takes one expression", 1, "SyntaxError")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in hidden:
+            raise CellRefused(
+                f"eval() of {node.id}, a name of the function around it, is not in this REPL's Python: "
+                "write the expression itself",
+                1,
+            )
     check(tree, known.bound, known)
     rewrite(tree, known.bound, (), known=known)
     if len(tree.body) != 1:

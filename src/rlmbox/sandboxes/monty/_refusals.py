@@ -227,6 +227,7 @@ def _check_attributes_of_functions(tree: ast.Module, known: Known) -> None:
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     names |= {name for name, qualified in known.functions if name == qualified and name in known.names - known.classes}
     names -= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    names -= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Attribute)
@@ -340,7 +341,7 @@ def _check_import(node: ast.Import | ast.ImportFrom) -> None:
 
 
 def _check_module(name: str, node: ast.AST) -> None:
-    if name in native_modules() or name in MODULES:
+    if (name in native_modules() and name != "builtins") or name in MODULES:
         return
     if name.partition(".")[0] in sys.stdlib_module_names:
         raise lacking(

@@ -47,6 +47,7 @@ from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._large_host import regex_function, scans
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
+from rlmbox.sandboxes.monty._reprs import NO_METHODS, MethodShown, may_differ, of_cpython
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, in_words
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty._worker import MontyWorker
@@ -93,6 +94,10 @@ _SOURCES: dict[str, Callable[[], str]] = {
 }
 """The sources that cells call, by name, in the order in which they are fed."""
 _NEEDS = {"builtins": "methods"}
+_OF_SETS = frozenset(
+    ["eval", "unbound", "getattr", "m_difference_update", "m_intersection_update", "m_symmetric_difference_update"]
+)
+"""What may call a method of a set by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +420,19 @@ class MontyRepl:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot.output
 
+    def as_shown(self, text: str) -> str:
+        """Return a text that the cell shows, with functions and objects as CPython writes them.
+
+        A method that Monty does not tell is refused.
+        """
+        if not may_differ(text):
+            return text
+        try:
+            return of_cpython(text, self._known.and_then(self._current.run.source.binds))
+        except MethodShown:
+            self.refusal = NO_METHODS
+            return text
+
     @property
     def _current(self) -> _Feed:
         assert self._feed is not None  # noqa: S101 - `enter` comes first
@@ -465,7 +483,7 @@ class MontyRepl:
                 self._feed_once(_SOURCES[name]())
         if any(name.startswith("worded") for name in own):
             self._feed_once(words_source())
-        if "eval" in own:
+        if own & _OF_SETS:
             self._feed_once(_SOURCES["sets"]())
         if "module_re" in own or "eval" in own:
             self._feed_once(own_source("re"))
@@ -504,7 +522,7 @@ class MontyRepl:
         return snapshot
 
     def _take_printed(self, printed: Printed, stream: str, text: str) -> None:
-        printed.take(stream, text)
+        printed.take(stream, self.as_shown(text))
         if printed.flooded and self._worker is not None:
             self.is_lost = True
             self._worker.kill()  # Monty would go on to its timeout
@@ -620,7 +638,7 @@ class MontyRepl:
     def _own_answer(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
         if name == "_rlm_source":
             try:
-                return {"return_value": read_expression(str(args[0]), known=self._known)}
+                return {"return_value": read_expression(str(args[0]), known=self._known, hidden=args[1])}
             except CellRefused as error:
                 if error.type_name != "NotImplementedError":
                     return {"exc_type": "SyntaxError", "message": f"{error} (<string>, line {error.line or 1})"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic_monty import (
@@ -70,14 +71,30 @@ class Printed:
         (self.stderr if stream == "stderr" else self.stdout).write(text)
 
 
-def value_of(result: Any) -> tuple[object, str | None]:
-    """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None."""
+def value_of(result: Any, as_shown: Callable[[str], str]) -> tuple[object, str | None]:
+    """Split what `_rlm_value` gave into the JSON form of the value and its bounded `repr`; None and None for None.
+
+    Args:
+        result: What it gave.
+        as_shown: Writes functions and objects as CPython does.
+    """
     value, shown = result
     if value is None:
         return None, None
+    written = as_shown(shown)
     if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
-        return _ADDRESS.sub("", shown[:_OBJECT_CHARS]), shown
-    return to_json(without_proxies(value)), shown
+        return _ADDRESS.sub("", written[:_OBJECT_CHARS]), written
+    found = to_json(without_proxies(value))
+    return found if written == shown else _each_text(found, as_shown), written
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with its texts, but for keys, changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(item, change) for item in value]
+    return {key: _each_text(item, change) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _bounded(text: str) -> str:
@@ -130,8 +147,9 @@ def cell_error(
     else:
         name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
         if message.startswith("Internal error in monty: exceptions can only be called"):
+            name = "NotImplementedError"
             message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
-        text = str(error)
+        text = str(error) if name != "NotImplementedError" else ""
         kind = text.partition(":")[0].rpartition(".")[2]  # of `json.JSONDecodeError` too
         name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message)
@@ -179,16 +197,24 @@ def in_words(name: str, message: str) -> tuple[str, str]:
         return "NotImplementedError", f"{message}: make sets or dicts of the views"
     if (other := _of_another_type(name, message)) is not None:
         return other
-    missing = _NO_ATTRIBUTE.match(message)
-    if name == "AttributeError" and missing and missing[1] == "module":
-        return "NotImplementedError", f"{missing[2]} of this module is not in this REPL's Python: use plain Python"
-    if name == "AttributeError" and missing and missing[1] == "function" and missing[2].startswith("__"):
-        return "NotImplementedError", f"{missing[2]} of a function is not in this REPL's Python: keep the name yourself"
-    if name == "AttributeError" and missing and missing[1].endswith("Error") and missing[2] in _OF_ERRORS:
-        return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use str(error)"
-    if name == "AttributeError" and missing and _python_has(missing[1], missing[2]):
-        return "NotImplementedError", f"{missing[1]}.{missing[2]} is not in this REPL's Python: use other methods"
-    return name, message
+    missing = _NO_ATTRIBUTE.match(message) if name == "AttributeError" else None
+    lack = _lacking(missing[1], missing[2], message) if missing else None
+    return (name, message) if lack is None else ("NotImplementedError", lack)
+
+
+def _lacking(kind: str, attribute: str, message: str) -> str | None:
+    """Return the refusal of an attribute that there is in CPython; None where there is none."""
+    if kind in ("module", "Module"):
+        return f"{attribute} of this module is not in this REPL's Python: use plain Python"
+    if kind == "function" and message.endswith(_NO_DICT):
+        return f"{attribute} of a function is not in this REPL's Python: use a dict beside it"
+    if kind == "function" and attribute.startswith("__"):
+        return f"{attribute} of a function is not in this REPL's Python: keep the name yourself"
+    if kind.endswith("Error") and attribute in _OF_ERRORS:
+        return f"{kind}.{attribute} is not in this REPL's Python: use str(error)"
+    if _python_has(kind, attribute):
+        return f"{kind}.{attribute} is not in this REPL's Python: use other methods"
+    return None
 
 
 def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
@@ -208,6 +234,7 @@ _OF_SLICES = re.compile(r"'?slice\(")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(r"not yet support|^Internal error in monty|^ord\(\) expected string of length 1, but bytes found")
+_NO_DICT = " and no __dict__ for setting new attributes"
 _VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
 _OF_ERRORS = frozenset(
     {"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"}
@@ -215,10 +242,24 @@ _OF_ERRORS = frozenset(
 _NO_ATTRIBUTE = re.compile(r"(?:type object |module )?'([\w.]+)'(?: object)? has no attribute '(\w+)'")
 
 
+_OF_TYPES = {
+    "coroutine": types.CoroutineType,
+    "function": types.FunctionType,
+    "generator": types.GeneratorType,
+    "method": types.MethodType,
+    "module": types.ModuleType,
+}
+
+
+def _module_of(kind: str) -> set[str]:
+    """Return the module that the name of a type begins with, where Monty has it."""
+    return {kind.rpartition(".")[0]} & native_modules().keys()
+
+
 def _python_has(kind: str, attribute: str) -> bool:
     """Return whether CPython's type, or module, of a name has an attribute."""
-    owner = getattr(builtins, kind, None)
-    for module in ("datetime", "decimal", "collections", "re", "pathlib"):
+    owner = getattr(builtins, kind, None) or _OF_TYPES.get(kind)
+    for module in {"datetime", "decimal", "collections", "re", "pathlib", *_module_of(kind)}:
         owner = owner or getattr(importlib.import_module(module), kind.rpartition(".")[2], None)
     if owner is None and kind in native_modules():
         owner = importlib.import_module(kind)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from string import Formatter
@@ -24,7 +25,7 @@ from typing import Any, TypeVar, cast
 
 from rlmbox.sandboxes.monty import _caught, _sets
 from rlmbox.sandboxes.monty._caught import Words
-from rlmbox.sandboxes.monty._known import Known
+from rlmbox.sandboxes.monty._known import Known, qualified_names
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
     call,
@@ -68,8 +69,11 @@ CONSUMERS = frozenset(
 )
 """Functions that go through all that they are given, at once."""
 _CONSUMING_METHODS = frozenset({"join", "extend", "update", "union", "intersection", "difference", "writelines"})
+_OF_MANY = frozenset({"union", "intersection", "difference"})
 _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
 
+_SHOWING = frozenset({"print", "str", "repr", "format", "ascii"})
+_OF_OBJECTS = frozenset({"object", "slice", "eval"})
 _UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "float", "frozenset"})
 _CLASS_METHODS = frozenset({"fromkeys"})
 _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
@@ -78,7 +82,7 @@ _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
     "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes replace "
-    "_replace toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
+    "_replace elements toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
 )
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
@@ -133,6 +137,11 @@ def rewrite(
     rewriter.classes = known.classes | {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     rewriter.is_large = is_large
     rewriter.modules = {**{name: name for name in _OWN_NAMES}, **modules}
+    rewriter.methods = {
+        name: one for name, one in {**dict(known.functions), **qualified_names(tree)}.items() if "." in one
+    }
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        tree.body[-1].value = rewriter.as_shown(tree.body[-1].value)
     tree.body = rewriter.body(tree.body)
     ast.fix_missing_locations(tree)
 
@@ -162,11 +171,14 @@ class Rewriter:
         self.divides_unnoted = False
         self.classes: Collection[str] = ()
         self.modules: Mapping[str, str] = {}
+        self.methods: Mapping[str, str] = {}
         self.is_large = False
         self._loops = 0  # around a statement
         self._bound = frozenset(bound)
         self._host_names = frozenset(host_names) - self._bound
         self._count = 0
+        self._names_around: list[frozenset[str]] = []  # of the functions around
+        self._is_gone_through = False  # the value of the expression that comes next
         self._hoisted: list[ast.stmt] = []
         self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
         self._scopes: list[str] = ["module"]
@@ -192,6 +204,8 @@ class Rewriter:
             return self._delete(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
             return _imports(node)
+        if isinstance(node, ast.AnnAssign) and node.value is None and self._scopes[-1] == "function":
+            return _declared(node)
         one: dict[type[ast.stmt], Callable[[Any], ast.stmt]] = {
             ast.FunctionDef: self._function,
             ast.AsyncFunctionDef: self._function,
@@ -259,13 +273,14 @@ class Rewriter:
         self._scopes.append("function")
         outer, self._inner_names = self._inner_names, []
         self._needs.append([])
+        self._names_around.append(_own_names_of(node))
         loops, self._loops = self._loops, 0
         node.body = self.body(node.body)
         self._loops = loops
+        self._names_around.pop()
         for name in self._needs.pop():
             # A name that only a walrus in a hoisted function binds must be this function's.
-            never = ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
-            node.body.insert(0, placed(never, node))
+            node.body.insert(0, placed(_never_bound(name), node))
         self._inner_names = outer
         self._scopes.pop()
         return node
@@ -280,6 +295,9 @@ class Rewriter:
         self._scopes.append("class")
         node.body = self.body(node.body)
         self._scopes.pop()
+        methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        if "__getitem__" in methods and "__iter__" not in methods:
+            node.body.append(placed(_iterates_by_index(), node))
         return node
 
     def _match(self, node: ast.Match) -> ast.Match:
@@ -339,7 +357,7 @@ class Rewriter:
             if self._is_builtin(node.iter, {"map", "filter"}):
                 node.iter = self.expression(node.iter)
         else:
-            node.iter = self.expression(node.iter)
+            node.iter = self._whole(node.iter)
         node.target = self.expression(node.target)
         node.body, node.orelse = self.body(node.body), self.body(node.orelse)
         return [node]
@@ -373,6 +391,20 @@ class Rewriter:
         changed = method(node) if method is not None else self._children(node)
         return cast("ast.expr", ast.copy_location(changed, node))
 
+    def as_shown(self, node: ast.expr) -> ast.expr:
+        """Return the node for a value that is shown: of a method that is not called, such as `text.upper`, its words.
+
+        The value itself is a function of ours, or Monty's, with words of its own.
+        """
+        if not isinstance(node, ast.Attribute) or self._is_own(node) or node.attr in _PARTS_OF_NUMBERS:
+            return node
+        owner, name = node.value, node.attr
+        is_of_class = isinstance(owner, ast.Name) and owner.id in {*(_UNBOUND - self._bound), *self.classes}
+        if is_of_class or (name not in BUILTIN_METHODS and name not in self.methods):
+            return node
+        qualified = [ast.Constant(self.methods[name])] if name in self.methods else []
+        return ast.copy_location(call("shown", owner, ast.Constant(name), *qualified), node)
+
     def _children(self, node: ast.expr) -> ast.expr:
         for field, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
@@ -399,6 +431,8 @@ class Rewriter:
                 return load(own_name(node.attr))
             if node.attr == "__name__" and self._words.are_seen and _is_type_call(node.value):
                 return call("worded_type_name", self.expression(node.value.args[0]))  # type: ignore[attr-defined]
+            if node.attr == "__name__" and not _is_type_call(node.value):
+                return call("name_of", self.expression(node.value))
             if node.attr == "__class__":
                 return ast.Call(load("type"), [self.expression(node.value)], [])
             if isinstance(node.value, ast.Name) and node.value.id in _UNBOUND - self._bound:
@@ -476,10 +510,13 @@ class Rewriter:
 
     def _formattedvalue(self, node: ast.FormattedValue) -> ast.expr:
         """`f'{value:>10}'` is an error in CPython where the value is None or a list."""
-        node.value = self.expression(node.value)
+        node.value = self.expression(self.as_shown(node.value))
         if node.format_spec is not None:
             node.format_spec = self.expression(node.format_spec)
             has_one = not isinstance(node.format_spec, ast.JoinedStr) or node.format_spec.values
+            for text in _constant_spec(node.format_spec):
+                if not _OF_FORMATS.fullmatch(str(text.value)):  # Monty would not compile it
+                    node.format_spec = ast.JoinedStr([ast.FormattedValue(text, -1)])
             if has_one and node.conversion < 0 and not is_text(node.value):
                 node.value = call("spec", node.value, *_constant_spec(node.format_spec))
         return node
@@ -487,7 +524,9 @@ class Rewriter:
     def _lambda(self, node: ast.Lambda) -> ast.expr:
         self._defaults(node.args)
         self._inner_names.append(frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)))
+        self._names_around.append(self._inner_names[-1])
         node.body = self.expression(node.body)
+        self._names_around.pop()
         self._inner_names.pop()
         return node
 
@@ -562,7 +601,9 @@ class Rewriter:
         if isinstance(function, ast.Name) and self.modules.get(function.id) in ("json.loads", "json.dumps"):
             return self._json(node, str(self.modules[function.id]).partition(".")[2])
         if isinstance(function, ast.Name) and function.id not in self._bound:
-            changed = self._builtin_call(node, function.id)
+            if function.id in _SHOWING:
+                node.args = [self.as_shown(one) for one in node.args]
+            changed = (self._of_objects if function.id in _OF_OBJECTS else self._builtin_call)(node, function.id)
             if changed is not None:
                 return changed
         if isinstance(function, ast.Attribute) and not self._is_own(function):
@@ -623,6 +664,17 @@ class Rewriter:
             return node
         return None
 
+    def _of_objects(self, node: ast.Call, name: str) -> ast.expr | None:
+        """`object()`, `slice(...)`, and `eval(...)` in a function, whose names the text may have."""
+        if name != "eval" and (node.keywords or (name == "object") == bool(node.args)):
+            return None
+        self._arguments(node)
+        if name != "eval":
+            return call("object" if name == "object" else "sliced", *node.args)
+        hidden: list[ast.expr] = [ast.Constant(one) for one in sorted(frozenset().union(*self._names_around))]
+        named = [ast.keyword("names", ast.Tuple(hidden, ast.Load()))] if hidden else []
+        return ast.Call(load(own_name("eval")), node.args, [*node.keywords, *named])
+
     def _named_generator(self, name: str, generator: ast.GeneratorExp) -> ast.expr:
         """`map(f, xs)` and `filter(f, xs)`, whose iterators have these names."""
         made = self.expression(generator)
@@ -669,6 +721,7 @@ class Rewriter:
 
     def _method_call(self, node: ast.Call, function: ast.Attribute) -> ast.expr | None:
         owner, name = function.value, function.attr
+        is_gone_through, self._is_gone_through = self._is_gone_through, False
         if isinstance(owner, ast.Name) and owner.id in _UNBOUND - self._bound:
             function_value = self._unbound(owner.id, name)
             self._arguments(node)
@@ -691,11 +744,13 @@ class Rewriter:
             return self._with_key_kept(node, function)
         if name in METHOD_SHIMS and self._needs_shim(name, node):
             self._arguments(node, consumed=name in _CONSUMING_METHODS)
-            return ast.Call(load(own_name(f"m_{name}")), [self.expression(owner), *node.args], node.keywords)
+            shim = own_name(f"many_{name}" if name in _OF_MANY else f"m_{name}")
+            return ast.Call(load(shim), [self.expression(owner), *node.args], node.keywords)
         if self._finds_nothing(node, name):
             self._arguments(node)
             return call("find_nothing", self.expression(owner), ast.Constant(name), *node.args[1:])
-        return self._plain_method(node, function)
+        changed = self._plain_method(node, function)
+        return changed if is_gone_through or name != "finditer" else call("found_iterator", changed)
 
     def _of_module(self, name: str, owner: ast.expr, function: ast.expr) -> ast.Call | None:
         """Return our function, with its first argument, for `sys.stdout.write` or `datetime.timedelta`."""
@@ -848,6 +903,11 @@ class Rewriter:
         if isinstance(node, ast.Starred):
             node.value = self._consumed(node.value)
             return node
+        return self._whole(node)
+
+    def _whole(self, node: ast.expr) -> ast.expr:
+        """Change an expression that nothing else reads than what goes through it."""
+        self._is_gone_through = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         return self.expression(node)
 
     def _starred(self, node: ast.Starred) -> ast.expr:
@@ -927,7 +987,42 @@ class Rewriter:
         return name, extra
 
 
-def _constant_spec(spec: ast.expr) -> list[ast.expr]:
+def _own_names_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
+    """Return the names that a function gives a value, its parameters among them."""
+    names = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+    for inner in (inner for statement in node.body for inner in ast.walk(statement)):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            names.add(inner.id)
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(inner.name)
+    declared = {name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names}
+    return frozenset(names - declared)
+
+
+def _never_bound(name: str) -> ast.If:
+    """Return the statement that makes a name one of the function's own, and gives it no value."""
+    return ast.If(ast.Constant(False), [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))], [])
+
+
+def _declared(node: ast.AnnAssign) -> list[ast.stmt]:
+    """`total: int` alone in a function makes the name one of its own, which in Monty it does not."""
+    return [placed(_never_bound(node.target.id), node)] if isinstance(node.target, ast.Name) else [node]
+
+
+def _iterates_by_index() -> ast.FunctionDef:
+    """Return the method by which an object that has `__getitem__` alone is gone through."""
+    body: list[ast.stmt] = [ast.Return(call("by_index", load("self")))]
+    method = ast.FunctionDef("__iter__", parameters(["self"]), body, [], None)
+    if hasattr(ast, "TypeVar"):  # from Python 3.12 on
+        setattr(method, "type_params", [])  # noqa: B010 - the type is that of the oldest Python
+    return method
+
+
+_OF_FORMATS = re.compile(r"(.?[<>=^])?[-+ ]?z?#?0?\d*[,_]?(\.\d+)?[bcdeEfFgGnosxX%]?|.*%.*")
+"""Formats that Monty reads when it compiles a cell; it would refuse others as no Python."""
+
+
+def _constant_spec(spec: ast.expr) -> list[ast.Constant]:
     """Return the format's text, where it is known; nothing else."""
     parts = spec.values if isinstance(spec, ast.JoinedStr) else []
     texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]

@@ -126,7 +126,7 @@ class MontySandbox:
         try:
             result = await self._driven(repl, run, printed, shows_variables="SHOW_VARS" in cell.code)
             if source.has_value:
-                value, value_repr = value_of(result)
+                value, value_repr = value_of(result, repl.as_shown)
         except (SandboxError, SandboxUnavailable):
             raise
         except Exception as raised:  # noqa: BLE001 - whatever Monty raises, it is the cell's
@@ -258,9 +258,9 @@ class MontySandbox:
             return "output"
         if repl.is_overdue:
             return "timeout"
-        if error is None:
-            return "ok"
-        return "error" if repl.refusal is not None else outcome_of(error)
+        if repl.refusal is not None:
+            return "error"
+        return "ok" if error is None else outcome_of(error)
 
     def _error(self, repl: MontyRepl, error: Exception | None, outcome: CellOutcome, cell: Cell) -> Any:
         if outcome == "error" and repl.refusal is not None:

@@ -93,6 +93,7 @@ _OF_CPYTHON = re.compile(
             r"can't (concat [\w.]+ to bytes|multiply sequence by non-int of type '[\w.]+')",
             rf"{_OPERAND} object (is not (iterable|callable|subscriptable|an iterator|reversible|a mapping))",
             rf"{_OPERAND} object (cannot be interpreted as an integer|does not support item (assignment|deletion))",
+            rf"{_OPERAND} object doesn't support item deletion",
             rf"{_OPERAND} object (does not support the( asynchronous)? context manager protocol.*)",
             rf"unhashable type: {_OPERAND}",
             rf"cannot use {_OPERAND} as a (dict key|set element) \(unhashable type: {_OPERAND}\)",
@@ -131,7 +132,7 @@ _OF_CPYTHON = re.compile(
             r"'\w+' object is not (an async iterator|awaitable).*|object [\w.]+ can't be used in 'await' expression",
             rf"(?!dict)({_BUILTIN})\.\w+\(\) takes (no arguments|exactly one argument) \([1-9]\d* given\)",
             rf"(?!dict)({_BUILTIN})\.\w+\(\) takes no keyword arguments",
-            r"(len|abs|repr|ord|hex|oct|bin)\(\) takes exactly one argument \([1-9]\d* given\)",
+            r"(len|abs|repr|ord|hex|oct|bin)\(\) takes exactly one argument \((?!1 )[1-9]\d* given\)",
             r"(en|de)code\(\) argument '\w+' must be str, not \w+",
             r"tuple for (starts|ends)with must only contain str, not \w+",
             r"(string argument without an encoding|optional argument must be a context|cannot convert '\w+' object to bytes)",  # noqa: E501
@@ -266,7 +267,7 @@ def _source() -> str:
 
 _SAID = """
 def _rlm_make_said():
-    len = eval('len', {{}})
+    len, hex, ord = eval('len, hex, ord', {{}})
     texts, beginnings, endings = {texts!r}, {beginnings!r}, {endings!r}
     units = ('year', 'month', 'hour', 'minute', 'second', 'microsecond')
 
@@ -278,6 +279,8 @@ def _rlm_make_said():
             if kind == one and text.endswith(ending):
                 return text[: len(text) - len(ending)] + words
         if kind == 'ValueError':
+            if text.startswith("Unknown format code '") and text[22:23] == "'" and not ' ' < text[21] <= '~':
+                return text[:21] + '\\\\x' + hex(ord(text[21]))[2:] + text[22:]
             if text.startswith('too many values to unpack (expected ') and not {counts}:
                 return text.partition(', got ')[0].rstrip(')') + ')'
             if {units} and text.partition(' ')[0] in units and ' must be in ' in text:

@@ -1,0 +1,89 @@
+"""The `repr` of functions, methods and objects as CPython writes them.
+
+Monty writes `<function 'f' at 0xc>` and `<A object at 0x10>`; a cell that prints a function that it forgot to call
+shows a model what CPython would show. Addresses differ from run to run in CPython too.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import re
+from functools import cache
+from inspect import isbuiltin
+
+from rlmbox.sandboxes.monty._known import Known
+from rlmbox.sandboxes.monty._refusals import native_modules
+
+NO_METHODS = (
+    "the words that stand for a method that is not called are not in this REPL: call it, as in x.method(), or show "
+    "what it gives"
+)
+"""The refusal of what Monty shows of a method."""
+
+_MARKS = ("<function ", "<bound method>", " object at 0x", "<class '")
+_FUNCTION = re.compile(r"<function '([\w<>]+)'( at 0x[0-9a-f]+)?>")
+_OF_HOST = re.compile(r"<function '([\w.]+)' external>")
+_OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
+_OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
+_CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
+_LAMBDA = "<lambda>"
+_OWN = "own_"
+_PLACE = " at 0x7f0000000000"
+_OF_CLOSURES = " at 0x0"
+"""The address of functions that use names of another one, as all of ours do."""
+
+
+class MethodShown(Exception):
+    """Monty does not tell which method it shows."""
+
+
+def may_differ(text: str) -> bool:
+    """Return whether there may be something in a text that CPython writes otherwise."""
+    return "<" in text and any(mark in text for mark in _MARKS)
+
+
+def of_cpython(text: str, known: Known) -> str:
+    """Return a text that Monty wrote with functions, classes and objects as CPython writes them.
+
+    Args:
+        text: What a cell printed, or the `repr` of its value.
+        known: What cells have bound, the one that runs among them.
+
+    Raises:
+        MethodShown: A method is among them.
+    """
+    if "<bound method>" in text:
+        raise MethodShown
+    functions = dict(known.functions)
+
+    def named(found: re.Match[str]) -> str:
+        name, place = found[1], found[2] or ""
+        if name in functions and (name != _LAMBDA or place != _OF_CLOSURES):
+            return f"<function {functions[name] or name}{place}>"
+        if name == _LAMBDA:
+            raise MethodShown  # it is one of ours
+        owner = getattr(builtins, name.removeprefix(_OWN), None) if name.startswith(_OWN) else None
+        if owner is None:
+            return f"<function {name}{place}>"
+        return repr(owner)
+
+    def of_class(found: re.Match[str]) -> str:
+        if found[1] not in known.classes:
+            return found[0]
+        return found[0].replace(found[1], f"__main__.{found[1]}", 1)
+
+    text = _OF_HOST.sub(rf"<function \1{_PLACE}>", text)
+    text = _OF_MODULE.sub(lambda found: _of_module(found[1]) or found[0], text)
+    text = _FUNCTION.sub(named, text)
+    return _CLASS.sub(of_class, _OBJECT.sub(of_class, text))
+
+
+@cache
+def _of_module(name: str) -> str | None:
+    """Return how CPython writes a function of a module that Monty has itself, where it is one of C."""
+    for module in native_modules():
+        found = getattr(importlib.import_module(module), name, None)
+        if found is not None:
+            return f"<built-in function {name}>" if isbuiltin(found) and module != "random" else None
+    return None
