@@ -203,7 +203,7 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sandboxes/test_jail_available.py::test_where_the_kernel_refuses_*",
             "sandboxes/test_jail_fork_server.py::*",
             "sandboxes/test_jail_walls.py::*",
-            "sandboxes/test_large_text.py::test_a_long_text_answers_as_the_real_one_would*",
+            "sandboxes/test_large_text.py::test_a_long_context_and_a_long_input_answer_as_the_real_ones_would*",
             "sandboxes/test_local.py::*",
             "sandboxes/test_monty.py::test_a_checked_cell_*",
             "sandboxes/test_monty.py::test_a_limit_rebuilds_the_session_without_asking_again*",

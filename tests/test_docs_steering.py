@@ -25,6 +25,15 @@ EXAMPLES = [
     ("steps", [CODE.format("import os"), CODE.format("x = 5"), "FINAL_VAR(x)"], "5"),
     ("questions", ["FINAL(5 %)", "FINAL(late delivery)"], "5 %\nlate delivery"),
     ("inputs", [CODE.format("FINAL(sum(row['price'] for row in prices))")], "12"),
+    (
+        "long inputs",
+        [
+            CODE.format(
+                "import re\nFINAL([sorted({m.group() for m in re.finditer('[0-9]', t)}) for t in (contract, draft)])"
+            )
+        ],
+        "[['5'], ['6']]",
+    ),
     ("hooks", ["FINAL(5 %)"], "openai:gpt-5: True, 0.00 USD until now\n5 %"),
     ("short", ["5 %", CODE.format("x = 5"), "FINAL(5 %)"], "1\n2"),
     ("history", ["FINAL(5 %)"], "5 %"),

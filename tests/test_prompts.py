@@ -45,7 +45,7 @@ def functions() -> tuple[HostFunction, ...]:
     budget = HostFunction("budget", Session(run, context)._budget, BUDGET)
     scope = Scope.root(run)
     subcalls = Subcalls(scope)
-    children = Children(scope, subcalls, context, _nobody)  # type: ignore[arg-type]
+    children = Children(scope, subcalls, context, {}, _nobody)  # type: ignore[arg-type]
     return (*repl_functions(context), *subcalls.functions(), *children.functions(), budget)
 
 

@@ -108,6 +108,7 @@ class RunStarted(Event):
         context: How the text is opened again, or the text itself.
         inputs: The further variables of the REPL, as JSON values.
         tables: Those that are pandas objects, in their JSON form.
+        texts: Those that are files or long texts: each as `context` is.
         origin_run: The run that this one was forked from, or None.
         origin_turn: The turn from which on it is its own, or None.
     """
@@ -117,6 +118,7 @@ class RunStarted(Event):
     context: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     origin_run: str | None = None
     origin_turn: int | None = None
 

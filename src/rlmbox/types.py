@@ -189,6 +189,8 @@ class HostFunction:
         is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
         is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a
             sandbox that has the text may answer it itself.
+        takes_texts: True for a function that takes, in the place of a text, what stands for one that is a handle in the
+            sandbox, or for a part of it: `{"context_slice": [start, end], "of": variable}`.
         at_once: The same call for a sandbox that is on the session's event loop: it returns the result where that
             takes a fraction of a millisecond, else an awaitable of it, to be awaited in the task that called it. None
             where there is no such way.
@@ -204,6 +206,7 @@ class HostFunction:
     is_tool: bool = False
     is_alias: bool = False
     is_slice: bool = False
+    takes_texts: bool = False
     at_once: Callable[..., object] | None = None
     off_loop: Callable[..., object] | None = None
 

@@ -135,7 +135,7 @@ def functions() -> list[HostFunction]:
     run = RunContext(model, model, Budget(Limits()), lambda: None)  # type: ignore[arg-type,return-value]
     scope = Scope.root(run)
     subcalls = Subcalls(scope)
-    children = Children(scope, subcalls, Context.from_text("text"), nobody)  # type: ignore[arg-type]
+    children = Children(scope, subcalls, Context.from_text("text"), {}, nobody)  # type: ignore[arg-type]
     found = [*subcalls.functions(), *children.functions()]
     assert len(found) > 8
     return [each for each in found if not each.pure]

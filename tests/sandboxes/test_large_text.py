@@ -123,10 +123,10 @@ def sessions(draw: Callable[[Any], Any], *, patterns: bool) -> tuple[str, list[s
     return text, draw(st.lists(questions(text, patterns=patterns), min_size=20, max_size=20))
 
 
-async def answers(make: Callable[[], Sandbox], context: Context, asked: list[str]) -> object:
+async def answers(make: Callable[[], Sandbox], context: Context, given: Context, asked: list[str]) -> object:
     sandbox = make()
     try:
-        await sandbox.start(LIMITS, context, {})
+        await sandbox.start(LIMITS, context, {}, inputs={"given": given})
         cell = TRIED + "".join(f"tried(lambda: {question})\n" for question in asked) + "results"
         execution = await sandbox.execute(Cell(cell))
         assert execution.outcome == "ok", execution.error
@@ -139,7 +139,7 @@ def wanted(text: str, asked: list[str]) -> list[object]:
     results: list[object] = []
     for question in asked:
         try:
-            results.append(_json(eval(question, {"context": text, "re": re})))
+            results.append(_json(eval(question, {"context": text, "given": text[::-1], "re": re})))
         except (AttributeError, IndexError, ValueError, TypeError) as error:
             results.append(f"raised {type(error).__name__}")
     return results
@@ -196,7 +196,9 @@ def _files_stay_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_files_stay_on_disk", "_small_pieces")
-def test_a_long_text_answers_as_the_real_one_would(backend: str, place: str, tmp_path: Path) -> None:
+def test_a_long_context_and_a_long_input_answer_as_the_real_ones_would(
+    backend: str, place: str, tmp_path: Path
+) -> None:
     if backend == "jail" and why_no_jail():
         pytest.skip(why_no_jail())
     make, examples = BACKENDS[backend]
@@ -213,8 +215,8 @@ def test_a_long_text_answers_as_the_real_one_would(backend: str, place: str, tmp
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(sessions(patterns=backend != "monty"))
     def holds(session: tuple[str, list[str]]) -> None:
-        text, asked = session
-        assert anyio.run(answers, make, context_of(text), asked) == wanted(text, asked)
+        text, asked = session[0], [*session[1][::2], *(one.replace("context", "given") for one in session[1][1::2])]
+        assert anyio.run(answers, make, context_of(text), context_of(text[::-1]), asked) == wanted(text, asked)
 
     holds()
 

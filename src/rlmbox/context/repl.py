@@ -17,6 +17,8 @@ MAX_RESULT_CHARS = 32_000_000
 MAX_ITEMS = 100_000
 SLICE_KEY = "context_slice"
 """The one key of the value that stands for a part of the context; what it holds are the part's two positions."""
+OF_KEY = "of"
+"""A second key of such a value, which names the variable that it is a part of, where that is a handle."""
 _FAR = 2**62
 _MAX_SCHEMAS = 100
 

@@ -6,14 +6,15 @@ Every function raises `TypeError` or `ValueError`, which is the calling cell's o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from rlmbox.budget.limits import dollars
 from rlmbox.context import Context
-from rlmbox.context.repl import SLICE_KEY
+from rlmbox.context.repl import OF_KEY, SLICE_KEY
 from rlmbox.errors import ConfigError
 
 MAX_BATCH = 10_000
@@ -82,21 +83,29 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
     return text
 
 
-def read_text(value: Any, own: Context) -> Context:
+def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingProxyType({})) -> Context:
     """Read the text for a child session.
 
     Args:
-        value: A text or documents; what `ctx.slice_view` gives for a part of the session's own; None for all of that.
+        value: A text or documents; what `ctx.slice_view` gives for a part of the session's own, or what stands for a
+            handle, which may be one of an input; None for all of the session's own.
         own: The session's own text.
+        inputs: The session's inputs, by name.
     """
     if value is None:
         return own
-    if not (isinstance(value, dict) and value.keys() == {SLICE_KEY}):
+    if not (isinstance(value, dict) and value.keys() in ({SLICE_KEY}, {SLICE_KEY, OF_KEY})):
         return Context.of(value)
+    name = value.get(OF_KEY, "context")
+    of = own if name == "context" else inputs.get(name) if isinstance(name, str) else None
+    if not isinstance(of, Context):
+        raise ValueError(  # noqa: TRY004 - the type of the argument is right
+            "a part of a text is what ctx.slice_view(start, end) gives, or a slice of a long input"
+        )
     bounds = value[SLICE_KEY]
     if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(bound) is int for bound in bounds)):
         raise ValueError("a part of the context is what ctx.slice_view(start, end) gives")
-    return own.slice_view(*bounds)
+    return of if bounds == [0, of.length] else of.slice_view(*bounds)
 
 
 @dataclass(frozen=True, slots=True)

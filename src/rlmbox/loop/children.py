@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -40,14 +40,17 @@ class Children:
         scope: The session.
         subcalls: Its calls of other models, among which a child is counted.
         context: Its text, which a child gets when it is given none.
+        inputs: Its inputs, by name, of which those that are texts may be given to a child.
         open_child: Runs a child session.
     """
 
-    def __init__(self, scope: Scope, subcalls: Subcalls, context: Context, open_child: OpenChild) -> None:
+    def __init__(
+        self, scope: Scope, subcalls: Subcalls, context: Context, inputs: Mapping[str, object], open_child: OpenChild
+    ) -> None:
         self._scope = scope
         self._run = scope.run
         self._subcalls = subcalls
-        self._context = context
+        self._context, self._inputs = context, inputs
         self._open_child = open_child
         self._at_once = anyio.CapacityLimiter(self._run.budget.limits.concurrency)
         self._is_deepest = scope.depth >= self._run.budget.limits.max_depth
@@ -56,9 +59,14 @@ class Children:
     def functions(self) -> tuple[HostFunction, ...]:
         """Return the table, in the order in which a model should read it."""
         return (
-            HostFunction("rlm_query", self.rlm_query, self._deepest() if self._is_deepest else _CHILD),
             HostFunction(
-                "rlm_query_batched", self.rlm_query_batched, "rlm_query for many prompts at once, each over its text"
+                "rlm_query", self.rlm_query, self._deepest() if self._is_deepest else _CHILD, takes_texts=True
+            ),
+            HostFunction(
+                "rlm_query_batched",
+                self.rlm_query_batched,
+                "rlm_query for many prompts at once, each over its text",
+                takes_texts=True,
             ),
         )
 
@@ -107,7 +115,7 @@ class Children:
     ) -> Any:
         if self._is_deepest:
             return await self._instead_of_child(function, prompt, context, model, wanted, item)
-        text = read_text(context, self._context)
+        text = read_text(context, self._context, self._inputs)
         target = self._subcalls.model_named(model)
         prompt = self._scope.guard.asked([Message("user", prompt)], target.name, "question")[0].content
         key = key_of(current_call().key, item)
@@ -136,7 +144,7 @@ class Children:
         if not self._told_deepest:
             self._told_deepest = True
             self._subcalls.remark(f"{function} was answered as llm_query: {self._deepest()}.")
-        text = read_text(context, self._context)
+        text = read_text(context, self._context, self._inputs)
         longest = self._subcalls.model_named(model).window_tokens * _CHARS_PER_TOKEN
         if text.length > longest:
             raise ValueError(

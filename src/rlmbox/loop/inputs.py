@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 from collections.abc import Mapping
 
 from rlmbox.context import Context
@@ -13,6 +14,27 @@ from rlmbox.sandboxes.base import INJECTED
 from rlmbox.types import Table
 
 _MOST_BYTES = 32 << 20
+_LONG_CHARS = 1 << 17
+"""Longer texts go to a sandbox as the context does: by themselves, and where they must as a handle."""
+
+
+def with_texts(inputs: Mapping[str, object], inline_limit_chars: int) -> dict[str, object]:
+    """Return inputs with each that is a long text, or a file, as a `Context`.
+
+    Args:
+        inputs: What the user gave, by name.
+        inline_limit_chars: Longest string that a variable may be in the sandbox.
+
+    Raises:
+        ContextError: A file cannot be read.
+    """
+    found: dict[str, object] = {}
+    for name, value in inputs.items():
+        if isinstance(value, str) and len(value) > min(_LONG_CHARS, inline_limit_chars):
+            found[name] = Context.from_text(value, name=str(name))
+        else:
+            found[name] = Context.of(value) if isinstance(value, os.PathLike) else value
+    return found
 
 
 def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_chars: int) -> Mapping[str, object]:
@@ -21,25 +43,26 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
     Args:
         inputs: What the user gave, by name.
         context: The text; where it is a `dict` or `list`, that is the variable `data`.
-        inline_limit_chars: Longest string that a variable may be.
+        inline_limit_chars: Longest string that a variable may be; a longer one becomes a `Context`.
 
     Raises:
-        ConfigError: A name cannot be a variable, or a value is not JSON or too large.
+        ConfigError: A name cannot be a variable, or a value is no text and not JSON, or too large.
+        ContextError: A file cannot be read.
     """
     found: dict[str, object] = {}
     data = getattr(context, "data", None)
     if data is not None:
         found["data"] = data
-    for name, value in inputs.items():
+    for name, value in with_texts(inputs, inline_limit_chars).items():
         name = str(name)
         if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ConfigError(f"an input has a name that can be a variable, not {name!r}")
         if name in INJECTED and not (name == "data" and isinstance(value, Table)):
             raise ConfigError(f"{name!r} means something else in the REPL; rename the input")
-        if isinstance(value, str) and len(value) > inline_limit_chars:
-            raise ConfigError(f"the input {name!r} has {len(value):,} characters; give a text of that size as context")
         found[name] = value
     for name, value in found.items():
+        if isinstance(value, Context):
+            continue
         if name in inputs:
             _check_keys(name, value)
         form = value.form if isinstance(value, Table) else value
@@ -62,7 +85,8 @@ def _refuse(value: object) -> object:
     """Raise TypeError of a value in an input that JSON lacks."""
     kind = type(value).__name__
     own = f"a {kind} is an input of its own, by its name"
-    raise TypeError(own if is_table(value) else f"Object of type {kind} is not JSON serializable")
+    has_own = is_table(value) or isinstance(value, Context | os.PathLike)
+    raise TypeError(own if has_own else f"Object of type {kind} is not JSON serializable")
 
 
 def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: bool) -> dict[str, object]:
@@ -128,8 +152,8 @@ def described(value: object) -> str:
     """
     if isinstance(value, Table):
         return value.description
-    if isinstance(value, str):
-        return f"str, {len(value):,} characters"
+    if isinstance(value, str | Context):
+        return f"str, {value.length if isinstance(value, Context) else len(value):,} characters"
     if isinstance(value, Mapping):
         keys = ", ".join(repr(str(key)[:40]) for key in list(value)[:10])
         return f"dict, {len(value):,} keys: {keys}{', …' if len(value) > 10 else ''}"

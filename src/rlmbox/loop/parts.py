@@ -103,7 +103,7 @@ class SessionParts:
             inputs,
             bridge=bridge,
             subcalls=subcalls,
-            children=Children(scope, subcalls, context, open_child),
+            children=Children(scope, subcalls, context, inputs, open_child),
             answers=answers,
             retrieval=retrieval,
             budget=budget,

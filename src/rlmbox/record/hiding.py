@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(r"<HIDDEN: [^<>\n]{1,80} [0-9]{1,9}>")
 _LITERAL = "text"
 _NUMBER = "number "
 _LEAST_NUMBER = 10**9
-_HOLD_NUMBERS = frozenset({"arguments", "keywords", "value", "inputs", "tables", "context"})
+_HOLD_NUMBERS = frozenset({"arguments", "keywords", "value", "inputs", "tables", "texts", "context"})
 """Members with values of code or of the user; all other numbers are rlmbox's own."""
 
 _LEAST_CHARS = 6

@@ -282,8 +282,8 @@ class RLM:
                 REPL, too.
             returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
                 or a JSON Schema; None for any.
-            inputs: Further variables in the REPL, by name: values that are JSON, strings included, and with
-                `packages=["pandas"]` a `pandas.DataFrame` or `Series`.
+            inputs: Further variables in the REPL, by name: values that are JSON; texts of any length, as a `str`, the
+                `Path` of a file or a `Context`; and with `packages=["pandas"]` a `pandas.DataFrame` or `Series`.
             limits: What this question may use, in place of the limits of the `RLM`.
             run_id: The run's name, by which a recorded one is found again; None for one of its own.
 
@@ -368,7 +368,14 @@ class RLM:
         """
         return self.session(" ").stubs()
 
-    def resume(self, run_id: str, *, context: Openable | None = None, returns: Any = None) -> Answer:
+    def resume(
+        self,
+        run_id: str,
+        *,
+        context: Openable | None = None,
+        inputs: Mapping[str, object] | None = None,
+        returns: Any = None,
+    ) -> Answer:
         """Go on with a recorded run whose process ended early, and wait for the answer.
 
         Nothing that was paid for is asked again. A run that has its answer gives it again.
@@ -376,6 +383,7 @@ class RLM:
         Args:
             run_id: The run.
             context: The text, where the record has neither it nor its path; None to open it as the record says.
+            inputs: The inputs that are texts of which the same is true, by name.
             returns: The type of `answer.value`; None for what the record has of it.
 
         Raises:
@@ -386,15 +394,24 @@ class RLM:
         """
         from rlmbox.sync import run_blocking
 
-        return run_blocking(lambda: self.aresume(run_id, context=context, returns=returns))
+        return run_blocking(lambda: self.aresume(run_id, context=context, inputs=inputs, returns=returns))
 
-    async def aresume(self, run_id: str, *, context: Openable | None = None, returns: Any = None) -> Answer:
+    async def aresume(
+        self,
+        run_id: str,
+        *,
+        context: Openable | None = None,
+        inputs: Mapping[str, object] | None = None,
+        returns: Any = None,
+    ) -> Answer:
         """Go on with a recorded run; see `resume`."""
         from rlmbox.rlm import recorded_runs
 
-        return await recorded_runs.resume(self._setup, run_id, context=context, returns=returns)
+        return await recorded_runs.resume(self._setup, run_id, context=context, inputs=inputs, returns=returns)
 
-    def replay(self, run_id: str, *, context: Openable | None = None) -> Answer:
+    def replay(
+        self, run_id: str, *, context: Openable | None = None, inputs: Mapping[str, object] | None = None
+    ) -> Answer:
         """Run a recorded run again from its record alone, and return its answer.
 
         No model is asked, no tool is called and nothing is written. Hooks see the events of the record as the run
@@ -403,6 +420,7 @@ class RLM:
         Args:
             run_id: The run.
             context: The text, where the record has neither it nor its path; None to open it as the record says.
+            inputs: The inputs that are texts of which the same is true, by name.
 
         Raises:
             StoreError: There is no such run, or it did not come to what the record has.
@@ -410,13 +428,15 @@ class RLM:
         """
         from rlmbox.sync import run_blocking
 
-        return run_blocking(lambda: self.areplay(run_id, context=context))
+        return run_blocking(lambda: self.areplay(run_id, context=context, inputs=inputs))
 
-    async def areplay(self, run_id: str, *, context: Openable | None = None) -> Answer:
+    async def areplay(
+        self, run_id: str, *, context: Openable | None = None, inputs: Mapping[str, object] | None = None
+    ) -> Answer:
         """Run a recorded run again from its record; see `replay`."""
         from rlmbox.rlm import recorded_runs
 
-        return await recorded_runs.replay(self._setup, run_id, context=context)
+        return await recorded_runs.replay(self._setup, run_id, context=context, inputs=inputs)
 
     def fork(
         self,

@@ -13,7 +13,7 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
-from rlmbox.errors import AnswerRejected, LimitExceeded, StoreError
+from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
 from rlmbox.events import Event, QuestionAsked
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
@@ -32,7 +32,9 @@ from rlmbox.rlm.setup import Setup, limits_setting, text_of
 from rlmbox.types import Answer, CellLimits, Table
 
 
-async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns: Any) -> Answer:
+async def resume(
+    setup: Setup, run_id: str, *, context: Openable | None, inputs: Mapping[str, object] | None, returns: Any
+) -> Answer:
     """Go on with a recorded run; see `RLM.resume`."""
     store = setup.recorded()
     lease = store.hold(run_id)
@@ -47,15 +49,19 @@ async def resume(setup: Setup, run_id: str, *, context: Openable | None, returns
             for event in added:
                 store.write(event)
             events += added
-        return await _go_on(setup, events, lease, context=context, returns=returns, is_sealed=is_over, hiding=hiding)
+        return await _go_on(
+            setup, events, lease, context=context, inputs=inputs, returns=returns, is_sealed=is_over, hiding=hiding
+        )
     finally:
         lease.release()
 
 
-async def replay(setup: Setup, run_id: str, *, context: Openable | None) -> Answer:
+async def replay(setup: Setup, run_id: str, *, context: Openable | None, inputs: Mapping[str, object] | None) -> Answer:
     """Run a recorded run again from its record; see `RLM.replay`."""
     events, hiding = await _read(setup, setup.recorded(), run_id)
-    return await _go_on(setup, events, None, run_id=run_id, context=context, is_sealed=True, hiding=hiding)
+    return await _go_on(
+        setup, events, None, run_id=run_id, context=context, inputs=inputs, is_sealed=True, hiding=hiding
+    )
 
 
 async def fork(
@@ -73,6 +79,7 @@ async def fork(
     events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
     setup.budget(limits_of(settings))  # what cannot begin leaves no run
     text = await to_thread.run_sync(_opened, None, started.context)
+    inputs = await to_thread.run_sync(_opened_inputs, None, started.texts)
     lease = store.hold(name)
     try:
         if await store.read(name):
@@ -82,7 +89,7 @@ async def fork(
             kept = chain.linked(replace(event if hiding is None else hiding.hide(event), audit=""))
             events[place] = replace(event, audit=kept.audit)
             store.write(kept)
-        return await _go_on(setup, events, lease, context=text, hiding=hiding)
+        return await _go_on(setup, events, lease, context=text, inputs=inputs, hiding=hiding)
     finally:
         lease.release()
 
@@ -112,6 +119,7 @@ async def _go_on(
     *,
     run_id: str = "",
     context: Openable | None = None,
+    inputs: Mapping[str, object] | None = None,
     returns: Any = None,
     is_sealed: bool = False,
     hiding: HiddenValues | None = None,
@@ -154,8 +162,11 @@ async def _go_on(
     first = asked[0].question if asked else settings.get("question")
     if not first:
         raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
-    inputs = {**started.inputs, **{name: Table(form) for name, form in started.tables.items()}}
-    session = Session(run, text, question=first, returns=wanted, inputs=inputs, options=options)
+    tables = {name: Table(form) for name, form in started.tables.items()}
+    given = await to_thread.run_sync(_opened_inputs, inputs, started.texts)
+    session = Session(
+        run, text, question=first, returns=wanted, inputs={**started.inputs, **tables, **given}, options=options
+    )
     answer = await _answer_again(session, asked[1:], settings)
     left = run.journal.past.unread() if is_sealed else []
     if left:
@@ -178,6 +189,25 @@ async def _answer_again(session: Session, others: Sequence[QuestionAsked], setti
 
 def _opened(context: Openable | None, recorded: Mapping[str, Any]) -> Context:
     return reopen_context(recorded) if context is None else text_of(context)
+
+
+def _opened_inputs(given: Mapping[str, object] | None, recorded: Mapping[str, Any]) -> dict[str, Context]:
+    """Return the inputs of a run that are texts: those that are given again, and the others as the record has them."""
+    given = given or {}
+    if unknown := given.keys() - recorded.keys():
+        raise ConfigError(f"the run has no text {min(unknown)!r} among its inputs; inputs= takes {sorted(recorded)}")
+    opened = {}
+    for name, record in recorded.items():
+        if name in given:
+            opened[name] = text_of(given[name])  # type: ignore[arg-type]  # it says what it takes
+        elif record.get("kind") == "none":
+            raise StoreError(
+                f"the input {name!r} of this run was too large to be kept and has no path; give it again: "
+                f"rlm.resume(run, inputs={{{name!r}: …}})"
+            )
+        else:
+            opened[name] = reopen_context(record)
+    return opened
 
 
 def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:

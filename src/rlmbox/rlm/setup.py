@@ -20,7 +20,7 @@ from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import Event, Hook, to_json
 from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
 from rlmbox.hooks import NamedHooks, readers_of
-from rlmbox.loop.inputs import with_tables
+from rlmbox.loop.inputs import with_tables, with_texts
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
@@ -204,7 +204,8 @@ class Setup:
         if question is not None:
             check_question(question)
         text, limits = self._text_of(context), limits or self.limits
-        given = with_tables(inputs or {}, text, has_pandas=self._has_pandas)
+        given = with_texts(inputs or {}, limits.cell.inline_limit_chars)
+        given = with_tables(given, text, has_pandas=self._has_pandas)
         settings, tools = self._settings(question, returns, limits), Toolbox(self.tools)
         run = RunContext(
             self.models.root,
@@ -227,7 +228,8 @@ class Setup:
                     "signatures": tools.signatures,
                 },
                 "context": record_context(text),
-                "inputs": {name: value for name, value in given.items() if not isinstance(value, Table)},
+                "inputs": {name: value for name, value in given.items() if not isinstance(value, Table | Context)},
+                "texts": {name: record_context(value) for name, value in given.items() if isinstance(value, Context)},
                 "tables": {name: value.form for name, value in given.items() if isinstance(value, Table)},
             },
             guard=self.run_guard(text),

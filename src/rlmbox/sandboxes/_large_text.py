@@ -10,7 +10,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import anyio
@@ -26,13 +26,13 @@ T = TypeVar("T")
 OBJECT = "_rlm_text"
 """The name of the object in the sandbox whose methods the functions are."""
 
-NOTE = (
-    "`context` is too long to be a real str here. len, context[a:b], in, ==, find, rfind, index, count, startswith and "
-    "endswith give what they give for one; `for line in context.splitlines():` gives lines one by one, without holding "
+_NOTE = (
+    "{names} {is_} too long to be a real str here. len, {name}[a:b], in, ==, find, rfind, index, count, startswith and "
+    "endswith give what they give for one; `for line in {name}.splitlines():` gives lines one by one, without holding "
     "the text{patterns}. What needs all of it at once (lower, split, replace, +, str) "
     "raises a TypeError: take a part first."
 )
-"""A note for a model on such a context; `{patterns}` is for a word on `re`."""
+"""A note for a model on such texts; `{patterns}` is for a word on `re`."""
 
 SLICE_CHARS = 1 << 20
 """Characters of a slice at most."""
@@ -77,11 +77,32 @@ async def case_bytes(context: Context, limits: CellLimits) -> int:
     return 0 if length == context.size_bytes else _CASE_BYTES * length
 
 
-def text_functions(context: Context) -> dict[str, HostFunction]:
-    """Return the functions on a context, by the names that a sandbox's host table has for them.
+def note(names: Sequence[str], patterns: str) -> str:
+    """Return a note for a model on variables that are handles.
+
+    Args:
+        names: The variables.
+        patterns: What works of `re`, to stand behind the list of what works.
+    """
+    return _NOTE.format(names=listed(names), is_="are" if len(names) > 1 else "is", name=names[0], patterns=patterns)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names of variables as a sentence has them, such as `` `context` and `contract` ``.
+
+    Args:
+        names: The names.
+    """
+    *others, last = [f"`{name}`" for name in names]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def text_functions(context: Context, of: str = OBJECT) -> dict[str, HostFunction]:
+    """Return the functions on a text, by the names that a sandbox's host table has for them.
 
     Args:
         context: The text.
+        of: Name of the object in the sandbox whose methods they are; each text has one of its own.
     """
     text = _HostText(context)
     plain: tuple[Callable[..., object], ...] = (text.slice, text.byte_range, text.line_batch)
@@ -94,7 +115,7 @@ def text_functions(context: Context) -> dict[str, HostFunction]:
         text.line_span,
         text.matches,
     )
-    named = {f"{OBJECT}.{call.__name__}": call for call in (*plain, *scans)}
+    named = {f"{of}.{call.__name__}": call for call in (*plain, *scans)}
     return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
 
 

@@ -67,10 +67,10 @@ class Sandbox(Protocol):
             query: The question; `query` in the REPL.
             seed: Seed of `random` and, where the backend has one, of the hash order: the same cells with the same seed
                 give the same. Clocks are real.
-            inputs: Further variables and their values, which are JSON values, or tables (`Table`), of which a sandbox
-                that has pandas makes the pandas object, and any other refuses to start. They are a cell's to change and
-                to bind; each namespace, one that was made anew too, begins with copies of its own. The loop gives
-                `answer` so.
+            inputs: Further variables and their values, which are JSON values; texts (`Context`), each of which is bound
+                as the context is; or tables (`Table`), of which a sandbox that has pandas makes the pandas object, and
+                any other refuses to start. They are a cell's to change and to bind; each namespace, one that was made
+                anew too, begins with copies of its own. The loop gives `answer` so.
 
         Raises:
             SandboxUnavailable: The backend cannot run here.

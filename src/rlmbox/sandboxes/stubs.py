@@ -7,11 +7,12 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 
+from rlmbox.context import Context
 from rlmbox.sandboxes.base import MODULES, Host
 from rlmbox.types import HostFunction
 
 _KNOWN_TYPES = frozenset({"Any", "None", "bool", "bytes", "dict", "float", "int", "list", "str", "tuple"})
-_KINDS: Mapping[type, str] = {str: "str", list: "list[Any]", dict: "dict[str, Any]"}
+_KINDS: Mapping[type, str] = {str: "str", Context: "str", list: "list[Any]", dict: "dict[str, Any]"}
 _HEADER = (
     "from typing import Any",
     *(f"import {name} as {name}" for name in MODULES),

@@ -18,7 +18,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes import _installed
-from rlmbox.sandboxes._large_text import case_bytes, is_large
+from rlmbox.sandboxes._texts import inline_bytes, most_case_bytes, placed
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.docker import _engine as engine
 from rlmbox.sandboxes.docker._config import (
@@ -104,8 +104,9 @@ class DockerSandbox(WorkerSandbox):
         inputs: Mapping[str, object] = NO_INPUTS,
     ) -> None:
         """Start a container and bind the context in it; see `Sandbox.start`."""
-        self._containers.memory_bytes = limits.memory_bytes + await case_bytes(context, limits)
-        self._containers.text_bytes = 0 if await is_large(context, limits) else context.size_bytes
+        texts = await placed(context, inputs, limits)
+        self._containers.memory_bytes = limits.memory_bytes + await most_case_bytes(texts, limits)
+        self._containers.text_bytes, self._containers.tells_context = inline_bytes(texts), not texts[0].is_handle
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
@@ -170,6 +171,7 @@ class _ContainerWall:
         self._container: _Container | None = None
         self.memory_bytes = CellLimits().memory_bytes
         self.text_bytes = 0
+        self.tells_context = True
         self.warning: str | None = None
         self.runtime = ""
 
@@ -220,7 +222,7 @@ class _ContainerWall:
             return {}
         if CONTEXT_PATH not in self._refused:
             return {"path": CONTEXT_PATH}
-        return _sent(context_fd) if self.text_bytes else {}
+        return _sent(context_fd) if self.tells_context else {}
 
     def _running(
         self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack

@@ -18,7 +18,7 @@ import anyio.to_thread
 from rlmbox.context import Context
 from rlmbox.errors import SandboxUnavailable
 from rlmbox.sandboxes._installed import explained
-from rlmbox.sandboxes._large_text import case_bytes
+from rlmbox.sandboxes._texts import inline_bytes, most_case_bytes, placed
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.jail import _cgroups
 from rlmbox.sandboxes.kernel import _seccomp
@@ -76,8 +76,10 @@ class JailSandbox(WorkerSandbox):
     ) -> None:
         """Launch a worker and bind the context in it; see `Sandbox.start`."""
         # A text of n bytes is read, and then decoded, to at most four bytes for each character.
-        case = await case_bytes(context, limits)
-        self._jail.group_bytes = limits.memory_bytes + case + 5 * context.size_bytes + _SPARE_BYTES
+        texts = await placed(context, inputs, limits)
+        case = await most_case_bytes(texts, limits)
+        shown_bytes = inline_bytes(texts[1:]) + context.size_bytes
+        self._jail.group_bytes = limits.memory_bytes + case + 5 * shown_bytes + _SPARE_BYTES
         # The address space that their code takes counts as memory, before a cell has done anything with them.
         room = await anyio.to_thread.run_sync(self._jail.code_bytes) if self._jail.packages else 0
         limits = replace(limits, memory_bytes=limits.memory_bytes + room)

@@ -118,17 +118,17 @@ def whole_characters(value: Any) -> Any:
     return value
 
 
-def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[], str] | None = None) -> Any:
+def without_proxies(value: Any, depth: int = 0, *, whole: Callable[[str], Any] | None = None) -> Any:
     """Give objects of the REPL a form: a dataclass as its fields, all else as its `repr`.
 
     Args:
         value: What crossed from the worker.
         depth: How many containers it lies in.
-        whole: Gives the text for which the handle of a long context stands.
+        whole: Gives what crosses in the place of a handle, by the variable that it is.
     """
     if isinstance(value, MontyClassProxy):
         if whole is not None and value.name == LARGE_TEXT:
-            return whole()
+            return whole(str(value.attributes.get("_name")))
         if value.is_dataclass:
             return {name: without_proxies(item, depth + 1, whole=whole) for name, item in value.attributes.items()}
         return f"<{value.name} object>"

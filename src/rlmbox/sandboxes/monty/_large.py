@@ -12,12 +12,12 @@ Source is made anew from the syntax tree, and lines are counted back to those of
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
-from rlmbox.context import Context
+from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.monty._refusals import OWN_PREFIX, lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
@@ -41,16 +41,20 @@ WHOLE_LIMIT_CHARS = 32_000_000
 """Longest text that `context.split()`, `lower()` and their like take whole."""
 
 
-def prelude(context: Context, inline_limit_chars: int) -> str:
-    """Return what is run at the start of a session: the functions, and `context`.
+def prelude(handles: Iterable[NamedText], inline_limit_chars: int) -> str:
+    """Return what is run at the start of a session: the functions, and the variables that are handles.
 
     Args:
-        context: The text.
+        handles: The texts.
         inline_limit_chars: Longest text that is to be had whole.
     """
-    is_ascii = context.size_bytes == context.length
-    whole = context.length <= min(WHOLE_LIMIT_CHARS, inline_limit_chars)
-    return f"{_source()}\ncontext = P = _rlm_LargeText(_rlm_large_scans, {context.length}, {is_ascii}, {whole})\n"
+    lines = [_source()]
+    for each in handles:
+        length = each.text.length
+        whole = length <= min(WHOLE_LIMIT_CHARS, inline_limit_chars)
+        facts = f"{length}, {each.text.size_bytes == length}, {whole}, {each.name!r}"
+        lines.append(f"{each.name} = _rlm_LargeText({each.object}, {facts})")
+    return "\n".join([*lines, ""])
 
 
 def rewritten(tree: ast.Module, rebound: Collection[str]) -> ast.Module:

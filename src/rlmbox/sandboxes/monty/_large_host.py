@@ -9,8 +9,10 @@ from typing import Any
 
 from rlmbox.context import Context
 from rlmbox.context.search.search import Deadline, regex_spans, timeout_for
+from rlmbox.sandboxes import _large_text
 from rlmbox.sandboxes._large_matches import Places
-from rlmbox.sandboxes._large_text import OBJECT, _Deadline
+from rlmbox.sandboxes._large_text import _Deadline
+from rlmbox.sandboxes._texts import NamedText
 from rlmbox.sandboxes.monty.modules._regex import pattern_facts
 from rlmbox.types import HostFunction
 
@@ -20,18 +22,23 @@ _MAX_OPEN = 16
 _FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.ASCII: "a"}
 
 
-def scans(context: Context) -> dict[str, HostFunction]:
-    """Return the scans of a long text that a cell waits for, as plain functions.
+def text_functions(text: NamedText) -> dict[str, HostFunction]:
+    """Return the functions on a long text: those of every sandbox, `regex`, and two scans as plain functions.
 
-    A cell of Monty has a thread of its own, so that they hold up nobody, and a call takes a tenth of the time.
+    A cell of Monty has a thread of its own, so that those hold up nobody, and a call takes a tenth of the time.
 
     Args:
-        context: The text.
+        text: The text.
     """
-    calls = _Scans(context)
-    plain: tuple[Callable[..., object], ...] = (calls.find, calls.count)
-    named = {f"{OBJECT}.{call.__name__}": call for call in plain}
-    return {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
+    calls = _Scans(text.text)
+    plain: dict[str, Callable[..., object]] = {
+        "find": calls.find,
+        "count": calls.count,
+        "regex": _Finder(text.text, text.name).find,
+    }
+    named = {f"{text.object}.{name}": call for name, call in plain.items()}
+    own = {name: HostFunction(name, call, "", pure=True) for name, call in named.items()}
+    return _large_text.text_functions(text.text, text.object) | own
 
 
 class _Scans:
@@ -57,20 +64,16 @@ class _Scans:
         return self._store.view(start, end)
 
 
-def regex_function(context: Context) -> dict[str, HostFunction]:
-    """Return the function that finds a pattern in a context, for the REPL's own use.
+class _Finder:
+    """Finds matches in batches.
 
     Args:
         context: The text.
+        name: The variable that it is.
     """
-    return {"_rlm_regex": HostFunction("_rlm_regex", _Finder(context).find, "", pure=True)}
 
-
-class _Finder:
-    """Finds matches in batches."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, name: str) -> None:
+        self._context, self._name = context, name
         self._open: dict[int, Iterator[tuple[int, int]]] = {}
         self._count = 0
 
@@ -116,10 +119,10 @@ class _Finder:
         known = pattern_facts(pattern, flags)
         if known.get("empty"):
             raise ValueError(
-                "a pattern that may match nothing cannot go over the whole context: take a part, context[a:b]"
+                f"a pattern that may match nothing cannot go over the whole text: take a part, {self._name}[a:b]"
             )
         if flags & re.VERBOSE:
-            raise ValueError("re.VERBOSE cannot go over the whole context: write the pattern without spaces")
+            raise ValueError("re.VERBOSE cannot go over the whole text: write the pattern without spaces")
         letters = "".join(letter for flag, letter in _FLAGS.items() if flags & flag)
         text = f"(?{letters}){pattern}" if letters else pattern
         store = self._context._store  # noqa: SLF001

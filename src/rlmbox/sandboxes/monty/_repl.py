@@ -18,8 +18,8 @@ import anyio
 import anyio.to_thread
 from pydantic_monty import FutureSnapshot, MontyComplete, MontyTypingError, NameLookupSnapshot
 
-from rlmbox.context import Context
-from rlmbox.sandboxes import _large_text
+from rlmbox.context.repl import OF_KEY, SLICE_KEY
+from rlmbox.sandboxes._texts import CONTEXT, NamedText, inline_bytes
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.monty import _large
 from rlmbox.sandboxes.monty._code import (
@@ -44,7 +44,7 @@ from rlmbox.sandboxes.monty._host import (
     without_proxies,
 )
 from rlmbox.sandboxes.monty._known import Known
-from rlmbox.sandboxes.monty._large_host import regex_function, scans
+from rlmbox.sandboxes.monty._large_host import text_functions
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._reprs import NO_METHODS, MethodShown, may_differ, of_cpython
@@ -73,7 +73,6 @@ _PATIENCE = 4  # times the limit that a cell which runs again may take, since th
 _KILL_AFTER_S = 0.1
 _MAX_HOST_WORDS = 1_000
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
-_LARGE_OBJECT = "_rlm_large_scans"
 
 
 @cache
@@ -106,23 +105,26 @@ class Setting:
 
     Attributes:
         limits: What each cell may use.
-        context: The text.
+        texts: The context and the inputs that are texts.
         host: The functions that code may call.
         query: The question.
         seed: Where `random` begins.
-        inputs: Further variables by name.
-        is_large: Whether the text stays outside and a handle stands for it.
+        inputs: The other inputs by name.
         type_check: Whether cells are checked before they run.
     """
 
     limits: CellLimits
-    context: Context
+    texts: tuple[NamedText, ...]
     host: Host
     query: str
     seed: int
     inputs: Mapping[str, object]
-    is_large: bool
     type_check: bool
+
+    @property
+    def is_large(self) -> bool:
+        """Return whether a text stays outside and a handle stands for it."""
+        return any(each.is_handle for each in self.texts)
 
     @property
     def function_names(self) -> frozenset[str]:
@@ -244,26 +246,25 @@ class MontyRepl:
     def _open(self) -> None:
         setting, limits = self.setting, self.setting.limits
         memory_bytes = limits.memory_bytes
-        if setting.context.size_bytes <= _large.WHOLE_LIMIT_CHARS:
-            memory_bytes += setting.context.size_bytes
+        handles = [each for each in setting.texts if each.is_handle]
+        wholes = [n for each in handles if (n := each.text.size_bytes) <= _large.WHOLE_LIMIT_CHARS]
+        memory_bytes += inline_bytes(setting.texts) + max(wholes, default=0)
         prelude = PRELUDE
         ctx = MontyObject("ctx").exposed(setting.host)
         self._objects[ctx.id] = "ctx"
         self._inputs = {**whole_characters({**setting.inputs, "query": setting.query}), "ctx": ctx}
         started: dict[str, Any] = {**self._inputs, MARK: _reference(MARK)}
-        if setting.is_large:
-            functions = _large_text.text_functions(setting.context)
-            self._host |= functions | scans(setting.context) | regex_function(setting.context)
-            handle = MontyObject(_large_text.OBJECT).exposed(self._host)
-            self._objects[handle.id] = _large_text.OBJECT
-            started[_LARGE_OBJECT] = handle
-            prelude += (
-                VALUE_SOURCE + _large.prelude(setting.context, limits.inline_limit_chars) + "_rlm_context = context\n"
-            )
+        for each in handles:
+            self._host |= text_functions(each)
+            handle = MontyObject(each.object).exposed(self._host)
+            self._objects[handle.id] = each.object
+            started[each.object] = handle
+        if handles:
+            prelude += VALUE_SOURCE + _large.prelude(handles, limits.inline_limit_chars)
             self._fed.add(VALUE_SOURCE)
-        else:
-            started["_rlm_context"] = setting.context.text()
-            prelude += "context = P = _rlm_context\n"
+        started |= {each.name: each.text.text() for each in setting.texts if not each.is_handle}
+        prelude += f"_rlm_context = P = {CONTEXT}\n"
+        names = [*setting.inputs, *(each.name for each in setting.texts[1:])]
         self._worker = MontyWorker()
         self._session = self._worker.open(
             script_name="rlm_session",
@@ -275,7 +276,7 @@ class MontyRepl:
             },
             os_policy={"sleep": "zero", "random_start": {"seed": setting.seed}},
             type_check=setting.type_check,
-            type_check_stubs=stubs_of(self._host, setting.inputs) if setting.type_check else None,
+            type_check_stubs=stubs_of(self._host, names) if setting.type_check else None,
             type_check_format="jsonlines",
             assert_message_annotations=False,
         )
@@ -567,8 +568,8 @@ class MontyRepl:
         try:
             args, kwargs = snapshot.args, snapshot.kwargs
             if not name.startswith("_rlm_"):
-                args = without_proxies(args, whole=self._whole_text)
-                kwargs = without_proxies(kwargs, whole=self._whole_text)
+                whole = partial(self._whole_text, function)
+                args, kwargs = without_proxies(args, whole=whole), without_proxies(kwargs, whole=whole)
         except (ValueError, RecursionError) as error:
             return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
         if not name.startswith("_rlm_"):
@@ -578,12 +579,17 @@ class MontyRepl:
                 return {"exc_type": "RuntimeError", "message": message}
         return self._call_answer(snapshot, function, args, kwargs, feed)
 
-    def _whole_text(self) -> str:
-        """Return the text for which the handle stands, where it may leave whole."""
-        context, most = self.setting.context, self.setting.limits.inline_limit_chars
-        if context.length > most:
-            raise ValueError(f"the context has {context.length:,} characters: pass a part, such as context[a:b]")
-        return context.text()
+    def _whole_text(self, function: HostFunction, variable: str) -> Any:
+        """Return what an argument is that is a handle: the text, where it may leave whole, or a reference to it."""
+        text = next((each.text for each in self.setting.texts if each.name == variable), None)
+        if text is None:
+            raise ValueError(f"there is no text {variable!r}")
+        if function.takes_texts:
+            return {SLICE_KEY: [0, text.length], OF_KEY: variable}
+        if text.length > self.setting.limits.inline_limit_chars:
+            what = "the context" if variable == CONTEXT else variable
+            raise ValueError(f"{what} has {text.length:,} characters: pass a part, such as {variable}[a:b]")
+        return text.text()
 
     def _call_answer(
         self, snapshot: Any, function: HostFunction, args: tuple[Any, ...], kwargs: dict[str, Any], feed: _Feed

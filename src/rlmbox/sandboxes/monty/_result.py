@@ -188,10 +188,10 @@ def in_words(name: str, message: str) -> tuple[str, str]:
     if _NOT_YET.search(message):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
     if "_rlm_LargeText" in message or "_rlm_Lines" in message:
-        what = "lines of the context" if "_rlm_Lines" in message else "context"
+        what = "lines of a long text" if "_rlm_Lines" in message else "long text"
         return name, (
-            f"{_OF_HANDLES.sub(what, message)}: the context is too long to be a str here; take a part with "
-            "context[a:b], look something up with ctx.search(pattern) or re.search(pattern, context)"
+            f"{_OF_HANDLES.sub(what, message)}: the context, or an input, is too long to be a str here; take a part "
+            "with context[a:b], look something up with ctx.search(pattern) or re.search(pattern, context)"
         )
     if _VIEWS.search(message):
         return "NotImplementedError", f"{message}: make sets or dicts of the views"

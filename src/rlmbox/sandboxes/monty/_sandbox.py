@@ -21,7 +21,7 @@ from pydantic_monty import MontyError, MontySyntaxError
 
 from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxCrashed, SandboxError, SandboxUnavailable
-from rlmbox.sandboxes import _large_text
+from rlmbox.sandboxes import _large_text, _texts
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes._installed import ELSEWHERE, explained
 from rlmbox.sandboxes.base import Host, refuse_tables
@@ -36,7 +36,7 @@ from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
 from rlmbox.types import Cell, CellLimits, CellOutcome, Execution
 
-_LARGE_NOTE = _large_text.NOTE.format(patterns="; re.search, finditer, findall and split take it whole")
+_PATTERNS = "; re.search, finditer, findall and split take it whole"
 _WITH_A_WHOLE_HEAP: tuple[CellOutcome, ...] = ("ok", "error", "stack")
 
 INLINE_LIMIT_CHARS = 1_000_000
@@ -46,12 +46,14 @@ INLINE_LIMIT_WIDE_CHARS = 200_000
 chunks takes minutes. A handle that asks the host does it in a fraction of a second; `docs/monty.md` has the figures."""
 
 
-def _is_large(context: Context, limit_chars: int) -> bool:
-    """Return whether a context is too long to be a `str` here; its characters may have to be counted."""
-    if context.size_bytes <= min(limit_chars, INLINE_LIMIT_WIDE_CHARS):
+async def _is_long(text: Context, limits: CellLimits) -> bool:
+    """Return whether a text is too long to be a `str` here; its characters may have to be counted."""
+    limit_chars = limits.inline_limit_chars
+    if text.size_bytes <= min(limit_chars, INLINE_LIMIT_WIDE_CHARS):
         return False
-    is_ascii = context.length == context.size_bytes
-    return context.length > min(limit_chars, INLINE_LIMIT_CHARS if is_ascii else INLINE_LIMIT_WIDE_CHARS)
+    length = await anyio.to_thread.run_sync(lambda: text.length)
+    is_ascii = length == text.size_bytes
+    return length > min(limit_chars, INLINE_LIMIT_CHARS if is_ascii else INLINE_LIMIT_WIDE_CHARS)
 
 
 class MontySandbox:
@@ -96,10 +98,11 @@ class MontySandbox:
         """Start a worker and bind the context in it; see `Sandbox.start`."""
         refuse_tables(self.name, inputs)
         self._limits = limits
-        is_large = await anyio.to_thread.run_sync(_is_large, context, limits.inline_limit_chars)
-        if is_large:
-            self.notes = (*NOTES, _LARGE_NOTE)
-        self._setting = Setting(limits, context, host, query, seed, dict(inputs), is_large, self._type_check)
+        texts = await _texts.placed(context, inputs, limits, _is_long)
+        if handles := [each.name for each in texts if each.is_handle]:
+            self.notes = (*NOTES, _large_text.note(handles, _PATTERNS))
+        plain = {name: value for name, value in inputs.items() if not isinstance(value, Context)}
+        self._setting = Setting(limits, texts, host, query, seed, plain, self._type_check)
         await self._open()
 
     async def execute(self, cell: Cell) -> Execution:

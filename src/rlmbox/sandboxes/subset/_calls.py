@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any
 
+from rlmbox.context.repl import OF_KEY, SLICE_KEY
 from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS, Stopped
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
@@ -69,6 +70,8 @@ class HostBridge:
         meter = self.meter
         if meter is None:
             raise Stopped("the session was ended", limit="wall clock")
+        if function.takes_texts:
+            args, kwargs = tuple(map(_referred, args)), {name: _referred(value) for name, value in kwargs.items()}
         given = [_json(meter, value, f"argument {place} of {function.name}") for place, value in enumerate(args, 1)]
         named = {name: _json(meter, value, f"argument {name} of {function.name}") for name, value in kwargs.items()}
         if not self._left:
@@ -95,6 +98,13 @@ class HostBridge:
         return found
 
 
+def _referred(value: Any) -> Any:
+    """Return an argument with a reference in the place of what stands for a long text."""
+    if value.__class__ is LongText:
+        return {SLICE_KEY: [0, len(value)], OF_KEY: value.name}
+    return [_referred(item) for item in value] if value.__class__ in (list, tuple) else value
+
+
 def _raised(error: Exception) -> BaseException:
     """Return a host function's error as one of the cell."""
     kind = _RAISED.get(type(error).__name__)
@@ -115,7 +125,7 @@ def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if value.__class__ is LongText:
-        raise needs_whole(what)
+        raise needs_whole(what, value)
     if depth > _MAX_DEPTH:
         raise TypeError(f"{what} is nested deeper than {_MAX_DEPTH} levels")
     if isinstance(value, list | tuple):

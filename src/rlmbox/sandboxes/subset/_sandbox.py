@@ -21,7 +21,7 @@ import anyio
 
 from rlmbox.context import Context
 from rlmbox.errors import SandboxError
-from rlmbox.sandboxes import _large_text
+from rlmbox.sandboxes import _large_text, _texts
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
 from rlmbox.sandboxes.base import Host, refuse_tables
@@ -86,6 +86,7 @@ class SubsetSandbox:
         self._host: dict[str, HostFunction] = {}
         self._inputs: Mapping[str, object] = {}
         self._given: dict[str, object] = {}
+        self._texts: dict[str, Any] = {}
         self._output = BoundedText(0)
         self._bridge: HostBridge | None = None
         self._session: SubsetSession | None = None
@@ -122,27 +123,31 @@ class SubsetSandbox:
         )
         self._host = dict(host)
         self._bridge = HostBridge(asyncio.get_running_loop(), limits.host_calls)
-        text = await self._text_of(context)
+        texts = await _texts.placed(context, inputs, limits)
+        self._texts = {each.name: await self._text_of(each) for each in texts}
+        if handles := [each.name for each in texts if each.is_handle]:
+            self.notes = (*self.notes, _large_text.note(handles, "; patterns are for ctx.search"))
+        text = self._texts.pop("context")
         self._values = {"context": text, "query": query}
-        self._inputs = inputs
+        self._inputs = {name: value for name, value in inputs.items() if name not in self._texts}
         if self._profile == "wide":
             self._values["P"] = text
         self._session = self._new_session()
 
-    async def _text_of(self, context: Context) -> Any:
-        """Return what `context` is in a cell: the text, or what stands for a long one."""
-        if not await _large_text.is_large(context, self._cell_limits):
+    async def _text_of(self, placed: _texts.NamedText) -> Any:
+        """Return what a text is in a cell: a `str`, or what stands for a long one."""
+        context = placed.text
+        if not placed.is_handle:
             if context.size_bytes < 1 << 20:
                 return context.text()
             return await anyio.to_thread.run_sync(context.text)
         functions = _large_text.text_functions(context)
-        self.notes = (*self.notes, _large_text.NOTE.format(patterns="; patterns are for ctx.search"))
 
         def ask(name: str, *args: Any) -> Any:
             bridge = self._bridge
             return bridge.call(functions[f"{_large_text.OBJECT}.{name}"], *args) if bridge else None
 
-        return LongText(context, ask)
+        return LongText(context, ask, placed.name)
 
     def _new_session(self) -> SubsetSession:
         bridge = self._bridge
@@ -153,7 +158,7 @@ class SubsetSandbox:
         session.bind(injected(bridge, self._host))
         if self._profile == "wide":
             session.bind({"SHOW_VARS": Builtin("SHOW_VARS", lambda: self._described(session))})
-        self._given = copy.deepcopy(dict(self._inputs))
+        self._given = {**copy.deepcopy(dict(self._inputs)), **self._texts}
         session.variables.update(self._given)
         return session
 

@@ -78,7 +78,7 @@ def attribute(meter: Meter, profile: SubsetProfile, value: Any, name: str) -> An
     if kind in CELL_EXCEPTIONS and hasattr(kind, name):
         raise forbidden_name(f"the attribute {name} of an exception", "use str(error) or error.args")
     if kind is LongText and hasattr(str, name):
-        raise needs_whole(name)
+        raise needs_whole(name, value)
     if _python_has(kind, name):
         raise forbidden_name(f"the attribute {name} of {same_kind(value)}", _instead(profile, kind))
     raise AttributeError(f"'{same_kind(value)}' object has no attribute '{name}'")

@@ -294,7 +294,7 @@ def _filter(meter: Meter, function: Any, items: Any, /) -> CellIterator:
 def _str(meter: Meter, /, *args: Any, **kwargs: Any) -> str:
     if len(args) == 1 and not kwargs:
         if args[0].__class__ is LongText:
-            raise needs_whole("str")
+            raise needs_whole("str", args[0])
         return text(meter, args[0])
     if args and args[0].__class__ is bytes:
         meter.make_text(len(args[0]) * 4)

@@ -31,7 +31,7 @@ def loads(
 ) -> Any:
     """Return the value of a JSON text."""
     if s.__class__ is LongText:
-        raise needs_whole("json.loads")
+        raise needs_whole("json.loads", s)
     if s.__class__ not in (str, bytes):
         raise TypeError(f"the JSON object must be str, bytes or bytearray, not {same_kind(s)}")
     source: str = s if isinstance(s, str) else s.decode(json.detect_encoding(s), "surrogatepass")

@@ -9,7 +9,6 @@ from rlmbox.context import Context
 
 _BATCH_CHARS = 1 << 18
 _MAX_LINE_CHARS = 1 << 24
-_REFUSAL = "needs all of the context at once, which is too long for that: take a part, context[a:b], or use ctx"
 
 
 class LongText:
@@ -18,12 +17,13 @@ class LongText:
     Args:
         context: The text.
         ask: Asks the host for what only it can do in linear time, by the function's name and its arguments.
+        name: The variable that it is.
     """
 
-    __slots__ = ("_ask", "_context")
+    __slots__ = ("_ask", "_context", "name")
 
-    def __init__(self, context: Context, ask: Callable[..., Any]) -> None:
-        self._context, self._ask = context, ask
+    def __init__(self, context: Context, ask: Callable[..., Any], name: str = "context") -> None:
+        self._context, self._ask, self.name = context, ask, name
 
     def __len__(self) -> int:
         return self._context.length
@@ -64,10 +64,10 @@ class LongText:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<context: {self._context.length:,} characters; context[a:b] is a str>"
+        return f"<{self.name}: {self._context.length:,} characters; {self.name}[a:b] is a str>"
 
     def __str__(self) -> str:
-        raise TypeError(f"str {_REFUSAL}")
+        raise needs_whole("str", self)
 
     def _span(self, start: Any, end: Any) -> tuple[int, int]:
         first, last, _ = slice(start, end).indices(self._context.length)
@@ -159,7 +159,7 @@ class LongText:
             if whole:
                 return piece[:whole], at + whole
             size *= 4
-        raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with context[a:b]")
+        raise ValueError(f"a line is longer than {_MAX_LINE_CHARS:,} characters: take parts with {self.name}[a:b]")
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
@@ -170,6 +170,13 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
     return found
 
 
-def needs_whole(name: str) -> TypeError:
-    """Return the error for what cannot be done with a context of this length."""
-    return TypeError(f"{name} {_REFUSAL}")
+def needs_whole(name: str, text: Any) -> TypeError:
+    """Return the error for what cannot be done with a text of this length.
+
+    Args:
+        name: What was to be done.
+        text: What stands for the text.
+    """
+    of = text.name
+    what, more = ("the context", ", or use ctx") if of == "context" else (of, "")
+    return TypeError(f"{name} needs all of {what} at once, which is too long for that: take a part, {of}[a:b]{more}")

@@ -65,7 +65,7 @@ def _check_args(name: str, args: Sequence[Any]) -> None:
     """Refuse values of ours where Python's own functions would look into them."""
     for arg in args:
         if arg.__class__ is LongText:
-            raise needs_whole(name)
+            raise needs_whole(name, arg)
 
 
 # ---- texts ----------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def _no_part(kind: type, parts: Sequence[Any]) -> TypeError:
     """Return the error for the first part that cannot be joined."""
     place, part = next((place, part) for place, part in enumerate(parts) if part.__class__ is not kind)
     if part.__class__ is LongText:
-        return needs_whole("join")
+        return needs_whole("join", part)
     expected = "str instance" if kind is str else "a bytes-like object"
     return TypeError(f"sequence item {place}: expected {expected}, {same_kind(part)} found")
 
@@ -642,7 +642,7 @@ def of_long_text(name: str) -> Method:
         if name == "splitlines":
             return _long_lines(meter, value, *args, **kwargs)
         if name not in _LONG_READS:
-            raise needs_whole(name)
+            raise needs_whole(name, value)
         meter.spend(1 + len(value) // 100_000)
         return getattr(value, name)(*args, **kwargs)
 

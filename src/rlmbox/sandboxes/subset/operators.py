@@ -114,7 +114,7 @@ def remainder(meter: Meter, a: Any, b: Any) -> Any:
 def _plain(meter: Meter, do: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     """Do what takes no memory to speak of, or is a TypeError."""
     if a.__class__ is LongText or b.__class__ is LongText:
-        raise needs_whole("this operator")
+        raise needs_whole("this operator", a if a.__class__ is LongText else b)
     if a.__class__ is Counter and b.__class__ is Counter:
         meter.make_items(len(a) + len(b), _ENTRY_BYTES)
     return meter.digits(do(a, b))

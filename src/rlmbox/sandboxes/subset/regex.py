@@ -345,7 +345,7 @@ class Engine:
 
     def _subject(self, pattern: Pattern, text: Any) -> Subject:
         if text.__class__ is LongText:
-            raise needs_whole("re")
+            raise needs_whole("re", text)
         if text.__class__ not in (str, bytes):
             raise TypeError(f"expected string or bytes-like object, got '{text.__class__.__name__}'")
         if text.__class__ is not pattern.pattern.__class__:

@@ -110,7 +110,7 @@ class _SnapshotWriter:
         if kind is bytes:
             return {"t": "bytes", "v": base64.b64encode(value).decode()}
         if kind is LongText:
-            raise NotKept("it is the context itself under a name of its own")
+            raise NotKept("it is a text too long to be a str, under a name of its own")
         return self._on_heap(value)
 
     def _on_heap(self, value: Any) -> _Json:

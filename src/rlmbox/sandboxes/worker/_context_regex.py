@@ -109,7 +109,8 @@ def made(
     if match is None or match.end() != stop - first:
         match = pattern.fullmatch(around, start - first, stop - first)
     if match is None:
-        raise ValueError(f"the groups of the match at {start} cannot be told: match them in context[{start}:{stop}]")
+        name = text.reader.name
+        raise ValueError(f"the groups of the match at {start} cannot be told: match them in {name}[{start}:{stop}]")
     return LargeMatch(match, text, first, span)
 
 
@@ -200,8 +201,8 @@ def subn(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> tupl
 def too_long(text: Any) -> TypeError:
     """Return the error of a substitution whose result would be longer than a text may be here."""
     return TypeError(
-        f"re.sub of the whole text would make more than {RESULT_CHARS:,} characters; the context has {len(text):,}: "
-        "change a part: re.sub(pattern, new, context[a:b])"
+        f"re.sub of the whole text would make more than {RESULT_CHARS:,} characters; {text.reader.what} has "
+        f"{len(text):,}: change a part: re.sub(pattern, new, {text.reader.name}[a:b])"
     )
 
 

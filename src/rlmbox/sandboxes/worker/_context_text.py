@@ -37,8 +37,9 @@ ASKED_CHARS = 1 << 20  # of one answer of the host, which travels as JSON
 ANCHOR_CHARS, BLOCK_ANCHORS = 1 << 15, 32  # as in `_large_text.py`
 KEPT_EVERY = 64  # parts of a cut text between two whose places are kept
 SHOWN_CHARS = 20_000
-CUT_MARK = "\n... [the context goes on, to "
+CUT_MARK = "\n... [{} goes on, to "
 PARTS = "read a part with context[a:b] or ctx.slice(start, end), look something up with ctx.search(pattern)"
+PARTS_OF_INPUT = "read a part with context[a:b], look something up with re.search(pattern, context)"
 _EITHER_CASE = "re.search(pattern, context, re.I) finds something in either case; context[a:b].{name}() takes a part"
 HINTS = {
     **{name: _EITHER_CASE.format(name=name) for name in ("casefold", "lower", "swapcase", "title", "upper")},
@@ -58,12 +59,19 @@ class Reader:
         scans: The host's functions.
         fetch: Returns bytes of the text's UTF-8 from a position to another; None where the host reads all parts.
         is_ascii: Whether positions of bytes are those of characters.
+        name: The variable that the text is.
     """
 
     def __init__(
-        self, length: int, scans: Scans, fetch: Callable[[int, int], bytes] | None = None, *, is_ascii: bool = False
+        self,
+        length: int,
+        scans: Scans,
+        fetch: Callable[[int, int], bytes] | None = None,
+        *,
+        is_ascii: bool = False,
+        name: str = "context",
     ) -> None:
-        self.length, self.scans, self.is_ascii = length, scans, is_ascii
+        self.length, self.scans, self.is_ascii, self.name = length, scans, is_ascii, name
         self._fetch = fetch
         self._anchors: dict[int, list[int]] = {}
         self._kept, self._kept_at, self._last_end = "", 0, -1
@@ -106,6 +114,21 @@ class Reader:
         for at in range(start, end, chars):
             yield self.read(at, min(at + chars, end))
 
+    @property
+    def what(self) -> str:
+        """The text in a sentence."""
+        return "the context" if self.name == "context" else self.name
+
+    @property
+    def cut_mark(self) -> str:
+        """What stands behind a part of the text that is shown in the place of all of it."""
+        return CUT_MARK.format(self.what)
+
+    def hint(self, words: str) -> str:
+        """Return a word on what to do instead, by the text's own name; on how to read parts, where there is none."""
+        words = words or (PARTS if self.name == "context" else PARTS_OF_INPUT)
+        return words.replace("context", self.name)
+
 
 class LargeText:
     """The text, or a part of it, as far as a `str` can be had without holding it.
@@ -127,6 +150,11 @@ class LargeText:
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def reader(self) -> Reader:
+        """What reads the text that this is, or is a part of."""
+        return self._reader
 
     def _read(self, start: int, end: int) -> str:
         return self._reader.read(self._start + start, self._start + end)
@@ -506,6 +534,10 @@ class LargeText:
         for at in range(start, end, chars):
             yield self._read(at, min(at + chars, end))
 
+    def reference(self) -> dict[str, Any]:
+        """Return what stands for this part of the text in a call of a function that takes texts; see `_values.py`."""
+        return {"context_slice": [self._start, self._start + self._length], "of": self._reader.name}
+
     def refuse_to_leave(self) -> NoReturn:
         """Raise the error of the whole text as an argument of a host call or as an answer; see `_values.py`."""
         raise refusal("the whole text as one value", self)
@@ -516,10 +548,10 @@ class LargeText:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(str, name):
-            raise AttributeError(f"the context has no attribute {name!r}: {PARTS}")
+            raise AttributeError(f"{self._reader.what} has no attribute {name!r}: {self._reader.hint('')}")
 
         def refuse(*args: object, **options: object) -> NoReturn:
-            raise refusal(f"{name}() of the whole text", self, HINTS.get(name, PARTS))
+            raise refusal(f"{name}() of the whole text", self, HINTS.get(name, ""))
 
         return refuse
 
@@ -541,7 +573,7 @@ class LargeText:
         raise refusal("the whole text in one piece", self)
 
     def __repr__(self) -> str:
-        return f"<context of {self._length:,} characters; {PARTS}>"
+        return f"<{self._reader.name} of {self._length:,} characters; {self._reader.hint('')}>"
 
 
 class _AsStr(str):
@@ -584,6 +616,10 @@ class CasedText(LargeText):
 
     def _count(self, sub: str, start: int, end: int) -> int:
         return sum(1 for _, last in self.occurrences(sub, start) if last <= end)
+
+    def reference(self) -> dict[str, Any]:
+        """Refuse: the host has the text in its own case."""
+        raise refusal("a view in another case as one value", self)
 
     def matches(self, pattern: str, flags: int, start: int, end: int, most: int) -> list[Any]:
         """Refuse: the host has the text in its own case."""
@@ -696,7 +732,7 @@ class CutText(Parts):
         return (self._text[start:end] for start, end in islice(spans, first - kept, last - kept))
 
     def __repr__(self) -> str:
-        return "<parts of the context; go through them with `for`, or take some with [a:b]>"
+        return f"<parts of {self._text.reader.what}; go through them with `for`, or take some with [a:b]>"
 
 
 class Lines(Parts):
@@ -734,7 +770,7 @@ class Lines(Parts):
         return [lines[at - first] for at in places]
 
     def __repr__(self) -> str:
-        return "<the lines of the context; go through them with `for`, or take some with [a:b]>"
+        return f"<the lines of {self._text.reader.what}; go through them with `for`, or take some with [a:b]>"
 
 
 def lines_of(pieces: Iterator[str], keepends: bool) -> Iterator[str]:
@@ -762,7 +798,7 @@ class WholeText(str):  # noqa: SLOT000 - it holds the handle
     def of(cls, text: LargeText) -> WholeText:
         """Return what stands for a text."""
         shown = text[: min(SHOWN_CHARS, len(text))]
-        new = cls(f"{shown}{CUT_MARK}{len(text):,} characters: {PARTS}]")
+        new = cls(f"{shown}{text.reader.cut_mark}{len(text):,} characters: {text.reader.hint('')}]")
         new.text = text
         return new
 
@@ -802,6 +838,14 @@ class WholeText(str):  # noqa: SLOT000 - it holds the handle
     def __reduce__(self) -> NoReturn:
         raise refusal("the whole text in one piece", self.text)
 
+    def reference(self) -> dict[str, Any]:
+        """See `LargeText.reference`."""
+        return self.text.reference()
+
+    def refuse_to_leave(self) -> NoReturn:
+        """See `LargeText.refuse_to_leave`."""
+        self.text.refuse_to_leave()
+
     def _refuse(self, *_: object) -> NoReturn:
         raise refusal("the whole text in one piece", self.text)
 
@@ -833,20 +877,20 @@ def other_text(value: Any) -> LargeText:
     return text
 
 
-def refuse_json(context: LargeText) -> None:
-    """Have `json` say what to do instead, where it is given the text."""
+def refuse_json() -> None:
+    """Have `json` say what to do instead, where it is given a text."""
     import json
 
     encode, default = json.JSONEncoder.encode, json.JSONEncoder.default
 
     def encode_other(encoder: json.JSONEncoder, value: Any) -> str:
         if is_whole(value):
-            raise refusal("json.dumps() of the whole text", context)
+            raise refusal("json.dumps() of the whole text", other_text(value))
         return encode(encoder, value)
 
     def default_other(encoder: json.JSONEncoder, value: Any) -> Any:
         if is_whole(value):
-            raise refusal("json.dumps() of the whole text", context)
+            raise refusal("json.dumps() of the whole text", other_text(value))
         return default(encoder, value)
 
     for name, function in {"encode": encode_other, "default": default_other}.items():
@@ -871,6 +915,7 @@ def _found_at(at: int) -> int:
     return at
 
 
-def refusal(what: str, text: LargeText, hint: str = PARTS) -> TypeError:
+def refusal(what: str, text: LargeText, hint: str = "") -> TypeError:
     """Return the error of an operation that would need the whole text."""
-    return TypeError(f"{what} would not fit in memory; the context has {len(text):,} characters: {hint}")
+    reader = text.reader
+    return TypeError(f"{what} would not fit in memory; {reader.what} has {len(text):,} characters: {reader.hint(hint)}")

@@ -74,7 +74,10 @@ class Repl:
             parent, _, name = entry["name"].rpartition(".")
             place = vars(injected.setdefault(parent, HostObject())) if parent else injected
             place[name] = host_function(entry, wire)
-        context, self._on_large = open_context(frame["context"], injected.pop("_rlm_text", None))
+        sources = {"context": frame["context"], **frame.get("texts", {})}
+        scans = {name: injected.pop(source.get("object"), None) for name, source in sources.items()}
+        texts, self._on_large = open_texts(sources, scans, frame.get("text_modules"))
+        context = texts.pop("context")
         for entry in frame["functions"]:
             parent, _, name = entry["name"].rpartition(".")
             if entry.get("is_slice"):
@@ -88,7 +91,7 @@ class Repl:
         injected["_rlm_settled"] = settled
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
-        inputs = {**frame["inputs"], **tables_of(frame.get("tables"))}
+        inputs = {**frame["inputs"], **texts, **tables_of(frame.get("tables"))}
         self._given = {**injected, **inputs}
         self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, *FREE}}
         self._methods = {name: dict(vars(value)) for name, value in injected.items() if type(value) is HostObject}
@@ -253,13 +256,14 @@ def helped(*things: Any) -> None:
 def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
     """Make the function by which cells call one of the host's."""
     name, parameters = entry["name"], entry["parameters"]
+    is_free, refers = entry.get("pure", False), entry.get("takes_texts", False)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        writer = _values.Writer(mark=wire.mark)
+        writer = _values.Writer(mark=wire.mark, refers=refers)
         names = [*parameters, *(f"number {n + 1}" for n in range(len(parameters), len(args)))]
         sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
         named = {k: argument(writer, v, name, k) for k, v in kwargs.items()}
-        answer = wire.call(name, sent, named, writer.aside, is_free=entry["pure"])
+        answer = wire.call(name, sent, named, writer.aside, is_free=is_free)
         error = answer.get("error")
         if error is None:
             return answer["value"]
@@ -395,27 +399,46 @@ def settled(value: Any) -> Any:
     return value if hasattr(value, "__await__") or isinstance(value, types.GeneratorType) else already()
 
 
-def open_context(source: dict[str, Any], scans: Any) -> tuple[Any, Callable[[Any], Any] | None]:
-    """Return the context that the start frame describes: a `str`, or what stands for a text too long for one.
+def open_texts(
+    sources: dict[str, dict[str, Any]], scans: dict[str, Any], modules: dict[str, str] | None
+) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
+    """Return the texts that the start frame describes: each a `str`, or what stands for one too long to be that.
 
-    With the latter comes what makes a compiled pattern one that takes the whole text.
+    With one of the latter comes what makes a compiled pattern one that takes such a text.
 
     Args:
-        source: The start frame's `context`.
-        scans: The object with the host's functions on a long text; None for a short one.
+        sources: The start frame's `context` and `texts`, by variable.
+        scans: The object with the host's functions on each that is long.
+        modules: Sources of the modules that make what stands for them; None where none is long.
+    """
+    text: Any
+    regex: Any
+    text, regex = (load(name, code) for name, code in modules.items()) if modules else (None, None)
+    opened = {name: open_text(name, source, scans[name], text) for name, source in sources.items()}
+    if modules is None:
+        return opened, None
+    text.refuse_json()
+    _values.CUT_MARKS.extend(opened[name].reader.cut_mark for name, source in sources.items() if "length" in source)
+    return opened, regex.install(text)
+
+
+def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:
+    """Return a text that the start frame describes.
+
+    Args:
+        name: The variable.
+        source: Where it is.
+        scans: The object with the host's functions on it, where it is long.
+        text: The module `_context_text`, where one is long.
     """
     if "text" in source:
-        return source["text"], None
+        return source["text"]
     fd: int = source["fd"] if "fd" in source else os.open(source["path"], os.O_RDONLY) if "path" in source else -1
     if source["kind"] == "str":
         with open(fd, "rb") as file:
-            return file.read().decode("utf-8", "surrogatepass"), None
-    text, regex = (load(name, code) for name, code in source["modules"].items())
+            return file.read().decode("utf-8", "surrogatepass")
     fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
-    context = text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"]))
-    text.refuse_json(context)
-    _values.CUT_MARKS.append(text.CUT_MARK)
-    return context, regex.install(text)
+    return text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"], name=name))
 
 
 def tables_of(tables: dict[str, Any] | None) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from rlmbox.context import Context
 from rlmbox.errors import ConfigError, SandboxCrashed, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes._cells import refused
-from rlmbox.sandboxes._large_text import case_bytes, is_large, text_functions
+from rlmbox.sandboxes._large_text import listed, text_functions
+from rlmbox.sandboxes._texts import NamedText, most_case_bytes, placed
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
@@ -37,10 +38,10 @@ NOTES = (
 """Notes for a model on a worker's Python."""
 
 _LARGE_NOTE = (
-    "`context` is too long to be a real str here, but acts like one: len, context[a:b], in, ==, find and its kin, "
-    "count, str(context)[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
+    "{names} {acts} like a real str, which {too} too long to be here: len, {name}[a:b], in, ==, find and its kin, "
+    "count, str({name})[:n], strip, lower, partition and re.search, match, finditer, findall and split give what they "
     "give for one (patterns without look-around and back-references). split and splitlines give parts one by one: "
-    "`for line in context.splitlines():`. re.sub gives a result of up to 32 million characters. What needs all of it "
+    "`for line in {name}.splitlines():`. re.sub gives a result of up to 32 million characters. What needs all of it "
     "at once (replace, +, a prompt) raises an error: take a part first."
 )
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
@@ -137,7 +138,8 @@ class WorkerSandbox:
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
         self._lock: anyio.Lock
-        self._started = self._closed = self._large = False
+        self._started = self._closed = False
+        self._texts: tuple[NamedText, ...] = ()
         self._case_bytes = 0
 
     async def start(
@@ -156,11 +158,13 @@ class WorkerSandbox:
             raise SandboxError("a sandbox can be started only once; make a new one")
         self._limits, self._context, self._query = limits, context, query
         self._host, self._seed, self._inputs = host, seed, inputs
-        self._large = await is_large(context, limits)
-        self._case_bytes = await case_bytes(context, limits)
-        if self._large:
-            self._host = {**host, **text_functions(context)}
-            self.notes = (*self.notes, _LARGE_NOTE)
+        self._texts = await placed(context, inputs, limits)
+        self._case_bytes = await most_case_bytes(self._texts, limits)
+        handles = [each for each in self._texts if each.is_handle]
+        for each in handles:
+            self._host = {**self._host, **text_functions(each.text, each.object)}
+        if handles:
+            self.notes = (*self.notes, _large_note([each.name for each in handles]))
         self._lock = anyio.Lock(fast_acquire=True)  # one of asyncio's would be bound to one event loop
         self._started = True
         await self._alone(self._launch)
@@ -253,10 +257,12 @@ class WorkerSandbox:
         return replace(reply, message=why + after), output
 
     async def _launch(self) -> None:
-        if self._context.size_bytes <= _QUICK_BYTES:
-            source, fd = _context_source(self._context, self._large)
+        context, *others = self._texts
+        if sum(each.text.size_bytes for each in self._texts if not each.is_handle) <= _QUICK_BYTES:
+            (source, fd), texts = _context_source(context), _text_sources_of(others)
         else:
-            source, fd = await anyio.to_thread.run_sync(_context_source, self._context, self._large)
+            source, fd = await anyio.to_thread.run_sync(_context_source, context)
+            texts = await anyio.to_thread.run_sync(_text_sources_of, others)
         try:
             with anyio.CancelScope(shield=True):
                 process = self._process = await self._wall.launch(fd)
@@ -272,7 +278,7 @@ class WorkerSandbox:
             interrupt=process.interrupt,
         )
         language = {} if process.has_language else language_sources()
-        frame = self._start_frame({**source, **process.context}, language)
+        frame = self._start_frame({**source, **process.context}, texts, language)
         functions = ", ".join(_described(function) for function in self._host.values())
         lost = await self._link.open(frame, _START_TIMEOUT_S, f'"functions": [{functions}]')
         if lost is not None:
@@ -293,7 +299,9 @@ class WorkerSandbox:
             link.close()
         return how
 
-    def _start_frame(self, context: Mapping[str, Any], language: Mapping[str, str]) -> dict[str, Any]:
+    def _start_frame(
+        self, context: Mapping[str, Any], texts: Mapping[str, Any], language: Mapping[str, str]
+    ) -> dict[str, Any]:
         limits = self._limits
         forms = {name: value.form for name, value in self._inputs.items() if isinstance(value, Table)}
         return {
@@ -311,7 +319,9 @@ class WorkerSandbox:
             "context": context,
             "query": self._query,
             "seed": self._seed,
-            "inputs": {name: value for name, value in self._inputs.items() if name not in forms},
+            "inputs": {name: value for name, value in self._inputs.items() if name not in {*forms, *texts}},
+            **({"texts": texts} if texts else {}),
+            **({"text_modules": _text_sources()} if any(each.is_handle for each in self._texts) else {}),
             **({"tables": {"module": _source("_tables"), "forms": forms}} if forms else {}),
         }
 
@@ -364,15 +374,16 @@ def _described(function: HostFunction) -> str:
         description = function.description
     except ValueError:  # some functions written in C do not say
         description = "(...)", ()
-    return _entry(function.name, description, function.summary, function.pure, function.is_slice)
+    own = {"pure": function.pure, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
+    return _entry(function.name, description, function.summary, tuple(name for name, value in own.items() if value))
 
 
 @lru_cache(maxsize=1_024)
-def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, pure: bool, is_slice: bool) -> str:
+def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, kinds: tuple[str, ...]) -> str:
     """Return a function's entry in the start frame as JSON; most sessions have the same two dozen functions."""
     signature, parameters = description
     described = {"name": name, "parameters": parameters, "signature": name + signature, "summary": summary}
-    return json.dumps({**described, "pure": pure, "is_slice": is_slice}, ensure_ascii=False)
+    return json.dumps({**described, **{kind: True for kind in kinds}}, ensure_ascii=False)
 
 
 @cache
@@ -380,21 +391,39 @@ def _text_sources() -> dict[str, str]:
     return {name: _source(name) for name in ("_context_text", "_context_regex")}
 
 
-def _context_source(context: Context, large: bool) -> tuple[dict[str, Any], int | None]:
+def _large_note(names: Sequence[str]) -> str:
+    """Return a note for a model on variables that are handles."""
+    acts, too = ("act", "they are") if len(names) > 1 else ("acts", "it is")
+    return _LARGE_NOTE.format(names=listed(names), acts=acts, too=too, name=names[0])
+
+
+def _context_source(context: NamedText) -> tuple[dict[str, Any], int | None]:
     """Decide how the worker gets the context; return what to tell it and a file to hand to it."""
-    if not large:
-        told = context.size_bytes <= _TOLD_BYTES
-        return ({"kind": "str", "text": context.text()}, None) if told else ({"kind": "str"}, _file_of(context))
-    backing = context.backing()
-    source = {
+    if not context.is_handle:
+        told = context.text.size_bytes <= _TOLD_BYTES
+        return (_told(context.text), None) if told else ({"kind": "str"}, _file_of(context.text))
+    backing = context.text.backing()
+    source = {**_handle_source(context), "offset": 0 if backing is None else backing.offset}
+    return source, _file_of(context.text) if backing is None else backing.open()
+
+
+def _text_sources_of(texts: Sequence[NamedText]) -> dict[str, dict[str, Any]]:
+    """Return what to tell a worker of inputs that are texts; it reads those that are handles through the host."""
+    return {each.name: _handle_source(each) if each.is_handle else _told(each.text) for each in texts}
+
+
+def _told(text: Context) -> dict[str, Any]:
+    return {"kind": "str", "text": text.text()}
+
+
+def _handle_source(text: NamedText) -> dict[str, Any]:
+    return {
         "kind": "large",
-        "length": context.length,
-        "size_bytes": context.size_bytes,
-        "offset": 0 if backing is None else backing.offset,
-        "is_ascii": context.size_bytes == context.length,
-        "modules": _text_sources(),
+        "object": text.object,
+        "length": text.text.length,
+        "size_bytes": text.text.size_bytes,
+        "is_ascii": text.text.size_bytes == text.text.length,
     }
-    return source, _file_of(context) if backing is None else backing.open()
 
 
 def _file_of(context: Context) -> int:

@@ -99,13 +99,17 @@ class Writer:
         max_bytes: As for `to_json`, of all of them.
         max_nodes: As for `to_json`, of all of them.
         mark: With this, a long text is kept in `aside`, and this with its number stands in its place.
+        refers: Whether what stands for a long text is written as a reference to it; else it is refused.
 
     Attributes:
         aside: The long texts.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES, mark: str = "") -> None:
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES, mark: str = "", *, refers: bool = False
+    ) -> None:
         self._max_bytes, self._max_nodes = max_bytes, max_nodes
+        self._refers = refers
         self._bytes, self._nodes = max_bytes, max_nodes
         self._mark = mark
         self.aside: list[str] = []
@@ -145,7 +149,7 @@ class Writer:
         if "enum.Enum" in names:
             return self._enum
         if names & _HANDLES:
-            return lambda value, level: value.refuse_to_leave()
+            return lambda value, level: value.reference() if self._refers else value.refuse_to_leave()
         for base, write in (
             ("builtins.str", self._str),
             ("builtins.int", self._int),
@@ -340,8 +344,8 @@ def check_text(text: str) -> None:
     """Raise TypeError where a text was put together from a context that is too long for it."""
     if any(mark in text for mark in CUT_MARKS):
         raise TypeError(
-            "the text holds the whole context, which is too long for that and was cut: take parts of it with "
-            "context[a:b], or give llm_batch one prompt for each of ctx.chunk(size)"
+            "the text holds the whole context, or an input, which is too long for that and was cut: take parts of it "
+            "with context[a:b], or give llm_batch one prompt for each of ctx.chunk(size)"
         )
 
 
