@@ -383,7 +383,7 @@ def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, ki
     """Return a function's entry in the start frame as JSON; most sessions have the same two dozen functions."""
     signature, parameters = description
     described = {"name": name, "parameters": parameters, "signature": name + signature, "summary": summary}
-    return json.dumps({**described, **{kind: True for kind in kinds}}, ensure_ascii=False)
+    return json.dumps({**described, **dict.fromkeys(kinds, True)}, ensure_ascii=False)
 
 
 @cache
