@@ -218,3 +218,22 @@ async def test_secrets_of_a_long_input_stay_out_of_the_record_and_of_what_a_mode
     started = next(event for event in seen if isinstance(event, RunStarted))
     assert "contract" in started.texts
     assert secret not in str(seen)
+
+
+async def test_a_long_input_is_shown_no_further_than_the_context_would_be() -> None:
+    lines = "".join(
+        f"clause {n * 7919 % 10_007}: party {n * 104_729 % 9_973} owes {n * 31} EUR by law\n" for n in range(900)
+    )
+    shown = []
+    for context, inputs, name in (
+        (lines, {}, "context"),
+        (TEXT, {"contract": lines}, "contract"),
+        (TEXT, {"contract": {"all": lines}}, "contract['all']"),
+    ):
+        replies = [repl(f"print({name}[{at}:{at + 5_000}])") for at in range(0, 45_000, 5_000)]
+        asked = rlm(*replies, "FINAL(done)", guard="redact", sandbox="monty", limits=LIMITS, direct_below_chars=0)
+        await asked.aask("?", context, inputs=inputs)
+        said = "".join(message.content for message in asked.model.requests[-1])  # type: ignore[union-attr]
+        shown.append(sum(line in said for line in lines.splitlines()))
+        assert "Data exfiltration detected" in said
+    assert len(set(shown)) == 1, shown

@@ -87,20 +87,23 @@ class CopyVerdict:
 
 
 class CopyGuard:
-    """Counts what a run shows of its context, and says where an output is to be cut.
+    """Counts what a run shows of its texts, and says where an output is to be cut.
 
-    The index is built when it is first needed, or beside the run after `prepare`. Safe to use from several threads.
+    The texts share the allowances, as if they were one. An index is built when it is first needed, or beside the run
+    after `prepare`. Safe to use from several threads.
 
     Args:
         context: The text of the run.
+        others: Its inputs that are texts.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, others: Iterable[Context] = ()) -> None:
+        self._texts: list[_Guarded] = []
+        offset = 0
+        for each in (context, *others):
+            self._texts.append(_Guarded(each, offset))
+            offset += each.size_bytes  # which is known at once, and no less than its characters
         self._lock = threading.Lock()
-        self._building = threading.Lock()
-        self._built: CopyIndex | None = None
-        self._is_over = False
         self._last: tuple[str, list[_Located]] | None = None
         self._run = Intervals()
         self._given = Intervals()
@@ -122,24 +125,22 @@ class CopyGuard:
         Args:
             budgets: What may be shown; for a context that is exempt there is nothing to build.
         """
-        if self._built is None:
-            work = partial(self._try_build, budgets)
-            start_background(work, "rlmbox-copy-index")
+        start_background(partial(self._try_build, budgets), "rlmbox-copy-index")
 
     def _try_build(self, budgets: CopyBudgets) -> None:
         with suppress(Exception):  # whoever asks for the index tries again, and gets the error
-            if self._context.length >= budgets.exempt_below_chars:
-                self._index()
+            for each in self._counted(budgets):
+                each.index()
 
     def release(self) -> None:
         """Let go of the index, tens of megabytes, when the run is over; whoever needs it after that has it built."""
-        self._is_over, self._built, self._last = True, None, None
+        self._last = None
+        for each in self._texts:
+            each.release()
 
-    def _index(self) -> CopyIndex:
-        with self._building:
-            index = self._built or CopyIndex.of(self._context)
-            self._built = None if self._is_over else index
-            return index
+    def _counted(self, budgets: CopyBudgets) -> list[_Guarded]:
+        """Return the texts that are not exempt."""
+        return [each for each in self._texts if each.context.length >= budgets.exempt_below_chars]
 
     def shown(self, text: str, budgets: CopyBudgets, *, session: str = "", turn: int | None = None) -> CopyVerdict:
         """Count what an output shows, and say where it is to be cut.
@@ -150,10 +151,11 @@ class CopyGuard:
             session: The session that it is of.
             turn: Its turn; outputs of the same turn share an allowance.
         """
-        length = self._context.length
-        if length < budgets.exempt_below_chars:
+        texts = self._counted(budgets)
+        if not texts:
             return CopyVerdict()
-        copies = self._copies(text)
+        length = sum(each.context.length for each in texts)
+        copies = self._copies(text, texts)
         with self._lock:
             shown_in_turn = self._turn(session, turn)
             run_chars = max(budgets.run_chars, int(budgets.run_share * length))
@@ -170,11 +172,11 @@ class CopyGuard:
             text: The prompt.
             budgets: What may be given.
         """
-        share = budgets.subcall_share
-        if share is None or self._context.length < budgets.exempt_below_chars:
+        share, texts = budgets.subcall_share, self._counted(budgets)
+        if share is None or not texts:
             return CopyVerdict()
-        copies = self._copies(text)
-        room = int(share * self._context.length)
+        copies = self._copies(text, texts)
+        room = int(share * sum(each.context.length for each in texts))
         with self._lock:
             allowance = _Allowance(self._given, room, f"{share:.0%} of the context for sub-calls")
             return self._judge(copies, [allowance], None)
@@ -186,8 +188,8 @@ class CopyGuard:
             text: The text.
             find: Returns what is to be hidden in a text.
         """
-        store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
-        for each in self._copies(text):
+        for each in self._copies(text, self._texts):
+            store = each.of.store
             for place, is_end in ((each.copy.context_start, False), (each.copy.context_end, True)):
                 if (span := _around(store, place)) is None:
                     continue
@@ -205,17 +207,18 @@ class CopyGuard:
         self._turns[session] = turn, shown
         return shown
 
-    def _copies(self, text: str) -> list[_Located]:
+    def _copies(self, text: str, texts: list[_Guarded]) -> list[_Located]:
         last = self._last
-        if last is None or last[0] != text:
-            self._last = last = text, self._copies_in(text)  # what is hidden and what is counted ask for the same
-        return last[1]
+        if last is None or last[0] != text:  # what is hidden and what is counted ask for the same
+            copies = [copy for each in self._texts for copy in self._copies_of(each, text)]
+            self._last = last = text, sorted(copies, key=lambda copy: copy.start)
+        return [each for each in last[1] if each.of in texts]
 
-    def _copies_in(self, text: str) -> list[_Located]:
+    def _copies_of(self, guarded: _Guarded, text: str) -> list[_Located]:
         if len(fold(text.encode(errors="replace"))) < 1:
             return []
-        index = self._index()
-        found = _located(text, index.copies(text))
+        index = guarded.index()
+        found = _located(guarded, text, index.copies(text))
         if text.isascii():
             return found
         normalized = normalize(text)
@@ -223,16 +226,15 @@ class CopyGuard:
             return found
         # Full-width letters and zero-width characters hide copies of a text that has none; but where the context
         # has them itself, only the output as it is resembles it.
-        other = _located(normalized.text, index.copies(normalized.text))
+        other = _located(guarded, normalized.text, index.copies(normalized.text))
         if _total(other) <= _total(found):
             return found
         return [located.moved(normalized.original_span) for located in other]
 
     def _judge(self, copies: list[_Located], allowances: list[_Allowance], longest: int | None) -> CopyVerdict:
         copied = Intervals()
-        store = self._context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
         for each in copies:
-            start, end = store.char_offset(each.copy.context_start), store.char_offset(each.copy.context_end)
+            start, end = each.of.place(each.copy.context_start), each.of.place(each.copy.context_end)
             allowed, reason = end, ""
             if longest is not None and end - start > longest:
                 allowed, reason = start + longest, f"{longest:,} characters in one piece"
@@ -244,11 +246,48 @@ class CopyGuard:
                 allowance.shown.add(start, allowed)
             copied.add(start, allowed)
             if allowed < end:
-                seen = fold(store.slice(start, allowed).encode())
+                seen = fold(each.of.store.slice(start - each.of.offset, allowed - each.of.offset).encode())
                 return CopyVerdict(
                     copied.total, each.position_after(len(seen)), f"{MESSAGE}\n{_ADVICE.format(reason=reason)}"
                 )
         return CopyVerdict(copied.total)
+
+
+class _Guarded:
+    """A text whose copies are counted.
+
+    Args:
+        context: The text.
+        offset: Where its positions begin among those that are counted.
+
+    Attributes:
+        context: The text.
+        store: The same, by positions of bytes.
+        offset: As given.
+    """
+
+    def __init__(self, context: Context, offset: int) -> None:
+        self.context = context
+        self.store = context._store  # noqa: SLF001 - positions of bytes, which `Context` does not show
+        self.offset = offset
+        self._building = threading.Lock()
+        self._built: CopyIndex | None = None
+        self._is_over = False
+
+    def index(self) -> CopyIndex:
+        """Return the index of the text, which is built once."""
+        with self._building:
+            index = self._built or CopyIndex.of(self.context)
+            self._built = None if self._is_over else index
+            return index
+
+    def release(self) -> None:
+        """Let go of the index; see `CopyGuard.release`."""
+        self._is_over, self._built = True, None
+
+    def place(self, byte: int) -> int:
+        """Return the position that is counted of a byte."""
+        return self.offset + self.store.char_offset(byte)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +302,14 @@ class _Located:
     """A copy, with its position in characters of the output.
 
     Attributes:
+        of: The text.
         copy: Its positions in bytes.
         start: Its first character in the output.
         end: The character after its last.
         text: The characters.
     """
 
+    of: _Guarded
     copy: Copy
     start: int
     end: int
@@ -277,7 +318,7 @@ class _Located:
     def moved(self, original_span: Callable[[int, int], tuple[int, int]]) -> _Located:
         """Return the same copy at the positions of the text that was normalised."""
         start, end = original_span(self.start, self.end)
-        return _Located(self.copy, start, end, self.text)
+        return _Located(self.of, self.copy, start, end, self.text)
 
     def position_after(self, folded_bytes: int) -> int:
         """Return the position in the output after so much of the folded copy, never further."""
@@ -288,11 +329,11 @@ class _Located:
         return self.start + inside * (self.end - self.start) // max(1, len(self.text))
 
 
-def _located(text: str, copies: list[Copy]) -> list[_Located]:
-    """Return copies with their positions in characters."""
+def _located(of: _Guarded, text: str, copies: list[Copy]) -> list[_Located]:
+    """Return copies of a text with their positions in characters."""
     encoded = Encoded(text)
     spans = [(encoded.char(copy.start), encoded.char(copy.end)) for copy in copies]
-    return [_Located(copy, start, end, text[start:end]) for copy, (start, end) in zip(copies, spans, strict=True)]
+    return [_Located(of, copy, start, end, text[start:end]) for copy, (start, end) in zip(copies, spans, strict=True)]
 
 
 def _total(copies: list[_Located]) -> int:

@@ -224,14 +224,18 @@ class Guard:
             return self._budgets
         return CopyBudgets.strict() if policy == "strict" else CopyBudgets()
 
-    def for_run(self, context: Context | None = None, *, known_secrets: Iterable[str] = ()) -> RunGuard:
+    def for_run(
+        self, context: Context | None = None, *, others: Iterable[Context] = (), known_secrets: Iterable[str] = ()
+    ) -> RunGuard:
         """Return the guard of one run, to be shared by its sessions.
 
         Args:
             context: The text that may not be copied out; None where there is none.
+            others: Further texts of the run of which the same is true.
             known_secrets: Secrets of this run besides those of the guard.
         """
-        return RunGuard(self, context, KnownSecrets((*self._known_values, *known_secrets)))
+        copying = CopyGuard(context, others) if context is not None else None
+        return RunGuard(self, copying, KnownSecrets((*self._known_values, *known_secrets)))
 
     def findings(self, text: str, known: KnownSecrets | None = None, *, policy: Policy | None = None) -> list[Finding]:
         """Return what is to be hidden or warned of in a text, in order.
@@ -267,11 +271,11 @@ class RunGuard:
     Made by `Guard.for_run`.
     """
 
-    def __init__(self, guard: Guard, context: Context | None, known: KnownSecrets) -> None:
+    def __init__(self, guard: Guard, copying: CopyGuard | None, known: KnownSecrets) -> None:
         self.guard = guard
         self._known = known
         self._placeholders = Placeholders()
-        self._copying = CopyGuard(context) if context is not None else None
+        self._copying = copying
         self._lock = threading.Lock()
         self._turns: dict[str, tuple[int | None, int]] = {}
         self._sessions: Counter[str] = Counter()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import keyword
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from rlmbox.context import Context
 from rlmbox.context.load.structured import NotATable, instead_of, is_table
@@ -35,6 +36,24 @@ def with_texts(inputs: Mapping[str, object], inline_limit_chars: int) -> dict[st
         else:
             found[name] = Context.of(value) if isinstance(value, os.PathLike) else value
     return found
+
+
+def guarded_texts(inputs: Mapping[str, object]) -> Iterator[Context]:
+    """Yield the inputs as the texts that a guard looks for in what leaves: of a list or a dict, its JSON.
+
+    Args:
+        inputs: Further variables, by name.
+    """
+    for value in inputs.values():
+        if isinstance(value, Context):
+            yield value
+        elif isinstance(value, str | list | tuple | dict):
+            with suppress(TypeError, ValueError, RecursionError):  # it is refused, or can be no copy of anything
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                if not isinstance(value, str):  # code prints the texts in it without their escapes
+                    text = text.replace("\\n", "\n").replace('\\"', '"')
+                if text:
+                    yield Context.from_text(text)
 
 
 def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_chars: int) -> Mapping[str, object]:

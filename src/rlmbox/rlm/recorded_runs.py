@@ -133,6 +133,9 @@ async def _go_on(
         limits = replace(limits, cost_limit_usd=None, max_tokens=None, max_seconds=None)
         options, tools = replace(options, rules=(), approval=None), Toolbox(_stand_ins(settings))
     text = await to_thread.run_sync(_opened, context, started.context)
+    tables = {name: Table(form) for name, form in started.tables.items()}
+    texts = await to_thread.run_sync(_opened_inputs, inputs, started.texts)
+    inputs = {**started.inputs, **tables, **texts}
     run = RunContext(
         RecordedModel(str(settings["model"])) if is_sealed else setup.models.root,
         RecordedModel(str(settings["sub_model"])) if is_sealed else setup.models.sub,
@@ -152,7 +155,7 @@ async def _go_on(
         retries=setup.requests.retries,
         id=started.run_id,
         seed=int(settings.get("seed", 0)),
-        guard=setup.run_guard(text),
+        guard=setup.run_guard(text, inputs),
         tools=tools,
         retriever=_stand_in_of(settings) if is_sealed else setup.retriever,
         streams=bool(setup.requests.stream_replies),
@@ -162,11 +165,7 @@ async def _go_on(
     first = asked[0].question if asked else settings.get("question")
     if not first:
         raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
-    tables = {name: Table(form) for name, form in started.tables.items()}
-    given = await to_thread.run_sync(_opened_inputs, inputs, started.texts)
-    session = Session(
-        run, text, question=first, returns=wanted, inputs={**started.inputs, **tables, **given}, options=options
-    )
+    session = Session(run, text, question=first, returns=wanted, inputs=inputs, options=options)
     answer = await _answer_again(session, asked[1:], settings)
     left = run.journal.past.unread() if is_sealed else []
     if left:

@@ -20,7 +20,7 @@ from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import Event, Hook, to_json
 from rlmbox.guard import Guard, Policy, RunGuard, secrets_of_environment
 from rlmbox.hooks import NamedHooks, readers_of
-from rlmbox.loop.inputs import with_tables, with_texts
+from rlmbox.loop.inputs import guarded_texts, with_tables, with_texts
 from rlmbox.loop.options import SessionOptions
 from rlmbox.loop.retrieving import CONTEXT_OF_INDEX
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
@@ -232,7 +232,7 @@ class Setup:
                 "texts": {name: record_context(value) for name, value in given.items() if isinstance(value, Context)},
                 "tables": {name: value.form for name, value in given.items() if isinstance(value, Table)},
             },
-            guard=self.run_guard(text),
+            guard=self.run_guard(text, given),
             tools=tools,
             retriever=self.retriever,
             streams=bool(self.requests.stream_replies if stream_replies is None else stream_replies),
@@ -292,13 +292,15 @@ class Setup:
             return None
         return HiddenValues(self._guard.for_run(known_secrets=self._secrets()).secrets_in, known)
 
-    def run_guard(self, context: Context) -> RunGuard:
+    def run_guard(self, context: Context, inputs: Mapping[str, object]) -> RunGuard:
         """Return what decides on all that would leave the sandboxes of one run.
 
         Args:
             context: The run's text.
+            inputs: The run's inputs, by name.
         """
-        run_guard = self._guard.for_run(context, known_secrets=self._secrets())
+        others = guarded_texts(inputs) if self._guard.is_ever_on else ()
+        run_guard = self._guard.for_run(context, others=others, known_secrets=self._secrets())
         run_guard.prepare()
         return run_guard
 
