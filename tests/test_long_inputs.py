@@ -233,7 +233,7 @@ async def test_a_long_input_is_shown_no_further_than_the_context_would_be() -> N
         replies = [repl(f"print({name}[{at}:{at + 5_000}])") for at in range(0, 45_000, 5_000)]
         asked = rlm(*replies, "FINAL(done)", guard="redact", sandbox="monty", limits=LIMITS, direct_below_chars=0)
         await asked.aask("?", context, inputs=inputs)
-        said = "".join(message.content for message in asked.model.requests[-1])  # type: ignore[union-attr]
+        said = "".join(message.content for message in asked.model.requests[-1])  # type: ignore[attr-defined]
         shown.append(sum(line in said for line in lines.splitlines()))
         assert "Data exfiltration detected" in said
     assert len(set(shown)) == 1, shown
