@@ -121,7 +121,7 @@ class Reader:
 
     @property
     def cut_mark(self) -> str:
-        """What stands behind a part of the text that is shown in the place of all of it."""
+        """The words behind a part of the text that is shown in the place of all of it."""
         return CUT_MARK.format(self.what)
 
     def hint(self, words: str) -> str:
