@@ -153,7 +153,7 @@ class LargeText:
 
     @property
     def reader(self) -> Reader:
-        """What reads the text that this is, or is a part of."""
+        """The reader of the text that this is, or is a part of."""
         return self._reader
 
     def _read(self, start: int, end: int) -> str:
