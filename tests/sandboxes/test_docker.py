@@ -19,6 +19,7 @@ from rlmbox.sandboxes.docker._config import (
     MEMORY_BYTES,
     TMP_BYTES,
 )
+from rlmbox.types import HostFunction
 from sandboxes.docker_engine import is_podman
 from sandboxes.docker_here import (
     LIMITS,
@@ -191,6 +192,29 @@ async def test_output_past_pythons_streams_comes_with_its_cell(runtime: str) -> 
         )
         assert execution.value == 0
         assert len(execution.stdout) + execution.dropped_chars > 1_000_000
+
+
+@each_runtime
+async def test_an_interrupt_ends_the_cell_and_concerns_no_later_one(runtime: str) -> None:
+    begun = anyio.Event()
+    async with docker(runtime, HostFunction("begun", begun.set, "")) as repl:
+        await repl.run("kept = 41")
+        for size in (1, 100_000, 1_000_000):  # also right after a frame that is sent in several pieces
+            text = "x" * size
+            assert repl.sandbox.interrupt()
+            assert await repl.value(f"len('{text}') + kept") == size + 41
+
+        async def interrupt() -> None:
+            await begun.wait()
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            execution = await repl.run("begun()\nwhile True: pass")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert await repl.value("kept + 1") == 42
 
 
 @each_runtime

@@ -43,6 +43,28 @@ async def test_a_cell_that_swallows_its_interrupt_is_killed() -> None:
 
 
 @needs_extra
+async def test_an_interrupt_ends_the_cell_and_concerns_no_later_one() -> None:
+    begun = anyio.Event()
+    async with wasm(HostFunction("begun", begun.set, ""), limits=replace(LIMITS, cell_timeout_s=60)) as repl:
+        await repl.run("kept = 41")
+        for _ in range(20):
+            assert repl.sandbox.interrupt()
+            assert await repl.value("sum(n for n in range(1000)); kept + 1") == 42
+
+        async def interrupt() -> None:
+            await begun.wait()
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            execution = await repl.run("begun()\nwhile True: pass")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert await repl.value("kept + 1") == 42
+
+
+@needs_extra
 async def test_the_alarm_stands_still_while_the_host_works() -> None:
     async def slow() -> str:
         await anyio.sleep(0.6)

@@ -456,27 +456,6 @@ async def test_a_cell_that_reads_a_clock_is_marked(cells: list[str], marks: list
         assert [(await repl.run(cell)).reads_clock for cell in cells] == marks
 
 
-async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
-    begun = anyio.Event()
-    async with local(HostFunction("begun", begun.set, "")) as repl:
-        assert repl.sandbox.interrupt()  # between two cells it does nothing
-        await repl.run("kept = 3")
-
-        async def interrupt() -> None:
-            await begun.wait()
-            await anyio.sleep(0.1)
-            assert repl.sandbox.interrupt()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(interrupt)
-            execution = await repl.run("begun()\nwhile True:\n    pass")
-        assert (execution.outcome, execution.namespace) == ("error", "kept")
-        assert execution.error is not None
-        assert execution.error.type == "KeyboardInterrupt"
-        assert await repl.value("kept") == 3
-    assert not repl.sandbox.interrupt()
-
-
 async def test_functions_of_one_name_are_described_in_each_session_as_they_are_there() -> None:
     def weigh(thing: str) -> int:
         return len(thing)

@@ -3,9 +3,10 @@
 Standard library only, Python 3.11 and later. It starts the worker as its child and carries what comes from it to the
 container's output: the wire and both printed streams in one, because an engine does not keep the order of two, and what
 a cell printed must arrive before its result. A frame is a byte of kind, three zeros, four bytes of big-endian length;
-the last one says how the worker ended. The host's frames go to the worker directly, by the container's standard input.
-When that is closed, because the host is gone or has had enough, this process ends, and the kernel ends all others of
-the container with it.
+the last one says how the worker ended. The host's frames come by the container's standard input and go to the worker as
+they are; a byte between two of them that begins none means that the cell is to be interrupted. When the input is
+closed, because the host is gone or has had enough, this process ends, and the kernel ends all others of the container
+with it.
 
 Like the worker it belongs to the cell once one has run; the host believes nothing of it.
 """
@@ -21,6 +22,8 @@ import types
 from contextlib import suppress
 
 WIRE, STDOUT, STDERR, END = 1, 2, 3, 4
+INTERRUPT = b"\xff"  # no frame is so long that its length begins so
+LENGTH_BYTES = 4
 PIECE_BYTES = 1 << 16  # what a pipe holds, so that one read empties it
 LEFT_PIECES = 16  # of what a dead worker's children go on writing
 CLEAN = "clean"
@@ -42,15 +45,17 @@ def main() -> None:
     signal.set_wakeup_fd(to_wake, warn_on_full_buffer=False)
     pipes = [os.pipe() for _ in range(3)]
     out, err, wire = (write for _, write in pipes)
+    from_host, to_worker = os.pipe()
+    os.set_blocking(to_worker, False)
     pid = os.fork()
     if pid == 0:
-        become_worker(source, os.dup(0), wire, out, err)
-    for fd in (out, err, wire):
+        become_worker(source, from_host, wire, out, err)
+    for fd in (out, err, wire, from_host):
         os.close(fd)
     carried = dict(zip((STDOUT, STDERR, WIRE), (read for read, _ in pipes), strict=True))
     status = None
     with suppress(BrokenPipeError):
-        status = carry(pid, carried, wake)
+        status = carry(pid, carried, wake, Inward(pid, to_worker))
         if status is not None:
             for kind, fd in carried.items():
                 carry_rest(kind, fd)
@@ -91,20 +96,72 @@ def become_worker(source: str, from_host: int, wire: int, out: int, err: int) ->
     os._exit(1)
 
 
-def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
+class Inward:
+    """The host's frames on their way to the worker.
+
+    Args:
+        pid: The worker.
+        fd: The pipe to it, which does not block.
+    """
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self._pid, self.fd = pid, fd
+        self._length = b""
+        self._left = 0  # of the frame that is being read
+        self.waiting = b""
+        self.is_watched = False
+
+    def read(self) -> bool:
+        """Take what the host has sent; return False at the end."""
+        data = os.read(0, PIECE_BYTES)
+        if not data:
+            return False
+        at = 0
+        while at < len(data):
+            if self._left:
+                at += (passed := min(self._left, len(data) - at))
+                self._left -= passed
+            elif not self._length and data[at : at + 1] == INTERRUPT:
+                data = data[:at] + data[at + 1 :]
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGINT)
+            else:
+                self._length += data[at : at + 1]
+                at += 1
+                if len(self._length) == LENGTH_BYTES:
+                    self._left, self._length = int.from_bytes(self._length, "big"), b""
+        self.waiting += data
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Pass on as much as there is room for."""
+        try:
+            while self.waiting:
+                self.waiting = self.waiting[os.write(self.fd, self.waiting) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # how the worker ended is told in a moment
+            self.waiting = b""
+
+
+def carry(pid: int, carried: dict[int, int], wake: int, inward: Inward) -> int | None:
     """Carry frames until the worker ends; return its status as `ended` does, None when the input has ended first."""
     poll = select.poll()
     for fd in carried.values():
         poll.register(fd, select.POLLIN)
     poll.register(wake, select.POLLIN)
-    poll.register(0, 0)  # for its end only; the worker reads there
+    poll.register(0, select.POLLIN)
     printed = {kind: fd for kind, fd in carried.items() if kind != WIRE}
     for fd in printed.values():
         os.set_blocking(fd, False)
     while True:
-        ready = {fd for fd, _ in poll.poll()}
-        if 0 in ready:
+        ready = dict(poll.poll())
+        if 0 in ready and (ready[0] & ~select.POLLIN or not inward.read()):
             return None
+        if inward.fd in ready:
+            inward.write()
+        watch(poll, inward)
         # The wire is read first and forwarded last: what was printed before a frame is in the pipes by then.
         frames = os.read(carried[WIRE], PIECE_BYTES) if carried[WIRE] in ready else None
         for fd in forward_printed(printed):
@@ -115,6 +172,17 @@ def carry(pid: int, carried: dict[int, int], wake: int) -> int | None:
             poll.unregister(carried[WIRE])
         if wake in ready and (status := ended(pid, wake)) is not None:
             return status
+
+
+def watch(poll: select.poll, inward: Inward) -> None:
+    """Look for room towards the worker while something waits for it, and take no more until then."""
+    if inward.waiting:
+        poll.register(0, 0)
+        poll.register(inward.fd, select.POLLOUT)
+    elif inward.is_watched:
+        poll.register(0, select.POLLIN)
+        poll.unregister(inward.fd)
+    inward.is_watched = bool(inward.waiting)
 
 
 def forward_printed(printed: dict[int, int]) -> list[int]:

@@ -291,8 +291,8 @@ class _Container:
         """Do nothing: nobody here may change the limits of a container's process."""
 
     def interrupt(self) -> bool:
-        """Return False: a signal to the worker would have to go through the engine."""
-        return False
+        """Interrupt the cell that runs, by way of the relay; see `WorkerProcess.interrupt`."""
+        return self.wire.interrupt()
 
     def kill(self) -> None:
         """Close the container's input, which ends it; see `WorkerProcess.kill`. `reap` makes sure of it."""

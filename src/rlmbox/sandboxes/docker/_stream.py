@@ -14,8 +14,12 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from rlmbox.sandboxes.docker._relay import END, STDERR, STDOUT, WIRE
+from rlmbox.sandboxes.docker._relay import END, INTERRUPT, STDERR, STDOUT, WIRE
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 _HEADER_BYTES = 8
 _ENGINE_STDOUT, _ENGINE_STDERR = 1, 2
@@ -93,7 +97,8 @@ class AttachedSocket(socket.socket):
         self._relay = Frames((WIRE, STDOUT, STDERR, END))
         self._pipes: dict[int, tuple[int, int]] = {}
         self._words = b""
-        self._full = False
+        self._full = self._is_interrupting = False
+        self._left = 0  # of the frame that is being sent
         self.has_ended = False
         self.problem = ""
         try:
@@ -140,6 +145,35 @@ class AttachedSocket(socket.socket):
         if not wire:
             raise BlockingIOError
         return wire
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Send what follows of a frame for the worker; one frame begins where another has ended."""
+        if not self._left:
+            self._send_interrupt()
+            self._left = len(memoryview(data))
+        sent = super().send(data, flags)
+        self._left -= sent
+        if not self._left:
+            self._send_interrupt()
+        return sent
+
+    def interrupt(self) -> bool:
+        """Have the relay interrupt the cell, once the frame that is being sent is through; return False if it is gone.
+
+        The relay passes on what it reads in order, so that it concerns no cell that is sent later.
+        """
+        self._is_interrupting = True
+        try:
+            if not self._left:
+                self._send_interrupt()
+        except OSError:
+            return False
+        return True
+
+    def _send_interrupt(self) -> None:
+        if self._is_interrupting:
+            self._is_interrupting = False
+            super().send(INTERRUPT)
 
     def discard(self) -> None:
         """Close everything, where nobody has taken the outputs."""

@@ -62,6 +62,13 @@ class GuestClock(_worker.Clock):
     def resume(self, free_s: float) -> None:
         """Do nothing."""
 
+    def _ring(self) -> None:
+        """End the cell, as the alarm says or a person, who interrupted it."""
+        if door(b"I") == b"1":
+            self._raise(KeyboardInterrupt("interrupted by the host"))
+        else:
+            super()._ring()
+
     @staticmethod
     def _timer(seconds: float) -> float:
         return setitimer(0, seconds, _worker.AGAIN_S)[0] if seconds else 0.0

@@ -9,6 +9,7 @@ read-only directory with its own standard library, its output pipes, and one doo
     D frame          sends a frame, the end of a cell, and waits for one; the alarm is off
     T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
     M                asks for the code of the worker's modules, as `_prepare.py` had another guest compile it
+    I                asks why the alarm rang: 1 where the host interrupts the cell, 0 where its time is over
     S                asks for the size of the context in bytes
     P start end      asks for bytes of the context
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 WASM_STACK_BYTES = 8 << 20
 THREAD_STACK_BYTES = WASM_STACK_BYTES + (4 << 20)
+WATCH_STACK_BYTES = 1 << 20
 FRAME_BYTES = 68 << 20  # as in `_worker.py`
 OWN_BYTES = 6 * FRAME_BYTES  # what this process may need to pass a frame on, and for its threads
 SPARE_BYTES = 8 << 20  # see `_guest.py`
@@ -122,6 +125,59 @@ class Alarm:
                     self._due = now + self.every_s if self.every_s > 0 else float("inf")
                 self._waking = self._due
                 self._turn.wait(min(max(self._waking - now, 0), threading.TIMEOUT_MAX))
+
+
+class Interrupts:
+    """The host's wish that the cell that runs be interrupted: a byte in a pipe, which concerns no later cell.
+
+    Args:
+        fd: The pipe's end for reading.
+        ring: Has the guest look.
+    """
+
+    def __init__(self, fd: int, ring: Callable[[], None]) -> None:
+        self._fd, self._ring = fd, ring
+        os.set_blocking(fd, False)
+        self._turn = threading.Lock()
+        self._is_running = self._is_wanted = False
+
+    def begin(self) -> None:
+        """Note that the host has sent a cell; what it wished before was for another."""
+        with self._turn:
+            self._read()
+            self._is_running, self._is_wanted = True, False
+
+    def end(self) -> None:
+        """Note that no cell runs."""
+        with self._turn:
+            self._is_running = False
+
+    def taken(self) -> bool:
+        """Return whether it is wanted, once."""
+        with self._turn:
+            wanted, self._is_wanted = self._is_wanted, False
+        return wanted
+
+    def watch(self) -> None:
+        """Wait for the host's wishes."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        while True:
+            poll.poll()
+            with self._turn:
+                got = self._read()
+                if got and self._is_running:
+                    self._is_wanted = True
+                    self._ring()
+            if got == b"":
+                return
+
+    def _read(self) -> bytes | None:
+        """Return what is in the pipe: nothing where the host is gone, None where there is nothing yet."""
+        try:
+            return os.read(self._fd, 4096)
+        except BlockingIOError:
+            return None
 
 
 class Machine:
@@ -216,6 +272,7 @@ class HostDoor:
         self._context_fd = context_fd
         self._code = code
         self.alarm: Alarm
+        self.interrupts: Interrupts
         self.memory_bytes = 0
         self._started = False
 
@@ -235,6 +292,8 @@ class HostDoor:
             return b"%r" % self.alarm.set(after_s, max(every_s, 0.01))
         if kind == b"M":
             return self._code
+        if kind == b"I":
+            return b"%d" % self.interrupts.taken()
         if kind == b"S":
             return b"%d" % (0 if self._context_fd is None else os.fstat(self._context_fd).st_size)
         if kind == b"P" and self._context_fd is not None:
@@ -252,8 +311,13 @@ class HostDoor:
             else:
                 self._wire.sendall(head)
                 self._wire.sendall(frame)
+        is_over = kind in b"RD"
+        if is_over:
+            self.interrupts.end()
         since = time.monotonic()
         body = self._receive()
+        if is_over:
+            self.interrupts.begin()
         if kind in b"CF" and left_s:
             if kind == b"F":
                 free_s = float(body[len(FREE) : body.index(b",")]) if body.startswith(FREE) else 0.0
@@ -388,6 +452,7 @@ def run(config: dict[str, Any]) -> None:
     module = machine_engine, wasmtime.Module.deserialize_file(machine_engine, config["module"])
     machine = Machine(wasmtime, module, config["library"], host.answer)
     host.alarm = Alarm(lambda: machine.poke(config["words"]))
+    host.interrupts = Interrupts(config["interrupts"], lambda: machine.poke(config["words"]))
     first = (LOAD if code else loading()) + BEGIN
     statm = wall_in(config["library"])
 
@@ -402,6 +467,8 @@ def run(config: dict[str, Any]) -> None:
 
     threading.stack_size(THREAD_STACK_BYTES)
     threading.Thread(target=lambda: ending(wasmtime, work)).start()
+    threading.stack_size(WATCH_STACK_BYTES)
+    threading.Thread(target=host.interrupts.watch).start()
     host.alarm.watch()
 
 

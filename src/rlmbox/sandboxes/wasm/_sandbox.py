@@ -113,6 +113,8 @@ class _Wasm:
 
 
 def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
+    interrupts = os.pipe()
+
     def command(wire: int, lifeline: int) -> list[str]:
         config = {
             "site": guest.site,
@@ -123,10 +125,11 @@ def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
             "lifeline": lifeline,
             "context": context_fd,
             "code": None if guest.code is None else str(guest.code),
+            "interrupts": interrupts[0],
         }
         return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
 
     # The process reads parts of the file for the guest, which is told of no descriptor.
-    child = Child(command, folder=os.sep, context_fd=context_fd, context={})
+    child = Child(command, folder=os.sep, context_fd=context_fd, context={}, interrupts=interrupts)
     child.has_language = guest.code is not None
     return child

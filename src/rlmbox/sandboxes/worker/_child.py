@@ -29,6 +29,8 @@ class Child:
         context: Where the worker finds the context; see `WorkerProcess.context`.
         free: What to do when it has ended, or could not be launched.
         takes_interrupts: Whether the process is the worker itself, which takes SIGINT as the end of its cell.
+        interrupts: Both ends, for reading and for writing, of a pipe by which a process around the worker is told to
+            interrupt the cell; it inherits the first, and both are this object's from now on.
 
     Raises:
         OSError: It cannot be launched.
@@ -45,6 +47,7 @@ class Child:
         context: Mapping[str, Any],
         free: Callable[[], object] = lambda: None,
         takes_interrupts: bool = False,
+        interrupts: tuple[int, int] | None = None,
     ) -> None:
         self.context = context
         self.wire, theirs = socket.socketpair()
@@ -52,13 +55,17 @@ class Child:
         self.outputs = (out, err)
         self._lifeline, self._free = lifeline, free
         self._takes_interrupts = takes_interrupts
+        inherited = [fd for fd in (context_fd, interrupts and interrupts[0]) if fd is not None]
+        self._interrupts = -1 if interrupts is None else interrupts[1]
+        if interrupts is not None:
+            os.set_blocking(interrupts[1], False)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 command(theirs.fileno(), held),
                 stdin=subprocess.DEVNULL,
                 stdout=to_out,
                 stderr=to_err,
-                pass_fds=[theirs.fileno(), held, *(() if context_fd is None else (context_fd,))],
+                pass_fds=[theirs.fileno(), held, *inherited],
                 env={"PYTHONHASHSEED": HASH_SEED},
                 cwd=folder,
                 start_new_session=True,
@@ -71,7 +78,7 @@ class Child:
             raise
         finally:
             theirs.close()
-            for fd in (to_out, to_err, held):
+            for fd in (to_out, to_err, held, *(interrupts or ())[:1]):
                 os.close(fd)
 
     def ease(self) -> None:
@@ -88,6 +95,9 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._process.pid, signal.SIGINT)
                 return True
+        if self._interrupts >= 0:
+            with suppress(OSError):
+                return os.write(self._interrupts, b"i") == 1
         return False
 
     def kill(self) -> None:
@@ -111,6 +121,9 @@ class Child:
         return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def _let_go(self) -> None:
+        if self._interrupts >= 0:
+            os.close(self._interrupts)
+            self._interrupts = -1
         lifeline, self._lifeline = self._lifeline, -1
         if lifeline >= 0:
             os.close(lifeline)

@@ -42,6 +42,9 @@ from rlmbox.types import CellError, CellLimits, CellOutcome, HostFunction
 GRACE_S = 0.8
 """Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
 
+INTERRUPT_GRACE_S = 2.0
+"""Seconds between an interrupt by a person and the kill of a cell that goes on all the same."""
+
 PARALLEL_CALLS = 16
 """Host calls of one cell that may be under way at once; further threads of the cell wait."""
 
@@ -59,7 +62,7 @@ class Lost:
     """The worker cannot be used any more and is to be killed.
 
     Attributes:
-        outcome: `timeout`, `output` or `crashed`.
+        outcome: `timeout`, `output`, `crashed`, or `error` for an interrupt that was not heeded.
         message: Why.
         ended: Whether the worker went away by itself.
     """
@@ -74,6 +77,10 @@ _CLOSED = Lost("crashed", "the sandbox was closed while the cell ran")
 
 class _Expired(Exception):
     """The deadline is over."""
+
+
+class _Unheeded(Exception):
+    """The cell went on after it was interrupted."""
 
 
 class _Aborted(Exception):
@@ -155,7 +162,7 @@ class Link:
         self._waits_free = True
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
-        self._aborted = False
+        self._aborted = self._is_busy = False
 
     @cached_property
     def _threads(self) -> anyio.CapacityLimiter:
@@ -194,6 +201,18 @@ class Link:
         self._aborted = True
         self._wire.fail(_Aborted())
 
+    def interrupt(self) -> bool:
+        """Raise KeyboardInterrupt in the cell that runs; return False where that cannot be done.
+
+        A cell that goes on all the same, such as one in the middle of a long operation of a C library, is killed a
+        little later.
+        """
+        if not self._interrupt():
+            return False
+        if self._is_busy:
+            self._end_within(INTERRUPT_GRACE_S, _Unheeded())
+        return True
+
     def close(self) -> None:
         """Close the wire and the pipes; no request may be under way."""
         self._wire.close()
@@ -206,6 +225,7 @@ class Link:
             return gone
         starting = message["type"] == "start"
         self._free_left_s = FREE_CALLS_S
+        self._is_busy = True
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
             begin = partial(self._converse, starting=starting, frame=encode(message, written))
@@ -220,6 +240,7 @@ class Link:
                     await self._go_on(got)
                 got = self._got
         finally:
+            self._is_busy = False
             self._clock.pause()
             self._drop_begun()
         return got
@@ -265,8 +286,14 @@ class Link:
         if not self._interrupt():
             self._wire.fail(OutputFlood())
             return
+        self._end_within(GRACE_S, OutputFlood())
+
+    def _end_within(self, grace_s: float, error: Exception) -> None:
+        """End the request with an exception, unless it ends by itself; the time of host calls does not count."""
         self._clock.pause()
-        self._clock = _Clock(asyncio.get_running_loop(), GRACE_S, lambda: self._wire.fail(OutputFlood()))
+        self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._wire.fail, error))
+        if self._pending:
+            self._clock.pause()
 
     def _stale(self) -> Lost | None:
         """Look for what the worker sent without being asked, and for its end, since the last request."""
@@ -295,7 +322,7 @@ class Link:
                     if not self._answer_at_once(message):
                         return message
                 await self._wire.wait()
-        except (Violation, OutputFlood, OSError, _Expired, _Aborted) as error:
+        except (Violation, OutputFlood, OSError, _Expired, _Unheeded, _Aborted) as error:
             return self._lost(error)
 
     async def _read(self, body: bytes) -> Reply:
@@ -310,6 +337,8 @@ class Link:
             return Lost("crashed", f"the worker broke the protocol: {error}")
         if isinstance(error, OutputFlood):
             return Lost("output", self._too_much().message)
+        if isinstance(error, _Unheeded):
+            return Lost("error", "the cell went on after it was interrupted, so its process was killed")
         if isinstance(error, _Expired):
             return Lost("timeout", "it did not end when it was interrupted, so its process was killed")
         if isinstance(error, _Aborted):

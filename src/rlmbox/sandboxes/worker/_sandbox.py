@@ -58,6 +58,7 @@ _TYPES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
     "output": "OutputExceeded",
     "crashed": "SandboxCrashed",
+    "error": "KeyboardInterrupt",
 }
 
 
@@ -206,8 +207,11 @@ class WorkerSandbox:
         return {name: str(text) for name, text in reply.value.items()}
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
-        return not self._closed and self._process is not None and self._process.interrupt()
+        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be.
+
+        A cell that goes on all the same is killed two seconds later; its execution says that the variables are lost.
+        """
+        return not self._closed and self._link is not None and self._link.interrupt()
 
     async def close(self) -> None:
         """Kill the worker and free what it had; see `Sandbox.close`. Cannot be interrupted."""

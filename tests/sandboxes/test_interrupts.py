@@ -1,0 +1,61 @@
+"""A person ends a cell that runs, and the session goes on."""
+
+import anyio
+import pytest
+
+from rlmbox.sandboxes.worker import _link
+from rlmbox.types import HostFunction
+from sandboxes.local_repl import local
+
+
+async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
+    begun = anyio.Event()
+    async with local(HostFunction("begun", begun.set, "")) as repl:
+        assert repl.sandbox.interrupt()  # between two cells it does nothing
+        await repl.run("kept = 3")
+
+        async def interrupt() -> None:
+            await begun.wait()
+            await anyio.sleep(0.1)
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            execution = await repl.run("begun()\nwhile True:\n    pass")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert await repl.value("kept") == 3
+    assert not repl.sandbox.interrupt()
+
+
+@pytest.mark.parametrize(
+    ("code", "namespace"),
+    [("begun()\nsum(range(10**15))", "lost"), ("begun()\nslow()", "kept")],  # a paid call is waited for
+)
+async def test_a_cell_that_goes_on_after_an_interrupt_is_killed_unless_it_waits_for_the_host(
+    code: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_link, "INTERRUPT_GRACE_S", 0.2)
+    begun, given = anyio.Event(), list[str]()
+
+    async def slow() -> None:
+        await anyio.sleep(0.5)
+        given.append("yes")
+
+    async with local(HostFunction("begun", begun.set, ""), HostFunction("slow", slow, "")) as repl:
+        await repl.run("kept = 3")
+
+        async def interrupt() -> None:
+            await begun.wait()
+            await anyio.sleep(0.1)
+            assert repl.sandbox.interrupt()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            execution = await repl.run(code)
+        assert (execution.outcome, execution.namespace) == ("error", namespace)
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert given == (["yes"] if namespace == "kept" else [])
+        assert await repl.value("'kept' in globals()") is (namespace == "kept")
