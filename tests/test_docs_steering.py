@@ -43,13 +43,15 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("number", "replies", "printed"), [(n, *e[1:]) for n, e in enumerate(EXAMPLES)])
 def test_every_block_of_the_page_runs(
-    number: int, replies: list[str], printed: str, monkeypatch: pytest.MonkeyPatch
+    number: int, replies: list[str], printed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     block = BLOCKS[number].replace('"server.py"]', f'{str(MCP_SERVER)!r}, "stdio"]')
     with ProviderServer(list(replies)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-        done = subprocess.run([*python_command(), "-c", block], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*python_command(), "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
 
