@@ -44,21 +44,26 @@ def restrict(paths: Mapping[str, int]) -> bool:
     Raises:
         OSError: The kernel has Landlock and refuses.
     """
-    abi = landlock_abi()
-    if not abi:
+    if not landlock_abi():
         return False
+    attributes, handled = ruleset()
+    made = checked(libc().syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
+    try:
+        for path, rights in paths.items():
+            _allow(made, path, rights & handled)
+        checked(libc().syscall(_RESTRICT_SELF, made, 0), "Landlock's restriction")
+    finally:
+        os.close(made)
+    return True
+
+
+def ruleset() -> tuple[bytes, int]:
+    """Return the attributes of a ruleset that takes all that this kernel's Landlock can, and its rights to files."""
+    abi = landlock_abi()
     handled = max(rights for since, rights in _ALL_SINCE.items() if since <= abi)
     network = _TCP_BIND_AND_CONNECT if abi >= 4 else 0
     scoped = _ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0
-    attributes = struct.pack("=QQQ", handled, network, scoped)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
-    ruleset = checked(libc().syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
-    try:
-        for path, rights in paths.items():
-            _allow(ruleset, path, rights & handled)
-        checked(libc().syscall(_RESTRICT_SELF, ruleset, 0), "Landlock's restriction")
-    finally:
-        os.close(ruleset)
-    return True
+    return struct.pack("=QQQ", handled, network, scoped)[: 24 if abi >= 6 else 16 if abi >= 4 else 8], handled
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

@@ -2,7 +2,8 @@
 
 Monty's interpreter reaches nothing by itself; these are for a fault in it. On Linux a worker is started by a small
 program that takes away new privileges, other programs, the network (a filter of system calls) and files (Landlock: only
-the interpreter and the libraries it needs can be read), and then becomes the worker.
+the interpreter and the libraries it needs can be read), and then becomes the worker. On x86_64 that is a program of
+nothing else (`_native`), elsewhere one in Python.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +28,7 @@ from pathlib import Path
 
 from rlmbox.sandboxes.kernel import _seccomp
 from rlmbox.sandboxes.kernel._landlock import READ, landlock_abi
+from rlmbox.sandboxes.monty import _native
 
 _lock = threading.Lock()
 _failed = _proved = False
@@ -48,8 +51,7 @@ with open({code!r}, "rb") as file:
 calls, landlock = (sys.modules[name] for name in {names!r})
 os.setpgid(0, 0)  # Ctrl-C at a terminal is for the host, which ends a cell or not
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-# Of a limit of one byte the kernel makes no core at all; with 0 it would feed one to a program that core_pattern names.
-core = (1, 1) if resource.getrlimit(resource.RLIMIT_CORE)[1] else (0, 0)
+core = ({core_bytes}, {core_bytes}) if resource.getrlimit(resource.RLIMIT_CORE)[1] else (0, 0)
 resource.setrlimit(resource.RLIMIT_CORE, core)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 calls.forbid_new_privileges()
@@ -57,6 +59,8 @@ landlock.restrict({paths!r})
 calls.install_filter({program!r})
 os.execve({binary!r}, [{binary!r}, *sys.argv[1:]], {{}})
 """
+# Of a limit of one byte the kernel makes no core at all; with 0 it would feed one to a program that core_pattern names.
+_CORE_BYTES = 1
 _NAMES = ("rlmbox.sandboxes.kernel._calls", "rlmbox.sandboxes.kernel._landlock")
 
 
@@ -107,7 +111,7 @@ def _written_launcher() -> _Launcher:
         return _Launcher(why_none=f"they are for Linux on {' and '.join(_EXECVE)}")
     if binary is None:
         return _Launcher(why_none="the program monty was not found, so that nothing of rlmbox can start it")
-    if " " in sys.executable:
+    if " " in sys.executable and machine != _native.MACHINE:
         return _Launcher(why_none=f"the path of Python has a space ({sys.executable})")
     if not landlock_abi():
         return _Launcher(why_none="this kernel has no Landlock")
@@ -124,16 +128,34 @@ def _write_launcher(machine: str, binary: str) -> str:
             paths[os.path.realpath(path)] = _EXECUTE | _rights(path)
     folder = Path(tempfile.mkdtemp(prefix="rlmbox-monty-"))
     atexit.register(_remove, folder, os.getpid())
+    program = _with_execve(machine) + _seccomp.program(machine)
+    worker = folder / "worker"
+    if machine == _native.MACHINE:
+        import resource  # which Windows has not
+
+        core_bytes = _CORE_BYTES if resource.getrlimit(resource.RLIMIT_CORE)[1] else 0
+        _write(worker, _native.launcher(binary, paths, program, core_bytes=core_bytes), 0o700)
+    else:
+        _write_script(folder, worker, binary=binary, paths=paths, program=program)
+    return str(worker)
+
+
+def _write_script(folder: Path, worker: Path, *, binary: str, paths: Mapping[str, int], program: bytes) -> None:
+    """Write a launcher in Python, for machines that `_native` knows nothing of."""
     code = folder / "code"
     # Compiled here, since the launcher starts with every session.
     sources = {name: inspect.getsource(importlib.import_module(name)) for name in _NAMES}
     _write(code, marshal.dumps({name: compile(text, name, "exec") for name, text in sources.items()}), 0o600)
-    program = _with_execve(machine) + _seccomp.program(machine)
     text = _PROGRAM.format(
-        python=sys.executable, names=_NAMES, code=str(code), paths=paths, program=program, binary=binary
+        python=sys.executable,
+        names=_NAMES,
+        code=str(code),
+        paths=paths,
+        program=program,
+        binary=binary,
+        core_bytes=_CORE_BYTES,
     )
-    _write(folder / "worker", text.encode(), 0o700)
-    return str(folder / "worker")
+    _write(worker, text.encode(), 0o700)
 
 
 def _rights(path: str) -> int:

@@ -1,8 +1,8 @@
 """Worker processes of Monty: each serves one session and ends with it.
 
 A process that served a session keeps its memory, and what a fault in the interpreter left in it would be there for
-the next session. A new one starts in a few milliseconds, behind the kernel's walls in some twenty, so none is used
-twice. None waits for use either: see decision 0110.
+the next session. A new one starts in a few milliseconds, so none is used twice. None waits for use either: see
+decision 0110.
 """
 
 from __future__ import annotations

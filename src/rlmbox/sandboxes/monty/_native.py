@@ -1,0 +1,149 @@
+"""A program that is a list of system calls, for Linux on x86_64: put together here, without a compiler.
+
+What stands between a process and a worker behind walls is two dozen calls of the kernel. An interpreter that makes them
+takes thirty times as long to start as they take; this program makes one after the other, and ends as soon as one fails
+that may not. Its file is ELF (see `elf(5)`): headers, a page of instructions, and the bytes that the calls point to.
+Calls are as `syscall(2)` says: the number in rax, arguments in rdi, rsi, rdx, r10 and so on, the result in rax.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rlmbox.sandboxes.kernel._landlock import ruleset
+
+MACHINE = "x86_64"
+"""The machine that the programs are for, as `os.uname` names it."""
+
+_OPEN, _CLOSE, _DUP2, _EXECVE, _EXIT, _SETPGID, _PRCTL, _SETRLIMIT = 2, 3, 33, 59, 60, 109, 157, 160
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF, _PATH_BENEATH = 444, 445, 446, 1
+_WRITE_ONLY, _PATH_ONLY, _CLOSE_AT_EXEC = 1, 0o10000000, 0o2000000
+_FILE_SIZE_LIMIT, _CORE_LIMIT = 1, 4
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+_FAILED = 70
+
+_CODE_AT, _DATA_AT, _PAGE = 0x400000, 0x600000, 4096
+_HEADER_BYTES, _SEGMENT_BYTES = 64, 56
+_CODE_BEGIN = _HEADER_BYTES + 3 * _SEGMENT_BYTES
+_READ, _READ_AND_WRITE, _READ_AND_EXECUTE = 4, 6, 5
+_LOADED, _STACK_FLAGS = 1, 0x6474E551
+_SYSCALL = b"\x0f\x05"
+_RAX, _RDX, _RSP, _RSI, _RDI, _R8, _R9, _R10 = 0, 2, 4, 6, 7, 8, 9, 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A value that is in a register which calls leave alone, or the top of the stack."""
+
+    register: int
+
+
+_RULESET, _FILE, _ARGUMENTS, _RULE = _Kept(12), _Kept(13), _Kept(14), _Kept(_RSP)
+
+
+def launcher(binary: str, paths: Mapping[str, int], program: bytes, *, core_bytes: int) -> bytes:
+    """Return a program that becomes another one, with the same arguments and no environment, behind walls.
+
+    Args:
+        binary: The other program.
+        paths: The files and directories that it may use, with what is allowed below them; see `_landlock.restrict`.
+        program: The filter of its system calls.
+        core_bytes: The largest core of it.
+    """
+    assembled = _Assembler()
+    assembled.begin(binary)
+    call = assembled.call
+    call(_SETPGID, 0, 0)  # Ctrl-C at a terminal is for the host, which ends a cell or not
+    call(_OPEN, b"/dev/null\0", _WRITE_ONLY | _CLOSE_AT_EXEC, keep=_FILE)
+    call(_DUP2, _FILE, 2)
+    call(
+        _SETRLIMIT, _CORE_LIMIT, struct.pack("=QQ", core_bytes, core_bytes), may_fail=True
+    )  # where it is lower already
+    call(_SETRLIMIT, _FILE_SIZE_LIMIT, bytes(16))
+    call(_PRCTL, _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    attributes, handled = ruleset()
+    call(_CREATE_RULESET, attributes, len(attributes), 0, keep=_RULESET)
+    for path, rights in paths.items():
+        call(_OPEN, os.fsencode(path) + b"\0", _PATH_ONLY | _CLOSE_AT_EXEC, keep=_FILE)
+        assembled.write_rule(rights & handled)
+        call(_ADD_RULE, _RULESET, _PATH_BENEATH, _RULE, 0)
+        call(_CLOSE, _FILE)
+    call(_RESTRICT_SELF, _RULESET, 0)
+    call(_CLOSE, _RULESET)
+    call(_PRCTL, _SECCOMP, _FILTER, struct.pack("=HxxxxxxQ", len(program) // 8, assembled.address(program)), 0, 0)
+    call(_EXECVE, os.fsencode(binary) + b"\0", _ARGUMENTS, bytes(8))
+    return assembled.file()
+
+
+class _Assembler:
+    """Instructions, and the data they point to."""
+
+    def __init__(self) -> None:
+        self._code, self._data = bytearray(), bytearray()
+
+    def begin(self, name: str) -> None:
+        """Keep where the program's arguments are, put a name in the place of the first, and make room on the stack."""
+        self._code += b"\x4c\x8d\x74\x24\x08"  # lea r14, [rsp + 8]
+        self._load(_RAX, self.address(os.fsencode(name) + b"\0"))
+        self._code += b"\x49\x89\x06\x48\x83\xec\x20"  # mov [r14], rax; sub rsp, 32
+
+    def write_rule(self, rights: int) -> None:
+        """Write a rule for `_FILE` to the top of the stack: eight bytes of rights, four of the descriptor."""
+        self._load(_RAX, rights)
+        self._code += b"\x48\x89\x04\x24\x44\x89\x6c\x24\x08"  # mov [rsp], rax; mov [rsp + 8], r13d
+
+    def call(
+        self, number: int, *arguments: int | bytes | _Kept, keep: _Kept | None = None, may_fail: bool = False
+    ) -> None:
+        """Make a system call, and end where it fails.
+
+        Args:
+            number: The call's.
+            arguments: Numbers, data to point to, or what was kept.
+            keep: Where to keep the result.
+            may_fail: True to go on where it fails.
+        """
+        for register, argument in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), arguments, strict=False):
+            if isinstance(argument, _Kept):
+                self._copy(register, argument.register)
+            else:
+                self._load(register, argument if isinstance(argument, int) else self.address(argument))
+        self._load(_RAX, number)
+        self._code += _SYSCALL
+        if not may_fail:
+            self._code += b"\x48\x85\xc0\x79\x16"  # test rax, rax; jns over the 22 bytes that end it
+            self._load(_RDI, _FAILED)
+            self._load(_RAX, _EXIT)
+            self._code += _SYSCALL
+        if keep is not None:
+            self._copy(keep.register, _RAX)
+
+    def address(self, data: bytes) -> int:
+        """Put bytes among the data, and return where they will be."""
+        self._data += bytes(-len(self._data) % 8)
+        self._data += data
+        return _DATA_AT + len(self._data) - len(data)
+
+    def file(self) -> bytes:
+        """Return the program's file. What can be written cannot be executed."""
+        code_end = _CODE_BEGIN + len(self._code)
+        data_begin = -(-code_end // _PAGE) * _PAGE
+        identity = b"\x7fELF" + bytes((2, 1, 1)) + bytes(9)
+        kind = (2, 62, 1, _CODE_AT + _CODE_BEGIN, _HEADER_BYTES, 0, 0, _HEADER_BYTES, _SEGMENT_BYTES, 3, 64, 0, 0)
+        segments = (
+            (_LOADED, _READ_AND_EXECUTE, 0, _CODE_AT, _CODE_AT, code_end, code_end, _PAGE),
+            (_LOADED, _READ, data_begin, _DATA_AT, _DATA_AT, len(self._data), len(self._data), _PAGE),
+            (_STACK_FLAGS, _READ_AND_WRITE, 0, 0, 0, 0, 0, 16),
+        )
+        head = identity + struct.pack("<HHIQQQIHHHHHH", *kind)
+        head += b"".join(struct.pack("<IIQQQQQQ", *segment) for segment in segments)
+        return (head + self._code).ljust(data_begin, b"\0") + self._data
+
+    def _load(self, register: int, value: int) -> None:
+        self._code += bytes((0x48 | register >> 3, 0xB8 | register & 7)) + struct.pack("<Q", value)
+
+    def _copy(self, to: int, source: int) -> None:
+        self._code += bytes((0x48 | source >> 3 << 2 | to >> 3, 0x89, 0xC0 | (source & 7) << 3 | to & 7))
