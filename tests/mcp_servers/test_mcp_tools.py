@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from preloaded import python_command
 from rlmbox import RLM, Limits, MCPTools
 from rlmbox.errors import ConfigError, ModelError
 from rlmbox.record.journal import MemoryStore
@@ -22,8 +23,13 @@ from rlmbox.testing import ScriptedModel
 from runs import TEXT, repl
 
 SERVER = str(Path(__file__).with_name("server.py"))
-COMMAND = [sys.executable, SERVER, "stdio"]
+REAL = [sys.executable, SERVER, "stdio"]
 KEY = "sk-live-4f9aQ7zL2mX8"
+
+
+def stdio() -> list[str]:
+    """The server's command for tests that do not look at its process."""
+    return [*python_command(), "-c", f"import runpy; runpy.run_path({SERVER!r}, run_name='__main__')", "stdio"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(params=["stdio", "http"])
 def server(request: pytest.FixtureRequest) -> Any:
-    return COMMAND if request.param == "stdio" else request.getfixturevalue("address")
+    return stdio() if request.param == "stdio" else request.getfixturevalue("address")
 
 
 def children() -> set[str]:
@@ -113,7 +119,7 @@ async def test_a_call_that_hangs_is_ended_and_the_server_goes_on(server: Any) ->
 
 
 async def test_a_server_that_dies_is_an_error_with_what_it_said_and_the_run_goes_on() -> None:
-    _, said = await told(caught("dies()", "add(1)"), MCPTools(COMMAND, name="files"), sandbox="jail")
+    _, said = await told(caught("dies()", "add(1)"), MCPTools(REAL, name="files"), sandbox="jail")
     assert said.count("ConnectionError the MCP server files is gone") == 2
     assert "it wrote: the disk is full" in said
     assert "go on without them" in said
@@ -123,7 +129,7 @@ async def test_a_server_that_dies_is_an_error_with_what_it_said_and_the_run_goes
 async def test_keys_of_a_server_reach_neither_model_nor_record() -> None:
     store = MemoryStore()
     model = ScriptedModel([repl(caught("tells()", "fails('no')")), "FINAL(ok)"])
-    tools = MCPTools(COMMAND, env={"API_KEY": KEY, "NAME": "files"})
+    tools = MCPTools(stdio(), env={"API_KEY": KEY, "NAME": "files"})
     answer = await RLM(model, tools=[tools], store=store).aask("?", TEXT)
     assert "the key is [secret]" in model.requests[1][-1].content
     assert KEY not in repr(model.requests) + repr(await store.read(answer.run_id)) + repr(tools)
@@ -134,7 +140,7 @@ async def test_tools_of_one_name_get_the_names_of_their_servers(address: str) ->
         """Return my own."""
         return "sun"
 
-    local = MCPTools(COMMAND, name="local files", only=["add", "get-weather"])
+    local = MCPTools(stdio(), name="local files", only=["add", "get-weather"])
     other = MCPTools(address, only=["add", "plain"])
     _, said = await told(
         caught("local_files_add(1)", "contracts_add(2)", "plain()", "get_weather('x')", "local_files_get_weather('y')"),
@@ -156,11 +162,11 @@ async def test_two_servers_of_one_name_are_an_error_that_says_what_to_do(address
         (lambda: MCPTools(["no-such-command"]), "the MCP server no-such-command cannot be reached"),
         (lambda: MCPTools([sys.executable, "-c", "raise SystemExit('no licence')"]), "no licence"),
         (lambda: MCPTools("http://127.0.0.1:9/mcp"), "the MCP server 127.0.0.1 cannot be reached"),
-        (lambda: MCPTools(COMMAND, only=["subtract"]), "has no tool 'subtract'; there are add, buy"),
+        (lambda: MCPTools(stdio(), only=["subtract"]), "has no tool 'subtract'; there are add, buy"),
         (lambda: MCPTools([sys.executable, "-c", "input()\ninput()\ninput()"], start_timeout_s=1), "within 1 s"),
         (lambda: MCPTools(""), "an address"),
         (lambda: MCPTools("http://127.0.0.1/mcp", env={}), "env= goes with a command"),
-        (lambda: MCPTools(COMMAND, headers={}), "headers= goes with an address"),
+        (lambda: MCPTools(stdio(), headers={}), "headers= goes with an address"),
     ],
 )
 async def test_a_server_that_is_not_there_is_one_clear_error(tools: Any, says: str) -> None:
@@ -180,12 +186,12 @@ async def test_a_server_that_is_not_there_is_one_clear_error(tools: Any, says: s
 def test_without_the_sdk_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlmbox.mcp.tools.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"rlmbox\[mcp\]"):
-        RLM(ScriptedModel([]), tools=[MCPTools(COMMAND)]).ask("?", TEXT)
+        RLM(ScriptedModel([]), tools=[MCPTools(stdio())]).ask("?", TEXT)
 
 
 def test_a_session_has_one_server_which_ends_with_it() -> None:
     model = ScriptedModel([repl("FINAL(add(1))"), repl("FINAL(add(2))")])
-    with RLM(model, tools=[MCPTools(COMMAND)]).session(TEXT) as session:
+    with RLM(model, tools=[MCPTools(REAL)]).session(TEXT) as session:
         assert session.ask("first?").value == 2
         first = children()
         assert session.ask("second?").value == 3
@@ -197,7 +203,7 @@ def test_a_session_has_one_server_which_ends_with_it() -> None:
 async def test_children_share_the_server_and_depths_hold() -> None:
     root = ScriptedModel([repl("FINAL([rlm_query('child?'), len(globals_of())])")], name="root")
     sub = ScriptedModel([repl("FINAL(add(20))")], name="sub")
-    tools = MCPTools(COMMAND, depths={1})
+    tools = MCPTools(REAL, depths={1})
 
     def globals_of() -> list[int]:
         """Return the servers."""
@@ -255,6 +261,6 @@ async def test_a_run_that_is_cancelled_leaves_no_server() -> None:
     model = ScriptedModel([repl("hangs()")])
     began = time.monotonic()
     with anyio.move_on_after(6):
-        await RLM(model, tools=[MCPTools(COMMAND)], limits=Limits(tool_timeout_s=600)).aask("?", TEXT)
+        await RLM(model, tools=[MCPTools(REAL)], limits=Limits(tool_timeout_s=600)).aask("?", TEXT)
     assert time.monotonic() - began < 60
     assert not children()

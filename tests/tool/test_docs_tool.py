@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox.testing import ProviderServer
 from rlmbox.testing.provider_server import RawReply
 
@@ -62,7 +63,7 @@ def _run(command: list[str], **environment: str) -> str:
 
 
 def test_the_first_example_prints_its_result() -> None:
-    assert _run([sys.executable, "-c", _block("## In Python", "python")]).split() == ["84", "True"]
+    assert _run([*python_command(), "-c", _block("## In Python", "python")]).split() == ["84", "True"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_the_first_example_prints_its_result() -> None:
 def test_a_loop_with_each_sdk_calls_the_tool_and_ends(heading: str, script: list[RawReply], tmp_path: Path) -> None:
     with ProviderServer(list(script)) as server:
         said = _run(
-            [sys.executable, "-c", _block(heading, "python")],
+            [*python_command(), "-c", _block(heading, "python")],
             OPENAI_BASE_URL=server.openai_url,
             OPENAI_API_KEY="sk-x",
             ANTHROPIC_BASE_URL=f"http://127.0.0.1:{server.port}",
@@ -94,7 +95,7 @@ def test_a_loop_with_each_sdk_calls_the_tool_and_ends(heading: str, script: list
 
 
 def test_langchain_can_call_the_tool() -> None:
-    assert json.loads(_run([sys.executable, "-c", _block("### With LangChain", "python")]))["stdout"] == "42\n"
+    assert json.loads(_run([*python_command(), "-c", _block("### With LangChain", "python")]))["stdout"] == "42\n"
 
 
 @pytest.mark.parametrize("framework", ["smolagents", "LangChain"])
