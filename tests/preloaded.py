@@ -307,11 +307,16 @@ def _run(program: str, arguments: list[str]) -> None:
         rlmbox.cli.main()
 
 
-def _compile() -> None:
-    """Compile the patterns that each run compiles."""
+def _prepare() -> None:
+    """Make what each program makes first: the table of commands with their options, and compiled patterns."""
+    import typer.main
+
+    from rlmbox.cli.app import app
     from rlmbox.guard import Guard
     from rlmbox.reply.parse import parse_reply
 
+    commands = typer.main.get_command(app)
+    typer.main.get_command = lambda typer_instance: commands
     Guard().warm()
     parse_reply("```repl\nprint(1)\n```\n\nFINAL(1)")
 
@@ -347,9 +352,7 @@ def _leave_quickly(status: int) -> None:
 def _main() -> None:
     if sys.flags.isolated:
         _client(sys.argv[1], sys.argv[2], sys.argv[3:])
-    import rlmbox.cli.app  # noqa: F401
-
-    _compile()
+    _prepare()
     server = _Server(sys.argv[1])
     os.write(1, b"ready\n")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
