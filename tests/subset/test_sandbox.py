@@ -119,7 +119,29 @@ async def test_cancelling_ends_the_thread_and_a_new_cell_can_run() -> None:
         with anyio.move_on_after(0.1) as scope:
             await sandbox.execute(Cell("for i in range(10**12):\n    pass"))
         assert scope.cancelled_caught
-        assert (await sandbox.execute(Cell("1"))).value == 1
+        after = await sandbox.execute(Cell("1"))
+        assert after.value == 1
+        assert "its variables are lost" in after.stderr
+        assert (await sandbox.execute(Cell("1"))).stderr == ""  # said once
+
+
+@pytest.mark.parametrize("code", ["of_it = 2\nfor i in range(10**12):\n    pass", "of_it = 2\nwait()\nof_it = 3"])
+async def test_an_interrupt_ends_the_cell_and_keeps_the_variables(code: str) -> None:
+    async def wait() -> None:
+        await anyio.sleep_forever()
+
+    async with opened(steps=10**12, host=(HostFunction("wait", wait, "waits"),)) as sandbox:
+        assert sandbox.interrupt()  # between two cells it does nothing
+        await sandbox.execute(Cell("kept = 1"))
+        running = asyncio.ensure_future(sandbox.execute(Cell(code)))
+        await anyio.sleep(0.1)
+        assert sandbox.interrupt()
+        execution = await running
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        assert (await sandbox.execute(Cell("[kept, of_it]"))).value == [1, 2]
+    assert not sandbox.interrupt()
 
 
 async def test_a_session_is_parked_and_resumed() -> None:

@@ -51,6 +51,8 @@ _STRICT_NOTES = (
 )
 _GRACE_S = 1.0
 _MOST_WAITS = 20
+_INTERRUPT = object()
+_CUT = "the cell before this one was cancelled and its variables are lost; this one began in a fresh namespace\n"
 
 
 class SubsetSandbox:
@@ -90,7 +92,7 @@ class SubsetSandbox:
         self._output = BoundedText(0)
         self._bridge: HostBridge | None = None
         self._session: SubsetSession | None = None
-        self._closed = False
+        self._closed = self._is_running = self._was_cut = False
         self._waiting: anyio.CancelScope | None = None
 
     async def start(
@@ -178,12 +180,13 @@ class SubsetSandbox:
         if (too_long := refused(cell, self._cell_limits)) is not None:
             return too_long
         self._output = BoundedText(self._cell_limits.output_chars)
+        was_cut, self._was_cut = self._was_cut, False
         prepared = session.prepare(cell.code)
         if prepared.error is None:
             execution = await self._run(session, prepared)
         else:
             execution = self._execution(session, CellResult(prepared.error, None, 0))
-        return replace(execution, duration_s=time.perf_counter() - began)
+        return replace(execution, stderr=_CUT if was_cut else "", duration_s=time.perf_counter() - began)
 
     def _open_session(self) -> SubsetSession:
         if self._closed or self._session is None:
@@ -201,6 +204,7 @@ class SubsetSandbox:
         )
         clock = _CpuClock(self._cell_limits.cell_timeout_s)
         thread.start()
+        self._is_running = True
         try:
             while True:
                 try:
@@ -209,6 +213,8 @@ class SubsetSandbox:
                     if clock.is_over(thread):
                         return await self._too_late(session, bridge)
                     continue
+                if event is _INTERRUPT:
+                    return await self._interrupted(session, bridge)
                 if not isinstance(event, HostRequest):
                     return self._ended(event)
                 await self._answer_call(event)
@@ -219,7 +225,10 @@ class SubsetSandbox:
                 bridge.waiting.answer.put((False, RuntimeError("the session was ended")))
             self._bridge = bridge.renewed()
             self._session = None if self._closed else self._new_session()
+            self._was_cut = True
             raise
+        finally:
+            self._is_running = False
 
     def _ended(self, event: Any) -> Execution:
         if self._closed:
@@ -242,21 +251,52 @@ class SubsetSandbox:
 
     async def _too_late(self, session: SubsetSession, bridge: HostBridge) -> Execution:
         """End a cell that ran too long by the clock; its variables are lost."""
-        session.meter.stop()
-        try:
-            async with asyncio.timeout(_GRACE_S):
-                while isinstance(await bridge.events.get(), HostRequest):
-                    pass
-        except TimeoutError:
-            pass  # it is in one long call, after which it ends
-        if self._closed:
-            raise SandboxError("the sandbox was closed while a cell ran")
+        await self._stop(session, bridge)
         stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
         self._bridge = bridge.renewed()
         self._session = self._new_session()
         message = f"the cell ran longer than {self._cell_limits.cell_timeout_s:g} s; its variables are lost"
         error = CellError("ExecutionTimeout", message, f"ExecutionTimeout: {message}")
         return Execution("timeout", stdout, "", dropped, error, namespace="lost")
+
+    async def _interrupted(self, session: SubsetSession, bridge: HostBridge) -> Execution:
+        """End a cell that was interrupted; its variables are kept unless it is in one long call."""
+        ended = await self._stop(session, bridge)
+        stdout, dropped = encodable(self._output.text()), self._output.dropped_chars
+        error = CellError("KeyboardInterrupt", "interrupted by the host", "KeyboardInterrupt: interrupted by the host")
+        if ended:
+            session.meter.revive()
+            return Execution("error", stdout, "", dropped, error, restored=self._restored(session))
+        self._bridge = bridge.renewed()
+        self._session = self._new_session()
+        return Execution("error", stdout, "", dropped, error, namespace="lost")
+
+    async def _stop(self, session: SubsetSession, bridge: HostBridge) -> bool:
+        """Have the thread of a cell end; return whether it did: one in a long call ends after that."""
+        session.meter.stop()
+        with anyio.move_on_after(_GRACE_S) as waiting:
+            while isinstance(event := await bridge.events.get(), HostRequest) or event is _INTERRUPT:
+                if event is not _INTERRUPT:
+                    event.answer.put((False, RuntimeError("the session was ended")))
+        if self._closed:
+            raise SandboxError("the sandbox was closed while a cell ran")
+        return not waiting.cancelled_caught
+
+    def interrupt(self) -> bool:
+        """End the cell that runs; call it on the sandbox's event loop.
+
+        The cell's variables are kept, unless it is in one long call; then its execution says that they are lost.
+
+        Returns:
+            False where the sandbox is closed.
+        """
+        if self._closed or self._bridge is None:
+            return False
+        if self._is_running:
+            self._bridge.events.put_nowait(_INTERRUPT)
+            if self._waiting is not None:
+                self._waiting.cancel()
+        return True
 
     def _execution(self, session: SubsetSession, result: CellResult) -> Execution:
         stdout, dropped = encodable(self._output.text()), self._output.dropped_chars

@@ -92,6 +92,10 @@ class Meter:
         self._dead = True
         self.stop_at = -1
 
+    def revive(self) -> None:
+        """Let later cells run again; the one that was ended has to be over."""
+        self._dead = False
+
     def spend(self, steps: int) -> None:
         """Count steps."""
         self.steps += steps
