@@ -275,8 +275,8 @@ class SubsetSandbox:
         """Have the thread of a cell end; return whether it did: one in a long call ends after that."""
         session.meter.stop()
         with anyio.move_on_after(_GRACE_S) as waiting:
-            while isinstance(event := await bridge.events.get(), HostRequest) or event is _INTERRUPT:
-                if event is not _INTERRUPT:
+            while (event := await bridge.events.get()) is _INTERRUPT or isinstance(event, HostRequest):
+                if isinstance(event, HostRequest):
                     event.answer.put((False, RuntimeError("the session was ended")))
         if self._closed:
             raise SandboxError("the sandbox was closed while a cell ran")
