@@ -131,10 +131,13 @@ class RunResumed(Event):
         uncertain: Requests that were under way when it ended, and are made again. They stay charged: at what they cost,
             where that is known, and else at their worst case.
         is_fork: True where the record until here is another run's.
+        changes: What holds from here on in place of what `RunStarted` has: `settings`, which are new limits, and
+            `context` and `texts`, where their files have moved.
     """
 
     uncertain: int = 0
     is_fork: bool = False
+    changes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,11 @@ class ThreadJob:
             raise self._error
         return self._result
 
+    def result_in_thread(self) -> Any:
+        """Wait for the end of the call in a thread that is no event loop's; return what it returned, or raise that."""
+        with self._has_ended:
+            return self.result()
+
     async def wait(self) -> Any:
         """Wait for the end of the call and return its result; where that is cancelled, the thread is left behind."""
         loop = asyncio.get_running_loop()

@@ -24,8 +24,18 @@ from rlmbox.cli.options import (
     JsonOption,
     MemoryOption,
     ModelOption,
+    MovedContextOption,
     OptionalContextOption,
     OtelOption,
+    OwnCellTimeoutOption,
+    OwnCostLimitOption,
+    OwnLastAnswerOption,
+    OwnMaxDepthOption,
+    OwnMaxSecondsOption,
+    OwnMaxSubcallsOption,
+    OwnMaxTokensOption,
+    OwnMaxTurnsOption,
+    OwnMemoryOption,
     PackageOption,
     PricesOption,
     ProfileOption,
@@ -571,6 +581,17 @@ def models(
 @app.command()
 def resume(
     run: RunNameArgument,
+    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
+    own_cost_limit: OwnCostLimitOption = None,
+    own_max_turns: OwnMaxTurnsOption = None,
+    own_max_depth: OwnMaxDepthOption = None,
+    own_max_subcalls: OwnMaxSubcallsOption = None,
+    own_max_tokens: OwnMaxTokensOption = None,
+    own_max_seconds: OwnMaxSecondsOption = None,
+    own_last_answer: OwnLastAnswerOption = None,
+    own_cell_timeout: OwnCellTimeoutOption = None,
+    own_memory: OwnMemoryOption = None,
+    moved_context: MovedContextOption = None,
     store: StoreOption = None,
     retriever: RetrieverOption = None,
     prices: PricesOption = None,
@@ -582,13 +603,25 @@ def resume(
 ) -> None:
     """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
 
-    Exit codes as for ask.
+    What is not given is as it was recorded. Exit codes as for ask.
     """
-    from rlmbox.cli.continuing import resume_and_print
+    from rlmbox.cli.continuing import OwnLimits, resume_and_print
 
     code = resume_and_print(
         run,
         store,
+        limits=OwnLimits(
+            cost_limit_usd=own_cost_limit,
+            max_turns=own_max_turns,
+            max_depth=own_max_depth,
+            max_subcalls=own_max_subcalls,
+            max_tokens=own_max_tokens,
+            max_seconds=own_max_seconds,
+            last_answer=own_last_answer,
+            cell_timeout_s=own_cell_timeout,
+            memory_mb=own_memory,
+        ),
+        moved=moved_context or (),
         retriever=retriever,
         prices=prices,
         approve=approve,
@@ -749,6 +782,7 @@ def eval_(
 @app.command()
 def replay(
     run: RunNameArgument,
+    moved_context: MovedContextOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -757,7 +791,7 @@ def replay(
     """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
     from rlmbox.cli.continuing import replay_and_print
 
-    raise typer.Exit(replay_and_print(run, store, as_json=as_json, quiet=quiet, debug=debug))
+    raise typer.Exit(replay_and_print(run, store, moved=moved_context or (), as_json=as_json, quiet=quiet, debug=debug))
 
 
 @app.command()
@@ -768,18 +802,16 @@ def fork(
     run_id: RunIdOption = None,
     # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
     own_model: Annotated[str | None, option("The new run's root model.", None, "--model", "-m")] = None,
-    own_cost_limit: Annotated[str | None, option("US dollars that the new run may cost.", None, "--cost-limit")] = None,
-    own_max_turns: Annotated[int | None, option("Turns of each session.", None, "--max-turns", least=1)] = None,
-    own_max_depth: Annotated[int | None, option("Nesting of sessions.", None, "--max-depth", least=0)] = None,
-    own_max_subcalls: Annotated[int | None, option("Calls to other models.", None, "--max-subcalls", least=0)] = None,
-    own_max_tokens: Annotated[int | None, option("Tokens sent and received.", None, "--max-tokens", least=1)] = None,
-    own_max_seconds: Annotated[float | None, option("Wall time.", None, "--max-seconds")] = None,
-    own_last_answer: Annotated[
-        bool | None,
-        option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer"),
-    ] = None,
-    own_cell_timeout: Annotated[float | None, option("Seconds that a cell may run.", None, "--cell-timeout")] = None,
-    own_memory: Annotated[float | None, option("MiB that a cell may use.", None, "--memory")] = None,
+    own_cost_limit: OwnCostLimitOption = None,
+    own_max_turns: OwnMaxTurnsOption = None,
+    own_max_depth: OwnMaxDepthOption = None,
+    own_max_subcalls: OwnMaxSubcallsOption = None,
+    own_max_tokens: OwnMaxTokensOption = None,
+    own_max_seconds: OwnMaxSecondsOption = None,
+    own_last_answer: OwnLastAnswerOption = None,
+    own_cell_timeout: OwnCellTimeoutOption = None,
+    own_memory: OwnMemoryOption = None,
+    moved_context: MovedContextOption = None,
     retriever: RetrieverOption = None,
     prices: PricesOption = None,
     store: StoreOption = None,
@@ -791,7 +823,7 @@ def fork(
 
     What is not given is as it was recorded: the models and every limit.
     """
-    from rlmbox.cli.continuing import ForkLimits, fork_and_print
+    from rlmbox.cli.continuing import OwnLimits, fork_and_print
 
     code = fork_and_print(
         run,
@@ -800,7 +832,7 @@ def fork(
         edit=edit,
         new_id=run_id,
         model=own_model,
-        limits=ForkLimits(
+        limits=OwnLimits(
             cost_limit_usd=own_cost_limit,
             max_turns=own_max_turns,
             max_depth=own_max_depth,
@@ -811,6 +843,7 @@ def fork(
             cell_timeout_s=own_cell_timeout,
             memory_mb=own_memory,
         ),
+        moved=moved_context or (),
         retriever=retriever,
         prices=prices,
         as_json=as_json,

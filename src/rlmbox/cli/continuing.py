@@ -35,6 +35,8 @@ def resume_and_print(
     run_id: str,
     store: Path | None,
     *,
+    limits: OwnLimits,
+    moved: Sequence[str],
     retriever: str | None,
     prices: Path | None,
     approve: str | None,
@@ -47,20 +49,19 @@ def resume_and_print(
 
     def run(hooks: Sequence[Hook]) -> Answer:
         hooks = [_said_difference(), *hooks]
-        with (
-            opened(store) as kept,
-            exported_where(Console(stderr=True), wanted=otel) as telemetry,
-            _Recorded.of(run_id, kept).rlm(
-                hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry
-            ) as rlm,
-        ):
-            return rlm.resume(run_id)
+        with opened(store) as kept, exported_where(Console(stderr=True), wanted=otel) as telemetry:
+            recorded = _Recorded.of(run_id, kept)
+            own = limits.instead_of(limits_of(recorded.settings))
+            with recorded.rlm(hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry) as rlm:
+                return rlm.resume(run_id, context=_paths(moved), limits=own)
 
     asks = approve not in (None, "never")
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug, asks=asks)
 
 
-def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: bool, debug: bool) -> int:
+def replay_and_print(
+    run_id: str, store: Path | None, *, moved: Sequence[str], as_json: bool, quiet: bool, debug: bool
+) -> int:
     """Run `rlmbox replay`, which asks no model and needs no key; return the exit code."""
 
     def run(hooks: Sequence[Hook]) -> Answer:
@@ -75,14 +76,14 @@ def replay_and_print(run_id: str, store: Path | None, *, as_json: bool, quiet: b
                 hooks=[_said_difference(), *hooks],
             )
             with rlm:
-                return rlm.replay(run_id)
+                return rlm.replay(run_id, context=_paths(moved))
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
 
 @dataclass(frozen=True, slots=True)
-class ForkLimits:
-    """The limits of a fork that were given; None for as it was recorded. The names are those of `Limits`.
+class OwnLimits:
+    """The limits that were given to a run that goes on; None for as it was recorded. The names are those of `Limits`.
 
     Attributes:
         cell_timeout_s: Seconds that a cell may run.
@@ -100,7 +101,7 @@ class ForkLimits:
     memory_mb: float | None = None
 
     def instead_of(self, recorded: Limits) -> Limits | None:
-        """Return what the new run may use, or None where nothing was given.
+        """Return what the run may use, or None where nothing was given.
 
         Args:
             recorded: The limits of the recorded run.
@@ -123,7 +124,8 @@ def fork_and_print(
     edit: Path | None,
     new_id: str | None,
     model: str | None,
-    limits: ForkLimits,
+    limits: OwnLimits,
+    moved: Sequence[str],
     retriever: str | None,
     prices: Path | None,
     as_json: bool,
@@ -138,7 +140,7 @@ def fork_and_print(
             code = text_of(edit) if edit is not None else None
             with recorded.rlm(hooks, retriever=retriever, prices=prices, model=model) as rlm:
                 own = limits.instead_of(limits_of(recorded.settings))
-                return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id)
+                return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id, context=_paths(moved))
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)
 
@@ -249,6 +251,10 @@ class _Recorded:
             guard=self.guard,
             record_secrets=bool(made.get("record_secrets")),
         )
+
+
+def _paths(moved: Sequence[str]) -> list[Path] | None:
+    return [Path(path) for path in moved] or None
 
 
 def _said_difference() -> Hook:

@@ -157,6 +157,22 @@ OptionalContextOption = Annotated[
     list[str] | None,
     option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),
 ]
+MovedContextOption = Annotated[
+    list[str] | None,
+    option("Where the text is now, if its file was moved; several times for several.", None, "--context", "-c"),
+]
+# The limits of a run that goes on: what is not given is as it was recorded, and not what is set here.
+OwnCostLimitOption = Annotated[str | None, option("US dollars that the run may cost.", None, "--cost-limit")]
+OwnMaxTurnsOption = Annotated[int | None, option("Turns of each session.", None, "--max-turns", least=1)]
+OwnMaxDepthOption = Annotated[int | None, option("Nesting of sessions.", None, "--max-depth", least=0)]
+OwnMaxSubcallsOption = Annotated[int | None, option("Calls to other models.", None, "--max-subcalls", least=0)]
+OwnMaxTokensOption = Annotated[int | None, option("Tokens sent and received.", None, "--max-tokens", least=1)]
+OwnMaxSecondsOption = Annotated[float | None, option("Wall time.", None, "--max-seconds")]
+OwnLastAnswerOption = Annotated[
+    bool | None, option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer")
+]
+OwnCellTimeoutOption = Annotated[float | None, option("Seconds that a cell may run.", None, "--cell-timeout")]
+OwnMemoryOption = Annotated[float | None, option("MiB that a cell may use.", None, "--memory")]
 RetrieverOption = Annotated[
     str | None,
     option("An index to search: index:PATH, or postgresql://…; then no context is needed.", "RLM_RETRIEVER"),

@@ -150,8 +150,34 @@ class Context(Searching):
             ContextError: A path is missing, cannot be read, is no file or directory, or there is no text; or the
                 encoding is not known.
         """
-        known = None if encoding is None else known_encoding(encoding)
-        options = Options(Selection(_patterns(include), _patterns(exclude)), known)
+        return cls._from_path(path, _options(include, exclude, encoding))
+
+    @classmethod
+    def _from_moved(
+        cls,
+        paths: Sequence[str],
+        called: str | Sequence[str],
+        *,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        encoding: str | None,
+    ) -> Context:
+        """Make the context that `from_path` made of other paths, whose documents are called as they were then.
+
+        Args:
+            paths: Where they are now.
+            called: The path that it was made of, or the paths, in the same order.
+            include: As it was then.
+            exclude: As it was then.
+            encoding: As it was then.
+        """
+        is_one = isinstance(called, str)
+        names = [called] if isinstance(called, str) else called
+        options = replace(_options(include, exclude, encoding), called=tuple(zip(paths, names, strict=True)))
+        return cls._from_path(paths[0] if is_one else paths, options)
+
+    @classmethod
+    def _from_path(cls, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Options) -> Context:
         if not isinstance(path, str | os.PathLike):
             paths = [os.fspath(each) for each in path]
             return cls._collection(loaders.open_paths(paths, options), "documents", Origin.of(paths, options))
@@ -606,6 +632,11 @@ class Tabular(Protocol):
     @property
     def to_csv(self) -> Any:
         """A method that returns the text."""
+
+
+def _options(include: str | Sequence[str], exclude: str | Sequence[str], encoding: str | None) -> Options:
+    known = None if encoding is None else known_encoding(encoding)
+    return Options(Selection(_patterns(include), _patterns(exclude)), known)
 
 
 Openable = Context | str | bytes | Path | Sequence[object] | Mapping[str, object] | Tabular

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -26,7 +26,7 @@ from rlmbox.guard.findings import Detector, Finding, FindingEffect, without_over
 from rlmbox.guard.known import KnownSecrets
 from rlmbox.guard.normalizing import normalize
 from rlmbox.guard.personal import personal_data
-from rlmbox.guard.placeholders import Placeholders, placeholder
+from rlmbox.guard.placeholders import PLACEHOLDER_BEGIN, Placeholders, placeholder
 from rlmbox.guard.rarity import RareTokens
 from rlmbox.guard.secrets import SecretDetector
 from rlmbox.guard.visible import make_visible
@@ -282,6 +282,17 @@ class RunGuard:
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._totals: Counter[str] = Counter()
         self._news: dict[str, _News] = {}
+        self._put_off: deque[Callable[[], None]] = deque()
+        self._put_off_lock = threading.RLock()
+        self._catches_up = False
+
+    def put_off(self, look: Callable[[], None]) -> None:
+        """Have something looked at before the next decision, which may never be asked for; in order.
+
+        Args:
+            look: Calls the guard.
+        """
+        self._put_off.append(look)
 
     def prepare(self) -> None:
         """Begin to compile patterns and to index the context in threads, so that the first output waits less."""
@@ -322,6 +333,7 @@ class RunGuard:
         Raises:
             ConfigError: The path is none, or a detector of the user's failed.
         """
+        self._catch_up()
         rules = _rules(path)
         policy = self.guard.policy_for(path, model)
         room = self._room(session, turn) if rules.is_bounded else None
@@ -384,10 +396,14 @@ class RunGuard:
             path: Where it goes.
             model: The model that will read it; None where none does.
         """
+        self._catch_up()
         return self._replaced(text, self.guard.policy_for(path, model), _PathRules())[0]
 
     def restore(self, text: str) -> str:
         """Return a text for the user, with values in the place of this run's placeholders."""
+        if PLACEHOLDER_BEGIN not in text:
+            return text
+        self._catch_up()
         return self._placeholders.restore(text)
 
     def restore_value(self, value: object) -> object:
@@ -396,6 +412,7 @@ class RunGuard:
 
     def report(self) -> dict[str, object]:
         """Return what was hidden in the run and why, as a JSON value without the values."""
+        self._catch_up()
         with self._lock:
             by_kind: dict[str, dict[str, int]] = {}
             for (path, kind, effect), number in sorted(self._counts.items()):
@@ -419,6 +436,21 @@ class RunGuard:
         with self._lock:
             news = self._news.pop(session, None)
         return news.as_fields() if news is not None else None
+
+    def _catch_up(self) -> None:
+        """Look at what was put off, before anything else; what that asks of the guard itself goes on."""
+        if not self._put_off:
+            return
+        with self._put_off_lock:
+            if self._catches_up:
+                return
+            self._catches_up = True
+            try:
+                while self._put_off:
+                    self._put_off[0]()
+                    self._put_off.popleft()  # only now, so that other threads wait for the end of it
+            finally:
+                self._catches_up = False
 
     def _redacted(
         self, text: str, policy: Policy, rules: _PathRules, room: int | None, dropped_chars: int

@@ -6,6 +6,9 @@ import re
 import threading
 from collections import Counter
 
+PLACEHOLDER_BEGIN = "<REDACTED: "
+"""What every placeholder begins with."""
+
 _PLACEHOLDER = re.compile(r"<REDACTED: ([^<>\n]{1,80}?)(?: ([0-9]{1,9}))?>")
 _NUMBERS = frozenset({"card", "cnpj", "cpf", "iban", "phone"})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rlmbox import events
 from rlmbox.loop.direct import OPENED
@@ -73,7 +74,38 @@ class Feedback:
         variables = await self._namespace.variables() if looked else None
         repeated = note_outcome(task, turn, variables, sent_back=correction is not None)
         notes += [REPEATED] if repeated and not turn.failed else []
-        problems = _problems(proposal, correction)
+        make = partial(
+            self._made,
+            task,
+            turn,
+            variables=variables,
+            problems=_problems(proposal, correction),
+            notes=notes,
+            repeated=repeated,
+        )
+        recorded = self._recorder.next_recorded(events.ObservationMade)
+        if isinstance(recorded, events.ObservationMade):  # read back; the guard comes to it before it decides anew
+            self._guard.put_off(make)
+            observation = recorded.observation
+        else:
+            observation = make()
+        self._recorder.note_guarding(turn.number, events.ObservationMade)
+        made = self._recorder.note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
+        told: Observation = made.observation
+        self._history.add_observation(told.text)
+        return told
+
+    def _made(
+        self,
+        task: Task,
+        turn: Turn,
+        *,
+        variables: Mapping[str, str] | None,
+        problems: list[str],
+        notes: list[str],
+        repeated: bool,
+    ) -> Observation:
+        """Put the message together, of what the guard lets through."""
         nonce = self._guard.nonce(task.number, turn)
         show = self._guard.shows(self._model, turn.number)
         if turn.executions:
@@ -91,12 +123,7 @@ class Feedback:
             )
         else:
             observation = Observation(no_code(problems, notes, nonce=nonce, show=show))
-        observation = replace(observation, text=self._guard.told(observation.text, self._model))
-        self._recorder.note_guarding(turn.number, events.ObservationMade)
-        made = self._recorder.note(events.ObservationMade, "OBSERVATION", turn=turn.number, observation=observation)
-        told: Observation = made.observation
-        self._history.add_observation(told.text)
-        return told
+        return replace(observation, text=self._guard.told(observation.text, self._model))
 
 
 def _problems(proposal: Proposal, correction: str | None) -> list[str]:

@@ -53,6 +53,19 @@ class SessionGuard:
         """Return what was found in this session since the last time, as the fields of a `TextGuarded`."""
         return self.run.news(self.session_id)
 
+    def put_off(self, look: Callable[[], object]) -> None:
+        """Have the guard look at what the record has, of which it told then, before it decides on anything new.
+
+        Args:
+            look: Has the guard look.
+        """
+
+        def looked() -> None:
+            look()
+            self.news()  # was told then
+
+        self.run.put_off(looked)
+
     def told(self, message: str, model: str) -> str:
         """Return a message that was put together for a model, with whatever came into it unchecked hidden.
 

@@ -64,6 +64,11 @@ class SessionNamespace:
         self.is_cut = False
         self.task: Task | None = None
 
+    def launch(self) -> None:
+        """Have the sandbox begin to start, where it can before it is told with what; `start` follows, or `close`."""
+        launch: Callable[[], object] = getattr(self.sandbox, "launch", bool)
+        launch()
+
     async def start(self, query: str) -> None:
         """Start the sandbox, and leave nothing of it where that fails.
 

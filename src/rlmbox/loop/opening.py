@@ -78,6 +78,8 @@ class SessionOpening:
         Args:
             query: The first question, or nothing.
         """
+        if self._has_run_code():
+            self._namespace.launch()
         await anyio.to_thread.run_sync(self._context.prepare)
         metadata = await anyio.to_thread.run_sync(self._context.metadata)
         if self._scope.parent_id is None:
@@ -141,6 +143,12 @@ class SessionOpening:
         """
         put = question_prompt if self.direct is None else self.direct.question
         return put(question, facts, left=left, wanted=wanted)
+
+    def _has_run_code(self) -> bool:
+        """Return True if the record says that the session has a sandbox, which then can begin to start at once."""
+        started = self._recorder.next_recorded(events.SessionStarted)
+        in_loop = isinstance(started, events.SessionStarted) and started.route == "loop"
+        return in_loop or self._recorder.next_recorded(events.LoopEntered) is not None
 
     def _direct_text(self) -> DirectText | None:
         """Return the text where it is to be sent with the question, as the record has it or the router says."""

@@ -460,12 +460,14 @@ class Session:
         sources = await self._parts.verdicts.sources(found)
         self._parts.recorder.note_guarding(turn.number, events.TurnFinished)
         self._turn_is_over(task, turn)
-        task.answer = self._parts.end.answer(task, found.text, value=found.value, sources=sources)
+        recorded = self._parts.recorder.next_recorded(events.SessionFinished)
+        if isinstance(recorded, events.SessionFinished):  # its figures are those of then
+            task.answer = replace(recorded.answer, value=found.value)
+        else:
+            task.answer = self._parts.end.answer(task, found.text, value=found.value, sources=sources)
         self._parts.proposals.note_answer(found.text)
         self._parts.end.free()
-        ended = await self._parts.recorder.append(events.SessionFinished, "TERMINATED", answer=task.answer)
-        if ended.sequence < self._run.journal.first_new:  # read back: its figures are those of then
-            task.answer = replace(ended.answer, value=found.value)
+        await self._parts.recorder.append(events.SessionFinished, "TERMINATED", answer=task.answer)
         return Step("finished", found.text, task.turns[-1].cost_usd)
 
     async def _turn(self, task: Task) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,12 @@ _NOT_STORED = (
     "the text has %d bytes and no path, and more than %d are not stored in the record: the run can only go on, or be "
     "replayed, with rlm.resume(run, context=…); give the text as a file to go on without"
 )
+_POINT = "if it was moved, say where it is now with --context PATH, or resume(…, context=Path(…))"
 
 _SAMPLE_BYTES = 64 * 1024
+_SAMPLES = 64
+_SAMPLES_BEFORE = 3  # in records of earlier versions
+_DIGESTED_BYTES = 16 * 1024 * 1024  # a text up to this size is compared whole
 _REMOTE = "://"
 
 
@@ -41,11 +45,12 @@ def record_context(context: Context) -> dict[str, object]:
             "exclude": list(selection.exclude),
             "encoding": origin.options.encoding,
             "parts": [list(part) for part in origin.parts],
-            "files": {path: _state(Path(path)) for path in _paths(origin.paths)},
+            "folder": os.getcwd(),  # noqa: PTH109 - in which relative paths are looked up
+            **_evidence(_paths_of(origin.paths), context),
         }
     if context.size_bytes > STORED_BYTES:
         _log.warning(_NOT_STORED, context.size_bytes, STORED_BYTES)
-        return {"kind": "none", "size_bytes": context.size_bytes}
+        return {"kind": "none", "size_bytes": context.size_bytes, "sample": _digest_of_sample(context)}
     facts: dict[str, object] = {"sha256": context.sha256}
     if context.kind == "table":  # whose pandas object, where code has it, is among the inputs
         return {"kind": "table", "text": context.slice(0, context.length), "data": context.data, **facts}
@@ -94,50 +99,213 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
     return context if facts is None else context._with_origin_facts(facts)  # noqa: SLF001
 
 
+def paths_in(given: object) -> list[str] | None:
+    """Return the paths that are given as a text; None for a text that is no path.
+
+    Args:
+        given: What is given: see `Context.of`.
+    """
+    if isinstance(given, Context):
+        origin = given._origin  # noqa: SLF001 - as above
+        return _paths_of(origin.paths) if origin is not None and origin.can_reopen and not origin.parts else None
+    if isinstance(given, os.PathLike):
+        return [str(os.fspath(given))]
+    if isinstance(given, Sequence) and given and all(isinstance(each, os.PathLike) for each in given):
+        return [str(os.fspath(each)) for each in given]
+    return None
+
+
+def moved_record(record: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str, Any]:
+    """Return the record of a text whose files are elsewhere now; that they are the same, `reopen_context` checks.
+
+    Args:
+        record: What `record_context` returned.
+        paths: Where they are now, in the order in which they were given then.
+
+    Raises:
+        ContextError: These cannot be they.
+    """
+    recorded = record.get("paths")
+    if recorded is None:
+        raise ContextError(
+            "the run's text is in its record, or was given by a program, and was of no path; leave --context out, or "
+            "go on there with rlm.resume(run, context=…)"
+        )
+    then = [recorded] if isinstance(recorded, str) else list(recorded)
+    if len(paths) != len(then):
+        raise ContextError(
+            f"the run has {len(then)} paths ({', '.join(then)[:200]}); say of each where it is now, in this order, not "
+            f"of {len(paths)}"
+        )
+    return {**record, "at": [os.path.abspath(path) if _is_here(path) else path for path in paths]}  # noqa: PTH100
+
+
+def given_context(record: Mapping[str, Any], given: Context) -> Context:
+    """Return a text that is given again, having checked that it is the one that the run was begun with.
+
+    Args:
+        record: What `record_context` returned.
+        given: The text.
+
+    Raises:
+        ContextError: It is another one.
+    """
+    kind = record.get("kind")
+    if kind == "none":
+        same = given.size_bytes == record["size_bytes"]
+        same = same and record.get("sample") in (None, _digest_of_sample(given))
+    elif kind == "paths":
+        same = record.get("sha256") in (None, given.sha256)
+    else:
+        recorded = reopen_context(record)
+        if given.sha256 == recorded.sha256:
+            return recorded
+        same = False
+    if not same:
+        raise ContextError(
+            f"the text that is given, {given!r}, is another one than the run was begun with; give that one, or ask anew"
+        )
+    return given
+
+
 def _of_paths(record: Mapping[str, Any]) -> Context:
-    for path, recorded in record["files"].items():
-        if _state(Path(path)) != recorded:
-            gone = "" if Path(path).exists() else ", or is gone"
-            raise ContextError(f"{path} has changed since the run began{gone}; put it back as it was, or ask anew")
-    paths = record["paths"]
-    context = Context.from_path(
-        paths, include=record["include"], exclude=record["exclude"], encoding=record["encoding"]
-    )
+    recorded = record["paths"]
+    then = [recorded] if isinstance(recorded, str) else list(recorded)
+    now = record.get("at") or _looked_up(then, record.get("folder"))
+    for path, at in zip(then, now, strict=True):
+        _check_file(path, at, record)
+    how = {"include": record["include"], "exclude": record["exclude"], "encoding": record["encoding"]}
+    moved = Context._from_moved  # noqa: SLF001 - nobody else has moved paths
+    context = Context.from_path(recorded, **how) if now == then else moved(now, recorded, **how)
     for first, last in record["parts"]:
         context = context.slice_view(first, last)
+    label = ", ".join(now)[:200]
+    if "sha256" in record and context.sha256 != record["sha256"]:
+        raise _changed(label, "at" in record)
+    if "sha256" not in record and "documents" in record and _digest_of_documents(now, context) != record["documents"]:
+        raise _changed(label, "at" in record)
     return context
 
 
-def _paths(paths: str | tuple[str, ...]) -> list[str]:
-    """Return those of the paths that can be looked at: no addresses and no patterns."""
-    each = [paths] if isinstance(paths, str) else list(paths)
-    return [os.path.abspath(path) for path in each if _REMOTE not in path and Path(path).exists()]  # noqa: PTH100
+def _looked_up(paths: list[str], folder: str | None) -> list[str]:
+    """Return paths as they were looked up in the folder of then, where this is another one."""
+    relative = [path for path in paths if not Path(path).is_absolute() and _REMOTE not in path]
+    if folder is None or not relative or os.getcwd() == folder:  # noqa: PTH109
+        return paths
+    if missing := [path for path in relative if not Path(folder, path).exists()]:
+        raise ContextError(f"{missing[0]} was looked up in {folder}; go on from there, or {_POINT}")
+    return [str(Path(folder, path)) if path in relative else path for path in paths]
 
 
-def _state(path: Path) -> dict[str, object] | None:
-    """Return what shows that a file or a folder did not change; None where it is not there."""
+def _check_file(path: str, at: str, record: Mapping[str, Any]) -> None:
+    """Check that a file did not change, or that another is the one that it was."""
+    if "at" in record and _is_here(at) and not Path(at).exists():
+        raise ContextError(f"{at} is not there; the run was begun with {path}: say where that is now")
+    recorded = record["files"].get(_absolute(path, record.get("folder")))
+    if recorded is None:
+        return
+    now = _state(Path(at), recorded)
+    if ("at" in record or "sha256" in record) and now is not None and "digest" in recorded:
+        now, recorded = ({**each, "mtime_ns": 0} for each in (now, recorded))  # a copy has another time
+    if now != recorded:
+        raise _changed(at, "at" in record)
+
+
+def _changed(label: str, is_moved: bool) -> ContextError:
+    if is_moved:
+        return ContextError(f"{label} is not what the run was begun with: its content differs; name that, or ask anew")
+    gone = "" if Path(label).exists() or ", " in label else ", or is gone"
+    return ContextError(
+        f"{label} has changed since the run began{gone}; put it back as it was, or ask anew"
+        + (f"; {_POINT}" if gone else "")
+    )
+
+
+def _evidence(paths: list[str], context: Context) -> dict[str, object]:
+    """Return what shows later that paths have the same text: the digest of all of it, or of samples with times."""
+    there = [path for path in paths if _is_here(path) and Path(path).exists()]
+    files = {path: _state(Path(path)) for path in there if not Path(path).is_dir()}
+    found: dict[str, object] = {"files": {_absolute(path): state for path, state in files.items()}}
+    sizes = [state["size_bytes"] for state in files.values() if state is not None]
+    if max((size for size in sizes if isinstance(size, int)), default=0) <= _DIGESTED_BYTES:
+        if context.size_bytes <= _DIGESTED_BYTES:
+            found["sha256"] = context.sha256
+        elif len(files) < len(paths):
+            found["documents"] = _digest_of_documents(paths, context)
+    return found
+
+
+def _paths_of(paths: str | Sequence[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _is_here(path: str) -> bool:
+    return _REMOTE not in path
+
+
+def _absolute(path: str, folder: str | None = None) -> str:
+    return os.path.abspath(os.path.join(folder or "", path))  # noqa: PTH100, PTH118 - links stay as they are
+
+
+def _state(path: Path, recorded: Mapping[str, Any] | None = None) -> dict[str, object] | None:
+    """Return what shows that a file did not change; None where it is not there.
+
+    Args:
+        path: The file.
+        recorded: The state that it is compared with; None where it is recorded now.
+    """
+    samples = _SAMPLES if recorded is None else int(recorded.get("samples", _SAMPLES_BEFORE))
     try:
         if path.is_dir():
-            return {"folder": _digest_of_folder(path)}
+            return {"folder": _digest_of_folder(path)}  # as earlier versions recorded
         status = path.stat()
-        digest, whole = _digest_of_file(path, status.st_size)
+        digest, whole = _digest_of_file(path, status.st_size, samples)
     except OSError:
         return None
-    return {"size_bytes": status.st_size, "mtime_ns": 0 if whole else status.st_mtime_ns, "digest": digest}
+    state: dict[str, object] = {
+        "size_bytes": status.st_size,
+        "mtime_ns": 0 if whole else status.st_mtime_ns,
+        "digest": digest,
+    }
+    return state if recorded is not None and "samples" not in recorded else {**state, "samples": samples}
 
 
-def _digest_of_file(path: Path, size_bytes: int) -> tuple[str, bool]:
-    """Return the digest of a file's beginning, middle and end, and whether that is all of it."""
+def _digest_of_file(path: Path, size_bytes: int, samples: int) -> tuple[str, bool]:
+    """Return the digest of samples from a file's beginning to its end, and whether that is all of it."""
     digest = hashlib.sha256()
-    whole = size_bytes <= 3 * _SAMPLE_BYTES
+    whole = size_bytes <= samples * _SAMPLE_BYTES
     with path.open("rb") as file:
         if whole:
             digest.update(file.read())
         else:
-            for start in (0, (size_bytes - _SAMPLE_BYTES) // 2, size_bytes - _SAMPLE_BYTES):
-                file.seek(start)
+            for number in range(samples):
+                file.seek((size_bytes - _SAMPLE_BYTES) * number // (samples - 1))
                 digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest(), whole
+
+
+def _digest_of_documents(paths: Sequence[str], context: Context) -> str:
+    """Return the digest of a text's size and of the names, sizes and times of the files below paths that it is of."""
+    digest = hashlib.sha256(f"{context.size_bytes}\n".encode())
+    folders = [Path(path) for path in paths if _is_here(path) and Path(path).is_dir()] or [Path()]
+    for name in context.document_names:
+        for folder in folders:
+            try:
+                status = (folder / name).stat()
+            except (OSError, ValueError):
+                continue
+            line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _digest_of_sample(context: Context) -> str:
+    """Return the digest of pieces of a text, from its beginning to its end."""
+    digest = hashlib.sha256()
+    for number in range(_SAMPLES):
+        start = max(context.length - _SAMPLE_BYTES, 0) * number // (_SAMPLES - 1)
+        digest.update(context.slice(start, start + _SAMPLE_BYTES).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _digest_of_folder(folder: Path) -> str:

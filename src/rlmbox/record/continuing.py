@@ -50,7 +50,7 @@ async def read_run(store: Store, run_id: str) -> Sequence[Event]:
 
 
 def begun(events: Sequence[Event], run_id: str) -> RunStarted:
-    """Return how a run began.
+    """Return how a run began, with what was changed when it was resumed.
 
     Args:
         events: The run's events.
@@ -61,7 +61,13 @@ def begun(events: Sequence[Event], run_id: str) -> RunStarted:
     """
     if not events or not isinstance(events[0], RunStarted):
         raise StoreError(f"the record of {run_id} has no beginning, so the run cannot go on")
-    return events[0]
+    started = events[0]
+    for event in events:
+        if isinstance(event, RunResumed) and event.changes:
+            changed: dict[str, Any] = dict(event.changes)
+            changed["settings"] = {**started.settings, **changed.get("settings", {})}
+            started = replace(started, **changed)
+    return started
 
 
 def questions(events: Sequence[Event]) -> list[QuestionAsked]:
@@ -73,7 +79,7 @@ def questions(events: Sequence[Event]) -> list[QuestionAsked]:
     return [event for event in events if isinstance(event, QuestionAsked) and event.depth == 0]
 
 
-def resumed(events: Sequence[Event]) -> list[Event]:
+def resumed(events: Sequence[Event], changes: Mapping[str, Mapping[str, object]] | None = None) -> list[Event]:
     """Return the events that are added to a record when its run is resumed.
 
     What was under way stays charged at its worst case. What was paid for, and whose reply was lost with the process,
@@ -81,11 +87,12 @@ def resumed(events: Sequence[Event]) -> list[Event]:
 
     Args:
         events: The run's events; at least one.
+        changes: What is otherwise from now on; see `RunResumed`.
     """
     last = events[-1].sequence
     past = Past(events)
     ends = closings(past.open_attempts)
-    added: list[Event] = [*ends, _again(events[0], uncertain=len(ends) + len(past.unanswered))]
+    added: list[Event] = [*ends, _again(events[0], uncertain=len(ends) + len(past.unanswered), changes=changes)]
     return [replace(event, sequence=last + number) for number, event in enumerate(added, 1)]
 
 
@@ -123,9 +130,11 @@ def forked(
     return [_renamed(event, origin.run_id, run_id, number) for number, event in enumerate(found, 1)]
 
 
-def _again(root: Event, *, uncertain: int = 0, is_fork: bool = False) -> RunResumed:
+def _again(
+    root: Event, *, uncertain: int = 0, is_fork: bool = False, changes: Mapping[str, Mapping[str, object]] | None = None
+) -> RunResumed:
     place: dict[str, Any] = {"run_id": root.run_id, "session_id": root.session_id, "parent_id": None, "depth": 0}
-    return RunResumed(**place, state="INIT", uncertain=uncertain, is_fork=is_fork)
+    return RunResumed(**place, state="INIT", uncertain=uncertain, is_fork=is_fork, changes=changes or {})
 
 
 def _until(events: Sequence[Event], at: int, *, with_reply: bool) -> list[Event]:

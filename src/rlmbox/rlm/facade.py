@@ -375,6 +375,7 @@ class RLM:
         context: Openable | None = None,
         inputs: Mapping[str, object] | None = None,
         returns: Any = None,
+        limits: Limits | None = None,
     ) -> Answer:
         """Go on with a recorded run whose process ended early, and wait for the answer.
 
@@ -382,19 +383,24 @@ class RLM:
 
         Args:
             run_id: The run.
-            context: The text, where the record has neither it nor its path; None to open it as the record says.
+            context: Where the text is now, a `Path` or several, where it was moved; or the text, where the record has
+                neither it nor its path. It has to be the same. None to open it as the record says.
             inputs: The inputs that are texts of which the same is true, by name.
             returns: The type of `answer.value`; None for what the record has of it.
+            limits: What the run may use from now on, in all; None for what the record has of it, whatever the limits of
+                this `RLM` are.
 
         Raises:
-            ConfigError: The run needs a model or a function that this `RLM` has not.
-            ContextError: The text has changed since, or is not there any more.
+            ConfigError: The run needs a model or a function that this `RLM` has not, or has used more than the limits.
+            ContextError: The text has changed since, is not there any more, or is another one.
             StoreError: There is no such run, it is at work elsewhere, or it cannot go on.
             RLMError: As for `ask`.
         """
         from rlmbox.sync import run_blocking
 
-        return run_blocking(lambda: self.aresume(run_id, context=context, inputs=inputs, returns=returns))
+        return run_blocking(
+            lambda: self.aresume(run_id, context=context, inputs=inputs, returns=returns, limits=limits)
+        )
 
     async def aresume(
         self,
@@ -403,11 +409,14 @@ class RLM:
         context: Openable | None = None,
         inputs: Mapping[str, object] | None = None,
         returns: Any = None,
+        limits: Limits | None = None,
     ) -> Answer:
         """Go on with a recorded run; see `resume`."""
         from rlmbox.rlm import recorded_runs
 
-        return await recorded_runs.resume(self._setup, run_id, context=context, inputs=inputs, returns=returns)
+        return await recorded_runs.resume(
+            self._setup, run_id, context=context, inputs=inputs, returns=returns, limits=limits
+        )
 
     def replay(
         self, run_id: str, *, context: Openable | None = None, inputs: Mapping[str, object] | None = None
@@ -419,10 +428,11 @@ class RLM:
 
         Args:
             run_id: The run.
-            context: The text, where the record has neither it nor its path; None to open it as the record says.
-            inputs: The inputs that are texts of which the same is true, by name.
+            context: As for `resume`.
+            inputs: As for `resume`.
 
         Raises:
+            ContextError: As for `resume`.
             StoreError: There is no such run, or it did not come to what the record has.
             RLMError: What the run ended with.
         """
@@ -446,6 +456,7 @@ class RLM:
         code: str | None = None,
         limits: Limits | None = None,
         new_id: str | None = None,
+        context: Openable | None = None,
     ) -> Answer:
         """Begin a new run that is a recorded one up to a turn, and wait for its answer.
 
@@ -457,15 +468,17 @@ class RLM:
             code: Code that runs in this turn in place of the model's; None asks the model anew for this turn.
             limits: What the new run may use; None for the limits of the recorded one.
             new_id: The new run's name; None for one of its own.
+            context: As for `resume`.
 
         Raises:
             ConfigError: The run has no such turn.
+            ContextError: As for `resume`.
             StoreError: There is no such run, or the record cannot be written.
             RLMError: As for `ask`.
         """
         from rlmbox.sync import run_blocking
 
-        return run_blocking(lambda: self.afork(run_id, at=at, code=code, limits=limits, new_id=new_id))
+        return run_blocking(lambda: self.afork(run_id, at=at, code=code, limits=limits, new_id=new_id, context=context))
 
     async def afork(
         self,
@@ -475,11 +488,14 @@ class RLM:
         code: str | None = None,
         limits: Limits | None = None,
         new_id: str | None = None,
+        context: Openable | None = None,
     ) -> Answer:
         """Begin a new run that is a recorded one up to a turn; see `fork`."""
         from rlmbox.rlm import recorded_runs
 
-        return await recorded_runs.fork(self._setup, run_id, at=at, code=code, limits=limits, new_id=new_id)
+        return await recorded_runs.fork(
+            self._setup, run_id, at=at, code=code, limits=limits, new_id=new_id, context=context
+        )
 
     async def stream(
         self,

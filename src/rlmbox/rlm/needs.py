@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from rlmbox.budget.limits import Limits
 from rlmbox.errors import ConfigError
-from rlmbox.events import to_json
+from rlmbox.events import ModelReplied, SessionStarted, to_json
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.loop.typed import AnswerType
+from rlmbox.record.past import Past
+from rlmbox.sandboxes.registry import AUTO, backend
 
 _MODELS = ("model", "sub_model", "fallback_model")
-# What decides how a run goes on, by the names of `RLM`. Limits, seed and the text are taken from the record.
+# What decides how a run goes on, by the names of `RLM`. Limits, seed and the text are taken from the record, unless the
+# call that goes on gives others.
 _OPTIONS = (
     "guard",
     "record_secrets",
@@ -25,6 +30,7 @@ _OPTIONS = (
     "invalid_response_limit",
     "fallback_code",
     "max_history_tokens",
+    "compaction",
     "packages",
 )
 _HIDDEN = "<HIDDEN: "  # a value that the record does not have, and that cannot be compared
@@ -33,7 +39,7 @@ _OR_FORK = "or begin another run from it with fork"
 
 
 def check_needs(
-    settings: Mapping[str, Any], made_with: Mapping[str, object], toolbox: Toolbox, *, has_index: bool, returns: Any
+    settings: Mapping[str, Any], made_with: Mapping[str, object], toolbox: Toolbox, *, index: Any, returns: Any
 ) -> None:
     """Check that a run can go on as it was begun.
 
@@ -42,7 +48,7 @@ def check_needs(
             compared.
         made_with: What it would go on with, under the same names.
         toolbox: The tools that it would go on with.
-        has_index: Whether there is an index.
+        index: What a record would have of the index that there is; None for none.
         returns: The type of the answer that is asked for now; None for that of the record.
 
     Raises:
@@ -51,8 +57,7 @@ def check_needs(
     for name in _MODELS:
         if settings.get(name) != made_with[name]:
             raise ConfigError(f"the run goes on with {name}={settings.get(name)!r}, not {made_with[name]!r}; give that")
-    if settings.get("retriever") and not has_index:
-        raise ConfigError("the run has an index, which is not given; give it with retriever=")
+    _check_index(settings.get("retriever"), index)
     _check_tools(settings, toolbox)
     if settings.get("approves") and not made_with["approves"]:
         raise ConfigError("the run was begun with approve=, which is not given; give it to go on")
@@ -60,6 +65,57 @@ def check_needs(
     _check_returns(settings, returns)
     for name in _OPTIONS:
         _check_option(name, settings, made_with)
+    # Where the sandbox has no checks, such as one that `auto` had chosen, it had none then.
+    sandbox = str(made_with["sandbox"] or "").partition(":")[0]
+    if made_with["type_check"] or sandbox == AUTO or (sandbox and backend(sandbox).checks_types):
+        _check_option("type_check", settings, made_with)
+
+
+def check_new_limits(limits: Limits, past: Past, run_id: str) -> None:
+    """Check that a run can go on within other limits than it was begun with.
+
+    Args:
+        limits: The limits.
+        past: What the run has done until now.
+        run_id: The run.
+
+    Raises:
+        ConfigError: It has come to its end, or has used more already.
+    """
+    if past.is_over:
+        raise ConfigError(
+            f"the run {run_id} has come to its end, and other limits change nothing; to go on from one of its turns, "
+            f"fork it: rlmbox fork {run_id} --at TURN"
+        )
+    turns = [event.turn for event in past.ended.values() if isinstance(event, ModelReplied) and event.ended == "done"]
+    depths = [event.depth for event in past.events if isinstance(event, SessionStarted)]
+    used: tuple[tuple[str, Any, Any], ...] = (
+        ("cost_limit_usd", limits.money, sum((each.cost_usd for each in past.charges), Decimal(0))),
+        ("max_turns", limits.max_turns, max(turns, default=0)),
+        ("max_depth", limits.max_depth, max(depths, default=0)),
+        ("max_subcalls", limits.max_subcalls, past.subcalls),
+        ("max_tokens", limits.max_tokens, sum(each.usage.total_tokens for each in past.charges)),
+        ("max_seconds", limits.max_seconds, round(past.used_s, 1)),
+    )
+    for name, limit, reached in used:
+        if limit is not None and limit < reached:
+            raise ConfigError(f"the run {run_id} has used {reached} of {name} already, more than {limit}; give more")
+
+
+def _check_index(recorded: Any, given: Any) -> None:
+    if not recorded:
+        if given:
+            raise ConfigError(f"the run was begun without an index; leave retriever= out to go on, {_OR_FORK}")
+        return
+    name = recorded["name"]
+    if not given:
+        raise ConfigError(f"the run has an index ({name}), which is not given; give it with retriever=")
+    for what in ("name", "embedder"):
+        if recorded.get(what) != given.get(what):
+            raise ConfigError(
+                f"the run was begun with another index: its {what} was {recorded.get(what)}, not {given.get(what)}; "
+                f"give that one with retriever=, {_OR_FORK}"
+            )
 
 
 def _check_tools(settings: Mapping[str, Any], toolbox: Toolbox) -> None:

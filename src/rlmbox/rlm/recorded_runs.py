@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from anyio import to_thread
@@ -14,26 +14,32 @@ from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
 from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
-from rlmbox.events import Event, QuestionAsked
+from rlmbox.events import Event, QuestionAsked, RunStarted
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.record.audit import AuditChain
-from rlmbox.record.context_record import reopen_context
+from rlmbox.record.context_record import given_context, moved_record, paths_in, reopen_context
 from rlmbox.record.continuing import begun, forked, questions, read_run, resumed
 from rlmbox.record.hiding import HiddenValues, placeholder_table, whole
 from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
 from rlmbox.record.past import Past
 from rlmbox.retrieval.recorded import RecordedEmbedder, RecordedRetriever
-from rlmbox.rlm.needs import check_needs
+from rlmbox.rlm.needs import check_needs, check_new_limits
 from rlmbox.rlm.setup import Setup, limits_setting, text_of
 from rlmbox.types import Answer, CellLimits, Table
 
 
 async def resume(
-    setup: Setup, run_id: str, *, context: Openable | None, inputs: Mapping[str, object] | None, returns: Any
+    setup: Setup,
+    run_id: str,
+    *,
+    context: Openable | None,
+    inputs: Mapping[str, object] | None,
+    returns: Any,
+    limits: Limits | None = None,
 ) -> Answer:
     """Go on with a recorded run; see `RLM.resume`."""
     store = setup.recorded()
@@ -41,17 +47,23 @@ async def resume(
     try:
         events, hiding = await _read(setup, store, run_id)
         started = begun(events, run_id)
-        is_over = Past(events).is_over
-        if not is_over:
-            tools, has_index = Toolbox(setup.tools), setup.retriever is not None
-            check_needs(started.settings, setup.made_with, tools, has_index=has_index, returns=returns)
-            added = resumed(events)
+        past = Past(events)
+        if limits is not None:
+            check_new_limits(limits, past, run_id)
+        if not past.is_over:
+            tools, index = Toolbox(setup.tools), setup.made_with["retriever"]
+            check_needs(started.settings, setup.made_with, tools, index=index, returns=returns)
+        # Opened before anything is written, since it may be another one.
+        texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
+        if not past.is_over:
+            changes = dict(moved)
+            if limits is not None:
+                changes["settings"] = limits_setting(limits)
+            added = resumed(events, changes)
             for event in added:
                 store.write(event)
             events += added
-        return await _go_on(
-            setup, events, lease, context=context, inputs=inputs, returns=returns, is_sealed=is_over, hiding=hiding
-        )
+        return await _go_on(setup, events, lease, texts, returns=returns, is_sealed=past.is_over, hiding=hiding)
     finally:
         lease.release()
 
@@ -59,13 +71,19 @@ async def resume(
 async def replay(setup: Setup, run_id: str, *, context: Openable | None, inputs: Mapping[str, object] | None) -> Answer:
     """Run a recorded run again from its record; see `RLM.replay`."""
     events, hiding = await _read(setup, setup.recorded(), run_id)
-    return await _go_on(
-        setup, events, None, run_id=run_id, context=context, inputs=inputs, is_sealed=True, hiding=hiding
-    )
+    texts, _ = await to_thread.run_sync(_opened, begun(events, run_id), context, inputs)
+    return await _go_on(setup, events, None, texts, run_id=run_id, is_sealed=True, hiding=hiding)
 
 
 async def fork(
-    setup: Setup, run_id: str, *, at: int, code: str | None, limits: Limits | None, new_id: str | None
+    setup: Setup,
+    run_id: str,
+    *,
+    at: int,
+    code: str | None,
+    limits: Limits | None,
+    new_id: str | None,
+    context: Openable | None = None,
 ) -> Answer:
     """Begin a new run that is a recorded one up to a turn; see `RLM.fork`."""
     store = setup.recorded()
@@ -78,8 +96,8 @@ async def fork(
     name = new_run_id() if new_id is None else checked_run_id(new_id)
     events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
     setup.budget(limits_of(settings))  # what cannot begin leaves no run
-    text = await to_thread.run_sync(_opened, None, started.context)
-    inputs = await to_thread.run_sync(_opened_inputs, None, started.texts)
+    texts, moved = await to_thread.run_sync(_opened, started, context, None)
+    events[0] = replace(begun(events, name), **moved)
     lease = store.hold(name)
     try:
         if await store.read(name):
@@ -89,7 +107,7 @@ async def fork(
             kept = chain.linked(replace(event if hiding is None else hiding.hide(event), audit=""))
             events[place] = replace(event, audit=kept.audit)
             store.write(kept)
-        return await _go_on(setup, events, lease, context=text, inputs=inputs, hiding=hiding)
+        return await _go_on(setup, events, lease, texts, hiding=hiding)
     finally:
         lease.release()
 
@@ -116,10 +134,9 @@ async def _go_on(
     setup: Setup,
     events: Sequence[Event],
     lease: Lease | None,
+    texts: _Texts,
     *,
     run_id: str = "",
-    context: Openable | None = None,
-    inputs: Mapping[str, object] | None = None,
     returns: Any = None,
     is_sealed: bool = False,
     hiding: HiddenValues | None = None,
@@ -132,10 +149,8 @@ async def _go_on(
     if is_sealed:  # nothing is asked, so that there is nothing to limit, and tools are not called
         limits = replace(limits, cost_limit_usd=None, max_tokens=None, max_seconds=None)
         options, tools = replace(options, rules=(), approval=None), Toolbox(_stand_ins(settings))
-    text = await to_thread.run_sync(_opened, context, started.context)
     tables = {name: Table(form) for name, form in started.tables.items()}
-    texts = await to_thread.run_sync(_opened_inputs, inputs, started.texts)
-    inputs = {**started.inputs, **tables, **texts}
+    text, inputs = texts.context, {**started.inputs, **tables, **texts.inputs}
     run = RunContext(
         RecordedModel(str(settings["model"])) if is_sealed else setup.models.root,
         RecordedModel(str(settings["sub_model"])) if is_sealed else setup.models.sub,
@@ -155,7 +170,7 @@ async def _go_on(
         retries=setup.requests.retries,
         id=started.run_id,
         seed=int(settings.get("seed", 0)),
-        guard=setup.run_guard(text, inputs),
+        guard=setup.run_guard(text, inputs, prepares=not is_sealed),
         tools=tools,
         retriever=_stand_in_of(settings) if is_sealed else setup.retriever,
         streams=bool(setup.requests.stream_replies),
@@ -166,7 +181,8 @@ async def _go_on(
     if not first:
         raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
     session = Session(run, text, question=first, returns=wanted, inputs=inputs, options=options)
-    answer = await _answer_again(session, asked[1:], settings)
+    was = events[0].settings if isinstance(events[0], RunStarted) else settings
+    answer = await _answer_again(session, asked[1:], (settings["limits"], was["limits"]))
     left = run.journal.past.unread() if is_sealed else []
     if left:
         raise StoreError(
@@ -175,38 +191,76 @@ async def _go_on(
     return answer
 
 
-async def _answer_again(session: Session, others: Sequence[QuestionAsked], settings: Mapping[str, Any]) -> Answer:
-    """Answer a session's first question and then the others that its record has."""
+async def _answer_again(session: Session, others: Sequence[QuestionAsked], usual: Sequence[Any]) -> Answer:
+    """Answer a session's first question and then the others that its record has.
+
+    Args:
+        session: The session.
+        others: The others.
+        usual: The limits of the run; a question with others has limits of its own.
+    """
     async with session:
         for following in others:
             with suppress(LimitExceeded, AnswerRejected):  # it ended so, and the next one was asked all the same
                 await session.run()
-            own = None if dict(following.limits) == settings["limits"] else limits_of({"limits": following.limits})
+            own = None if dict(following.limits) in usual else limits_of({"limits": following.limits})
             await session.begin(following.question, limits=own)
         return await session.run()
 
 
-def _opened(context: Openable | None, recorded: Mapping[str, Any]) -> Context:
-    return reopen_context(recorded) if context is None else text_of(context)
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of a run, opened again.
+
+    Attributes:
+        context: Its context.
+        inputs: Its inputs that are texts, by name.
+    """
+
+    context: Context
+    inputs: Mapping[str, Context]
 
 
-def _opened_inputs(given: Mapping[str, object] | None, recorded: Mapping[str, Any]) -> dict[str, Context]:
-    """Return the inputs of a run that are texts: those that are given again, and the others as the record has them."""
-    given = given or {}
-    if unknown := given.keys() - recorded.keys():
-        raise ConfigError(f"the run has no text {min(unknown)!r} among its inputs; inputs= takes {sorted(recorded)}")
-    opened = {}
-    for name, record in recorded.items():
-        if name in given:
-            opened[name] = text_of(given[name])  # type: ignore[arg-type]  # it says what it takes
-        elif record.get("kind") == "none":
+def _opened(
+    started: RunStarted, context: Openable | None, inputs: Mapping[str, object] | None
+) -> tuple[_Texts, dict[str, Mapping[str, object]]]:
+    """Return a run's texts, and what of its record is otherwise where their files have moved.
+
+    Args:
+        started: What the record has of the run.
+        context: Where its context is now, or the text itself; None for where it was.
+        inputs: The same of inputs that are texts, by name.
+    """
+    given = inputs or {}
+    if unknown := given.keys() - started.texts.keys():
+        has = sorted(started.texts)
+        raise ConfigError(f"the run has no text {min(unknown)!r} among its inputs; inputs= takes {has}")
+    moved: dict[str, Mapping[str, object]] = {}
+    text, record = _text_again(started.context, context)
+    if record is not started.context:
+        moved["context"] = record
+    opened, records = {}, dict(started.texts)
+    for name, recorded in started.texts.items():
+        if name not in given and recorded.get("kind") == "none":
             raise StoreError(
                 f"the input {name!r} of this run was too large to be kept and has no path; give it again: "
                 f"rlm.resume(run, inputs={{{name!r}: …}})"
             )
-        else:
-            opened[name] = reopen_context(record)
-    return opened
+        opened[name], records[name] = _text_again(recorded, given.get(name))
+    if any(record is not started.texts[name] for name, record in records.items()):
+        moved["texts"] = records
+    return _Texts(text, opened), moved
+
+
+def _text_again(recorded: Mapping[str, Any], given: Any) -> tuple[Context, Mapping[str, Any]]:
+    """Return a text and how it is opened again, which is otherwise where its files have moved."""
+    if given is None:
+        return reopen_context(recorded), recorded
+    paths = paths_in(given)
+    if paths is not None and recorded.get("paths") is not None:
+        moved = moved_record(recorded, paths)
+        return reopen_context(moved), moved
+    return given_context(recorded, text_of(given)), recorded
 
 
 def _stand_ins(settings: Mapping[str, Any]) -> tuple[Tool, ...]:

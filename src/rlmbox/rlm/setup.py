@@ -292,16 +292,18 @@ class Setup:
             return None
         return HiddenValues(self._guard.for_run(known_secrets=self._secrets()).secrets_in, known)
 
-    def run_guard(self, context: Context, inputs: Mapping[str, object]) -> RunGuard:
+    def run_guard(self, context: Context, inputs: Mapping[str, object], *, prepares: bool = True) -> RunGuard:
         """Return what decides on all that would leave the sandboxes of one run.
 
         Args:
             context: The run's text.
             inputs: The run's inputs, by name.
+            prepares: Whether it gets ready in threads; of a replay it may decide nothing.
         """
         others = guarded_texts(inputs) if self._guard.is_ever_on else ()
         run_guard = self._guard.for_run(context, others=others, known_secrets=self._secrets())
-        run_guard.prepare()
+        if prepares:
+            run_guard.prepare()
         return run_guard
 
     def budget(self, limits: Limits) -> Budget:

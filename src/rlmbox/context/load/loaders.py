@@ -102,10 +102,20 @@ class Options:
     Attributes:
         selection: The files of directories that are wanted.
         encoding: The encoding that text files are in; None to find out.
+        called: Paths with those that their documents are called by, where these have moved since.
     """
 
     selection: Selection = ALL
     encoding: str | None = None
+    called: tuple[tuple[str, str], ...] = ()
+
+    def name_of(self, path: str) -> str:
+        """Return the path that the documents of a path are called by.
+
+        Args:
+            path: The path.
+        """
+        return dict(self.called).get(path, path)
 
 
 DEFAULT = Options()
@@ -242,9 +252,10 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
         _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, options.selection))
         return found
     if kind_of(path) == "file":
-        opened = _one(path, path.name, options)
+        called = Path(options.name_of(name)) if options.called else path
+        opened = _one(path, called.name, options)
         assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
-        return opened if isinstance(opened, Single) else _of_one_file(path, opened, options)
+        return opened if isinstance(opened, Single) else _of_one_file(called, opened, options)
     found = FoundFiles(str(path), options)
     _discarding(found, lambda: walking.walk(path, found.take, found.left_out.add, selection=options.selection))
     return found
@@ -324,13 +335,14 @@ def _add_path(found: FoundFiles, name: str) -> None:
     if walking.is_pattern(str(path)):
         walking.matches(str(path), found.take, found.left_out.add, options.selection)
     elif kind_of(path) == "directory":
-        prefix = path.as_posix()
+        prefix = Path(options.name_of(name)).as_posix()
         prefix = "" if prefix == "." else prefix.rstrip("/") + "/"
         walking.walk(path, found.take, found.left_out.add, prefix, options.selection)
     else:
-        opened = _one(path, path.as_posix(), options, empty=True)
+        called = Path(options.name_of(name)) if str(path) == name else path
+        opened = _one(path, called.as_posix(), options, empty=True)
         assert not isinstance(opened, str)  # noqa: S101 - only files that nobody named are left out
-        found.add(path.as_posix() if str(path) == name else path.name, opened)
+        found.add(called.as_posix() if str(path) == name else path.name, opened)
 
 
 def _one(

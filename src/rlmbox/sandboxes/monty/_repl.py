@@ -199,6 +199,7 @@ class MontyRepl:
         setting: What it begins with.
         is_rebuilt: Whether cells are to run again in it first. Monty's own limit of their time is then a longer one,
             and the limit of new cells is watched from here.
+        launched: What starts the worker already; None to start it with `open`.
 
     Attributes:
         setting: The same.
@@ -208,8 +209,9 @@ class MontyRepl:
         refusal: What the last cell asked for that is not in this Python.
     """
 
-    def __init__(self, setting: Setting, *, is_rebuilt: bool = False) -> None:
+    def __init__(self, setting: Setting, *, is_rebuilt: bool = False, launched: ThreadJob | None = None) -> None:
         self.setting = setting
+        self._launched = launched
         self._is_rebuilt = is_rebuilt
         self.feeds: dict[str, CellSource] = {}
         self.is_lost = self.is_overdue = False
@@ -265,8 +267,8 @@ class MontyRepl:
         started |= {each.name: each.text.text() for each in setting.texts if not each.is_handle}
         prelude += f"_rlm_context = P = {CONTEXT}\n"
         names = [*setting.inputs, *(each.name for each in setting.texts[1:])]
-        self._worker = MontyWorker()
-        self._session = self._worker.open(
+        self._worker = worker = MontyWorker() if self._launched is None else self._launched.result_in_thread()
+        self._session = worker.open(
             script_name="rlm_session",
             limits={
                 "max_feed_duration_secs": limits.cell_timeout_s * (_PATIENCE if self._is_rebuilt else 1),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -32,8 +33,10 @@ from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._repl import MontyRepl, Setting
 from rlmbox.sandboxes.monty._result import CheckFailed, Printed, cell_error, outcome_of, refusal_error, value_of
+from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import NOTES
 from rlmbox.sandboxes.worker._clocks import ClockReaders
+from rlmbox.threads import ThreadJob
 from rlmbox.types import Cell, CellLimits, CellOutcome, Execution
 
 _PATTERNS = "; re.search, finditer, findall and split take it whole"
@@ -84,6 +87,12 @@ class MontySandbox:
         self._known = Known()
         self._stopping: anyio.CancelScope | None = None
         self._clocks = ClockReaders()
+        self._launched: ThreadJob | None = None
+
+    def launch(self) -> None:
+        """Begin to start a worker, because `start` will follow; `close` ends it where it does not."""
+        if self._launched is None and self._repl is None and not self._closed:
+            self._launched = ThreadJob(MontyWorker)
 
     async def start(
         self,
@@ -165,7 +174,12 @@ class MontySandbox:
         self._closed = True
         if self._stopping is not None:
             self._stopping.cancel()
-        repl = self._repl
+        repl, launched = self._repl, self._launched
+        if launched is not None and repl is None:
+            self._launched = None
+            with anyio.CancelScope(shield=True), suppress(SandboxUnavailable):
+                worker = await launched.wait()
+                await anyio.to_thread.run_sync(worker.end)
         if repl is not None:
             repl.kill()
             with anyio.CancelScope(shield=True):
@@ -192,7 +206,8 @@ class MontySandbox:
         if self._repl is not None:
             with anyio.CancelScope(shield=True):
                 await self._repl.end()
-        repl = self._repl = MontyRepl(self._setting, is_rebuilt=is_rebuilt)
+        launched, self._launched = self._launched, None
+        repl = self._repl = MontyRepl(self._setting, is_rebuilt=is_rebuilt, launched=launched)
         try:
             await repl.open()
         except MontyError as error:
