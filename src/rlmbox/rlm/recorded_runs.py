@@ -223,7 +223,7 @@ class _Texts:
 
 def _opened(
     started: RunStarted, context: Openable | None, inputs: Mapping[str, object] | None
-) -> tuple[_Texts, dict[str, Mapping[str, object]]]:
+) -> tuple[_Texts, dict[str, Any]]:
     """Return a run's texts, and what of its record is otherwise where their files have moved.
 
     Args:
@@ -235,7 +235,7 @@ def _opened(
     if unknown := given.keys() - started.texts.keys():
         has = sorted(started.texts)
         raise ConfigError(f"the run has no text {min(unknown)!r} among its inputs; inputs= takes {has}")
-    moved: dict[str, Mapping[str, object]] = {}
+    moved: dict[str, Any] = {}
     text, record = _text_again(started.context, context)
     if record is not started.context:
         moved["context"] = record
