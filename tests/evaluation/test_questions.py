@@ -32,6 +32,15 @@ def test_json_lines_and_csv_say_the_same(tmp_path: Path) -> None:
     assert load_questions(lines)[0].context == str(tmp_path / "docs" / "a.txt")
 
 
+def test_a_file_that_is_not_utf_8_is_one_line_and_a_byte_order_mark_is_none_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question,expected\nHow?,5\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match="not UTF-8; save it as UTF-8"):
+        load_questions(tmp_path / "a.csv")
+    row = json.dumps({"input": "x is 7\nWhat is x?", "outputs": ["7"]})
+    (tmp_path / "r.jsonl").write_text(row, encoding="utf-8-sig")
+    assert load_public("ruler", tmp_path / "r.jsonl", tmp_path)[0].expected == "7"
+
+
 def test_a_question_comes_back_from_json() -> None:
     one = Question("q", "What?", ["x"], accept=(["y"],), facts={"a": 1})
     assert Question.from_json(json.loads(json.dumps(one.as_json()))) == one

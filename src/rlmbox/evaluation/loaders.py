@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from rlmbox.errors import ConfigError
-from rlmbox.evaluation.questions import Question, checked_ids
+from rlmbox.evaluation.questions import Question, checked_ids, text_of
 
 _Row = Mapping[str, Any]
 _SEVERAL, _REASONED, _UNANSWERABLE = 1, 3, 5  # LoCoMo's categories: several answers, open ones, adversarial ones
@@ -264,10 +264,7 @@ def _name_of(path: Path) -> str:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    text = text_of(path)
     try:
         if text.lstrip().startswith("["):
             yield from json.loads(text)

@@ -70,15 +70,29 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     Raises:
         ConfigError: It cannot be read, or a question is not whole; the message names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    text = text_of(path)
     read = {".csv": _csv_rows, ".json": _json_rows}.get(path.suffix.lower(), _json_lines)
     found = tuple(_question(row, path, place) for place, row in read(text, path))
     if not found:
         raise ConfigError(f"{path} has no questions")
     return checked_ids(found)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file of questions, without a byte order mark.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeError:
+        raise ConfigError(f"{path} cannot be read: it is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def checked_ids(questions: Sequence[Question]) -> tuple[Question, ...]:

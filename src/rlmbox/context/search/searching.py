@@ -139,7 +139,7 @@ class Searching(Reading):
             pattern: The regular expression; see `find`.
             n: Most texts that are wanted, at most 10,000.
             case_sensitive: Whether upper and lower case differ.
-            timeout_s: Seconds after which it gives up; None for 10, and one more for each 20 MB of the text.
+            timeout_s: Seconds after which it gives up; None for 10, and one more for each 5 MB of the text.
 
         Raises:
             ValueError: As `find`; the pattern has several groups; it matches more than a million different texts.
@@ -152,7 +152,8 @@ class Searching(Reading):
             min(n, MAX_MATCHES),
             wanted=self._expression(pattern),
             ignore_case=not case_sensitive,
-            deadline=self._deadline(timeout_s),
+            # Where every word matches it takes ten times as long as to find a few.
+            deadline=self._deadline(timeout_for(4 * self._store.size_bytes) if timeout_s is None else timeout_s),
         )
 
     def locate(self, start: int, end: int) -> Source:
