@@ -262,7 +262,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         notes.append(f"{left} of {report['trials']} trials are still to do: rlmbox eval --resume {report['name']}")
     if Decimal(report["uncertain_usd"]):
         notes.append(
-            f"Up to ${Decimal(report['uncertain_usd']):.4f} more for what was under way when it was stopped: nobody knows whether it was charged."
+            f"Up to ${Decimal(report['uncertain_usd']):.4f} more for what was under way when it was stopped: nobody"
+            " knows whether it was charged."
         )
     return notes
 
