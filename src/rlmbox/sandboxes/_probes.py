@@ -36,13 +36,13 @@ def fills(most_bytes: int) -> str:
     """
     return f"""
 import os
-most = 0
+most, block = 0, bytes(1 << 20)
 for place in ("/dev/shm", "/tmp", "."):
     path, size = place + "/rlmbox-probe", 0
     try:
         with open(path, "wb", buffering=0) as file:
             while size < {most_bytes}:
-                size += file.write(bytes(1 << 20))
+                size += file.write(block)
     except (OSError, MemoryError):
         pass
     try:

@@ -1,9 +1,9 @@
 """Results of self-checks on this machine, kept from process to process.
 
-A self-check takes up to a second. What it showed stays true for as long as nothing that it depends on has changed:
-this boot of this kernel, this interpreter, this user and this state of rlmbox. Whenever one is kept, those that can
-never be recalled again are removed: of other boots, of other states of an rlmbox in the same place, of one that is
-gone.
+A self-check takes a tenth of a second or more. What it showed stays true for as long as nothing that it depends on has
+changed: this boot of this kernel, this interpreter, this user and this state of rlmbox. Whenever one is kept, those
+that can never be recalled again are removed: of other boots, of other states of an rlmbox in the same place, of one
+that is gone.
 """
 
 from __future__ import annotations
