@@ -41,6 +41,8 @@ _WINDOW_OVERLAP = 4
 _SAMPLE_BYTES = 16 * 1024
 _SAMPLED_ANCHORS = 40
 _TOLERANCE = 2.5
+_UNFIT_BLOCKS = 16
+"""Where no separator fits, as in gigabytes of a few words, looking for one takes longer than all else."""
 _MAX_SEPARATORS = 24
 _MAX_CANDIDATES = 3
 _POSITION_BITS = 36
@@ -109,6 +111,7 @@ class CopyIndex:
         self._segments: list[array[int]] = []
         self._separators: list[bytes] = []
         self._last = b""
+        self._unfit = (0, 0)
         self._pending: list[int] = []
         self._filter = bytearray(_filter_size(store.size_bytes))
         spacing = max(_MIN_SPACING_BYTES, store.size_bytes // _max_anchors(store.size_bytes))
@@ -155,12 +158,19 @@ class CopyIndex:
         """Return the places in a block behind its separator: that of the block before, if it still fits."""
         wanted = len(block) / spacing
         times = block.count(self._last) if self._separators else 0
-        if not wanted / _TOLERANCE <= times <= wanted * _TOLERANCE:
+        if not wanted / _TOLERANCE <= times <= wanted * _TOLERANCE and not self._none_fits_still(times):
             self._last = self._separator(block[: max(_SAMPLE_BYTES, _SAMPLED_ANCHORS * spacing)], spacing)
             times = block.count(self._last)
+            self._unfit = (times, _UNFIT_BLOCKS) if times > wanted * _TOLERANCE else (0, 0)
         if times > wanted * _TOLERANCE:  # none fits, as in a text of one letter: some of its places do
             return _spaced(block, self._last, spacing)
         return accumulate(len(part) + len(self._last) for part in block.split(self._last)[:-1])
+
+    def _none_fits_still(self, times: int) -> bool:
+        """Return whether a block is like the last one that no separator fitted, so that it need not be sampled, too."""
+        before, blocks = self._unfit
+        self._unfit = before, blocks - 1
+        return blocks > 0 and before / 2 <= times <= before * 2
 
     def _separator(self, sample: bytes, spacing: int) -> bytes:
         """Return the separator for a sample: one in use if it fits, else the one that fits best."""
