@@ -110,6 +110,7 @@ class _MatchReader:
         self._store = store
         self._part = WindowBytes(b"", 0)
         self._end = 0
+        self._groups: dict[bytes, str] = {}
 
     def _around(self, begin: int, end: int) -> WindowBytes:
         """Return bytes that reach from a few before a place to a few after it."""
@@ -127,6 +128,18 @@ class _MatchReader:
 
     def group(self, matcher: Matcher, begin: int, end: int) -> str:
         """Return what the group matched where the whole pattern matched."""
+        if not matcher.translation.traits.is_closed or end - begin > MAX_MATCH_CHARS:
+            return self._group(matcher, begin, end)
+        part = self._around(begin, end)
+        match = bytes(part.data[begin - part.base : end - part.base])
+        known = self._groups.get(match)
+        if known is None:
+            if len(self._groups) >= _BATCH:
+                self._groups.clear()
+            known = self._groups[match] = self._group(matcher, begin, end)
+        return known
+
+    def _group(self, matcher: Matcher, begin: int, end: int) -> str:
         part, store = self._around(begin, end), self._store
         first = store.aligned(begin - 1) if matcher.looks_back and begin else begin
         last = store.aligned(min(end + MAX_CHAR_BYTES, store.size_bytes)) if matcher.has_marks else end

@@ -21,10 +21,12 @@ class Traits:
     Attributes:
         literal: Text that each contains; empty if none is known.
         within_line: Whether none is empty or contains a newline.
+        is_closed: Whether what is beside it makes no difference.
     """
 
     literal: str
     within_line: bool
+    is_closed: bool
 
 
 def traits_of(branches: Sequence[Sequence[PatternNode]], *, ignore_case: bool) -> Traits:
@@ -37,7 +39,11 @@ def traits_of(branches: Sequence[Sequence[PatternNode]], *, ignore_case: bool) -
     flags = "".join(_flags(branches))
     literal = "" if ignore_case or "i" in flags else _literal(branches)
     within_line = all(_has_width(nodes) for nodes in branches) and _has_no_newline(branches, "s" in flags)
-    return Traits(literal, within_line)
+    is_closed = not any(
+        isinstance(node, WordBoundary | TextEnd) or (isinstance(node, Leaf) and not node.width)
+        for node in _all(branches)
+    )
+    return Traits(literal, within_line, is_closed)
 
 
 def _all(branches: Sequence[Sequence[PatternNode]]) -> Iterator[PatternNode]:
