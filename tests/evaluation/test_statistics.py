@@ -2,11 +2,12 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 
 from rlmbox.evaluation.outcomes import Outcome, Result
-from rlmbox.evaluation.report import scores_of
+from rlmbox.evaluation.report import overtakes, scores_of
 from rlmbox.evaluation.statistics import (
     accuracy,
     deviation_of,
@@ -118,3 +119,34 @@ def test_an_interval_does_not_depend_on_the_order_in_which_results_came() -> Non
     shuffled = rng.sample(results, len(results))
     one, other = (accuracy(scores_of(each, "rlm"), seed=1, resamples=100) for each in (results, shuffled))
     assert one == other
+
+
+def by_length(*rows: tuple[int, float | None, float | None]) -> list[dict[str, Any]]:
+    """Return what two arms were right in, by length; None where one cannot answer."""
+    return [
+        {
+            "chars": chars,
+            "arms": {
+                name: {"value": value, "low": (value or 0) - 0.05, "high": (value or 0) + 0.05}
+                for name, value in (("a", a), ("b", b))
+            },
+            "cannot": {"a": int(a is None), "b": int(b is None)},
+        }
+        for chars, a, b in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([(1_000, 0.5, 0.9), (100_000, 0.9, 0.5)], [("a", "b", 10_000, "better")]),
+        ([(1_000, 0.5, 0.9), (100_000, 0.7, None)], [("a", "b", 100_000, "cannot")]),
+        ([(1_000, 0.5, 0.9), (100_000, 0.0, None)], []),  # what is never right overtakes nothing
+        ([(1_000, 0.9, 0.5), (100_000, 0.9, 0.5)], []),
+        ([(1_000, 0.5, None)], []),
+        ([(1_000, 0.9, 0.5), (10_000, 0.5, 0.5), (100_000, 0.2, 0.8)], [("b", "a", 10_000, "better")]),
+    ],
+)
+def test_the_length_from_which_an_arm_overtakes_another(rows: list[Any], found: list[Any]) -> None:
+    told = overtakes(by_length(*rows), ["a", "b"])
+    assert [(each["arm"], each["overtakes"], each["chars"], each["why"]) for each in told] == found

@@ -209,7 +209,7 @@ def _crossing(sizes: Sequence[Mapping[str, Any]], ours: str, theirs: str) -> dic
     before: tuple[int, float] | None = None
     for row in sizes:
         mine, other = (row["arms"][arm]["value"] for arm in (ours, theirs))
-        if mine is not None and other is None and row["cannot"][theirs]:
+        if mine and other is None and row["cannot"][theirs]:
             return {"chars": row["chars"], "why": "cannot", "is_told_apart": True} if before is not None else None
         if mine is None or other is None:
             continue
