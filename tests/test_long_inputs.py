@@ -192,11 +192,13 @@ async def test_an_input_whose_file_changed_is_an_error_that_names_it(tmp_path: P
 
 
 async def test_a_text_too_large_to_be_kept_is_given_again_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(context_record, "STORED_BYTES", 2_000)
+    monkeypatch.setattr(context_record, "STORED_BYTES", len(TEXT) + len(PRICES))
     asked = recording(tmp_path, COUNT, repl("FINAL(n)"))
     await asked.aask("?", TEXT, inputs={"contract": CONTRACT, "prices": PRICES}, run_id="one")
+    assert "the input 'contract' has" in caplog.text
+    assert "'prices'" not in caplog.text
     with pytest.raises(StoreError, match=r"the input 'contract' of this run was too large.*inputs=\{'contract': …\}"):
         await asked.areplay("one")
     assert (await asked.areplay("one", inputs={"contract": CONTRACT})).value == TOTAL
@@ -237,3 +239,9 @@ async def test_a_long_input_is_shown_no_further_than_the_context_would_be() -> N
         shown.append(sum(line in said for line in lines.splitlines()))
         assert "Data exfiltration detected" in said
     assert len(set(shown)) == 1, shown
+
+
+async def test_rows_of_some_megabytes_are_an_input_in_monty_too() -> None:
+    rows = [{"id": n, "name": f"customer {n}", "city": "Bonn", "tags": ["a", "b"]} for n in range(60_000)]
+    execution, _ = await executed(MontySandbox, "len(rows) + rows[-1]['id']", {"rows": rows})
+    assert execution.value == 119_999

@@ -13,12 +13,12 @@ from rlmbox.context import Context
 from rlmbox.errors import ContextError, StoreError
 
 STORED_BYTES = 64 * 1024 * 1024
-"""Largest text that is stored where it cannot be opened again from its paths."""
+"""Most bytes of a run's texts that are stored where they cannot be opened again from their paths."""
 
 _log = logging.getLogger("rlmbox")
 _NOT_STORED = (
-    "the text has %d bytes and no path, and more than %d are not stored in the record: the run can only go on, or be "
-    "replayed, with rlm.resume(run, context=…); give the text as a file to go on without"
+    "%s has %d bytes and no path, and more than %d are not stored in the record: the run can only go on, or be "
+    "replayed, with rlm.resume(run, %s); give the text as a file to go on without"
 )
 _POINT = "if it was moved, say where it is now with --context PATH, or resume(…, context=Path(…))"
 
@@ -35,6 +35,32 @@ def record_context(context: Context) -> dict[str, object]:
     Args:
         context: The text.
     """
+    return _recorded(context, STORED_BYTES, ("the text", "context=…"))
+
+
+def record_texts(texts: Mapping[str, Context], context: Context) -> dict[str, dict[str, object]]:
+    """Return how inputs that are texts are opened again; of those that are stored, the shortest ones first.
+
+    Args:
+        texts: The inputs, by name.
+        context: The run's text, which is stored before them.
+    """
+    left = STORED_BYTES - (context.size_bytes if _is_stored(context, STORED_BYTES) else 0)
+    found = {}
+    for name in sorted(texts, key=lambda name: texts[name].size_bytes):
+        found[name] = _recorded(texts[name], left, (f"the input {name!r}", f"inputs={{{name!r}: …}}"))
+        left -= texts[name].size_bytes if _is_stored(texts[name], left) else 0
+    return {name: found[name] for name in texts}
+
+
+def _is_stored(context: Context, most_bytes: int) -> bool:
+    """Return whether it is the text itself that is stored."""
+    origin = context._origin  # noqa: SLF001
+    return not (origin is not None and origin.can_reopen) and context.size_bytes <= most_bytes
+
+
+def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict[str, object]:
+    """Return how a text is opened again: its paths, or itself up to so many bytes; else how to give it is said."""
     origin = context._origin  # noqa: SLF001 - a context has no public way to say where it came from
     if origin is not None and origin.can_reopen:
         selection = origin.options.selection
@@ -48,8 +74,9 @@ def record_context(context: Context) -> dict[str, object]:
             "folder": os.getcwd(),  # noqa: PTH109 - in which relative paths are looked up
             **_evidence(_paths_of(origin.paths), context),
         }
-    if context.size_bytes > STORED_BYTES:
-        _log.warning(_NOT_STORED, context.size_bytes, STORED_BYTES)
+    if not _is_stored(context, most_bytes):
+        what, given = words
+        _log.warning(_NOT_STORED, what, context.size_bytes, most_bytes, given)
         return {"kind": "none", "size_bytes": context.size_bytes, "sample": _digest_of_sample(context)}
     facts: dict[str, object] = {"sha256": context.sha256}
     if context.kind == "table":  # whose pandas object, where code has it, is among the inputs

@@ -30,7 +30,7 @@ from rlmbox.loop.toolbox import Given, Toolbox
 from rlmbox.loop.typed import AnswerType
 from rlmbox.models.keys import KeySource
 from rlmbox.record.audit import current_user
-from rlmbox.record.context_record import record_context
+from rlmbox.record.context_record import record_context, record_texts
 from rlmbox.record.export import write_evidence
 from rlmbox.record.hiding import HiddenValues
 from rlmbox.record.journal import Journal, MemoryStore, Store
@@ -229,7 +229,7 @@ class Setup:
                 },
                 "context": record_context(text),
                 "inputs": {name: value for name, value in given.items() if not isinstance(value, Table | Context)},
-                "texts": {name: record_context(value) for name, value in given.items() if isinstance(value, Context)},
+                "texts": record_texts({k: v for k, v in given.items() if isinstance(v, Context)}, text),
                 "tables": {name: value.form for name, value in given.items() if isinstance(value, Table)},
             },
             guard=self.run_guard(text, given),

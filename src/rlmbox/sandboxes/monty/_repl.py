@@ -6,6 +6,7 @@ context holds up other sessions.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -72,6 +73,7 @@ _SHORT_WAIT_S = 0.05
 _PATIENCE = 4  # times the limit that a cell which runs again may take, since the machine may be busier than it was
 _KILL_AFTER_S = 0.1
 _MAX_HOST_WORDS = 1_000
+_VALUE_BYTES = 256  # of a value or a key in a list or a dict, by what was measured
 _RECURSION_BESIDE = 20  # frames of ours between those of a cell
 
 
@@ -250,7 +252,7 @@ class MontyRepl:
         memory_bytes = limits.memory_bytes
         handles = [each for each in setting.texts if each.is_handle]
         wholes = [n for each in handles if (n := each.text.size_bytes) <= _large.WHOLE_LIMIT_CHARS]
-        memory_bytes += inline_bytes(setting.texts) + max(wholes, default=0)
+        memory_bytes += inline_bytes(setting.texts) + max(wholes, default=0) + _heap_bytes(setting.inputs)
         prelude = PRELUDE
         ctx = MontyObject("ctx").exposed(setting.host)
         self._objects[ctx.id] = "ctx"
@@ -682,6 +684,15 @@ class MontyRepl:
             for call_id, (made, make) in waiting.items():
                 tasks.start_soon(settle, call_id, made, make)
         return answers
+
+
+def _heap_bytes(inputs: Mapping[str, object]) -> int:
+    """Return no less than what values take in Monty: a row of a table that is 80 bytes of JSON takes two kilobytes."""
+    try:
+        written = json.dumps(inputs)
+    except RecursionError:
+        return 0
+    return len(written) + _VALUE_BYTES * sum(map(written.count, ",:[{"))
 
 
 def _reference(name: str) -> Callable[[], None]:
