@@ -9,7 +9,7 @@ import sys
 from figures import Figure, command_ms, median_ms
 from rlmbox import RLM, Context, Limits
 from rlmbox.context.repl import repl_functions
-from rlmbox.sandboxes.monty import MontySandbox
+from rlmbox.sandboxes.auto import AutoSandbox
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Cell, CellLimits, HostFunction
 
@@ -45,7 +45,7 @@ async def session_figures() -> list[Figure]:
     host = {function.name: function for function in (*repl_functions(context), HostFunction("FINAL", final, ""))}
 
     async def cells_alone() -> None:
-        sandbox = MontySandbox()
+        sandbox = AutoSandbox()  # as above: the default
         await sandbox.start(CellLimits(), context, host, query="What is the launch code?")
         for cell in CELLS:
             assert (await sandbox.execute(Cell(cell))).outcome == "ok"
@@ -58,7 +58,7 @@ async def session_figures() -> list[Figure]:
         alones.append(await median_ms(cells_alone, 1))
     outside = statistics.median(whole - alone for whole, alone in zip(wholes, alones, strict=True))
     return [
-        Figure("3-turn session over 10 MB in `monty`, warm pool", statistics.median(wholes), 120),
+        Figure("3-turn session over 10 MB in the default, warm", statistics.median(wholes), 90),
         Figure("of it outside the sandbox", outside, 10),
         Figure("the same cells fed to the sandbox alone", statistics.median(alones), None),
     ]
@@ -74,7 +74,7 @@ async def turn_figures() -> list[Figure]:
         await RLM(ScriptedModel(replies), limits=Limits(max_turns=turns + 1)).aask("?", context)
 
     async def cells_alone() -> None:
-        sandbox = MontySandbox()
+        sandbox = AutoSandbox()  # as above: the default
         await sandbox.start(CellLimits(), context, {}, query="?")
         for i in range(turns):
             await sandbox.execute(Cell(CHEAP[i % 3]))

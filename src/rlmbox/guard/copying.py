@@ -19,6 +19,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.guard.copy_index import Copy, CopyIndex, fold, raw_length
 from rlmbox.guard.findings import Finding
 from rlmbox.guard.intervals import Intervals
+from rlmbox.guard.kept_indexes import KeptIndexes
 from rlmbox.guard.matching import Encoded
 from rlmbox.guard.normalizing import normalize
 from rlmbox.threads import start_background
@@ -31,6 +32,7 @@ _ADVICE = (
 _NEAR_CHARS, _KEY_CHARS = 400, 4_000
 _ORDINARY_CHARS, _LINE_CHARS = 20, 40
 _LEAST_PART_CHARS, _OFF_CHARS = 4, 8
+_INDEXES = KeptIndexes()
 _LAST_WORD, _FIRST_WORD = re.compile(r"\S*\s?\Z"), re.compile(r"\s?\S*")
 
 
@@ -133,7 +135,10 @@ class CopyGuard:
                 each.index()
 
     def release(self) -> None:
-        """Let go of the index, tens of megabytes, when the run is over; whoever needs it after that has it built."""
+        """Let go of the index, tens of megabytes, when the run is over; whoever needs it after that has it built.
+
+        That of a text which is asked about again is kept, within a bound.
+        """
         self._last = None
         for each in self._texts:
             each.release()
@@ -277,7 +282,7 @@ class _Guarded:
     def index(self) -> CopyIndex:
         """Return the index of the text, which is built once."""
         with self._building:
-            index = self._built or CopyIndex.of(self.context)
+            index = self._built or _INDEXES.of(self.context)
             self._built = None if self._is_over else index
             return index
 

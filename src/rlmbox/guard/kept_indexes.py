@@ -1,0 +1,58 @@
+"""Indexes of texts that are asked about again: to build one takes most of a short run over megabytes."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+
+from rlmbox.context import Context
+from rlmbox.guard.copy_index import CopyIndex
+
+MOST_BYTES = 64 << 20
+"""Memory of all that are kept."""
+
+
+class KeptIndexes:
+    """The indexes of contexts that had to have one twice, those that were used last first to stay.
+
+    Most texts are asked about once, and their indexes end with their runs. One that is built a second time is kept for
+    as long as its context is there, within a bound. Safe to use from several threads.
+
+    Args:
+        most_bytes: Memory of all together.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.RLock()  # what is told of the end of a context may come while it is held
+        self._contexts: dict[int, weakref.ref[Context]] = {}
+        self._indexes: OrderedDict[int, CopyIndex] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all."""
+        with self._lock:
+            return sum(index.size_bytes for index in self._indexes.values())
+
+    def of(self, context: Context) -> CopyIndex:
+        """Return the index of a context, which is built where it is not kept."""
+        key = id(context)
+        with self._lock:
+            if (kept := self._indexes.get(key)) is not None:
+                self._indexes.move_to_end(key)
+                return kept
+        index = CopyIndex.of(context)
+        with self._lock:
+            if key in self._contexts:
+                self._indexes[key] = index
+                while self._indexes and self.size_bytes > self._most_bytes:
+                    self._indexes.popitem(last=False)
+            else:
+                self._contexts[key] = weakref.ref(context, lambda _: self._forget(key))
+        return index
+
+    def _forget(self, key: int) -> None:
+        with self._lock:
+            self._contexts.pop(key, None)
+            self._indexes.pop(key, None)
