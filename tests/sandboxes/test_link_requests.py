@@ -2,14 +2,17 @@
 
 import os
 import socket
+import threading
 from functools import partial
 
 import anyio
 import anyio.to_thread
 import pytest
 
+from rlmbox.context import Context
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._link import Link, Lost
+from rlmbox.types import HostFunction
 from sandboxes.wire import DONE, ECHO, LIMITS, Attacker, call, frame, linked
 
 pytestmark = pytest.mark.usefixtures("little_grace")
@@ -49,6 +52,31 @@ async def test_a_request_can_be_cancelled() -> None:
         with anyio.move_on_after(0.05) as scope:
             await link.request({"type": "execute", "code": ""}, 60)
         assert scope.cancelled_caught
+
+
+async def test_a_thread_that_reads_for_a_cell_that_was_stopped_is_told_that_nobody_waits() -> None:
+    begun, ended, said = threading.Event(), threading.Event(), list[str]()
+    context = Context.from_text("a b c " * 10)
+
+    def count() -> int:
+        begun.set()
+        try:
+            while True:  # a text that has no end
+                context.tally(r"\w+", timeout_s=60)
+        except ValueError as error:
+            said.append(str(error))
+            ended.set()
+            return 0
+
+    with linked(HostFunction("count", count, "counts")) as (link, theirs):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.request, {"type": "execute", "code": ""}, 60)
+            await anyio.to_thread.run_sync(Attacker(theirs, -1, -1).receive)
+            theirs.sendall(call(1, "count"))
+            assert await anyio.to_thread.run_sync(begun.wait, 30)
+            tasks.cancel_scope.cancel()
+        assert await anyio.to_thread.run_sync(ended.wait, 30)
+    assert said == ["the search was stopped: nobody waits for it any more"]
 
 
 async def test_what_comes_between_two_requests_is_left_where_it_is_until_the_next() -> None:

@@ -14,6 +14,7 @@ from rlmbox.context.search import linewise, windows
 from rlmbox.context.search.matching import Matcher
 from rlmbox.context.search.pattern import invalid, unsupported
 from rlmbox.context.search.translate import translate
+from rlmbox.context.storage.stopping import STOPPED
 from rlmbox.context.storage.text import TextStore
 
 MAX_PATTERN_CHARS = 10_000
@@ -43,14 +44,17 @@ class Deadline:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._end = time.monotonic() + timeout_s
+        self._stopped = STOPPED.get()
         self.matches = 0
 
     def check(self) -> None:
         """Look at the clock.
 
         Raises:
-            ValueError: Time is up.
+            ValueError: Time is up, or nobody waits for the result any more.
         """
+        if self._stopped is not None and self._stopped.is_set():
+            raise ValueError("the search was stopped: nobody waits for it any more")
         if time.monotonic() >= self._end:
             raise ValueError(
                 f"the search took longer than {self._timeout_s:g} s and was stopped after {self.matches} matches:"

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import math
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from rlmbox.context.storage.stopping import STOPPED
 from rlmbox.sandboxes._capture import BoundedText
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import (
@@ -427,10 +429,11 @@ class Link:
             return await begun
         if function.is_async:
             return await function.call(*call.args, **call.kwargs)  # type: ignore[misc]
-        took_s = math.inf
+        took_s, stopped = math.inf, threading.Event()
 
         def timed() -> Any:
             nonlocal took_s
+            STOPPED.set(stopped)
             began = time.perf_counter()
             try:
                 return function.call(*call.args, **call.kwargs)
@@ -440,6 +443,7 @@ class Link:
         try:
             result = await anyio.to_thread.run_sync(timed, abandon_on_cancel=True, limiter=self._threads)
         finally:
+            stopped.set()
             self._quick[call.name] = self._quick.get(call.name, 0) + 1 if took_s < _QUICK_S else -math.inf
         if not inspect.isawaitable(result):
             return result
