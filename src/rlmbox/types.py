@@ -211,6 +211,11 @@ class HostFunction:
     off_loop: Callable[..., object] | None = None
 
     @property
+    def is_running_time(self) -> bool:
+        """True if the time of a call is the cell's own: it waits for nobody, and a loop of such calls has to end."""
+        return self.pure or self.is_answer
+
+    @property
     def is_async(self) -> bool:
         """True if `call` is a coroutine function."""
         return inspect.iscoroutinefunction(self.call)

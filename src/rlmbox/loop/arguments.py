@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from rlmbox.budget.limits import dollars
 from rlmbox.context import Context
 from rlmbox.context.repl import OF_KEY, SLICE_KEY
-from rlmbox.errors import ConfigError
+from rlmbox.errors import ConfigError, ContextError
 
 MAX_BATCH = 10_000
 """Most sub-calls that one call may ask for."""
@@ -83,6 +83,19 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
     return text
 
 
+def _text_of(value: Any) -> Context:
+    """Make a text of what a cell gave as one."""
+    if not isinstance(value, str | list | dict):
+        raise TypeError(
+            "context is a str, a list, a dict or a part of the text by ctx.slice_view(start, end), "
+            f"and the whole text where it is left out; not {type(value).__name__}"
+        )
+    try:
+        return Context.of(value)
+    except ContextError as error:  # a cell knows no such class
+        raise ValueError(str(error)) from None
+
+
 def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingProxyType({})) -> Context:
     """Read the text for a child session.
 
@@ -95,7 +108,7 @@ def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingPr
     if value is None:
         return own
     if not (isinstance(value, dict) and value.keys() in ({SLICE_KEY}, {SLICE_KEY, OF_KEY})):
-        return Context.of(value)
+        return _text_of(value)
     name = value.get(OF_KEY, "context")
     of = own if name == "context" else inputs.get(name) if isinstance(name, str) else None
     if not isinstance(of, Context):

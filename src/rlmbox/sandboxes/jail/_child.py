@@ -207,8 +207,8 @@ def _rehearse(ready: Any) -> None:
         "parameters": ["start", "end"],
         "signature": "-" * 80,
         "summary": "-" * 100,
+        "is_free": True,
     }
-    entry["pure"] = True
     frame = {
         "functions": [entry] * _REHEARSED,
         "context": {"text": ""},

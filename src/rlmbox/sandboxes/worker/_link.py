@@ -383,8 +383,8 @@ class Link:
         if not self._pending:
             self._paused_s, self._free_s, self._waits_free = time.monotonic(), 0.0, True
         self._pending.add(call.id)
-        self._waits_free = self._waits_free and self._host[call.name].pure
-        if not self._host[call.name].pure or self._free_left_s > 0:
+        self._waits_free = self._waits_free and self._host[call.name].is_running_time
+        if not self._host[call.name].is_running_time or self._free_left_s > 0:
             self._clock.pause()
 
     async def _answer(self, function: HostFunction, call: CallFrame) -> None:
@@ -400,14 +400,14 @@ class Link:
             self._clock.resume()
             if self._waits_free:
                 self._clock.add(-max(0.0, time.monotonic() - self._paused_s - self._free_s))
-        if not function.pure:
+        if not function.is_running_time:
             self._allow()
         with suppress(OSError):  # the reading side sees the end of the worker too
             self._wire.send(_framed(frame, free_s))
 
     def _freed(self, function: HostFunction, took_s: float) -> float:
         """Return how much of a call's time does not count, of one that only reads."""
-        if not function.pure or took_s <= _SHORT_S or self._free_left_s <= 0:
+        if not function.is_running_time or took_s <= _SHORT_S or self._free_left_s <= 0:
             return 0.0
         free_s = min(took_s, self._free_left_s)
         self._free_left_s -= free_s
@@ -472,7 +472,7 @@ class Link:
         if took_s > _SLOW_S:
             self._quick[call.name] = -math.inf
         free_s = self._freed(function, took_s)
-        if function.pure:
+        if function.is_running_time:
             self._clock.add(free_s)
         else:  # its time is not the cell's
             self._clock.add(took_s)

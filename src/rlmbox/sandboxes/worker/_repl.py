@@ -161,6 +161,7 @@ class Repl:
     def after_cell(self) -> dict[str, Any]:
         """Put the namespace in order after a cell, however it ended; return what the host is told of that."""
         self._names.pop("_rlm_value", None)
+        self._names["__builtins__"] = builtins
         return {"restored": self._restore(), "reads_clock": self._clocks.seen}
 
     def _echo(self, value: Any, *, must_leave: bool) -> dict[str, Any]:
@@ -216,21 +217,23 @@ class Repl:
         if error is None:
             return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
         if isinstance(error, SystemExit):
-            message = f"exit({'' if error.code is None else error.code}) ended the cell; the session goes on"
-        kind = kind or type(error).__name__
-        message = bounded(str(error) if message is None else message)
+            message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
+        kind = kind or name_of(error)
+        message = bounded(text_of(error) if message is None else message)
         shown, line = self._traceback(error)
         if not isinstance(error, SyntaxError):
             shown[-1] = f"{kind}: {message}" if message else kind
         text = _UNIQUE_FILE.sub(FILE, bounded("".join(shown)))
-        error.__traceback__ = error.__context__ = error.__cause__ = None  # frees what the frames hold
+        for name in ("__traceback__", "__context__", "__cause__"):  # frees what the frames hold
+            vars(BaseException)[name].__set__(error, None)
         return {"type": kind, "message": _UNIQUE_FILE.sub(FILE, message), "traceback": text.rstrip("\n"), "line": line}
 
     def _traceback(self, error: BaseException) -> tuple[list[str], int | None]:
         """Format a traceback without the worker's frames; return the line of the cell too."""
         import traceback
 
-        report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+        frames = vars(BaseException)["__traceback__"].__get__(error)  # a class of the cell's may hide it
+        report = traceback.TracebackException(type(error), error, frames, compact=True)
         line = error.lineno if isinstance(error, SyntaxError) and error.filename == self._file else None
         line = next((f.lineno for f in reversed(report.stack) if f.filename == self._file), line)
         todo, seen = [report], {id(report)}
@@ -256,7 +259,7 @@ def helped(*things: Any) -> None:
 def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
     """Make the function by which cells call one of the host's."""
     name, parameters = entry["name"], entry["parameters"]
-    is_free, refers = entry.get("pure", False), entry.get("takes_texts", False)
+    is_free, refers = entry.get("is_free", False), entry.get("takes_texts", False)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         writer = _values.Writer(mark=wire.mark, refers=refers)
@@ -302,6 +305,22 @@ def argument(writer: Any, value: Any, function: str, name: str) -> Any:
     except (TypeError, ValueError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{function}(): argument {name}: {error}") from None
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name of an exception's class, which a metaclass of the cell's cannot hide."""
+    name: str = vars(type)["__name__"].__get__(type(error))
+    return name
+
+
+def text_of(value: object) -> str:
+    """Return a value's text, or what `traceback` shows where a class of the cell's does not give any."""
+    try:
+        return str(value)
+    except MemoryError:
+        raise
+    except BaseException:  # noqa: BLE001 - whatever it is, the cell has ended
+        return f"<{'exception' if isinstance(value, BaseException) else 'value'} str() failed>"
 
 
 def shown(value: Any) -> str:

@@ -142,6 +142,7 @@ class WorkerSandbox:
         self._started = self._closed = False
         self._texts: tuple[NamedText, ...] = ()
         self._case_bytes = 0
+        self._untold: Lost | None = None
 
     async def start(
         self,
@@ -202,6 +203,8 @@ class WorkerSandbox:
         if self._link is None:
             return {}
         reply, _ = await self._alone(partial(self._request, {"type": "variables"}))
+        if isinstance(reply, Lost):
+            self._untold = reply
         if isinstance(reply, Lost) or not isinstance(reply.value, dict):
             return {}
         return {name: str(text) for name, text in reply.value.items()}
@@ -244,6 +247,9 @@ class WorkerSandbox:
                 raise
 
     async def _request(self, message: Mapping[str, Any]) -> tuple[Done | Lost, Sequence[BoundedText]]:
+        if self._untold is not None and message["type"] == "execute":  # lost as they were listed
+            untold, self._untold = self._untold, None
+            return untold, (BoundedText(0), BoundedText(0))
         if self._link is None:
             try:
                 await self._launch()
@@ -378,7 +384,7 @@ def _described(function: HostFunction) -> str:
         description = function.description
     except ValueError:  # some functions written in C do not say
         description = "(...)", ()
-    own = {"pure": function.pure, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
+    own = {"is_free": function.is_running_time, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
     return _entry(function.name, description, function.summary, tuple(name for name, value in own.items() if value))
 
 

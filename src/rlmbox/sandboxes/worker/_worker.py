@@ -39,6 +39,8 @@ OWN_FRAMES = 50  # of the worker below a cell, and of a host call above it
 LOWEST_PRIORITY = 19
 FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
+REPORT_S = 0.4  # so long the classes of a cell may take to say what went wrong
+DECODE = json.JSONDecoder().decode
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
 
@@ -255,7 +257,7 @@ class Wire:
 
     def receive(self) -> Any:
         body = self._exactly(int.from_bytes(self._exactly(4), "big"))
-        return json.loads(body.decode("utf-8", "surrogatepass"))
+        return DECODE(body.decode("utf-8", "surrogatepass"))
 
     def _exactly(self, size: int) -> bytearray:
         while (missing := size - len(self._read)) > 0:
@@ -473,7 +475,23 @@ class Worker:
             return {"outcome": "ok", "error": None}
         else:
             outcome, kind, message = "error", None, None
-        return {"outcome": outcome, "error": self._repl.report(error, kind, message)}
+        return {"outcome": outcome, "error": self._reported(error, kind, message)}
+
+    def _reported(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
+        """Describe what ended a cell, in few words where its classes, or what it did to the modules, do not let us."""
+        try:
+            self._clock.start(REPORT_S)
+            try:
+                report: dict[str, Any] = self._repl.report(error, kind, message)
+            finally:
+                self._clock.stop()
+        except MemoryError:
+            raise
+        except BaseException:  # noqa: BLE001 - the session goes on
+            kind = kind or vars(type)["__name__"].__get__(type(error))
+            message = message or "what it says could not be told"
+            return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
+        return report
 
 
 def load_language(sources: dict[str, str]) -> Any:

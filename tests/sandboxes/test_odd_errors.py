@@ -1,0 +1,84 @@
+"""Exceptions and namespaces that a cell has made odd cost neither the session nor its variables."""
+
+from dataclasses import replace
+
+import pytest
+
+from rlmbox.types import HostFunction
+from sandboxes.local_repl import LIMITS, local
+
+BODIES = {
+    "raises": "def __str__(self): raise ValueError",
+    "gives a number": "def __str__(self): return 5",
+    "exits": "def __str__(self): raise SystemExit",
+    "is interrupted": "def __str__(self): raise KeyboardInterrupt",
+    "does not end": "def __str__(self):\n        while True:\n            len('')",
+    "has no repr": "def __repr__(self): raise ValueError",
+    "hides its frames": "@property\n    def __traceback__(self): raise KeyboardInterrupt",
+    "keeps its cause": "@property\n    def __cause__(self): return self",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+async def test_an_exception_is_told_whatever_its_class_does(body: str) -> None:
+    async with local() as repl:
+        await repl.run("kept = 41")
+        execution = await repl.run(f"class Odd(Exception):\n    {body}\nraise Odd")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "Odd"
+        assert execution.error.traceback
+        assert await repl.value("kept + 1") == 42
+
+
+async def test_a_metaclass_does_not_hide_the_name_of_an_exception() -> None:
+    async with local() as repl:
+        code = "class Meta(type):\n    @property\n    def __name__(cls): raise ValueError\n"
+        execution = await repl.run(f"{code}class Odd(Exception, metaclass=Meta): pass\nraise Odd('so')")
+        assert execution.error is not None
+        assert (execution.error.type, execution.error.message) == ("Odd", "so")
+
+
+async def test_a_group_of_very_many_exceptions_is_told_in_few_words() -> None:
+    async with local() as repl:
+        execution = await repl.run("raise ExceptionGroup('many', [ValueError(n) for n in range(200_000)])")
+        assert (execution.outcome, execution.namespace) == ("error", "kept")
+        assert execution.error is not None
+        assert execution.error.type == "ExceptionGroup"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "__builtins__ = None",
+        "import json\njson.loads = json.dumps = json.JSONEncoder.encode = None",
+        "del __builtins__",
+    ],
+)
+async def test_the_next_cell_runs_after_one_that_broke_what_cells_need(code: str) -> None:
+    async with local() as repl:
+        await repl.run("kept = 41")
+        assert (await repl.run(code)).outcome == "ok"
+        assert await repl.value("len(range(kept)) + 1") == 42
+
+
+async def test_a_worker_that_dies_as_the_variables_are_listed_is_told_with_the_next_cell() -> None:
+    async with local() as repl:
+        await repl.run("import os\nclass Odd(type):\n    @property\n    def __name__(cls): os._exit(1)")
+        await repl.run("class Dies(metaclass=Odd): pass\nkept = Dies()")
+        assert await repl.sandbox.variables() == {}
+        told = await repl.run("kept")
+        assert (told.outcome, told.namespace) == ("crashed", "lost")
+        assert await repl.value("40 + 2") == 42
+
+
+async def test_a_loop_of_calls_that_give_an_answer_ends_at_the_time_limit_and_keeps_the_variables() -> None:
+    given = list[int]()
+    async with local(
+        HostFunction("FINAL", given.append, "ends", is_answer=True), limits=replace(LIMITS, cell_timeout_s=0.4)
+    ) as repl:
+        await repl.run("kept = 41")
+        execution = await repl.run("while True: FINAL(1)")
+        assert (execution.outcome, execution.namespace) == ("timeout", "kept")
+        assert given
+        assert await repl.value("kept + 1") == 42
