@@ -68,7 +68,9 @@ async def replayed(rlm: RLM, store: MemoryStore, run_id: str) -> None:
         assert to_json(answer.text) == to_json(run.answer.text if run.answer else None)
         assert answer.cost_usd == run.cost_usd
     # The values that the guard hid are in the run's record, for its owner, and no hook sees them.
-    assert [to_json(event) for event in seen] == [to_json(without_table(event)) for event in events]
+    told = [without_table(event) for event in events]
+    if seen != told:  # what is equal has an equal form, which takes ten times as long to make
+        assert [to_json(event) for event in seen] == [to_json(event) for event in told]
 
 
 @pytest.fixture(autouse=True)
