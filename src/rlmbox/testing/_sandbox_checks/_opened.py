@@ -17,7 +17,7 @@ MakeSandbox = Callable[[], Sandbox]
 Check = Callable[[MakeSandbox], Awaitable[None]]
 """A check: raises AssertionError where the sandbox breaks the contract."""
 
-LIMITS = CellLimits(cell_timeout_s=10.0)
+LIMITS = CellLimits(cell_timeout_s=60.0)
 """Limits that no check reaches by chance on a busy machine."""
 
 BRISK = CellLimits(cell_timeout_s=0.5)
