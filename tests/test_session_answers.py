@@ -36,6 +36,7 @@ async def test_a_final_tag_beside_code_that_failed_does_not_count() -> None:
         (repl("SUBMIT([1, 2])"), "[1, 2]", [1, 2]),
         (repl("v = {'a': 1}\nFINAL_VAR('v')"), '{"a": 1}', {"a": 1}),
         (repl("v = 'itself'\nFINAL_VAR(v)"), "itself", "itself"),
+        (repl("v = 'max'\nFINAL_VAR(v)"), "max", "max"),
         (repl("answer['content'] = 'by dict'\nanswer['ready'] = True"), "by dict", "by dict"),
         (repl("answer = {'content': 'new dict', 'ready': True}"), "new dict", "new dict"),
         ("FINAL: plain words", "plain words", "plain words"),

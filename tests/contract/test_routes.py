@@ -60,6 +60,10 @@ WITH_MODULES: Mapping[str, object] = {
     "Point(1, {2})": {"x": 1, "y": [2]},
     "Person('Ada', (1815, 12))": {"name": "Ada", "born": [1815, 12]},
     "[Person('Ada', Person('Bob', 1))]": [{"name": "Ada", "born": {"name": "Bob", "born": 1}}],
+    "Written()": "Written!",
+    "[Written(), {'o': Plain()}]": ["Written!", {"o": "<__main__.Plain object>"}],
+    "{'f': free, 'c': Plain}": {"f": "<function free>", "c": "<class '__main__.Plain'>"},
+    "{Key('a'): Key('b')}": {'{"name": "a"}': {"name": "b"}},
     "loop": [1, {"again": "<cycle>"}],
     "[x for x in deep]": [[[]]],
 }
@@ -70,6 +74,13 @@ Point = collections.namedtuple('Point', 'x y')
 class Person:
     name: str
     born: object
+class Plain: pass
+class Written:
+    def __repr__(self): return 'Written!'
+@dataclasses.dataclass(frozen=True)
+class Key:
+    name: str
+def free(): pass
 loop = [1]
 loop.append({'again': loop})
 deep = [[[]]]

@@ -148,12 +148,11 @@ class AnswerRules:
     async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
         if called.variable is None:
             return FinalAnswer(in_words(called.value), called.value, called.sources)
-        found = await _variable(namespace, called.variable, called.sources)
-        if isinstance(found, FinalAnswer):
-            return found
         written = any(re.search(rf"FINAL_VAR\(\s*['\"]{called.variable}['\"]", cell.code) for cell in cells)
-        # FINAL_VAR(result) passes what `result` holds; a word that no code has written is not a name.
-        return found if written else FinalAnswer(called.variable, called.variable, called.sources)
+        # FINAL_VAR(result) passes what `result` holds; a word that no code has written, `max` among them, is no name.
+        if not written and called.variable not in await namespace.variables():
+            return FinalAnswer(called.variable, called.variable, called.sources)
+        return await _variable(namespace, called.variable, called.sources)
 
     async def _of_answer_dict(self, namespace: Namespace, cells: Sequence[Cell]) -> FinalAnswer | str | None:
         if not any(mentions_answer_dict(cell.code) for cell in cells):

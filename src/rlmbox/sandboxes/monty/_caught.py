@@ -24,7 +24,16 @@ SLICES_ARE_KEYS = sys.version_info >= (3, 12)
 _OF_KEYS = frozenset({"KeyError", "LookupError", "Exception", "BaseException"})
 _WORDS = frozenset({"None", "True", "False", "nan", "inf", "infinity"})
 _OF_LACKS = frozenset(
-    {"AttributeError", "TypeError", "RuntimeError", "NotImplementedError", "Exception", "BaseException"}
+    {
+        "ArithmeticError",
+        "AttributeError",
+        "BaseException",
+        "Exception",
+        "NotImplementedError",
+        "OverflowError",
+        "RuntimeError",
+        "TypeError",
+    }
 )
 
 

@@ -21,6 +21,7 @@ from rlmbox.sandboxes.monty._refusals import CellRefused, check
 from rlmbox.sandboxes.monty._rewrite import rewrite
 from rlmbox.sandboxes.monty.modules import imported
 from rlmbox.sandboxes.worker._values import MAX_NODES
+from rlmbox.sandboxes.worker._values import REPR_CHARS as OBJECT_CHARS
 
 VALUE_LIMIT_CHARS = 64 * 1024 * 1024
 """Longest `repr` of a value that crosses to the host as a value."""
@@ -38,7 +39,16 @@ MARK = "_rlm_mark"
 
 _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
-_BY_REPR = "'generator', 'function', 'type', 'Match', 'Pattern', 'module', 'method_shown'"
+_BY_REPR = (
+    "'generator', 'function', 'type', 'Match', 'Pattern', 'module', 'method_shown', 'count', 'SimpleNamespace', "
+    "'Stream', 'Template', 'SequenceMatcher'"
+)
+"""Types of which a value leaves as its `repr`."""
+_MARKS = (
+    "'dict_', 'range(', '[...]', '{...}', '<', 're.compile(', 'IsoCalendarDate(', 'count(', 'namespace(', "
+    "'struct_time('"
+)
+"""What is in the `repr` of a value that has no form outside the worker."""
 
 PRELUDE = """\
 import json, math, base64, binascii
@@ -75,7 +85,7 @@ def _rlm_leaving(value, own=_rlm_own, classes=()):
         text = repr(value)
     except ValueError:
         return _rlm_plain(value, own, [], classes)
-    if any([mark in text for mark in ('dict_', 'range(', '[...]', '{{...}}', '<', 're.compile(', 'IsoCalendarDate(')]):
+    if any([mark in text for mark in ({_MARKS})]):
         return _rlm_plain(value, own, [], classes)
     if classes and _rlm_has_one(value, own, classes):
         return _rlm_plain(value, own, [], classes)
@@ -102,15 +112,15 @@ def _rlm_plain(value, own, around, classes=()):
     if name == '{LARGE_TEXT}':
         return value  # the host has the text
     if name.startswith('_rlm_') or name in ({_BY_REPR}):
-        text = repr(value)
-        return text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text
+        return _rlm_shown_text(value, own, classes)
     if name == 'IsoCalendarDate':
         return (value[0], value[1], value[2])
+    if name == 'namedtuple' and repr(value)[:17] == 'time.struct_time(':
+        return tuple([item for item in value][:9])
     if name in classes:
         import dataclasses
         if not dataclasses.is_dataclass(value):
-            text = repr(value) if around else ''
-            return (text.partition(' at 0x')[0] + '>' if ' at 0x' in text else text) if around else value
+            return _rlm_shown_text(value, own, classes)
         if len(around) > 60:
             return value
         around = around + [value]
@@ -123,10 +133,28 @@ def _rlm_plain(value, own, around, classes=()):
         return value
     around = around + [value]
     if isinstance(value, dict):
-        pairs = [(_rlm_plain(key, own, around, classes), item) for key, item in value.items()]
+        pairs = [(_rlm_key(key, own, around, classes), item) for key, item in value.items()]
         return {{key: _rlm_plain(item, own, around, classes) for key, item in pairs}}
     items = [_rlm_plain(item, own, around, classes) for item in value]
     return kind(items) if kind in (tuple, set) else items
+def _rlm_key(key, own, around, classes):
+    found = _rlm_plain(key, own, around, classes)
+    import json
+    return json.dumps(found) if own[3](found) is own[7] else found
+def _rlm_shown_text(value, own, classes):
+    # The `repr` of an object, without addresses, and with the module of the cell's own classes.
+    repr, len, str, type = own[:4]
+    text = repr(value)
+    name = type(value).__name__
+    if name == 'type' and text[8:-2] in classes:
+        text = text[:8] + '__main__.' + text[8:]
+    if ' at 0x' in text and text[-8:] != ' at 0x0>':  # where it may be a function of ours, the host looks at it
+        first = text.split(' at 0x')
+        text = first[0] + ''.join([part.lstrip('0123456789abcdef') for part in first[1:]])
+    for one in classes:
+        if '<' + one + ' object>' in text:
+            text = text.replace('<' + one + ' object>', '<__main__.' + one + ' object>')
+    return text if len(text) <= {OBJECT_CHARS} else text[: {OBJECT_CHARS} - 1] + '\u2026'
 """
 """Run before the first cell that ends with an expression: to compile it takes longer than a small cell."""
 

@@ -129,6 +129,7 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
 
 
 ADDED_NAMES = {
+    "functools": frozenset({"cmp_to_key"}),
     "dataclasses": frozenset({"asdict", "astuple", "replace"}),
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
@@ -395,7 +396,6 @@ _MODULE_WAYS = {
     "enum": "a dict, or names with values",
     "fractions": "decimal, or pairs of int",
     "dataclasses.fields": "dataclasses.asdict(item), which has the names and the values",
-    "functools.cmp_to_key": "a key function",
     "functools.wraps": "no decorator on the inner function",
     "html": "str.replace",
     "inspect": "SHOW_VARS() for the variables",

@@ -49,7 +49,7 @@ from rlmbox.sandboxes.monty._large_host import text_functions
 from rlmbox.sandboxes.monty._place import LoopPlace
 from rlmbox.sandboxes.monty._refusals import CellRefused
 from rlmbox.sandboxes.monty._reprs import NO_METHODS, MethodShown, may_differ, of_cpython
-from rlmbox.sandboxes.monty._result import CheckFailed, Printed, in_words
+from rlmbox.sandboxes.monty._result import CheckFailed, Printed, each_text, in_words, without_place
 from rlmbox.sandboxes.monty._types import MODULE_STUB, findings, stubs_of
 from rlmbox.sandboxes.monty._worker import MontyWorker
 from rlmbox.sandboxes.monty.modules import (
@@ -96,7 +96,15 @@ _SOURCES: dict[str, Callable[[], str]] = {
 """The sources that cells call, by name, in the order in which they are fed."""
 _NEEDS = {"builtins": "methods"}
 _OF_SETS = frozenset(
-    ["eval", "unbound", "getattr", "m_difference_update", "m_intersection_update", "m_symmetric_difference_update"]
+    [
+        "eval",
+        "getattr",
+        "m_difference_update",
+        "m_intersection_update",
+        "m_symmetric_difference_update",
+        "unbound",
+        "worded_set_update",
+    ]
 )
 """What may call a method of a set by its name."""
 
@@ -425,6 +433,10 @@ class MontyRepl:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot.output
 
+    def _of_function(self, text: str) -> str:
+        """Return an argument of a host call; of a function that is one, its words as CPython's."""
+        return without_place(self.as_shown(text)) if text.startswith(("<function '", "<bound method>")) else text
+
     def as_shown(self, text: str) -> str:
         """Return a text that the cell shows, with functions and objects as CPython writes them.
 
@@ -569,18 +581,20 @@ class MontyRepl:
         function = self._host.get(name)
         if function is None:
             return refusal(name)
+        if name.startswith("_rlm_"):
+            return self._call_answer(snapshot, function, snapshot.args, snapshot.kwargs, feed)
         try:
-            args, kwargs = snapshot.args, snapshot.kwargs
-            if not name.startswith("_rlm_"):
-                whole = partial(self._whole_text, function)
-                args, kwargs = without_proxies(args, whole=whole), without_proxies(kwargs, whole=whole)
+            whole = partial(self._whole_text, function)
+            args = each_text(without_proxies(snapshot.args, whole=whole), self._of_function)
+            kwargs = each_text(without_proxies(snapshot.kwargs, whole=whole), self._of_function)
         except (ValueError, RecursionError) as error:
             return {"exc_type": "ValueError", "message": f"an argument of {name} cannot leave the REPL: {error}"}
-        if not name.startswith("_rlm_"):
-            self._calls += 1
-            if self._calls > self.setting.limits.host_calls:
-                message = f"the session has made its {self.setting.limits.host_calls:,} calls of host functions"
-                return {"exc_type": "RuntimeError", "message": message}
+        if self.refusal is not None:  # of an argument
+            return _INTERRUPT
+        self._calls += 1
+        if self._calls > self.setting.limits.host_calls:
+            message = f"the session has made its {self.setting.limits.host_calls:,} calls of host functions"
+            return {"exc_type": "RuntimeError", "message": message}
         return self._call_answer(snapshot, function, args, kwargs, feed)
 
     def _whole_text(self, function: HostFunction, variable: str) -> Any:

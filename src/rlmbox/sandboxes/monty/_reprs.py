@@ -16,19 +16,22 @@ from rlmbox.sandboxes.monty._known import Known
 from rlmbox.sandboxes.monty._refusals import native_modules
 
 NO_METHODS = (
-    "the words that stand for a method that is not called are not in this REPL: call it, as in x.method(), or show "
+    "how a function or a method is shown that is not called is not in this REPL: call it, as in x.method(), and show "
     "what it gives"
 )
 """The refusal of what Monty shows of a method."""
 
 _MARKS = ("<function ", "<bound method>", " object at 0x", "<class '")
+_OF_STRUCT_TIME = "time.struct_time("
 _FUNCTION = re.compile(r"<function '([\w<>]+)'( at 0x[0-9a-f]+)?>")
 _OF_HOST = re.compile(r"<function '([\w.]+)' external>")
 _OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
 _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
 _CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
+_OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone='[^']*'\)")
 _LAMBDA = "<lambda>"
 _OWN = "own_"
+_OF_OPERATOR = "_rlm_operator_"
 _PLACE = " at 0x7f0000000000"
 _OF_CLOSURES = " at 0x0"
 """The address of functions that use names of another one, as all of ours do."""
@@ -40,7 +43,7 @@ class MethodShown(Exception):
 
 def may_differ(text: str) -> bool:
     """Return whether there may be something in a text that CPython writes otherwise."""
-    return "<" in text and any(mark in text for mark in _MARKS)
+    return ("<" in text and any(mark in text for mark in _MARKS)) or _OF_STRUCT_TIME in text
 
 
 def of_cpython(text: str, known: Known) -> str:
@@ -63,6 +66,8 @@ def of_cpython(text: str, known: Known) -> str:
             return f"<function {functions[name] or name}{place}>"
         if name == _LAMBDA:
             raise MethodShown  # it is one of ours
+        if name.startswith(_OF_OPERATOR):
+            return f"<built-in function {name.removeprefix(_OF_OPERATOR)}>"
         owner = getattr(builtins, name.removeprefix(_OWN), None) if name.startswith(_OWN) else None
         if owner is None:
             return f"<function {name}{place}>"
@@ -73,6 +78,8 @@ def of_cpython(text: str, known: Known) -> str:
             return found[0]
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
+    if _OF_STRUCT_TIME in text:
+        text = _OF_TIMES.sub(")", text)
     text = _OF_HOST.sub(rf"<function \1{_PLACE}>", text)
     text = _OF_MODULE.sub(lambda found: _of_module(found[1]) or found[0], text)
     text = _FUNCTION.sub(named, text)

@@ -85,16 +85,26 @@ def value_of(result: Any, as_shown: Callable[[str], str]) -> tuple[object, str |
     if isinstance(value, MontyStdTypeProxy) or (isinstance(value, MontyClassProxy) and not value.is_dataclass):
         return _ADDRESS.sub("", written[:_OBJECT_CHARS]), written
     found = to_json(without_proxies(value))
-    return found if written == shown else _each_text(found, as_shown), written
+    return found if written == shown else each_text(found, lambda text: without_place(as_shown(text))), written
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a JSON value with its texts, but for keys, changed."""
+def without_place(text: str) -> str:
+    """Return the words of a function without its address; any other text as it is."""
+    return _ADDRESS.sub("", text) if text.startswith("<function ") else text
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value with the texts in lists, tuples and dicts of it, but for keys, changed.
+
+    Args:
+        value: The value.
+        change: Gives what is to be in place of a text.
+    """
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, list):
-        return [_each_text(item, change) for item in value]
-    return {key: _each_text(item, change) for key, item in value.items()} if isinstance(value, dict) else value
+    if type(value) in (list, tuple):
+        return type(value)(each_text(item, change) for item in value)
+    return {key: each_text(item, change) for key, item in value.items()} if type(value) is dict else value
 
 
 def _bounded(text: str) -> str:
@@ -194,7 +204,7 @@ def in_words(name: str, message: str) -> tuple[str, str]:
             "with context[a:b], look something up with ctx.search(pattern) or re.search(pattern, context)"
         )
     if _VIEWS.search(message):
-        return "NotImplementedError", f"{message}: make sets or dicts of the views"
+        return "NotImplementedError", f"{message}: compare with <= and <, or make sets or dicts of views"
     if (other := _of_another_type(name, message)) is not None:
         return other
     missing = _NO_ATTRIBUTE.match(message) if name == "AttributeError" else None
@@ -233,9 +243,13 @@ _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.
 _OF_SLICES = re.compile(r"'?slice\(")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
-_NOT_YET = re.compile(r"not yet support|^Internal error in monty|^ord\(\) expected string of length 1, but bytes found")
+_NOT_YET = re.compile(
+    r"not yet support|^Python int too large to convert to C ssize_t|^Internal error in monty"
+    r"|^ord\(\) expected string of length 1, but bytes found"
+)
 _NO_DICT = " and no __dict__ for setting new attributes"
-_VIEWS = re.compile(r"not supported between instances of 'dict_(items|keys)'")
+_SET = "'(set|frozenset)'"
+_VIEWS = re.compile(rf"not supported between instances of ('dict_(items|keys)'|{_SET} and {_SET})")
 _OF_ERRORS = frozenset(
     {"pos", "lineno", "colno", "doc", "msg", "errno", "filename", "strerror", "name", "obj", "reason"}
 )

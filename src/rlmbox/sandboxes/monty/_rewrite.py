@@ -601,7 +601,7 @@ class Rewriter:
         if isinstance(function, ast.Name) and self.modules.get(function.id) in ("json.loads", "json.dumps"):
             return self._json(node, str(self.modules[function.id]).partition(".")[2])
         if isinstance(function, ast.Name) and function.id not in self._bound:
-            if function.id in _SHOWING:
+            if function.id in _SHOWING or function.id in self._host_names:
                 node.args = [self.as_shown(one) for one in node.args]
             changed = (self._of_objects if function.id in _OF_OBJECTS else self._builtin_call)(node, function.id)
             if changed is not None:
@@ -652,7 +652,7 @@ class Rewriter:
             return call("worded_division", ast.Constant("divmod"), *node.args)
         if name in _EXCEPTIONS and plain and node.args:
             return self._exception(name, node)
-        if name in ("int", "float", "bytes") and node.args:
+        if name in ("int", "float", "bytes", "dict") and node.args:
             return self._converted(name, node)
         if name in ("set", "frozenset") and plain and node.args:
             self._arguments(node, consumed=True)
@@ -693,10 +693,12 @@ class Rewriter:
         return node
 
     def _converted(self, name: str, node: ast.Call) -> ast.expr:
-        """Have `int` and `float` read digits of every script, and `bytes` take whatever can be gone through."""
+        """Have `int` and `float` read digits of every script, and `bytes` and `dict` be as they are in CPython."""
         is_plain = isinstance(node.args[0], ast.Starred) or is_number(node.args[0])
-        self._arguments(node)
-        if name == "bytes":
+        self._arguments(node, consumed=name == "dict")
+        if name == "dict":
+            node.func = load(own_name("worded_dict") if self._words.are_seen else name)
+        elif name == "bytes":
             node.func = load(own_name("bytes"))
         elif not is_plain:
             node.args[0] = call("digits", node.args[0])
@@ -798,7 +800,11 @@ class Rewriter:
             return None
         if name == "index" and self._words.are_seen and node.args and not node.keywords:
             return "worded_index"
-        return _sets.method(node, name, self._sets)
+        ours = _sets.method(node, name, self._sets)
+        is_plain = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred)
+        if name == "update" and is_plain and self._words.are_seen:
+            return "worded_update" if ours is None else "worded_set_update"
+        return ours
 
     def _json(self, node: ast.Call, name: str) -> ast.expr:
         """`json.loads` has CPython's words of an error, and `json.dumps` takes `default=`."""

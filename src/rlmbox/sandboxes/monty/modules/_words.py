@@ -94,6 +94,7 @@ _OF_CPYTHON = re.compile(
             rf"{_OPERAND} object (is not (iterable|callable|subscriptable|an iterator|reversible|a mapping))",
             rf"{_OPERAND} object (cannot be interpreted as an integer|does not support item (assignment|deletion))",
             rf"{_OPERAND} object doesn't support item deletion",
+            r"cannot convert dictionary update sequence element #\d+ to a sequence",
             rf"{_OPERAND} object (does not support the( asynchronous)? context manager protocol.*)",
             rf"unhashable type: {_OPERAND}",
             rf"cannot use {_OPERAND} as a (dict key|set element) \(unhashable type: {_OPERAND}\)",
@@ -262,6 +263,7 @@ def _source() -> str:
         vague=_vague(),
         sums=_sums(),
         pattern=re.error.__name__,
+        sequences="to a sequence" in _said(lambda: dict(cast("Any", [1]))),
     )
 
 
@@ -302,5 +304,6 @@ _rlm_said = _rlm_make_said()
 _rlm_divisions = {divisions!r}
 _rlm_names_place = {place!r}
 _rlm_pattern_error = {pattern!r}
+_rlm_sequences = {sequences!r}
 _rlm_vague = {vague!r}
 """
