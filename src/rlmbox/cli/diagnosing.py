@@ -28,6 +28,7 @@ from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, 
 from rlmbox.types import Cell, CellLimits, HostFunction
 
 _STARTS, _CELLS, _CALLS = 7, 100, 200
+_FEW_STARTS, _STARTS_S = 3, 0.4  # so many are enough where they take longer
 _LIMITS = CellLimits(cell_timeout_s=10.0)
 
 
@@ -219,14 +220,15 @@ async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
 
     host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
     context = Context.from_text("a text")
-    starts, warning = [], ""
-    for number in range(_STARTS):
+    starts: list[float] = []
+    warning = ""
+    while not _are_enough(starts):
         began = time.perf_counter()
         sandbox = make()
         try:
             await sandbox.start(_LIMITS, context, host)
             starts.append(time.perf_counter() - began)
-            if number == _STARTS - 1:
+            if _are_enough(starts):
                 warning = warning_of(sandbox) or ""
                 cell_s = await _round_trip(sandbox, "x = 1 + 2", _CELLS)
                 loop_s = await _round_trip(sandbox, f"for i in range({_CALLS}):\n    ping(i)", 5)
@@ -234,6 +236,10 @@ async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
             await sandbox.close()
     call_s = max(loop_s - cell_s, 0.0) / _CALLS
     return Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6), warning
+
+
+def _are_enough(starts_s: Sequence[float]) -> bool:
+    return len(starts_s) >= _STARTS or (len(starts_s) >= _FEW_STARTS and sum(starts_s) > _STARTS_S)
 
 
 async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
