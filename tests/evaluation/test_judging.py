@@ -12,6 +12,7 @@ from rlmbox.evaluation.journal import read_evaluation
 from rlmbox.evaluation.questions import Question
 from rlmbox.evaluation.report import report_of
 from rlmbox.testing import ScriptedModel
+from rlmbox.types import Completion, Usage
 
 JUDGED = [Question(f"q{n}", "Who?", "Ada", text="It was Ada.", grader="judge") for n in range(12)]
 ADA = OwnArm(lambda question, context: "Ada", name="own")
@@ -75,3 +76,11 @@ def test_a_grader_of_the_users_that_fails_is_named_and_the_answer_is_kept(tmp_pa
     whole = evaluate(tmp_path, questions(1), [DirectArm(model)], own_grader=lambda *_: 1.0)
     assert report_of(whole)["arms"]["direct"]["right"] == 1
     assert len(model.requests) == 1
+
+
+def test_a_warning_at_the_end_of_a_reply_is_a_note_and_no_part_of_the_answer(tmp_path: Path) -> None:
+    read = Usage(input_tokens=11, cached_input_tokens=0, output_tokens=2, reasoning_tokens=0, requests=1)
+    model = ScriptedModel([Completion("12", read, "test")])
+    [result] = evaluate(tmp_path, [Question("q", "How many?", 12, text="word " * 8_000)], [DirectArm(model)]).results
+    assert (result.kind, result.outcome.text) == ("right", "12")
+    assert "read only a part of the input, some 11 of" in result.outcome.note

@@ -26,7 +26,7 @@ from rlmbox.errors import RLMError
 from rlmbox.evaluation.outcomes import Ending, Estimate, Outcome, Trial, ending_of
 from rlmbox.guard import Guard, RunGuard, nonce_of, quote, secrets_of_environment
 from rlmbox.models.base import Model, current_request_key
-from rlmbox.requests.client import Calls
+from rlmbox.requests.client import Calls, without_warnings
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.requests.state import ModelState, model_state_of
 from rlmbox.types import Message, Usage
@@ -253,7 +253,9 @@ class OneRequestArm(ABC):
         try:
             calls = Calls(budget, retries=self._retries)
             reply = await calls.complete(self._model, messages, account=budget.root, whole=True, reuse=False)
-            answer, ending = run_guard.restore(reply.completion.text).strip(), "answered"
+            words, warned = without_warnings(reply.completion.text)  # for a person, not for a grader
+            note = "; ".join(filter(None, (note, warned)))
+            answer, ending = run_guard.restore(words).strip(), "answered"
             if reply.completion.stop_reason in ("refusal", "content_filter"):
                 ending, note = "refused", answer[:300]
         except RLMError as error:

@@ -6,6 +6,7 @@ attempts), `models/providers` (one attempt) and `models/wire` (what is written, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -30,6 +31,7 @@ CUT = "[SYSTEM WARNING: Reply cut at its longest]"
 UNREAD = "[SYSTEM WARNING: the server read only a part of the input, some {read:,} of {sent:,} tokens]"
 """Text at the end of a reply whose server cut the input without a word."""
 
+_WARNINGS = re.compile(r"(?:\s*\[SYSTEM WARNING: [^\]\n]*\])+\s*\Z")
 _GO_ON = "You were cut off. Go on exactly where you stopped, without repeating anything and without an introduction."
 _OUT_OF_CREDIT = (402, 429)
 
@@ -234,6 +236,18 @@ class Calls:
         )
         request.tell(CallRetried, attempt=answered.attempts + 1, wait_s=0.0, reason=reason)
         return await self._attempts.answer(request), answered.cost_usd, answered.attempts
+
+
+def without_warnings(text: str) -> tuple[str, str]:
+    """Return a reply's own text, and what was warned of at its end, on one line.
+
+    Args:
+        text: The text of a reply that `Calls.complete` gave.
+    """
+    found = _WARNINGS.search(text)
+    if found is None:
+        return text, ""
+    return text[: found.start()], "; ".join(re.findall(r"\[SYSTEM WARNING: ([^\]\n]*)\]", found[0]))
 
 
 def _goes_on(answered: Sequence[Answered]) -> bool:
