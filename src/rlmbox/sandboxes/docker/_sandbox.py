@@ -106,7 +106,7 @@ class DockerSandbox(WorkerSandbox):
         """Start a container and bind the context in it; see `Sandbox.start`."""
         texts = await placed(context, inputs, limits)
         self._containers.memory_bytes = limits.memory_bytes + await most_case_bytes(texts, limits)
-        self._containers.text_bytes, self._containers.tells_context = inline_bytes(texts), not texts[0].is_handle
+        self._containers.text_bytes = inline_bytes(texts)
         await super().start(limits, context, host, query=query, seed=seed, inputs=inputs)
 
     async def execute(self, cell: Cell) -> Execution:
@@ -171,7 +171,6 @@ class _ContainerWall:
         self._container: _Container | None = None
         self.memory_bytes = CellLimits().memory_bytes
         self.text_bytes = 0
-        self.tells_context = True
         self.warning: str | None = None
         self.runtime = ""
 
@@ -217,12 +216,8 @@ class _ContainerWall:
             return _Container(client, number, stream, context, undo.pop_all())
 
     def _place(self, context_fd: int | None) -> Mapping[str, Any]:
-        """Return where the context is; without a file, one that is no `str` is read from the host, part by part."""
-        if context_fd is None:
-            return {}
-        if CONTEXT_PATH not in self._refused:
-            return {"path": CONTEXT_PATH}
-        return _sent(context_fd) if self.tells_context else {}
+        """Return where the file with the texts is; without one they are told, or read from the host, part by part."""
+        return {} if context_fd is None or CONTEXT_PATH in self._refused else {"path": CONTEXT_PATH}
 
     def _running(
         self, client: Any, plan: ContainerPlan, files: Mapping[str, str], undo: ExitStack
@@ -326,11 +321,6 @@ def _running(client: Any, plan: ContainerPlan, undo: ExitStack) -> tuple[str, At
         stream.discard()
         raise
     return number, stream
-
-
-def _sent(fd: int) -> dict[str, Any]:
-    """Tell a worker the context."""
-    return {"text": os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogatepass")}
 
 
 @contextmanager

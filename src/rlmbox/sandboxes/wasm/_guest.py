@@ -120,6 +120,7 @@ class Guest(_worker.Worker):
         """Build the namespace."""
         frame = self._wire.receive()
         frame["context"] = opened(frame["context"])
+        frame["texts"] = {name: opened(source) for name, source in frame.get("texts", {}).items()}
         self._start(frame)
 
     def serve(self) -> None:
@@ -131,13 +132,13 @@ class Guest(_worker.Worker):
 
 
 def opened(source: dict[str, Any]) -> dict[str, Any]:
-    """Return the start frame's context with its text, or with what reads parts of it; its bytes are behind the door."""
-    if "text" in source:
+    """Return a text of the start frame with its text, or with what reads parts of it, where that is behind the door."""
+    if "door" not in source:
         return source
-    if source["kind"] == "str":
-        data = fetched(0, int(door(b"S")))
-        return {**source, "text": data.decode("utf-8", "surrogatepass")}
     offset = source["offset"]
+    if source["kind"] == "str":
+        data = fetched(offset, offset + source["size_bytes"])
+        return {**source, "text": data.decode("utf-8", "surrogatepass")}
     return {**source, "fetch": lambda start, end: bytes(fetched(start + offset, end + offset))}
 
 

@@ -10,8 +10,7 @@ read-only directory with its own standard library, its output pipes, and one doo
     T after every    has SIGALRM come after some seconds, then again and again; answers the seconds that were left
     M                asks for the code of the worker's modules, as `_prepare.py` had another guest compile it
     I                asks why the alarm rang: 1 where the host interrupts the cell, 0 where its time is over
-    S                asks for the size of the context in bytes
-    P start end      asks for bytes of the context
+    P start end      asks for bytes of the file with the texts
 
 A guest that says anything else is ended. Once a cell has run, everything it says is from whoever wrote the cell.
 
@@ -294,8 +293,6 @@ class HostDoor:
             return self._code
         if kind == b"I":
             return b"%d" % self.interrupts.taken()
-        if kind == b"S":
-            return b"%d" % (0 if self._context_fd is None else os.fstat(self._context_fd).st_size)
         if kind == b"P" and self._context_fd is not None:
             start, end = (int(word) for word in said[1:].split())
             if 0 <= start <= end <= start + CHUNK_BYTES:

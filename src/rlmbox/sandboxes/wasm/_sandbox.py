@@ -130,6 +130,12 @@ def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
         return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
 
     # The process reads parts of the file for the guest, which is told of no descriptor.
-    child = Child(command, folder=os.sep, context_fd=context_fd, context={}, interrupts=interrupts)
+    child = Child(
+        command,
+        folder=os.sep,
+        context_fd=context_fd,
+        context={"door": True} if context_fd is not None else {},
+        interrupts=interrupts,
+    )
     child.has_language = guest.code is not None
     return child

@@ -434,6 +434,8 @@ def open_texts(
     regex: Any
     text, regex = (load(name, code) for name, code in modules.items()) if modules else (None, None)
     opened = {name: open_text(name, source, scans[name], text) for name, source in sources.items()}
+    for fd in {source["fd"] for source in sources.values() if "fd" in source}:
+        os.close(fd)
     if modules is None:
         return opened, None
     text.refuse_json()
@@ -452,10 +454,17 @@ def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:
     """
     if "text" in source:
         return source["text"]
-    fd: int = source["fd"] if "fd" in source else os.open(source["path"], os.O_RDONLY) if "path" in source else -1
+    if source.get("path"):
+        fd = os.open(source["path"], os.O_RDONLY)
+        try:
+            return open_text(name, {**source, "fd": fd, "path": None}, scans, text)
+        finally:
+            os.close(fd)
     if source["kind"] == "str":
-        with open(fd, "rb") as file:
-            return file.read().decode("utf-8", "surrogatepass")
+        with open(source["fd"], "rb", closefd=False) as file:
+            file.seek(source["offset"])
+            return file.read(source["size_bytes"]).decode("utf-8", "surrogatepass")
+    fd = source.get("fd", -1)
     fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
     return text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"], name=name))
 
@@ -476,7 +485,7 @@ def load(name: str, code: str) -> types.ModuleType:
 
 
 def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]:
-    """Map a part of a file read-only and return what reads of it; the descriptor is closed.
+    """Map a part of a file read-only and return what reads of it.
 
     `mmap.mmap` would keep a descriptor, by which a cell could change the mode and the times of what may be a
     user's own file.
@@ -489,7 +498,6 @@ def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]
     library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     before = offset % mmap.ALLOCATIONGRANULARITY
     place = library.mmap(None, size_bytes + before, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset - before)
-    os.close(fd)
     if place is None or place == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), "the context cannot be mapped")
     first, string_at = place + before, ctypes.string_at

@@ -6,7 +6,6 @@ import json
 import keyword
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from rlmbox.sandboxes._texts import NamedText, most_case_bytes, placed
 from rlmbox.sandboxes.base import Host
 from rlmbox.sandboxes.worker._frames import Done
 from rlmbox.sandboxes.worker._language import LANGUAGE
+from rlmbox.sandboxes.worker._laying_out import LaidOut
 from rlmbox.sandboxes.worker._link import PARALLEL_CALLS, Link, Lost
 from rlmbox.types import Cell, CellError, CellLimits, CellOutcome, Execution, HostFunction, Table
 
@@ -52,7 +52,7 @@ RESERVED = ("context", "P", "query", "SHOW_VARS")
 
 _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
-_TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
+_BRIEF_ITEMS = 100
 _QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
 _TYPES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
@@ -267,18 +267,16 @@ class WorkerSandbox:
         return replace(reply, message=why + after), output
 
     async def _launch(self) -> None:
-        context, *others = self._texts
-        if sum(each.text.size_bytes for each in self._texts if not each.is_handle) <= _QUICK_BYTES:
-            (source, fd), texts = _context_source(context), _text_sources_of(others)
+        if sum(each.text.size_bytes for each in self._texts) <= _QUICK_BYTES:
+            texts = LaidOut(self._texts)
         else:
-            source, fd = await anyio.to_thread.run_sync(_context_source, context)
-            texts = await anyio.to_thread.run_sync(_text_sources_of, others)
+            texts = await anyio.to_thread.run_sync(LaidOut, self._texts)
         try:
             with anyio.CancelScope(shield=True):
-                process = self._process = await self._wall.launch(fd)
+                process = self._process = await self._wall.launch(texts.fd)
         finally:
-            if fd is not None:
-                os.close(fd)
+            if texts.fd is not None:
+                os.close(texts.fd)
         self._link = Link(
             process.wire,
             process.outputs,
@@ -288,9 +286,10 @@ class WorkerSandbox:
             interrupt=process.interrupt,
         )
         language = {} if process.has_language else language_sources()
-        frame = self._start_frame({**source, **process.context}, texts, language)
+        frame = self._start_frame(texts.sources(process.context), language)
         functions = ", ".join(_described(function) for function in self._host.values())
-        lost = await self._link.open(frame, _START_TIMEOUT_S, f'"functions": [{functions}]')
+        inputs = await self._inputs_as_json()
+        lost = await self._link.open(frame, _START_TIMEOUT_S, f'"functions": [{functions}], "inputs": {inputs}')
         if lost is not None:
             said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # of a traceback its last line
             with anyio.CancelScope(shield=True):
@@ -309,9 +308,14 @@ class WorkerSandbox:
             link.close()
         return how
 
-    def _start_frame(
-        self, context: Mapping[str, Any], texts: Mapping[str, Any], language: Mapping[str, str]
-    ) -> dict[str, Any]:
+    async def _inputs_as_json(self) -> str:
+        """Return the inputs that are neither texts nor tables, as JSON; many rows take as long as a thread is for."""
+        values = {name: each for name, each in self._inputs.items() if not isinstance(each, Context | Table)}
+        if all(map(_is_brief, values.values())):
+            return json.dumps(values)
+        return await anyio.to_thread.run_sync(_as_json, values)
+
+    def _start_frame(self, texts: dict[str, dict[str, Any]], language: Mapping[str, str]) -> dict[str, Any]:
         limits = self._limits
         forms = {name: value.form for name, value in self._inputs.items() if isinstance(value, Table)}
         return {
@@ -326,10 +330,9 @@ class WorkerSandbox:
                 "parallel_calls": PARALLEL_CALLS,
             },
             "path": self._path,
-            "context": context,
+            "context": texts.pop("context"),
             "query": self._query,
             "seed": self._seed,
-            "inputs": {name: value for name, value in self._inputs.items() if name not in {*forms, *texts}},
             **({"texts": texts} if texts else {}),
             **({"text_modules": _text_sources()} if any(each.is_handle for each in self._texts) else {}),
             **({"tables": {"module": _source("_tables"), "forms": forms}} if forms else {}),
@@ -407,49 +410,19 @@ def _large_note(names: Sequence[str]) -> str:
     return _LARGE_NOTE.format(names=listed(names), acts=acts, too=too, name=names[0])
 
 
-def _context_source(context: NamedText) -> tuple[dict[str, Any], int | None]:
-    """Decide how the worker gets the context; return what to tell it and a file to hand to it."""
-    if not context.is_handle:
-        told = context.text.size_bytes <= _TOLD_BYTES
-        return (_told(context.text), None) if told else ({"kind": "str"}, _file_of(context.text))
-    backing = context.text.backing()
-    source = {**_handle_source(context), "offset": 0 if backing is None else backing.offset}
-    return source, _file_of(context.text) if backing is None else backing.open()
+def _is_brief(value: object) -> bool:
+    """Return whether it takes less time to write a value than to change to a thread."""
+    if isinstance(value, dict | list):
+        items = list(value.values()) if isinstance(value, dict) else value
+        return len(items) < _BRIEF_ITEMS and all(not isinstance(each, dict | list) for each in items)
+    return not isinstance(value, str) or len(value) < _QUICK_BYTES
 
 
-def _text_sources_of(texts: Sequence[NamedText]) -> dict[str, dict[str, Any]]:
-    """Return what to tell a worker of inputs that are texts; it reads those that are handles through the host."""
-    return {each.name: _handle_source(each) if each.is_handle else _told(each.text) for each in texts}
+def _as_json(values: Mapping[str, object]) -> str:
+    """Return JSON values as JSON."""
+    from pydantic_core import to_json  # three times as quick, and not needed by a session without inputs
 
-
-def _told(text: Context) -> dict[str, Any]:
-    return {"kind": "str", "text": text.text()}
-
-
-def _handle_source(text: NamedText) -> dict[str, Any]:
-    return {
-        "kind": "large",
-        "object": text.object,
-        "length": text.text.length,
-        "size_bytes": text.text.size_bytes,
-        "is_ascii": text.text.size_bytes == text.text.length,
-    }
-
-
-def _file_of(context: Context) -> int:
-    """Put the text into a file without a name, which ends with its last descriptor."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
     try:
-        for piece in context.pieces():
-            left = memoryview(piece)
-            while left:
-                left = left[os.write(fd, left) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+        return to_json(values).decode()
+    except ValueError:  # half of a character, which `json` writes
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)

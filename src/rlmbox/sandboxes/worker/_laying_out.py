@@ -1,0 +1,85 @@
+"""Texts on their way to a worker: short ones are told in the start frame, all others lie in one file.
+
+A worker is shown one file at most. Where a text is a handle over a file of the user's, that is the file, and what else
+is long is told, or read through the host.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlmbox.context import Context
+from rlmbox.sandboxes._texts import NamedText
+
+_TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
+
+
+class LaidOut:
+    """The texts of a session, as a worker is to find them.
+
+    Args:
+        texts: The texts.
+
+    Attributes:
+        fd: The file, to be closed by whoever has launched the worker; None where there is none.
+    """
+
+    def __init__(self, texts: Sequence[NamedText]) -> None:
+        self._texts = texts
+        self._offsets: dict[str, int] = {}
+        self.fd: int | None = None
+        for each in texts:
+            if each.is_handle and (backing := each.text.backing()) is not None:
+                self._offsets[each.name] = backing.offset
+                self.fd = backing.open()
+                return
+        filed = [each for each in texts if each.is_handle or each.text.size_bytes > _TOLD_BYTES]
+        offset = 0
+        for each in filed:
+            self._offsets[each.name] = offset
+            offset += each.text.size_bytes
+        self.fd = _file_of([each.text for each in filed]) if filed else None
+
+    def sources(self, place: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return what to tell the worker of each text, by variable.
+
+        Args:
+            place: Where it finds the file; empty where it cannot be shown one, and reads handles through the host.
+        """
+        return {each.name: self._source(each, place) for each in self._texts}
+
+    def _source(self, each: NamedText, place: Mapping[str, Any]) -> dict[str, Any]:
+        text, offset = each.text, self._offsets.get(each.name)
+        where = {**place, "offset": offset} if place and offset is not None else {}
+        facts: dict[str, Any] = {"kind": "large" if each.is_handle else "str", "size_bytes": text.size_bytes, **where}
+        if each.is_handle:
+            return {
+                **facts,
+                "object": each.object,
+                "length": text.length,
+                "is_ascii": text.size_bytes == text.length,
+            }
+        return facts if where else {"kind": "str", "text": text.text()}
+
+
+def _file_of(texts: Sequence[Context]) -> int:
+    """Put texts into a file without a name, which ends with its last descriptor."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    try:
+        for text in texts:
+            for piece in text.pieces():
+                left = memoryview(piece)
+                while left:
+                    left = left[os.write(fd, left) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
