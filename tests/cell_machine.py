@@ -54,7 +54,34 @@ ENDINGS = {
     "is_large": ("2 ** 20_000", "[list(range(1_000))] * 300", "'x' * 5_000_000", "x9 = [0]; x9.append(x9); x9"),
     "waits": ("llm_query('wait')", "llm_query('fail')"),
     "is_broken": ("def", "x = (", "'\\ud800'", "yield 1", "x" * 3 + " = " + "(" * 150 + ")" * 150),
-    "overwrites": ("context = 1", "ctx = None", "llm_query = 5", "answer = 3", "str = list = 0", "_rlm_own = 1"),
+    "is_odd": (
+        "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+        "class Odd(Exception):\n    def __str__(self):\n        while True: len('')\nraise Odd",
+        "raise ValueError('x' * 50_000_000)",
+        "try:\n    raise SystemExit\nfinally:\n    x9 = 2",
+        "class Gone:\n    def __del__(self): print('gone' * 9)\nx9 = Gone()\ndel x9",
+        "class Gone:\n    def __repr__(self): raise SystemExit\nGone()",
+        "async def many():\n    while True: yield 1\nx9 = many()\nawait x9.__anext__()",
+        "import threading\ndef ever():\n    while True: len('')\nthreading.Thread(target=ever, daemon=True).start()",
+        "import sys\nsys.setrecursionlimit(10 ** 8)",
+        "import sys\nsys.stdout.close()\nprint('x')",
+        "import os\nos.close(1)\nos.close(2)\nprint('x')",
+        "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "import gc\ngc.callbacks.append(lambda *a: 1 / 0)\ngc.collect()",
+        "import json\njson.loads = json.dumps = None",
+        "import builtins\nbuiltins.isinstance = None",
+        "import sys\nsys.modules.clear()",
+        "import os\nos._exit(0)",
+    ),
+    "overwrites": (
+        "__builtins__ = None",
+        "context = 1",
+        "ctx = None",
+        "llm_query = 5",
+        "answer = 3",
+        "str = list = 0",
+        "_rlm_own = 1",
+    ),
 }
 """How a cell may end, after statements whose effect is known."""
 
@@ -151,7 +178,7 @@ def made_cell(dice: random.Random, known: dict[str, object], asked: Asked, *, te
         now[name] = value
         sets.append((name, value))
         prompts_of.append(tuple(prompts))
-    ending = dice.choices([*ENDINGS], weights=[8, 3, 1, 2, 1, 1, 1, 1, 2, 1, 2])[0]
+    ending = dice.choices([*ENDINGS], weights=[8, 3, 1, 2, 1, 1, 1, 1, 2, 1, 3, 2])[0]
     asked.number += 1
     if tells:
         lines.append(f"ending({asked.number})")
@@ -214,11 +241,15 @@ class SandboxMachine:
         self.log.append(made.code)
         cut_after_s = self.dice.choice([0.0, 0.01, 0.1]) if self.dice.random() < 0.15 else None
         task = asyncio.ensure_future(sandbox.execute(Cell(made.code)))
+        is_cancelled = False
         if cut_after_s is not None:
             await asyncio.sleep(cut_after_s)
-            task.cancel()
-            self.log.append(f"# cancelled after {cut_after_s} s")
-        result = await self._ended(task, cut_after_s is not None)
+            interrupt: Callable[[], bool] = getattr(sandbox, "interrupt", bool)
+            is_cancelled = self.dice.random() < 0.5 or not interrupt()
+            self.log.append(f"# {'cancelled' if is_cancelled else 'interrupted'} after {cut_after_s} s")
+            if is_cancelled:
+                task.cancel()
+        result = await self._ended(task, is_cancelled)
         twice = [one for one, count in self.asked.prompts.items() if count > 1 and one.startswith("prompt ")]
         if twice:
             raise self._broken(f"asked twice: {twice}")
@@ -350,12 +381,15 @@ class RunMachine:
         session = rlm.session(TEXT)
         async with session:
             for number in range(questions):
-                await self._question(session.ask(f"question {number}?"))
+                await self._question(session.ask(f"question {number}?"), session.interrupt_cell)
         self._check_money(events, session.cost, root.billed_usd + sub.billed_usd, limits)
 
-    async def _question(self, ask: Coroutine[Any, Any, object]) -> None:
+    async def _question(self, ask: Coroutine[Any, Any, object], interrupt: Callable[[], bool]) -> None:
         cut_after_s = self.dice.choice([0.0, 0.05, 0.4]) if self.dice.random() < 0.2 else None
         task = asyncio.ensure_future(ask)
+        if self.dice.random() < 0.2:
+            await asyncio.sleep(0.1)
+            self.log.append(f"# interrupted: {interrupt()}")
         if cut_after_s is not None:
             await asyncio.sleep(cut_after_s)
             task.cancel()

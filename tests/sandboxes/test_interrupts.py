@@ -1,10 +1,14 @@
 """A person ends a cell that runs, and the session goes on."""
 
+import asyncio
+
 import anyio
 import pytest
 
+from rlmbox.context import Context
+from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.worker import _link
-from rlmbox.types import HostFunction
+from rlmbox.types import Cell, CellLimits, HostFunction
 from sandboxes.local_repl import local
 
 
@@ -27,6 +31,17 @@ async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
         assert execution.error.type == "KeyboardInterrupt"
         assert await repl.value("kept") == 3
     assert not repl.sandbox.interrupt()
+
+
+async def test_an_interrupt_while_a_worker_starts_does_it_no_harm() -> None:
+    sandbox = LocalSandbox(unsafe_no_isolation=True)
+    starting = asyncio.ensure_future(sandbox.start(CellLimits(), Context.from_text("text"), {}))
+    while not starting.done():
+        sandbox.interrupt()
+        await asyncio.sleep(0)
+    await starting
+    assert (await sandbox.execute(Cell("40 + 2"))).value == 42
+    await sandbox.close()
 
 
 @pytest.mark.parametrize(

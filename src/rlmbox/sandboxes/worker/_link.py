@@ -164,7 +164,7 @@ class Link:
         self._waits_free = True
         self._clock: _Clock
         self._tasks: anyio.abc.TaskGroup
-        self._aborted = self._is_busy = False
+        self._aborted = self._is_busy = self._is_open = False
 
     @cached_property
     def _threads(self) -> anyio.CapacityLimiter:
@@ -179,6 +179,7 @@ class Link:
             written: More of the frame; see `encode`.
         """
         reply = await self._exchange({**start, "type": "start"}, timeout_s, written=written)
+        self._is_open = not isinstance(reply, Lost)
         return reply if isinstance(reply, Lost) else None
 
     async def request(self, message: Mapping[str, Any], timeout_s: float) -> Done | Lost:
@@ -207,12 +208,13 @@ class Link:
         """Raise KeyboardInterrupt in the cell that runs; return False where that cannot be done.
 
         A cell that goes on all the same, such as one in the middle of a long operation of a C library, is killed a
-        little later.
+        little later. Between two cells it does nothing, and a worker that starts is left alone: it would end.
         """
+        if not self._is_busy:
+            return self._is_open
         if not self._interrupt():
             return False
-        if self._is_busy:
-            self._end_within(INTERRUPT_GRACE_S, _Unheeded())
+        self._end_within(INTERRUPT_GRACE_S, _Unheeded())
         return True
 
     def close(self) -> None:
@@ -227,7 +229,7 @@ class Link:
             return gone
         starting = message["type"] == "start"
         self._free_left_s = FREE_CALLS_S
-        self._is_busy = True
+        self._is_busy = not starting
         self._clock = _Clock(asyncio.get_running_loop(), timeout_s + grace_s / 2, partial(self._late, grace_s / 2))
         try:
             begin = partial(self._converse, starting=starting, frame=encode(message, written))
