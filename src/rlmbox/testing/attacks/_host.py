@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -33,12 +34,12 @@ class Process:
 def descendants() -> list[Process]:
     """List the living processes that descend from this one."""
     parents: dict[int, int] = {}
-    for folder in Path("/proc").iterdir() if CAN_WATCH else ():
-        if folder.name.isdigit():
-            with suppress(OSError, ValueError, IndexError):
-                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    parents[int(folder.name)] = int(parent)
+    for name in os.listdir("/proc") if CAN_WATCH else ():  # noqa: PTH208 - of all processes, several times an attack
+        if name.isdecimal():
+            with suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                if state not in b"ZX":
+                    parents[int(name)] = int(parent)
     own = _own_pid()
     return [Process(pid, _command(pid)) for pid in parents if _descends(pid, own, parents)]
 

@@ -232,12 +232,13 @@ def _settled_processes() -> Counter[str]:
     """List our descendants, by command, once they stay the same: a pool may be replacing a worker that was taken."""
     before = Counter[str]()
     same, deadline = 0, time.monotonic() + _SETTLE_TIMEOUT_S
-    while same < _SETTLED and time.monotonic() < deadline:
+    while True:
         now = Counter(process.command for process in _host.descendants())
         same = same + 1 if now == before else 0
         before = now
+        if same >= _SETTLED or time.monotonic() >= deadline:
+            return before
         time.sleep(_SETTLE_S)
-    return before
 
 
 def _content(path: Path) -> str:
