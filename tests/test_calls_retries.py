@@ -188,7 +188,7 @@ async def test_without_a_time_limit_an_outage_ends_with_the_last_attempt() -> No
 
 async def test_an_outage_that_lasts_longer_than_the_run_may_take_ends_in_time() -> None:
     asking = Asking(*[busy(503)] * 10_000, retries=BRIEF, max_seconds=0.3)
-    with anyio.fail_after(30):
+    with anyio.fail_after(240):
         assert "HTTP 503" in str(await asking.fail())
 
 

@@ -153,13 +153,13 @@ async def test_a_question_of_a_session_can_only_be_narrower() -> None:
 async def test_each_limit_of_a_question_ends_the_question_and_not_the_session(
     limits: Limits, error: type[RLMError]
 ) -> None:
-    sub = ScriptedModel(["x" * 40] * 1_000, name="sub", price=PENNY, delay_s=0.02)
+    sub = ScriptedModel(["x" * 40] * 1_000, name="sub", price=PENNY, delay_s=0.001)
     cut = repl("while True:\n    llm_query('ab' * 10)")
     root = ScriptedModel([repl("kept = 7"), "FINAL(ok)", cut, "FINAL_VAR(kept)"])
     asked = RLM(root, sub_model=sub, limits=Limits(cost_limit_usd="1000000", max_subcalls=10_000))
     async with asked.session(TEXT) as session:
         await session.ask("?")
-        with pytest.raises(error), anyio.fail_after(20):
+        with pytest.raises(error):
             await session.ask("?", limits=limits)
         assert (await session.ask("?")).value == 7
 

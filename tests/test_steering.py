@@ -75,10 +75,10 @@ async def test_an_exception_of_a_tool_is_an_error_of_the_cell() -> None:
 async def test_a_tool_that_hangs_is_ended_at_its_time() -> None:
     async def hangs() -> None:
         """Hang."""
-        await anyio.sleep(60)
+        await anyio.sleep(600)
 
     asked = rlm(repl("hangs()"), "FINAL(ok)", tools=[Tool(hangs, timeout_s=0.1)])
-    with anyio.fail_after(20):
+    with anyio.fail_after(240):
         await asked.aask("?", TEXT)
     assert "longer than 0.1 s" in said_to(asked.model)
 
@@ -301,7 +301,7 @@ async def test_json_of_a_sub_call_must_fit_its_schema() -> None:
 )
 async def test_a_hostile_schema_is_an_error_of_the_cell(schema: dict[str, Any]) -> None:
     asked = rlm(repl(f"llm_query_json('x', schema={schema!r})"), "FINAL(ok)", sub=["1", "2"])
-    with anyio.fail_after(20):
+    with anyio.fail_after(240):
         assert (await asked.aask("?", TEXT)).text == "ok"
     assert "ValueError" in said_to(asked.model)
 

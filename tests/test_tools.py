@@ -6,7 +6,7 @@ import enum
 import functools
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -211,18 +211,20 @@ async def test_an_async_tool_that_is_cancelled_inside_does_not_end_the_run() -> 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 async def test_a_tool_that_hangs_is_ended_at_the_limit_of_the_run(is_async: bool) -> None:
+    over = threading.Event()
+
     def hangs() -> None:
         """Hang."""
-        time.sleep(30)
+        over.wait(600)
 
     async def ahangs() -> None:
         """Hang."""
-        await asyncio.sleep(30)
+        await asyncio.sleep(600)
 
-    with anyio.fail_after(25):
-        said = await told(
-            "hangs()", Tool(ahangs if is_async else hangs, name="hangs"), limits=Limits(tool_timeout_s=0.1)
-        )
+    tool = Tool(ahangs if is_async else hangs, name="hangs")
+    with anyio.fail_after(240):
+        said = await told("hangs()", tool, limits=Limits(tool_timeout_s=0.1))
+    over.set()
     assert "longer than 0.1 s" in said
 
 

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from preloaded import python_command
 from rlmbox import RLM, Limits, MCPTools
 from rlmbox.errors import ConfigError, ModelError
+from rlmbox.events import Event
 from rlmbox.record.journal import MemoryStore
 from rlmbox.telemetry import Telemetry
 from rlmbox.testing import ScriptedModel
@@ -260,7 +261,14 @@ async def test_a_call_is_a_span(address: str) -> None:
 async def test_a_run_that_is_cancelled_leaves_no_server() -> None:
     model = ScriptedModel([repl("hangs()")])
     began = time.monotonic()
-    with anyio.move_on_after(6):
-        await RLM(model, tools=[MCPTools(REAL)], limits=Limits(tool_timeout_s=600)).aask("?", TEXT)
+    with anyio.CancelScope() as scope:
+
+        def cancel_soon(event: Event) -> None:
+            if event.kind == "host_call_started":
+                scope.deadline = anyio.current_time() + 0.5  # the server has the call by then
+
+        rlm = RLM(model, tools=[MCPTools(REAL)], limits=Limits(tool_timeout_s=600), hooks=[cancel_soon])
+        await rlm.aask("?", TEXT)
+    assert scope.cancelled_caught
     assert time.monotonic() - began < 60
     assert not children()

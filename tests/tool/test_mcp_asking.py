@@ -97,13 +97,13 @@ async def test_a_question_can_be_cancelled_and_the_server_goes_on(prices: Path) 
     with ProviderServer(ProviderFault("hang")) as server:
         async with connected("stdio", *_options(server, prices, "--cost-limit", "50")) as client:
             handle = await _opened(client)
-            with anyio.move_on_after(60) as scope:
+            with anyio.move_on_after(240) as scope:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(client.call_tool, "ask", {"handle": handle, "question": "Which penalty?"})
                     await _until(lambda: bool(server.requests))
                     tasks.cancel_scope.cancel()
             assert not scope.cancelled_caught
-            with anyio.fail_after(30):
+            with anyio.fail_after(240):
                 await _until(lambda: bool(server.left))  # the request to the model was given up
             assert (await called(client, "exec", handle=handle, code="print(1)"))["stdout"] == "1\n"
 
@@ -136,7 +136,7 @@ async def test_a_cell_that_may_ask_the_model_has_the_time_of_its_call(prices: Pa
             late = await called(client, "exec", handle=handle, code="b = 2\nwhile True: pass", timeout=0.5)
             kept = await called(client, "exec", handle=handle, code="print(a, b)")
             waiting = await called(client, "exec", handle=handle, code="c = llm_query('And?')", timeout=0.5)
-            with anyio.fail_after(30):
+            with anyio.fail_after(240):
                 await _until(lambda: bool(server.left))  # the request to the model was given up
             after = await called(client, "exec", handle=handle, code="print(a)")
     for result in (late, waiting):
