@@ -138,7 +138,7 @@ def test_longbench_1_and_2(tmp_path: Path) -> None:
     first, second, third = load_public("longbench", written(tmp_path / "l.jsonl", one, two, trec), tmp_path)
     assert (first.expected, first.accept, first.suite) == ("Ada", ("Ada L.",), "longbench:qasper")
     assert (first.grader, second.grader, third.grader) == ("f1", "normalised", "contains")
-    assert (second.expected, second.accept) == ("B", ("(B)",))
+    assert (second.expected, second.accept) == ("B", ("(B)", "The correct answer is (B)"))
     assert "(C) CC" in second.question
     assert first.context == second.context
 

@@ -106,7 +106,8 @@ def _longbench(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Quest
             choices = "\n".join(f"({letter}) {row[f'choice_{letter}']}" for letter in "ABCD")
             asked = f"{row['question']}\n{choices}\nAnswer with the letter alone."
             right, grader = str(row["answer"]), "normalised"
-            accept: tuple[str, ...] = (f"({row['answer']})",)
+            # Its own prompt asks for the second form, and its authors take both.
+            accept: tuple[str, ...] = (f"({row['answer']})", f"The correct answer is ({row['answer']})")
         else:
             asked = str(row["input"]) or "What does the text say in short?"
             if row.get("all_classes"):
