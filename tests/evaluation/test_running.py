@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,16 @@ def test_the_limit_of_all_is_kept_and_what_is_answered_stays(tmp_path: Path) -> 
     whole = evaluate(tmp_path, questions(200), [DirectArm(model)], cost_limit_usd=Decimal(5))
     assert len(whole.results) == 200
     assert len(model.requests) - asked == 200 - len(kept.results)
+
+
+@pytest.mark.parametrize("arm", [DirectArm, RlmArm, RetrievalArm])
+def test_under_a_limit_of_nothing_nothing_is_asked(arm: Any, tmp_path: Path) -> None:
+    model = ScriptedModel(["1"] * 9, price=PRICE)
+    none = Decimal(0)
+    made = arm(RLM(model, sandbox="monty"), run_limit_usd=none) if arm is RlmArm else arm(model)
+    with pytest.raises(BudgetExceeded):
+        evaluate(tmp_path, questions(2), [made], cost_limit_usd=none)
+    assert not model.requests
 
 
 @pytest.mark.parametrize("kind", [DirectArm, RetrievalArm])
@@ -212,6 +223,7 @@ def test_a_recorded_run_that_broke_off_goes_on_from_its_record(tmp_path: Path) -
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from evaluations import aevaluate, provider_arms, questions
 
 url, folder = sys.argv[1:]

@@ -173,6 +173,7 @@ class RlmArm:
         likely = root.cost_usd(Usage(sent, 0, received, 0, _TURNS)) if root else Decimal(0)
         likely += sub.cost_usd(Usage(read, 0, REPLY_TOKENS, 0, 2)) if sub else Decimal(0)
         most = self._run_limit_usd if self._run_limit_usd is not None else self._rlm.limits.money
+        most = likely if most == 0 else most  # under a limit of nothing it wants more than there is, and is not asked
         free = not likely
         return Estimate(
             _TURNS + 2,
