@@ -67,6 +67,7 @@ class Repl:
         self._file = FILE
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main  # dataclasses and pickle look a class's module up there
+        self._modules = dict(sys.modules)
         self._names = vars(main)
         self._names["__builtins__"] = builtins
         injected: dict[str, Any] = {name: __import__(name) for name in MODULES}
@@ -162,6 +163,8 @@ class Repl:
         """Put the namespace in order after a cell, however it ended; return what the host is told of that."""
         self._names.pop("_rlm_value", None)
         self._names["__builtins__"] = builtins
+        if sys.modules.get("builtins") is not builtins:
+            sys.modules.update(self._modules)  # or nothing could be imported any more, also by us
         return {"restored": self._restore(), "reads_clock": self._clocks.seen}
 
     def _echo(self, value: Any, *, must_leave: bool) -> dict[str, Any]:
