@@ -133,6 +133,7 @@ def test_a_grader_and_an_arm_of_the_users_own(folder: Path, server: ProviderServ
         (["--show", "eval-9"], "there is no evaluation eval-9"),
         (["q.jsonl", "--write-profile", "won.toml"], "name it: --show eval-1"),
         (["--show", "../x"], "an evaluation's name has letters"),
+        (["q.jsonl", "--show", "eval-1", "--resume", "eval-1"], "questions and --show and --resume do not go together"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: list[str], message: str, folder: Path, server: ProviderServer) -> None:

@@ -732,6 +732,10 @@ def eval_(
 
     if suites:
         raise typer.Exit(evaluating.suites_and_print(as_json=as_json))
+    given = {"questions": what, "--show": show, "--resume": resume, "--compare": compare}
+    if len(named := [name for name, value in given.items() if value]) > 1:
+        error = ConfigError(f"{' and '.join(named)} do not go together; give one of them")
+        raise typer.Exit(report_error(error, as_json=False, debug=debug))
     if compare:
         raise typer.Exit(evaluating.compare_and_print(compare, as_json=as_json, debug=debug))
     if write_profile and not show:
