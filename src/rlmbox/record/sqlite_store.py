@@ -13,14 +13,25 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
 from rlmbox.errors import StoreError
-from rlmbox.events import Event
+from rlmbox.events import (
+    AttemptFinished,
+    CellExecuted,
+    CellStarted,
+    Event,
+    ModelRequested,
+    ObservationMade,
+    QuestionAsked,
+    SessionStarted,
+    TextGuarded,
+    TurnFinished,
+)
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.file_store import FileStore
 from rlmbox.record.journal import MAY_WAIT, SYNC_WITHIN_S
@@ -40,8 +51,27 @@ KEPT_BYTES = 1_000_000_000
 _BUSY_S = 30.0
 _LOG_CHARS = 1_500_000
 _ROOM_BYTES = 1 << 20
+_ROWS_OF_STATEMENT = 64
+_PLACES = "(?,?,?)," * _ROWS_OF_STATEMENT
 
 _Row = tuple[str, int, str, str]
+
+_STAYS_AS_IT_IS = frozenset(
+    {
+        AttemptFinished,
+        CellExecuted,
+        CellStarted,
+        ModelRequested,
+        ObservationMade,
+        QuestionAsked,
+        SessionStarted,
+        TextGuarded,
+        TurnFinished,
+    }
+)
+"""Events that are put into their text all at once, with the next one that does not wait: one after the other that takes
+less, since other work in between would take the processor's caches. A call's arguments and its result are not among
+them, because a function of the user's may change its list afterwards."""
 
 
 class SqliteStore(FileStore):
@@ -75,7 +105,7 @@ class SqliteStore(FileStore):
         self.syncs = 0
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
-        self._waiting: list[_Row] = []
+        self._waiting: list[_Row | Event] = []
         self._payloads: list[tuple[str, str, str]] = []
         self._written = self._synced = 0
         self._since_folded = 0
@@ -97,11 +127,13 @@ class SqliteStore(FileStore):
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            body = body_of(event, lambda digest, text: self._payloads.append((event.run_id, digest, text)))
-            self._waiting.append((event.run_id, event.sequence, event.kind, body))
             self._written += 1
-            if not isinstance(event, MAY_WAIT):
-                self._commit()
+            if type(event) in _STAYS_AS_IT_IS:  # each of which may wait
+                self._waiting.append(event)
+            else:
+                self._waiting.append(self._row_of(event))
+                if not isinstance(event, MAY_WAIT):
+                    self._commit()
         self._writer.soon()
 
     async def sync(self) -> None:
@@ -210,39 +242,63 @@ class SqliteStore(FileStore):
     def _commit(self) -> None:
         """Write what waits into the log, where it survives the process."""
         with self._lock:
-            rows, payloads = self._waiting, self._payloads
-            if not rows:
+            if not self._waiting:
                 return
             if self._failure is not None:
                 raise self._failure
-            now_s = time.time()
+            rows = [each if isinstance(each, tuple) else self._row_of(each) for each in self._waiting]
+            payloads = self._payloads
+            now_s, known_s = time.time(), self._changed_s
             # To the second is enough for what is kept and what comes first in a list, and saves a page in each commit.
-            run_ids = {row[0] for row in rows}
-            changed = {name: now_s for name in run_ids if abs(now_s - self._changed_s.get(name, 0.0)) > 1.0}
+            changed = {row[0] for row in rows if abs(now_s - known_s.get(row[0], 0.0)) > 1.0}
             try:
-                with self._errors("written"):
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    for name in changed:  # and whether it is there still, which others may have removed
-                        self._numbers[name] = self._number_now(name, now_s)
-                    self._insert(rows, payloads)
-                    self._connection.execute("COMMIT")
-            except StoreError as error:
+                if changed or payloads or len(rows) > _ROWS_OF_STATEMENT:
+                    self._insert(rows, changed, now_s)
+                else:  # a statement is a transaction of its own, and takes less than one in three
+                    values = [value for row in rows for value in self._values_of(row)]
+                    places = _PLACES[: 8 * len(rows) - 1]
+                    self._connection.execute(f"INSERT INTO events VALUES {places}", values)  # noqa: S608 - places only
+            except (sqlite3.DatabaseError, OSError) as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
-                self._failure = error  # what comes after would stand in a record with a gap
-                raise
-            self._changed_s |= changed
-            self._since_folded += sum(len(row[3]) for row in rows) + sum(len(text) for _, _, text in payloads)
-            self._waiting, self._payloads = [], []
+                self._failure = self._error("written", error)  # what comes after would stand in a record with a gap
+                raise self._failure from None
+            for name in changed:
+                known_s[name] = now_s
+            for row in rows:
+                self._since_folded += len(row[3])
+            self._waiting = []
+            if payloads:
+                self._since_folded += sum(len(text) for _, _, text in payloads)
+                self._payloads = []
 
-    def _insert(self, events: Sequence[_Row], payloads: Sequence[tuple[str, str, str]]) -> None:
-        numbers = self._numbers
-        for run_id, digest, text in payloads:
+    def _row_of(self, event: Event) -> _Row:
+        run_id = event.run_id
+        body = body_of(event, lambda digest, text: self._payloads.append((run_id, digest, text)))
+        return run_id, event.sequence, event.kind, body
+
+    def _insert(self, rows: Iterable[_Row], changed: Iterable[str], now_s: float) -> None:
+        """Write rows in one transaction, with what else changes.
+
+        Args:
+            rows: The rows of the events.
+            changed: The runs whose time of change is written.
+            now_s: That time.
+        """
+        numbers, connection = self._numbers, self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        for name in changed:  # and whether it is there still, which others may have removed
+            numbers[name] = self._number_now(name, now_s)
+        for run_id, digest, text in self._payloads:
             blob = text.encode("utf-8", "surrogatepass")
-            self._connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
-            self._connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
-        rows = [(numbers[run_id] << SEQUENCE_BITS | sequence, kind, body) for run_id, sequence, kind, body in events]
-        self._connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+            connection.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?)", (digest, blob))
+            connection.execute("INSERT OR IGNORE INTO payload_uses VALUES (?, ?)", (numbers[run_id], digest))
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", map(self._values_of, rows))
+        connection.execute("COMMIT")
+
+    def _values_of(self, row: _Row) -> tuple[int, str, str]:
+        run_id, sequence, kind, body = row
+        return self._numbers[run_id] << SEQUENCE_BITS | sequence, kind, body
 
     def _number_now(self, run_id: str, changed_s: float) -> int:
         """Return the number of a run that changes, which it is given where it has none; within a transaction."""
@@ -369,13 +425,17 @@ class SqliteStore(FileStore):
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         """Turn what goes wrong into one line that says which file, why, and what to do."""
-        said = {"open": "cannot be opened", "read": "cannot be read", "written": "cannot be written"}[what]
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.path} {said}: {error}; {_remedy(error)}") from None
-        except OSError as error:
-            raise StoreError(f"{self.path} {said}: {error.strerror or error}; give another path with --store") from None
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self._error(what, error) from None
+
+    def _error(self, what: str, error: sqlite3.DatabaseError | OSError) -> StoreError:
+        """Return one line that says which file, why, and what to do."""
+        said = {"open": "cannot be opened", "read": "cannot be read", "written": "cannot be written"}[what]
+        if isinstance(error, OSError):
+            return StoreError(f"{self.path} {said}: {error.strerror or error}; give another path with --store")
+        return StoreError(f"{self.path} {said}: {error}; {_remedy(error)}")
 
 
 def _numbers_of(run: int) -> tuple[int, int]:
