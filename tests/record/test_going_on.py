@@ -87,15 +87,20 @@ async def test_several_paths_may_have_moved(tmp_path: Path, monkeypatch: pytest.
     assert not [event for event in differed if event.kind == "cell_differed"]
 
 
-async def test_relative_paths_are_looked_up_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("paths", [["a.txt", "b.txt"], ["*.txt"], ["a.txt", "[b-c].txt"]])
+async def test_relative_paths_are_looked_up_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str]
+) -> None:
     store = MemoryStore()
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path)
     for name in ("a.txt", "b.txt"):
         Path(name).write_text(f"The text of {name}.")
-    await begun(store, [Path("a.txt"), Path("b.txt")])
+    await begun(store, Context.from_path(paths if len(paths) > 1 else paths[0]))
     monkeypatch.chdir(tmp_path / "other")
-    assert "The text of b.txt." in str(await go_on(store))
+    text = str(await go_on(store))
+    assert "===== a.txt =====" in text
+    assert "The text of b.txt." in text
 
 
 async def test_what_is_beside_the_text_in_its_folder_may_change(tmp_path: Path) -> None:
@@ -103,9 +108,42 @@ async def test_what_is_beside_the_text_in_its_folder_may_change(tmp_path: Path) 
     folder.mkdir()
     (folder / "a.txt").write_text("A text.")
     await begun(store, folder)
-    (folder / ".state").write_text("of another program")
-    (folder / "runs.db").write_bytes(b"SQLite format 3\0" + bytes(100))
-    assert "A text." in str(await go_on(store))
+    for name in (".state", "runs.db-locks", "evidence/trace.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("of another program, or of this one")
+    assert "another program" not in str(await go_on(store))
+    assert "A text." in str((await RLM(store=store, sandbox="monty").areplay("r")).value)
+
+
+async def test_an_answer_is_there_whatever_has_become_of_the_text(tmp_path: Path) -> None:
+    store, file = MemoryStore(), tmp_path / "a.txt"
+    file.write_text(TEXT)
+    await rlm(store, [SHOWS, "FINAL(one)"]).aask("How?", file, run_id="r")
+    file.unlink()
+    assert (await rlm(store, []).aresume("r")).value == "one"
+    with pytest.raises(ContextError):
+        await RLM(store=store, sandbox="monty").areplay("r")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+async def test_what_came_through_a_pipe_of_the_shell_is_in_the_record() -> None:
+    store, (reads, writes) = MemoryStore(), os.pipe()
+    os.write(writes, TEXT.encode())
+    os.close(writes)
+    await begun(store, Context.from_path(f"/dev/fd/{reads}"))
+    os.close(reads)
+    assert await go_on(store) == TEXT
+
+
+async def test_a_file_that_was_moved_may_be_back_again(tmp_path: Path) -> None:
+    store, file = MemoryStore(), tmp_path / "a.txt"
+    file.write_text(TEXT)
+    await begun(store, file)
+    moved = file.rename(tmp_path / "b.txt")
+    with pytest.raises(ModelError):
+        await rlm(store, [SHOWS.replace("len", "2 * len"), AWAY]).aresume("r", context=moved)
+    moved.rename(file)
+    assert await go_on(store) == TEXT
 
 
 @pytest.mark.parametrize("name", ["notes", "notes/*.txt"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -153,7 +153,7 @@ class Context(Searching):
         return cls._from_path(path, _options(include, exclude, encoding))
 
     @classmethod
-    def _from_moved(
+    def _from_recorded(
         cls,
         paths: Sequence[str],
         called: str | Sequence[str],
@@ -161,8 +161,9 @@ class Context(Searching):
         include: Sequence[str],
         exclude: Sequence[str],
         encoding: str | None,
+        only: Iterable[str] | None,
     ) -> Context:
-        """Make the context that `from_path` made of other paths, whose documents are called as they were then.
+        """Make the context that `from_path` made before, whose documents are called as they were then.
 
         Args:
             paths: Where they are now.
@@ -170,11 +171,13 @@ class Context(Searching):
             include: As it was then.
             exclude: As it was then.
             encoding: As it was then.
+            only: The documents that it had, where that is known; others have come since.
         """
-        is_one = isinstance(called, str)
         names = [called] if isinstance(called, str) else called
-        options = replace(_options(include, exclude, encoding), called=tuple(zip(paths, names, strict=True)))
-        return cls._from_path(paths[0] if is_one else paths, options)
+        moved = tuple((path, name) for path, name in zip(paths, names, strict=True) if path != name)
+        known = None if only is None else frozenset(only)
+        options = replace(_options(include, exclude, encoding), called=moved, only=known)
+        return cls._from_path(paths[0] if isinstance(called, str) else paths, options)
 
     @classmethod
     def _from_path(cls, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Options) -> Context:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlmbox.context import Context
+from rlmbox.context.load.walking import is_pattern
 from rlmbox.errors import ContextError, StoreError
 
 STORED_BYTES = 64 * 1024 * 1024
@@ -26,6 +27,7 @@ _SAMPLE_BYTES = 64 * 1024
 _SAMPLES = 64
 _SAMPLES_BEFORE = 3  # in records of earlier versions
 _DIGESTED_BYTES = 16 * 1024 * 1024  # a text up to this size is compared whole
+_MOST_NAMES = 20_000
 _REMOTE = "://"
 
 
@@ -72,6 +74,7 @@ def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict
             "encoding": origin.options.encoding,
             "parts": [list(part) for part in origin.parts],
             "folder": os.getcwd(),  # noqa: PTH109 - in which relative paths are looked up
+            **_names(context),
             **_evidence(_paths_of(origin.paths), context),
         }
     if not _is_stored(context, most_bytes):
@@ -198,19 +201,27 @@ def given_context(record: Mapping[str, Any], given: Context) -> Context:
 def _of_paths(record: Mapping[str, Any]) -> Context:
     recorded = record["paths"]
     then = [recorded] if isinstance(recorded, str) else list(recorded)
-    now = record.get("at") or _looked_up(then, record.get("folder"))
+    now = _looked_up(then, record.get("folder"))
+    moved: list[str] = record.get("at") or []
+    is_moved = bool(moved) and (all(map(_is_there, moved)) or not all(map(_is_there, now)))  # and not back again
+    now = moved if is_moved else now
     for path, at in zip(then, now, strict=True):
-        _check_file(path, at, record)
-    how = {"include": record["include"], "exclude": record["exclude"], "encoding": record["encoding"]}
-    moved = Context._from_moved  # noqa: SLF001 - nobody else has moved paths
-    context = Context.from_path(recorded, **how) if now == then else moved(now, recorded, **how)
+        _check_file(path, at, record, is_moved=is_moved)
+    context = Context._from_recorded(  # noqa: SLF001 - nobody else has a record of paths
+        now,
+        recorded,
+        include=record["include"],
+        exclude=record["exclude"],
+        encoding=record["encoding"],
+        only=record.get("names"),
+    )
     for first, last in record["parts"]:
         context = context.slice_view(first, last)
     label = ", ".join(now)[:200]
     if "sha256" in record and context.sha256 != record["sha256"]:
-        raise _changed(label, "at" in record)
+        raise _changed(label, is_moved)
     if "sha256" not in record and "documents" in record and _digest_of_documents(now, context) != record["documents"]:
-        raise _changed(label, "at" in record)
+        raise _changed(label, is_moved)
     return context
 
 
@@ -219,23 +230,21 @@ def _looked_up(paths: list[str], folder: str | None) -> list[str]:
     relative = [path for path in paths if not Path(path).is_absolute() and _REMOTE not in path]
     if folder is None or not relative or os.getcwd() == folder:  # noqa: PTH109
         return paths
-    if missing := [path for path in relative if not Path(folder, path).exists()]:
-        raise ContextError(f"{missing[0]} was looked up in {folder}; go on from there, or {_POINT}")
     return [str(Path(folder, path)) if path in relative else path for path in paths]
 
 
-def _check_file(path: str, at: str, record: Mapping[str, Any]) -> None:
+def _check_file(path: str, at: str, record: Mapping[str, Any], *, is_moved: bool) -> None:
     """Check that a file did not change, or that another is the one that it was."""
-    if "at" in record and _is_here(at) and not Path(at).exists():
+    if is_moved and not _is_there(at):
         raise ContextError(f"{at} is not there; the run was begun with {path}: say where that is now")
     recorded = record["files"].get(_absolute(path, record.get("folder")))
     if recorded is None:
         return
     now = _state(Path(at), recorded)
-    if ("at" in record or "sha256" in record) and now is not None and "digest" in recorded:
+    if (is_moved or "sha256" in record) and now is not None and "digest" in recorded:
         now, recorded = ({**each, "mtime_ns": 0} for each in (now, recorded))  # a copy has another time
     if now != recorded:
-        raise _changed(at, "at" in record)
+        raise _changed(at, is_moved)
 
 
 def _changed(label: str, is_moved: bool) -> ContextError:
@@ -262,8 +271,19 @@ def _evidence(paths: list[str], context: Context) -> dict[str, object]:
     return found
 
 
+def _names(context: Context) -> dict[str, object]:
+    """Return the names of a folder's documents, since what is put beside them later is no part of the text."""
+    names = context.document_names if context.kind in ("directory", "documents") else ()
+    is_part = context._origin is not None and context._origin.parts  # noqa: SLF001 - as above
+    return {"names": list(names)} if 0 < len(names) <= _MOST_NAMES and not is_part else {}
+
+
 def _paths_of(paths: str | Sequence[str]) -> list[str]:
     return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _is_there(path: str) -> bool:
+    return not _is_here(path) or is_pattern(path) or Path(path).exists()
 
 
 def _is_here(path: str) -> bool:

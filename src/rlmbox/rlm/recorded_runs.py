@@ -13,8 +13,8 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
-from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
-from rlmbox.events import Event, QuestionAsked, RunStarted
+from rlmbox.errors import AnswerRejected, ConfigError, ContextError, LimitExceeded, StoreError
+from rlmbox.events import Event, QuestionAsked, RunStarted, SessionFailed, SessionFinished
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
 from rlmbox.loop.toolbox import Toolbox
@@ -54,7 +54,13 @@ async def resume(
             tools, index = Toolbox(setup.tools), setup.made_with["retriever"]
             check_needs(started.settings, setup.made_with, tools, index=index, returns=returns)
         # Opened before anything is written, since it may be another one.
-        texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
+        try:
+            texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
+        except ContextError:
+            answer = _answer_of(events) if past.is_over and context is None and returns is None else None
+            if answer is None:
+                raise
+            return answer  # which is there, whatever has become of the text
         if not past.is_over:
             changes = dict(moved)
             if limits is not None:
@@ -219,6 +225,12 @@ class _Texts:
 
     context: Context
     inputs: Mapping[str, Context]
+
+
+def _answer_of(events: Sequence[Event]) -> Answer | None:
+    """Return the answer to the last question of a run that is over, or None for one that failed."""
+    last = next((each for each in reversed(events) if isinstance(each, SessionFinished | SessionFailed)), None)
+    return last.answer if isinstance(last, SessionFinished) and last.depth == 0 else None
 
 
 def _opened(

@@ -103,11 +103,13 @@ class Options:
         selection: The files of directories that are wanted.
         encoding: The encoding that text files are in; None to find out.
         called: Paths with those that their documents are called by, where these have moved since.
+        only: The documents that there were, where others have come since; None for all.
     """
 
     selection: Selection = ALL
     encoding: str | None = None
     called: tuple[tuple[str, str], ...] = ()
+    only: frozenset[str] | None = None
 
     def name_of(self, path: str) -> str:
         """Return the path that the documents of a path are called by.
@@ -154,6 +156,9 @@ class FoundFiles:
         self.guessed: list[str] = []
         self.notes: list[str] = []
         self._converting_s = 0.0
+        # A file has the name of its document, or is what its documents' names begin with.
+        names = options.only or ()
+        self._wanted = {name[:end] for name in names for end in (*_slashes(name), len(name))}
 
     def take(self, name: str, path: Path) -> None:
         """Take a file that nobody asked for by its name: one that cannot be read is counted as left out.
@@ -161,6 +166,8 @@ class FoundFiles:
         Raises:
             ContextError: There is more text than fits.
         """
+        if self.options.only is not None and name not in self._wanted:
+            return
         left_s = int(CONVERTING_S - self._converting_s)
         began = time.monotonic()
         try:
@@ -207,6 +214,10 @@ class FoundFiles:
         self.joining.add_pieces(name, text.store.length, pieces, text.replaced)
 
 
+def _slashes(name: str) -> list[int]:
+    return [place for place, character in enumerate(name) if character == "/"]
+
+
 class _NotConverted(ContextError):
     """A document that cannot be converted."""
 
@@ -249,7 +260,8 @@ def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Sing
     path = _local(name)
     if walking.is_pattern(str(path)):
         found = FoundFiles(name, options)
-        _discarding(found, lambda: walking.matches(str(path), found.take, found.left_out.add, options.selection))
+        take = _take_of(found, str(path))
+        _discarding(found, lambda: walking.matches(str(path), take, found.left_out.add, options.selection))
         return found
     if kind_of(path) == "file":
         called = Path(options.name_of(name)) if options.called else path
@@ -282,12 +294,21 @@ def _of_one_file(path: Path, several: Several, options: Options) -> Single | Fou
     return found
 
 
+def is_descriptor(name: str) -> bool:
+    """Return whether a name is that of something that is open in this process, and of nothing in the next one.
+
+    Args:
+        name: A path.
+    """
+    return name.startswith(("/dev/fd/", "/proc/self/fd/", "/dev/stdin"))
+
+
 def _is_pipe(name: str) -> bool:
     """Return whether a name is that of a pipe that a shell made, as for `<(zcat a.gz)`."""
     import stat
 
     try:
-        return name.startswith(("/dev/fd/", "/proc/self/fd/")) and stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116
+        return is_descriptor(name) and stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
         return False
 
@@ -322,6 +343,12 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options = DEFAU
     return found
 
 
+def _take_of(found: FoundFiles, pattern: str) -> walking.Take:
+    """Return what takes the files of a pattern, called as they were where that was looked up elsewhere."""
+    here, there = (walking.beginning(each) for each in (pattern, found.options.name_of(pattern)))
+    return lambda name, path: found.take(there + name.removeprefix(here), path)
+
+
 def _add_path(found: FoundFiles, name: str) -> None:
     options = found.options
     if name == STANDARD_INPUT:
@@ -333,7 +360,7 @@ def _add_path(found: FoundFiles, name: str) -> None:
         return
     path = _local(name)
     if walking.is_pattern(str(path)):
-        walking.matches(str(path), found.take, found.left_out.add, options.selection)
+        walking.matches(str(path), _take_of(found, str(path)), found.left_out.add, options.selection)
     elif kind_of(path) == "directory":
         prefix = Path(options.name_of(name)).as_posix()
         prefix = "" if prefix == "." else prefix.rstrip("/") + "/"

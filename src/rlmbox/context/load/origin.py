@@ -42,9 +42,9 @@ class Origin:
 
     @property
     def can_reopen(self) -> bool:
-        """True if the same paths give the same text again, which standard input does not."""
+        """True if the same paths give the same text again, which standard input and pipes do not."""
         paths = (self.paths,) if isinstance(self.paths, str) else self.paths
-        return loaders.STANDARD_INPUT not in paths
+        return not any(path == loaders.STANDARD_INPUT or loaders.is_descriptor(path) for path in paths)
 
     @property
     def label(self) -> str:

@@ -76,8 +76,8 @@ def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) ->
         ContextError: It names nothing, or the directory where it begins cannot be read.
     """
     parts = pattern.replace(os.sep, "/").split("/")
-    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
-    prefix = "".join(f"{part}/" for part in parts[:first])
+    prefix = beginning(pattern)
+    first = prefix.count("/")
     root = Path(prefix or ".")
     seen = _Seen(take, skip)
     if root.is_dir():
@@ -85,6 +85,17 @@ def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) ->
         _Walk(root, seen.take, seen.skip, prefix, selection).run([wanted])
     if not seen.any:
         raise ContextError(f"{pattern}: no file has such a name; check the pattern")
+
+
+def beginning(pattern: str) -> str:
+    """Return the folder in which a pattern begins, with a slash at its end; empty for this one.
+
+    Args:
+        pattern: The pattern.
+    """
+    parts = pattern.replace(os.sep, "/").split("/")
+    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+    return "".join(f"{part}/" for part in parts[:first])
 
 
 def is_pattern(name: str) -> bool:
