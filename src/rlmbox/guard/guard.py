@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import threading
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache, partial
+from itertools import accumulate
 from typing import Any, Literal, get_args
 
 from rlmbox.context import Context
@@ -41,6 +43,9 @@ _OF_EACH_KIND = (
 )
 _PLAIN_CHARS, _PLAIN_TEXTS = 64, 4_096
 _MARGIN_CHARS = 8_192
+# Two empty lines: a secret of several lines, such as the body of a private key, ends there, and no word goes across.
+_BETWEEN = "\n\n\n"
+_BATCH_TEXTS, _BATCH_TEXT_CHARS = 200, 200
 """Looked at beyond what is shown, so that a secret is whole where the output is cut."""
 
 
@@ -259,6 +264,11 @@ class Guard:
         ]
         return without_overlaps(found)
 
+    @property
+    def has_own_detectors(self) -> bool:
+        """True if there are detectors besides the built-in ones."""
+        return bool(self._own)
+
     def warm(self) -> None:
         """Compile and import what is compiled and imported at the first use."""
         for detector in _built_in(self.policy == "strict"):
@@ -385,6 +395,28 @@ class RunGuard:
         """
         policy: Policy = "strict" if self.guard.policy == "strict" else "redact"
         return self.guard.findings(text, self._known, policy=policy)
+
+    def suspects(self, texts: Iterable[str]) -> set[str]:
+        """Return those of many short texts in which `secrets_in` may find something; in all others it finds nothing.
+
+        They are looked through together, an eighth of the time of one by one. A detector of the user's may find
+        something in a text only where it stands alone, so that with one of those every text is a suspect.
+
+        Args:
+            texts: The texts.
+        """
+        kept = list(texts)
+        if self.guard.has_own_detectors:
+            return set(kept)
+        found = {each for each in kept if len(each) > _BATCH_TEXT_CHARS or len(each.splitlines()) > 1}
+        short = [each for each in kept if each not in found]
+        for first in range(0, len(short), _BATCH_TEXTS):
+            batch = short[first : first + _BATCH_TEXTS]
+            starts = [0, *accumulate(len(each) + len(_BETWEEN) for each in batch)]
+            for each in self.secrets_in(_BETWEEN.join(batch)):
+                touched = range(bisect_right(starts, each.start) - 1, bisect_left(starts, each.end))
+                found.update(batch[place] for place in touched)
+        return found
 
     def redact_again(self, text: str, *, path: GuardPath, model: str | None = None) -> str:
         """Return a text that was put together from checked ones, with whatever passed the checks of its parts hidden.

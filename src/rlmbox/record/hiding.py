@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from rlmbox.events import Event, ReplyDelta
+from rlmbox.events import Event, ReplyDelta, RunStarted
 from rlmbox.guard import Finding
 
 Find = Callable[[str], Iterable[Finding]]
@@ -33,6 +33,7 @@ _LEAST_CHARS = 6
 _HELD_CHARS, _BEFORE_CHARS, _LONGEST_CHARS = 64, 200, 32_768
 _KEPT_CHARS = 8_000_000
 _KEPT_CLASSES = 512
+_MANY_TEXTS = 1_000
 _KEPT_ENTRY_CHARS = 100  # what an entry takes besides its text
 _NAMES = frozenset(
     {"run_id", "session_id", "parent_id", "opened_by", "key", "state", "model", "sandbox", "audit", "hidden"}
@@ -48,10 +49,18 @@ class HiddenValues:
     Args:
         find: Returns what is to be hidden.
         known: The placeholders that the record has already, with their values.
+        suspects: Returns those of many texts in which there may be something; None where each is looked at.
     """
 
-    def __init__(self, find: Find, known: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        find: Find,
+        known: Mapping[str, str] | None = None,
+        suspects: Callable[[Iterable[str]], set[str]] | None = None,
+    ) -> None:
         self._find = find
+        self._suspects = suspects
+        self._plain: frozenset[str] = frozenset()  # texts of the event at work in which there is nothing
         self._values = dict(known or {})
         self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
         self._streams: dict[tuple[str, int, bool], _Stream] = {}
@@ -70,11 +79,24 @@ class HiddenValues:
 
     def shown(self, event: _Each) -> _Each:
         """Return an event that is not kept as readers get it; values that are new go with the next one that is."""
+        self._plain = self._plain_texts(event) if isinstance(event, RunStarted) else frozenset()
         found: _Each = _mapped(event, self._hidden_text, self._hidden_number)
+        self._plain = frozenset()
         return found
+
+    def _plain_texts(self, event: RunStarted) -> frozenset[str]:
+        """Return the texts and numbers of many inputs in which there is nothing: they are looked through together."""
+        texts: set[str] = set()
+        if self._suspects is not None:
+            _collect([event.inputs, event.tables], texts)
+        if self._suspects is None or len(texts) < _MANY_TEXTS:
+            return frozenset()
+        return frozenset(texts - self._suspects(texts))
 
     def _hidden_text(self, text: str) -> str:
         """Return a text as it is shown; a turn has again what its cells gave, and an answer what all turns have."""
+        if text in self._plain:
+            return text
         found = self._seen.get(text)
         if found is None:
             found = self._without(text)
@@ -127,6 +149,8 @@ class HiddenValues:
         if not _LEAST_NUMBER <= abs(value) < 10**20 or value != int(value):
             return value
         digits = str(abs(int(value)))
+        if digits in self._plain:
+            return value
         kind = next((each.kind for each in self._find(digits) if each.effect == "hidden"), None)
         return value if kind is None else self._placeholder(_NUMBER + kind, repr(value))
 
@@ -280,6 +304,23 @@ def _members(kind: type) -> tuple[tuple[str, bool], ...]:
     if not is_dataclass(kind):
         return ()
     return tuple((each.name, each.name in _HOLD_NUMBERS) for each in fields(kind) if each.name not in _NAMES)
+
+
+def _collect(value: object, texts: set[str]) -> None:
+    """Add the texts of a JSON value, keys too, and the digits of long numbers; not what looks like a placeholder."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, str):
+            if "<HIDDEN: " not in each:
+                texts.add(each)
+        elif isinstance(each, Mapping):
+            todo += each.keys()
+            todo += each.values()
+        elif isinstance(each, list | tuple):
+            todo += each
+        elif isinstance(each, int | float) and _LEAST_NUMBER <= abs(each) < 10**20 and each == int(each):
+            texts.add(str(abs(int(each))))
 
 
 def _is_same(mapped: Iterable[tuple[Any, Any]], value: Iterable[tuple[Any, Any]]) -> bool:

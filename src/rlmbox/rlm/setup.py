@@ -290,7 +290,8 @@ class Setup:
         """
         if self._records_secrets:
             return None
-        return HiddenValues(self._guard.for_run(known_secrets=self._secrets()).secrets_in, known)
+        run_guard = self._guard.for_run(known_secrets=self._secrets())
+        return HiddenValues(run_guard.secrets_in, known, run_guard.suspects)
 
     def run_guard(self, context: Context, inputs: Mapping[str, object], *, prepares: bool = True) -> RunGuard:
         """Return what decides on all that would leave the sandboxes of one run.
