@@ -350,3 +350,16 @@ def test_the_index_may_be_built_beside_the_run() -> None:
 def test_a_path_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ConfigError, match="'mail' is no path"):
         check("x", path="mail")  # type: ignore[arg-type]
+
+
+def test_what_one_guard_finds_nothing_in_another_may_hide() -> None:
+    text = "the word is heliotrope"
+    assert Guard().findings(text) == []
+    assert [each.kind for each in Guard(known_secrets=["heliotrope"]).for_run().secrets_in(text)] == ["known-secret"]
+    own = Guard(detectors=[lambda seen: [Finding("flower", seen.index("helio"), len(seen))]])
+    assert [each.kind for each in own.findings(text)] == ["flower"]
+    digest = "9f86d081884c7d659a2feaa0c55ad015"
+    assert [each.effect for policy in ("redact", "strict") for each in Guard(policy).findings(digest)] == [
+        "warned",
+        "hidden",
+    ]
