@@ -1,4 +1,4 @@
-"""The process around one guest: `python -I -S _runner.py CONFIG`, which is JSON.
+"""The process around one guest: `python -I -S` with `main` of this and its configuration, which is JSON.
 
 Standard library and wasmtime only; it starts with an empty environment. The guest is given nothing but a
 read-only directory with its own standard library, its output pipes, and one door, `host.call`, at which it says
@@ -488,7 +488,3 @@ def main() -> None:
     sys.argv[:] = [""]
     os.environ.clear()
     run(config)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,9 +21,11 @@ from rlmbox.sandboxes.worker._child import Child
 from rlmbox.sandboxes.worker._sandbox import NO_INPUTS, NOTES, WorkerSandbox
 from rlmbox.types import Cell, CellLimits, Execution
 
-# Programs of processes of their own.
+# Programs of processes of their own. That of each session is imported there, since what is run is compiled each time.
 _PREPARE = Path(__file__).with_name("_prepare.py")
-_RUNNER = Path(__file__).with_name("_runner.py")
+_RUN = (
+    f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport _runner\ndel sys.path[0]\n_runner.main()"
+)
 _tried: set[str] = set()
 """Keys of guests whose modules this process has tried to have compiled."""
 
@@ -127,7 +129,7 @@ def _launched(guest: PreparedModule, context_fd: int | None) -> Child:
             "code": None if guest.code is None else str(guest.code),
             "interrupts": interrupts[0],
         }
-        return [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), json.dumps(config)]
+        return [sys.executable, "-I", "-S", "-X", "utf8", "-c", _RUN, json.dumps(config)]
 
     # The process reads parts of the file for the guest, which is told of no descriptor.
     child = Child(
