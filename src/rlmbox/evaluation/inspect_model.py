@@ -6,17 +6,14 @@ Imported by Inspect alone, through the entry point `inspect_ai`; nothing of rlmb
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage, modelapi
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from rlmbox import RLM, Limits
+from rlmbox import RLM, Answer, Limits
 from rlmbox.errors import ConfigError, LimitExceeded
 from rlmbox.evaluation.conversation import one_question_of
-
-if TYPE_CHECKING:
-    from rlmbox.types import Answer
 
 
 class RlmboxModel(ModelAPI):  # type: ignore[misc]
@@ -80,7 +77,8 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
 
         Raises:
             ConfigError: The task wants tools to be called, or has messages that are no text.
-            RLMError: The run failed.
+            RLMError: The run failed; one that reached a limit gives what it had, or an empty text, and says so in
+                `metadata["limit"]`.
         """
         if tools:
             names = ", ".join(tool.name for tool in tools)
@@ -92,10 +90,10 @@ class RlmboxModel(ModelAPI):  # type: ignore[misc]
         question, context = one_question_of([(message.role, message.text) for message in input])
         try:
             return self._output(await self._rlm.aask(question, context), "stop")
-        except LimitExceeded as error:
-            if error.partial is None or not error.partial.text.strip():
-                raise
-            return self._output(error.partial, "max_tokens")
+        except LimitExceeded as error:  # one question that came to nothing does not end a task of many
+            output = self._output(error.partial or Answer("", run_id=""), "max_tokens")
+            output.metadata["limit"] = str(error)
+            return output
 
     def _output(self, answer: Answer, stop_reason: str) -> ModelOutput:
         output = ModelOutput.from_content(self.model_name, answer.text, stop_reason=stop_reason)
