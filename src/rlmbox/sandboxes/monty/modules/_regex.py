@@ -23,6 +23,8 @@ MAX_REPEAT = 1_000
 _WORD = r"\p{L}\p{N}_"
 _SPACE = r"\s\x{1c}-\x{1f}"
 _NEVER = r"(?:[^\x{0}-\x{10ffff}])"
+_NO_BOUNDARY = r"\B" if re.search(r"\B", "") else r"(?:\B(?!\A\z))"
+"""What is within an empty text is a matter of the version."""
 _CATEGORIES = {
     # Category: (in an ASCII text or by the flag ASCII, else); what stands in brackets.
     _constants.CATEGORY_DIGIT: ("0-9", r"\p{Nd}"),
@@ -198,12 +200,15 @@ class _MontyPatternWriter:
         if least > MAX_REPEAT or (not endless and most > MAX_REPEAT):
             raise UnsupportedPattern(f"a repetition of more than {MAX_REPEAT:,} in a pattern")
         inner = self.sequence(body, flags)
-        if (
-            any(one[0] in (_constants.ASSERT, _constants.ASSERT_NOT, _constants.AT) for one in body)
-            and body.getwidth()[1] == 0
-        ):
-            # What has no width is there or not; engines differ in how often they look.
-            return f"(?:{inner})" if least else f"(?:{inner})?" if most else ""
+        if body.getwidth()[1] == 0:
+            # What has no width is there or not; engines differ in how often they look, and whether at all.
+            if least or not most:
+                return f"(?:{inner})" if least else ""
+            if op is _constants.MIN_REPEAT:
+                return f"(?:|{inner})"
+            return f"(?:{inner}|)" if op is _constants.MAX_REPEAT else f"(?>{inner}|)"
+        if body.getwidth()[0] == 0 and most != 1 and any(True for _ in _closing(body)):
+            raise UnsupportedPattern("a group in a repetition that may match nothing, as in (a*)+,")
         count = f"{{{least}}}" if least == most else f"{{{least},{'' if endless else int(most)}}}"
         count = {"{0,}": "*", "{1,}": "+", "{0,1}": "?"}.get(count, count)
         return f"(?:{inner}){count}{_REPEATS[op]}"
@@ -221,7 +226,7 @@ class _MontyPatternWriter:
             return r"\z"
         negated = value is _constants.AT_NON_BOUNDARY
         if self._ascii_text:
-            return r"\B" if negated else r"\b"
+            return _NO_BOUNDARY if negated else r"\b"
         word = "[a-zA-Z0-9_]" if flags & re.ASCII else f"[{_WORD}]"
         if negated:
             return f"(?:(?<={word})(?={word})|(?<!{word})(?!{word}))"
