@@ -46,6 +46,18 @@ def test_a_part_of_a_text_is_not_copied() -> None:
     assert part.buffer().obj is whole.buffer().obj
 
 
+@pytest.mark.parametrize("value", [5, 1.5, True])
+def test_what_is_no_text_is_refused_in_the_words_of_a_cell(value: object) -> None:
+    with pytest.raises(TypeError, match=r"context is a str, a list, a dict or a part.*; not (int|float|bool)"):
+        read_text(value, Context.from_text("text"))
+
+
+@pytest.mark.parametrize("value", ["", [], {}])
+def test_a_text_without_a_character_is_refused_as_a_value(value: object) -> None:
+    with pytest.raises(ValueError, match="no text|empty|at least"):
+        read_text(value, Context.from_text("text"))
+
+
 @pytest.mark.parametrize(
     "call",
     [
