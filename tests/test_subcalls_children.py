@@ -54,7 +54,7 @@ def test_what_is_no_text_is_refused_in_the_words_of_a_cell(value: object) -> Non
 
 @pytest.mark.parametrize("value", ["", [], {}])
 def test_a_text_without_a_character_is_refused_as_a_value(value: object) -> None:
-    with pytest.raises(ValueError, match="no text|empty|at least"):
+    with pytest.raises(ValueError, match=r"no text|empty|at least"):
         read_text(value, Context.from_text("text"))
 
 
