@@ -141,7 +141,13 @@ def test_a_run_whose_process_is_killed_is_resumed(folder: Path, server: Provider
         time.sleep(0.005)
     child.kill()
     child.wait()
-    out, _ = rlmbox(folder, "resume", "audit", "--json")
+    moved = (folder / "contract.txt").rename(folder / "moved.txt")
+    _, said = rlmbox(folder, "resume", "audit", code=2)
+    assert "contract.txt has changed since the run began, or is gone" in said
+    (folder / "other.txt").write_text(CONTRACT.replace("June", "July"))
+    _, said = rlmbox(folder, "resume", "audit", "--context", "other.txt", code=2)
+    assert "other.txt is not what the run was begun with" in said
+    out, _ = rlmbox(folder, "resume", "audit", "--context", moved.name, "--max-turns", "9", "--json")
     assert json.loads(out)["complete"]
     assert json.loads(rlmbox(folder, "replay", "audit", "--json")[0]) == json.loads(out)
 

@@ -19,6 +19,12 @@ TEXT = Context.from_text("one two three")
 QUICK = CellLimits(cell_timeout_s=0.3, memory_bytes=32 * 2**20)
 
 
+def children() -> set[str]:
+    """The processes that this one has started, where the system tells."""
+    tasks = Path("/proc/self/task")
+    return {pid for task in tasks.glob("*") for pid in (task / "children").read_text().split()}
+
+
 class Models:
     """Host functions that count how often they are asked."""
 
@@ -186,6 +192,22 @@ async def test_a_session_before_its_start_and_after_its_end_says_so() -> None:
         await run(sandbox, "1")
     await sandbox.close()
     await sandbox.close()
+
+
+async def test_a_worker_that_was_launched_serves_the_session_or_ends_with_it() -> None:
+    before, started, unused = children(), MontySandbox(), MontySandbox()
+    started.launch()
+    started.launch()
+    unused.launch()
+    await started.start(CellLimits(), TEXT, {})
+    assert (await run(started, "len(context)")).value == 13
+    await started.close()
+    await unused.close()
+    await unused.close()
+    unused.launch()  # which starts nothing any more
+    with pytest.raises(SandboxError, match="closed"):
+        await unused.start(CellLimits(), TEXT, {})
+    assert children() <= before
 
 
 async def test_a_killed_worker_is_an_outcome_and_the_session_is_rebuilt(sandbox: MontySandbox) -> None:

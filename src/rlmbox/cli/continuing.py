@@ -253,8 +253,9 @@ class _Recorded:
         )
 
 
-def _paths(moved: Sequence[str]) -> list[Path] | None:
-    return [Path(path) for path in moved] or None
+def _paths(moved: Sequence[str]) -> Path | list[Path] | None:
+    paths = [Path(path) for path in moved]
+    return paths[0] if len(paths) == 1 else paths or None
 
 
 def _said_difference() -> Hook:
