@@ -202,6 +202,8 @@ async def test_a_text_too_large_to_be_kept_is_given_again_by_its_name(
     with pytest.raises(StoreError, match=r"the input 'contract' of this run was too large.*inputs=\{'contract': …\}"):
         await asked.areplay("one")
     assert (await asked.areplay("one", inputs={"contract": CONTRACT})).value == TOTAL
+    other = recording(tmp_path, "FINAL_VAR(n)")
+    assert (await other.afork("one", at=2, inputs={"contract": CONTRACT})).value == TOTAL
     with pytest.raises(ConfigError, match=r"no text 'other' among its inputs; inputs= takes \['contract', 'prices'\]"):
         await asked.areplay("one", inputs={"other": "x"})
 

@@ -430,6 +430,7 @@ class RLM:
             run_id: The run.
             context: As for `resume`.
             inputs: As for `resume`.
+            inputs: As for `resume`.
 
         Raises:
             ContextError: As for `resume`.
@@ -457,6 +458,7 @@ class RLM:
         limits: Limits | None = None,
         new_id: str | None = None,
         context: Openable | None = None,
+        inputs: Mapping[str, object] | None = None,
     ) -> Answer:
         """Begin a new run that is a recorded one up to a turn, and wait for its answer.
 
@@ -469,6 +471,7 @@ class RLM:
             limits: What the new run may use; None for the limits of the recorded one.
             new_id: The new run's name; None for one of its own.
             context: As for `resume`.
+            inputs: As for `resume`.
 
         Raises:
             ConfigError: The run has no such turn.
@@ -478,7 +481,9 @@ class RLM:
         """
         from rlmbox.sync import run_blocking
 
-        return run_blocking(lambda: self.afork(run_id, at=at, code=code, limits=limits, new_id=new_id, context=context))
+        return run_blocking(
+            lambda: self.afork(run_id, at=at, code=code, limits=limits, new_id=new_id, context=context, inputs=inputs)
+        )
 
     async def afork(
         self,
@@ -489,12 +494,13 @@ class RLM:
         limits: Limits | None = None,
         new_id: str | None = None,
         context: Openable | None = None,
+        inputs: Mapping[str, object] | None = None,
     ) -> Answer:
         """Begin a new run that is a recorded one up to a turn; see `fork`."""
         from rlmbox.rlm import recorded_runs
 
         return await recorded_runs.fork(
-            self._setup, run_id, at=at, code=code, limits=limits, new_id=new_id, context=context
+            self._setup, run_id, at=at, code=code, limits=limits, new_id=new_id, context=context, inputs=inputs
         )
 
     async def stream(

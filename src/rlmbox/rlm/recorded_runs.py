@@ -90,6 +90,7 @@ async def fork(
     limits: Limits | None,
     new_id: str | None,
     context: Openable | None = None,
+    inputs: Mapping[str, object] | None = None,
 ) -> Answer:
     """Begin a new run that is a recorded one up to a turn; see `RLM.fork`."""
     store = setup.recorded()
@@ -102,7 +103,7 @@ async def fork(
     name = new_run_id() if new_id is None else checked_run_id(new_id)
     events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
     setup.budget(limits_of(settings))  # what cannot begin leaves no run
-    texts, moved = await to_thread.run_sync(_opened, started, context, None)
+    texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
     events[0] = replace(begun(events, name), **moved)
     lease = store.hold(name)
     try:
