@@ -39,7 +39,7 @@ _SPLITS = ("validation", "test", "train")
 _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 
 
-class _Texts:
+class _TextFolder:
     """A folder of the texts of a set, each written once, however many questions share it."""
 
     def __init__(self, folder: Path, form: str) -> None:
@@ -76,7 +76,7 @@ class _Texts:
         return str(folder.absolute())
 
 
-def _ruler(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+def _ruler(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Question]:
     for number, row in enumerate(rows):
         text, asked = _divided(str(row["input"]))
         outputs = [str(each) for each in row["outputs"]]
@@ -99,7 +99,7 @@ def _divided(prompt: str) -> tuple[str, str]:
     return (text, asked) if found and asked.strip() else (prompt, prompt[-500:])
 
 
-def _longbench(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+def _longbench(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Question]:
     for number, row in enumerate(rows):
         context = texts.path_of(str(row["context"]))
         if "choice_A" in row:  # version 2
@@ -124,7 +124,7 @@ def _longbench_grader(row: _Row) -> str:
     return "contains" if found else "f1"
 
 
-def _oolong(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+def _oolong(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Question]:
     for number, row in enumerate(rows):
         text = row.get("context_window_text_with_labels") or row["context_window_text"]
         if row.get("context_window_text"):
@@ -175,7 +175,7 @@ def _literal(value: Any) -> Any:
     return found if isinstance(found, str | int | float | list) else value
 
 
-def _browsecomp(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+def _browsecomp(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Question]:
     for number, row in enumerate(rows):
         documents = {
             str(each.get("docid", at)): str(each["text"])
@@ -194,7 +194,7 @@ def _browsecomp(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Ques
         )
 
 
-def _locomo(rows: Iterable[_Row], texts: _Texts, name: str) -> Iterator[Question]:
+def _locomo(rows: Iterable[_Row], texts: _TextFolder, name: str) -> Iterator[Question]:
     for number, row in enumerate(rows):
         context = texts.path_of(_conversation(row["conversation"]))
         sample = row.get("sample_id", number)
@@ -227,7 +227,7 @@ def _picture(turn: _Row) -> str:
     return f" [picture: {turn['blip_caption']}]" if turn.get("blip_caption") else ""
 
 
-FORMATS: Mapping[str, Callable[[Iterable[_Row], _Texts, str], Iterator[Question]]] = {
+FORMATS: Mapping[str, Callable[[Iterable[_Row], _TextFolder, str], Iterator[Question]]] = {
     "ruler": _ruler,
     "longbench": _longbench,
     "oolong": _oolong,
@@ -251,7 +251,7 @@ def load_public(form: str, path: Path, folder: Path) -> tuple[Question, ...]:
     if form not in FORMATS:
         raise ConfigError(f"there is no reader for {form!r}; there are {', '.join(FORMATS)}")
     try:
-        found = tuple(FORMATS[form](_rows(path), _Texts(folder, form), _name_of(path)))
+        found = tuple(FORMATS[form](_rows(path), _TextFolder(folder, form), _name_of(path)))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not a file of {form}: it lacks {' '.join(map(str, error.args))}") from None
     if not found:
