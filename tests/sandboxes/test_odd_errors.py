@@ -31,6 +31,15 @@ async def test_an_exception_is_told_whatever_its_class_does(body: str) -> None:
         assert await repl.value("kept + 1") == 42
 
 
+async def test_an_exception_may_take_of_its_cells_time_to_say_what_it_is() -> None:
+    body = "        time.sleep(0.6)\n        return 'at last'\n"
+    code = f"import time\nclass Slow(Exception):\n    def __str__(self):\n{body}"
+    async with local() as repl:
+        execution = await repl.run(f"{code}raise Slow")
+        assert execution.error is not None
+        assert (execution.error.type, execution.error.message) == ("Slow", "at last")
+
+
 async def test_a_metaclass_does_not_hide_the_name_of_an_exception() -> None:
     async with local() as repl:
         code = "class Meta(type):\n    @property\n    def __name__(cls): raise ValueError\n"
@@ -45,6 +54,7 @@ async def test_a_group_of_very_many_exceptions_is_told_in_few_words() -> None:
         assert (execution.outcome, execution.namespace) == ("error", "kept")
         assert execution.error is not None
         assert execution.error.type == "ExceptionGroup"
+        assert execution.error.message == "many (200000 sub-exceptions)"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ FILE = "<rlm_session>"
 OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # looking for them would copy the page of each name there is
 OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
 FREE = ("query",)
+MOST_IN_GROUP = 1_000
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 OWN_SLICE_CHARS = 1_000_000
@@ -223,7 +224,7 @@ class Repl:
             message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
         kind = kind or name_of(error)
         message = bounded(text_of(error) if message is None else message)
-        shown, line = self._traceback(error)
+        shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
         if not isinstance(error, SyntaxError):
             shown[-1] = f"{kind}: {message}" if message else kind
         text = _UNIQUE_FILE.sub(FILE, bounded("".join(shown)))
@@ -250,6 +251,17 @@ class Repl:
             todo += [other for other in chained if other is not None and id(other) not in seen]
             seen |= {id(other) for other in chained}
         return list(report.format()), line
+
+
+def _is_wide(error: BaseException) -> bool:
+    """Return whether a group has so many exceptions that to describe them all would take seconds, and the memory."""
+    todo, count = [error], 0
+    while todo and count <= MOST_IN_GROUP:
+        one = todo.pop()
+        within = vars(BaseExceptionGroup)["exceptions"].__get__(one) if isinstance(one, BaseExceptionGroup) else ()
+        count += len(within)
+        todo += within[:MOST_IN_GROUP]
+    return count > MOST_IN_GROUP
 
 
 def helped(*things: Any) -> None:

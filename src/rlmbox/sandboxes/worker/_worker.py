@@ -39,7 +39,7 @@ OWN_FRAMES = 50  # of the worker below a cell, and of a host call above it
 LOWEST_PRIORITY = 19
 FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
-REPORT_S = 0.4  # so long the classes of a cell may take to say what went wrong
+REPORT_S, LONG_REPORT_S = 0.4, 3.0  # so long the classes of a cell may take to say what went wrong; within its time
 DECODE = json.JSONDecoder().decode
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
@@ -122,11 +122,19 @@ class Clock:
     def start(self, timeout_s: float) -> None:
         self._timeout_s, self.expired, self._held, self._armed = timeout_s, False, None, True
         self._free_left_s = FREE_CALLS_S
+        self._left_s = 0.0
         self._timer(timeout_s)
+
+    def go_on(self, least_s: float, most_s: float) -> None:
+        """Start again with what was left when the clock was stopped, within bounds."""
+        self._held, self._armed = None, True
+        left_s = self._timer(least_s) or self._left_s  # a timer that was not set off says itself what is left
+        if left_s > least_s:
+            self._timer(min(left_s, most_s))
 
     def stop(self) -> None:
         self._armed = False
-        self._timer(0)
+        self._left_s = self._timer(0) or self._left_s
 
     def pause(self, *, is_free: bool) -> None:
         """Let the deadline stand still while a host call is under way.
@@ -480,7 +488,7 @@ class Worker:
     def _reported(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
         """Describe what ended a cell, in few words where its classes, or what it did to the modules, do not let us."""
         try:
-            self._clock.start(REPORT_S)
+            self._clock.go_on(REPORT_S, LONG_REPORT_S)
             try:
                 report: dict[str, Any] = self._repl.report(error, kind, message)
             finally:
