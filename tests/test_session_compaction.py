@@ -88,8 +88,12 @@ async def test_what_was_compacted_is_read_back_on_resume_and_replay(sandbox: str
     store, talk = MemoryStore(), LongTalk(40)
     options = {"limits": Limits(max_turns=50), "store": store, "max_history_tokens": 6_000, "sandbox": sandbox}
     failing = ScriptedModel([talk] * 25 + [ValueError("the line is down")], window_tokens=WINDOW_TOKENS, name="root")
+
+    def own(_left_out: LeftOut) -> str:
+        return "this version writes this"
+
     with pytest.raises(Exception, match="the line is down"):
-        await RLM(failing, **options).aask("?", LINES, run_id="long")  # type: ignore[arg-type]
+        await RLM(failing, compaction=own, **options).aask("?", LINES, run_id="long")  # type: ignore[arg-type]
     before = [event for event in await store.read("long") if isinstance(event, HistoryCompacted)]
     assert before
 

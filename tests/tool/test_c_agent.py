@@ -1,17 +1,16 @@
 """`examples/c_agent`: the tool's client in C, built strictly and run as it is, under valgrind and under sanitizers."""
 
 import re
-import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from preloaded import rlmbox_command
-
 FOLDER = Path(__file__).parents[2] / "examples" / "c_agent"
 CASES = re.findall(r'^        \{"(.+)", test_', (FOLDER / "test_python_tool.c").read_text("utf-8"), re.MULTILINE)
+COMMAND = f"{sys.executable} -m rlmbox tool"
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("make") and (shutil.which("cc"))), reason="there is no make or no C compiler here"
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def _made(target: str, build: Path) -> str:
-    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={shlex.join(rlmbox_command())} tool"]
+    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={COMMAND}"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

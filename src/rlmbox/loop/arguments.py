@@ -84,8 +84,8 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
 
 
 def _text_of(value: Any) -> Context:
-    """Make a text of what a cell gave as one."""
-    if not isinstance(value, str | list | dict):
+    """Make a text of what a cell gave as one; a search's hit is one already."""
+    if not isinstance(value, Context | str | list | dict):
         raise TypeError(
             "context is a str, a list, a dict or a part of the text by ctx.slice_view(start, end), "
             f"and the whole text where it is left out; not {type(value).__name__}"
