@@ -9,13 +9,11 @@ INSTALL := $(PIP) install --quiet --no-deps --require-hashes --requirement
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-# Processes that run tests: two more than there are processors, since many tests wait for a sandbox or a server, but four
-# at most, because sandboxes have processes of their own. `make test-fast` waits for little, and each process has to
-# import all tests, so it has one less. 0 runs them in the one that reports, which a debugger needs. Tests are handed out
-# in order, so that attacks come last. What pytest makes of the tests' source is kept, also where Python is told to keep
-# nothing: it takes each process seconds.
-MORE = 2
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, $(MORE) + (os.cpu_count() or 1)))")
+# Processes that run tests: one more than there are processors, since many tests wait for a sandbox or a server, but four
+# at most, because sandboxes have processes of their own. 0 runs them in the one that reports, which a debugger needs.
+# Tests are handed out in order, so that attacks come last. What pytest makes of the tests' source is kept, also where
+# Python is told to keep nothing: it takes each process seconds.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # What `make coverage` holds to its gate: where a line that no test has run could cost money or let something out. It
@@ -31,7 +29,6 @@ demo: $(STAMP)  ## run the main job on the interpreter's own standard library
 test: $(STAMP_DEV)  ## run all tests; those that need what is not here say why they are skipped
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-fast: MORE = 1
 test-fast: $(STAMP_DEV)  ## run the tests without a marker, and no replays; says what is left out
 	$(PYTEST) --dist load --fast -m "not (slow or attack or engine or browser)" $(PYTEST_ARGS)
 

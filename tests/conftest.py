@@ -76,7 +76,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if group is None:
             others.append(item)
         else:
-            item.add_marker(pytest.mark.xdist_group(ONE_AFTER_ANOTHER[group][0]))
             last[group].append(item)
     for of_one in cases.values():
         for n in beyond_fast(len(of_one)):

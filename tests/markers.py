@@ -310,14 +310,27 @@ PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 FAST_CASES = 2
 """Cases of one test that `make test-fast` runs, evenly over all that it has; the others are `slow`."""
 
-ONE_AFTER_ANOTHER: tuple[tuple[str, str], ...] = tuple(
-    (f"attacks-{backend}", f"attacks/test_attacks.py::test_the_attacks_end_as_they_should[[]{backend}-*")
-    for backend in ("docker-runc", "wasm", "docker-runsc", "jail", "monty", "subset", "local")
+ONE_AFTER_ANOTHER: tuple[tuple[str, str], ...] = (
+    ("tool-binary", "tool/test_tool_binary.py::*"),
+    *(
+        (f"attacks-{cases}", f"attacks/test_attacks.py::test_the_attacks_end_as_they_should[[]{cases}*")
+        for cases in (
+            "docker-runc-[!a-m]",
+            "docker-runc-[a-m]",
+            "wasm-",
+            "docker-runsc-",
+            "jail-",
+            "monty-",
+            "subset-",
+            "local-",
+        )
+    ),
 )
 """Groups of tests, each by its name and place, that one process runs in order; they come last, in this order.
 
-An attack may take processors and memory for a while, which no test beside it should have to bear. Attacks on different
-backends bear each other. The longest groups come first, so that the processes end together.
+What the tests of the tool as a file share takes ten seconds to make. An attack may take processors and memory for a
+while, which no test beside it should have to bear. Attacks on different backends, or in containers of their own, bear
+each other. The longest groups come first, so that the processes end together.
 """
 
 

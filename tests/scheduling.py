@@ -2,11 +2,13 @@
 
 pytest-xdist has this, but counts through all that a process has ever been given whenever a test ends, and gives a
 process its next test when it has one left. Ten thousand tests cost it ten seconds so, and those that take a millisecond
-wait for it.
+wait for it. Its groups are also told by names that it writes where pytest 9.2 does not look any more.
 """
 
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
+
+from markers import ONE_AFTER_ANOTHER, group_of
 
 AHEAD = 8
 """Tests that a process is given ahead of the one that it runs."""
@@ -26,6 +28,11 @@ class InOrder(LoadGroupScheduling):  # type: ignore[misc]
         self._reschedule(node)
         while not node.shutting_down and self._is_single_next() and self._pending_of(units) < AHEAD:
             self._assign_work_unit(node)
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the name of a test's group, or of the test where it has none."""
+        group = group_of(nodeid.removeprefix("tests/"))
+        return nodeid if group is None else ONE_AFTER_ANOTHER[group][0]
 
     def _is_single_next(self) -> bool:
         """Return whether the next unit is one test; a group waits for a process that has nothing else."""

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +17,7 @@ ROOT = TESTS.parent
 PAGE, MAKEFILE = (
     path.read_text("utf-8") if path.exists() else "" for path in (ROOT / "CONTRIBUTING.md", ROOT / "Makefile")
 )
-BUILT_IN = {"filterwarnings", "parametrize", "skip", "skipif", "timeout", "usefixtures", "xdist_group", "xfail"}
+BUILT_IN = {"filterwarnings", "parametrize", "skip", "skipif", "timeout", "usefixtures", "xfail"}
 
 pytestmark = pytest.mark.skipif(not MAKEFILE, reason="needs the source tree")
 
@@ -96,6 +98,18 @@ def test_every_name_in_a_step_is_in_a_file_of_that_step(step: str):
     for name in re.findall(r"`(_?[A-Za-z]+(?:_[A-Za-z]+)*)`", step):
         if "_" in name or name.isupper():
             assert any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_a_group_of_tests_runs_in_one_process() -> None:
+    command = [sys.executable, "-m", "pytest", "-v", "-n2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    command += ["-p", "no:cacheprovider", "-k", "local-stdout or local-budget or local-bridge or local-exfil"]
+    done = subprocess.run(
+        [*command, "tests/attacks"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    ran = re.findall(r"^\[(gw\d)\].*PASSED (\S+)", done.stdout, re.MULTILINE)
+    assert done.returncode == 0, done.stdout
+    assert len(ran) == 4
+    assert len({process for process, _ in ran}) == 1
 
 
 def test_what_coverage_leaves_out_exists():

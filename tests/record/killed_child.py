@@ -1,6 +1,6 @@
 """A process that runs or resumes the recorded run of the tests, and may be killed by its own hand after an event.
 
-    python killed_child.py STORE LOG KILL_AT [threads]
+    python killed_child.py STORE LOG KILL_AT
     python killed_child.py serve
 
 KILL_AT is how many events this process records before it ends with SIGKILL; 0 for none. LOG is what the provider saw:
@@ -110,4 +110,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         serve()
     else:
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), threads=sys.argv[4:] == ["threads"])
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), threads=False)

@@ -24,13 +24,12 @@ from rlmbox.record.sqlite_store import SqliteStore
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 CHILD = Path(__file__).with_name("killed_child.py")
 ANSWERED = json.dumps(ANSWER)
-KILLS = int(os.environ.get("RECORD_KILLS", "20"))  # 300 for the figure in the docs
+KILLS = int(os.environ.get("RECORD_KILLS", "12"))  # 300 for the figure in the docs
 SEED = int(os.environ.get("RECORD_SEED", "1"))
 
 
-def start(folder: Path, kill_at: int = 0, *, threads: bool = False) -> subprocess.Popen[str]:
+def start(folder: Path, kill_at: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, str(CHILD), str(folder / "runs.db"), str(folder / "log"), str(kill_at)]
-    command += ["threads"] * threads
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -61,18 +60,10 @@ def check(folder: Path) -> None:
     assert [e.sequence for e in events] == list(range(1, len(events) + 1))
 
 
-def until_it_ends(folder: Path, *, threads: bool = False) -> None:
-    code, out, err = ended(start(folder, threads=threads))
+def until_it_ends(folder: Path) -> None:
+    code, out, err = ended(start(folder))
     assert code == 0, err
     assert out.strip() == ANSWERED
-
-
-@pytest.mark.parametrize("kill_at", [1, 5, 14, 33, 42, 60, 78, 97])
-def test_a_run_that_is_killed_after_an_event_comes_to_the_same_answer(tmp_path: Path, kill_at: int) -> None:
-    code, *_ = ended(start(tmp_path, kill_at))
-    assert code == -signal.SIGKILL
-    until_it_ends(tmp_path)
-    check(tmp_path)
 
 
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_answer(tmp_path: Path) -> None:
@@ -83,14 +74,6 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same_answer(tmp_path:
     assert code == 0, err
     assert out.strip() == ANSWERED
     assert killed > 4
-    check(tmp_path)
-
-
-@pytest.mark.parametrize("kill_at", [8, 15, 20, 24])
-def test_a_run_whose_cell_has_threads_comes_to_the_same_answer(tmp_path: Path, kill_at: int) -> None:
-    code, *_ = ended(start(tmp_path, kill_at, threads=True))
-    assert code == -signal.SIGKILL
-    until_it_ends(tmp_path, threads=True)
     check(tmp_path)
 
 
@@ -129,11 +112,27 @@ def nursery() -> Iterator[Nursery]:
     nursery.close()
 
 
+@pytest.mark.parametrize("kill_at", [1, 5, 14, 33, 42, 60, 78, 97])
+def test_a_run_that_is_killed_after_an_event_comes_to_the_same_answer(
+    tmp_path: Path, nursery: Nursery, kill_at: int
+) -> None:
+    assert nursery.run(tmp_path, kill_at) == -signal.SIGKILL
+    assert nursery.run(tmp_path) == 0
+    check(tmp_path)
+
+
+@pytest.mark.parametrize("kill_at", [8, 15, 20, 24])
+def test_a_run_whose_cell_has_threads_comes_to_the_same_answer(tmp_path: Path, nursery: Nursery, kill_at: int) -> None:
+    assert nursery.run(tmp_path, kill_at, threads=True) == -signal.SIGKILL
+    assert nursery.run(tmp_path, threads=True) == 0
+    check(tmp_path)
+
+
 @pytest.mark.timeout(3600)
 def test_a_run_that_is_killed_after_each_event_in_turn_comes_to_the_same_answer(
     tmp_path: Path, nursery: Nursery
 ) -> None:
-    for kill_at in range(1, 102, 1 if KILLS >= 300 else 9):
+    for kill_at in range(1, 102, 1 if KILLS >= 300 else 14):
         folder = tmp_path / str(kill_at)
         folder.mkdir()
         assert nursery.run(folder, kill_at) == -signal.SIGKILL
