@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -94,19 +94,20 @@ def main() -> int:
     parser.add_argument("--only", type=_part, action="append", help="measure this part, and others named so")
     arguments = parser.parse_args()
     wanted = arguments.only or [part for part in PARTS if part not in LONG]
-    sections = {name: table for name, table in kept().items() if arguments.only or name in map(PARTS.get, LONG)}
+    left = None if arguments.only else frozenset(map(PARTS.get, LONG))
+    sections: dict[str, str] = {}
     for part in wanted:
         module, *some = part.split(":")
-        before, rows = sections.get(PARTS[module], ""), []
+        before, rows = sections.get(PARTS[module]) or kept(left).get(PARTS[module], ""), []
         print("\n".join((f"## {PARTS[module]}", "", *HEADER)), flush=True)
         for row in measured(part):
             rows.append(row)
             sections[PARTS[module]] = merged(before, rows) if some or module in LONG else "\n".join((*HEADER, *rows))
             if arguments.write and module in LONG:
-                write(sections)
+                write(kept(left) | sections)
         print(flush=True)
     if arguments.write:
-        write(sections)
+        write(kept(left) | sections)
     return 0
 
 
@@ -133,10 +134,11 @@ def write(sections: Mapping[str, str]) -> None:
     RESULTS.write_text(f"{head}\n{body}\n", encoding="utf-8")
 
 
-def kept() -> dict[str, str]:
-    """Reads the sections that were measured before, by heading."""
+def kept(names: Collection[str | None] | None = None) -> dict[str, str]:
+    """Reads the sections that were measured before, by heading, others that were measured meanwhile among them."""
     _, *parts = RESULTS.read_text("utf-8").split("\n## ")
-    return {name: table.strip() for name, table in (part.split("\n", 1) for part in parts)}
+    found = {name: table.strip() for name, table in (part.split("\n", 1) for part in parts)}
+    return {name: table for name, table in found.items() if names is None or name in names}
 
 
 if __name__ == "__main__":
