@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -305,3 +306,25 @@ def test_where_no_process_can_be_started_one_thread_counts(tmp_path: Path, monke
     monkeypatch.setattr(index, "PROGRAMS_BYTES", 0)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     assert opened(tmp_path / "it.txt", "é" * 50_000).length == 50_000
+
+
+ENDS_EARLY = """
+import os, sys, time
+from rlmbox import Context
+
+read = os.pread
+def slowly(*given):
+    time.sleep(0.01)
+    return read(*given)
+os.pread = slowly
+Context.from_path(sys.argv[1]).prepare()
+"""
+
+
+def test_a_program_that_ends_while_lines_are_counted_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("a line of text\n" * 1_600_000)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", ENDS_EARLY, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")

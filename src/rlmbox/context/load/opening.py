@@ -146,8 +146,9 @@ class _Look:
             self._learn(lambda facts: facts if facts.newlines else replace(facts, newlines=newlines))
         except (ContextError, _OpeningStopped):
             return  # whoever asks for lines will find out
-        except RuntimeError:
-            if not sys.is_finalizing() and threading.main_thread().is_alive():  # else no thread can be started any more
+        except RuntimeError as error:
+            # When the program ends no thread can be started any more, and before that none of a pool is given work.
+            if "shutdown" not in str(error) and not sys.is_finalizing() and threading.main_thread().is_alive():
                 raise
 
     def check(self) -> None:
