@@ -4,6 +4,8 @@ import textwrap
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import anyio
+
 from rlmbox.sandboxes.base import Sandbox
 from rlmbox.types import Cell, Execution
 
@@ -22,6 +24,21 @@ class Repl(Generic[AnySandbox]):
         execution = await self.run(code)
         assert execution.outcome == "ok", execution
         return execution.value
+
+    async def run_interrupted(self, code: str, begun: anyio.Event, *, after_s: float = 0.0) -> Execution:
+        """Run a cell that is interrupted so long after it has set an event."""
+
+        async def interrupt() -> None:
+            await begun.wait()
+            await anyio.sleep(after_s)
+            assert getattr(self.sandbox, "interrupt", bool)()  # which not every sandbox has
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            execution = await self.run(code)
+        assert execution.error is not None
+        assert execution.error.type == "KeyboardInterrupt"
+        return execution
 
 
 def children_of(pid: int) -> set[int]:

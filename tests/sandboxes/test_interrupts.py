@@ -18,17 +18,8 @@ async def test_an_interrupt_ends_the_cell_and_keeps_the_session() -> None:
         assert repl.sandbox.interrupt()  # between two cells it does nothing
         await repl.run("kept = 3")
 
-        async def interrupt() -> None:
-            await begun.wait()
-            await anyio.sleep(0.1)
-            assert repl.sandbox.interrupt()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(interrupt)
-            execution = await repl.run("begun()\nwhile True:\n    pass")
+        execution = await repl.run_interrupted("begun()\nwhile True:\n    pass", begun, after_s=0.1)
         assert (execution.outcome, execution.namespace) == ("error", "kept")
-        assert execution.error is not None
-        assert execution.error.type == "KeyboardInterrupt"
         assert await repl.value("kept") == 3
     assert not repl.sandbox.interrupt()
 
@@ -61,16 +52,7 @@ async def test_a_cell_that_goes_on_after_an_interrupt_is_killed_unless_it_waits_
     async with local(HostFunction("begun", begun.set, ""), HostFunction("slow", slow, "")) as repl:
         await repl.run("kept = 3")
 
-        async def interrupt() -> None:
-            await begun.wait()
-            await anyio.sleep(0.1)
-            assert repl.sandbox.interrupt()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(interrupt)
-            execution = await repl.run(code)
+        execution = await repl.run_interrupted(code, begun, after_s=0.1)
         assert (execution.outcome, execution.namespace) == ("error", namespace)
-        assert execution.error is not None
-        assert execution.error.type == "KeyboardInterrupt"
         assert given == (["yes"] if namespace == "kept" else [])
         assert await repl.value("'kept' in globals()") is (namespace == "kept")
