@@ -205,6 +205,7 @@ class SandboxMachine:
         self.may_be: list[dict[str, object]] = [{}]
         self.log: list[str] = []
         self.outcomes: Counter[str] = Counter()
+        self.sessions = 0
 
     async def run(self, cells: int) -> None:
         """Run so many cells.
@@ -223,6 +224,7 @@ class SandboxMachine:
 
     async def _opened(self) -> Sandbox:
         self.may_be = [{}]
+        self.sessions += 1
         sandbox = self.make()
         limits = CellLimits(
             cell_timeout_s=self.dice.choice(TIMEOUTS_S), memory_bytes=64 << 20, output_flood_bytes=4 << 20
@@ -357,6 +359,7 @@ class RunMachine:
         self.asked = Asked()
         self.log: list[str] = []
         self.outcomes: Counter[str] = Counter()
+        self.sessions = 0
 
     async def run(self, questions: int) -> None:
         """Ask so many questions of one session.
@@ -379,6 +382,7 @@ class RunMachine:
         self.log.append(f"# {limits}")
         rlm = RLM(root, sub_model=sub, sandbox=self.make, limits=limits, hooks=[events.append], seed=self.seed)
         session = rlm.session(TEXT)
+        self.sessions += 1
         async with session:
             for number in range(questions):
                 await self._question(session.ask(f"question {number}?"), session.interrupt_cell)

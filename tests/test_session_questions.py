@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import pytest
@@ -26,7 +27,7 @@ from rlmbox.errors import (
 from rlmbox.events import Event, SessionFailed, SessionStarted
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing import ScriptedModel
-from rlmbox.types import Cell
+from rlmbox.types import Cell, Completion
 from runs import PENNY, TEXT, repl, rlm, said_to
 
 
@@ -307,6 +308,29 @@ async def test_a_question_that_is_cancelled_before_its_first_turn_leaves_a_sessi
         first.cancel()
         release.set()
         await asyncio.gather(first, return_exceptions=True)
+        assert (await session.ask("And then?")).text == "ok"
+
+
+async def test_a_question_that_is_cancelled_while_its_last_answer_is_asked_leaves_a_session_that_goes_on() -> None:
+    asked, seen = asyncio.Event(), list[Event]()
+
+    class Lingering(ScriptedModel):
+        async def complete(self, *arguments: Any, **options: Any) -> Completion:
+            if len(self.requests) == 1 and not asked.is_set():
+                asked.set()
+                await asyncio.sleep(30)
+            return await super().complete(*arguments, **options)
+
+    model = Lingering(["It may be May.", "FINAL(ok)"], name="root")
+    async with RLM(model, hooks=[seen.append]).session(TEXT) as session:
+        first = asyncio.ensure_future(session.ask("When?", limits=Limits(max_turns=1)))
+        await asked.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert seen[-1].kind == "session_failed"
+        assert session.task is not None
+        assert session.task.error.partial.text == "It may be May."  # type: ignore[union-attr]
         assert (await session.ask("And then?")).text == "ok"
 
 

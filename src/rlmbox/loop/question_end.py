@@ -81,6 +81,14 @@ class QuestionEnd:
         if task.error is not None:
             raise task.error
         try:
+            return await self._or_failed(task, work)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # also one that came while a failure was being recorded
+                self._interrupted(task, error)
+            raise
+
+    async def _or_failed(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        try:
             # What the record has is brought back without a limit of its time.
             is_recorded = self._recorder.next_recorded(events.TurnFinished) is not None
             left_s = math.inf if is_recorded else task.left_s
@@ -99,9 +107,6 @@ class QuestionEnd:
             mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
             await self._fail(task, mistake)
             raise mistake from error
-        except BaseException as error:
-            self._interrupted(task, error)
-            raise
 
     def answer(
         self, task: Task, text: str, *, value: object = None, sources: tuple[Source, ...] = (), complete: bool = True
@@ -130,8 +135,12 @@ class QuestionEnd:
         self._answers.forget()
         # A child's error carries the child's partial answer; this session's is what its caller needs.
         self._recorder.note_guarding(len(task.turns), events.SessionFailed)
-        error.partial = partial = await self._partial(task, error)
-        task.error = error
+        try:
+            partial = await self._partial(task, error)
+        except Exception as mistake:  # noqa: BLE001 - what ended the question is what its caller should hear of
+            error.add_note(f"the last words could not be read: {type(mistake).__name__}: {mistake}")
+            partial = self.answer(task, _thought_of(task), complete=False)
+        error.partial, task.error = partial, error
         self.free()
         failed = await self._recorder.append(
             events.SessionFailed,
@@ -144,6 +153,8 @@ class QuestionEnd:
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""
+        if task.error is not None:
+            return  # how it ended is recorded
         self._answers.forget()
         task.error = RLMError("the question was interrupted")
         task.error.partial = partial = self.answer(task, _thought_of(task), complete=False)
