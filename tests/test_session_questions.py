@@ -330,7 +330,7 @@ async def test_a_question_that_is_cancelled_while_its_last_answer_is_asked_leave
             await first
         assert seen[-1].kind == "session_failed"
         assert session.task is not None
-        assert session.task.error.partial.text == "It may be May."  # type: ignore[union-attr]
+        assert session.task.error.partial.text == "It may be May."
         assert (await session.ask("And then?")).text == "ok"
 
 
