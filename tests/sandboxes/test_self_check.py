@@ -270,6 +270,24 @@ def test_what_was_shown_is_kept_until_it_can_never_be_true_again(
     left = {path.name for path in folder.iterdir()} - {ours.name}
     assert left == {ours.name.replace("jail", "monty"), "jail-of_another_python.json", "jail-being_written.18"}
     assert (proofs.recall("jail"), proofs.recall("monty")) == ("jail holds", "monty holds")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert proofs.recall("jail") is None
+
+
+@pytest.mark.skipif(not proofs._BOOT_ID.exists(), reason="nothing is kept where a boot has no name")
+async def test_what_a_fresh_check_does_not_find_to_hold_counts_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(maker: object, *, again: bool = False) -> SelfCheck:
+        raise SandboxUnavailable(f"again: {again}")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "self_check", fails)
+    proofs.remember("jail", "jail holds")
+    assert (await auto_sandbox(("jail",)))[1].reason == "jail holds"
+    for fresh in (True, False):
+        with pytest.raises(SandboxUnavailable, match="again"):
+            await auto_sandbox(("jail",), fresh=fresh)
 
 
 @needs_jail

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, RLMError, SandboxError, SandboxUnavailable
 from rlmbox.sandboxes.base import Host, Sandbox, warning_of
-from rlmbox.sandboxes.proofs import recall, remember
+from rlmbox.sandboxes.proofs import forget, recall, remember
 from rlmbox.sandboxes.registry import auto_order, backend
 from rlmbox.types import Cell, CellLimits, Execution
 
@@ -63,7 +63,9 @@ async def auto_sandbox(
     for name in auto_order() if names is None else names:
         try:
             maker = _maker(name, makers, packages, type_check=type_check)
-            shown = None if fresh or makers is not None else recall(name)
+            if fresh and makers is None:
+                forget(name)  # or what it showed before would still count where it shows it no more
+            shown = None if makers is not None else recall(name)
             if shown is None:
                 from rlmbox.sandboxes.self_check import self_check  # takes a while to import
 

@@ -18,12 +18,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from rlmbox.context.storage.caching import cache_folder
+from rlmbox.context.storage.caching import cache_folder, cache_path
 from rlmbox.errors import ContextError
 
 _FOLDER = "self_checks"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WRITTEN_WITHIN_S = 60.0
+_known: dict[tuple[Path, str], str] = {}  # what this process has read or kept: while it runs, none of it changes
 
 
 def recall(name: str) -> str | None:
@@ -32,12 +33,18 @@ def recall(name: str) -> str | None:
     Args:
         name: The sandbox's name.
     """
+    place = _place_of(name)
+    known = None if place is None else _known.get(place)
+    if known is not None:
+        return known
     path = _path(name)
-    if path is None:
+    if place is None or path is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(path.read_bytes())["shown"]
-        return found if isinstance(found, str) else None
+        if isinstance(found, str):
+            _known[place] = found
+            return found
     return None
 
 
@@ -48,9 +55,10 @@ def remember(name: str, shown: str) -> None:
         name: The sandbox's name.
         shown: What it showed, in one line.
     """
-    path = _path(name)
-    if path is None:
+    place, path = _place_of(name), _path(name)
+    if place is None or path is None:
         return
+    _known[place] = shown
     beside = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -66,7 +74,9 @@ def forget(name: str) -> None:
     Args:
         name: The sandbox's name.
     """
-    path = _path(name)
+    place, path = _place_of(name), _path(name)
+    if place is not None:
+        _known.pop(place, None)
     if path is not None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -104,6 +114,13 @@ def _path(name: str) -> Path | None:
         return None
     with suppress(ContextError):
         return cache_folder(_FOLDER) / f"{name}-{key}.json"
+    return None
+
+
+def _place_of(name: str) -> tuple[Path, str] | None:
+    """Return the folder of results, which the environment may move, with the sandbox's name; None where none is."""
+    with suppress(ContextError):
+        return cache_path(_FOLDER), name
     return None
 
 
