@@ -61,6 +61,20 @@ async def test_a_variable_can_finish_a_session_by_being_set() -> None:
     assert (await asked.aask("?", TEXT)).text == "set"
 
 
+async def test_a_variable_that_was_set_for_one_question_does_not_end_the_next_one_by_being_read() -> None:
+    asked = rlm(repl("result = 'set'"), repl("print(result)"), "FINAL(next)", auto_finalize_var="result")
+    async with asked.session(TEXT) as session:
+        assert [(await session.ask(question)).text for question in ("?", "And then?")] == ["set", "next"]
+
+
+@pytest.mark.parametrize("code", ["answer['content'] = 1 / 0", "print(answer['content'])"])
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_an_answer_that_was_ready_for_one_question_is_none_to_the_next(code: str, sandbox: str) -> None:
+    ready = repl("answer['content'] = 'first'\nanswer['ready'] = True")
+    async with rlm(ready, repl(code), "FINAL(second)", sandbox=SANDBOXES[sandbox]).session(TEXT) as session:
+        assert [(await session.ask(question)).text for question in ("?", "And then?")] == ["first", "second"]
+
+
 async def test_final_var_of_a_missing_name_gets_a_hint_with_the_variables_there_are() -> None:
     asked = rlm(repl("result = 1"), "FINAL_VAR(resutl)", "FINAL_VAR(result)")
     answer = await asked.aask("?", TEXT)

@@ -46,6 +46,9 @@ KINDS: Mapping[str, object] = {
     "frozenset([(1, 2), (0, 5)])": [[0, 5], [1, 2]],
     "3 + 4j": "(3+4j)",
 }
+TOWER: list[object] = ["<deeper than 195 levels>"]
+for _ in range(194):
+    TOWER = [TOWER]
 WITH_MODULES: Mapping[str, object] = {
     "datetime.date(2026, 1, 2)": "2026-01-02",
     "datetime.datetime(2026, 1, 2, 3, 4, 5)": "2026-01-02T03:04:05",
@@ -66,6 +69,8 @@ WITH_MODULES: Mapping[str, object] = {
     "{Key('a'): Key('b')}": {'{"name": "a"}': {"name": "b"}},
     "loop": [1, {"again": "<cycle>"}],
     "[x for x in deep]": [[[]]],
+    "tower": TOWER,
+    "{'at': tower}": {"at": TOWER[0]},
 }
 SETUP = """
 import collections, dataclasses, datetime, decimal
@@ -84,6 +89,9 @@ def free(): pass
 loop = [1]
 loop.append({'again': loop})
 deep = [[[]]]
+tower = []
+for _ in range(10_000):
+    tower = [tower]
 """
 OF_SUBSET = ("'text é'", "(1, (2.5, None))", "float('nan')", "[float('inf'), -float('inf')]")
 """Kinds that `subset` lets out; it refuses the others by name."""

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 from rlmbox.context import Context
 from rlmbox.errors import ContextError, RLMError
+from rlmbox.loop.bindings import binds
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.observation import missing_variable
 from rlmbox.loop.task import Task
 from rlmbox.reply.parse import Final, mentions_answer_dict, parse_reply
+from rlmbox.sandboxes.worker._values import TOO_DEEP
 from rlmbox.types import Cell, Execution, HostFunction, Source
 
 MAX_SOURCES = 50
@@ -118,7 +120,7 @@ class AnswerRules:
         if called is not None:
             return await self._of_call(namespace, called, cells)
         found = None if self._strict else await self._of_answer_dict(namespace, cells)
-        if found is None and self._auto is not None and any(self._auto in cell.code for cell in cells):
+        if found is None and self._auto is not None and any(binds(cell.code, self._auto) for cell in cells):
             set_to = await _variable(namespace, self._auto, ())
             found = set_to if isinstance(set_to, FinalAnswer) and set_to.value not in (None, "") else None
         return found if found is not None or final is None else await self._of_tag(namespace, final)
@@ -158,19 +160,22 @@ class AnswerRules:
         if not any(mentions_answer_dict(cell.code) for cell in cells):
             return None
         execution = await namespace.evaluate("answer")
-        answer = execution.value
-        if execution.error is not None:  # it may be too large only with what is around its content
-            if (await namespace.evaluate(_IS_READY)).value is not True:
+        if execution.error is None:
+            answer = execution.value
+            if not (isinstance(answer, Mapping) and answer.get("ready") is True):
                 return None
-            execution = await namespace.evaluate("answer['content']")
-            if execution.error is not None:
-                error = f"{execution.error.type}: {execution.error.message}"
-                return _FAILED_VARIABLE.format(name="answer['content']", error=error)
-            return FinalAnswer(in_words(execution.value), execution.value)
-        if not (isinstance(answer, Mapping) and answer.get("ready") is True):
+            value = answer.get("content", "")
+            words = in_words(value)
+            if TOO_DEEP not in words:
+                return FinalAnswer(words, value)
+        elif (await namespace.evaluate(_IS_READY)).value is not True:
             return None
-        value = answer.get("content", "")
-        return FinalAnswer(in_words(value), value)
+        # It may be too large, or too deep, only with what is around its content.
+        execution = await namespace.evaluate("answer['content']")
+        if execution.error is not None:
+            error = f"{execution.error.type}: {execution.error.message}"
+            return _FAILED_VARIABLE.format(name="answer['content']", error=error)
+        return FinalAnswer(in_words(execution.value), execution.value)
 
     async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
         if final.kind == "variable":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
@@ -10,6 +9,7 @@ import anyio
 from rlmbox import events
 from rlmbox.context import Context
 from rlmbox.errors import RLMError, SandboxCrashed
+from rlmbox.loop.bindings import binds
 from rlmbox.loop.bridge import Bridge
 from rlmbox.loop.inputs import described
 from rlmbox.loop.recorder import SessionRecorder
@@ -130,12 +130,14 @@ class SessionNamespace:
         return found
 
     async def note_query(self, question: str) -> None:
-        """Let the variable `query` be a further question.
+        """Let the variable `query` be a further question, and those of the loop be as they were at the first.
 
         Args:
             question: The question.
         """
-        await self.evaluate(f"query = {question!r}")
+        # An `answer` that is ready since the question before would be taken for one to this.
+        bindings = {"query": question, **self._own}
+        await self.evaluate("\n".join(f"{name} = {value!r}" for name, value in bindings.items()))
         self._query_is_ours = True
 
     async def variables(self) -> Mapping[str, str]:
@@ -198,18 +200,8 @@ class SessionNamespace:
             raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error
         self.is_cut = False
         was_interrupted = execution.error is not None and execution.error.type == "KeyboardInterrupt"
-        if cell.by != "engine" and _binds_query(cell.code):
+        if cell.by != "engine" and binds(cell.code, "query"):
             self._query_is_ours = False
         if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
             self._ran.append((cell, path))
         return execution
-
-
-def _binds_query(code: str) -> bool:
-    """Return True if code sets the variable `query`, in place of the question that it holds."""
-    try:
-        tree = ast.parse(code) if "query" in code else ast.Module([], [])
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False  # nor can it have run
-    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return any(name.id == "query" and not isinstance(name.ctx, ast.Load) for name in names)

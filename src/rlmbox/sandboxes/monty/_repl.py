@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
@@ -61,7 +61,7 @@ from rlmbox.sandboxes.monty.modules import (
     own_source,
 )
 from rlmbox.sandboxes.monty.modules._words import STATISTICS, date_words, is_of_cpython, words_source
-from rlmbox.sandboxes.worker._values import to_json
+from rlmbox.sandboxes.worker._values import Writer
 from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
 
@@ -616,7 +616,7 @@ class MontyRepl:
         if function.pure and not is_async:
             return self._noted(call(function, args, kwargs))
         try:
-            made = MadeCall(function.name, *to_json([args, kwargs]))
+            made = _made(function.name, args, kwargs)
         except ValueError as error:  # it is too large to leave
             return {"exc_type": "ValueError", "message": str(error)}
         make = partial(call_async, function, made.args, made.kwargs)
@@ -698,6 +698,14 @@ class MontyRepl:
             for call_id, (made, make) in waiting.items():
                 tasks.start_soon(settle, call_id, made, make)
         return answers
+
+
+def _made(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> MadeCall:
+    """Return a call with its arguments in their JSON form; together they are no larger than may leave a cell."""
+    writer = Writer()
+    return MadeCall(
+        name, [writer.write(value) for value in args], {key: writer.write(value) for key, value in kwargs.items()}
+    )
 
 
 def _heap_bytes(inputs: Mapping[str, object]) -> int:

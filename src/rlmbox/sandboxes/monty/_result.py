@@ -25,7 +25,7 @@ from rlmbox.sandboxes.monty._host import without_proxies
 from rlmbox.sandboxes.monty._refusals import CellRefused, native_modules
 from rlmbox.sandboxes.monty._types import TypeProblem
 from rlmbox.sandboxes.monty.modules._words import STATISTICS, in_this_version, type_name
-from rlmbox.sandboxes.worker._values import to_json
+from rlmbox.sandboxes.worker._values import MAX_LEVELS, to_json
 from rlmbox.types import CellError, CellLimits, CellOutcome
 
 _OBJECT_CHARS = 1_000
@@ -93,18 +93,23 @@ def without_place(text: str) -> str:
     return _ADDRESS.sub("", text) if text.startswith("<function ") else text
 
 
-def each_text(value: Any, change: Callable[[str], str]) -> Any:
+def each_text(value: Any, change: Callable[[str], str], depth: int = 0) -> Any:
     """Return a value with the texts in lists, tuples and dicts of it, but for keys, changed.
 
     Args:
         value: The value.
         change: Gives what is to be in place of a text.
+        depth: How many containers it lies in; what lies deeper than may leave a cell stays as it is.
     """
     if isinstance(value, str):
         return change(value)
+    if depth > MAX_LEVELS:
+        return value
     if type(value) in (list, tuple):
-        return type(value)(each_text(item, change) for item in value)
-    return {key: each_text(item, change) for key, item in value.items()} if type(value) is dict else value
+        return type(value)(each_text(item, change, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: each_text(item, change, depth + 1) for key, item in value.items()}
+    return value
 
 
 def _bounded(text: str) -> str:
