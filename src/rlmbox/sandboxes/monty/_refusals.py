@@ -269,6 +269,8 @@ def _check_text(node: ast.AST) -> None:
 
 def _check_call(node: ast.Call) -> None:
     function = node.func
+    if _writes(node):
+        raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
         raise lacking("asyncio.gather(return_exceptions=...)", "try and except in what is gathered", node)
     if not isinstance(function, ast.Attribute):
@@ -277,6 +279,17 @@ def _check_call(node: ast.Call) -> None:
         for option in node.keywords:
             if option.arg in _JSON_HOOKS:
                 raise lacking(f"json.{function.attr}({option.arg}=...)", "a loop over what json.loads gives", node)
+
+
+def _writes(node: ast.Call) -> bool:
+    """Return whether a call opens a file for writing, or is of a method that writes one."""
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr in ("write_text", "write_bytes")
+    if not isinstance(function, ast.Name) or function.id != "open":
+        return False
+    modes = [*node.args[1:2], *(one.value for one in node.keywords if one.arg == "mode")]
+    return any(isinstance(mode, ast.Constant) and bool({*"wax+"} & {*str(mode.value)}) for mode in modes)
 
 
 def _check_class(node: ast.AST) -> None:

@@ -22,7 +22,7 @@ from pydantic_monty import FutureSnapshot, MontyComplete, MontyTypingError, Name
 from rlmbox.context.repl import OF_KEY, SLICE_KEY
 from rlmbox.sandboxes._texts import CONTEXT, NamedText, inline_bytes
 from rlmbox.sandboxes.base import Host
-from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty import _files, _large
 from rlmbox.sandboxes.monty._code import (
     MARK,
     PRELUDE,
@@ -292,7 +292,7 @@ class MontyRepl:
             type_check_format="jsonlines",
             assert_message_annotations=False,
         )
-        self._run_own(prelude, started)
+        self._run_own(prelude, started, directory=_files.WORKING_DIRECTORY)
 
     @property
     def pid(self) -> int | None:
@@ -482,11 +482,13 @@ class MontyRepl:
 
     # In the thread
 
-    def _run_own(self, code: str, inputs: dict[str, Any] | None = None) -> Any:
+    def _run_own(self, code: str, inputs: dict[str, Any] | None = None, *, directory: str | None = None) -> Any:
         """Run our own code, which calls no host function."""
         self._feed_count += 1
         unchecked = not inputs or self.setting.is_large or "_rlm_" in code
-        return self._session.feed_run(code, inputs=inputs, print_callback=_print_nothing, skip_type_check=unchecked)
+        return self._session.feed_run(
+            code, inputs=inputs, print_callback=_print_nothing, skip_type_check=unchecked, cwd=directory
+        )
 
     def _load_for(self, source: CellSource) -> None:
         for name in sorted(source.modules):
@@ -657,7 +659,12 @@ class MontyRepl:
             return {"return_value": self._modules.get(snapshot.args[0])}
         if snapshot.function_name == "import":
             return {"exc_type": "ModuleNotFoundError", "message": f"No module named {snapshot.args[0]!r}"}
-        return refusal(str(snapshot.function_name))
+        try:
+            found = _files.answer(str(snapshot.function_name), snapshot.args)
+        except CellRefused as error:
+            self.refusal = str(error)
+            return _INTERRUPT
+        return refusal(str(snapshot.function_name)) if found is None else found
 
     def _own_answer(self, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
         if name == "_rlm_source":

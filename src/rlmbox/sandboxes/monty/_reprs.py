@@ -29,6 +29,7 @@ _OF_MODULE = re.compile(r"<function (\w+)( at 0x2[0-9a-f]{5})?>")
 _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
 _CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
 _OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone='[^']*'\)")
+_OF_PATTERNS = {f"<class '{name}'>": f"<class 're.{name}'>" for name in ("Match", "Pattern")}
 _LAMBDA = "<lambda>"
 _OWN = "own_"
 _OF_OPERATOR = "_rlm_operator_"
@@ -75,7 +76,7 @@ def of_cpython(text: str, known: Known) -> str:
 
     def of_class(found: re.Match[str]) -> str:
         if found[1] not in known.classes:
-            return found[0]
+            return _OF_PATTERNS.get(found[0], found[0])
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
     if _OF_STRUCT_TIME in text:

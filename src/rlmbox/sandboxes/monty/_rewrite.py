@@ -82,7 +82,7 @@ _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
     "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes replace "
-    "_replace elements toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
+    "_replace elements splitlines toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
 )
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
@@ -638,6 +638,10 @@ class Rewriter:
 
     def _builtin_call(self, node: ast.Call, name: str) -> ast.expr | None:
         plain = not node.keywords and not any(isinstance(one, ast.Starred) for one in node.args)
+        if name == "print" and any(one.arg == "file" for one in node.keywords):
+            self._arguments(node)
+            node.func = load(own_name("print_to"))
+            return node
         if name in ("any", "all") and plain and len(node.args) == 1:
             return self._short_circuit(name, node.args[0])
         if name == "next" and plain and len(node.args) in (1, 2):
@@ -846,6 +850,8 @@ class Rewriter:
             return is_of_date or len(node.args) == 1 or any(one.arg != "count" for one in node.keywords)
         if name in ("union", "intersection", "difference", "update"):
             return len(node.args) != 1 or isinstance(node.args[0], ast.Starred)
+        if name == "splitlines":
+            return len(node.args) == 1 and not (is_number(node.args[0]) and not is_text(node.args[0]))
         if name in ("encode", "decode"):
             first = node.args[0] if node.args else None
             return bool(node.args or node.keywords) and not (

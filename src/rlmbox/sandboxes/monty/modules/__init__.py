@@ -63,8 +63,8 @@ NOTES: tuple[str, ...] = (
         "Modules: asyncio (gather, run, sleep), base64, binascii, bisect, collections, copy, csv, dataclasses, "
         "datetime, decimal, functools, hashlib, itertools, json, math, pathlib, random, re, time, tomllib, typing, "
         "unicodedata, and the main parts of ast (literal_eval), contextlib (suppress, closing, nullcontext), difflib "
-        "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO; `print(file=...)` cannot "
-        "write to them), operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
+        "(SequenceMatcher, get_close_matches, unified_diff), heapq, io (StringIO, BytesIO), "
+        "operator, pprint, statistics, string, textwrap, types (SimpleNamespace), zlib. No others, no "
         "packages such as numpy or pandas, no files, no network."
     ),
 )
