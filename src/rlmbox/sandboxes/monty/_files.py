@@ -1,4 +1,4 @@
-"""Answers to what a cell asks of a file system: it is one without files, whose working directory is `/tmp`, as in `jail`.
+"""Answers to what a cell asks of a file system: it has no files, and its working directory is `/tmp`, as in `jail`.
 
 To read a file fails as it does in CPython where there is none; to write one is refused by name, since a later cell
 would read it.

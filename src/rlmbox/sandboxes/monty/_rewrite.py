@@ -73,7 +73,7 @@ _OF_MANY = frozenset({"union", "intersection", "difference"})
 _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
 
 _SHOWING = frozenset({"print", "str", "repr", "format", "ascii"})
-_OF_OBJECTS = frozenset({"object", "slice", "eval"})
+_OF_OBJECTS = frozenset({"object", "slice", "eval", "print"})
 _UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "float", "frozenset"})
 _CLASS_METHODS = frozenset({"fromkeys"})
 _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
@@ -82,7 +82,8 @@ _STATIC = {"str.maketrans", "int.from_bytes", "float.fromhex", "bytes.fromhex"}
 METHOD_SHIMS = frozenset(
     "translate format_map difference_update intersection_update symmetric_difference_update union intersection "  # noqa: SIM905
     "difference update encode decode strptime bit_length bit_count is_integer as_integer_ratio to_bytes replace "
-    "_replace elements splitlines toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat".split()
+    "_replace elements toordinal isocalendar fromordinal fromtimestamp utcfromtimestamp ctime fromisoformat "
+    "splitlines".split()
 )
 BUILTIN_METHODS = frozenset(
     name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
@@ -638,10 +639,6 @@ class Rewriter:
 
     def _builtin_call(self, node: ast.Call, name: str) -> ast.expr | None:
         plain = not node.keywords and not any(isinstance(one, ast.Starred) for one in node.args)
-        if name == "print" and any(one.arg == "file" for one in node.keywords):
-            self._arguments(node)
-            node.func = load(own_name("print_to"))
-            return node
         if name in ("any", "all") and plain and len(node.args) == 1:
             return self._short_circuit(name, node.args[0])
         if name == "next" and plain and len(node.args) in (1, 2):
@@ -669,7 +666,9 @@ class Rewriter:
         return None
 
     def _of_objects(self, node: ast.Call, name: str) -> ast.expr | None:
-        """`object()`, `slice(...)`, and `eval(...)` in a function, whose names the text may have."""
+        """`object()`, `slice(...)`, `print(file=...)`, and `eval(...)`, whose text may have names of the function."""
+        if name == "print":
+            return self._printed_to(node)
         if name != "eval" and (node.keywords or (name == "object") == bool(node.args)):
             return None
         self._arguments(node)
@@ -678,6 +677,13 @@ class Rewriter:
         hidden: list[ast.expr] = [ast.Constant(one) for one in sorted(frozenset().union(*self._names_around))]
         named = [ast.keyword("names", ast.Tuple(hidden, ast.Load()))] if hidden else []
         return ast.Call(load(own_name("eval")), node.args, [*node.keywords, *named])
+
+    def _printed_to(self, node: ast.Call) -> ast.expr | None:
+        if not any(one.arg == "file" for one in node.keywords):
+            return None
+        self._arguments(node)
+        node.func = load(own_name("print_to"))
+        return node
 
     def _named_generator(self, name: str, generator: ast.GeneratorExp) -> ast.expr:
         """`map(f, xs)` and `filter(f, xs)`, whose iterators have these names."""
