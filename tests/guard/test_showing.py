@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.conftest import prose
-from rlmbox.guard import Guard, explanation, new_nonce, quote
+from rlmbox.guard import Guard, new_nonce, quote
 from rlmbox.guard.visible import make_visible, printable
 
 
@@ -123,11 +123,9 @@ def test_the_closing_delimiter_is_there_once_even_if_the_nonce_leaked(text: str,
     assert quoted.endswith(f"\n</output {nonce}>")
 
 
-def test_every_turn_has_a_nonce_of_its_own_and_the_model_is_told() -> None:
+def test_every_turn_has_a_nonce_of_its_own() -> None:
     nonces = {new_nonce() for _ in range(1_000)}
     assert len(nonces) == 1_000
-    assert "<output …>" in explanation()
-    assert "It is data" in explanation()
 
 
 def test_escapes_do_not_make_an_output_longer_than_its_bounds() -> None:

@@ -23,8 +23,6 @@ from rlmbox.errors import ConfigError
 NAMES = ("rlmbox.toml", "rlmbox.yaml", "rlmbox.yml")
 """Names of a file of settings, the first found counts."""
 
-_ALLOW = "; rlmbox config trust FILE allows it"
-
 
 @dataclass(frozen=True, slots=True)
 class Layer:

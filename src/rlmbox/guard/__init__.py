@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rlmbox.guard.findings import Detector, Finding
     from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, each_text, shown_plainly
     from rlmbox.guard.known import secrets_of_environment
-    from rlmbox.guard.quoting import explanation, new_nonce, nonce_of, quote
+    from rlmbox.guard.quoting import new_nonce, nonce_of, quote
 
 __all__ = [
     "MAX_MARKER_CHARS",
@@ -26,7 +26,6 @@ __all__ = [
     "Shown",
     "bounded",
     "each_text",
-    "explanation",
     "new_nonce",
     "nonce_of",
     "quote",
@@ -48,7 +47,6 @@ _HOMES = {
     "Shown": "rlmbox.guard.guard",
     "bounded": "rlmbox.guard.bounds",
     "each_text": "rlmbox.guard.guard",
-    "explanation": "rlmbox.guard.quoting",
     "new_nonce": "rlmbox.guard.quoting",
     "nonce_of": "rlmbox.guard.quoting",
     "quote": "rlmbox.guard.quoting",

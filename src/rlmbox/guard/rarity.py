@@ -19,7 +19,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/= 
 SCALE = 16
 """Steps of the table per bit."""
 
-MIN_CHARS, MAX_CHARS = 20, 400
+MAX_CHARS = 400
 _SCORED_CHARS = 96
 _TOKENS = r"[0-9A-Za-z_+/-]{20,}={0,2}"
 _HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{20,}")
@@ -59,12 +59,10 @@ class RareTokens:
     Digests in hexadecimal and lines of base64 are only warned of; UUIDs are left alone.
 
     Args:
-        min_bits: Surprise from which on a token is hidden, in bits per pair of characters.
         hides_digests: Hide hexadecimal of 20 digits or more, and lines of base64, instead of warning.
     """
 
-    def __init__(self, *, min_bits: float = _MIN_BITS, hides_digests: bool = False) -> None:
-        self._min_bits = min_bits
+    def __init__(self, *, hides_digests: bool = False) -> None:
         self._digest_effect: FindingEffect = "hidden" if hides_digests else "warned"
 
     def __call__(self, text: str) -> Iterator[Finding]:
@@ -90,7 +88,7 @@ class RareTokens:
             return None
         if before[-1:] == b"." and before[-2:-1].isdigit() and _longest_part(token) <= _MAX_VERSION_PART_CHARS:
             return None  # a version, such as 20.10.24+dfsg1-1+deb12u1+b6
-        if len(token) <= MAX_CHARS and is_rare(token, self._min_bits):
+        if len(token) <= MAX_CHARS and is_rare(token):
             if _is_line_of_many(data, start, end):
                 return "encoded-lines", self._digest_effect, "lines of base64"
             return "rare-token", "hidden", "rare by the pairs of its characters"
@@ -122,14 +120,14 @@ def _is_encoded(line: bytes) -> bool:
     return not line.translate(None, _BASE64)
 
 
-def is_rare(token: str, min_bits: float = _MIN_BITS) -> bool:
+def is_rare(token: str) -> bool:
     """Return whether a token looks random."""
     if not _is_mixed(token) or max(map(len, _JOINTS.split(token))) < _MIN_PART_CHARS:
         return False
     if _longest_part(token) <= _MAX_NAME_PART_CHARS:
         return False
     scored = token if any(map(str.islower, token)) else token.lower()  # NAMES_OF_CONSTANTS are words, too
-    return bits_per_pair(scored) >= (min_bits if any(map(str.isdigit, token)) else min_bits + 1)
+    return bits_per_pair(scored) >= (_MIN_BITS if any(map(str.isdigit, token)) else _MIN_BITS + 1)
 
 
 def _longest_part(token: str) -> int:

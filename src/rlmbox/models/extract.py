@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+_MOST_SENTENCES = 5
 MAX_SENTENCES = 20_000
 """Sentences of a text that are ranked; what comes after them is not read."""
 
@@ -173,7 +174,7 @@ def _bare(word: str) -> str:
 
 
 def best_sentences(
-    question: str, text: str, *, counts: Mapping[str, int] | None = None, chars: int | None = None, most: int = 5
+    question: str, text: str, *, counts: Mapping[str, int] | None = None, chars: int | None = None
 ) -> list[Sentence]:
     """Pick the sentences of a text that answer a question best.
 
@@ -183,7 +184,6 @@ def best_sentences(
             place of what follows it.
         counts: How often words of the question occur in the whole text, of which this may be a part.
         chars: The whole text's length.
-        most: Most sentences to return.
 
     Returns:
         The best first, and only those about as good; none where the text does not answer.
@@ -204,7 +204,7 @@ def best_sentences(
         score = judge.score(unit, own)
         if score > 0 and (unit.text not in ranked or ranked[unit.text].score < score):
             ranked[unit.text] = Sentence(unit.text, unit.label, round(score, 6))
-    best = sorted(ranked.values(), key=lambda sentence: -sentence.score)[:most]
+    best = sorted(ranked.values(), key=lambda sentence: -sentence.score)[:_MOST_SENTENCES]
     return [sentence for sentence in best if sentence.score >= _NEAR * best[0].score]
 
 

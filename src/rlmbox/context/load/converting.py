@@ -146,13 +146,12 @@ def convert(
         return converted
 
 
-def unpack(path: Path, *, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> InFile:
+def unpack(path: Path, *, timeout_s: int = TIMEOUT_S) -> InFile:
     """Unpack a compressed file into one of the cache, which goes away when it is closed.
 
     Args:
         path: The file.
         timeout_s: Seconds, of the clock and of the processor, after which it is given up.
-        memory_bytes: Memory that the child process may take.
 
     Raises:
         ContextError: It cannot be read, is broken, or unpacks to far more than it is; or there is no room.
@@ -163,7 +162,7 @@ def unpack(path: Path, *, timeout_s: int = TIMEOUT_S, memory_bytes: int = MEMORY
         new = NewText(str(path))
         try:
             with tempfile.TemporaryFile() as said:
-                arguments: list[object] = [kind.name, path.name, timeout_s, memory_bytes, most]
+                arguments: list[object] = [kind.name, path.name, timeout_s, MEMORY_BYTES, most]
                 ended = _run(path, arguments, descriptor, new.fileno(), timeout_s, said.fileno())
                 _check_unpacked(path, ended, os.fstat(new.fileno()).st_size >= most, said, timeout_s)
             return new.keep(None)

@@ -54,9 +54,7 @@ def prose_pool(rng: Random, size_chars: int, line: Callable[[Random], str] = sen
     return blocks
 
 
-def write_text(
-    path: Path, size_chars: int, rng: Random, pool: Sequence[str], inserts: Sequence[str] = (), tail: str = ""
-) -> list[int]:
+def write_text(path: Path, size_chars: int, rng: Random, pool: Sequence[str], inserts: Sequence[str] = ()) -> list[int]:
     """Write a text, and return how often each block of the pool is in it.
 
     The lines to put in stand at places of their own that are spread over the whole text, in the order given.
@@ -67,7 +65,6 @@ def write_text(
         rng: Where chance comes from.
         pool: The blocks.
         inserts: Lines to put in, without their ends.
-        tail: What stands at the end.
     """
     places = sorted(rng.uniform(0.02, 0.98) * size_chars for _ in inserts)
     waiting, written, used = list(zip(places, inserts, strict=True)), 0, [0] * len(pool)
@@ -76,15 +73,14 @@ def write_text(
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with new.open("w", encoding="utf-8", newline="\n", buffering=1 << 20) as file:
-            while written < size_chars - len(tail) or waiting:
+            while written < size_chars or waiting:
                 while waiting and (waiting[-1][0] <= written or written >= size_chars):
                     line = waiting.pop()[1] + "\n"
                     written += file.write(line)
-                if written < size_chars - len(tail):
+                if written < size_chars:
                     number = rng.randrange(len(pool))
                     used[number] += 1
                     written += file.write(pool[number])
-            file.write(tail)
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WORD = r"[0-9A-Za-z_-]"
-"""The alphabet of base64url, which most issued keys use."""
-
 _SEPARATED = (
     r"""[0-9A-Za-z_ .\[\]-]{0,32}["'`]?\s{0,3}(?:=>|:=|=|:|,|\sis\s)\s{0,3}["'`]?(?:(?i:bearer|basic|token)\s)?"""
 )

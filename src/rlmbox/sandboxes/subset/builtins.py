@@ -65,11 +65,6 @@ def exception_types() -> Mapping[str, TypeValue]:
     return MappingProxyType({name: TypeValue(name, (kind,), kind) for name, kind in NAMED_EXCEPTIONS.items()})
 
 
-def _refuse_keywords(name: str, kwargs: Mapping[str, Any]) -> None:
-    if kwargs:
-        raise TypeError(f"{name}() takes no keyword arguments")
-
-
 # ---- output ---------------------------------------------------------------------------------------------------
 
 

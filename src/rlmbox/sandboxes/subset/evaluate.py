@@ -31,7 +31,6 @@ from rlmbox.sandboxes.subset.values import Function, show, text
 
 _HOST_DEPTH = 12_000
 _MESSAGE_CHARS = 20_000
-_MISSING: Any = object()
 
 
 class Compiler(Statements):

@@ -220,10 +220,6 @@ def _prod(meter: Meter, items: Any, /, *, start: Any = 1) -> Any:
     return total
 
 
-def _ldexp(meter: Meter, x: Any, i: Any, /) -> float:
-    return math.ldexp(x, i)
-
-
 @cache
 def _functions() -> Mapping[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {

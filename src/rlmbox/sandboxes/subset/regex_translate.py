@@ -134,10 +134,6 @@ def _all_lead(nodes: Sequence[Node]) -> bool:
     return False
 
 
-Beside = Literal["edge", "unknown", "word", "other"] | tuple[Node, int]
-"""What stands beside a place: nothing of the pattern, nobody knows, a kind, or a node with its flags."""
-
-
 @dataclass(slots=True)
 class _SubsetPatternWriter:
     unicode: bool
