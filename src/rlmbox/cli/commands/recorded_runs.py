@@ -1,0 +1,255 @@
+"""Commands on recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlmbox.cli.options import (
+    ApproveOption,
+    DebugOption,
+    JsonOption,
+    MovedContextOption,
+    OtelOption,
+    OwnCellTimeoutOption,
+    OwnCostLimitOption,
+    OwnLastAnswerOption,
+    OwnMaxDepthOption,
+    OwnMaxSecondsOption,
+    OwnMaxSubcallsOption,
+    OwnMaxTokensOption,
+    OwnMaxTurnsOption,
+    OwnMemoryOption,
+    PricesOption,
+    QuietOption,
+    RetrieverOption,
+    RunIdOption,
+    RunNameArgument,
+    RunNamesArgument,
+    StoreOption,
+    option,
+)
+
+recorded_runs = typer.Typer(rich_markup_mode=None)
+audit = typer.Typer(
+    help="Show what ran and was refused, and check the record.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@recorded_runs.command()
+def runs(
+    store: StoreOption = None,
+    status: Annotated[str | None, option("Only these: answered, failed, stopped.", None, "--status")] = None,
+    question: Annotated[str | None, option("Only those whose question has this text.", None, "--question")] = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the recorded runs, the last one first."""
+    from rlmbox.cli.recording import runs_and_print
+
+    raise typer.Exit(runs_and_print(store, status=status, text=question, as_json=as_json, debug=debug))
+
+
+@recorded_runs.command()
+def show(
+    run: RunNameArgument,
+    store: StoreOption = None,
+    turn: Annotated[int | None, option("Show this turn whole.", None, "--turn", least=1)] = None,
+    evidence: Annotated[bool, option("Write what helps to find why it failed.", None, "--evidence")] = False,
+    folder: Annotated[Path | None, option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", hidden=True)] = False,  # says what there is instead
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show a recorded run as a tree with money and time."""
+    from rlmbox.cli.recording import show_and_print
+
+    code = show_and_print(
+        run, store, turn=turn, evidence=evidence, folder=folder, freeze=freeze, as_json=as_json, debug=debug
+    )
+    raise typer.Exit(code)
+
+
+@recorded_runs.command()
+def resume(
+    run: RunNameArgument,
+    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
+    own_cost_limit: OwnCostLimitOption = None,
+    own_max_turns: OwnMaxTurnsOption = None,
+    own_max_depth: OwnMaxDepthOption = None,
+    own_max_subcalls: OwnMaxSubcallsOption = None,
+    own_max_tokens: OwnMaxTokensOption = None,
+    own_max_seconds: OwnMaxSecondsOption = None,
+    own_last_answer: OwnLastAnswerOption = None,
+    own_cell_timeout: OwnCellTimeoutOption = None,
+    own_memory: OwnMemoryOption = None,
+    moved_context: MovedContextOption = None,
+    store: StoreOption = None,
+    retriever: RetrieverOption = None,
+    prices: PricesOption = None,
+    approve: ApproveOption = None,
+    otel: OtelOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
+
+    What is not given is as it was recorded. Exit codes as for ask.
+    """
+    from rlmbox.cli.continuing import OwnLimits, resume_and_print
+
+    code = resume_and_print(
+        run,
+        store,
+        limits=OwnLimits(
+            cost_limit_usd=own_cost_limit,
+            max_turns=own_max_turns,
+            max_depth=own_max_depth,
+            max_subcalls=own_max_subcalls,
+            max_tokens=own_max_tokens,
+            max_seconds=own_max_seconds,
+            last_answer=own_last_answer,
+            cell_timeout_s=own_cell_timeout,
+            memory_mb=own_memory,
+        ),
+        moved=moved_context or (),
+        retriever=retriever,
+        prices=prices,
+        approve=approve,
+        otel=otel,
+        as_json=as_json,
+        quiet=quiet,
+        debug=debug,
+    )
+    raise typer.Exit(code)
+
+
+@recorded_runs.command()
+def replay(
+    run: RunNameArgument,
+    moved_context: MovedContextOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
+    from rlmbox.cli.continuing import replay_and_print
+
+    raise typer.Exit(replay_and_print(run, store, moved=moved_context or (), as_json=as_json, quiet=quiet, debug=debug))
+
+
+@recorded_runs.command()
+def fork(
+    run: RunNameArgument,
+    at: Annotated[int, option("The turn from which on the new run is its own.", None, "--at", least=1)],
+    edit: Annotated[Path | None, option("File with the code that runs in this turn.", None, "--edit")] = None,
+    run_id: RunIdOption = None,
+    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
+    own_model: Annotated[str | None, option("The new run's root model.", None, "--model", "-m")] = None,
+    own_cost_limit: OwnCostLimitOption = None,
+    own_max_turns: OwnMaxTurnsOption = None,
+    own_max_depth: OwnMaxDepthOption = None,
+    own_max_subcalls: OwnMaxSubcallsOption = None,
+    own_max_tokens: OwnMaxTokensOption = None,
+    own_max_seconds: OwnMaxSecondsOption = None,
+    own_last_answer: OwnLastAnswerOption = None,
+    own_cell_timeout: OwnCellTimeoutOption = None,
+    own_memory: OwnMemoryOption = None,
+    moved_context: MovedContextOption = None,
+    retriever: RetrieverOption = None,
+    prices: PricesOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit.
+
+    What is not given is as it was recorded: the models and every limit.
+    """
+    from rlmbox.cli.continuing import OwnLimits, fork_and_print
+
+    code = fork_and_print(
+        run,
+        store,
+        at=at,
+        edit=edit,
+        new_id=run_id,
+        model=own_model,
+        limits=OwnLimits(
+            cost_limit_usd=own_cost_limit,
+            max_turns=own_max_turns,
+            max_depth=own_max_depth,
+            max_subcalls=own_max_subcalls,
+            max_tokens=own_max_tokens,
+            max_seconds=own_max_seconds,
+            last_answer=own_last_answer,
+            cell_timeout_s=own_cell_timeout,
+            memory_mb=own_memory,
+        ),
+        moved=moved_context or (),
+        retriever=retriever,
+        prices=prices,
+        as_json=as_json,
+        quiet=quiet,
+        debug=debug,
+    )
+    raise typer.Exit(code)
+
+
+@recorded_runs.command()
+def export(
+    run: RunNameArgument,
+    form: Annotated[str, option("jsonl (a trace), sft (training data) or md (a report).", None, "--format")] = "jsonl",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Print a recorded run as a trace, as training data or as a report."""
+    from rlmbox.cli.recording import export_and_print
+
+    raise typer.Exit(export_and_print(run, store, form=form, as_json=as_json, debug=debug))
+
+
+@recorded_runs.command()
+def rm(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' names.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Forget recorded runs."""
+    from rlmbox.cli.recording import remove_and_print
+
+    raise typer.Exit(remove_and_print(run, store, as_json=as_json, debug=debug))
+
+
+@audit.command("show")
+def audit_show(
+    run: RunNamesArgument = None, store: StoreOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> None:
+    """Print a line for each cell that ran and for each security event: refusals, redactions, cuts, failures."""
+    from rlmbox.cli.auditing import show_audit
+
+    raise typer.Exit(show_audit(run or [], store, as_json=as_json, debug=debug))
+
+
+@audit.command("verify")
+def audit_verify(
+    run: RunNamesArgument = None,
+    store: StoreOption = None,
+    head: Annotated[str | None, option("The digest that the run should come to, noted earlier.")] = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check that nothing in the record was changed, put in, taken out or moved since it was written.
+
+    Exit codes: 0 every chain holds, 1 one does not, 2 wrong input.
+    """
+    from rlmbox.cli.auditing import verify_audit
+
+    raise typer.Exit(verify_audit(run or [], store, head=head, as_json=as_json, debug=debug))
