@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rlmbox.cli.asking import Settings
+    from rlmbox.cli.continuing import OwnLimits
 
 
 def option(text: str, variable: str | None = None, *names: str, least: float | None = None) -> Any:
@@ -236,6 +237,31 @@ class RunOptions:
         return Settings(**{_FIELDS.get(name, name): value for name, value in given.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class OwnLimitOptions:
+    """The limits of a run that goes on, which `resume` and `fork` have in common.
+
+    They have other names than those of settings: where nothing is given, what was recorded counts and not what is set.
+    """
+
+    own_cost_limit: OwnCostLimitOption = None
+    own_max_turns: OwnMaxTurnsOption = None
+    own_max_depth: OwnMaxDepthOption = None
+    own_max_subcalls: OwnMaxSubcallsOption = None
+    own_max_tokens: OwnMaxTokensOption = None
+    own_max_seconds: OwnMaxSecondsOption = None
+    own_last_answer: OwnLastAnswerOption = None
+    own_cell_timeout: OwnCellTimeoutOption = None
+    own_memory: OwnMemoryOption = None
+
+    def limits(self) -> OwnLimits:
+        """Return them as limits."""
+        from rlmbox.cli.continuing import OwnLimits
+
+        given = {each.name.removeprefix("own_"): getattr(self, each.name) for each in fields(self)}
+        return OwnLimits(**{_FIELDS.get(name, name): value for name, value in given.items()})
+
+
 _FIELDS = {
     "cell_timeout": "cell_timeout_s",
     "cost_limit": "cost_limit_usd",
@@ -247,28 +273,29 @@ _FIELDS = {
 _LISTS = frozenset({"exclude", "guard_allow", "guard_model", "guard_path", "include", "package", "window"})
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Have a command take the options of a run one by one, for its parameter of type `RunOptions`.
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command take the options of a group one by one, for its parameter of that type.
 
     Args:
-        command: The command.
+        command: The command; one of its parameters is of type `RunOptions` or `OwnLimitOptions`.
     """
     parameters: list[inspect.Parameter] = []
-    hints = get_type_hints(RunOptions, include_extras=True)
-    group = ""
+    kind = inspect.Parameter.KEYWORD_ONLY
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if parameter.annotation is not RunOptions:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        if parameter.annotation not in (RunOptions, OwnLimitOptions):
+            parameters.append(parameter.replace(kind=kind))
             continue
-        group = parameter.name
-        for each in fields(RunOptions):
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]))
+        group, options = parameter.name, parameter.annotation
+        hints = get_type_hints(options, include_extras=True)
+        parameters += [
+            inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name])
+            for each in fields(options)
+        ]
 
     @functools.wraps(command)
     def taking_each(**given: Any) -> None:
-        options = RunOptions(**{each.name: given.pop(each.name) for each in fields(RunOptions)})
-        command(**{group: options}, **given)
+        grouped = options(**{each.name: given.pop(each.name) for each in fields(options)})
+        command(**{group: grouped}, **given)
 
     taking_each.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     taking_each.__annotations__ = {each.name: each.annotation for each in parameters}

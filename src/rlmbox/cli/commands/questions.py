@@ -21,7 +21,7 @@ from rlmbox.cli.options import (
     SchemaOption,
     SubModelOption,
     TraceOption,
-    with_run_options,
+    with_options,
 )
 
 questions = typer.Typer(rich_markup_mode=None)
@@ -30,7 +30,7 @@ _DEMO_QUESTION = "Which module defines class OrderedDict?"
 
 
 @questions.command()
-@with_run_options
+@with_options
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     context: OptionalContextOption = None,
@@ -57,7 +57,7 @@ def ask(
 
 
 @questions.command()
-@with_run_options
+@with_options
 def chat(
     context: OptionalContextOption = None,
     retriever: RetrieverOption = None,

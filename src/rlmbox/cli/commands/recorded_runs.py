@@ -13,15 +13,7 @@ from rlmbox.cli.options import (
     JsonOption,
     MovedContextOption,
     OtelOption,
-    OwnCellTimeoutOption,
-    OwnCostLimitOption,
-    OwnLastAnswerOption,
-    OwnMaxDepthOption,
-    OwnMaxSecondsOption,
-    OwnMaxSubcallsOption,
-    OwnMaxTokensOption,
-    OwnMaxTurnsOption,
-    OwnMemoryOption,
+    OwnLimitOptions,
     PricesOption,
     QuietOption,
     RetrieverOption,
@@ -30,6 +22,7 @@ from rlmbox.cli.options import (
     RunNamesArgument,
     StoreOption,
     option,
+    with_options,
 )
 
 recorded_runs = typer.Typer(rich_markup_mode=None)
@@ -73,18 +66,11 @@ def show(
 
 
 @recorded_runs.command()
+@with_options
 def resume(
     run: RunNameArgument,
-    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
-    own_cost_limit: OwnCostLimitOption = None,
-    own_max_turns: OwnMaxTurnsOption = None,
-    own_max_depth: OwnMaxDepthOption = None,
-    own_max_subcalls: OwnMaxSubcallsOption = None,
-    own_max_tokens: OwnMaxTokensOption = None,
-    own_max_seconds: OwnMaxSecondsOption = None,
-    own_last_answer: OwnLastAnswerOption = None,
-    own_cell_timeout: OwnCellTimeoutOption = None,
-    own_memory: OwnMemoryOption = None,
+    *,
+    limits: OwnLimitOptions,
     moved_context: MovedContextOption = None,
     store: StoreOption = None,
     retriever: RetrieverOption = None,
@@ -99,22 +85,12 @@ def resume(
 
     What is not given is as it was recorded. Exit codes as for ask.
     """
-    from rlmbox.cli.continuing import OwnLimits, resume_and_print
+    from rlmbox.cli.continuing import resume_and_print
 
     code = resume_and_print(
         run,
         store,
-        limits=OwnLimits(
-            cost_limit_usd=own_cost_limit,
-            max_turns=own_max_turns,
-            max_depth=own_max_depth,
-            max_subcalls=own_max_subcalls,
-            max_tokens=own_max_tokens,
-            max_seconds=own_max_seconds,
-            last_answer=own_last_answer,
-            cell_timeout_s=own_cell_timeout,
-            memory_mb=own_memory,
-        ),
+        limits=limits.limits(),
         moved=moved_context or (),
         retriever=retriever,
         prices=prices,
@@ -143,22 +119,16 @@ def replay(
 
 
 @recorded_runs.command()
+@with_options
 def fork(
     run: RunNameArgument,
     at: Annotated[int, option("The turn from which on the new run is its own.", None, "--at", least=1)],
     edit: Annotated[Path | None, option("File with the code that runs in this turn.", None, "--edit")] = None,
     run_id: RunIdOption = None,
-    # Other names than those of settings: where nothing is given, what was recorded counts and not what is set here.
+    # As the limits of its own: another name than that of the setting.
     own_model: Annotated[str | None, option("The new run's root model.", None, "--model", "-m")] = None,
-    own_cost_limit: OwnCostLimitOption = None,
-    own_max_turns: OwnMaxTurnsOption = None,
-    own_max_depth: OwnMaxDepthOption = None,
-    own_max_subcalls: OwnMaxSubcallsOption = None,
-    own_max_tokens: OwnMaxTokensOption = None,
-    own_max_seconds: OwnMaxSecondsOption = None,
-    own_last_answer: OwnLastAnswerOption = None,
-    own_cell_timeout: OwnCellTimeoutOption = None,
-    own_memory: OwnMemoryOption = None,
+    *,
+    limits: OwnLimitOptions,
     moved_context: MovedContextOption = None,
     retriever: RetrieverOption = None,
     prices: PricesOption = None,
@@ -171,7 +141,7 @@ def fork(
 
     What is not given is as it was recorded: the models and every limit.
     """
-    from rlmbox.cli.continuing import OwnLimits, fork_and_print
+    from rlmbox.cli.continuing import fork_and_print
 
     code = fork_and_print(
         run,
@@ -180,17 +150,7 @@ def fork(
         edit=edit,
         new_id=run_id,
         model=own_model,
-        limits=OwnLimits(
-            cost_limit_usd=own_cost_limit,
-            max_turns=own_max_turns,
-            max_depth=own_max_depth,
-            max_subcalls=own_max_subcalls,
-            max_tokens=own_max_tokens,
-            max_seconds=own_max_seconds,
-            last_answer=own_last_answer,
-            cell_timeout_s=own_cell_timeout,
-            memory_mb=own_memory,
-        ),
+        limits=limits.limits(),
         moved=moved_context or (),
         retriever=retriever,
         prices=prices,
