@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from preloaded import python_command, rlmbox_command
-from rlmbox.cli import evaluating
+from rlmbox.cli import eval_plan
 from rlmbox.evaluation.graders import _WANTED
 from rlmbox.evaluation.loaders import FORMATS
 from rlmbox.testing import ProviderReply, ProviderServer
@@ -90,7 +90,7 @@ def test_the_example_in_python_prints_what_was_right(server: ProviderServer) -> 
 
 
 def test_the_page_names_every_grader_option_and_format() -> None:
-    for name in (*_WANTED, *evaluating._KINDS, *(key for options in evaluating._OPTIONS.values() for key in options)):
+    for name in (*_WANTED, *eval_plan._KINDS, *(key for options in eval_plan._OPTIONS.values() for key in options)):
         assert f"`{name}" in PAGE, name
     for name in FORMATS:
         assert f"`{name}:FILE`" in PAGE

@@ -86,30 +86,32 @@ def eval_(
 
     Exit codes: 0 done, 2 wrong input, 5 the cost limit was reached, 130 interrupted; what is answered is kept.
     """
-    from rlmbox.cli import evaluating
+    from rlmbox.cli import eval_reports
     from rlmbox.cli.asking import Settings
+    from rlmbox.cli.eval_plan import EvalSettings
+    from rlmbox.cli.evaluating import run_and_print
     from rlmbox.cli.failing import report as report_error
     from rlmbox.errors import ConfigError
 
     if suites:
-        raise typer.Exit(evaluating.suites_and_print(as_json=as_json))
+        raise typer.Exit(eval_reports.suites_and_print(as_json=as_json))
     given = {"questions": what, "--show": show, "--resume": resume, "--compare": compare}
     if len(named := [name for name, value in given.items() if value]) > 1:
         error = ConfigError(f"{' and '.join(named)} do not go together; give one of them")
         raise typer.Exit(report_error(error, as_json=False, debug=debug))
     if compare:
-        raise typer.Exit(evaluating.compare_and_print(compare, as_json=as_json, debug=debug))
+        raise typer.Exit(eval_reports.compare_and_print(compare, as_json=as_json, debug=debug))
     if write_profile and not show:
         error = ConfigError("--write-profile is of an evaluation that is over; name it: --show eval-1")
         raise typer.Exit(report_error(error, as_json=False, debug=debug))
     if write_profile and show and not (html or inspect):
-        raise typer.Exit(evaluating.write_profile_and_print(show, write_profile, debug=debug))
+        raise typer.Exit(eval_reports.write_profile_and_print(show, write_profile, debug=debug))
     if show:
-        code = evaluating.show_and_print(show, html=html, inspect=inspect, as_json=as_json, debug=debug)
+        code = eval_reports.show_and_print(show, html=html, inspect=inspect, as_json=as_json, debug=debug)
         if write_profile and not code:
-            code = evaluating.write_profile_and_print(show, write_profile, debug=debug)
+            code = eval_reports.write_profile_and_print(show, write_profile, debug=debug)
         raise typer.Exit(code)
-    settings = evaluating.EvalSettings(
+    settings = EvalSettings(
         what=tuple(what or ()),
         contexts=tuple(context or ()),
         arms=tuple(arm or ("direct", "retrieval", "rlm")),
@@ -138,7 +140,7 @@ def eval_(
             record=record,
         ),
     )
-    code = evaluating.run_and_print(
+    code = run_and_print(
         settings, resume=resume, yes=yes, dry_run=dry_run, html=html, inspect=inspect, as_json=as_json, debug=debug
     )
     raise typer.Exit(code)
