@@ -198,20 +198,36 @@ def figures() -> list[Figure | Answered]:
     """Measures the baseline: how many first lines are wrong, of which questions, and what a question takes."""
     with tempfile.TemporaryDirectory() as folder:
         report, recorded = evaluate(write_questions(Path(folder)))
-    rows: list[Figure | Answered] = []
-    for kind, words, most in (("says", "the first line is wrong", 40), ("silent", "an answer where there is none", 20)):
-        right, asked = counted(report, kind)
-        rows.append(Figure(f"{words}, of {asked} questions", 100 * (asked - right) / asked, most, "%"))
-        for part in PARTS:
-            right, asked = counted(report, kind, part)
-            rows.append(Figure(f"of them, of {asked} {part}", 100 * (asked - right) / asked, None, "%"))
-    slowest_s = max(each.outcome.duration_s for each in recorded.results)
-    rows.append(Figure("the slowest question", slowest_s, 3, "s"))
-    rows.append(Figure("a question over 10 MB", long_text_seconds(), 3, "s"))
+    rows: list[Figure | Answered] = [*shares(report), *durations(recorded)]
     asked_by = {each["id"]: each["question"] for each in recorded.head["questions"]}
     answered = sorted(recorded.results, key=lambda each: each.question)
     rows += [Answered(asked_by[e.question], e.outcome.text.split("\n", 1)[0], bool(e.score)) for e in answered]
     return rows
+
+
+def shares(report: dict[str, Any]) -> list[Figure]:
+    """Returns how many first lines are wrong, of all questions and of each part."""
+    rows = []
+    for kind, words, most in (("says", "the first line is wrong", 40), ("silent", "an answer where there is none", 20)):
+        right, asked = counted(report, kind)
+        if not asked:
+            continue
+        rows.append(Figure(f"{words}, of {asked} questions", 100 * (asked - right) / asked, most, "%"))
+        for part in PARTS:
+            right, asked = counted(report, kind, part)
+            if not asked:
+                continue
+            rows.append(Figure(f"of them, of {asked} {part}", 100 * (asked - right) / asked, None, "%"))
+    return rows
+
+
+def durations(recorded: Recorded) -> list[Figure]:
+    """Measures what a question takes."""
+    slowest_s = max(each.outcome.duration_s for each in recorded.results)
+    return [
+        Figure("the slowest question", slowest_s, 3, "s"),
+        Figure("a question over 10 MB", long_text_seconds(), 3, "s"),
+    ]
 
 
 def counted(report: dict[str, Any], kind: str, *parts: str) -> tuple[int, int]:
@@ -219,11 +235,6 @@ def counted(report: dict[str, Any], kind: str, *parts: str) -> tuple[int, int]:
     found = [report["suites"].get(f"{part}, {kind}", {}).get("rlm") for part in parts or PARTS]
     asked = [each for each in found if each is not None]
     return round(sum(each["value"] * each["questions"] for each in asked)), sum(each["questions"] for each in asked)
-
-
-def share(report: dict[str, Any], kind: str, *parts: str) -> str:
-    right, asked = counted(report, kind, *parts)
-    return f"{right} of {asked}" if asked else "-"
 
 
 def main() -> None:
@@ -239,13 +250,8 @@ def main() -> None:
         if arguments.each == "all" or question["suite"].startswith("looked at"):
             first = each.outcome.text.split("\n", 1)[0][:200]
             print(f"{'right' if each.score else 'WRONG'}  {question['question']}\n       {first}")
-    print("| questions | text says: first line right | text does not say: said so |")
-    print("| --- | --- | --- |")
-    for part in PARTS:
-        print(f"| {part} | {share(report, 'says', part)} | {share(report, 'silent', part)} |")
-    print(f"| all | {share(report, 'says')} | {share(report, 'silent')} |")
-    slowest_s = max(each.outcome.duration_s for each in recorded.results)
-    print(f"\nslowest {slowest_s:.1f} s; 10 MB {long_text_seconds():.1f} s")
+    for figure in (*shares(report), *durations(recorded)):
+        print(figure.row)
 
 
 if __name__ == "__main__":

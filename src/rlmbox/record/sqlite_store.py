@@ -183,11 +183,8 @@ class SqliteStore(FileStore):
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             connection = self._connected()
-            try:
+            with _closed_on_error(connection):
                 migrate(connection, self.path)
-            except BaseException:
-                connection.close()
-                raise
             return connection
 
     def _open_to_read(self) -> sqlite3.Connection:
@@ -197,22 +194,16 @@ class SqliteStore(FileStore):
         with self._errors("read"):
             uri = f"{self.path.absolute().as_uri()}?{how}"
             connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            try:
+            with _closed_on_error(connection):
                 check_version(connection, self.path)
-            except BaseException:
-                connection.close()
-                raise
             return connection
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
+        with _closed_on_error(connection):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")  # `_sync` waits for the disk, and nothing else
             connection.execute("PRAGMA wal_autocheckpoint = 0")  # `_fold` does it, where nobody waits for it
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _forget(self, kept_days: float | None, kept_bytes: int | None) -> None:
@@ -436,6 +427,15 @@ class SqliteStore(FileStore):
         if isinstance(error, OSError):
             return StoreError(f"{self.path} {said}: {error.strerror or error}; give another path with --store")
         return StoreError(f"{self.path} {said}: {error}; {_remedy(error)}")
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _numbers_of(run: int) -> tuple[int, int]:

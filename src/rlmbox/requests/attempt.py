@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from decimal import Decimal
-from typing import Literal
 
 import anyio
 
@@ -17,9 +15,10 @@ from rlmbox.budget.budget import MIN_OUTPUT_TOKENS, Budget
 from rlmbox.budget.ledger import Reservation
 from rlmbox.budget.tokens import Conversations
 from rlmbox.errors import ConfigError, ModelError, RLMError
-from rlmbox.events import AttemptFinished, AttemptStarted, ReplyDelta
+from rlmbox.events import AttemptStarted, ReplyDelta
 from rlmbox.models.base import Exchange, Model, OnText, current_exchange
 from rlmbox.requests.again import SendAgain
+from rlmbox.requests.charging import charge
 from rlmbox.requests.fitting import fit_request, unread_tokens, was_read
 from rlmbox.requests.lengths import FIRST_SHARE, ReplyLengths
 from rlmbox.requests.request import Answered, CircuitOpen, Request, RequestState
@@ -31,8 +30,6 @@ from rlmbox.types import Completion, Usage
 _GRACE_S = 0.1
 _DOUBT_MARGIN = 1.1  # on what a prompt is likely to have been counted as
 _BYTES_PER_TOKEN = 3  # by which a model estimates a reply that nobody counted
-
-ChargeOutcome = Literal["settled", "uncertain", "released"]
 
 
 class Attempts:
@@ -261,23 +258,8 @@ class Attempts:
         certain: bool = False,
     ) -> None:
         """Enter in the ledger what an attempt came to, and tell of it; None where it came to nothing."""
-        outcome: ChargeOutcome = "released"
-        cost = Decimal(0)
-        if usage is None:
-            self._budget.release(reservation)
-        elif certain:
-            outcome, cost = "settled", self._budget.settle(reservation, usage)
-        else:
-            outcome, cost = "uncertain", self._budget.abandon(reservation, usage)
-        state.charged_usd += cost
-        request.tell(
-            AttemptFinished,
-            attempt=state.attempts,
-            outcome=outcome,
-            usage=usage or Usage(),
-            cost_usd=cost,
-            account_depth=request.account.depth,
-            error=f"{type(error).__name__}: {error}" if error is not None else None,
+        state.charged_usd += charge(
+            self._budget, reservation, usage, request.tell, state.attempts, certain=certain, error=error
         )
 
     def _learn(self, shared: ModelState, state: RequestState, reservation: Reservation, completion: Completion) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Literal, NoReturn
 
 import anyio
 
 from rlmbox.budget.budget import Budget
-from rlmbox.budget.ledger import Account, Reservation
+from rlmbox.budget.ledger import Account
 from rlmbox.errors import ModelError
-from rlmbox.events import AttemptFinished, AttemptStarted, Event
+from rlmbox.events import AttemptStarted
 from rlmbox.models.base import Price
+from rlmbox.requests.charging import charge
+from rlmbox.requests.request import Tell, tell_nobody
 from rlmbox.requests.retries import RetryPolicy
 from rlmbox.retrieval.base import Embedder
-from rlmbox.types import Usage
 
 TIMEOUT_S = 60.0
 MAX_BATCH_BYTES = 200_000
@@ -45,10 +45,6 @@ class Asked:
         raise ModelError(f"{self.name} makes vectors and no replies")
 
 
-def _untold(_kind: Callable[..., Event], **_fields: object) -> None:
-    """Tell nobody."""
-
-
 class EmbeddingCalls:
     """The way in which vectors are bought.
 
@@ -70,7 +66,7 @@ class EmbeddingCalls:
         *,
         role: Literal["query", "passage"],
         account: Account,
-        tell: Callable[..., None] = _untold,
+        tell: Tell = tell_nobody,
     ) -> list[Sequence[float]]:
         """Return the vectors of some texts, which are one request.
 
@@ -99,7 +95,7 @@ class EmbeddingCalls:
         texts: Sequence[str],
         role: Literal["query", "passage"],
         account: Account,
-        tell: Callable[..., None],
+        tell: Tell,
         attempt: int,
     ) -> list[Sequence[float]]:
         most_tokens = sum(len(text.encode("utf-8", "replace")) + 8 for text in texts)  # a token is a byte at least
@@ -115,39 +111,13 @@ class EmbeddingCalls:
             vectors = checked_vectors(self._embedder.name, made.vectors, len(texts))
         except BaseException as error:
             billed = not isinstance(error, ModelError) or error.possibly_billed
-            self._enter(reservation, reservation.worst if billed else None, tell, attempt, error=error)
+            charge(self._budget, reservation, reservation.worst if billed else None, tell, attempt, error=error)
             raise
         usage = replace(made.usage, requests=1)
-        self._enter(reservation, usage if made.counted else reservation.worst, tell, attempt, certain=made.counted)
+        used = usage if made.counted else reservation.worst
+        charge(self._budget, reservation, used, tell, attempt, certain=made.counted)
         self._budget.check(account)
         return vectors
-
-    def _enter(
-        self,
-        reservation: Reservation,
-        usage: Usage | None,
-        tell: Callable[..., None],
-        attempt: int,
-        *,
-        certain: bool = False,
-        error: BaseException | None = None,
-    ) -> None:
-        outcome, cost = "released", Decimal(0)
-        if usage is None:
-            self._budget.release(reservation)
-        elif certain:
-            outcome, cost = "settled", self._budget.settle(reservation, usage)
-        else:
-            outcome, cost = "uncertain", self._budget.abandon(reservation, usage)
-        tell(
-            AttemptFinished,
-            attempt=attempt,
-            outcome=outcome,
-            usage=usage or Usage(),
-            cost_usd=cost,
-            account_depth=reservation.account.depth,
-            error=f"{type(error).__name__}: {error}" if error is not None else None,
-        )
 
 
 def checked_vectors(name: str, vectors: Sequence[Sequence[float]], count: int) -> list[Sequence[float]]:

@@ -1,4 +1,4 @@
-"""Checks of a cell before it is run, in any sandbox."""
+"""What all sandboxes do alike: a check of a cell before it is run, and bounds of what it says afterwards."""
 
 from __future__ import annotations
 
@@ -16,3 +16,16 @@ def refused(cell: Cell, limits: CellLimits) -> Execution | None:
         return None
     message = f"a cell may have at most {limits.code_bytes:,} bytes of code"
     return Execution("error", error=CellError("ValueError", message, f"ValueError: {message}"))
+
+
+def bounded(text: str, max_chars: int) -> str:
+    """Return a text without its middle where it is longer than allowed.
+
+    Args:
+        text: The text.
+        max_chars: Characters to keep; the note of what was dropped comes on top.
+    """
+    if len(text) <= max_chars:
+        return text
+    half = max_chars // 2
+    return f"{text[:half]} ... [{len(text) - 2 * half:,} characters dropped] ... {text[-half:]}"

@@ -10,7 +10,7 @@ from functools import cache
 
 import anyio.to_thread
 
-from rlmbox.types import Execution
+from rlmbox.types import CellError, Execution
 
 _MISSING = re.compile(r"No module named '([A-Za-z_]\w{0,99})(?:\.[\w.]*)?'")
 ELSEWHERE = "{name} is installed, but cannot be imported here; " + (
@@ -28,13 +28,34 @@ async def explained(execution: Execution, hint: str | Callable[[str], str]) -> E
         execution: What a cell gave.
         hint: What to say; a text with `{name}`, or a function that takes the name of the distribution.
     """
-    error = execution.error
-    if error is None or error.type != "ModuleNotFoundError" or not (missing := _MISSING.fullmatch(error.message)):
-        return execution
-    name = await anyio.to_thread.run_sync(_distribution, missing[1])
+    module = missing_module(execution.error)
+    name = await anyio.to_thread.run_sync(_distribution, module) if module else ""
     if not name:
         return execution
-    message = f"{error.message}; {hint.format(name=name) if isinstance(hint, str) else hint(name)}"
+    return with_advice(execution, hint.format(name=name) if isinstance(hint, str) else hint(name))
+
+
+def missing_module(error: CellError | None) -> str:
+    """Return the name of the module that a cell could not import, or an empty string where that is not its error.
+
+    Args:
+        error: The cell's error, or None.
+    """
+    missing = _MISSING.fullmatch(error.message) if error and error.type == "ModuleNotFoundError" else None
+    return missing[1] if missing else ""
+
+
+def with_advice(execution: Execution, advice: str) -> Execution:
+    """Return an execution whose error ends with advice.
+
+    Args:
+        execution: An execution that failed.
+        advice: What would help, in a few words.
+    """
+    error = execution.error
+    if error is None:
+        return execution
+    message = f"{error.message}; {advice}"
     traceback = error.traceback.removesuffix(error.message) + message
     return replace(execution, error=replace(error, message=message, traceback=traceback))
 

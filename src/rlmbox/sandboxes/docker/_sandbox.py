@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import socket
 import stat
@@ -122,17 +121,13 @@ class DockerSandbox(WorkerSandbox):
 
 
 _NONE = CellError("SandboxCrashed", "")
-_MISSING = re.compile(r"No module named '(\w+)'")
 
 
 def explained(execution: Execution, packages: Sequence[str]) -> Execution:
     """Say how an image with packages is made, where one that was named is not in it."""
-    error = execution.error
-    if not packages or error is None or error.type != "ModuleNotFoundError" or not _MISSING.fullmatch(error.message):
+    if not packages or not _installed.missing_module(execution.error):
         return execution
-    message = f"{error.message}; {recipe(packages)}"
-    traceback = error.traceback.removesuffix(error.message) + message
-    return replace(execution, error=replace(error, message=message, traceback=traceback))
+    return _installed.with_advice(execution, recipe(packages))
 
 
 def recipe(packages: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from pydantic_monty import (
 )
 
 from rlmbox.sandboxes._capture import BoundedText
+from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.monty._caught import SLICES_ARE_KEYS
 from rlmbox.sandboxes.monty._code import REPR_CHARS, CellSource
 from rlmbox.sandboxes.monty._host import without_proxies
@@ -112,14 +113,6 @@ def each_text(value: Any, change: Callable[[str], str], depth: int = 0) -> Any:
     return value
 
 
-def _bounded(text: str) -> str:
-    """Keep the head and the tail of a long text."""
-    if len(text) <= REPR_CHARS:
-        return text
-    half = REPR_CHARS // 2
-    return f"{text[:half]} ... [{len(text) - REPR_CHARS:,} characters dropped] ... {text[-half:]}"
-
-
 def outcome_of(error: Exception) -> CellOutcome:
     """Tell an exception of the cell from a limit and from the loss of the worker."""
     text = str(error)
@@ -152,7 +145,7 @@ def cell_error(
         limits: What the cell could use.
     """
     if isinstance(error, CheckFailed):
-        said = f"the cell was not run: {_bounded(str(error))}"
+        said = f"the cell was not run: {bounded(str(error), REPR_CHARS)}"
         return CellError("TypeCheckError", said, f"TypeCheckError: {said}", error.line)
     inner = error.exception() if isinstance(error, MontyError) else error
     frames = _frames(error, feeds)
@@ -169,7 +162,7 @@ def cell_error(
         name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message)
         name, message = type_name(name), in_this_version(name, message)
-    message = _bounded(message)
+    message = bounded(message, REPR_CHARS)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
 

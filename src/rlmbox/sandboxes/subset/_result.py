@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
-from rlmbox.sandboxes.subset.evaluate import SubsetSession, bounded
+from rlmbox.sandboxes.subset.evaluate import MESSAGE_CHARS, SubsetSession
 from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet, same_kind, weigh
 from rlmbox.sandboxes.worker._values import to_json
@@ -53,7 +54,7 @@ def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
     if value is None:
         return None, None
     try:
-        shown = encodable(bounded(session.shown(value)))
+        shown = encodable(bounded(session.shown(value), MESSAGE_CHARS))
     except (Uncatchable, RecursionError):
         shown = f"<{same_kind(value)}, too large to be shown>"
         return shown, shown

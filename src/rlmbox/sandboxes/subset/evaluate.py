@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.subset.builtins import builtins_for
 from rlmbox.sandboxes.subset.check import check, parse
 from rlmbox.sandboxes.subset.errors import (
@@ -30,7 +31,8 @@ from rlmbox.sandboxes.subset.syntax import check_syntax
 from rlmbox.sandboxes.subset.values import Function, show, text
 
 _HOST_DEPTH = 12_000
-_MESSAGE_CHARS = 20_000
+MESSAGE_CHARS = 20_000
+"""Characters of a message or a value's `repr` that are kept."""
 
 
 class Compiler(Statements):
@@ -51,21 +53,9 @@ class Compiler(Statements):
         body, last = tree.body, None
         if body and isinstance(body[-1], ast.Expr):
             node = body[-1]
-            last = self._last(node)
+            last = self.placed(self.lazily(node.value), node)
             body = body[:-1]
         return (self.block(body) if body else None), last
-
-    def _last(self, node: ast.Expr) -> Compiled:
-        run, note = self.lazily(node.value), self.noting(node)
-
-        def placed(frame: Any) -> Any:
-            try:
-                return run(frame)
-            except BaseException as error:
-                note(error)
-                raise
-
-        return placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +198,7 @@ class SubsetSession:
     def _message(self, error: BaseException) -> str:
         try:
             self.meter.begin()
-            return bounded(text(self.meter, error))
+            return bounded(text(self.meter, error), MESSAGE_CHARS)
         except (Uncatchable, RecursionError, MemoryError):
             return "the message is too long"
 
@@ -253,14 +243,6 @@ def _folded(frames: tuple[Frame, ...]) -> list[tuple[int, Frame | None]]:
         return [(0, frame) for frame in frames]
     ends = [(0, frame) for frame in frames]
     return [*ends[:6], (len(frames) - 12, None), *ends[-6:]]
-
-
-def bounded(message: str) -> str:
-    """Return a text without its middle where it is very long."""
-    if len(message) <= _MESSAGE_CHARS:
-        return message
-    half = _MESSAGE_CHARS // 2
-    return f"{message[:half]} ... [{len(message) - _MESSAGE_CHARS:,} characters dropped] ... {message[-half:]}"
 
 
 def _syntax_error(error: SyntaxError, source: int) -> SubsetError:
@@ -309,4 +291,4 @@ class _HeadRoom:
                 sys.setrecursionlimit(cls._before)
 
 
-__all__ = ["CellResult", "CompiledCell", "Function", "StepLimits", "SubsetSession", "bounded"]
+__all__ = ["MESSAGE_CHARS", "CellResult", "CompiledCell", "Function", "StepLimits", "SubsetSession"]

@@ -83,6 +83,19 @@ class Expressions:
 
         return note
 
+    def placed(self, run: Compiled, node: ast.expr | ast.stmt) -> Compiled:
+        """Return what runs it, and remembers where an exception passed through."""
+        note = self.noting(node)
+
+        def placed(frame: Any) -> Any:
+            try:
+                return run(frame)
+            except BaseException as error:
+                note(error)
+                raise
+
+        return placed
+
     # ---- names and constants ----------------------------------------------------------------------------------
 
     def _node_constant(self, node: ast.Constant) -> Compiled:

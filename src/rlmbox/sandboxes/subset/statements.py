@@ -69,16 +69,7 @@ class Statements(Functions):
             found: Compiled = getattr(self, f"_node_{type(node).__name__.lower()}")(node)
             return found
 
-        run, note = self.charged(compile_it), self.noting(node)
-
-        def placed(frame: Any) -> Any:
-            try:
-                return run(frame)
-            except BaseException as error:
-                note(error)
-                raise
-
-        return placed
+        return self.placed(self.charged(compile_it), node)
 
     # ---- simple statements ------------------------------------------------------------------------------------
 

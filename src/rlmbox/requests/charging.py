@@ -1,0 +1,55 @@
+"""What an attempt is charged, in the ledger and in the record, whatever was asked of the provider."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from rlmbox.budget.budget import Budget
+from rlmbox.budget.ledger import Reservation
+from rlmbox.events import AttemptFinished
+from rlmbox.requests.request import Tell
+from rlmbox.types import Usage
+
+ChargeOutcome = Literal["settled", "uncertain", "released"]
+
+
+def charge(
+    budget: Budget,
+    reservation: Reservation,
+    usage: Usage | None,
+    tell: Tell,
+    attempt: int,
+    *,
+    certain: bool = False,
+    error: BaseException | None = None,
+) -> Decimal:
+    """Enter in the ledger what an attempt came to, record it, and return what it cost.
+
+    Args:
+        budget: The ledger.
+        reservation: What was reserved for the attempt.
+        usage: What it used; None where it came to nothing.
+        tell: Records the event.
+        attempt: The attempt's number, from 1.
+        certain: True if the provider counted the usage, False if it is a bound.
+        error: Why the attempt failed, or None.
+    """
+    outcome: ChargeOutcome = "released"
+    cost = Decimal(0)
+    if usage is None:
+        budget.release(reservation)
+    elif certain:
+        outcome, cost = "settled", budget.settle(reservation, usage)
+    else:
+        outcome, cost = "uncertain", budget.abandon(reservation, usage)
+    tell(
+        AttemptFinished,
+        attempt=attempt,
+        outcome=outcome,
+        usage=usage or Usage(),
+        cost_usd=cost,
+        account_depth=reservation.account.depth,
+        error=f"{type(error).__name__}: {error}" if error is not None else None,
+    )
+    return cost
