@@ -4,19 +4,19 @@ RLMError
  ├── ConfigError                 a setting, a name or a key is missing or wrong
  │    └── PriceUnknown           a cost limit is set for a model whose price is not known
  ├── ContextError                the text cannot be opened, read or addressed
- ├── ModelError                  a provider failed; `.retryable` says whether trying later may help
+ ├── ModelError                  a provider failed; `.retryable` says whether to try again later
  │    └── ContextLimitExceeded   a request is longer than the model's window
- ├── SandboxError                the sandbox cannot go on
+ ├── SandboxError                the sandbox cannot continue
  │    ├── ExecutionTimeout       a cell ran longer than `cell_timeout_s`
  │    ├── MemoryExceeded         a cell needed more than `memory_bytes`
  │    ├── StackOverflow          a cell recursed deeper than `recursion_depth`
  │    ├── OutputExceeded         a cell printed more than `output_flood_bytes`
  │    ├── SandboxCrashed         the worker died or broke the protocol
  │    └── SandboxUnavailable     the backend cannot run on this machine
- ├── AnswerRejected              no answer passed the rules, after so many tries
+ ├── AnswerRejected              no answer passed the rules within the allowed attempts
  ├── StoreError                  a record of a run cannot be read or written
  ├── RetrievalError              an index or a search engine cannot be read or reached
- ├── ToolOutcomeUnknown          a tool was under way when the process ended; nobody knows whether it did its work
+ ├── ToolOutcomeUnknown          a tool call was interrupted by the end of the process; its outcome is unknown
  └── LimitExceeded               a limit of the run was reached; `.limit`, `.used`
       ├── BudgetExceeded         US dollars
       ├── TokenLimitExceeded     tokens
@@ -24,11 +24,11 @@ RLMError
       ├── SubcallLimitExceeded   calls to other models
       ├── RecursionDepthExceeded nested sessions
       ├── TimeLimitExceeded      wall time
-      └── Stalled                turns in a row that lead nowhere
+      └── Stalled                consecutive turns without progress
 
-Every error that ends a run carries what the run had until then as `.partial`, an `Answer` with
-`complete=False`, or None where nothing had begun. A Python exception in a cell is not an error of the run:
-it is data on `Execution`. Cancellation is never wrapped.
+Every error that ends a run carries the results so far as `.partial`, an `Answer` with `complete=False`, or
+None if nothing had begun. A Python exception in a cell is not an error of the run: it is data on
+`Execution`. Cancellation is never wrapped.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from rlmbox.types import Answer
 
 
 class RLMError(Exception):
-    """Base of everything that rlmbox raises on purpose.
+    """Base class of all errors that rlmbox raises deliberately.
 
     Attributes:
-        partial: What the run had when it ended, or None.
+        partial: The results that the run had when it ended, or None.
     """
 
     partial: Answer | None = None
@@ -53,7 +53,7 @@ class ConfigError(RLMError):
 
 
 class PriceUnknown(ConfigError):
-    """A cost limit cannot be kept because the model's price is not known."""
+    """A cost limit cannot be enforced because the price of a model is not known."""
 
 
 class ContextError(RLMError):
@@ -65,9 +65,9 @@ class ModelError(RLMError):
 
     Attributes:
         retryable: Whether the same request may succeed later.
-        status: The HTTP status, or None where there was no answer.
+        status: The HTTP status, or None if there was no response.
         possibly_billed: Whether the provider may have charged for the request.
-        retry_after_s: Seconds that the provider asks to wait for, or None where it does not.
+        retry_after_s: Seconds to wait before trying again, as asked for by the provider, or None.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ContextLimitExceeded(ModelError):
     """A request is longer than the model's window.
 
     Attributes:
-        window_tokens: The window, where the provider names it; None where it does not.
+        window_tokens: The window in tokens if the provider reports it, or None.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ContextLimitExceeded(ModelError):
 
 
 class SandboxError(RLMError):
-    """The sandbox cannot go on."""
+    """The sandbox cannot continue."""
 
 
 class ExecutionTimeout(SandboxError):
@@ -138,7 +138,7 @@ class SandboxCrashed(SandboxError):
 
 
 class SandboxUnavailable(SandboxError):
-    """The backend cannot run on this machine; the message says what would make it."""
+    """The backend cannot run on this machine; the message says what is missing."""
 
 
 class StoreError(RLMError):
@@ -146,15 +146,18 @@ class StoreError(RLMError):
 
 
 class RetrievalError(RLMError):
-    """An index cannot be opened, built or searched; the message says what would help."""
+    """An index cannot be opened, built or searched; the message says how to fix it."""
 
 
 class ToolOutcomeUnknown(RLMError):
-    """A tool was under way when the process ended, and may or may not have done its work; the cell decides."""
+    """A tool call was interrupted by the end of the process and may or may not have taken effect.
+
+    The cell that made the call receives the error and decides how to continue.
+    """
 
 
 class AnswerRejected(RLMError):
-    """The model gave no answer that passes the rules; `.partial` has the last one that it gave."""
+    """The model gave no answer that passes the rules; `.partial` has its last answer."""
 
 
 class LimitExceeded(RLMError):
@@ -162,11 +165,11 @@ class LimitExceeded(RLMError):
 
     Attributes:
         limit: The limit, in the unit of its name.
-        used: What was used or would have been.
-        depth: The depth of the session whose limit it was; 0 for the run's. A limit of a child's own ends the
-            child and not the session that opened it.
-        is_final: Whether nothing useful fits under the limit any more. False where only this request was too large: a
-            smaller one still fits, so the run can go on, and the message says how large it may be.
+        used: The amount that was used, or would have been.
+        depth: The depth of the session whose limit it is; 0 for the limits of the run. A limit that belongs to a child
+            session ends the child, not the session that opened it.
+        is_final: True if nothing useful fits within the limit any more. False if only this request was too large: the
+            run can continue with a smaller one, and the message says how large it may be.
     """
 
     def __init__(
@@ -186,11 +189,11 @@ class LimitExceeded(RLMError):
 
 
 class BudgetExceeded(LimitExceeded):
-    """The run's `cost_limit_usd` cannot pay for the next request."""
+    """The next request could exceed the run's `cost_limit_usd`."""
 
 
 class TokenLimitExceeded(LimitExceeded):
-    """The run's `max_tokens` cannot hold the next request."""
+    """The next request could exceed the run's `max_tokens`."""
 
 
 class MaxTurnsExceeded(LimitExceeded):
@@ -198,7 +201,7 @@ class MaxTurnsExceeded(LimitExceeded):
 
 
 class SubcallLimitExceeded(LimitExceeded):
-    """The run made `max_subcalls` calls to other models."""
+    """The run has made `max_subcalls` calls to other models."""
 
 
 class RecursionDepthExceeded(LimitExceeded):
@@ -206,7 +209,7 @@ class RecursionDepthExceeded(LimitExceeded):
 
 
 class Stalled(LimitExceeded):
-    """The model repeats itself, or replies with neither code nor an answer, and would only cost more."""
+    """The model makes no progress: it repeats itself, or replies with neither code nor an answer."""
 
 
 class TimeLimitExceeded(LimitExceeded):

@@ -1,7 +1,7 @@
-"""The nouns: frozen values that travel between the model, the loop and the sandbox.
+"""Frozen value types that are passed between the model, the loop and the sandbox.
 
-Nothing here does any work. Token counts are whole tokens, money is `Decimal` US dollars, durations are
-seconds, positions are characters counted as in a Python `str`.
+Token counts are whole tokens, money is `Decimal` US dollars, durations are
+seconds, positions are character offsets as in a Python `str`.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Completion:
 
     Attributes:
         text: The reply, without reasoning.
-        usage: What the provider says it used.
-        model: The model's name as rlmbox was given it, such as `openai:gpt-5`.
-        stop_reason: Why the reply ended: `length` where it was cut at the output limit, `content_filter` where the
-            provider's filter stopped it, `refusal` where the model declined and `text` has its words, and `tool_calls`
-            where it called a tool instead of writing a text, and `text` has the calls.
-        counted: Whether `usage` is the provider's own; False for an estimate, which is not what a run is charged.
+        usage: The usage that the provider reports.
+        model: The model's name as given to rlmbox, such as `openai:gpt-5`.
+        stop_reason: Why the reply ended: `length` if it was cut at the output limit, `content_filter` if the provider's
+            filter stopped it, `refusal` if the model declined (`text` has its words), `tool_calls` if it called a tool
+            instead of writing text (`text` has the calls).
+        counted: True if the provider reported `usage`; False for an estimate, which is not what a run is charged.
     """
 
     text: str
@@ -65,9 +65,9 @@ class Cell:
     Attributes:
         code: The source.
         turn: The turn it belongs to, from 1; 0 for cells outside of any turn.
-        index: Its place among the cells of its turn, from 0.
-        by: Who wrote it: `model`, `person` where somebody replaced the model's code, or `engine` for what rlmbox itself
-            runs, such as reading a variable.
+        index: Its index among the cells of its turn, from 0.
+        by: Who wrote it: `model`, `person` if someone replaced the model's code, or `engine` for code that rlmbox runs
+            itself, such as reading a variable.
     """
 
     code: str
@@ -81,14 +81,14 @@ class Table:
     """A pandas object on its way into a sandbox.
 
     Attributes:
-        form: Its JSON form, of which a sandbox that has pandas makes it again; see `rlmbox.sandboxes.worker._tables`.
+        form: Its JSON form, from which a sandbox with pandas recreates it; see `rlmbox.sandboxes.worker._tables`.
     """
 
     form: Mapping[str, Any]
 
     @property
     def description(self) -> str:
-        """A line about it, such as `DataFrame, 3 rows x 2 columns: name, price`."""
+        """A one-line summary, such as `DataFrame, 3 rows x 2 columns: name, price`."""
         kind, shape, labels = self.form["kind"], self.form["shape"], self.form["labels"]
         more = ", …" if len(shape) > 1 and shape[1] > len(labels) else ""
         columns = f" x {shape[1]:,} columns" if len(shape) > 1 else ""
@@ -101,9 +101,9 @@ class CellError:
 
     Attributes:
         type: The exception's class name, such as `KeyError` or `ExecutionTimeout`.
-        message: What `str(exception)` gave.
-        traceback: The traceback as Python prints it; the cell is called `<rlm_session>`.
-        line: The line of the cell, from 1, or None where it is not known.
+        message: The exception's message, as from `str(exception)`.
+        traceback: The traceback as Python prints it, with `<rlm_session>` as the cell's file name.
+        line: The line of the cell, from 1, or None if unknown.
     """
 
     type: str
@@ -118,18 +118,18 @@ class Execution:
 
     Attributes:
         outcome: `ok`, `error` (a Python exception), or the limit that ended the cell.
-        stdout: What it printed, bounded by the sandbox; the middle may be missing.
-        stderr: The same for the error stream.
-        dropped_chars: Characters of stdout and stderr that the bound left out.
-        error: Set exactly when `outcome` is not `ok`.
-        value: The JSON form of the value of a last bare expression; None without one. See
-            `rlmbox.sandboxes.worker._values` for the form of each kind of value.
-        value_repr: The `repr` of that value, bounded; None without one or when it is None.
+        stdout: Standard output, limited in length by the sandbox; the middle may be missing.
+        stderr: Standard error, limited likewise.
+        dropped_chars: Number of characters of stdout and stderr that were dropped.
+        error: The error; None if and only if `outcome` is `ok`.
+        value: The JSON form of the value of a final bare expression, or None. See `rlmbox.sandboxes.worker._values` for
+            the form of each kind of value.
+        value_repr: The `repr` of that value, limited in length; None if there is no value or it is None.
         duration_s: Wall time from request to result.
-        namespace: Whether the variables are the same afterwards, were rebuilt by running the earlier cells
-            again, or are lost.
-        reads_clock: Whether the cell names something that reads a clock, so that running it again may do otherwise.
-        restored: Names of the REPL, such as `context`, that the cell had overwritten and that are there again.
+        namespace: `kept` if the variables are intact, `rebuilt` if they were restored by running the earlier cells
+            again, `lost` if they are gone.
+        reads_clock: True if the cell refers to something that reads a clock, so that its results may not be repeatable.
+        restored: Names of the REPL, such as `context`, that the cell had overwritten and that were restored.
     """
 
     outcome: CellOutcome = "ok"
@@ -150,15 +150,16 @@ class CellLimits:
     """Limits of one cell; they mean the same in every sandbox.
 
     Attributes:
-        cell_timeout_s: Seconds of running time of a cell. Time spent waiting for a host call is not counted, but for
-            calls that only read the context (`HostFunction.pure`) beyond the first 30 s of them.
-        memory_bytes: Memory beyond the context itself, and what Python needs to change its case, in bytes.
-        recursion_depth: Depth of nested Python calls; imports and `re` need a few hundred now and then.
-        output_chars: Characters of printed output that are kept; beyond it the middle is dropped.
-        output_flood_bytes: Bytes of printed output at which the cell is ended with `OutputExceeded`.
-        code_bytes: Longest cell that is accepted.
-        host_calls: Calls from one session to host functions.
-        inline_limit_chars: Longest context that is a real `str` in the REPL; a longer one is a handle that reads parts.
+        cell_timeout_s: Running time of a cell in seconds. Waiting for a host call does not count, except for calls that
+            only read the context (`HostFunction.pure`), after the first 30 s of such waiting.
+        memory_bytes: Memory in bytes, in addition to the context itself and what Python needs to change its case.
+        recursion_depth: Depth of nested Python calls; imports and `re` sometimes need a few hundred.
+        output_chars: Characters of output that are kept; if there are more, the middle is dropped.
+        output_flood_bytes: Bytes of output at which the cell is stopped with `OutputExceeded`.
+        code_bytes: Maximum size of a cell's source.
+        host_calls: Number of calls that one session may make to host functions.
+        inline_limit_chars: Length up to which the context is a real `str` in the REPL; a longer one is a handle that
+            reads parts on demand.
     """
 
     cell_timeout_s: float = 5.0
@@ -175,27 +176,27 @@ class CellLimits:
 class HostFunction:
     """A function of the host that code in a sandbox may call.
 
-    Arguments and results are JSON values. A plain function may be called from any thread; a coroutine function is
+    Arguments and results are JSON values. A sync function may be called from any thread; a coroutine function is
     awaited on the session's event loop.
 
     Attributes:
         name: The name in the REPL; `ctx.search` is the method `search` of the object `ctx`.
         call: The function.
         summary: One line for the model.
-        pure: Whether it does nothing but compute from the context and its arguments, so that a rebuilt session
-            may call it again. The answers of others are recorded.
-        is_answer: True for `FINAL` and the like, which do nothing but say how a turn ends.
-        is_tool: True for a function of the user's own.
-        is_alias: True for another name of a function, such as one that a peer's models know; it is not advertised.
-        is_slice: True for a function that gives a part of the context by its two positions and does nothing else; a
-            sandbox that has the text may answer it itself.
-        takes_texts: True for a function that takes, in the place of a text, what stands for one that is a handle in the
-            sandbox, or for a part of it: `{"context_slice": [start, end], "of": variable}`.
-        at_once: The same call for a sandbox that is on the session's event loop: it returns the result where that
-            takes a fraction of a millisecond, else an awaitable of it, to be awaited in the task that called it. None
-            where there is no such way.
-        off_loop: As `at_once`, for a thread that the event loop waits for where it is: it needs no running loop. None
-            where there is no such way.
+        pure: True if the result depends only on the context and the arguments, so that a rebuilt session may call it
+            again. The results of other functions are recorded.
+        is_answer: True for `FINAL` and similar functions, which only decide how a turn ends.
+        is_tool: True for a tool of the user.
+        is_alias: True for an alternative name of a function, such as one known from another system; it is not listed
+            in the prompt.
+        is_slice: True for a function that returns the part of the context between two positions and does nothing else;
+            a sandbox that has the text may answer it itself.
+        takes_texts: True for a function that accepts, in place of a text, a reference to a handle in the sandbox or a
+            part of it: `{"context_slice": [start, end], "of": variable}`.
+        at_once: A variant for sandboxes on the session's event loop. It returns the result if that takes a fraction of
+            a millisecond, otherwise an awaitable, to be awaited in the calling task. None if there is no such variant.
+        off_loop: Like `at_once`, for a thread that the event loop is waiting for; it needs no running loop. None if
+            there is no such variant.
     """
 
     name: str
@@ -212,7 +213,7 @@ class HostFunction:
 
     @property
     def is_running_time(self) -> bool:
-        """True if the time of a call is the cell's own: it waits for nobody, and a loop of such calls has to end."""
+        """True if the time of a call counts as the cell's running time, so that a loop of such calls times out."""
         return self.pure or self.is_answer
 
     @property
@@ -222,16 +223,16 @@ class HostFunction:
 
     @property
     def signature(self) -> str:
-        """The call as a model would write it, such as `ctx.slice(start: int, end: int) -> str`.
+        """The call as it appears in the prompt, such as `ctx.slice(start: int, end: int) -> str`.
 
         Raises:
-            ValueError: The function is written in C and does not say.
+            ValueError: The function is written in C and has no signature.
         """
         return self.name + self.description[0]
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Name of the arguments that can be given by position.
+        """The names of the arguments that can be passed by position.
 
         Raises:
             ValueError: As for `signature`.
@@ -240,7 +241,7 @@ class HostFunction:
 
     @property
     def description(self) -> tuple[str, tuple[str, ...]]:
-        """The signature without the name, and the parameters; both at once for who wants both of many functions.
+        """The signature without the name, and the positional parameters; both at once, because reading them is slow.
 
         Raises:
             ValueError: As for `signature`.
@@ -254,8 +255,8 @@ _of_methods: WeakKeyDictionary[object, tuple[str, tuple[str, ...]]] = WeakKeyDic
 def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
     """Return a function's signature and its positional parameters.
 
-    Every session has objects of its own with the same methods, and to inspect two dozen takes a millisecond: what was
-    found of a method is kept for as long as its class has it.
+    Every session has its own objects with the same methods, and inspecting two dozen takes a millisecond, so the result
+    for a method is kept for as long as its class has it.
     """
     method = call if isinstance(call, MethodType) else getattr(call, "__wrapped__", None)
     shared = method.__func__ if isinstance(method, MethodType) else None
@@ -274,11 +275,11 @@ def _described(call: Callable[..., object]) -> tuple[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The text that tells the model about the cells that ran.
+    """The message that shows the model the results of its cells.
 
     Attributes:
         text: The message.
-        hidden_chars: Characters of output that were left out of it.
+        hidden_chars: Number of characters of output that were left out.
     """
 
     text: str
@@ -287,13 +288,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place in the context that an answer rests on.
+    """A place in the context that supports an answer.
 
     Attributes:
-        document: The document's name, such as a path, or `context` where there is only one text.
+        document: The document's name, such as a path, or `context` if there is only one text.
         start: Position of the first character within the document.
-        end: Position after the last.
-        quote: The text there, cut to 300 characters.
+        end: Position after the last character.
+        quote: The text at this place, cut to 300 characters.
     """
 
     document: str
@@ -304,15 +305,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One round of the loop: a reply, the cells in it and what they gave.
+    """One round of the loop: a reply, its cells and their results.
 
     Attributes:
         number: From 1.
         reply: The model's reply.
-        cells: The cells that were found in it.
-        executions: One for each cell that ran.
-        observation: What was told to the model; None on the last turn.
-        cost_usd: Cost of the turn, sub-calls included.
+        cells: The cells found in the reply.
+        executions: The results, one for each cell that ran.
+        observation: The message with the results that was sent to the model; None on the last turn.
+        cost_usd: Cost of the turn, including sub-calls.
         is_last_word: True for the reply to the request for a best answer at a limit; it is not counted as a turn.
     """
 
@@ -336,8 +337,8 @@ class Step:
 
     Attributes:
         status: `continue`, `finished`, or `error` when the turn's last cell failed.
-        content: The answer when finished; otherwise what the model was told.
-        cost_usd: What the turn cost, sub-calls included.
+        content: The answer when finished; otherwise the observation sent to the model.
+        cost_usd: Cost of the turn, including sub-calls.
     """
 
     status: Literal["continue", "finished", "error"]
@@ -350,25 +351,26 @@ _MOST_SHOWN_SOURCES = 5
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Answer:
-    """The end of a run.
+    """The answer to a question, with what it cost and how it was found.
 
     Attributes:
-        text: The answer in words.
-        value: The answer as a JSON value, where the model gave one; otherwise the same as `text`.
-        sources: Where in the context it was found, checked against the context.
-        cost: Money of the whole tree of sessions, and the lines of its ledger, of which usage and report are views.
+        text: The answer as text.
+        value: The answer as a JSON value if the model gave one; otherwise the same as `text`.
+        sources: Places in the context that support the answer, checked against the context.
+        cost: Cost of the whole tree of sessions, with the lines of its ledger; `usage` and `report` are views of it.
         turns: Turns of the root session.
-        subcalls: Calls to other models in the whole tree.
-        duration_s: Wall time.
+        subcalls: Number of calls to other models in the whole tree.
+        duration_s: Wall time in seconds.
         run_id: Name of the run.
         model: The root model's name.
         sandbox: The sandbox's name.
-        sandbox_reason: Why this one was chosen, where `auto` chose it, and in what its wall is weaker than it could be;
-            empty where there is nothing of that to say.
-        complete: False for what a run had when a limit or an error ended it. Where a limit did and the model was
-            asked for its best answer, `text` and `value` are that answer; otherwise `value` is None.
-        guard: What the guard hid in the run, by kind and path, and what was shown of the text; never a value.
-        trajectory: The turns themselves; after them the last call for a best answer, where there was one.
+        sandbox_reason: Why `auto` chose this sandbox, and in which respects its isolation is weaker than it could be;
+            empty if neither applies.
+        complete: False for partial results, when a limit or an error ended the run. If the model was asked for its
+            best answer at a limit, `text` and `value` are that answer; otherwise `value` is None.
+        guard: What the guard hid during the run, counted by kind and path, and how much of the text was shown. It never
+            has the hidden values.
+        trajectory: The turns, followed by the request for a best answer at a limit, if there was one.
     """
 
     DERIVED: ClassVar = ("usage", "report")
@@ -390,7 +392,7 @@ class Answer:
 
     @property
     def cost_usd(self) -> Decimal:
-        """Money of the whole tree, in US dollars."""
+        """Cost of the whole tree in US dollars."""
         return self.cost.total_usd
 
     @property
@@ -400,7 +402,7 @@ class Answer:
 
     @property
     def report(self) -> Report:
-        """The money and the tokens, divided by model and by depth."""
+        """Cost and tokens, divided by model and by depth."""
         return Report(self.cost.lines, self.guard)
 
     def __repr__(self) -> str:
@@ -408,7 +410,7 @@ class Answer:
         return f"Answer({short_repr(self.text)}, {spent}{'' if self.complete else ', incomplete'})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
+        """Return the HTML that a notebook shows."""
         shown = f'<div dir="auto" style="white-space:pre-wrap">{html_text(self.text)}</div>'
         more = len(self.sources) - _MOST_SHOWN_SOURCES
         sources = [f"{each.document}, characters {each.start:,}-{each.end:,}" for each in self.sources]
@@ -439,7 +441,7 @@ def short_repr(text: str) -> str:
 
 
 def html_text(text: str) -> str:
-    """Return a text as HTML: no markup of its own counts, and what cannot be seen is written as an escape.
+    """Return a text as HTML, with its markup escaped and invisible characters written as escapes.
 
     Args:
         text: Any text, such as a model wrote it.

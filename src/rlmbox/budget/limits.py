@@ -11,10 +11,10 @@ from rlmbox.errors import ConfigError
 from rlmbox.types import CellLimits
 
 DEFAULT_COST_LIMIT_USD = Decimal("5.00")
-"""The limit of a run for which none is set. It is kept where prices are known; a limit that is set is always kept."""
+"""Default cost limit of a run. It applies only if prices are known; a limit that you set always applies."""
 
 DEFAULT_TOOL_TIMEOUT_S = 30.0
-"""Seconds that a call of a user's tool may take, where neither a limit nor the tool says otherwise."""
+"""Default timeout in seconds for a call of a user's tool."""
 
 _LEAST = {"max_turns": 1, "max_depth": 0, "max_subcalls": 0, "max_output_tokens": 1, "concurrency": 1}
 _POSITIVE = ("max_tokens", "max_seconds", "subcall_timeout_s", "tool_timeout_s", "observation_chars")
@@ -25,24 +25,24 @@ class Limits:
     """The limits of a run; children share their root's.
 
     Attributes:
-        cost_limit_usd: US dollars of the whole tree; a string, number or `Decimal`. None for no limit. An unknown
-            price is an error when you set a limit; the default of 5.00 then is not kept, and the run says so.
+        cost_limit_usd: US dollars for the whole tree of sessions, as a string, number or `Decimal`. None for no limit.
+            If a price is unknown, a limit that you set is an error; the default of 5.00 is ignored with a note.
         max_turns: Turns of each session.
-        max_depth: Nesting of sessions; 0 forbids children.
-        max_subcalls: Calls to other models, children included, in the whole tree.
+        max_depth: Nesting depth of sessions; 0 forbids child sessions.
+        max_subcalls: Calls to other models in the whole tree, including child sessions.
         max_tokens: Tokens sent and received by the whole tree. None for no limit.
-        max_seconds: Wall time of the whole tree. None for no limit.
-        max_output_tokens: Longest reply asked for, reasoning included.
-        concurrency: Requests of sub-calls under way at once in the whole tree; more wait.
-        subcall_timeout_s: Seconds after which a sub-call's request is given up.
-        tool_timeout_s: Seconds that a call of a user's tool may take, where the tool has no time of its own.
-        observation_chars: Longest message to the model about what its cells gave.
-        last_answer: Whether a run that ends at a limit asks its model once more for the best answer from what it
-            has. The room for that request is set aside at the start, so that it breaks no limit; where a limit is
-            too tight to set any aside, nothing is asked.
-        truncate_input: Whether a request that is longer than its model's window is cut, and the model told so, in
-            place of `ContextLimitExceeded`.
-        cell: What one cell may use.
+        max_seconds: Wall time in seconds of the whole tree. None for no limit.
+        max_output_tokens: Maximum length of a reply, including reasoning.
+        concurrency: Number of concurrent sub-call requests in the whole tree; further ones wait.
+        subcall_timeout_s: Timeout in seconds for a sub-call's request.
+        tool_timeout_s: Timeout in seconds for a call of a user's tool that sets none itself.
+        observation_chars: Maximum length of the message that shows the model the output of its cells.
+        last_answer: At a limit, ask the model once more for the best answer from its results so far. Room for that
+            request is set aside at the start, so that it exceeds no limit; if a limit is too tight for that, the
+            model is not asked.
+        truncate_input: Truncate requests that are longer than the model's window, and tell the model, instead of
+            raising `ContextLimitExceeded`.
+        cell: Limits of a single cell.
     """
 
     cost_limit_usd: Decimal | str | float | None = DEFAULT_COST_LIMIT_USD
@@ -64,7 +64,7 @@ class Limits:
         """Check every value.
 
         Raises:
-            ConfigError: A limit is not a number or out of its range.
+            ConfigError: A limit is not a number or is out of range.
         """
         if self.cost_limit_usd is not None and self.cost_limit_usd is not DEFAULT_COST_LIMIT_USD:
             object.__setattr__(self, "cost_limit_usd", dollars(self.cost_limit_usd, "cost_limit_usd"))
@@ -78,13 +78,13 @@ class Limits:
                 raise ConfigError(f"{name} is a number above 0, not {value!r}")
 
     def narrowed(self, other: Limits) -> Limits:
-        """Return these limits with what `other` sets narrower.
+        """Return these limits, narrowed by those that `other` sets.
 
-        What `other` leaves at its default narrows nothing, and what one cell may use stays as it is, because it is
-        decided when a sandbox starts.
+        Values that `other` leaves at their defaults are ignored. So is `other.cell`, because the limits of a cell are
+        fixed when a sandbox starts.
 
         Args:
-            other: The limits to keep besides.
+            other: The limits to apply in addition.
         """
         found: dict[str, Any] = {}
         for name in (*_LEAST, *_POSITIVE):
@@ -102,12 +102,12 @@ class Limits:
 
     @property
     def cost_limit_is_default(self) -> bool:
-        """True if nobody set the cost limit."""
+        """True if the cost limit was not set explicitly."""
         return self.cost_limit_usd is DEFAULT_COST_LIMIT_USD
 
     @property
     def last_answer_s(self) -> float:
-        """The seconds of `max_seconds` that are set aside for the last answer: a fifth of them, at most 30."""
+        """Seconds of `max_seconds` that are reserved for the last answer: a fifth, at most 30."""
         return min(0.2 * self.max_seconds, 30.0) if self.max_seconds and self.last_answer else 0.0
 
     @property
@@ -125,10 +125,10 @@ def dollars(value: object, name: str) -> Decimal:
 
     Args:
         value: A string, a number or a `Decimal`.
-        name: What to call it in an error.
+        name: The name to use in the error message.
 
     Raises:
-        ConfigError: It is not an amount from 0 up.
+        ConfigError: The value is not an amount of 0 or more.
     """
     try:
         amount = Decimal(str(value))

@@ -48,85 +48,86 @@ if TYPE_CHECKING:
 class RLM:
     """A Recursive Language Model.
 
-    An object may be used from several threads and event loops at once; each question is a run of its own, with its
-    own sandbox and its own ledger. Use it as a context manager, or call `close()`, to close its connections.
+    An instance can be shared between threads and event loops. Each question is a separate run, with its own sandbox
+    and its own ledger. Use it as a context manager, or call `close()`, to close its connections.
 
     Args:
         model: The root model: its name, such as `anthropic:claude-sonnet-5-5`, or an object. None is
-            `offline:extractive`, which needs no network and only picks sentences.
-        sub_model: The model of sub-calls and children; None is the root model.
-        fallback_model: The model that is asked where another is not available; None for none.
-        fallback_when: Your own check of a reply (a `Completion`): True asks the fallback model as well.
+            `offline:extractive`, which needs no network and only quotes sentences from the text.
+        sub_model: The model for sub-calls and child sessions; defaults to the root model.
+        fallback_model: The model to use when another one is unavailable. Default: none.
+        fallback_when: A function that takes a reply (a `Completion`) and returns True if the fallback model should be
+            asked as well.
         base_url: Address of a server that speaks the provider's protocol, for models given by name.
-        api_key: The key for models given by name; None takes it from the provider's environment variable, and a
-            `rlmbox.models.keys.KeySource` is asked where that is not set.
-        sandbox: The sandbox's name, or what makes one for each session. `auto` is the strongest that shows, on this
-            machine, that it holds; `docker:IMAGE` is `docker` with an image of yours.
-        packages: Installed packages that code may import, such as `pandas`, with what they need.
-        type_check: Check the names and arguments of a cell before it runs, where the sandbox can: `monty`.
-        limits: What a run may use.
-        retries: When a request that failed is sent again; None for the usual.
-        cache: Keep the replies to sub-calls, so that the same one costs nothing in a later run: True keeps them in the
-            user's cache folder, a path in that folder. Off by default.
+        api_key: The key for models given by name. None reads the provider's environment variable; a
+            `rlmbox.models.keys.KeySource` is asked if that variable is not set.
+        sandbox: The name of a sandbox, or a function that creates one for each session. `auto` picks the strongest
+            one that passes its self-check on this machine; `docker:IMAGE` runs `docker` with your own image.
+        packages: Installed packages that code may import, such as `pandas`, along with their dependencies.
+        type_check: Check the names and arguments in a cell before running it, where the sandbox can: `monty`.
+        limits: Limits on what a run may use.
+        retries: When to resend a request that failed; None for the default policy.
+        cache: Cache replies to sub-calls, so that repeating one in a later run is free: True uses the user's cache
+            folder, a path uses that folder. Off by default.
         prices: Prices that take precedence over the catalogue's: a file (TOML or JSON, see the docs), a mapping from
-            full names to prices, or a function from a full name to a price or None, which is asked before each request.
-        windows: Most tokens that a request and its reply may have together, for models given by name: one figure for
-            all of them, or figures by full name. None takes what is known of each.
-        request_timeout_s: Seconds without a byte after which an attempt at a request is given up; None takes 120 at
-            first, and learns from the replies how long they take.
-        stream_replies: Whether hooks see the text of sessions' models as it comes in, as `ReplyDelta`; None has it in
-            `stream` only. Providers that cannot stream are asked for replies in one piece.
-        hooks: Readers of every run's events, in their order: plain ones are called on the run's event loop, what async
-            ones return is awaited beside the run.
-        on_session_start: Called when a session's sandbox is ready; plain or async, as are all hooks by name.
-        on_llm_call: Called when a model is about to be asked, by a session or by its code.
-        on_code_exec: Called when a cell is about to run.
-        on_observation: Called when a cell has run.
-        on_cost_update: Called with a `CostUpdate` when a request was charged for, with the run's totals.
-        on_step_end: Called when a turn is over.
-        telemetry: OpenTelemetry spans and metrics of every run: True sends them where the program has set that up, a
-            `Telemetry` says more. It takes the extra `rlmbox[otel]`.
-        store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records none,
-            unless `record` is set.
-        record: Record runs in the user's own file, where `store` names no other.
-        evidence_dir: Folder in which a run that fails leaves what helps to find why, in a folder of its name.
-        seed: Seed of the sandboxes' `random` and hash order.
-        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
+            full names to prices, or a function from a full name to a price or None, called before each request.
+        windows: Context windows in tokens (request plus reply) for models given by name: one number for all of them,
+            or numbers by full name. None uses the known window of each model.
+        request_timeout_s: Seconds without receiving a byte after which an attempt is abandoned. None starts at 120
+            and adapts to how long the model's replies take.
+        stream_replies: Emit the text of each session's model as it arrives, as `ReplyDelta` events; None does so only
+            in `stream`. Providers that cannot stream return their replies in one piece.
+        hooks: Called with the events of every run, in order. Sync hooks are called on the run's event loop; async
+            hooks are awaited concurrently with the run.
+        on_session_start: Called when a session's sandbox is ready; sync or async, like all the hooks below.
+        on_llm_call: Called before a model is asked, by a session or by its code.
+        on_code_exec: Called before a cell runs.
+        on_observation: Called after a cell has run.
+        on_cost_update: Called with a `CostUpdate`, which has the run's totals, after a request was charged.
+        on_step_end: Called at the end of each turn.
+        telemetry: OpenTelemetry spans and metrics for every run: True uses the program's OpenTelemetry configuration,
+            a `Telemetry` configures more. Requires the extra `rlmbox[otel]`.
+        store: Where runs are recorded: the path of a file, or a store; see the docs on the record. None records
+            nothing, unless `record` is set.
+        record: Record runs in the user's default file if `store` is not given.
+        evidence_dir: Folder in which each failed run leaves a subfolder, named after the run, with diagnostics.
+        seed: Seed for the sandboxes' `random` module and hash order.
+        strict: Accept only `FINAL("literal")` and `FINAL_VAR(identifier)` as final tags.
         auto_finalize_var: Name of a variable that ends a session as soon as code has set it.
-        tools: Functions of yours that code may call, as they are or as `Tool`, and `MCPTools`.
-        retriever: An index whose text code may search, as an object, or by its place: `index:./corpus.idx`,
-            `postgresql://…`. A question needs no context then.
-        instructions: What the models of the root and of children are told besides: a text for all, or
+        tools: Functions that code may call, plain or wrapped in `Tool`, and `MCPTools`.
+        retriever: An index that code may search: an object, or an address such as `index:./corpus.idx` or
+            `postgresql://…`. With a retriever, a question needs no context.
+        instructions: Additional instructions for the models of the root and child sessions: one text for all, or
             `{"root": …, "children": …}`.
-        prompts: Texts in place of parts of the prompt, by the part's name, or a TOML file of them.
-        approve: Decides on code before it runs: takes a `Proposal`, returns True, False, a reason to reject it, or
-            `Replace(code)`; plain or async. An `Approval` says when it is asked, too. None lets everything run.
-        validate: Your own check of an answer, or several: takes the answer (`text`, `value`), returns None or what is
-            wrong with it, which goes back to the model; plain or async. One with a second parameter is given `ask`,
-            by which it asks a model within the run's limits.
-        require_repl_before_final: Take no answer before code has run.
-        require_subcall_before_final: Take no answer before another model was asked.
-        require_seen_figures: Send an answer back, once, that has a figure which no cell has printed.
-        invalid_response_limit: Replies in a row with neither code nor an answer, and equal cells with the same result,
-            that end a question with `Stalled`.
-        fallback_code: Code that runs once in place of that; None for none.
-        profile: A way to go about questions, which sets prompts, limits and rules where you do not:
-            `deterministic-first`, `semantic-batches`, `hybrid`, `verify`, or the path of a TOML file of your own.
-        direct_below_chars: A text that is shorter is sent with the question and answered in one request, without a
-            sandbox, unless the model replies with code; None for 8,000, 0 for never. Sessions with tools or inputs, and
-            those that must use code or another model, never do.
-        max_history_tokens: Most tokens of a session's conversation; where it becomes longer, its middle is replaced
-            by a digest. None for 60 % of the model's window.
-        compaction: Who writes the digest: `digest`, which asks nobody, `model` for the session's own model, or a
-            function of yours that takes a `LeftOut` and returns the text; plain or async.
-        guard: What may leave the sandbox for a model: `redact` hides secrets and personal data and bounds what is
-            copied of the text, `strict` more, `off` nothing; or a `Guard`. What was hidden is there again in answers.
-        record_secrets: Keep secrets and personal data in records, and show them to hooks. By default they have
-            placeholders there, and only the record's own file has the values, so that a run can go on.
+        prompts: Replacements for parts of the prompt, by the part's name, or a TOML file with them.
+        approve: Called with a `Proposal` before code runs; returns True, False, a reason to reject it, or
+            `Replace(code)`. Sync or async. An `Approval` also sets when it is called. None lets everything run.
+        validate: One or more checks of the answer. Each takes the answer (`text`, `value`) and returns None, or what
+            is wrong with it, which is sent back to the model. Sync or async. A check with a second parameter receives
+            `ask`, a function that asks a model within the run's limits.
+        require_repl_before_final: Accept no answer before code has run.
+        require_subcall_before_final: Accept no answer before another model has been asked.
+        require_seen_figures: Send an answer back, once, if it has a figure that no cell has printed.
+        invalid_response_limit: Number of consecutive replies with neither code nor an answer, or of identical cells
+            with the same result, that ends a question with `Stalled`.
+        fallback_code: Code that runs, once, instead of ending a question with `Stalled`; None for none.
+        profile: A strategy, which sets the prompts, limits and rules that you do not set: `deterministic-first`,
+            `semantic-batches`, `hybrid`, `verify`, or the path of your own TOML file.
+        direct_below_chars: A shorter text is sent with the question and answered in one request, without a sandbox,
+            unless the model replies with code; None for 8,000, 0 for never. This never applies to sessions with tools
+            or inputs, or to those that must use code or another model.
+        max_history_tokens: Maximum tokens in a session's conversation; beyond it, the middle is replaced by a digest.
+            None for 60 % of the model's window.
+        compaction: How the digest is written: `digest` without a model, `model` by the session's own model, or a
+            function that takes a `LeftOut` and returns the text; sync or async.
+        guard: What may leave the sandbox for a model: `redact` hides secrets and personal data and limits how much of
+            the text is copied, `strict` hides more, `off` nothing; or a `Guard`. Hidden values are restored in answers.
+        record_secrets: Keep secrets and personal data in records and show them to hooks. By default both see
+            placeholders, and only the record's own file has the values, so that a run can be resumed.
 
     Raises:
         ConfigError: A name, a key or a limit is missing or wrong.
-        PriceUnknown: A cost limit was set and a model's price is not known.
+        PriceUnknown: A cost limit is set but the price of a model is not known.
     """
 
     def __init__(
@@ -256,12 +257,12 @@ class RLM:
 
     @property
     def fallback_model(self) -> Model | None:
-        """The model that is asked where another is not available, or None."""
+        """The model that is used when another one is unavailable, or None."""
         return self._setup.models.fallback
 
     @property
     def limits(self) -> Limits:
-        """Limits of a run."""
+        """The limits of a run."""
         return self._setup.limits
 
     def ask(
@@ -274,22 +275,22 @@ class RLM:
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Answer:
-        """Ask a question of a text and wait for the answer.
+        """Ask a question about a text and wait for the answer.
 
         Args:
-            question: What is asked.
-            context: The text; None where there is a retriever. A `dict` or `list` is the variable `data` in the
-                REPL, too.
+            question: The question.
+            context: The text; optional if there is a retriever. A `dict` or `list` is also the variable `data` in the
+                REPL.
             returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
-                or a JSON Schema; None for any.
-            inputs: Further variables in the REPL, by name: values that are JSON; texts of any length, as a `str`, the
-                `Path` of a file or a `Context`; and with `packages=["pandas"]` a `pandas.DataFrame` or `Series`.
-            limits: What this question may use, in place of the limits of the `RLM`.
-            run_id: The run's name, by which a recorded one is found again; None for one of its own.
+                or a JSON Schema; None for any type.
+            inputs: Additional variables in the REPL, by name: JSON values; texts of any length, as a `str`, the `Path`
+                of a file or a `Context`; and, with `packages=["pandas"]`, a `pandas.DataFrame` or `Series`.
+            limits: Limits for this question, in place of those of the `RLM`.
+            run_id: A name for the run, used to find it in the record; generated by default.
 
         Raises:
-            RLMError: A limit was reached or something failed for good; `.partial` has what there was until then.
-            KeyboardInterrupt: Somebody interrupted it; `.partial` has what there was, where anything had begun.
+            RLMError: A limit was reached or something failed permanently; `.partial` has the results so far.
+            KeyboardInterrupt: The run was interrupted; `.partial` has the results so far, if it had begun.
         """
         from rlmbox.sync import run_blocking
 
@@ -311,7 +312,7 @@ class RLM:
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Answer:
-        """Ask a question of a text; see `ask`."""
+        """Ask a question about a text; see `ask`."""
         return await self._setup.answer(
             self.session(context, question=question, returns=returns, inputs=inputs, limits=limits, run_id=run_id)
         )
@@ -328,23 +329,23 @@ class RLM:
         run_id: str | None = None,
         stream_replies: bool | None = None,
     ) -> Session:
-        """Return a session over a text, to be asked any number of questions or taken step by step.
+        """Return a session over a text, which can be asked any number of questions or run step by step.
 
-        It is opened with `async with rlm.session(...) as session: await session.ask(...)`, or with `with` and without
-        `await` from blocking code.
+        Open it with `async with rlm.session(...) as session: await session.ask(...)`, or with `with` and without
+        `await` in synchronous code.
 
         Args:
-            context: The text; None where there is a retriever.
+            context: The text; optional if there is a retriever.
             question: The first question, for `session.step()` and `session.run()`.
             returns: The type of the first question's answer; see `ask`.
-            inputs: Further variables in the REPL, by name; see `ask`.
-            limits: What the session may use, in place of the limits of the `RLM`.
-            hooks: Readers of this run's events, besides those of all runs.
-            run_id: The run's name, by which a recorded one is found again; None for one of its own.
-            stream_replies: Whether hooks see the replies as they come in; None as the `RLM` says.
+            inputs: Additional variables in the REPL, by name; see `ask`.
+            limits: Limits for the session, in place of those of the `RLM`.
+            hooks: Additional hooks for this run.
+            run_id: A name for the run, used to find it in the record; generated by default.
+            stream_replies: Emit replies to hooks as they arrive; None for the setting of the `RLM`.
 
         Raises:
-            ConfigError: The question is empty, the name cannot be one, or a limit cannot be kept with these models.
+            ConfigError: The question is empty, the name is invalid, or a limit cannot be enforced with these models.
             ContextError: The text cannot be opened.
         """
         return self._setup.new_session(
@@ -359,12 +360,12 @@ class RLM:
         )
 
     def stubs(self) -> str:
-        """Return what is in the REPL as the text of a stub file (`.pyi`), for editors and type checkers.
+        """Return the names in the REPL as a stub file (`.pyi`), for editors and type checkers.
 
-        Tools of an MCP server are known once a session has begun; `Session.stubs` has them too.
+        Tools of an MCP server are only known once a session has begun; `Session.stubs` includes them.
 
         Raises:
-            ConfigError: A tool has a name that something else has.
+            ConfigError: The name of a tool is already taken.
         """
         return self.session(" ").stubs()
 
@@ -377,23 +378,22 @@ class RLM:
         returns: Any = None,
         limits: Limits | None = None,
     ) -> Answer:
-        """Go on with a recorded run whose process ended early, and wait for the answer.
+        """Resume a recorded run whose process ended early, and wait for the answer.
 
-        Nothing that was paid for is asked again. A run that has its answer gives it again.
+        Nothing is paid for twice. A run that already has an answer returns it.
 
         Args:
             run_id: The run.
-            context: Where the text is now, a `Path` or several, where it was moved; or the text, where the record has
-                neither it nor its path. It has to be the same. None to open it as the record says.
-            inputs: The inputs that are texts of which the same is true, by name.
-            returns: The type of `answer.value`; None for what the record has of it.
-            limits: What the run may use from now on, in all; None for what the record has of it, whatever the limits of
-                this `RLM` are.
+            context: The new location of a text that was moved, as one or several `Path`s, or the text itself if the
+                record has neither the text nor its path. It must be unchanged. None opens it as recorded.
+            inputs: The same for inputs that are texts, by name.
+            returns: The type of `answer.value`; None for the recorded one.
+            limits: Limits for the run as a whole; None for the recorded ones, whatever the limits of this `RLM` are.
 
         Raises:
-            ConfigError: The run needs a model or a function that this `RLM` has not, or has used more than the limits.
-            ContextError: The text has changed since, is not there any more, or is another one.
-            StoreError: There is no such run, it is at work elsewhere, or it cannot go on.
+            ConfigError: The run needs a model or a function that this `RLM` lacks, or has already exceeded the limits.
+            ContextError: The text has changed, is missing, or is not the recorded one.
+            StoreError: There is no such run, another process is running it, or it cannot be resumed.
             RLMError: As for `ask`.
         """
         from rlmbox.sync import run_blocking
@@ -411,7 +411,7 @@ class RLM:
         returns: Any = None,
         limits: Limits | None = None,
     ) -> Answer:
-        """Go on with a recorded run; see `resume`."""
+        """Resume a recorded run; see `resume`."""
         from rlmbox.rlm import recorded_runs
 
         return await recorded_runs.resume(
@@ -421,10 +421,10 @@ class RLM:
     def replay(
         self, run_id: str, *, context: Openable | None = None, inputs: Mapping[str, object] | None = None
     ) -> Answer:
-        """Run a recorded run again from its record alone, and return its answer.
+        """Replay a run from its record alone, and return its answer.
 
-        No model is asked, no tool is called and nothing is written. Hooks see the events of the record as the run
-        comes to them, and a `CellDiffered` for a cell that prints otherwise than it did.
+        No model is asked, no tool is called and nothing is written. Hooks receive the recorded events as the replay
+        reaches them, and a `CellDiffered` for each cell that prints something else than it did.
 
         Args:
             run_id: The run.
@@ -434,8 +434,8 @@ class RLM:
 
         Raises:
             ContextError: As for `resume`.
-            StoreError: There is no such run, or it did not come to what the record has.
-            RLMError: What the run ended with.
+            StoreError: There is no such run, or the replay diverged from the record.
+            RLMError: The error that the run ended with.
         """
         from rlmbox.sync import run_blocking
 
@@ -444,7 +444,7 @@ class RLM:
     async def areplay(
         self, run_id: str, *, context: Openable | None = None, inputs: Mapping[str, object] | None = None
     ) -> Answer:
-        """Run a recorded run again from its record; see `replay`."""
+        """Replay a run from its record; see `replay`."""
         from rlmbox.rlm import recorded_runs
 
         return await recorded_runs.replay(self._setup, run_id, context=context, inputs=inputs)
@@ -460,16 +460,16 @@ class RLM:
         context: Openable | None = None,
         inputs: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Begin a new run that is a recorded one up to a turn, and wait for its answer.
+        """Fork a recorded run at a turn, and wait for the answer of the new run.
 
-        The models are those of this `RLM`. The new run has its own costs; what the other one paid is the other's.
+        The new run uses the models of this `RLM`. Its costs do not include those of the recorded run.
 
         Args:
-            run_id: The recorded run, which stays as it is.
-            at: The turn of the root session from which on the new run is its own, from 1.
-            code: Code that runs in this turn in place of the model's; None asks the model anew for this turn.
-            limits: What the new run may use; None for the limits of the recorded one.
-            new_id: The new run's name; None for one of its own.
+            run_id: The recorded run, which is not changed.
+            at: The turn of the root session, from 1, at which the new run departs from the recorded one.
+            code: Code to run in this turn in place of the model's; None asks the model again.
+            limits: Limits for the new run; None for those of the recorded run.
+            new_id: A name for the new run; generated by default.
             context: As for `resume`.
             inputs: As for `resume`.
 
@@ -496,7 +496,7 @@ class RLM:
         context: Openable | None = None,
         inputs: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Begin a new run that is a recorded one up to a turn; see `fork`."""
+        """Fork a recorded run at a turn; see `fork`."""
         from rlmbox.rlm import recorded_runs
 
         return await recorded_runs.fork(
@@ -512,21 +512,20 @@ class RLM:
         inputs: Mapping[str, object] | None = None,
         limits: Limits | None = None,
     ) -> AsyncIterator[Event]:
-        """Ask a question of a text and yield the run's events as they happen.
+        """Ask a question about a text and yield the run's events as they happen.
 
-        The replies of sessions' models are streamed where the provider can, and their pieces are among the events
-        (`ReplyDelta`). The last event of the root session is `SessionFinished` with the answer. Leaving the loop early
-        cancels the run.
+        Replies of the sessions' models are streamed if the provider supports it, as `ReplyDelta` events. The last event
+        of the root session is `SessionFinished`, which has the answer. Leaving the loop early cancels the run.
 
         Args:
-            question: What is asked.
-            context: The text; None where there is a retriever.
+            question: The question.
+            context: The text; optional if there is a retriever.
             returns: The type of `answer.value`; see `ask`.
-            inputs: Further variables in the REPL, by name; see `ask`.
-            limits: What this question may use, in place of the limits of the `RLM`.
+            inputs: Additional variables in the REPL, by name; see `ask`.
+            limits: Limits for this question, in place of those of the `RLM`.
 
         Raises:
-            RLMError: After the last event, a limit was reached or something failed for good.
+            RLMError: After the last event: a limit was reached or something failed permanently.
         """
         from rlmbox.rlm.streaming import events_of
 
@@ -549,14 +548,14 @@ class RLM:
             await events.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of the models that were given by name, and the store that was given by its path.
+        """Close the connections of models given by name, and the store if it was given by its path.
 
-        What was given as an object is its owner's.
+        Objects that were passed in are left open; closing them is up to the caller.
         """
         await self._setup.aclose()
 
     def close(self) -> None:
-        """Close the connections of the models that were given by name; see `aclose`."""
+        """Close connections; see `aclose`."""
         from rlmbox.sync import run_blocking
 
         run_blocking(self.aclose)
@@ -565,7 +564,7 @@ class RLM:
         return f"RLM({', '.join(f'{name}={value}' for name, value in self._setup.shown().items())})"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
+        """Return the HTML that a notebook shows."""
         from rlmbox.types import html_table
 
         return f"<strong>RLM</strong>{html_table(self._setup.shown().items())}"
