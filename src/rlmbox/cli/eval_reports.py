@@ -1,4 +1,4 @@
-"""What is printed and written of an evaluation that is kept."""
+"""Reports of a recorded evaluation, printed and written to files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt is charged, in the ledger and in the record, whatever was asked of the provider."""
+"""The charge of an attempt, in the ledger and in the record, whatever the request was for."""
 
 from __future__ import annotations
 

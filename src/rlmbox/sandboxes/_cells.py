@@ -1,4 +1,4 @@
-"""What all sandboxes do alike: a check of a cell before it is run, and bounds of what it says afterwards."""
+"""Steps that all sandboxes share: a check of a cell before it runs, and a bound on its messages afterwards."""
 
 from __future__ import annotations
 
