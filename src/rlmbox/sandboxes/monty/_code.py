@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _large
+from rlmbox.sandboxes.monty import _errors, _large
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -241,11 +241,13 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     tree = _parsed(code)
     names = tuple(dict.fromkeys(_bound_names(tree.body)))
     bound = {*known.bound, *names, *_large.bound_names(tree)}
-    check(tree, bound, known)
+    errors = _errors.Errors.of(tree, bound, known)
+    check(tree, bound, known, errors)
     try:
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
         words = Words.of(tree, known)
-        binds = Known.of(tree, names, known, notes_divisions=words.are_seen)
+        binds = Known.of(tree, names, known, notes_divisions=words.are_seen, errors=errors.here.values())
+        _errors.rewrite(tree, errors)
         rewrite(tree, bound, host_names, is_large=is_large, known=known)
         if is_large:
             tree = _large.rewritten(tree, bound)
@@ -277,7 +279,9 @@ def read_expression(code: str, *, known: Known = _NOTHING, hidden: Collection[st
                 "write the expression itself",
                 1,
             )
-    check(tree, known.bound, known)
+    errors = _errors.Errors.of(tree, known.bound, known)
+    check(tree, known.bound, known, errors)
+    _errors.rewrite(tree, errors)
     rewrite(tree, known.bound, (), known=known)
     if len(tree.body) != 1:
         raise CellRefused("eval() of a generator expression is not in this REPL: write it in the cell", 1)

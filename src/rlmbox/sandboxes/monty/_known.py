@@ -20,6 +20,25 @@ _REPEATED = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.Ge
 
 
 @dataclass(frozen=True, slots=True)
+class OwnError:
+    """An exception that a cell defined.
+
+    Attributes:
+        name: The class.
+        root: The exception of Python's that it is below.
+        parent: The exception of a cell's own that is its base; '' where it has none.
+        owner: The class whose `__init__` it has; '' for that of Python.
+        members: The names that it has by its class, inherited ones among them.
+    """
+
+    name: str
+    root: str
+    parent: str
+    owner: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """Names that earlier cells have bound.
 
@@ -30,6 +49,7 @@ class Known:
         sets: Names of sets.
         classes: Names of classes.
         divides: Whether a function divides by what may be zero without noting what it divided.
+        errors: Exceptions that cells defined.
     """
 
     names: frozenset[str] = frozenset()
@@ -38,9 +58,18 @@ class Known:
     sets: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
     divides: bool = False
+    errors: frozenset[OwnError] = frozenset()
 
     @classmethod
-    def of(cls, tree: ast.Module, names: Iterable[str], before: Known, *, notes_divisions: bool) -> Known:
+    def of(
+        cls,
+        tree: ast.Module,
+        names: Iterable[str],
+        before: Known,
+        *,
+        notes_divisions: bool,
+        errors: Iterable[OwnError] = (),
+    ) -> Known:
         """Look through a cell.
 
         Args:
@@ -48,6 +77,7 @@ class Known:
             names: Names that it binds.
             before: What was known before it.
             notes_divisions: Whether its divisions note what they divide.
+            errors: The exceptions that it defines.
         """
         bound = frozenset(names)
         imports = dict(_imports(tree.body))
@@ -58,6 +88,7 @@ class Known:
             frozenset(_sets.names_in(tree, before.sets) or ()) & bound,
             frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)),
             not notes_divisions and _divides_in_loops(tree),
+            frozenset(errors),
         )
 
     def and_then(self, later: Known) -> Known:
@@ -74,6 +105,7 @@ class Known:
             (self.sets - rebound) | later.sets,
             self.classes | later.classes,
             self.divides or later.divides,
+            frozenset(one for one in self.errors if one.name not in rebound) | later.errors,
         )
 
     @property

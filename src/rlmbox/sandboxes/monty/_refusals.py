@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 if TYPE_CHECKING:
+    from rlmbox.sandboxes.monty._errors import Errors
     from rlmbox.sandboxes.monty._known import Known
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -91,7 +92,7 @@ _NO_ATTRIBUTES = {
     "cache_clear": "a dict as the cache, and clear that",
 }
 _BASE_HINTS = {
-    "Exception": "raise ValueError or another exception that there is, with the kind in its text",
+    "Exception": "a class at the top of the cell whose base is Exception, ValueError, KeyError or their like",
     "Enum": "a dict, or names with values",
     "NamedTuple": "collections.namedtuple, or @dataclass",
     "TypedDict": "a plain dict",
@@ -137,13 +138,14 @@ ADDED_NAMES = {
 _JSON_HOOKS = frozenset({"object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "cls"})
 
 
-def check(tree: ast.Module, bound: Collection[str], known: Known) -> None:
+def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors) -> None:
     """Look for what a cell may not do.
 
     Args:
         tree: The cell.
         bound: Names that this cell or an earlier one gives a value.
         known: What earlier cells have bound.
+        errors: The exceptions of the session's own.
 
     Raises:
         CellRefused: There is something.
@@ -155,7 +157,8 @@ def check(tree: ast.Module, bound: Collection[str], known: Known) -> None:
     for node in ast.walk(tree):
         _check_own_names(node)
         _check_statement(node)
-        _check_class(node)
+        _check_class(node, is_error=id(node) in errors.here)
+        _check_pattern(node, errors)
         _check_keys(node)
         _check_text(node)
         if isinstance(node, ast.Call):
@@ -165,6 +168,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known) -> None:
             and isinstance(node.ctx, ast.Load)
             and node.id not in bound
             and id(node) not in asked
+            and id(node) not in errors.supers
         ):
             _check_builtin(node)
         elif isinstance(node, ast.Attribute):
@@ -292,10 +296,10 @@ def _writes(node: ast.Call) -> bool:
     return any(isinstance(mode, ast.Constant) and bool({*"wax+"} & {*str(mode.value)}) for mode in modes)
 
 
-def _check_class(node: ast.AST) -> None:
+def _check_class(node: ast.AST, *, is_error: bool) -> None:
     if not isinstance(node, ast.ClassDef):
         return
-    for base in node.bases:
+    for base in () if is_error else node.bases:
         name = ast.unparse(base)
         if name != "object":
             way = _BASE_HINTS.get(name.rpartition(".")[2], "")
@@ -311,6 +315,12 @@ def _check_class(node: ast.AST) -> None:
             raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
         for decorator in member.decorator_list:
             raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
+
+
+def _check_pattern(node: ast.AST, errors: Errors) -> None:
+    """`case ValueError():`, which Monty does not match with an exception of a cell's own."""
+    if isinstance(node, ast.MatchClass) and isinstance(node.cls, ast.Name) and errors.is_one(node.cls.id):
+        raise lacking(f"case {node.cls.id}()", "isinstance(e, ...), or except", node.cls)
 
 
 def _check_builtin(node: ast.Name) -> None:

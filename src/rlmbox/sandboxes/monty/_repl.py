@@ -500,7 +500,7 @@ class MontyRepl:
             if own & own_exports(name):
                 self._feed_once(_SOURCES[_NEEDS.get(name, name)]())
                 self._feed_once(_SOURCES[name]())
-        if any(name.startswith("worded") for name in own):
+        if any(name.startswith(("worded", "error_")) for name in own) or "contextlib" in source.modules:
             self._feed_once(words_source())
         if own & _OF_SETS:
             self._feed_once(_SOURCES["sets"]())
@@ -676,7 +676,7 @@ class MontyRepl:
                 self.refusal = str(error)
                 return _INTERRUPT
         if name == "_rlm_lacks":
-            kind, words = in_words(str(args[0]), str(args[1]))
+            kind, words = in_words(str(args[0]), str(args[1]), self.feeds)
             return {"return_value": words if kind == "NotImplementedError" != args[0] else ""}
         if name == "_rlm_is_vague":
             return {"return_value": str(args[0]) not in self._host_words and not is_of_cpython(str(args[0]))}

@@ -154,14 +154,21 @@ def cell_error(
         name, message = _LIMIT_NAMES[outcome], _reached(outcome, limits) or f"the sandbox's worker ended: {error}"
     else:
         name, message = type(inner).__name__, str(inner.args[0]) if inner.args else ""
+        of_cell = _OF_CELL.fullmatch(message)
+        if of_cell is not None:
+            return _told(of_cell[1], of_cell[2], frames, line)
         if message.startswith("Internal error in monty: exceptions can only be called"):
             name = "NotImplementedError"
             message = "an exception of this REPL takes one string at most; write KeyError(str(key))"
         text = str(error) if name != "NotImplementedError" else ""
         kind = text.partition(":")[0].rpartition(".")[2]  # of `json.JSONDecodeError` too
         name = kind if ":" in text and kind.isidentifier() else name
-        name, message = in_words(name, message)
+        name, message = in_words(name, message, feeds)
         name, message = type_name(name), in_this_version(name, message)
+    return _told(name, message, frames, line)
+
+
+def _told(name: str, message: str, frames: list[tuple[bool, int, str]], line: int | None) -> CellError:
     message = bounded(message, REPR_CHARS)
     lines = ["Traceback (most recent call last):", *(text for _, _, text in _folded(frames))] if frames else []
     return CellError(name, message, "\n".join([*lines, f"{name}: {message}" if message else name]), line)
@@ -181,19 +188,21 @@ def refusal_error(refusal: CellRefused, lines: Sequence[str]) -> CellError:
     return CellError(refusal.type_name, message, "\n".join(shown), line)
 
 
-def in_words(name: str, message: str) -> tuple[str, str]:
+def in_words(name: str, message: str, feeds: Mapping[str, CellSource]) -> tuple[str, str]:
     """Return an error's type and message, told apart from Python's own where it is a lack of Monty's.
 
     Args:
         name: The type's name.
         message: The message.
+        feeds: Each cell by the file name that Monty gave it; what a cell says itself is no lack.
     """
     if _CANNOT_SUSPEND.search(message):
         return "NotImplementedError", (
             "a builtin, an operator or an iterator cannot call a function of the host in this REPL: call it in "
             "a list comprehension, such as [llm_query(x) for x in xs], and go on with the list"
         )
-    if _NOT_YET.search(message):
+    lack_of = _NOT_YET.search(message)
+    if lack_of is not None and not any(lack_of[0] in cell.code for cell in feeds.values()):
         return "NotImplementedError", f"{message} (this REPL's Python is Monty, a subset)"
     if "_rlm_LargeText" in message or "_rlm_Lines" in message:
         what = "lines of a long text" if "_rlm_Lines" in message else "long text"
@@ -239,6 +248,8 @@ def _of_another_type(name: str, message: str) -> tuple[str, str] | None:
 _OF_HANDLES = re.compile(r"_rlm_(LargeText|Lines)")
 _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.date(time)?' and 'datetime\.timedelta'")
 _OF_SLICES = re.compile(r"'?slice\(")
+_OF_CELL = re.compile(r"_rlm_error \d+ (\w+): (.*)", re.DOTALL)
+"""The message of an exception that a cell defined; see `modules/errors.monty`."""
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(

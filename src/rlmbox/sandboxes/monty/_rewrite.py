@@ -254,6 +254,8 @@ class Rewriter:
 
     def _worded(self, handler: ast.ExceptHandler) -> None:
         """Have a handler begin with giving the error that it caught the words of CPython."""
+        if (handler.name or "").startswith(own_name("error")):
+            return  # it chooses among those of the cell
         name = _caught.named(handler)
         if name is None:
             return

@@ -50,9 +50,9 @@ MODULES: frozenset[str] = frozenset(
 
 NOTES: tuple[str, ...] = (
     (
-        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base, `yield`, `del` "
-        "of a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, `dir()` or "
-        "`bytearray`; an exception takes one text at most."
+        "Python here is Monty, a subset, and it refuses by name what it has not: no class with a base but exceptions, "
+        "`yield`, `del` of a name, `import *`, `@property`, `@classmethod`, `@staticmethod`, `globals()`, `vars()`, "
+        "`dir()` or `bytearray`; an exception of Python's takes one text at most."
     ),
     (
         "Call functions of the host in plain code, loops and list comprehensions, such as [llm_query(x) for x in xs]; "

@@ -236,7 +236,10 @@ def date_words() -> str:
 @cache
 def words_source() -> str:
     """Return the source of `_rlm_worded`, which gives an error that a cell has caught the words of CPython."""
-    return _source() + files(__package__).joinpath("worded.monty").read_text(encoding="utf-8")
+    sources = [
+        files(__package__).joinpath(f"{name}.monty").read_text(encoding="utf-8") for name in ("errors", "worded")
+    ]
+    return _source() + "".join(sources)
 
 
 @cache
@@ -287,6 +290,7 @@ def _rlm_make_said():
                 return text.partition(', got ')[0].rstrip(')') + ')'
             if {units} and text.partition(' ')[0] in units and ' must be in ' in text:
                 return text.partition(', not ')[0]
+        text = text.replace('_rlm_error_init() ', '__init__() ') if kind == 'TypeError' else text
         if kind == 'TypeError' and not {names_use}:
             if text.startswith('cannot use ') and text.endswith(')') and ' (unhashable type: ' in text:
                 return text.partition(' (')[2][:-1]
