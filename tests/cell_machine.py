@@ -297,6 +297,8 @@ class SandboxMachine:
             return False
         except Exception as error:
             raise self._broken(f"{type(error).__name__} left variables: {error}") from error
+        if not sandbox.outlives_cancellation:
+            self.may_be.append({})
         return await self._agrees(sandbox)
 
     async def _agrees(self, sandbox: Sandbox) -> bool:

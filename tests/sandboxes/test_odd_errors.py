@@ -16,6 +16,7 @@ BODIES = {
     "has no repr": "def __repr__(self): raise ValueError",
     "hides its frames": "@property\n    def __traceback__(self): raise KeyboardInterrupt",
     "keeps its cause": "@property\n    def __cause__(self): return self",
+    "answers nothing": "def __getattribute__(self, name): raise SystemExit",
 }
 
 
@@ -93,3 +94,47 @@ async def test_a_loop_of_calls_that_give_an_answer_ends_at_the_time_limit_and_ke
         assert (execution.outcome, execution.namespace) == ("timeout", "kept")
         assert given
         assert await repl.value("kept + 1") == 42
+
+
+async def test_a_library_that_does_not_fit_into_memory_is_known_without_asking_the_class_of_the_cells() -> None:
+    async with local() as repl:
+        code = "class Odd(ImportError):\n    def __str__(self): raise SystemExit\nraise Odd('failed to map segment')"
+        assert (await repl.run(code)).outcome == "memory"
+        assert (await repl.run("2")).namespace == "kept"
+
+
+async def test_the_next_cell_has_the_builtins_that_a_cell_took_away() -> None:
+    async with local() as repl:
+        for code in (
+            "import builtins\nbuiltins.__import__ = None",
+            "import builtins\nfor name in [*vars(builtins)]:\n    if name.islower(): setattr(builtins, name, None)",
+            "vars(__builtins__).clear()",
+            "del __builtins__.print, __builtins__.__build_class__",
+        ):
+            assert (await repl.run(f"kept = 41\n{code}")).namespace == "kept", code
+            assert await repl.value("import re\nclass C: pass\nprint(len('x'))\nkept + 1") == 42, code
+
+
+async def test_a_cell_that_took_away_what_reads_cells_costs_its_variables_and_not_the_session() -> None:
+    async with local() as repl:
+        await repl.run("import ast\nast.parse = None")
+        lost = await repl.run("1")
+        assert (lost.outcome, lost.namespace) == ("crashed", "lost")
+        assert "an earlier cell has changed modules" in lost.stderr
+        assert await repl.value("40 + 2") == 42
+
+
+async def test_an_error_is_told_by_its_words_where_tracebacks_cannot_be_had() -> None:
+    async with local() as repl:
+        execution = await repl.run("import traceback\ntraceback.TracebackException = None\nraise ValueError('mine')")
+        assert execution.error is not None
+        assert (execution.error.type, execution.error.message) == ("ValueError", "mine")
+        assert execution.error.traceback == "ValueError: mine"
+
+
+async def test_the_next_cell_has_the_streams_that_a_cell_took_apart() -> None:
+    async with local() as repl:
+        for code in ("sys.stdout.detach()", "sys.stderr.detach()", "sys.stdout.reconfigure(encoding='utf-16')"):
+            assert (await repl.run(f"kept = 41\nimport sys\n{code};")).namespace == "kept", code
+            execution = await repl.run("print('é', kept)\nprint('!', file=sys.stderr)")
+            assert (execution.stdout, execution.stderr) == ("é 41\n", "!\n"), code

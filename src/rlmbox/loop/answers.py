@@ -24,8 +24,10 @@ from rlmbox.types import Cell, Execution, HostFunction, Source
 
 MAX_SOURCES = 50
 _QUOTED = re.compile(r"`([^`\n]{3,300})`|\"([^\"\n]{8,300})\"|“([^”\n]{8,300})”")
+_LIKE_ITERATOR = re.compile(r"<[\w.]+ object( <?[\w.<>]+)?>")
 _NOTHING = object()
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
+_CONTENT = "answer['content']"
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
 _FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
 _FAILED_VARIABLE = "The variable {name!r} cannot be the final answer: {error}. Set one that can be, and answer with it."
@@ -166,28 +168,28 @@ class AnswerRules:
                 return None
             value = answer.get("content", "")
             words = in_words(value)
-            if TOO_DEEP not in words:
+            if TOO_DEEP not in words and not _is_like_iterator(value):
                 return FinalAnswer(words, value)
         elif (await namespace.evaluate(_IS_READY)).value is not True:
             return None
-        # It may be too large, or too deep, only with what is around its content.
-        execution = await namespace.evaluate("answer['content']")
+        # It may be too large, or too deep, only with what is around its content; an iterator is to be gone through.
+        execution = await _value_of(namespace, _CONTENT)
         if execution.error is not None:
             error = f"{execution.error.type}: {execution.error.message}"
-            return _FAILED_VARIABLE.format(name="answer['content']", error=error)
+            return _FAILED_VARIABLE.format(name=_CONTENT, error=error)
         return FinalAnswer(in_words(execution.value), execution.value)
 
     async def _of_tag(self, namespace: Namespace, final: Final) -> FinalAnswer | str:
         if final.kind == "variable":
             return await _variable(namespace, final.name, final.sources)
         if final.kind == "expression":
-            execution = await namespace.evaluate(final.text)
+            execution = await _value_of(namespace, final.text)
             if execution.error is not None:
                 return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
             return FinalAnswer(in_words(execution.value), execution.value, final.sources)
         if final.names and not self._strict and set(final.names) <= (await namespace.variables()).keys():
             # FINAL(result) beside code that set `result` means what it holds.
-            execution = await namespace.evaluate(final.text)
+            execution = await _value_of(namespace, final.text)
             if execution.error is None:
                 return FinalAnswer(in_words(execution.value), execution.value, final.sources)
         return FinalAnswer(final.text, final.value, final.sources)
@@ -210,9 +212,23 @@ class AnswerRules:
             self._called = _Called(name, sources=listed)
 
 
+def _is_like_iterator(value: object) -> bool:
+    return isinstance(value, str) and _LIKE_ITERATOR.fullmatch(value) is not None
+
+
+async def _value_of(namespace: Namespace, expression: str) -> Execution:
+    """Evaluate what holds an answer: as in a call of `FINAL`, an iterator is the list of what it gives."""
+    execution = await namespace.evaluate(expression)
+    if not _is_like_iterator(execution.value):
+        return execution
+    if (await namespace.evaluate(f"iter({expression}) is {expression}")).value is not True:
+        return execution
+    return await namespace.evaluate(f"[item for item in {expression}]")
+
+
 async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> FinalAnswer | str:
     """Return a variable's value; a hint for the model where there is none of that name."""
-    execution = await namespace.evaluate(name)
+    execution = await _value_of(namespace, name)
     if execution.error is None:
         return FinalAnswer(in_words(execution.value), execution.value, sources)
     variables = await namespace.variables()

@@ -39,6 +39,9 @@ MARK = "_rlm_mark"
 
 _KINDS = "'list', 'tuple', 'set', 'dict', 'defaultdict', 'Counter', 'dict_keys', 'dict_values', 'dict_items', 'range', 'deque'"  # noqa: E501
 
+_ITERATORS = "'generator', 'flattened', 'map', 'filter', 'zip', 'enumerate', 'reversed', 'count'"
+"""Types of iterators, besides those whose names end with the word."""
+
 _BY_REPR = (
     "'generator', 'function', 'type', 'Match', 'Pattern', 'module', 'method_shown', 'count', 'SimpleNamespace', "
     "'Stream', 'Template', 'SequenceMatcher'"
@@ -73,8 +76,9 @@ def _rlm_value(value, own=_rlm_own, classes=()):
     if (len(value) if own[3](value) is str else len(text)) > {VALUE_LIMIT_CHARS}:
         raise own[5]('the value is larger than {VALUE_LIMIT_CHARS:,} bytes, the most that can leave a cell')
     return [_rlm_leaving(value, own, classes), shown]
-def _rlm_leaving(value, own=_rlm_own, classes=()):
+def _rlm_leaving(value, own=_rlm_own, classes=(), consumes=False):
     # What has no form outside the worker in one that has: huge ints, views of dicts, ranges, cycles, objects.
+    # An argument of a host call consumes iterators, as a function does; what is only shown stays as it is.
     repr, len, str, type, _, ValueError, list, dict, tuple, set, hex, int, isinstance, any, getattr = own
     kind = type(value)
     if kind is str or value is None or kind.__name__ in ('float', 'bool', 'bytes', '{LARGE_TEXT}'):
@@ -86,9 +90,29 @@ def _rlm_leaving(value, own=_rlm_own, classes=()):
     except ValueError:
         return _rlm_plain(value, own, [], classes)
     if any([mark in text for mark in ({_MARKS})]):
-        return _rlm_plain(value, own, [], classes)
+        return _rlm_plain(_rlm_listed(value, own, [], classes) if consumes else value, own, [], classes)
     if classes and _rlm_has_one(value, own, classes):
         return _rlm_plain(value, own, [], classes)
+    return value
+def _rlm_listed(value, own, around, classes):
+    # The same with a list in the place of each iterator; the value itself where there is none.
+    type, list, dict, tuple, any, len = own[3], own[6], own[7], own[8], own[13], own[1]
+    name = type(value).__name__
+    if len(around) > 60 or any([value is one for one in around]):
+        return value
+    around = around + [value]
+    if name not in classes and (name in ({_ITERATORS}) or name.endswith('iterator')):
+        return [_rlm_listed(item, own, around, classes) for item in value]
+    if name in ('list', 'tuple'):
+        pairs = [(item, _rlm_listed(item, own, around, classes)) for item in value]
+        if not any([item is not listed for item, listed in pairs]):
+            return value
+        items = [listed for item, listed in pairs]
+        return items if name == 'list' else tuple(items)
+    if name == 'dict':
+        pairs = [(key, item, _rlm_listed(item, own, around, classes)) for key, item in value.items()]
+        if any([item is not listed for key, item, listed in pairs]):
+            return {{key: listed for key, item, listed in pairs}}
     return value
 def _rlm_has_one(value, own, classes):
     # Whether there is an object of one of the cell's classes within a value; level by level, which is quick.

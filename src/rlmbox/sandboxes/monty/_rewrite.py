@@ -622,12 +622,13 @@ class Rewriter:
 
     def _leave(self, node: ast.Call) -> None:
         """Have the arguments of a host call take a form that can leave the worker."""
+        leaving = [*self._of_classes(), ast.keyword("consumes", ast.Constant(True))]
         for at, one in enumerate(node.args):
             if not isinstance(one, ast.Constant | ast.JoinedStr | ast.Starred):
-                node.args[at] = call("leaving", one, keywords=self._of_classes())
+                node.args[at] = call("leaving", one, keywords=leaving)
         for keyword in node.keywords:
             if keyword.arg is not None and not isinstance(keyword.value, ast.Constant | ast.JoinedStr):
-                keyword.value = call("leaving", keyword.value, keywords=self._of_classes())
+                keyword.value = call("leaving", keyword.value, keywords=leaving)
 
     def _of_classes(self) -> list[ast.keyword]:
         names = ast.Tuple([ast.Constant(one) for one in sorted(self.classes)], ast.Load())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any
 
 from rlmbox.context.repl import OF_KEY, SLICE_KEY
 from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, NAMED_EXCEPTIONS, Stopped
-from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
+from rlmbox.sandboxes.subset.json_form import MAX_LEVELS, argument_form
+from rlmbox.sandboxes.subset.long_text import LongText
 from rlmbox.sandboxes.subset.meter import Meter
 from rlmbox.sandboxes.subset.values import Builtin, Module, same_kind, weigh
 from rlmbox.types import HostFunction
 
-_MAX_DEPTH = 50
 _MESSAGE_CHARS = 10_000
 _VALUE_BYTES = 8
 _RAISED = {kind.__name__: kind for kind in (*CELL_EXCEPTIONS, *NAMED_EXCEPTIONS.values())}
@@ -72,8 +71,9 @@ class HostBridge:
             raise Stopped("the session was ended", limit="wall clock")
         if function.takes_texts:
             args, kwargs = tuple(map(_referred, args)), {name: _referred(value) for name, value in kwargs.items()}
-        given = [_json(meter, value, f"argument {place} of {function.name}") for place, value in enumerate(args, 1)]
-        named = {name: _json(meter, value, f"argument {name} of {function.name}") for name, value in kwargs.items()}
+        of = f"of {function.name}"
+        given = [argument_form(meter, value, f"argument {place} {of}") for place, value in enumerate(args, 1)]
+        named = {name: argument_form(meter, value, f"argument {name} {of}") for name, value in kwargs.items()}
         if not self._left:
             raise RuntimeError(f"this session has made its {self._most:,} calls to host functions")
         self._left -= 1
@@ -115,23 +115,19 @@ def _raised(error: Exception) -> BaseException:
 
 
 def _json(meter: Meter, value: Any, what: str, depth: int = 0) -> Any:
-    """Return a copy of a value, with tuples as lists.
+    """Return a copy of a value that the host gave, with tuples as lists.
 
     Raises:
         TypeError: It is not a JSON value.
     """
-    if isinstance(value, float) and not math.isfinite(value) and what.startswith("argument"):
-        return repr(value)  # as in every sandbox, since JSON has no such number
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if value.__class__ is LongText:
-        raise needs_whole(what, value)
-    if depth > _MAX_DEPTH:
-        raise TypeError(f"{what} is nested deeper than {_MAX_DEPTH} levels")
+    if depth > MAX_LEVELS:
+        raise TypeError(f"{what} is nested deeper than {MAX_LEVELS} levels")
     if isinstance(value, list | tuple):
         meter.make_items(len(value), _VALUE_BYTES)
         return [_json(meter, item, what, depth + 1) for item in value]
-    if isinstance(value, Mapping) and not isinstance(value, Module) and all(isinstance(key, str) for key in value):
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         meter.make_items(len(value), _VALUE_BYTES)
         return {key: _json(meter, item, what, depth + 1) for key, item in value.items()}
     raise TypeError(f"{what} must be made of str, int, float, bool, None, list and dict, not {same_kind(value)}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rlmbox.sandboxes._cells import bounded
 from rlmbox.sandboxes.subset.errors import SubsetError, Uncatchable
 from rlmbox.sandboxes.subset.evaluate import MESSAGE_CHARS, SubsetSession
+from rlmbox.sandboxes.subset.json_form import shown_form
 from rlmbox.sandboxes.subset.long_text import LongText
-from rlmbox.sandboxes.subset.values import CellFrozenSet, CellSet, same_kind, weigh
-from rlmbox.sandboxes.worker._values import to_json
+from rlmbox.sandboxes.subset.values import CONTAINERS, SCALARS, same_kind
 from rlmbox.types import CellError, CellOutcome
 
 _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
@@ -19,7 +18,6 @@ _OUTCOMES: dict[str, tuple[CellOutcome, str]] = {
     "memory": ("memory", "MemoryExceeded"),
     "output": ("output", "OutputExceeded"),
 }
-_MAX_DEPTH = 50
 
 
 def encodable(text: str) -> str:
@@ -58,41 +56,12 @@ def value_of(session: SubsetSession, value: Any) -> tuple[object, str | None]:
     except (Uncatchable, RecursionError):
         shown = f"<{same_kind(value)}, too large to be shown>"
         return shown, shown
-    try:
-        weigh(session.meter, value, as_text=True)
-        return _json(value, shown, 0), shown
-    except (Uncatchable, RecursionError, ValueError):
+    if value.__class__ not in CONTAINERS | SCALARS | {range}:
         return shown, shown
-
-
-def _hashable(value: Any) -> Any:
-    """Return an item of a set as Python's own, for the one rule by which sets are ordered."""
-    if value.__class__ is tuple:
-        return tuple(_hashable(item) for item in value)
-    return frozenset(_hashable(item) for item in value.items) if value.__class__ is CellFrozenSet else value
-
-
-def _json(value: Any, shown: str, depth: int) -> object:
-    if value is None or value.__class__ in (bool, int):
-        return value
-    if value.__class__ is str:
-        return encodable(value)
-    if value.__class__ is float:
-        return value if math.isfinite(value) else repr(value)
-    if depth > _MAX_DEPTH:
-        raise ValueError("nested too deeply")
-    if value.__class__ is bytes:
-        return to_json(value)
-    if value.__class__ in (CellSet, CellFrozenSet):
-        return to_json({_hashable(item) for item in value.items})
-    if isinstance(value, list | tuple):
-        return [_json(item, "", depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {
-            encodable(key if key.__class__ is str else repr(key)): _json(item, "", depth + 1)
-            for key, item in value.items()
-        }
-    return shown or encodable(repr(value))
+    try:
+        return shown_form(session.meter, value), shown
+    except (Uncatchable, RecursionError, ValueError, TypeError):
+        return shown, shown
 
 
 def describe_value(value: Any) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import types
+from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ class Repl:
     Args:
         frame: The start frame.
         wire: Calls host functions by name, and has the mark of long texts.
+
+    Attributes:
+        is_unusable: True once a cell has changed the modules by which cells are read, so that no other can run.
     """
+
+    is_unusable = False
 
     def __init__(self, frame: dict[str, Any], wire: Any) -> None:
         self._own_files = {__name__, *OWN_FILES, wire.call.__code__.co_filename}
@@ -93,6 +99,8 @@ class Repl:
         injected["_rlm_settled"] = settled
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
+        # Ready to be called: what a cell did to the builtins may leave none to make the call with.
+        self.restore_builtins: Callable[[], object] = partial(vars(builtins).update, dict(vars(builtins)))
         inputs = {**frame["inputs"], **texts, **tables_of(frame.get("tables"))}
         self._given = {**injected, **inputs}
         self._reserved = {name: value for name, value in injected.items() if name not in {*MODULES, *FREE}}
@@ -136,8 +144,14 @@ class Repl:
         # Each cell has a file name of its own, so that a function of an earlier cell keeps its source lines;
         # `report` writes them all as `<rlm_session>`.
         self._file = f"<rlm_session:{self._cells}>"
-        self._keep_source(code)
-        program, is_expression = self._compiled(code)
+        try:
+            self._keep_source(code)
+            program, is_expression = self._compiled(code)
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+            raise
+        except Exception:
+            self.is_unusable = True
+            raise
         # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
         # needs an int for the place of the instruction and begins anew when it gets none.
         self._names.pop("_rlm_value", None)
@@ -224,7 +238,12 @@ class Repl:
             message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
         kind = kind or name_of(error)
         message = bounded(text_of(error) if message is None else message)
-        shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
+        try:
+            shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - what the cell did to the modules, or its class, gives no traceback
+            shown, line = [""], None
         if not isinstance(error, SyntaxError):
             shown[-1] = f"{kind}: {message}" if message else kind
         text = _UNIQUE_FILE.sub(FILE, bounded("".join(shown)))
@@ -277,7 +296,7 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
     is_free, refers = entry.get("is_free", False), entry.get("takes_texts", False)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        writer = _values.Writer(mark=wire.mark, refers=refers)
+        writer = _values.Writer(mark=wire.mark, refers=refers, consumes=True)
         names = [*parameters, *(f"number {n + 1}" for n in range(len(parameters), len(args)))]
         sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
         named = {k: argument(writer, v, name, k) for k, v in kwargs.items()}

@@ -19,6 +19,7 @@ recognised by the names in its method resolution order, so that `decimal` need n
 | dataclass instance, namedtuple | dict of its fields |
 | Counter, defaultdict, OrderedDict and other dicts | dict |
 | numpy scalars and arrays | what `tolist()` gives |
+| an iterator, such as a generator, in an argument of a host call | list of what it gives |
 | anything else | `repr()` without an address, cut to 1,000 characters |
 | a value that contains itself | `"<cycle>"` |
 | a container below 195 levels | `"<deeper than 195 levels>"` |
@@ -100,16 +101,24 @@ class Writer:
         max_nodes: As for `to_json`, of all of them.
         mark: With this, a long text is kept in `aside`, and this with its number stands in its place.
         refers: Whether what stands for a long text is written as a reference to it; else it is refused.
+        consumes: Whether an iterator is written as the list of what it gives, as where a function takes it; to show
+            one must leave it as it is. What it raises is raised here.
 
     Attributes:
         aside: The long texts.
     """
 
     def __init__(
-        self, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES, mark: str = "", *, refers: bool = False
+        self,
+        max_bytes: int = MAX_BYTES,
+        max_nodes: int = MAX_NODES,
+        mark: str = "",
+        *,
+        refers: bool = False,
+        consumes: bool = False,
     ) -> None:
         self._max_bytes, self._max_nodes = max_bytes, max_nodes
-        self._refers = refers
+        self._refers, self._consumes = refers, consumes
         self._bytes, self._nodes = max_bytes, max_nodes
         self._mark = mark
         self.aside: list[str] = []
@@ -167,11 +176,13 @@ class Writer:
             return self._set
         if names & {"builtins.bytes", "builtins.bytearray", "builtins.memoryview"}:
             return self._buffer
+        return self._writer_of_other(kind, names)
+
+    def _writer_of_other(self, kind: type, names: set[str]) -> Callable[[Any, int], Any]:
         if type(getattr(kind, "__dataclass_fields__", None)) is dict:
             return self._dataclass
-        return self._writer_by_text(names)
-
-    def _writer_by_text(self, names: set[str]) -> Callable[[Any, int], Any]:
+        if self._consumes and _has(kind, "__next__") and _has(kind, "__iter__"):
+            return self._iterator
         if names & _AS_ISO:
             return lambda value, level: self._text_by(lambda: value.isoformat(), value)
         if names & _AS_TEXT:
@@ -243,6 +254,15 @@ class Writer:
         forms = []
         for item in _items_of(value):
             forms.append(self._form(item, level + 1))  # noqa: PERF401 - a comprehension has a frame of its own in 3.11
+        self._open.discard(id(value))
+        return forms
+
+    def _iterator(self, value: Any, level: int) -> Any:
+        if (instead := self._enter(value, level)) is not None:
+            return instead
+        forms = []
+        for item in value:
+            forms.append(self._form(item, level + 1))  # noqa: PERF401
         self._open.discard(id(value))
         return forms
 
@@ -355,6 +375,12 @@ def _names(kind: type) -> set[str]:
         return {f"{base.__module__}.{base.__qualname__}" for base in type.__dict__["__mro__"].__get__(kind)}
     except Exception:  # noqa: BLE001 - a metaclass of the cell's may raise anything
         return set()
+
+
+def _has(kind: type, name: str) -> bool:
+    """Return whether a class, or a base of it, has a method, without asking what its metaclass may define."""
+    bases = type.__dict__["__mro__"].__get__(kind)
+    return any(name in type.__dict__["__dict__"].__get__(base) for base in bases)
 
 
 def _items_of(value: Any) -> Iterable[Any]:

@@ -42,6 +42,8 @@ AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the hos
 REPORT_S, LONG_REPORT_S = 0.4, 3.0  # so long the classes of a cell may take to say what went wrong; within its time
 DECODE = json.JSONDecoder().decode
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
+ODD_TEXT = "backslashreplace"
+BROKEN = b"an earlier cell has changed modules of Python without which no other cell can run\n"
 CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
 
 
@@ -102,6 +104,11 @@ class Output(io.RawIOBase):
 
     def close(self) -> None:
         pass  # the next cell writes here too
+
+
+def text_stream(output: Any) -> io.TextIOWrapper:
+    """Return a stream for what cells print."""
+    return io.TextIOWrapper(output, "utf-8", ODD_TEXT)
 
 
 class Clock:
@@ -388,7 +395,7 @@ class Worker:
         self._clock = Clock()
         self._wire = Wire(read_fd, write_fd, self._clock)
         self._outputs = Output(1), Output(2)
-        self._streams: list[Any] = [io.TextIOWrapper(o, "utf-8", "backslashreplace") for o in self._outputs]
+        self._streams: list[Any] = [text_stream(output) for output in self._outputs]
 
     def serve(self) -> None:
         self._start(self._wire.receive())
@@ -437,11 +444,16 @@ class Worker:
                 reply = work(code)
             finally:
                 self._memory.limit(cell=False)  # first, since everything else may need memory
+                self._repl.restore_builtins()
                 self._clock.stop()
         except BaseException as raised:  # noqa: BLE001 - whatever ends a cell is the cell's
             self._memory.limit(cell=False)
+            self._repl.restore_builtins()
             self._clock.stop()
             error = raised
+        if self._repl.is_unusable:
+            os.write(2, BROKEN)
+            os._exit(1)
         self._wire.settle()
         yield_to_others()
         try:
@@ -451,10 +463,17 @@ class Worker:
 
     def _printed(self) -> dict[str, Any]:
         self._flooded = any(output.flooded for output in self._outputs)
-        for stream, output in zip(self._streams, self._outputs, strict=True):
+        for number, output in enumerate(self._outputs):
             output.flood_bytes = float("inf") if self._flooded else output.flood_bytes
-            with suppress(CellFlooded):
+            stream = self._streams[number]
+            try:
                 stream.flush()
+                if (stream.encoding, stream.errors) != ("utf-8", ODD_TEXT):
+                    stream.reconfigure(encoding="utf-8", errors=ODD_TEXT)
+            except CellFlooded:
+                pass
+            except ValueError:  # a cell has detached it
+                self._streams[number] = text_stream(output)
             self._flooded = self._flooded or output.flooded
         (stdout, hidden), (stderr, hidden_too) = (output.parts() for output in self._outputs)
         return {"stdout": stdout, "stderr": stderr, "dropped": hidden + hidden_too}
@@ -468,19 +487,19 @@ class Worker:
         elif self._clock.expired:
             outcome, kind = "timeout", "ExecutionTimeout"
             message = self._clock.message
-        elif isinstance(error, MemoryError):
+        elif error is None:
+            return {"outcome": "ok", "error": None}
+        elif issubclass(type(error), MemoryError):  # isinstance would ask the class of the cell's
             outcome, kind = "memory", "MemoryExceeded"
             message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
-        elif isinstance(error, RecursionError):
+        elif issubclass(type(error), RecursionError):
             depth = limits["recursion_depth"]
             outcome, kind, message = "stack", "StackOverflow", f"the cell recursed deeper than {depth:,} calls"
-        elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+        elif is_of_mapping(error):
             outcome, kind = "memory", "MemoryExceeded"
             message = (
                 f"this import needs more than {limits['memory_bytes']:,} bytes of memory; allow more: --memory 512"
             )
-        elif error is None:
-            return {"outcome": "ok", "error": None}
         else:
             outcome, kind, message = "error", None, None
         return {"outcome": outcome, "error": self._reported(error, kind, message)}
@@ -500,6 +519,12 @@ class Worker:
             message = message or "what it says could not be told"
             return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
         return report
+
+
+def is_of_mapping(error: BaseException) -> bool:
+    """Return whether an import failed because there was no room in memory for a library."""
+    message = vars(ImportError)["msg"].__get__(error) if issubclass(type(error), ImportError) else None
+    return type(message) is str and "failed to map segment" in message
 
 
 def load_language(sources: dict[str, str]) -> Any:

@@ -103,6 +103,18 @@ async def check_an_argument_that_is_too_large_is_refused(make_sandbox: MakeSandb
     expect_equal(calls, [], "what the host got")
 
 
+async def check_an_iterator_is_an_argument_as_a_list(make_sandbox: MakeSandbox) -> None:
+    """An iterator, also one within a list or a dict, goes out as the list of what it gives; its error is the cell's."""
+    seen: list[Any] = []
+    async with opened(make_sandbox, [HostFunction("note", seen.append, "notes")]) as repl:
+        await repl.ok(
+            "note(2 * n for n in range(3))\nnote(map(str, [1]))\nnote(iter({'a': 1}))\nnote(zip('ab', [1, 2]))"
+        )
+        await repl.ok("note([filter(None, [0, 1])])\nnote({'all': (n for n in [5])})")
+        await repl.error("note(1 // n for n in [1, 0])", "ZeroDivisionError")
+    expect_equal(seen, [[0, 2, 4], ["1"], ["a"], [["a", 1], ["b", 2]], [[1]], {"all": [5]}], "what the host got")
+
+
 async def check_a_result_that_is_not_json_is_an_error(make_sandbox: MakeSandbox) -> None:
     """A host function that gives an object is an error in the cell, not in the host."""
     async with opened(make_sandbox, [HostFunction("thing", lambda: object(), "gives an object")]) as repl:
