@@ -33,10 +33,10 @@ class Decisions:
             task: The question.
             proposal: What the model would do.
         """
-        effect = _approval_effect(self._scope, task, proposal)
-        recorded = self._scope.run.journal.past.end(effect.began.key) is not None
+        recorded = self._scope.run.journal.past.end(_approval_key(self._scope, task, proposal)) is not None
         if not recorded and (self._approval is None or not self._approval.concerns(proposal)):
             return proposal
+        effect = _approval_effect(self._scope, task, proposal)
         decide = (self._approval or Approval(lambda _: True)).decide
         return await self._decided(effect, proposal, lambda: decide(proposal))
 
@@ -68,8 +68,12 @@ class Decisions:
         return proposal
 
 
+def _approval_key(scope: Scope, task: Task, proposal: Proposal) -> str:
+    return key_of(scope.session_id, task.number, proposal.turn, "approval")
+
+
 def _approval_effect(scope: Scope, task: Task, proposal: Proposal) -> Effect[Decision]:
-    key = key_of(scope.session_id, task.number, proposal.turn, "approval")
+    key = _approval_key(scope, task, proposal)
 
     def event(kind: Any, **fields: Any) -> Any:
         return scope.event(kind, "THOUGHT", key=key, turn=proposal.turn, **fields)

@@ -271,11 +271,13 @@ class Scope:
 
     def note(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it as the record has it; see `event`."""
-        return self.run.journal.note(self.event(kind, state, **fields))
+        recorded = self.run.journal.read_back(self.session_id, kind)
+        return recorded or self.run.journal.note(self.event(kind, state, **fields))
 
     async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it, as the record has it, when it is durable; see `event`."""
-        return await self.run.journal.append(self.event(kind, state, **fields))
+        recorded = self.run.journal.read_back(self.session_id, kind)
+        return recorded or await self.run.journal.append(self.event(kind, state, **fields))
 
     def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:
         """Return what records the events of one request.

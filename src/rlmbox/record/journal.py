@@ -41,7 +41,7 @@ from rlmbox.events import (
 from rlmbox.models.base import current_request_key
 from rlmbox.record.audit import AuditChain
 from rlmbox.record.hiding import HiddenValues, without_table
-from rlmbox.record.past import TOLD, Past
+from rlmbox.record.past import Past
 from rlmbox.record.summary import RunSummary, summary_of
 
 _log = logging.getLogger("rlmbox")
@@ -274,11 +274,19 @@ class Journal:
         if not event.KEPT:
             self._show(event)
             return event
-        recorded = self.past.take(event) if type(event) in TOLD else None
+        return self.read_back(event.session_id, type(event)) or self._add(event)
+
+    def read_back(self, session_id: str, kind: object) -> Event | None:
+        """Return what the record has in place of the next event of a session, or None where it has to be recorded.
+
+        Args:
+            session_id: The session.
+            kind: The event's class.
+        """
+        recorded = self.past.take(session_id, kind)
         if recorded is not None:
             self._show_until(recorded.sequence)
-            return recorded
-        return self._add(event)
+        return recorded
 
     async def append(self, event: Event) -> Event:
         """Record an event, and return it as the record has it when it is as durable as the store makes it.

@@ -104,9 +104,10 @@ class Past:
         self.begun: dict[str, EffectBegan] = {}
         self.closed_cells: set[str] = set()
         self.charges: list[Charge] = []
+        self._charged_below: dict[str, tuple[Decimal, int]] = {}
         self.subcalls = 0
         self.used_s = 0.0
-        self._told: defaultdict[tuple[str, type[Event]], deque[Event]] = defaultdict(deque)
+        self._told: defaultdict[tuple[str, object], deque[Event]] = defaultdict(deque)
         self._ends: dict[str, SessionFailed] = {}
         self._questions: dict[str, int] = {}
         self.open_attempts: tuple[AttemptStarted, ...] = ()
@@ -159,13 +160,14 @@ class Past:
         queue = self._told.get((session_id, kind))
         return queue[0] if queue else None
 
-    def take(self, event: Event) -> Event | None:
+    def take(self, session_id: str, kind: object) -> Event | None:
         """Return the recorded event in place of one that a session has come to, or None where there is none.
 
         Args:
-            event: What the session would record.
+            session_id: The session.
+            kind: The class of the event that it would record.
         """
-        queue = self._told.get((event.session_id, type(event)))
+        queue = self._told.get((session_id, kind))
         return queue.popleft() if queue else None
 
     def unread(self) -> list[Event]:
@@ -179,8 +181,7 @@ class Past:
         Args:
             prefix: The path.
         """
-        found = [charge for charge in self.charges if charge.key.startswith(f"{prefix}/")]
-        return sum((c.cost_usd for c in found), Decimal(0)), sum(c.usage.total_tokens for c in found)
+        return self._charged_below.get(prefix, (Decimal(0), 0))
 
     def subcalls_below(self, prefix: str) -> int:
         """Return how many calls to other models were made below a path.
@@ -248,17 +249,17 @@ class Past:
                 self.closed_cells.add(cell_path(event, self._questions.get(event.session_id, 0)))
 
     def _charge(self, event: AttemptFinished) -> None:
-        if event.outcome != "released":
-            self.charges.append(
-                Charge(
-                    event.key,
-                    event.account_depth,
-                    event.model,
-                    event.usage,
-                    event.cost_usd,
-                    event.outcome == "uncertain",
-                )
-            )
+        if event.outcome == "released":
+            return
+        uncertain = event.outcome == "uncertain"
+        self.charges.append(
+            Charge(event.key, event.account_depth, event.model, event.usage, event.cost_usd, uncertain)
+        )
+        path = event.key
+        while (cut := path.rfind("/")) >= 0:
+            path = path[:cut]
+            usd, tokens = self._charged_below.get(path, (Decimal(0), 0))
+            self._charged_below[path] = (usd + event.cost_usd, tokens + event.usage.total_tokens)
 
     def _resume(self, root: str) -> None:
         """Forget how the process before ended: what was cut off is not a result, and is tried again."""

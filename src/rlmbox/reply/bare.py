@@ -16,6 +16,7 @@ _INLINE = re.compile(r"\s*(`{1,2})([^`\n]+)\1\s*\Z")
 _STATEMENT = re.compile(
     r"(?:[A-Za-z_][\w.]*(?:\[[^\n\]]*\])?\s?[=(,+]|(?:import|from|for|if|while|def|with|async)\s|try:|[#@])"
 )
+_FENCE = re.compile(r"^[ \t]*`{3}", re.MULTILINE)
 _MAX_LINES = 60
 _MAX_PROBES = 64
 _MAX_CHARS = 20_000
@@ -37,6 +38,8 @@ def bare_code(source: str) -> tuple[str, bool] | None:
         code = code_of_call(call)
         return (tidy(code), True) if code is not None else None
     code = tidy(source)
+    if _FENCE.search(code) and '"""' not in code and "'''" not in code:
+        return None  # a fence is Python only within a string; most replies have one, and need not be parsed whole
     tree = program(code)
     if tree is None or not is_whole_program(code):
         return None

@@ -117,7 +117,7 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
             code in blocks.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _unescaped(_INVISIBLE.sub("", text))
+    text = _unescaped(text if text.isascii() else _INVISIBLE.sub("", text))
     reasoning, source = split_thought(text)
     if len(source) > MAX_REPLY_CHARS:
         return _too_long(f"{len(source):,} characters", MAX_REPLY_CHARS)
@@ -129,14 +129,23 @@ def parse_reply(text: str, *, strict: bool = False) -> ParsedReply:
         cell, is_call = bare
         return ParsedReply((cell,), reasoning=reasoning, notes=(_RAN_CALL if is_call else _RAN_BARE,))
     if not strict:
-        source = _SPACED.sub(r"\1", source)
-        source = _WIDE.sub(r"\1(\2)", _TICKED.sub(r"\g<lead>\g<tag>", source))
+        source = _with_plain_tags(source)
     source = with_elements(source)
-    source = plain_fences(_WRAPPED.sub(r"\1\n", _GLUED.sub("\n", source)))
+    if "<" in source:
+        source = _WRAPPED.sub(r"\1\n", _GLUED.sub("\n", source))
+    source = plain_fences(source)
     reading = _Reading(source, strict=strict)
     for block in read_blocks(source, strict=strict):
         reading.take(block)
     return reading.reply(reasoning)
+
+
+def _with_plain_tags(source: str) -> str:
+    """Return a reply whose final tags are written as they are asked for, where a model spelled them otherwise."""
+    if "FINAL" not in source and "SUBMIT" not in source:
+        return source
+    source = _SPACED.sub(r"\1", source)
+    return _WIDE.sub(r"\1(\2)", _TICKED.sub(r"\g<lead>\g<tag>", source))
 
 
 def _unescaped(text: str) -> str:
@@ -147,7 +156,7 @@ def _unescaped(text: str) -> str:
             text = found if isinstance(found, str) else text
     if "\n" not in text and "\\n```" in text and _ESCAPED_FENCE.search(text):
         text = text.replace("\\n", "\n").replace('\\"', '"')
-    return _ESCAPED_TICKS.sub(r"\1```", text)
+    return _ESCAPED_TICKS.sub(r"\1```", text) if "\\`" in text else text
 
 
 def mentions_answer_dict(code: str) -> bool:

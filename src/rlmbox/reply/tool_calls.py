@@ -87,7 +87,8 @@ _SECTIONS = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls
 
 def with_elements(text: str) -> str:
     """Return a reply in which calls between special tokens are `<tool_call>` elements."""
-    text = _PREFIX.sub(r"\1", text)
+    if "DSML" in text or "antml" in text:
+        text = _PREFIX.sub(r"\1", text)
     for opening, closing, pattern in _SPELLINGS:
         if opening in text:
             text = _respelled(text, opening, closing, pattern)

@@ -121,6 +121,7 @@ class Setting:
         seed: Where `random` begins.
         inputs: The other inputs by name.
         type_check: Whether cells are checked before they run.
+        function_names: Names by which code reaches the host: functions, and objects that have methods.
     """
 
     limits: CellLimits
@@ -130,16 +131,15 @@ class Setting:
     seed: int
     inputs: Mapping[str, object]
     type_check: bool
+    function_names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "function_names", frozenset(name.partition(".")[0] for name in self.host))
 
     @property
     def is_large(self) -> bool:
         """Return whether a text stays outside and a handle stands for it."""
         return any(each.is_handle for each in self.texts)
-
-    @property
-    def function_names(self) -> frozenset[str]:
-        """Name by which code reaches the host: functions, and objects that have methods."""
-        return frozenset(name.partition(".")[0] for name in self.host)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ trusted, or no process at all, so the session is made again in a fresh worker: s
 
 from __future__ import annotations
 
-import ast
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -268,7 +267,7 @@ class MontySandbox:
 
     def _reads_clock(self, cell: Cell) -> bool:
         self._clocks.seen = False
-        self._clocks.look(cell.code, ast.parse(cell.code))
+        self._clocks.look(cell.code)
         return self._clocks.seen
 
     def _outcome(self, repl: MontyRepl, printed: Printed, error: Exception | None) -> CellOutcome:

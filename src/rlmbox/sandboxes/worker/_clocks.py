@@ -32,11 +32,11 @@ class ClockReaders:
         self.seen = False
         self._names: set[str] = set()
 
-    def look(self, code: str, tree: ast.Module) -> None:
-        """Look at a cell, and keep the names of functions in it that read a clock."""
+    def look(self, code: str, tree: ast.Module | None = None) -> None:
+        """Look at a cell that is valid Python, and keep the names of functions in it that read a clock."""
         if not _WORDS.search(code) and not any(name in code for name in self._names):
             return
-        for statement in tree.body:
+        for statement in (tree or ast.parse(code)).body:
             if not self._reads(statement):
                 continue
             self.seen = True
