@@ -245,11 +245,14 @@ class ModelReplied(EffectEnded):
         turn: The turn, from 1.
         completion: The reply; None where there is none.
         cost_usd: What it cost, with every attempt that was charged for.
+        reading: The reply as it was read: those of `cells`, `final`, `problems`, `thought`, `reasoning`, `notes` and
+            `draft` that are not empty. Empty for a last answer, and in records of before.
     """
 
     turn: int
     completion: Completion | None = None
     cost_usd: Decimal = Decimal(0)
+    reading: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -641,16 +644,14 @@ def from_json(data: Mapping[str, object]) -> Event:
     Raises:
         StoreError: It is not the form of an event, or a newer version of rlmbox wrote it.
     """
-    from pydantic import ValidationError  # takes 60 ms, and a live run does not need it
-
     version, kind = data.get("format"), data.get("kind")
     if isinstance(version, int) and version > FORMAT:
         raise StoreError(f"this event has format {version}, and this rlmbox reads up to {FORMAT}; use a newer rlmbox")
     if kind not in _kinds():
         raise StoreError(f"there is no event of the kind {kind!r}; the record is damaged or of another program")
     try:
-        event: Event = _reader(str(kind)).validate_python(data)
-    except ValidationError as error:
+        event: Event = _reader(str(kind))(data)
+    except _invalid() as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise StoreError(f"the record of a {kind} event is damaged at {place}: {first['msg']}") from None
@@ -665,6 +666,13 @@ def _kinds() -> Mapping[str, type[Event]]:
 
 @cache
 def _reader(kind: str) -> Any:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter  # takes 60 ms, and a live run does not need it
 
-    return TypeAdapter(_kinds()[kind])
+    return TypeAdapter(_kinds()[kind]).validator.validate_python
+
+
+@cache
+def _invalid() -> Any:
+    from pydantic import ValidationError
+
+    return ValidationError

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from rlmbox import RLM, Limits, Run
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError, ContextError, MaxTurnsExceeded, ModelError
-from rlmbox.events import RunResumed, RunStarted, SessionStarted
+from rlmbox.events import ModelReplied, RunResumed, RunStarted, SessionStarted
 from rlmbox.models.prices import FREE
 from rlmbox.record.journal import MemoryStore
 from rlmbox.testing import DictRetriever, ScriptedModel
@@ -239,3 +240,18 @@ async def test_a_fork_takes_a_text_that_was_moved_and_keeps_where_it_is(tmp_path
     assert (await RLM(store=store, sandbox="monty").areplay("f")).value == TEXT
     assert [type(event) for event in (await store.read("f"))[:2]] == [RunStarted, SessionStarted]
     assert Run(tuple(await store.read("f"))).summary.origin
+
+
+@pytest.mark.parametrize("way", ["replay", "resume"])
+async def test_a_reply_is_what_it_was_read_as_then(way: str) -> None:
+    """As by a version that reads replies otherwise: there is no code in this reply for the one of today."""
+    then, now = MemoryStore(), MemoryStore()
+    await begun(then, TEXT, [repl("n = 40 + 2")])
+    if way == "replay":
+        await rlm(then, ["FINAL_VAR(n)"]).aresume("r")
+    for event in await then.read("r"):
+        if isinstance(event, ModelReplied) and event.completion is not None and event.turn == 1:
+            event = replace(event, completion=replace(event.completion, text="I set n to 42."))
+        now.write(event)
+    again = rlm(now, ["FINAL_VAR(n)"])
+    assert (await (again.areplay("r") if way == "replay" else again.aresume("r"))).value == 42

@@ -18,7 +18,7 @@ from rlmbox import events
 from rlmbox.budget.budget import MIN_OUTPUT_TOKENS
 from rlmbox.budget.ledger import Left
 from rlmbox.errors import LimitExceeded, RLMError
-from rlmbox.loop.root_request import ask_model
+from rlmbox.loop.root_request import RootReply, ask_model
 from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
@@ -165,7 +165,7 @@ class LastAnswer:
         if request is None or len(messages) <= 2:
             return None
         self._scope.note(events.LastAnswerAsked, "THOUGHT", model=self._model.name, reason=str(error))
-        reply: tuple[Completion, Decimal] | None = None
+        reply: RootReply | None = None
         number = len(self._task.turns) + 1
         with anyio.move_on_after(self._time_s()):
             try:
@@ -181,7 +181,7 @@ class LastAnswer:
                 )
             except RLMError:
                 return None  # what ended the run is what its caller should hear of
-        return Turn(number, reply[0].text, cost_usd=reply[1], is_last_word=True) if reply else None
+        return Turn(number, reply.completion.text, cost_usd=reply.cost_usd, is_last_word=True) if reply else None
 
     def _time_s(self) -> float | None:
         end_s = self._task.end_s

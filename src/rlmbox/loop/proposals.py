@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rlmbox.loop.compaction import Compactor
 from rlmbox.loop.history import History
 from rlmbox.loop.limits_watch import Remaining
@@ -60,7 +62,7 @@ class Proposals:
         unchanged = await self._compactor.keep_within(self._history, task, self._namespace.variables)
         self._history.sent = self._history.sent if unchanged is None else unchanged
         messages = self._history.messages
-        completion, cost_usd = await ask_model(
+        replied = await ask_model(
             self._scope,
             self._model,
             messages,
@@ -69,14 +71,15 @@ class Proposals:
             added=messages[self._history.sent :],
             account=task.account,
             max_output_tokens=task.limits.max_output_tokens,
+            read=partial(parse_reply, strict=self._options.strict),
         )
+        completion, reply = replied.completion, replied.parsed
         self._history.sent = len(messages)
-        reply = parse_reply(completion.text, strict=self._options.strict)
         # Reasoning stays out of the conversation, as the makers of reasoning models ask for.
         self._reply_at = self._history.said
         self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
         # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
-        task.turns.append(Turn(number, completion.text, cost_usd=cost_usd))
+        task.turns.append(Turn(number, completion.text, cost_usd=replied.cost_usd))
         self._scope.run.budget.check(task.account)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
         if task.useless + 1 >= self._options.most_repeats and not cells and reply.final is None:

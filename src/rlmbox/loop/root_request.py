@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from rlmbox.budget.ledger import Account
 from rlmbox.events import EffectEnded, Ended, ModelReplied, ModelRequested
@@ -11,7 +13,28 @@ from rlmbox.loop.bridge import ended_with, recorded_error
 from rlmbox.loop.scope import Scope
 from rlmbox.models.base import Model
 from rlmbox.record.journal import Effect
+from rlmbox.reply.parse import ParsedReply
+from rlmbox.reply.reading_form import form_of, reply_of
 from rlmbox.types import Completion, Message
+
+
+@dataclass(frozen=True, slots=True)
+class RootReply:
+    """A reply of a session's own model.
+
+    Attributes:
+        completion: The reply.
+        cost_usd: What it cost, with every attempt that was charged for.
+        parsed: The reply as it was read; empty where nobody reads it.
+    """
+
+    completion: Completion
+    cost_usd: Decimal
+    parsed: ParsedReply
+
+
+def _unread(_: str) -> ParsedReply:
+    return ParsedReply()
 
 
 async def ask_model(
@@ -24,7 +47,8 @@ async def ask_model(
     added: Sequence[Message],
     account: Account,
     max_output_tokens: int,
-) -> tuple[Completion, Decimal]:
+    read: Callable[[str], ParsedReply] = _unread,
+) -> RootReply:
     """Ask a session's model, or take the reply that the journal has.
 
     Args:
@@ -36,9 +60,7 @@ async def ask_model(
         added: The messages that the conversation has more than in the session's request before.
         account: Who asks.
         max_output_tokens: Longest reply.
-
-    Returns:
-        The reply, and what it cost in US dollars with every attempt that was charged for.
+        read: Reads the reply, where the record does not have it as it was read.
 
     Raises:
         ModelError: The provider failed.
@@ -46,7 +68,7 @@ async def ask_model(
     """
     tale = scope.tells("THOUGHT", model.name, key)
 
-    async def ask() -> tuple[Completion, Decimal]:
+    async def ask() -> RootReply:
         reply = await scope.run.calls.complete(
             model,
             messages,
@@ -56,7 +78,7 @@ async def ask_model(
             reuse=False,
             streams=scope.run.streams,
         )
-        return reply.completion, reply.cost_usd
+        return RootReply(reply.completion, reply.cost_usd, read(reply.completion.text))
 
     def failed(error: BaseException, ended: Ended) -> EffectEnded:
         ending: EffectEnded = scope.event(
@@ -77,15 +99,22 @@ async def ask_model(
             temperature=getattr(model, "temperature", None),
         ),
         done=lambda reply: scope.event(
-            ModelReplied, "THOUGHT", key=key, turn=turn, completion=reply[0], cost_usd=reply[1]
+            ModelReplied,
+            "THOUGHT",
+            key=key,
+            turn=turn,
+            completion=reply.completion,
+            cost_usd=reply.cost_usd,
+            reading=form_of(reply.parsed),
         ),
         failed=failed,
-        load=_loaded,
+        load=partial(_loaded, read),
     )
     return await scope.run.journal.once(effect, ask)
 
 
-def _loaded(event: EffectEnded) -> tuple[Completion, Decimal]:
+def _loaded(read: Callable[[str], ParsedReply], event: EffectEnded) -> RootReply:
     if not isinstance(event, ModelReplied) or event.completion is None:
         raise recorded_error(event)
-    return event.completion, event.cost_usd
+    parsed = reply_of(event.reading) if event.reading else read(event.completion.text)
+    return RootReply(event.completion, event.cost_usd, parsed)

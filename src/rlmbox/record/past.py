@@ -252,9 +252,7 @@ class Past:
         if event.outcome == "released":
             return
         uncertain = event.outcome == "uncertain"
-        self.charges.append(
-            Charge(event.key, event.account_depth, event.model, event.usage, event.cost_usd, uncertain)
-        )
+        self.charges.append(Charge(event.key, event.account_depth, event.model, event.usage, event.cost_usd, uncertain))
         path = event.key
         while (cut := path.rfind("/")) >= 0:
             path = path[:cut]
