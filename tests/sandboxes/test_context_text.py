@@ -13,6 +13,7 @@ from rlmbox.context.load import opening
 from rlmbox.context.storage import cache
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.worker import _link, _worker
+from rlmbox.sandboxes.worker._values import to_json
 from rlmbox.types import Cell, HostFunction
 from sandboxes.local_repl import LIMITS, local
 
@@ -97,6 +98,31 @@ async def test_a_first_probe_and_copies_give_what_they_give_on_a_str(letter: str
         assert f"the context goes on, to {len(text):,} characters" in printed.stdout
 
 
+@pytest.mark.parametrize("letter", ["e", "é🎉"], ids=["one byte a character", "several"])
+async def test_a_file_of_a_long_context_is_read_as_one_of_a_str(letter: str) -> None:
+    text = "id,word\r\n" + "".join(f'{n},"a, {letter}"\n' for n in range(40_000)) + "end"
+    setup = "import csv, io\nfile = io.StringIO(context)"
+    reads = "(file.readline(), file.read(5), file.seek(0), next(file), file.readline(), file.seek(0))"
+    async with local(text=text, limits=LARGE) as repl:
+        await repl.run(setup)
+        names: dict[str, object] = {"context": text}
+        exec(setup, names)
+        for question in (
+            reads,
+            "sum(1 for line in file)",
+            "io.StringIO(str(context), newline='').readline()",
+            "io.StringIO(context, None).readline()",
+            "list(csv.reader(io.StringIO(context)))[-2:]",
+            "len(list(csv.DictReader(io.StringIO(f'{context}'))))",
+            "io.StringIO(context).read()[-20:]",
+            "io.StringIO(context).getvalue()[:20]",
+            "io.StringIO(context).readlines()[777]",
+            "[io.StringIO('a\\nb').readlines(), isinstance(io.StringIO(), io.StringIO)]",
+            "re.match(r'(?s).{60}', context)",
+        ):
+            assert await repl.value(question) == to_json(eval(question, {**names, "re": re})), question
+
+
 async def test_a_word_with_await_in_it_is_no_matter() -> None:
     async with local(text="x" * 2000, limits=LARGE) as repl:
         assert (await repl.run("print('we await you')")).stdout == "we await you\n"
@@ -158,6 +184,12 @@ def _json(value: object) -> object:
         ("json.dumps({'text': [context]})", "context[a:b]"),
         ("{context: 1}", "use a position or a slice as the key"),
         ("ctx.slice(context, 1)", "context[a:b]"),
+        ("json.loads(context)", "json.loads(line) for line in context.splitlines()"),
+        ("json.loads(str(context))", "json.loads(context[a:b])"),
+        ("', '.join([context, 'x'])", "context[a:b]"),
+        ("str.lower(context)", "context[a:b]"),
+        ("int(context)", "context[a:b]"),
+        ("import io\nfile = io.StringIO(context)\nfile.read(1)\nfile.read()", "read(size)"),
     ],
 )
 async def test_what_needs_the_whole_text_is_refused_with_the_way_around(cell: str, hint: str) -> None:

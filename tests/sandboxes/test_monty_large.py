@@ -192,6 +192,16 @@ async def test_what_cannot_be_had_names_the_way_around(sandbox: MontySandbox, co
     assert hint in error.message
 
 
+@pytest.mark.parametrize("call", ["search", "match", "findall", "finditer"])
+async def test_a_search_up_to_a_position_is_refused_and_not_made_over_everything(
+    sandbox: MontySandbox, call: str
+) -> None:
+    error = (await run(sandbox, f"import re\nre.compile('line').{call}(context, 0, 3)")).error
+    assert error is not None
+    assert error.type == "NotImplementedError"
+    assert "context[a:b]" in error.message
+
+
 async def test_the_handle_does_not_cross_to_the_host_with_what_is_in_it(sandbox: MontySandbox) -> None:
     for code in ("context", "[1, context]", "{'a': (context,)}"):
         execution = await run(sandbox, code)

@@ -63,7 +63,7 @@ class LargeMatch:
         return tuple(self.span(number) for number in range(len(self._match.regs)))
 
     def __repr__(self) -> str:
-        return f"<re.Match object; span={self.span()}, match={self._match.group()[:50]!r}>"
+        return f"<re.Match object; span={self.span()}, match={repr(self._match.group())[:50]}>"
 
 
 def finditer(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> Iterator[LargeMatch]:

@@ -877,26 +877,6 @@ def other_text(value: Any) -> LargeText:
     return text
 
 
-def refuse_json() -> None:
-    """Have `json` say what to do instead, where it is given a text."""
-    import json
-
-    encode, default = json.JSONEncoder.encode, json.JSONEncoder.default
-
-    def encode_other(encoder: json.JSONEncoder, value: Any) -> str:
-        if is_whole(value):
-            raise refusal("json.dumps() of the whole text", other_text(value))
-        return encode(encoder, value)
-
-    def default_other(encoder: json.JSONEncoder, value: Any) -> Any:
-        if is_whole(value):
-            raise refusal("json.dumps() of the whole text", other_text(value))
-        return default(encoder, value)
-
-    for name, function in {"encode": encode_other, "default": default_other}.items():
-        setattr(json.JSONEncoder, name, function)
-
-
 def _text(sub: object, message: str) -> bool:
     if not issubclass(type(sub), str):
         raise TypeError(f"{message} {type(sub).__name__}")

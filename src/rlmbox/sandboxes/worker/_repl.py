@@ -25,9 +25,11 @@ else:
 
 FILE = "<rlm_session>"
 OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # looking for them would copy the page of each name there is
-OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py")
+OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py", "_context_library.py")
 FREE = ("query",)
 MOST_IN_GROUP = 1_000
+HANDLE = "LargeText"
+NO_STR = "a text this long is no str in this REPL: take a part of it, such as context[a:b], or go through its lines"
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
 TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
 OWN_SLICE_CHARS = 1_000_000
@@ -238,6 +240,8 @@ class Repl:
             message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
         kind = kind or name_of(error)
         message = bounded(text_of(error) if message is None else message)
+        if kind == "TypeError" and HANDLE in message:  # of what is written in C, and takes no other than a `str`
+            message = f"{message}; {NO_STR}"
         try:
             shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
         except MemoryError:
@@ -466,13 +470,14 @@ def open_texts(
     """
     text: Any
     regex: Any
-    text, regex = (load(name, code) for name, code in modules.items()) if modules else (None, None)
+    library: Any
+    text, regex, library = (load(name, code) for name, code in modules.items()) if modules else (None, None, None)
     opened = {name: open_text(name, source, scans[name], text) for name, source in sources.items()}
     for fd in {source["fd"] for source in sources.values() if "fd" in source}:
         os.close(fd)
     if modules is None:
         return opened, None
-    text.refuse_json()
+    library.install(text)
     _values.CUT_MARKS.extend(opened[name].reader.cut_mark for name, source in sources.items() if "length" in source)
     return opened, regex.install(text)
 

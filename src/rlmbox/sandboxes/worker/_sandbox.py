@@ -401,7 +401,7 @@ def _entry(name: str, description: tuple[str, tuple[str, ...]], summary: str, ki
 
 @cache
 def _text_sources() -> dict[str, str]:
-    return {name: _source(name) for name in ("_context_text", "_context_regex")}
+    return {name: _source(name) for name in ("_context_text", "_context_regex", "_context_library")}
 
 
 def _large_note(names: Sequence[str]) -> str:

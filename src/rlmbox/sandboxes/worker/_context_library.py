@@ -1,0 +1,143 @@
+"""Python's library on a text too long to be a `str` in the sandbox: `io.StringIO` reads it, `json` refuses it.
+
+Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. What is written in C
+takes the characters that are really in what stands for the text: a part of it, without an error. So these are told.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from rlmbox.sandboxes.worker._context_text import LargeText
+
+BUFFER_BYTES = 1 << 18
+TO_PARSE = (
+    "take records one by one, such as [json.loads(line) for line in context.splitlines() if line], or parse a part: "
+    "json.loads(context[a:b])"
+)
+REST_CHARS = 8_000_000
+TO_READ = "go through the lines with `for`, or read(size)"
+
+
+class TextBytes(io.RawIOBase):
+    """The UTF-8 of a long text, read from its beginning on.
+
+    Args:
+        text: The text.
+    """
+
+    def __init__(self, text: LargeText) -> None:
+        super().__init__()
+        self._text = text
+        self._pieces, self._rest, self._at = self._encoded(), b"", 0
+
+    def _encoded(self) -> Iterator[bytes]:
+        return (piece.encode("utf-8", "surrogatepass") for piece in self._text.pieces(0, len(self._text)))
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as many bytes as there is room for, or fewer; 0 at the end."""
+        self._rest = self._rest or next(self._pieces, b"")
+        data = self._rest[: len(buffer)]
+        buffer[: len(data)] = data
+        self._rest = self._rest[len(data) :]
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a position, which takes as long as to read up to there."""
+        target = offset + (self._at if whence == 1 else 0)
+        if whence == 2:
+            target += self._at + len(self._rest) + sum(map(len, self._pieces))
+        if whence == 2 or target < self._at:
+            self._pieces, self._rest, self._at = self._encoded(), b"", 0
+        while self._at < target and (self._rest or (piece := next(self._pieces, b""))):
+            self._rest = self._rest or piece
+            step = min(len(self._rest), target - self._at)
+            self._rest, self._at = self._rest[step:], self._at + step
+        return self._at
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._at
+
+
+class TextFile(io.TextIOWrapper):
+    """The result of `io.StringIO(context)`: a file to be read, which holds no more than a buffer of the text.
+
+    Args:
+        text: The text.
+        newline: As `io.StringIO` takes it.
+        refused: The error of reading too much at once.
+    """
+
+    def __init__(self, text: LargeText, newline: str | None, refused: Exception) -> None:
+        self._text, self._bytes, self._refused = text, TextBytes(text), refused
+        super().__init__(io.BufferedReader(self._bytes, BUFFER_BYTES), "utf-8", "surrogatepass", newline)
+
+    def read(self, size: int | None = -1, /) -> Any:
+        """Return so many characters; all that are left only where that is the text itself."""
+        if size is not None and size >= 0:
+            return super().read(size)
+        if self._bytes.tell() == 0:
+            self.seek(0, 2)
+            return self._text
+        rest = super().read(REST_CHARS + 1)
+        if len(rest) > REST_CHARS:
+            raise self._refused
+        return rest
+
+    def getvalue(self) -> Any:
+        """Return the text."""
+        return self._text
+
+
+def install(texts: Any) -> None:
+    """Have `io.StringIO` and `json` take what stands for a long text, or say what to do instead.
+
+    Args:
+        texts: The module `_context_text`.
+    """
+
+    class StringIO(io.StringIO):
+        """As that of `io`, also on a long text."""
+
+        def __new__(cls, initial_value: Any = "", newline: str | None = "\n") -> Any:
+            if texts.is_whole(initial_value):
+                text = texts.other_text(initial_value)
+                return TextFile(text, newline, texts.refusal("the rest of the text", text, TO_READ))
+            return super().__new__(cls)
+
+    StringIO.__module__, StringIO.__qualname__ = "_io", "StringIO"
+    io.StringIO = StringIO  # type: ignore[misc]
+    refused = {"encode": "dumps", "default": "dumps"}
+    for kind, names in ((json.JSONEncoder, refused), (json.JSONDecoder, {"decode": "loads", "raw_decode": "loads"})):
+        for name, function in names.items():
+            setattr(kind, name, refusing(getattr(kind, name), f"json.{function}() of the whole text", texts))
+
+
+def refusing(own: Any, what: str, texts: Any) -> Any:
+    """Return a method that refuses a long text, and is the own one for all else."""
+    hint = TO_PARSE if "loads" in what else ""
+
+    def method(self: Any, value: Any, *args: Any, **options: Any) -> Any:
+        if texts.is_whole(value):
+            raise texts.refusal(what, texts.other_text(value), hint)
+        return own(self, value, *args, **options)
+
+    method.__name__ = own.__name__
+    method.__qualname__ = own.__qualname__
+    return method
