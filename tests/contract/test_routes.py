@@ -102,7 +102,14 @@ for _ in range(10_000):
     tower = [tower]
 """
 REFUSED: Mapping[str, tuple[str, ...]] = {
-    "subset": ("2 ** 20000", "-2 ** 20000", "3 + 4j", "re.compile('x', re.IGNORECASE)", "[re.compile('y')]", *WITH_MODULES),
+    "subset": (
+        "2 ** 20000",
+        "-2 ** 20000",
+        "3 + 4j",
+        "re.compile('x', re.IGNORECASE)",
+        "[re.compile('y')]",
+        *WITH_MODULES,
+    ),
     "monty": ("'half \\ud83d'", "{'half': ['\\udc00x']}"),
 }
 """Kinds that a sandbox refuses by name."""
