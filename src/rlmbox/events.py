@@ -208,12 +208,14 @@ class QuestionAsked(Event):
         question: What is asked.
         limits: The limits of this question, by name.
         message: The user message that carries it, as it is sent.
+        returns: The JSON Schema that its answer must fit; None for any.
     """
 
     number: int
     question: str
     limits: Mapping[str, object] = field(default_factory=dict)
     message: str = ""
+    returns: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,7 +184,8 @@ def test_a_failed_run_names_its_evidence_and_what_is_not_there_is_one_line(
     folder: Path, server: ProviderServer
 ) -> None:
     _, said = asked(folder, server, "--max-turns", "1", "--no-last-answer", code=5)
-    assert said.splitlines()[-1] == "look at it: rlmbox show audit --evidence"
+    wider = "go on with a wider limit: rlmbox resume audit --max-turns N"
+    assert said.splitlines()[-1] == f"look at it: rlmbox show audit --evidence; {wider}"
     rlmbox(folder, "show", "audit", "--evidence")
     assert (folder / "rlm_traces" / "audit" / "trace.json").exists()
     _, said = asked(folder, server, code=1)

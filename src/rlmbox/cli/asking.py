@@ -28,7 +28,7 @@ from rlmbox.cli.printing import print_json
 from rlmbox.cli.tree import LiveTree
 from rlmbox.config import OFFLINE_MODEL
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError, LimitExceeded, StoreError
+from rlmbox.errors import AnswerRejected, ConfigError, LimitExceeded, StoreError
 from rlmbox.events import Event, Hook, LoopEntered, RunResumed, RunStarted, SessionStarted
 from rlmbox.guard.visible import printable
 from rlmbox.loop.json_schema import schema_check
@@ -42,6 +42,15 @@ from rlmbox.usage import quantity
 
 if TYPE_CHECKING:
     from rlmbox.telemetry import Telemetry  # needs the extra [otel]
+
+_WIDER = {
+    "BudgetExceeded": "--cost-limit USD",
+    "TokenLimitExceeded": "--max-tokens N",
+    "MaxTurnsExceeded": "--max-turns N",
+    "SubcallLimitExceeded": "--max-subcalls N",
+    "TimeLimitExceeded": "--max-seconds S",
+}
+"""What widens a limit of a run that goes on, by the error that it ended with."""
 
 _LEAVE_OUT = frozenset(
     {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "ensurepip", "__pycache__"}
@@ -331,8 +340,7 @@ def _run_and_print(
         code = report(error, as_json=as_json, debug=debug)
         if recorded:
             run_id = recorded[0].run_id
-            further = "" if isinstance(error, LimitExceeded) else f"; go on with it: rlmbox resume {run_id}"
-            print(f"look at it: rlmbox show {run_id} --evidence{further}", file=sys.stderr)  # noqa: T201
+            print(f"look at it: rlmbox show {run_id} --evidence{_further(error, run_id)}", file=sys.stderr)  # noqa: T201
         return code
     if as_json:
         # Whoever keeps what was printed can tell later that the record is still the one of this run.
@@ -340,6 +348,14 @@ def _run_and_print(
     else:
         print_answer(answer, quiet=quiet, facts_to_stdout=tree is not None and not tree.stderr)
     return 0
+
+
+def _further(error: BaseException, run_id: str) -> str:
+    """Return how a run is gone on with: as it is, with a wider limit, or, where it would end so again, not at all."""
+    wider = _WIDER.get(type(error).__name__)
+    if wider is not None:
+        return f"; go on with a wider limit: rlmbox resume {run_id} {wider}"
+    return "" if isinstance(error, LimitExceeded | AnswerRejected) else f"; go on with it: rlmbox resume {run_id}"
 
 
 def print_run(

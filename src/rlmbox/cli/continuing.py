@@ -23,7 +23,7 @@ from rlmbox.record.continuing import begun
 from rlmbox.record.hiding import whole
 from rlmbox.record.journal import Store
 from rlmbox.rlm import RLM
-from rlmbox.rlm.recorded_runs import limits_of
+from rlmbox.rlm.recorded_runs import limits_in_force, limits_of
 from rlmbox.sandboxes.registry import AUTO, BACKENDS, backend
 from rlmbox.types import Answer
 
@@ -51,7 +51,7 @@ def resume_and_print(
         hooks = [_said_difference(), *hooks]
         with opened(store) as kept, exported_where(Console(stderr=True), wanted=otel) as telemetry:
             recorded = _Recorded.of(run_id, kept)
-            own = limits.instead_of(limits_of(recorded.settings))
+            own = limits.instead_of(limits_in_force(recorded.events))
             with recorded.rlm(hooks, retriever=retriever, prices=prices, approve=approve, telemetry=telemetry) as rlm:
                 return rlm.resume(run_id, context=_paths(moved), limits=own)
 
@@ -139,7 +139,7 @@ def fork_and_print(
             recorded = _Recorded.of(run_id, kept)
             code = text_of(edit) if edit is not None else None
             with recorded.rlm(hooks, retriever=retriever, prices=prices, model=model) as rlm:
-                own = limits.instead_of(limits_of(recorded.settings))
+                own = limits.instead_of(limits_in_force(recorded.events))
                 return rlm.fork(run_id, at=at, code=code, limits=own, new_id=new_id, context=_paths(moved))
 
     return print_run(run, as_json=as_json, quiet=quiet, debug=debug)

@@ -22,7 +22,7 @@ from rlmbox.loop.root_request import RootReply, ask_model
 from rlmbox.loop.scope import Scope
 from rlmbox.loop.task import Task
 from rlmbox.models.base import Model
-from rlmbox.record.keys import key_of
+from rlmbox.record.keys import LAST_WORD, key_of
 from rlmbox.requests.state import model_state_of
 from rlmbox.requests.window import fit
 from rlmbox.types import Completion, Message, Turn
@@ -166,14 +166,14 @@ class LastAnswer:
             return None
         self._scope.note(events.LastAnswerAsked, "THOUGHT", model=self._model.name, reason=str(error))
         reply: RootReply | None = None
-        number = len(self._task.turns) + 1
+        number, before = len(self._task.turns) + 1, self._scope.run.journal.past.last_words(self._scope.session_id)
         with anyio.move_on_after(self._time_s()):
             try:
                 reply = await ask_model(
                     self._scope,
                     self._model,
                     request,
-                    key=key_of(self._scope.session_id, self._task.number, number, "conclude", 0),
+                    key=key_of(self._scope.session_id, self._task.number, number, LAST_WORD, before),
                     turn=number,
                     added=request,  # whole: it may be cut, and its last message is one that was put together
                     account=self._account,

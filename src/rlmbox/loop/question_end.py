@@ -90,7 +90,7 @@ class QuestionEnd:
     async def _or_failed(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:
             # What the record has is brought back without a limit of its time.
-            is_recorded = self._recorder.next_recorded(events.TurnFinished) is not None
+            is_recorded = self._recorder.has_failed or self._recorder.next_recorded(events.TurnFinished) is not None
             left_s = math.inf if is_recorded else task.left_s
             with anyio.move_on_after(left_s):
                 if left_s > 0:
@@ -135,21 +135,27 @@ class QuestionEnd:
         self._answers.forget()
         # A child's error carries the child's partial answer; this session's is what its caller needs.
         self._recorder.note_guarding(len(task.turns), events.SessionFailed)
-        try:
-            partial = await self._partial(task, error)
-        except Exception as mistake:  # noqa: BLE001 - what ended the question is what its caller should hear of
-            error.add_note(f"the last words could not be read: {type(mistake).__name__}: {mistake}")
-            partial = self.answer(task, _thought_of(task), complete=False)
-        error.partial, task.error = partial, error
+        error.partial, task.error = await self._had(task, error), error
         self.free()
         failed = await self._recorder.append(
             events.SessionFailed,
             "TERMINATED",
             error_type=type(error).__name__,
             message=str(error),
-            partial=partial,
+            partial=error.partial,
         )
         error.partial = failed.partial
+
+    async def _had(self, task: Task, error: RLMError) -> Answer | None:
+        """Return what there is without an answer, as the record has it where the question ended so by it."""
+        recorded = self._recorder.next_recorded(events.SessionFailed)
+        if isinstance(recorded, events.SessionFailed) and recorded.message == str(error):
+            return recorded.partial
+        try:
+            return await self._partial(task, error)
+        except Exception as mistake:  # noqa: BLE001 - what ended the question is what its caller should hear of
+            error.add_note(f"the last words could not be read: {type(mistake).__name__}: {mistake}")
+            return self.answer(task, _thought_of(task), complete=False)
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""

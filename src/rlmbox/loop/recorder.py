@@ -50,6 +50,11 @@ class SessionRecorder:
         """
         return self.scope.run.journal.past.peek(self.scope.session_id, kind)
 
+    @property
+    def has_failed(self) -> bool:
+        """True if the question at work has failed by the record, so that nothing more is asked or run for it."""
+        return self.scope.run.journal.past.failure_of(self.scope.session_id) is not None
+
     def note_guarding(self, turn: int, following: type[events.Event]) -> None:
         """Record what the guard did in a turn, unless the turn is read back.
 

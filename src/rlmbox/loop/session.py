@@ -22,7 +22,7 @@ import anyio
 from rlmbox import events
 from rlmbox.budget.limits import Limits
 from rlmbox.context import Context
-from rlmbox.errors import ConfigError
+from rlmbox.errors import ConfigError, RLMError
 from rlmbox.events import State
 from rlmbox.loop.arguments import ChildLimits
 from rlmbox.loop.blocking import BlockingSession
@@ -225,6 +225,7 @@ class Session:
             question=question,
             limits=limits_as_json(task.limits),
             message=self._parts.opening.put(question, facts, left=self._remaining.in_words(), wanted=wanted),
+            returns=dict(task.returns.schema) if task.returns is not None else None,
         )
         task.message = asked.message
         self._parts.proposals.note_question(task)
@@ -326,6 +327,15 @@ class Session:
     def interrupt_cell(self) -> bool:
         """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
         return self._parts.namespace.interrupt()
+
+    def has_failed_so(self, error: RLMError) -> bool:
+        """Return True if the record says that the question at work ended with an error, so that others followed it.
+
+        Args:
+            error: The error.
+        """
+        failed = self._run.journal.past.failure_of(self.scope.session_id)
+        return failed is not None and failed.message == str(error)
 
     @property
     def is_finished(self) -> bool:

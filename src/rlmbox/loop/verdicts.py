@@ -110,6 +110,6 @@ class Verdicts:
             return "(as it was recorded)"
         if finished is not None:
             return ""
-        if journal.is_sealed:
+        if journal.is_over(self._scope.session_id):
             raise RecordEnded(journal.past.end_of(self._scope.session_id))
         return None

@@ -14,8 +14,10 @@ from rlmbox.events import (
     AttemptFinished,
     AttemptStarted,
     CellDiffered,
+    EffectBegan,
     EffectEnded,
     Event,
+    LastAnswerAsked,
     ModelReplied,
     ModelRequested,
     QuestionAsked,
@@ -25,8 +27,8 @@ from rlmbox.events import (
     SessionStarted,
 )
 from rlmbox.record.journal import Store
-from rlmbox.record.keys import key_of
-from rlmbox.record.past import Past, closings
+from rlmbox.record.keys import is_last_word, key_of
+from rlmbox.record.past import OF_TURNS, Past, closings, is_of_engine
 
 _PATHS = ("run_id", "session_id", "parent_id", "key", "opened_by")
 
@@ -77,6 +79,19 @@ def questions(events: Sequence[Event]) -> list[QuestionAsked]:
         events: The run's events.
     """
     return [event for event in events if isinstance(event, QuestionAsked) and event.depth == 0]
+
+
+def recorded_type(events: Sequence[Event]) -> Any:
+    """Return the JSON Schema that the answer to the root's last question must fit; None for any.
+
+    Args:
+        events: The run's events.
+    """
+    asked = questions(events)
+    found = asked[-1].returns if asked else None
+    if found is None and len(asked) < 2 and events and isinstance(events[0], RunStarted):
+        return events[0].settings.get("returns")
+    return found
 
 
 def resumed(events: Sequence[Event], changes: Mapping[str, Mapping[str, object]] | None = None) -> list[Event]:
@@ -145,14 +160,33 @@ def _until(events: Sequence[Event], at: int, *, with_reply: bool) -> list[Event]
     for event in events[1:]:
         mine = event.depth == 0 and event.sequence > begins
         if mine and isinstance(event, ModelRequested) and event.turn == at and not with_reply:
+            return _without_last_word(kept)
+        if mine and isinstance(event, SessionFailed):
+            kept = _without_last_word(kept)
+        elif not _is_of_process(event, past):
+            kept.append(event)
+        if mine and isinstance(event, ModelReplied) and event.turn == at and _is_reply(event):
             return kept
-        if _is_of_process(event, past) or (mine and isinstance(event, SessionFailed)):
-            continue
-        kept.append(event)
-        if mine and isinstance(event, ModelReplied) and event.turn == at and event.ended == "done":
-            return kept
-    turns = max((e.turn for e in past.ended.values() if isinstance(e, ModelReplied) and e.depth == 0), default=0)
+    replies = [event for event in past.ended.values() if isinstance(event, ModelReplied) and not event.depth]
+    turns = max((event.turn for event in replies if _is_reply(event)), default=0)
     raise ConfigError(f"the run has no turn {at} to fork from; it has {turns}")
+
+
+def _is_reply(event: ModelReplied) -> bool:
+    """Return True if it is the reply of a turn."""
+    return event.ended == "done" and not is_last_word(event.key)
+
+
+def _without_last_word(events: Sequence[Event]) -> list[Event]:
+    """Return events without what was done for the best answer of a question that ended, and then went on."""
+    kinds: tuple[type[Event], ...] = (QuestionAsked, *OF_TURNS)
+    since = max((e.sequence for e in events if not e.depth and isinstance(e, kinds) and not is_of_engine(e)), default=0)
+    return [e for e in events if e.depth or e.sequence < since or not _is_last_word(e)]
+
+
+def _is_last_word(event: Event) -> bool:
+    of_request = isinstance(event, EffectBegan | EffectEnded) and is_last_word(event.key)
+    return of_request or isinstance(event, LastAnswerAsked) or is_of_engine(event)
 
 
 def _is_of_process(event: Event, past: Past) -> bool:

@@ -16,11 +16,13 @@ from rlmbox.events import (
     ModelRequested,
     ObservationMade,
     QuestionAsked,
+    RunResumed,
     SessionFailed,
     SessionFinished,
     SessionStarted,
     TurnFinished,
 )
+from rlmbox.record.keys import is_last_word
 from rlmbox.types import Answer, Message, Turn
 
 NextAction = Literal["start", "question", "model", "code", "observation"]
@@ -38,6 +40,8 @@ class SessionState:
         comes_next: What it does next.
         answer: The answer to the question, or None.
         error: What ended the question without one, or None.
+        conversation: The conversation without a last request for the best answer, which may be cut: a session that
+            goes on beyond its limit goes on from it.
     """
 
     messages: tuple[Message, ...] = ()
@@ -46,6 +50,7 @@ class SessionState:
     comes_next: NextAction = "start"
     answer: Answer | None = None
     error: str | None = None
+    conversation: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,10 @@ def _session_after(state: SessionState, event: Event) -> SessionState:
             asked = replace(state, question=event.number, turns=(), answer=None, error=None, comes_next="model")
             return replace(asked, messages=(*state.messages, Message("user", event.message)))
         case ModelRequested():
-            kept = state.messages[: event.messages - len(event.added)]
-            return replace(state, messages=(*kept, *event.added), comes_next="model")
+            before = state.conversation or state.messages
+            kept = before[: event.messages - len(event.added)]
+            aside = before if is_last_word(event.key) else ()
+            return replace(state, messages=(*kept, *event.added), conversation=aside, comes_next="model")
         case ModelReplied() if event.ended == "done":
             return replace(state, comes_next="code")
         case CellExecuted() if event.cell.by != "engine":
@@ -123,9 +130,14 @@ def _session_after(state: SessionState, event: Event) -> SessionState:
         case TurnFinished():
             return replace(state, turns=(*state.turns, event.turn))
         case SessionFinished():
-            return replace(state, answer=event.answer, comes_next="question")
+            return replace(state, answer=event.answer, error=None, comes_next="question")
         case SessionFailed():
             error = f"{event.error_type}: {event.message}"
             return replace(state, answer=event.partial, error=error, comes_next="question")
         case _:
-            return state
+            return _resumed(state) if isinstance(event, RunResumed) else state
+
+
+def _resumed(state: SessionState) -> SessionState:
+    """Return the state of a session whose question, if it had failed, goes on."""
+    return state if state.error is None else replace(state, answer=None, error=None, comes_next="model")

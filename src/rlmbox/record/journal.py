@@ -262,6 +262,14 @@ class Journal:
         """True if events are stored, or somebody listens."""
         return self._store is not None or bool(self._readers)
 
+    def is_over(self, session_id: str) -> bool:
+        """Return True if nothing may be added to the question that a session is at: it has failed by the record.
+
+        Args:
+            session_id: The session.
+        """
+        return self.is_sealed or self.past.failure_of(session_id) is not None
+
     def note(self, event: Event) -> Event:
         """Record an event that may be lost with the process; return it as the record has it.
 
@@ -315,14 +323,14 @@ class Journal:
 
         Raises:
             Exception: What `make` raised, or what the record says it raised.
-            RecordEnded: It is not recorded, and the journal is sealed.
+            RecordEnded: It is not recorded, and the journal is sealed, or the question has ended by the record.
             StoreError: It cannot be kept.
         """
         past = self.past.end(effect.began.key)
         if past is not None:
             self._show_until(past.sequence)
             return effect.load(past)
-        if self.is_sealed:
+        if self.is_over(effect.began.session_id):
             raise RecordEnded(self.past.end_of(effect.began.session_id))
         self.note(effect.began)
         token = current_request_key.set(self._request_key(effect.began))
@@ -449,7 +457,9 @@ class Journal:
             event = replace(event, sequence=self._sequence)
         else:  # nobody has seen it yet, and a cell makes thousands
             object.__setattr__(event, "sequence", self._sequence)
-        if isinstance(event, HostCallFinished):
+        if isinstance(event, QuestionAsked):
+            self.past.come_to(event)
+        elif isinstance(event, HostCallFinished):
             self.past.ended[event.key] = event  # cells run again when a sandbox is rebuilt, and must not call again
         self._keep(event)
         return event

@@ -16,6 +16,10 @@ _DIGEST_CHARS = 12
 _encoded = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=repr).encode  # made once: a cell calls often
 
 
+LAST_WORD = "conclude"
+"""The part of a request's key that says that a session is asked for its best answer at a limit."""
+
+
 def key_of(*parts: object) -> str:
     """Return the path of its parts.
 
@@ -62,3 +66,12 @@ class CallKeys:
         occurrence = self._seen.get(call, 0)
         self._seen[call] = occurrence + 1
         return f"{call}/{occurrence}"
+
+
+def is_last_word(key: str) -> bool:
+    """Return True if a request asks a session for its best answer at a limit.
+
+    Args:
+        key: The request's key.
+    """
+    return key.split("/")[-2:-1] == [LAST_WORD]

@@ -6,7 +6,8 @@ It is made of the events alone, and nothing is written here. `Journal` asks it b
 from __future__ import annotations
 
 import builtins
-from collections import defaultdict, deque
+import math
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +25,6 @@ from rlmbox.events import (
     Event,
     LastAnswerAsked,
     LoopEntered,
-    ModelReplied,
     ObservationMade,
     QuestionAsked,
     RunResumed,
@@ -54,6 +54,12 @@ TOLD: frozenset[type[Event]] = frozenset(
     }
 )
 """Events that a session comes to again in the same order, and that are then read back instead of being derived."""
+
+_OF_SESSION = frozenset({RunStarted, SessionStarted, LoopEntered, QuestionAsked})
+"""Those of them that are of no question."""
+
+OF_TURNS: tuple[type[Event], ...] = (CellStarted, CellExecuted, ObservationMade, TurnFinished)
+"""Those of them that a turn is made of."""
 
 _FINAL = (errors.LimitExceeded, errors.AnswerRejected)
 
@@ -107,9 +113,12 @@ class Past:
         self._charged_below: dict[str, tuple[Decimal, int]] = {}
         self.subcalls = 0
         self.used_s = 0.0
-        self._told: defaultdict[tuple[str, object], deque[Event]] = defaultdict(deque)
-        self._ends: dict[str, SessionFailed] = {}
-        self._questions: dict[str, int] = {}
+        self._told: defaultdict[tuple[str, int, object], deque[Event]] = defaultdict(deque)
+        self._answered: set[tuple[str, int]] = set()
+        self._failures: dict[tuple[str, int], SessionFailed] = {}
+        self._questions: dict[str, int] = {}  # the last one that was put to a session
+        self._at: dict[str, int] = {}  # the one that a session which goes on is at
+        self._last_words: Counter[str] = Counter()
         self.open_attempts: tuple[AttemptStarted, ...] = ()
         self.unanswered: tuple[AttemptFinished, ...] = ()
         self._read()
@@ -117,9 +126,19 @@ class Past:
     @property
     def is_over(self) -> bool:
         """True if the run has its answer, or failed in a way that going on would not change."""
+        return self._at_work in self._answered or self.final_failure is not None
+
+    @property
+    def final_failure(self) -> SessionFailed | None:
+        """The end of a run that would end so again: at a limit, or with answers that were rejected; None for others."""
+        failed = self._failures.get(self._at_work)
+        return failed if failed is not None and is_final(failed) else None
+
+    @property
+    def _at_work(self) -> tuple[str, int]:
+        """The root session and the last question that was put to it."""
         root = self.events[0].run_id if self.events else ""
-        last = next((e for e in reversed(self.events) if e.session_id == root and type(e) in TOLD), None)
-        return isinstance(last, SessionFinished) or (isinstance(last, SessionFailed) and is_final(last))
+        return root, self._questions.get(root, 0)
 
     def keep_unwritten(self, key: str, end: Callable[[], EffectEnded]) -> None:
         """Keep how an effect ended, where nobody is told of it and it is only read if the effect is come to again.
@@ -151,13 +170,13 @@ class Past:
         return None if was_cut else ended
 
     def peek(self, session_id: str, kind: type[Event]) -> Event | None:
-        """Return the next event of a kind that a session will come to, or None where there is none.
+        """Return the next event of a kind that a session will come to in its question, or None where there is none.
 
         Args:
             session_id: The session.
             kind: The event's class, one of `TOLD`.
         """
-        queue = self._told.get((session_id, kind))
+        queue = self._told.get((session_id, self._place(session_id, kind), kind))
         return queue[0] if queue else None
 
     def take(self, session_id: str, kind: object) -> Event | None:
@@ -167,13 +186,53 @@ class Past:
             session_id: The session.
             kind: The class of the event that it would record.
         """
-        queue = self._told.get((session_id, kind))
-        return queue.popleft() if queue else None
+        queue = self._told.get((session_id, self._place(session_id, kind), kind))
+        if not queue:
+            return None
+        if isinstance(queue[0], QuestionAsked):
+            self.come_to(queue[0])
+        elif kind is SessionFailed:
+            self._drop_last_word(session_id, self._at.get(session_id, 0), queue[0].sequence)
+        return queue.popleft()
+
+    def come_to(self, asked: QuestionAsked) -> None:
+        """Take what is read back from here on from that question of its session.
+
+        Args:
+            asked: The question, recorded or new.
+        """
+        self._at[asked.session_id] = asked.number
+
+    def _place(self, session_id: str, kind: object) -> int:
+        return 0 if kind in _OF_SESSION else self._at.get(session_id, 0)
 
     def unread(self) -> list[Event]:
-        """Return what sessions have not come to, without those that ran inside of an effect that was read back."""
+        """Return what sessions have not come to, without those that ran inside of an effect that was read back.
+
+        What came after the end of a question was for the next one, which then was not put.
+        """
         left = (event for queue in self._told.values() for event in queue)
-        return [event for event in left if not _is_inside(event.session_id, self.ended)]
+        return [e for e in left if not (_is_inside(e.session_id, self.ended) or self._is_after_end(e))]
+
+    def _is_after_end(self, event: Event) -> bool:
+        failed = self._failures.get((event.session_id, self._at.get(event.session_id, 0)))
+        return failed is not None and event is not failed and event.sequence > failed.sequence
+
+    def failure_of(self, session_id: str) -> SessionFailed | None:
+        """Return how the question that a session is at failed, by the record; None where it did not, or goes on.
+
+        Args:
+            session_id: The session.
+        """
+        return self._failures.get((session_id, self._at.get(session_id, 0)))
+
+    def last_words(self, session_id: str) -> int:
+        """Return how often a session was asked for its best answer at a limit beyond which it then went on.
+
+        Args:
+            session_id: The session.
+        """
+        return self._last_words[session_id]
 
     def charged_below(self, prefix: str) -> tuple[Decimal, int]:
         """Return the money and the tokens that requests below a path were charged.
@@ -198,10 +257,12 @@ class Past:
         Args:
             session_id: The session.
         """
-        failed = self._ends.get(session_id)
+        failed = self.failure_of(session_id)
         if failed is None:
             return StoreError("the record ends here, before an answer; go on with it: rlmbox resume RUN")
-        error = error_of(failed.error_type, failed.message, {})
+        kind = getattr(errors, failed.error_type, None)
+        is_limit = isinstance(kind, type) and issubclass(kind, errors.LimitExceeded)
+        error = error_of(failed.error_type, failed.message, {"depth": failed.depth} if is_limit else {})
         return error if isinstance(error, RLMError) else RLMError(failed.message)
 
     def _read(self) -> None:
@@ -213,7 +274,7 @@ class Past:
             if isinstance(event, RunResumed):
                 self.used_s += max(last_s - began_s, 0.0)
                 began_s = event.at_s
-                self._resume(event.run_id)
+                self._resume()
                 unanswered.clear()  # this event has counted them
             last_s = max(event.at_s, began_s)
             if isinstance(event, AttemptStarted):
@@ -240,13 +301,16 @@ class Past:
         elif isinstance(event, EffectEnded):
             self.ended[event.key] = event
         elif type(event) in TOLD:
-            self._told[event.session_id, type(event)].append(event)
+            question = self._questions.get(event.session_id, 0)
+            self._told[event.session_id, 0 if type(event) in _OF_SESSION else question, type(event)].append(event)
             if isinstance(event, QuestionAsked):
                 self._questions[event.session_id] = event.number
+            elif isinstance(event, SessionFinished):
+                self._answered.add((event.session_id, question))
             elif isinstance(event, SessionFailed):
-                self._ends[event.session_id] = event
+                self._failures[event.session_id, question] = event
             elif isinstance(event, CellExecuted):
-                self.closed_cells.add(cell_path(event, self._questions.get(event.session_id, 0)))
+                self.closed_cells.add(cell_path(event, question))
 
     def _charge(self, event: AttemptFinished) -> None:
         if event.outcome == "released":
@@ -259,25 +323,64 @@ class Past:
             usd, tokens = self._charged_below.get(path, (Decimal(0), 0))
             self._charged_below[path] = (usd + event.cost_usd, tokens + event.usage.total_tokens)
 
-    def _resume(self, root: str) -> None:
-        """Forget how the process before ended: what was cut off is not a result, and is tried again."""
-        failed = self._ends.get(root)
-        if failed is not None and not is_final(failed):
-            self._drop_failed_request(root, failed)
-        for session_id, end in list(self._ends.items()):
-            if not is_final(end) and (session_id == root or _was_cut(end)):
-                self._told[session_id, SessionFailed].pop()
-                del self._ends[session_id]
-        cut = [key for key, end in self.ended.items() if end.ended == "cancelled"]
-        for key in cut:
-            if key.rsplit("/", 3)[0] not in self.closed_cells:
+    def _resume(self) -> None:
+        """Forget how the process before ended: what was cut off is not a result, and is tried again.
+
+        Nobody goes on with a run that ended at a limit unless the limit is wider now, so what failed at it is, too.
+        Earlier questions of the session stay as they ended.
+        """
+        root, question = self._at_work
+        failed = self._failures.get((root, question))
+        if failed is not None:
+            if is_final(failed):
+                self._drop_what_met_the_limit()
+            self._drop_failed(f"{root}/{question}/", failed)
+            self._drop_end(root, question)
+        for session_id, number in list(self._failures):
+            if session_id != root and _was_cut(self._failures[session_id, number]):
+                self._drop_end(session_id, number)
+        for key in [key for key, end in self.ended.items() if end.ended == "cancelled" and not self._is_closed(key)]:
+            del self.ended[key]
+
+    def _drop_failed(self, path: str, failed: SessionFailed) -> None:
+        """Forget the effect whose failure ended a question: it is tried again."""
+        for key, end in list(self.ended.items()):
+            is_its = end.session_id == failed.session_id and key.startswith(path) and end.error == failed.message
+            if is_its and end.ended == "failed" and not self._is_closed(key):
                 del self.ended[key]
 
-    def _drop_failed_request(self, root: str, failed: SessionFailed) -> None:
-        replies = [e for e in self.ended.values() if isinstance(e, ModelReplied) and e.session_id == root]
-        last = max(replies, key=lambda event: event.sequence, default=None)
-        if last is not None and last.ended == "failed" and last.error == failed.message:
-            del self.ended[last.key]
+    def _drop_what_met_the_limit(self) -> None:
+        """Forget what failed at a limit of the run in cells that it ended, and so did not see it."""
+        for key in [key for key, end in self.ended.items() if _met_limit_of_run(end) and not self._is_closed(key)]:
+            del self.ended[key]
+            question = self._questions.get(key, 0)  # of a child, whose name is the key
+            if (key, question) in self._failures:
+                self._drop_end(key, question)
+
+    def _is_closed(self, key: str) -> bool:
+        """Return True if an effect is one of a cell that ran to its end, at whatever depth below it."""
+        parts = key.split("/")
+        return any("/".join(parts[:length]) in self.closed_cells for length in range(4, len(parts)))
+
+    def _drop_end(self, session_id: str, question: int) -> None:
+        """Forget that a question failed, and what was done for its best answer then."""
+        del self._failures[session_id, question]
+        self._told[session_id, question, SessionFailed].pop()
+        self._last_words[session_id] += len(self._told[session_id, question, LastAnswerAsked])
+        self._drop_last_word(session_id, question)
+
+    def _drop_last_word(self, session_id: str, question: int, until: float = math.inf) -> None:
+        """Forget what was done for the best answer at the end of a question, which nobody comes to again."""
+        self._told[session_id, question, LastAnswerAsked].clear()
+        queues = [self._told[session_id, question, kind] for kind in OF_TURNS]
+        last = max(
+            (e.sequence for queue in queues for e in queue if e.sequence < until and not is_of_engine(e)), default=0
+        )
+        for queue in queues:
+            kept = [event for event in queue if not last < event.sequence < until]
+            if len(kept) != len(queue):
+                queue.clear()
+                queue.extend(kept)
 
 
 def cell_path(event: CellStarted | CellExecuted, question: int) -> str:
@@ -300,6 +403,24 @@ def is_final(failed: SessionFailed) -> bool:
     """
     kind = getattr(errors, failed.error_type, None)
     return isinstance(kind, type) and issubclass(kind, _FINAL)
+
+
+def is_of_engine(event: Event) -> bool:
+    """Return True if an event is of a cell of the engine's own.
+
+    Args:
+        event: The event.
+    """
+    return isinstance(event, CellStarted | CellExecuted) and event.cell.by == "engine"
+
+
+def _met_limit_of_run(end: EffectEnded) -> bool:
+    """Return True if an effect failed at a limit that ended the session that it is of, and not only a child."""
+    kind = getattr(errors, end.error_type or "", None)
+    if end.ended != "failed" or not (isinstance(kind, type) and issubclass(kind, errors.LimitExceeded)):
+        return False
+    depth = end.error_data.get("depth", 0)
+    return end.error_data.get("is_final") is not False and isinstance(depth, int) and depth <= end.depth
 
 
 def error_of(error_type: str, message: str, data: Mapping[str, Any]) -> Exception:

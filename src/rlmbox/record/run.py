@@ -31,6 +31,7 @@ from rlmbox.events import (
 from rlmbox.guard.visible import printable
 from rlmbox.record.hiding import without_table
 from rlmbox.record.jsonl_store import line_of, lines_of
+from rlmbox.record.keys import is_last_word
 from rlmbox.record.past import Past
 from rlmbox.record.summary import RunSummary, summary_of
 from rlmbox.types import Answer, Cell, Message, Turn
@@ -132,9 +133,8 @@ class Run:
     @property
     def error(self) -> str | None:
         """The error that ended it without an answer, in one line, or None."""
-        last = next(
-            (e for e in reversed(self.events) if isinstance(e, SessionFinished | SessionFailed) and not e.depth), None
-        )
+        ends = (e for e in reversed(self.events) if isinstance(e, SessionFinished | SessionFailed | RunResumed))
+        last = next((e for e in ends if not e.depth), None)
         return f"{last.error_type}: {last.message}" if isinstance(last, SessionFailed) else None
 
     @property
@@ -178,10 +178,12 @@ class Run:
             session_id: The session.
         """
         found: list[Message] = []
+        last: list[Message] = []
         for event in self.events:
-            if event.session_id == session_id and event.kind == "model_requested":
-                found = [*found[: event.messages - len(event.added)], *event.added]  # type: ignore[attr-defined]
-        return tuple(found)
+            if event.session_id == session_id and isinstance(event, ModelRequested):
+                last = [*found[: event.messages - len(event.added)], *event.added]
+                found = found if is_last_word(event.key) else last  # one for a best answer is cut to fit
+        return tuple(last)
 
     def __str__(self) -> str:
         """Return the tree."""

@@ -28,9 +28,13 @@ from rlmbox.events import (
     ModelRequested,
     ObservationMade,
     QuestionAsked,
+    RunResumed,
+    SessionFailed,
+    SessionFinished,
     SessionStarted,
     TextGuarded,
     TurnFinished,
+    kind_of,
 )
 from rlmbox.record.bodies import body_of, event_of
 from rlmbox.record.file_store import FileStore
@@ -395,10 +399,19 @@ class SqliteStore(FileStore):
                 query = f"{of_run.format('body')} AND kind IN ({marks}) ORDER BY number"
                 bodies = self._connection.execute(query, _numbers_of(number)).fetchall()
                 count = self._connection.execute(of_run.format("count(*)"), _numbers_of(number))
-                found.append((bodies, count.fetchone()[0]))
-        return [
-            summary_of([self._event_of(body) for (body,) in bodies], count=count) for bodies, count in found if bodies
-        ]
+                events = [self._event_of(body) for (body,) in bodies]
+                found.append((events + self._resumed_since(number, events), count.fetchone()[0]))
+        return [summary_of(events, count=count) for events, count in found if events]
+
+    def _resumed_since(self, number: int, events: Sequence[Event]) -> list[Event]:
+        """Return the event of who went on with a run since it ended, which no index has."""
+        ends = [each for each in events if isinstance(each, SessionFailed) and each.session_id == each.run_id]
+        if not ends or isinstance(events[-1], SessionFinished):
+            return []
+        first, last = _numbers_of(number)
+        query = "SELECT body FROM events WHERE number BETWEEN ? AND ? AND kind = ? LIMIT 1"
+        later = (first + ends[-1].sequence, last, kind_of(RunResumed))
+        return [self._event_of(body) for (body,) in self._connection.execute(query, later)]
 
     def _event_of(self, body: str) -> Event:
         try:

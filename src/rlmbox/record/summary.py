@@ -12,6 +12,7 @@ from rlmbox.events import (
     Event,
     LoopEntered,
     QuestionAsked,
+    RunResumed,
     RunStarted,
     SessionFailed,
     SessionFinished,
@@ -20,7 +21,8 @@ from rlmbox.events import (
 from rlmbox.record.past import is_final
 
 Status = Literal["answered", "failed", "stopped"]
-"""`failed` where going on would end in the same way, `stopped` where it can go on; one at work is `stopped`, too."""
+"""`failed` where going on would end in the same way, unless a limit is wider, and `stopped` where it can go on; one at
+work is `stopped`, too."""
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -79,10 +81,8 @@ def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSumma
             sandbox = event.sandbox
         elif isinstance(event, QuestionAsked):
             question, status = event.question, "stopped"
-        elif isinstance(event, SessionFinished):
-            status = "answered"
-        elif isinstance(event, SessionFailed):
-            status = "failed" if is_final(event) else "stopped"
+        else:
+            status = _status_after(event, status)
     return RunSummary(
         run_id,
         question,
@@ -95,3 +95,15 @@ def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSumma
         len(events) if count is None else count,
         origin,
     )
+
+
+def _status_after(event: Event, status: Status) -> Status:
+    match event:
+        case SessionFinished():
+            return "answered"
+        case SessionFailed():
+            return "failed" if is_final(event) else "stopped"
+        case RunResumed() if status == "failed":  # with a wider limit
+            return "stopped"
+        case _:
+            return status

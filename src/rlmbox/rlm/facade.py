@@ -380,7 +380,8 @@ class RLM:
     ) -> Answer:
         """Resume a recorded run whose process ended early, and wait for the answer.
 
-        Nothing is paid for twice. A run that already has an answer returns it.
+        Nothing is paid for twice. A run that already has an answer returns it. A run that ended at a limit continues if
+        `limits` sets a wider one, and otherwise ends there again.
 
         Args:
             run_id: The run.
@@ -391,7 +392,8 @@ class RLM:
             limits: Limits for the run as a whole; None for the recorded ones, whatever the limits of this `RLM` are.
 
         Raises:
-            ConfigError: The run needs a model or a function that this `RLM` lacks, or has already exceeded the limits.
+            ConfigError: The run needs a model or a function that this `RLM` lacks, or has already exceeded the limits;
+                or `limits` change nothing, because the run has its answer or ended at something else.
             ContextError: The text has changed, is missing, or is not the recorded one.
             StoreError: There is no such run, another process is running it, or it cannot be resumed.
             RLMError: As for `ask`.

@@ -11,6 +11,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.events import ModelReplied, SessionStarted, to_json
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.loop.typed import AnswerType
+from rlmbox.record.keys import is_last_word
 from rlmbox.record.past import Past
 from rlmbox.sandboxes.registry import AUTO, backend
 
@@ -33,6 +34,15 @@ _OPTIONS = (
     "compaction",
     "packages",
 )
+_LIMITS = {
+    "BudgetExceeded": "cost_limit_usd",
+    "TokenLimitExceeded": "max_tokens",
+    "MaxTurnsExceeded": "max_turns",
+    "SubcallLimitExceeded": "max_subcalls",
+    "RecursionDepthExceeded": "max_depth",
+    "TimeLimitExceeded": "max_seconds",
+}
+"""The limits that may be widened for a run that ended at one, by the error."""
 _HIDDEN = "<HIDDEN: "  # a value that the record does not have, and that cannot be compared
 _SHOWN_CHARS = 100
 _OR_FORK = "or begin another run from it with fork"
@@ -71,35 +81,45 @@ def check_needs(
         _check_option("type_check", settings, made_with)
 
 
-def check_new_limits(limits: Limits, past: Past, run_id: str) -> None:
+def check_new_limits(limits: Limits, recorded: Limits, past: Past, run_id: str) -> None:
     """Check that a run can go on within other limits than it was begun with.
 
     Args:
         limits: The limits.
+        recorded: Those that it has.
         past: What the run has done until now.
         run_id: The run.
 
     Raises:
-        ConfigError: It has come to its end, or has used more already.
+        ConfigError: It has its answer, ended at something that these limits do not widen, or has used more already.
     """
-    if past.is_over:
+    failed = past.final_failure
+    ended_at = _LIMITS.get(failed.error_type) if failed is not None else None
+    if past.is_over and ended_at is None:
         raise ConfigError(
             f"the run {run_id} has come to its end, and other limits change nothing; to go on from one of its turns, "
             f"fork it: rlmbox fork {run_id} --at TURN"
         )
-    turns = [event.turn for event in past.ended.values() if isinstance(event, ModelReplied) and event.ended == "done"]
+    requests = [e for e in past.ended.values() if isinstance(e, ModelReplied) and not is_last_word(e.key)]
     depths = [event.depth for event in past.events if isinstance(event, SessionStarted)]
-    used: tuple[tuple[str, Any, Any], ...] = (
-        ("cost_limit_usd", limits.money, sum((each.cost_usd for each in past.charges), Decimal(0))),
-        ("max_turns", limits.max_turns, max(turns, default=0)),
-        ("max_depth", limits.max_depth, max(depths, default=0)),
-        ("max_subcalls", limits.max_subcalls, past.subcalls),
-        ("max_tokens", limits.max_tokens, sum(each.usage.total_tokens for each in past.charges)),
-        ("max_seconds", limits.max_seconds, round(past.used_s, 1)),
-    )
-    for name, limit, reached in used:
+    used: dict[str, Any] = {
+        "cost_limit_usd": sum((each.cost_usd for each in past.charges), Decimal(0)),
+        "max_turns": max((event.turn for event in requests if event.ended == "done"), default=0),
+        "max_depth": max(depths, default=0),
+        "max_subcalls": past.subcalls,
+        "max_tokens": sum(each.usage.total_tokens for each in past.charges),
+        "max_seconds": round(past.used_s, 1),
+    }
+    for name, reached in used.items():
+        limit, had = _figure(limits, name), _figure(recorded, name)
         if limit is not None and limit < reached:
             raise ConfigError(f"the run {run_id} has used {reached} of {name} already, more than {limit}; give more")
+        if name == ended_at and limit is not None and had is not None and limit <= had:
+            raise ConfigError(f"the run {run_id} ended at {name}={had}, and {limit} is no more; give more to go on")
+
+
+def _figure(limits: Limits, name: str) -> Any:
+    return limits.money if name == "cost_limit_usd" else getattr(limits, name)
 
 
 def _check_index(recorded: Any, given: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +12,15 @@ from rlmbox.budget.budget import Budget
 from rlmbox.budget.limits import DEFAULT_COST_LIMIT_USD, Limits
 from rlmbox.context import Context
 from rlmbox.context.context import Openable
-from rlmbox.errors import AnswerRejected, ConfigError, ContextError, LimitExceeded, StoreError
-from rlmbox.events import Event, QuestionAsked, RunStarted, SessionFailed, SessionFinished
+from rlmbox.errors import ConfigError, ContextError, RLMError, StoreError
+from rlmbox.events import Event, QuestionAsked, RunResumed, RunStarted, SessionFailed, SessionFinished
 from rlmbox.loop.scope import RunContext, checked_run_id, new_run_id
 from rlmbox.loop.session import Session
 from rlmbox.loop.toolbox import Toolbox
 from rlmbox.loop.tools import Tool
 from rlmbox.record.audit import AuditChain
 from rlmbox.record.context_record import given_context, moved_record, paths_in, reopen_context
-from rlmbox.record.continuing import begun, forked, questions, read_run, resumed
+from rlmbox.record.continuing import begun, forked, questions, read_run, recorded_type, resumed
 from rlmbox.record.hiding import HiddenValues, placeholder_table, whole
 from rlmbox.record.journal import Journal, Lease, Store
 from rlmbox.record.offline import RecordedModel
@@ -49,19 +48,21 @@ async def resume(
         started = begun(events, run_id)
         past = Past(events)
         if limits is not None:
-            check_new_limits(limits, past, run_id)
-        if not past.is_over:
+            check_new_limits(limits, limits_in_force(events), past, run_id)
+        goes_on = not past.is_over or limits is not None
+        if goes_on:
             tools, index = Toolbox(setup.tools), setup.made_with["retriever"]
-            check_needs(started.settings, setup.made_with, tools, index=index, returns=returns)
+            settings = {**started.settings, "returns": recorded_type(events)}
+            check_needs(settings, setup.made_with, tools, index=index, returns=returns)
         # Opened before anything is written, since it may be another one.
         try:
             texts, moved = await to_thread.run_sync(_opened, started, context, inputs)
         except ContextError:
-            answer = _answer_of(events) if past.is_over and context is None and returns is None else None
+            answer = _answer_of(events) if not goes_on and context is None and returns is None else None
             if answer is None:
                 raise
             return answer  # which is there, whatever has become of the text
-        if not past.is_over:
+        if goes_on:
             changes = dict(moved)
             if limits is not None:
                 changes["settings"] = limits_setting(limits)
@@ -69,7 +70,7 @@ async def resume(
             for event in added:
                 store.write(event)
             events += added
-        return await _go_on(setup, events, lease, texts, returns=returns, is_sealed=past.is_over, hiding=hiding)
+        return await _go_on(setup, events, lease, texts, returns=returns, is_sealed=not goes_on, hiding=hiding)
     finally:
         lease.release()
 
@@ -98,8 +99,7 @@ async def fork(
     hiding = setup.hiding()
     started = begun(origin, run_id)
     settings: dict[str, object] = {**started.settings, **setup.made_with}
-    if limits is not None:
-        settings |= limits_setting(limits)
+    settings |= limits_setting(limits or limits_in_force(origin))
     name = new_run_id() if new_id is None else checked_run_id(new_id)
     events = forked(origin, name, at=at, code=code, model=setup.models.root.name, settings=settings)
     setup.budget(limits_of(settings))  # what cannot begin leaves no run
@@ -129,6 +129,29 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
     if settings.get("cost_limit_is_default"):
         found["cost_limit_usd"] = DEFAULT_COST_LIMIT_USD
     return Limits(**found, cell=CellLimits(**settings["limits"]["cell"]))
+
+
+def limits_in_force(events: Sequence[Event]) -> Limits:
+    """Return the limits of the last question of a run: its own where it has some, and else the run's.
+
+    Args:
+        events: The run's events.
+    """
+    settings: Mapping[str, Any] = begun(events, "").settings
+    asked = questions(events)
+    own = _own_limits(asked[-1], events) if asked else None
+    return limits_of(settings) if own is None else own
+
+
+def _own_limits(asked: QuestionAsked, events: Sequence[Event]) -> Limits | None:
+    """Return the limits that a question has for itself; None for those of the run, which may be wider since."""
+    first: Mapping[str, Any] = events[0].settings if isinstance(events[0], RunStarted) else {}
+    resumed = [event for event in events if isinstance(event, RunResumed)]
+    changed = [event for event in resumed if "settings" in event.changes]
+    usual = [first.get("limits"), *(event.changes["settings"]["limits"] for event in changed)]
+    # Of a fork, the limits of its own are those of the run.
+    is_later = any(event.sequence > asked.sequence for event in resumed if event in changed or event.is_fork)
+    return None if is_later or dict(asked.limits) in usual else limits_of({"limits": asked.limits})
 
 
 async def _read(setup: Setup, store: Store, run_id: str) -> tuple[list[Event], HiddenValues | None]:
@@ -182,14 +205,18 @@ async def _go_on(
         retriever=_stand_in_of(settings) if is_sealed else setup.retriever,
         streams=bool(setup.requests.stream_replies),
     )
-    wanted = returns if returns is not None else settings.get("returns")
     asked = questions(events)
-    first = asked[0].question if asked else settings.get("question")
-    if not first:
+    put = [_Put(each.question, each.returns, _own_limits(each, events)) for each in asked]
+    if not put:
+        put = [_Put(str(settings.get("question") or ""), None, None)]
+    put[-1] = replace(put[-1], returns=returns if returns is not None else recorded_type(events))
+    if not put[0].question:
         raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
-    session = Session(run, text, question=first, returns=wanted, inputs=inputs, options=options)
-    was = events[0].settings if isinstance(events[0], RunStarted) else settings
-    answer = await _answer_again(session, asked[1:], (settings["limits"], was["limits"]))
+    first = put[0]
+    session = Session(
+        run, text, question=first.question, returns=first.returns, limits=first.limits, inputs=inputs, options=options
+    )
+    answer = await _answer_again(session, put[1:])
     left = run.journal.past.unread() if is_sealed else []
     if left:
         raise StoreError(
@@ -198,20 +225,36 @@ async def _go_on(
     return answer
 
 
-async def _answer_again(session: Session, others: Sequence[QuestionAsked], usual: Sequence[Any]) -> Answer:
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """A question that a session was asked.
+
+    Attributes:
+        question: The question.
+        returns: The type of its answer; None for any.
+        limits: Limits of its own; None for those of the run.
+    """
+
+    question: str
+    returns: Any
+    limits: Limits | None
+
+
+async def _answer_again(session: Session, others: Sequence[_Put]) -> Answer:
     """Answer a session's first question and then the others that its record has.
 
     Args:
         session: The session.
         others: The others.
-        usual: The limits of the run; a question with others has limits of its own.
     """
     async with session:
         for following in others:
-            with suppress(LimitExceeded, AnswerRejected):  # it ended so, and the next one was asked all the same
+            try:
                 await session.run()
-            own = None if dict(following.limits) in usual else limits_of({"limits": following.limits})
-            await session.begin(following.question, limits=own)
+            except RLMError as error:
+                if not session.has_failed_so(error):
+                    raise
+            await session.begin(following.question, returns=following.returns, limits=following.limits)
         return await session.run()
 
 

@@ -83,7 +83,7 @@ def resume(
 ) -> None:
     """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
 
-    What is not given is as it was recorded. Exit codes as for ask.
+    One that ended at a limit goes on with a wider one. What is not given is as it was recorded. Exit codes as for ask.
     """
     from rlmbox.cli.continuing import resume_and_print
 
