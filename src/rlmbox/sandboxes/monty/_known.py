@@ -10,10 +10,12 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from rlmbox.sandboxes.monty import _sets
+from rlmbox.sandboxes.monty import _sets, _tuples
 
 AMBIGUOUS = ""
 """In place of a qualified name, where several functions have one name."""
+WRAPPING = "?"
+"""In place of a qualified name, where a function takes that of another one by `functools.wraps`."""
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 _REPEATED = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -50,6 +52,7 @@ class Known:
         classes: Names of classes.
         divides: Whether a function divides by what may be zero without noting what it divided.
         errors: Exceptions that cells defined.
+        tuples: Names of the types of named tuples.
     """
 
     names: frozenset[str] = frozenset()
@@ -59,6 +62,7 @@ class Known:
     classes: frozenset[str] = frozenset()
     divides: bool = False
     errors: frozenset[OwnError] = frozenset()
+    tuples: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -86,9 +90,10 @@ class Known:
             frozenset(imports.items()),
             frozenset(qualified_names(tree).items()),
             frozenset(_sets.names_in(tree, before.sets) or ()) & bound,
-            frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)),
+            classes_in(tree),
             not notes_divisions and _divides_in_loops(tree),
             frozenset(errors),
+            frozenset(_tuples.names_in(tree)),
         )
 
     def and_then(self, later: Known) -> Known:
@@ -106,12 +111,19 @@ class Known:
             self.classes | later.classes,
             self.divides or later.divides,
             frozenset(one for one in self.errors if one.name not in rebound) | later.errors,
+            self.tuples | later.tuples,
         )
 
     @property
     def bound(self) -> frozenset[str]:
         """Every name, so that it is no builtin any more."""
         return self.names | {name for name, _ in self.imports}
+
+
+def classes_in(tree: ast.AST) -> frozenset[str]:
+    """Return the names of the classes of a cell, without those of named tuples."""
+    names = frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return names - {*_tuples.names_in(tree)}
 
 
 def _imports(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
@@ -147,10 +159,18 @@ def _qualified(node: ast.AST, around: str) -> Iterator[tuple[str, str]]:
             yield name, name
             yield from _qualified(inner, f"{around}{name}.")
         elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield name, around + name
+            yield name, WRAPPING if _wraps(inner) else around + name
             yield from _qualified(inner, f"{around}{name}.<locals>.")
         else:
             yield from _qualified(inner, around)
+
+
+def _wraps(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> bool:
+    """Return whether a function is decorated by `functools.wraps`."""
+    return any(
+        isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] == "wraps"
+        for one in getattr(node, "decorator_list", ())
+    )
 
 
 def _divides_in_loops(tree: ast.Module) -> bool:

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Collection
 from typing import TypeVar
 
-from rlmbox.sandboxes.monty._refusals import OWN_PREFIX
+OWN_PREFIX = "_rlm_"
+"""Names of the REPL's own begin with it; a cell may not."""
 
 _CHANGES = frozenset(
     {"append", "add", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "sort"}

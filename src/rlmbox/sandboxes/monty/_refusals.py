@@ -18,6 +18,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeGuard
 
+from rlmbox.sandboxes.monty import _tuples
+from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
 from rlmbox.sandboxes.monty.modules import MODULES, offered_names
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from rlmbox.sandboxes.monty._known import Known
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-OWN_PREFIX = "_rlm_"
-"""Names of the REPL's own begin with it; a cell may not."""
-
 SHIMMED_BUILTINS = frozenset(
     [
         "all",
@@ -94,7 +93,7 @@ _NO_ATTRIBUTES = {
 _BASE_HINTS = {
     "Exception": "a class at the top of the cell whose base is Exception, ValueError, KeyError or their like",
     "Enum": "a dict, or names with values",
-    "NamedTuple": "collections.namedtuple, or @dataclass",
+    "NamedTuple": "fields alone in it, or @dataclass",
     "TypedDict": "a plain dict",
     "ABC": "a class without a base",
     "dict": "a class that has a dict",
@@ -130,7 +129,8 @@ def lacking(what: str, way: str, node: ast.AST | None = None) -> CellRefused:
 
 
 ADDED_NAMES = {
-    "functools": frozenset({"cmp_to_key"}),
+    "functools": frozenset({"cmp_to_key", "wraps"}),
+    "typing": frozenset({"NamedTuple"}),
     "dataclasses": frozenset({"asdict", "astuple", "replace"}),
     "re": frozenset({"L", "LOCALE", "PatternError", "U", "UNICODE", "VERBOSE", "X", "error", "purge", "subn"}),
 }
@@ -157,7 +157,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
     for node in ast.walk(tree):
         _check_own_names(node)
         _check_statement(node)
-        _check_class(node, is_error=id(node) in errors.here)
+        _check_class(node, is_whole=id(node) in errors.here or _tuples.is_one(node, modules))
         _check_pattern(node, errors)
         _check_keys(node)
         _check_text(node)
@@ -296,10 +296,11 @@ def _writes(node: ast.Call) -> bool:
     return any(isinstance(mode, ast.Constant) and bool({*"wax+"} & {*str(mode.value)}) for mode in modes)
 
 
-def _check_class(node: ast.AST, *, is_error: bool) -> None:
+def _check_class(node: ast.AST, *, is_whole: bool) -> None:
     if not isinstance(node, ast.ClassDef):
         return
-    for base in () if is_error else node.bases:
+    _check_decorators(node)
+    for base in () if is_whole else node.bases:
         name = ast.unparse(base)
         if name != "object":
             way = _BASE_HINTS.get(name.rpartition(".")[2], "")
@@ -315,6 +316,12 @@ def _check_class(node: ast.AST, *, is_error: bool) -> None:
             raise lacking(f"{member.name} of a class", "a method with a plain name, and call it", member)
         for decorator in member.decorator_list:
             raise lacking(f"@{ast.unparse(decorator)} on a method", "a plain method or function", member)
+
+
+def _check_decorators(node: ast.ClassDef) -> None:
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and any(one.arg == "order" for one in decorator.keywords):
+            raise lacking("@dataclass(order=True)", "sorted(items, key=lambda item: (item.a, item.b))", decorator)
 
 
 def _check_pattern(node: ast.AST, errors: Errors) -> None:
@@ -419,7 +426,6 @@ _MODULE_WAYS = {
     "enum": "a dict, or names with values",
     "fractions": "decimal, or pairs of int",
     "dataclasses.fields": "dataclasses.asdict(item), which has the names and the values",
-    "functools.wraps": "no decorator on the inner function",
     "html": "str.replace",
     "inspect": "SHOW_VARS() for the variables",
     "logging": "print",
@@ -428,7 +434,6 @@ _MODULE_WAYS = {
     "struct": "slices of bytes",
     "subprocess": "Python itself; there are no processes",
     "threading": "llm_batch(prompts), or await asyncio.gather(*[...])",
-    "typing.NamedTuple": "collections.namedtuple",
     "traceback": "print(type(e).__name__, e)",
     "urllib.parse": "str.split",
     "uuid": "random",

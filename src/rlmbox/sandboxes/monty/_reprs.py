@@ -12,7 +12,7 @@ import re
 from functools import cache
 from inspect import isbuiltin
 
-from rlmbox.sandboxes.monty._known import Known
+from rlmbox.sandboxes.monty._known import WRAPPING, Known
 from rlmbox.sandboxes.monty._refusals import native_modules
 
 NO_METHODS = (
@@ -60,11 +60,12 @@ def of_cpython(text: str, known: Known) -> str:
     if "<bound method>" in text:
         raise MethodShown
     functions = dict(known.functions)
+    classes = known.classes | known.tuples
 
     def named(found: re.Match[str]) -> str:
         name, place = found[1], found[2] or ""
         if name in functions and (name != _LAMBDA or place != _OF_CLOSURES):
-            return f"<function {functions[name] or name}{place}>"
+            return f"<function {_without_wrapper(functions[name]) or name}{place}>"
         if name == _LAMBDA:
             raise MethodShown  # it is one of ours
         if name.startswith(_OF_OPERATOR):
@@ -75,7 +76,7 @@ def of_cpython(text: str, known: Known) -> str:
         return repr(owner)
 
     def of_class(found: re.Match[str]) -> str:
-        if found[1] not in known.classes:
+        if found[1] not in classes:
             return _OF_PATTERNS.get(found[0], found[0])
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
@@ -85,6 +86,12 @@ def of_cpython(text: str, known: Known) -> str:
     text = _OF_MODULE.sub(lambda found: _of_module(found[1]) or found[0], text)
     text = _FUNCTION.sub(named, text)
     return _CLASS.sub(of_class, _OBJECT.sub(of_class, text))
+
+
+def _without_wrapper(qualified: str) -> str:
+    if qualified == WRAPPING:
+        raise MethodShown
+    return qualified
 
 
 @cache

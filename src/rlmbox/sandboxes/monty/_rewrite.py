@@ -23,9 +23,9 @@ from dataclasses import replace
 from string import Formatter
 from typing import Any, TypeVar, cast
 
-from rlmbox.sandboxes.monty import _caught, _sets
+from rlmbox.sandboxes.monty import _caught, _sets, _tuples
 from rlmbox.sandboxes.monty._caught import Words
-from rlmbox.sandboxes.monty._known import Known, qualified_names
+from rlmbox.sandboxes.monty._known import Known, classes_in, qualified_names
 from rlmbox.sandboxes.monty._nodes import (
     all_of,
     call,
@@ -135,7 +135,7 @@ def rewrite(
     sets = _sets.names_in(tree, known.sets)
     rewriter = Rewriter(bound, host_names, has_dates=has_dates, sets=sets, words=words)
     rewriter.divides_unnoted = known.divides
-    rewriter.classes = known.classes | {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    rewriter.classes = known.classes | classes_in(tree)
     rewriter.is_large = is_large
     rewriter.modules = {**{name: name for name in _OWN_NAMES}, **modules}
     rewriter.methods = {
@@ -207,6 +207,8 @@ class Rewriter:
             return _imports(node)
         if isinstance(node, ast.AnnAssign) and node.value is None and self._scopes[-1] == "function":
             return _declared(node)
+        if _tuples.is_one(node, self.modules):
+            return [self._fields(_tuples.as_assignment(node))]
         one: dict[type[ast.stmt], Callable[[Any], ast.stmt]] = {
             ast.FunctionDef: self._function,
             ast.AsyncFunctionDef: self._function,
