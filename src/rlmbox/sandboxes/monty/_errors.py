@@ -222,10 +222,12 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """Have Monty raise what it knows in the place of what may be an object of the cell's class."""
         self.generic_visit(node)
-        for part in ("exc", "cause"):
-            value = getattr(node, part)
-            if value is not None and not self._is_of_python(value):
-                setattr(node, part, placed(call("error_raising", value), node))
+        if node.exc is None:
+            return node
+        cause, node.cause = node.cause, None  # Monty does not evaluate it
+        asked = [] if cause is None or isinstance(cause, ast.Constant | ast.Name) else [cause]
+        if asked or not self._is_of_python(node.exc):
+            node.exc = placed(call("error_raising", node.exc, *asked), node)
         return node
 
     def _is_of_python(self, node: ast.expr) -> bool:

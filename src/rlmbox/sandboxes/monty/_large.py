@@ -18,7 +18,8 @@ from importlib.resources import files
 from typing import TypeVar
 
 from rlmbox.sandboxes._texts import NamedText
-from rlmbox.sandboxes.monty._refusals import OWN_PREFIX, lacking
+from rlmbox.sandboxes.monty._nodes import OWN_PREFIX
+from rlmbox.sandboxes.monty._refusals import lacking
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = TypeVar("_Comprehension", ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

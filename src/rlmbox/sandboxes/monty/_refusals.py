@@ -162,7 +162,7 @@ def check(tree: ast.Module, bound: Collection[str], known: Known, errors: Errors
         _check_keys(node)
         _check_text(node)
         if isinstance(node, ast.Call):
-            _check_call(node)
+            _check_call(node, bound)
         if (
             isinstance(node, ast.Name)
             and isinstance(node.ctx, ast.Load)
@@ -271,8 +271,10 @@ def _check_text(node: ast.AST) -> None:
         raise lacking("a lone surrogate such as '\\ud800'", "text, and leave it out", node)
 
 
-def _check_call(node: ast.Call) -> None:
+def _check_call(node: ast.Call, bound: Collection[str]) -> None:
     function = node.func
+    if _is_type_of_builtin(node, bound):
+        raise lacking(ast.unparse(node), "the name of the function", node)
     if _writes(node):
         raise lacking("a file to write to", "a variable, or io.StringIO()", node)
     if ast.unparse(function) in ("asyncio.gather", "gather") and any(one.arg for one in node.keywords):
@@ -283,6 +285,17 @@ def _check_call(node: ast.Call) -> None:
         for option in node.keywords:
             if option.arg in _JSON_HOOKS:
                 raise lacking(f"json.{function.attr}({option.arg}=...)", "a loop over what json.loads gives", node)
+
+
+def _is_type_of_builtin(node: ast.Call, bound: Collection[str]) -> bool:
+    """Return whether a call is `type(max)` or its like, for a builtin that is a function of ours."""
+    return (
+        isinstance(node.func, ast.Name)
+        and node.func.id == "type"
+        and len(node.args) == 1
+        and isinstance(node.args[0], ast.Name)
+        and node.args[0].id in SHIMMED_BUILTINS - {*bound}
+    )
 
 
 def _writes(node: ast.Call) -> bool:

@@ -60,7 +60,7 @@ from rlmbox.sandboxes.monty.modules import (
     own_exports,
     own_source,
 )
-from rlmbox.sandboxes.monty.modules._words import STATISTICS, date_words, is_of_cpython, words_source
+from rlmbox.sandboxes.monty.modules._words import STATISTICS, date_words, is_of_cpython, pattern_words, words_source
 from rlmbox.sandboxes.worker._values import Writer
 from rlmbox.threads import ThreadJob
 from rlmbox.types import CellLimits, HostFunction
@@ -505,7 +505,7 @@ class MontyRepl:
         if own & _OF_SETS:
             self._feed_once(_SOURCES["sets"]())
         if "module_re" in own or "eval" in own:
-            self._feed_once(own_source("re"))
+            self._feed_once(pattern_words() + own_source("re"))
             if self.setting.is_large:
                 self._feed_once("_rlm_re_knows(_rlm_LargeText)")
         if "zlib" in source.code:  # it is there without import, but most sessions never ask for it

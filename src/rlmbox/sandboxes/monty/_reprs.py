@@ -21,7 +21,7 @@ NO_METHODS = (
 )
 """The refusal of what Monty shows of a method."""
 
-_MARKS = ("<function ", "<bound method>", " object at 0x", "<class '")
+_MARKS = ("<built-in function type>", "<function ", "<bound method>", " object at 0x", "<class '")
 _OF_STRUCT_TIME = "time.struct_time("
 _FUNCTION = re.compile(r"<function '([\w<>]+)'( at 0x[0-9a-f]+)?>")
 _OF_HOST = re.compile(r"<function '([\w.]+)' external>")
@@ -30,6 +30,7 @@ _OBJECT = re.compile(r"<([A-Za-z_]\w*) object( at 0x[0-9a-f]+)?>")
 _CLASS = re.compile(r"<class '([A-Za-z_]\w*)'>")
 _OF_TIMES = re.compile(r", tm_gmtoff=[^,()]*, tm_zone='[^']*'\)")
 _OF_PATTERNS = {f"<class '{name}'>": f"<class 're.{name}'>" for name in ("Match", "Pattern")}
+_OF_BUILTINS = {"<built-in function type>": "<class 'type'>", "<class 'iterator'>": "<built-in function iter>"}
 _LAMBDA = "<lambda>"
 _OWN = "own_"
 _OF_OPERATOR = "_rlm_operator_"
@@ -80,12 +81,18 @@ def of_cpython(text: str, known: Known) -> str:
             return _OF_PATTERNS.get(found[0], found[0])
         return found[0].replace(found[1], f"__main__.{found[1]}", 1)
 
+    text = _FUNCTION.sub(named, _of_python(text))
+    return _CLASS.sub(of_class, _OBJECT.sub(of_class, text))
+
+
+def _of_python(text: str) -> str:
+    """Return a text with what is Python's own, and the host's, as CPython writes it."""
+    for said, words in _OF_BUILTINS.items():
+        text = text.replace(said, words)
     if _OF_STRUCT_TIME in text:
         text = _OF_TIMES.sub(")", text)
     text = _OF_HOST.sub(rf"<function \1{_PLACE}>", text)
-    text = _OF_MODULE.sub(lambda found: _of_module(found[1]) or found[0], text)
-    text = _FUNCTION.sub(named, text)
-    return _CLASS.sub(of_class, _OBJECT.sub(of_class, text))
+    return _OF_MODULE.sub(lambda found: _of_module(found[1]) or found[0], text)
 
 
 def _without_wrapper(qualified: str) -> str:

@@ -165,6 +165,9 @@ def cell_error(
         name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message, feeds)
         name, message = type_name(name), in_this_version(name, message)
+        if message.startswith(("'Match' object", "'Pattern' object")) and name == "AttributeError":
+            classes = frozenset[str]().union(*(cell.binds.classes for cell in feeds.values()))
+            message = message if message[1:].partition("'")[0] in classes else f"'re.{message[1:]}"
     return _told(name, message, frames, line)
 
 

@@ -862,7 +862,7 @@ class Rewriter:
         if name in ("union", "intersection", "difference", "update"):
             return len(node.args) != 1 or isinstance(node.args[0], ast.Starred)
         if name == "splitlines":
-            return len(node.args) == 1 and not (is_number(node.args[0]) and not is_text(node.args[0]))
+            return len(node.args) == 1 and not _is_whole_number(node.args[0])
         if name in ("encode", "decode"):
             first = node.args[0] if node.args else None
             return bool(node.args or node.keywords) and not (
@@ -1050,6 +1050,10 @@ def _constant_spec(spec: ast.expr) -> list[ast.Constant]:
     parts = spec.values if isinstance(spec, ast.JoinedStr) else []
     texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
     return [ast.Constant("".join(texts))] if parts and len(texts) == len(parts) else []
+
+
+def _is_whole_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int)
 
 
 def _is_type_call(node: ast.expr) -> bool:

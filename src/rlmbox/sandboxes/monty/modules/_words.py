@@ -131,12 +131,14 @@ _OF_CPYTHON = re.compile(
             r"descriptor '\w+' (for|requires) .*",
             r"(key|attribute|keyword)s? (name )?must be (a )?strings?.*",
             r"'\w+' object is not (an async iterator|awaitable).*|object [\w.]+ can't be used in 'await' expression",
-            rf"(?!dict)({_BUILTIN})\.\w+\(\) takes (no arguments|exactly one argument) \([1-9]\d* given\)",
+            rf"(?!dict)({_BUILTIN})\.\w+\(\) takes (no arguments|exactly one argument) \((?!1 )[1-9]\d* given\)",
+            rf"(?!dict)({_BUILTIN})\.\w+\(\) takes no arguments \(1 given\)",
             rf"(?!dict)({_BUILTIN})\.\w+\(\) takes no keyword arguments",
             r"(len|abs|repr|ord|hex|oct|bin)\(\) takes exactly one argument \((?!1 )[1-9]\d* given\)",
             r"(en|de)code\(\) argument '\w+' must be str, not \w+",
             r"tuple for (starts|ends)with must only contain str, not \w+",
             r"(string argument without an encoding|optional argument must be a context|cannot convert '\w+' object to bytes)",  # noqa: E501
+            r"decoding to str: need a bytes-like object, \w+ found",
             r"exceptions must derive from BaseException|catching classes that do not inherit .*",
             "",
         ]
@@ -231,6 +233,13 @@ def date_words() -> str:
         said, is_type_error = str(error), isinstance(error, TypeError)
     of_date = _said(lambda: date(2024, 1, 1).replace(**cast("Any", {"?": 1})))
     return f"_rlm_date_words = {(of_date, said, is_type_error)!r}\n"
+
+
+@cache
+def pattern_words() -> str:
+    """Return the source of the words that this version has for flags of a pattern that are none."""
+    kind = _said(lambda: re.compile("", cast("Any", ""))).rpartition(" and ")[2].strip("'")
+    return f"_rlm_flag_type = {kind!r}\n"
 
 
 @cache
