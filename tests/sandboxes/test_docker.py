@@ -210,12 +210,13 @@ async def test_an_interrupt_ends_the_cell_and_concerns_no_later_one(runtime: str
 
 
 @each_runtime
-async def test_a_flood_past_pythons_streams_ends_the_cell(runtime: str) -> None:
+async def test_a_flood_past_pythons_streams_ends_the_cell_and_keeps_its_variables(runtime: str) -> None:
     limits = replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)
     async with docker(runtime, limits=limits) as repl:
-        execution = await repl.run("import os\nwhile True:\n    os.write(1, b'x' * 65536)")
-        assert (execution.outcome, execution.namespace) == ("output", "lost")
-        assert await repl.value("1") == 1
+        execution = await repl.run("import os\nkept = 5\nwhile True:\n    os.write(1, b'x' * 65536)")
+        assert (execution.outcome, execution.namespace) == ("output", "kept")
+        after = await repl.run("print('mine')\nkept")
+        assert (after.value, after.stdout) == (5, "mine\n")
 
 
 # The cell stays within its own limit, and its children within theirs, which is the same; together they do not.

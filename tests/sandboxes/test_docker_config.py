@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,14 @@ def test_memory_is_recognised_with_and_without_the_engines_flag(
     words: str, state: dict[str, Any], how: str, for_memory: bool
 ) -> None:
     assert engine.ContainerExit.of(words, state) == engine.ContainerExit(how, for_memory)
+
+
+def test_in_gvisor_a_killed_process_1_is_told_as_memory_only_where_the_engine_says_so() -> None:
+    of = partial(engine.ContainerExit.of, "", in_gvisor=True)
+    assert of({"ExitCode": 137, "OOMKilled": True}) == engine.ContainerExit("exit status 137", for_memory=True)
+    killed = of({"ExitCode": 137, "OOMKilled": False})
+    assert not killed.for_memory
+    assert killed.how == "exit status 137: a cell killed the container's process 1, or its memory ran out"
 
 
 @pytest.mark.parametrize(

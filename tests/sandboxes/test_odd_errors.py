@@ -115,9 +115,10 @@ async def test_the_next_cell_has_the_builtins_that_a_cell_took_away() -> None:
             assert await repl.value("import re\nclass C: pass\nprint(len('x'))\nkept + 1") == 42, code
 
 
-async def test_a_cell_that_took_away_what_reads_cells_costs_its_variables_and_not_the_session() -> None:
+@pytest.mark.parametrize("code", ["import ast\nast.parse = None", "import ast\ndef no(*_): exit()\nast.parse = no"])
+async def test_a_cell_that_took_away_what_reads_cells_costs_its_variables_and_not_the_session(code: str) -> None:
     async with local() as repl:
-        await repl.run("import ast\nast.parse = None")
+        await repl.run(code)
         lost = await repl.run("1")
         assert (lost.outcome, lost.namespace) == ("crashed", "lost")
         assert "an earlier cell has changed modules" in lost.stderr

@@ -105,3 +105,12 @@ async def test_a_stack_that_overflows_ends_the_cell_only(code: str) -> None:
         execution = await repl.run(code)
         assert (execution.outcome, execution.namespace) == ("stack", "kept")
         assert await repl.value("kept") == 1
+
+
+@needs_extra
+async def test_a_flood_past_pythons_streams_ends_the_cell_and_keeps_its_variables() -> None:
+    async with wasm(limits=replace(LIMITS, output_flood_bytes=500_000, output_chars=1000)) as repl:
+        execution = await repl.run("import os\nkept = 5\nwhile True:\n    os.write(1, b'x' * 65536)")
+        assert (execution.outcome, execution.namespace) == ("output", "kept")
+        after = await repl.run("print('mine')\nkept")
+        assert (after.value, after.stdout) == (5, "mine\n")

@@ -95,21 +95,26 @@ class ContainerExit:
     for_memory: bool
 
     @classmethod
-    def of(cls, words: str, state: Mapping[str, Any]) -> ContainerExit:
+    def of(cls, words: str, state: Mapping[str, Any], *, in_gvisor: bool = False) -> ContainerExit:
         """Judge by what the relay and the engine say.
 
         The relay tells what became of the worker, and whether the kernel counted a kill for memory; the engine has a
-        flag for that too, but not with every engine and kernel. Nothing inside can kill process 1, so where that was
-        killed and could say nothing, it was the kernel, for memory.
+        flag for that too, but not with every engine and kernel. Under Linux nothing inside can kill process 1, so where
+        that was killed and could say nothing, it was the kernel, for memory. gVisor lets a cell do that, so there only
+        the engine's flag counts.
 
         Args:
             words: The relay's last words, or ''.
             state: `State` of the engine's answer, or nothing.
+            in_gvisor: Whether the container's kernel was gVisor's.
         """
         status = state.get("ExitCode")
         was_killed = words.startswith("signal 9") if words else status == _KILLED
-        for_memory = was_killed and (not words or words.endswith(" oom") or state.get("OOMKilled") is True)
+        is_counted = words.endswith(" oom") or state.get("OOMKilled") is True
+        for_memory = was_killed and (is_counted or not words and not in_gvisor)
         how = f"exit status {status}" if isinstance(status, int) else "the engine does not say how"
+        if in_gvisor and was_killed and not words and not for_memory:
+            how = f"{how}: a cell killed the container's process 1, or its memory ran out"
         return cls(words.removesuffix(" oom") or how, for_memory)
 
 

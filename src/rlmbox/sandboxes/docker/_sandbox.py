@@ -208,7 +208,8 @@ class _ContainerWall:
             except BaseException:
                 stream.discard()
                 raise
-            return _Container(client, number, stream, context, undo.pop_all())
+            in_gvisor = self.runtime == engine.STRONG_RUNTIME
+            return _Container(client, number, stream, context, undo.pop_all(), in_gvisor=in_gvisor)
 
     def _place(self, context_fd: int | None) -> Mapping[str, Any]:
         """Return where the file with the texts is; without one they are told, or read from the host, part by part."""
@@ -259,6 +260,7 @@ class _Container:
         stream: The connection to it through the engine, which is the wire.
         context: Where the worker finds the context.
         undo: What frees everything.
+        in_gvisor: Whether the container's kernel is gVisor's.
     """
 
     has_language = False
@@ -270,8 +272,10 @@ class _Container:
         stream: AttachedSocket,
         context: Mapping[str, Any],
         undo: ExitStack,
+        *,
+        in_gvisor: bool,
     ) -> None:
-        self._client, self._number = client, number
+        self._client, self._number, self._in_gvisor = client, number, in_gvisor
         self.wire, self.outputs = stream, stream.outputs
         self.context = context
         self._undo = undo
@@ -299,7 +303,8 @@ class _Container:
                 return f"it broke the protocol: {self.wire.problem}"
             if not self.wire.has_ended:
                 return "it was killed"
-            ending = engine.ContainerExit.of(self.wire.last_words, engine.end_state(self._client, self._number))
+            state = engine.end_state(self._client, self._number)
+            ending = engine.ContainerExit.of(self.wire.last_words, state, in_gvisor=self._in_gvisor)
             self.ran_out_of_memory = ending.for_memory
             return ending.how
 

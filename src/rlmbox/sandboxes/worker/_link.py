@@ -45,7 +45,7 @@ GRACE_S = 0.8
 """Seconds between a cell's interrupt, by the worker's own timer, and its kill; all of it has to be over within 1.1."""
 
 INTERRUPT_GRACE_S = 2.0
-"""Seconds between an interrupt by a person and the kill of a cell that goes on all the same."""
+"""Seconds between an interrupt, by a person or for a flood of output, and the kill of a cell that does not heed it."""
 
 PARALLEL_CALLS = 16
 """Host calls of one cell that may be under way at once; further threads of the cell wait."""
@@ -290,7 +290,7 @@ class Link:
         if not self._interrupt():
             self._wire.fail(OutputFlood())
             return
-        self._end_within(GRACE_S, OutputFlood())
+        self._end_within(INTERRUPT_GRACE_S, OutputFlood())
 
     def _end_within(self, grace_s: float, error: Exception) -> None:
         """End the request with an exception, unless it ends by itself; the time of host calls does not count."""

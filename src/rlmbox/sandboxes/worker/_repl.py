@@ -62,10 +62,11 @@ class Repl:
         wire: Calls host functions by name, and has the mark of long texts.
 
     Attributes:
-        is_unusable: True once a cell has changed the modules by which cells are read, so that no other can run.
+        is_reading: True while a cell is read, and after what ended that was no fault of the cell's: an earlier one may
+            have changed the modules that do it, so that no other can run.
     """
 
-    is_unusable = False
+    is_reading = False
 
     def __init__(self, frame: dict[str, Any], wire: Any) -> None:
         self._own_files = {__name__, *OWN_FILES, wire.call.__code__.co_filename}
@@ -146,14 +147,14 @@ class Repl:
         # Each cell has a file name of its own, so that a function of an earlier cell keeps its source lines;
         # `report` writes them all as `<rlm_session>`.
         self._file = f"<rlm_session:{self._cells}>"
+        self.is_reading = True
         try:
             self._keep_source(code)
             program, is_expression = self._compiled(code)
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+            self.is_reading = False
             raise
-        except Exception:
-            self.is_unusable = True
-            raise
+        self.is_reading = False
         # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
         # needs an int for the place of the instruction and begins anew when it gets none.
         self._names.pop("_rlm_value", None)

@@ -23,6 +23,7 @@ from rlmbox.types import CellLimits
 _READ_BYTES = 1 << 18
 _SHORT_BYTES = 1 << 15  # room for most frames; asking the allocator for more each time costs 15 µs
 _LEFTOVER_BYTES = 1 << 20
+_REST_S = 0.002
 
 
 class OutputFlood(Exception):
@@ -83,7 +84,7 @@ class WorkerPipes:
         outputs: Our ends of the pipes at the worker's descriptors 1 and 2; made non-blocking.
         limits: For the bounds of what is printed.
         inbox: Where the bytes of frames go.
-        flooded: What to do, once in a request, when too much was printed; that pipe is not read until its end then.
+        flooded: What to do, once in a request, when too much was printed; of what comes then nothing is kept.
     """
 
     def __init__(
@@ -240,9 +241,25 @@ class WorkerPipes:
             if pipe.read() == 0:
                 self._leave(pipe.fd)
                 del self._readers[pipe.fd]
+            elif pipe.is_flooded:
+                self._rest(pipe)
         except OutputFlood:
-            self._leave(pipe.fd)
+            self._rest(pipe)
             self._flooded()
+
+    def _rest(self, pipe: _Pipe) -> None:
+        """Look at a pipe that floods again in a while: behind what it holds may be the end of the cell.
+
+        A guest of `wasm` that waits for room in the pipe cannot be interrupted, and what comes through a container's
+        engine comes in order.
+        """
+        self._leave(pipe.fd)
+        self._loop.call_later(_REST_S, self._look_again, pipe)
+
+    def _look_again(self, pipe: _Pipe) -> None:
+        if self._news is not None and pipe in self._pipes and pipe.fd not in self._watched:
+            self._loop.add_reader(pipe.fd, self._readers[pipe.fd])
+            self._watched.add(pipe.fd)
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():

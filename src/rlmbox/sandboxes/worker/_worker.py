@@ -451,7 +451,7 @@ class Worker:
             self._repl.restore_builtins()
             self._clock.stop()
             error = raised
-        if self._repl.is_unusable:
+        if self._repl.is_reading and not issubclass(type(error), (CellTimeout, CellFlooded, KeyboardInterrupt)):
             os.write(2, BROKEN)
             os._exit(1)
         self._wire.settle()
