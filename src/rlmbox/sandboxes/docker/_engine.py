@@ -111,7 +111,7 @@ class ContainerExit:
         status = state.get("ExitCode")
         was_killed = words.startswith("signal 9") if words else status == _KILLED
         is_counted = words.endswith(" oom") or state.get("OOMKilled") is True
-        for_memory = was_killed and (is_counted or not words and not in_gvisor)
+        for_memory = was_killed and (is_counted or (not words and not in_gvisor))
         how = f"exit status {status}" if isinstance(status, int) else "the engine does not say how"
         if in_gvisor and was_killed and not words and not for_memory:
             how = f"{how}: a cell killed the container's process 1, or its memory ran out"
