@@ -353,3 +353,35 @@ async def test_the_variables_are_there_after_a_question_was_cancelled_in_the_mid
             await question
         assert (await session.variables())["kept"].startswith("int")
         assert (await session.ask("and now?")).value == 6
+
+
+async def test_a_sandbox_that_cannot_be_started_anew_costs_a_question_and_not_what_is_known_of_the_cost() -> None:
+    running, failures = asyncio.Event(), iter([None, SandboxUnavailable("the engine is gone"), OSError("no"), None])
+
+    class Flaky(LocalSandbox):
+        async def start(self, *arguments: Any, **options: Any) -> None:
+            if (failure := next(failures)) is not None:
+                raise failure
+            await super().start(*arguments, **options)
+
+    async def begun() -> None:
+        """Say that the cell runs."""
+        running.set()
+
+    replies = [repl("kept = 5\nFINAL(kept)"), repl("begun()\nwhile True: pass"), repl("FINAL(kept + 1)")]
+    model = ScriptedModel(replies, price=PENNY)
+    asked = RLM(
+        model, tools=[begun], sandbox=lambda: Flaky(unsafe_no_isolation=True), limits=Limits(cost_limit_usd="1e6")
+    )
+    async with asked.session(TEXT) as session:
+        await session.ask("?")
+        question = asyncio.create_task(session.ask("and?"))
+        await running.wait()
+        question.cancel()
+        await asyncio.gather(question, return_exceptions=True)
+        for message in ("the engine is gone", "did not start: OSError: no"):
+            with pytest.raises(SandboxUnavailable, match=message) as raised:
+                await session.ask("and now?")
+            assert raised.value.partial is not None
+            assert raised.value.partial.cost == session.cost
+        assert (await session.ask("and at last?")).value == 6

@@ -8,7 +8,7 @@ import anyio
 
 from rlmbox import events
 from rlmbox.context import Context
-from rlmbox.errors import RLMError, SandboxCrashed
+from rlmbox.errors import RLMError, SandboxCrashed, SandboxUnavailable
 from rlmbox.loop.bindings import binds
 from rlmbox.loop.bridge import Bridge
 from rlmbox.loop.inputs import described
@@ -85,9 +85,12 @@ class SessionNamespace:
                 seed=self._scope.seed,
                 inputs={**self._inputs, **self._own},
             )
-        except BaseException:
+        except BaseException as error:
             await self.sandbox.close()
-            raise
+            if not isinstance(error, Exception) or isinstance(error, RLMError):
+                raise
+            kind = type(error).__name__
+            raise SandboxUnavailable(f"the sandbox {self.sandbox.name} did not start: {kind}: {error}") from error
         self.is_started = True
 
     async def rebuild(self) -> None:
@@ -101,7 +104,7 @@ class SessionNamespace:
         await self.start(self._query)
         for cell, path in self._ran:
             self._bridge.enter(path)
-            await self.sandbox.execute(cell)
+            await self._in_sandbox(cell)
         self.is_cut = False
 
     async def close(self) -> None:
@@ -187,17 +190,10 @@ class SessionNamespace:
         return recorded
 
     async def _execute(self, cell: Cell, path: str) -> Execution:
-        """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
         path = key_of(self._scope.session_id, path)
         self._bridge.enter(path)
         self.is_cut = True
-        try:
-            execution = await self.sandbox.execute(cell)
-        except RLMError:
-            raise
-        except Exception as error:
-            kind = type(error).__name__
-            raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error
+        execution = await self._in_sandbox(cell)
         self.is_cut = False
         was_interrupted = execution.error is not None and execution.error.type == "KeyboardInterrupt"
         if cell.by != "engine" and binds(cell.code, "query"):
@@ -205,3 +201,13 @@ class SessionNamespace:
         if execution.namespace != "lost" and execution.outcome in ("ok", "error") and not was_interrupted:
             self._ran.append((cell, path))
         return execution
+
+    async def _in_sandbox(self, cell: Cell) -> Execution:
+        """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
+        try:
+            return await self.sandbox.execute(cell)
+        except RLMError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise SandboxCrashed(f"the sandbox {self.sandbox.name} failed: {kind}: {error}") from error

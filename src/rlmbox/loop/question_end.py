@@ -68,6 +68,25 @@ class QuestionEnd:
         if self._last_answer is not None:
             self._last_answer.free()
 
+    async def before_question(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Do what a question needs before it is put; an error has what the session had used until then.
+
+        Args:
+            work: What it needs.
+
+        Raises:
+            RLMError: It failed.
+        """
+        try:
+            return await work()
+        except RLMError as error:
+            error.partial = error.partial or self._without_task()
+            raise
+        except Exception as error:
+            mistake = _mistake(error)
+            mistake.partial = self._without_task()
+            raise mistake from error
+
     async def within_deadline(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
         """Do a part of a turn within the deadline; keep and record what there was where it fails.
 
@@ -104,7 +123,7 @@ class QuestionEnd:
             await self._fail(task, error)
             raise
         except Exception as error:
-            mistake = RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
+            mistake = _mistake(error)
             await self._fail(task, mistake)
             raise mistake from error
 
@@ -129,6 +148,9 @@ class QuestionEnd:
             sources=sources,
             complete=complete,
         )
+
+    def _without_task(self) -> Answer:
+        return self._scope.run.answer("", (), model=self._model.name, sandbox=self._namespace.sandbox, complete=False)
 
     async def _fail(self, task: Task, error: RLMError) -> None:
         """Keep what there was, and record how the question ended."""
@@ -180,6 +202,10 @@ class QuestionEnd:
         if last is not None:
             task.turns.append(last)
         return self.answer(task, text, value=value, complete=False)
+
+
+def _mistake(error: Exception) -> RLMError:
+    return RLMError(f"a mistake in rlmbox: {type(error).__name__}: {error}; please report it")
 
 
 def _thought_of(task: Task) -> str:

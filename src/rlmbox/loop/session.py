@@ -211,13 +211,8 @@ class Session:
         wanted = AnswerType(returns).in_words(in_code=self._parts.opening.direct is None) if returns is not None else ""
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
-        await self._mend()
+        facts = await self._parts.end.before_question(lambda: self._ready_for(question))
         # Nothing is awaited once there is a task: a cancellation would leave it open.
-        facts = None
-        if not self._questions:
-            facts = await self._parts.opening.facts()
-        elif self._parts.opening.direct is None:
-            await self._parts.namespace.note_query(question)
         task = self._put(question, returns, limits)
         asked = self._parts.recorder.note(
             events.QuestionAsked,
@@ -231,6 +226,15 @@ class Session:
         self._parts.proposals.note_question(task)
         self._parts.end.set_aside(task)
         return task
+
+    async def _ready_for(self, question: str) -> Any:
+        """Make the namespace ready for a question; return what the first one is told of the text, None for others."""
+        await self._mend()
+        if not self._questions:
+            return await self._parts.opening.facts()
+        if self._parts.opening.direct is None:
+            await self._parts.namespace.note_query(question)
+        return None
 
     def _put(self, question: str, returns: Any, limits: Limits | None) -> Task:
         """Make a question the one at work."""
