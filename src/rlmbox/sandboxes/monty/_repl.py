@@ -677,7 +677,8 @@ class MontyRepl:
                 return _INTERRUPT
         if name == "_rlm_lacks":
             kind, words = in_words(str(args[0]), str(args[1]), self.feeds)
-            return {"return_value": words if kind == "NotImplementedError" != args[0] else ""}
+            lacks = kind == "NotImplementedError" and (kind, words) != (args[0], args[1])
+            return {"return_value": words if lacks else ""}
         if name == "_rlm_is_vague":
             return {"return_value": str(args[0]) not in self._host_words and not is_of_cpython(str(args[0]))}
         if name == "_rlm_of_statistics":

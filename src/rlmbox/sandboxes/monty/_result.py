@@ -257,7 +257,8 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(
     r"not yet support|must be sys\.stdout or sys\.stderr|^Python int too large to convert to C ssize_t"
-    r"|^Internal error in monty|^ord\(\) expected string of length 1, but bytes found"
+    r"|^Internal error in monty|unhashable type: '\w*(Error|Exception|StopIteration)'"
+    r"|^ord\(\) expected string of length 1, but bytes found"
 )
 _NO_DICT = " and no __dict__ for setting new attributes"
 _SET = "'(set|frozenset)'"

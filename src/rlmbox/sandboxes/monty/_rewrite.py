@@ -183,6 +183,7 @@ class Rewriter:
         self._hoisted: list[ast.stmt] = []
         self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
         self._scopes: list[str] = ["module"]
+        self._around: list[str] = []  # the names of the functions and classes around, as in a qualified name
         self._needs: list[list[str]] = []  # names that a walrus in a hoisted function gives to the function around
 
     # Statements
@@ -276,6 +277,7 @@ class Rewriter:
         node.decorator_list = [self.expression(one) for one in node.decorator_list]
         self._defaults(node.args)
         self._scopes.append("function")
+        self._around += [node.name, "<locals>"]
         outer, self._inner_names = self._inner_names, []
         self._needs.append([])
         self._names_around.append(_own_names_of(node))
@@ -287,6 +289,7 @@ class Rewriter:
             # A name that only a walrus in a hoisted function binds must be this function's.
             node.body.insert(0, placed(_never_bound(name), node))
         self._inner_names = outer
+        del self._around[-2:]
         self._scopes.pop()
         return node
 
@@ -298,7 +301,9 @@ class Rewriter:
         node.decorator_list = [self.expression(one) for one in node.decorator_list]
         node.bases = []  # `object` is the only one that is not refused
         self._scopes.append("class")
+        self._around.append(node.name)
         node.body = self.body(node.body)
+        self._around.pop()
         self._scopes.pop()
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
         if "__getitem__" in methods and "__iter__" not in methods:
@@ -530,7 +535,9 @@ class Rewriter:
         self._defaults(node.args)
         self._inner_names.append(frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)))
         self._names_around.append(self._inner_names[-1])
+        self._around += ["<lambda>", "<locals>"]
         node.body = self.expression(node.body)
+        del self._around[-2:]
         self._names_around.pop()
         self._inner_names.pop()
         return node
@@ -596,7 +603,8 @@ class Rewriter:
         if extra:
             arguments: list[ast.expr] = [load(own_name("items")), *(load(one) for one in extra)]
             step = ast.Lambda(parameters([own_name("items")]), ast.Call(load(name), arguments, []))
-        return call("flattened" if len(node.generators) > 1 else "generator", source, step)
+        around = [ast.Constant(".".join(self._around))] if self._around else []
+        return call("flattened" if len(node.generators) > 1 else "generator", source, step, *around)
 
     def _call(self, node: ast.Call) -> ast.expr:
         function = node.func
@@ -694,7 +702,7 @@ class Rewriter:
         """`map(f, xs)` and `filter(f, xs)`, whose iterators have these names."""
         made = self.expression(generator)
         if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == own_name("generator"):
-            made.func = load(own_name(f"{name}_of"))
+            made = ast.Call(load(own_name(f"{name}_of")), made.args[:2], [])
         return made
 
     def _ordered(self, name: str, node: ast.Call) -> ast.expr:

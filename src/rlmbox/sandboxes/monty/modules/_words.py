@@ -267,6 +267,7 @@ def _source() -> str:
         counts=counts,
         names_use=names_use,
         units=units,
+        of_year="year ? is out of range" if "year 0 is" in _said(lambda: date(0, 1, 1)) else "",
         texts=_texts(),
         beginnings=_beginnings(),
         endings=_endings(),
@@ -297,6 +298,8 @@ def _rlm_make_said():
                 return text[:21] + '\\\\x' + hex(ord(text[21]))[2:] + text[22:]
             if text.startswith('too many values to unpack (expected ') and not {counts}:
                 return text.partition(', got ')[0].rstrip(')') + ')'
+            if text.startswith('year must be in 1..9999, not ') and {of_year!r}:
+                return {of_year!r}.replace('?', text.rpartition(' ')[2])
             if {units} and text.partition(' ')[0] in units and ' must be in ' in text:
                 return text.partition(', not ')[0]
         text = text.replace('_rlm_error_init() ', '__init__() ') if kind == 'TypeError' else text
