@@ -72,6 +72,14 @@ ENDINGS = {
         "import builtins\nbuiltins.isinstance = None",
         "import sys\nsys.modules.clear()",
         "import os\nos._exit(0)",
+        "import os\nos.closerange(0, 64)",
+        "import os\nwhile True: os.write(1, b'x' * 65_536)",
+        "import builtins\nvars(builtins).clear()",
+        "import ast\nast.parse = None",
+        "import sys\nsys.stdout.detach()",
+        "import sys\nsys.settrace(lambda *a: 1 / 0)",
+        "import asyncio\nawait asyncio.Event().wait()",
+        "x9 = llm_query(1 / n for n in range(3))",
     ),
     "overwrites": (
         "__builtins__ = None",
@@ -84,6 +92,19 @@ ENDINGS = {
     ),
 }
 """How a cell may end, after statements whose effect is known."""
+
+
+ANSWERS = (
+    "FINAL(v0)",
+    "FINAL({2020: 5})",
+    "FINAL(10 ** 5000)",
+    "FINAL(float('nan'))",
+    "FINAL(llm_query(str(n)) for n in range(3))",
+    "answer['ready'] = True",
+    "answer['content'] = map(str, [1, 2])\nanswer['ready'] = True",
+    "v0 = iter(range(10 ** 12))\nFINAL_VAR('v0')",
+)
+"""Cells that may end a question."""
 
 
 @dataclass
@@ -423,8 +444,7 @@ class RunMachine:
             return self.dice.choice(["FINAL(Paris)", "FINAL_VAR(v1)", "Let me think.", "", "SUBMIT(total=3, name='x')"])
         cells = [made_cell(self.dice, {}, self.asked).code for _ in range(self.dice.randint(1, 2))]
         if self.dice.random() < 0.2:
-            ends = "FINAL(v0)", "FINAL({2020: 5})", "FINAL(10 ** 5000)", "answer['ready'] = True", "FINAL(float('nan'))"
-            cells.append(self.dice.choice(ends))
+            cells.append(self.dice.choice(ANSWERS))
         self.log.extend(cells)
         return "\n".join(f"```repl\n{cell}\n```" for cell in cells)
 
