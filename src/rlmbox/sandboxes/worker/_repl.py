@@ -183,9 +183,10 @@ class Repl:
         self._names["__builtins__"] = builtins
         if sys.modules.get("builtins") is not builtins:
             # Or nothing could be imported any more, also by us.
-            for name in [name for name, module in sys.modules.items() if module is None]:
-                del sys.modules[name]
-            sys.modules.update(self._modules)
+            modules: dict[str, Any] = sys.modules
+            for name in [name for name, module in modules.items() if module is None]:
+                del modules[name]
+            modules.update(self._modules)
         return {"restored": self._restore(), "reads_clock": self._clocks.seen}
 
     def _echo(self, value: Any, *, must_leave: bool) -> dict[str, Any]:
