@@ -6,13 +6,16 @@
 KILL_AT is how many events this process records before it ends with SIGKILL; 0 for none. LOG is what the provider saw:
 a line when a request comes. With `threads` a cell's calls come from threads, in a sandbox that has them.
 To `serve` is to fork one for each line of standard input, which has its arguments as JSON, and to say how it ended;
-that saves loading everything for each.
+that saves loading everything for each, also what a run loads late.
 """
 
+import gc
+import importlib
 import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -24,8 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recorded_runs import models, recording_rlm
 from rlmbox.events import Event
+from rlmbox.guard import Guard
 from rlmbox.record.past import Past
 from rlmbox.record.sqlite_store import SqliteStore
+from rlmbox.reply.parse import parse_reply
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.testing import ScriptedModel
 from rlmbox.types import Completion, Message
@@ -79,7 +84,31 @@ def main(store_path: str, log_path: str, kill_at: int, *, late_s: float = 0.0, t
     store.close()
 
 
+def load() -> None:
+    """Import what a run imports late, as one in another process tells: this one is to have no threads when it forks."""
+    with tempfile.TemporaryDirectory() as folder:
+        told, tell = os.pipe()
+        if os.fork() == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            for threads in (False, True):
+                main(f"{folder}/{threads}.db", f"{folder}/log", 0, threads=threads)
+            os.write(tell, " ".join(sys.modules).encode())
+            os._exit(0)
+        os.close(tell)
+        with open(told) as names:  # noqa: PTH123 - a pipe
+            late = names.read().split()
+        os.wait()
+    for name in late:
+        if name.partition(".")[0] in ("anyio", "importlib", "markdown_it", "mdurl", "pydantic", "rlmbox"):
+            importlib.import_module(name)
+    recording_rlm(*models(), None)
+    Guard().warm()
+    parse_reply("```repl\nprint(1)\n```\n\nFINAL(1)")
+
+
 def serve() -> None:
+    load()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
