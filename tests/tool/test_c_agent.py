@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
+
 FOLDER = Path(__file__).parents[2] / "examples" / "c_agent"
 CASES = re.findall(r'^        \{"(.+)", test_', (FOLDER / "test_python_tool.c").read_text("utf-8"), re.MULTILINE)
-COMMAND = f"{sys.executable} -m rlmbox tool"
+REAL = [sys.executable, "-m", "rlmbox"]
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("make") and (shutil.which("cc"))), reason="there is no make or no C compiler here"
 )
 
 
-def _made(target: str, build: Path) -> str:
-    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={COMMAND}"]
+def _made(target: str, build: Path, program: list[str]) -> str:
+    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={' '.join(program)} tool"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -31,14 +33,14 @@ def _links(flags: str, folder: Path) -> bool:
 
 
 def test_every_case_passes(tmp_path: Path) -> None:
-    said = _made("test", tmp_path)
+    said = _made("test", tmp_path, REAL)
     assert [line[5:] for line in said.splitlines() if line.startswith("ok")] == CASES
     assert len(CASES) >= 17
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed")
 def test_valgrind_finds_no_error_and_no_leak(tmp_path: Path) -> None:
-    said = _made("valgrind", tmp_path)
+    said = _made("valgrind", tmp_path, rlmbox_command())
     assert "==" not in said
     assert "0 failures" in said
 
@@ -46,7 +48,7 @@ def test_valgrind_finds_no_error_and_no_leak(tmp_path: Path) -> None:
 def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
     if not _links("-fsanitize=address,undefined", tmp_path):
         pytest.skip("the compiler has no sanitizers here")
-    said = _made("sanitized", tmp_path)
+    said = _made("sanitized", tmp_path, rlmbox_command())
     assert "Sanitizer" not in said
     assert "0 failures" in said
 
