@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import preloaded
 from examples import FUZZ, SUITE
 from markers import MARKERS, ONE_AFTER_ANOTHER, WHOLE_FILES, beyond_fast, group_of, markers_of
 from replay_plugin import replays_every_session as replays_every_session
@@ -25,6 +27,7 @@ settings.load_profile("repeatable")
 _KEYS = ("API_KEY", "AUTH_TOKEN", "OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "AZURE", "RLM_")
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 _SENT = "rlmbox_left_out"
+_PRELOADED = "rlmbox_preloaded"
 _TESTS = Path(__file__).parent
 
 
@@ -55,6 +58,9 @@ class _Loggers(dict[str, logging.Logger | logging.PlaceHolder]):
 def pytest_configure(config: pytest.Config) -> None:
     logging.Logger.manager.loggerDict = _Loggers(logging.Logger.manager.loggerDict)
     config.stash[_LEFT_OUT] = Counter()
+    shared = getattr(config, "workerinput", {}).get(_PRELOADED)
+    if shared:
+        preloaded.share(shared)
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
@@ -118,6 +124,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     from scheduling import InOrder
 
     return InOrder(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Have all that run tests start programs from one process that has imported them, not each from its own."""
+    of_a_test = "PYTEST_XDIST_WORKER" in os.environ
+    if sys.platform == "linux" and not of_a_test and not node.config.getoption("fast"):  # type: ignore[attr-defined]
+        node.workerinput[_PRELOADED] = preloaded.address()  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(optionalhook=True)

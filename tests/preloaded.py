@@ -33,7 +33,9 @@ _REQUEST_BYTES = 1 << 20
 _ELSEWHERE = -(2**31)
 """Sent in place of a process id: the client has to start the program itself."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ()
-_HARMLESS = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"})
+_HARMLESS = frozenset(
+    {"PYTHONDONTWRITEBYTECODE", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHON_KEYRING_BACKEND"}
+)
 _SAME_LOCALE = frozenset({"", "C", "POSIX", "C.UTF-8"})
 # Numerical libraries start threads when they are imported, and no thread survives a fork.
 _PRELOADED = frozenset(
@@ -41,6 +43,8 @@ _PRELOADED = frozenset(
     " pathspec pydantic pydantic_ai pydantic_settings re2 rich rlmbox starlette stdnum typer uvicorn".split()
 )
 _started: "dict[int, tuple[subprocess.Popen[bytes], str]]" = {}
+_shared: list[str] = []
+"""The socket of a process that another one has started, where this is one of several that run tests."""
 
 
 def rlmbox_command() -> list[str]:
@@ -58,16 +62,29 @@ def python_command() -> list[str]:
     return _command("python")
 
 
-def _command(program: str) -> list[str]:
-    if sys.platform != "linux":
-        return [sys.executable, *_REAL[program]]
+def address() -> str:
+    """Return the socket of the process that forks; start that unless it runs, and do not wait for its imports."""
+    if _shared:
+        return _shared[0]
     running = _started.get(os.getpid())
     if running is None or running[0].poll() is not None:
         _started[os.getpid()] = _start()
-    return [sys.executable, "-I", "-S", __file__, _started[os.getpid()][1], program]
+    return _started[os.getpid()][1]
+
+
+def share(path: str) -> None:
+    """Use the process that has this `address`, which saves starting one for each process that runs tests."""
+    _shared[:] = [path]
+
+
+def _command(program: str) -> list[str]:
+    if sys.platform != "linux":
+        return [sys.executable, *_REAL[program]]
+    return [sys.executable, "-I", "-S", __file__, address(), program]
 
 
 def _start() -> "tuple[subprocess.Popen[bytes], str]":
+    import atexit
     import subprocess
     import tempfile
 
@@ -81,7 +98,14 @@ def _start() -> "tuple[subprocess.Popen[bytes], str]":
     )
     assert process.stdout
     process.stdout.readline()
+    atexit.register(_stop, process, os.getpid())
     return process, path
+
+
+def _stop(process: "subprocess.Popen[bytes]", starter: int) -> None:
+    """End the process that forks, in the one that has started it and not in one that was forked from that."""
+    if os.getpid() == starter:
+        process.communicate()
 
 
 # ---- the client --------------------------------------------------------------------------------------------------
@@ -262,14 +286,24 @@ def _send(connection: socket.socket, number: int) -> None:
 
 def _become(environment: dict[str, str], folder: str, ignored: list[int], streams: list[int]) -> None:
     """Take over from a client what the program could see of it."""
+    import codecs
     import time
 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    encoding, _, errors = environment.get("PYTHONIOENCODING", "").partition(":")
+    encoding = encoding and codecs.lookup(encoding).name
     # Those of the server remember whether what they stood for could be sought in.
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, "w" if number else "r", -1, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        open(  # noqa: SIM115
+            number,
+            "w" if number else "r",
+            -1,
+            encoding or old.encoding,
+            (errors or (encoding and "strict") or old.errors) if number < 2 else old.errors,
+            closefd=False,
+        )
         for number, old in enumerate((sys.stdin, sys.stdout, sys.stderr))
     )
     sys.stderr.reconfigure(line_buffering=True)
@@ -352,10 +386,10 @@ def _leave_quickly(status: int) -> None:
 def _main() -> None:
     if sys.flags.isolated:
         _client(sys.argv[1], sys.argv[2], sys.argv[3:])
-    _prepare()
-    server = _Server(sys.argv[1])
+    server = _Server(sys.argv[1])  # clients wait there until all is imported
     os.write(1, b"ready\n")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _prepare()
     server.serve()
     try:
         _run(server.program, server.arguments)

@@ -34,6 +34,16 @@ def test_it_is_given_and_does_the_same(name: str, tmp_path: Path) -> None:
     assert (preloaded.returncode, preloaded.stdout, preloaded.stderr) == (real.returncode, real.stdout, real.stderr)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1:replace", ":ignore"])
+def test_its_streams_have_the_same_encoding(encoding: str) -> None:
+    program = "import sys; print([(s.encoding.lower(), s.errors) for s in (sys.stdin, sys.stdout, sys.stderr)])"
+    preloaded, real = (
+        subprocess.run([*command, "-c", program], capture_output=True, check=True, env=bare(PYTHONIOENCODING=encoding))
+        for command in (python_command(), [sys.executable])
+    )
+    assert preloaded.stdout == real.stdout
+
+
 def test_the_command_calls_itself_the_same() -> None:
     wrong = [
         subprocess.run([*command, "nothing"], capture_output=True, check=False, env=bare())

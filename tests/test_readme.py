@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,7 +113,7 @@ def test_the_example_of_the_library_runs(folder: Path, server: ProviderServer) -
     )
     (program,) = PYTHON
     program = program.replace("limits=", 'prices="prices.toml", limits=')
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run([*python_command(), "-c", program], capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "penalty" in done.stdout
 

@@ -9,6 +9,7 @@ from rlmbox.sandboxes.docker import DockerSandbox
 from rlmbox.sandboxes.local import LocalSandbox
 from rlmbox.sandboxes.subset import SubsetSandbox
 from sandboxes.docker_engine import runtimes
+from sandboxes.jail_here import why_no_jail
 
 BACKENDS: dict[str, Callable[[], Sandbox]] = {"local": lambda: LocalSandbox(unsafe_no_isolation=True)}
 
@@ -34,3 +35,15 @@ BACKENDS["subset"] = partial(SubsetSandbox, steps=2_000_000, memory_bytes=24 * 2
 BACKENDS |= {f"docker-{name}": partial(DockerSandbox, runtime=name) for name in ("runc", "runsc") if name in runtimes()}
 GROUPS = {"docker-runsc": ("host-secrets", "network", "proc-fd-disk", "syscalls")}
 """Of which groups attacks are run, where not all are."""
+OF_THE_WORKER = (
+    "audit-hooks",
+    "budget",
+    "code-objects",
+    "format-string",
+    "imports-builtins",
+    "introspection",
+    "prompt-injection",
+)
+"""Groups that try the worker and the host's side of its calls, and no wall around it."""
+SAME_WORKER = () if why_no_jail() else ("docker-runc",)
+"""Backends whose worker is that of `jail`, in the same Python: a third of `OF_THE_WORKER` shows that they run it."""

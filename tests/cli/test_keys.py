@@ -4,13 +4,13 @@ import json
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.environment import bare
+from preloaded import python_command, rlmbox_command
 from rlmbox import RLM
 from rlmbox.cli.app import app
 from rlmbox.cli.keeping import KeyFiles, key_source, system_keyring
@@ -150,7 +150,7 @@ def test_a_kept_key_travels_to_the_provider_and_is_in_no_record(tmp_path: Path) 
             PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring",
         )
         done = subprocess.run(
-            [sys.executable, "-m", "rlmbox", "ask", "What?", "-c", "a.txt", "-m", "openai:any", "--trace", "t.jsonl"],
+            [*rlmbox_command(), "ask", "What?", "-c", "a.txt", "-m", "openai:any", "--trace", "t.jsonl"],
             capture_output=True,
             text=True,
             check=True,
@@ -209,12 +209,11 @@ def test_the_systems_keyring_is_used_where_there_is_one(tmp_path: Path, folder: 
     (tmp_path / "ring.py").write_text(KEYRING)
     environment = bare(
         XDG_CONFIG_HOME=os.environ["XDG_CONFIG_HOME"],
-        PYTHON_KEYRING_BACKEND="ring.Keyring",
-        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        PYTHON_KEYRING_BACKEND="ring.Keyring",  # in the folder where the command is started
     )
 
     def keys(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "rlmbox", "keys", *arguments]
+        command = [*rlmbox_command(), "keys", *arguments]
         return subprocess.run(
             command, input=given, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
         )
@@ -237,7 +236,7 @@ def test_a_keyring_that_keeps_nothing_is_none() -> None:
     for backend in ("null", "fail"):
         environment = bare(PYTHON_KEYRING_BACKEND=f"keyring.backends.{backend}.Keyring")
         done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+            [*python_command(), "-c", program], capture_output=True, text=True, check=True, env=environment
         )
         assert (done.stdout, done.stderr) == ("None\n", "")
     assert system_keyring() is None

@@ -5,7 +5,6 @@ import os
 import re
 import select
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from cli.environment import bare
 from cli.screen import Screen
+from preloaded import rlmbox_at_terminal
 from rlmbox.testing import ProviderServer
 from rlmbox.testing.provider_server import Script, http_fault
 from rlmbox.testing.provider_wire import ProviderReply, ProviderRequest
@@ -49,7 +49,7 @@ def test_the_newest_turn_is_on_the_screen_and_the_last_line_has_time_and_money(t
 
     script: Script = [reply, reply, http_fault(429, retry_after="2"), *[reply] * (TURNS - 2)]
     with ProviderServer(script) as server:
-        command = [sys.executable, "-m", "rlmbox", "ask", "When?", "-c", "text.txt", "-m", "openai:any"]
+        command = [*rlmbox_at_terminal(), "ask", "When?", "-c", "text.txt", "-m", "openai:any"]
         command += ["--prices", "prices.toml", "--cost-limit", "0.50", "--no-record"]
         environment = bare(OPENAI_BASE_URL=server.openai_url, OPENAI_API_KEY="sk-x", TERM="xterm-256color")
         environment.pop("COLUMNS")

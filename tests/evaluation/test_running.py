@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evaluations import PRICE, aevaluate, evaluate, knowing, provider_arms, questions
+from preloaded import python_command
 from rlmbox import RLM, Limits
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError
 from rlmbox.evaluation.arms import DirectArm, OwnAnswer, OwnArm, RlmArm
@@ -248,7 +249,8 @@ def test_killed_and_resumed_the_table_is_the_same_and_nothing_is_paid_twice(tmp_
         broken = read_evaluation(tmp_path / "one", "eval-1")
         done, before = len(broken.results), len(server.requests)
         assert 0 < done < 120
-        subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=True)
+        program = f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{KILLED}"
+        subprocess.run([*python_command(), "-c", program, server.openai_url, str(tmp_path / "one")], check=True)
         # What was under way is sent again with the key it had, by which a provider charges it once.
         keys = Counter(request.headers["idempotency-key"] for request in server.requests)
         assert len(keys) == 120

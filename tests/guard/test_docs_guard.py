@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from preloaded import python_command
 from rlmbox.guard import CopyBudgets, Guard, OutputBounds
 from rlmbox.guard.formats import FORMATS
 
@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$\n\n^```text\n(.*?)^```$", PAGE, r
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_an_example_prints_what_the_page_says(code: str, printed: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([*python_command(), "-c", code], capture_output=True, text=True, timeout=50, check=False)
     assert (done.stdout, done.stderr) == (printed, "")
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -300,10 +299,10 @@ async def test_the_worker_runs_on_other_pythons(monkeypatch: pytest.MonkeyPatch,
     if found is None or version.endswith(f".{sys.version_info[1]}"):
         pytest.skip(f"there is no other Python {version} here")
     command = [found, "-c", "import sys; print(sys.executable)"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = await anyio.run_process(command, check=False)
     if told.returncode:
         pytest.skip(f"{found} does not run here")
-    program = told.stdout.strip()
+    program = told.stdout.decode().strip()
     monkeypatch.setattr(sys, "executable", program)
     async with local(HostFunction("ping", lambda: "pong", "answers")) as repl:
         assert await repl.value("import sys\nsys.executable") == program
