@@ -38,7 +38,7 @@ def _root(
     ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --version: what a report of a mistake should say, too.")
+        bool, typer.Option("--verbose", help="With --version: also print details for a bug report.")
     ] = False,
 ) -> None:
     if version:

@@ -68,52 +68,56 @@ class Configuration(BaseSettings):
     )
     sub_model: str | None = Field(
         None,
-        description="The model of sub-calls. Default: the root model.",
+        description="The model for sub-calls. Default: the root model.",
         validation_alias=_named("RLM_SUB_MODEL", "RLM_MODEL_RECURSIVE"),
     )
-    fallback_model: str | None = Field(None, description="The model that is asked where another is not available.")
+    fallback_model: str | None = Field(None, description="The model to use when another one is unavailable.")
     api_provider: str | None = Field(None, description="The provider of models that are named without one.")
-    api_key: SecretStr | None = Field(None, description="The provider's key, where its own variable is not set.")
-    base_url: str | None = Field(None, description="A server that speaks the provider's protocol.")
-    prices: Path | None = Field(None, description="File of prices (TOML or JSON), before the catalogue's.")
+    api_key: SecretStr | None = Field(
+        None, description="The provider's key, used if the provider's own variable is not set."
+    )
+    base_url: str | None = Field(None, description="Address of a server that speaks the provider's protocol.")
+    prices: Path | None = Field(None, description="File of prices (TOML or JSON) that override the catalogue.")
     windows: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Tokens of the models' windows, or NAME=TOKENS for one; in the environment, with commas.",
+        description="Context windows in tokens, or NAME=TOKENS for one model; in the environment, with commas.",
         validation_alias=_named("RLM_WINDOW"),
     )
     request_timeout_s: float | None = Field(
         None,
         gt=0,
-        description="Seconds without a byte after which a request is sent again. Default: 120, then learned.",
+        description="Seconds without data after which a request is retried. Default: 120, then adaptive.",
         validation_alias=_named("RLM_REQUEST_TIMEOUT"),
     )
     cost_limit_usd: Decimal | None = Field(
-        None, gt=0, description="US dollars that a run may cost. Default: 5.00 where prices are known."
+        None, gt=0, description="Maximum cost of a run in US dollars. Default: 5.00 if prices are known."
     )
-    max_turns: int = Field(30, ge=1, description="Turns of each session.")
-    max_depth: int = Field(3, ge=0, description="Nesting of sessions.")
-    max_subcalls: int = Field(200, ge=0, description="Calls to other models.")
-    max_tokens: int | None = Field(None, ge=1, description="Tokens sent and received. Default: no limit.")
-    max_seconds: float | None = Field(None, gt=0, description="Wall time of a question. Default: no limit.")
-    last_answer: bool = Field(True, description="At a limit, ask for the best answer so far.")
+    max_turns: int = Field(30, ge=1, description="Maximum turns of each session.")
+    max_depth: int = Field(3, ge=0, description="Maximum nesting depth of sessions.")
+    max_subcalls: int = Field(200, ge=0, description="Maximum calls to other models.")
+    max_tokens: int | None = Field(None, ge=1, description="Maximum tokens sent and received. Default: no limit.")
+    max_seconds: float | None = Field(
+        None, gt=0, description="Maximum wall time of a question in seconds. Default: no limit."
+    )
+    last_answer: bool = Field(True, description="At a limit, ask the model for its best answer so far.")
     profile: str | None = Field(
-        None, description="A way to go about it (rlmbox profiles lists them), or a TOML file; options come before it."
+        None, description="A strategy (rlmbox profiles lists them), or a TOML file; options override it."
     )
     direct_below_chars: int | None = Field(
-        None, ge=0, description="Characters below which a text is sent with the question, without code. Default: 8000."
+        None, ge=0, description="Send texts shorter than this, in characters, with the question. Default: 8000."
     )
     max_history_tokens: int | None = Field(
         None,
         gt=0,
-        description="Tokens of a conversation, above which its middle is summed up.",
+        description="Tokens of a conversation above which its middle is summarised.",
     )
-    cache: bool = Field(False, description="Keep the replies to sub-calls for later runs.")
+    cache: bool = Field(False, description="Cache the replies to sub-calls for later runs.")
     sandbox: str = Field(
         "auto",
         description="Where the model's code runs: auto, jail, wasm, monty, subset or docker.",
         validation_alias=_named("RLM_SANDBOX", "RLM_EXECUTION_MODE"),
     )
-    sandbox_image: str | None = Field(None, description="The image of the docker sandbox.")
+    sandbox_image: str | None = Field(None, description="Docker image for the docker sandbox.")
     packages: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Installed packages that cells may import; in the environment, with commas."
     )
@@ -121,23 +125,25 @@ class Configuration(BaseSettings):
     cell_timeout_s: float | None = Field(
         None,
         gt=0,
-        description="Seconds that a cell may run. Default: 5.",
+        description="Timeout of a cell in seconds. Default: 5.",
         validation_alias=_named("RLM_CELL_TIMEOUT", "RLM_EXECUTION_TIMEOUT"),
     )
     memory_mb: float | None = Field(
-        None, gt=0, description="MiB that a cell may use. Default: 128.", validation_alias=_named("RLM_MEMORY")
+        None, gt=0, description="Memory limit of a cell in MiB. Default: 128.", validation_alias=_named("RLM_MEMORY")
     )
     approve: Literal["never", "always", "first", "on_subcalls"] | None = Field(
-        None, description="When a person is asked before code runs."
+        None, description="When to ask before code runs."
     )
-    guard: Literal["off", "redact", "strict"] = Field("redact", description="What a model may see of secrets and text.")
+    guard: Literal["off", "redact", "strict"] = Field(
+        "redact", description="What models may see: off, redact or strict."
+    )
     guard_model: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Other policies for some models, such as ollama:*=off; in the environment, with commas."
+        (), description="Different policies for some models, such as ollama:*=off; in the environment, with commas."
     )
     retriever: str | None = Field(None, description="An index to search, such as index:./corpus.idx.")
     instructions: Path | None = Field(None, description="Instructions: a text file, or TOML with root and children.")
-    prompts: Path | None = Field(None, description="TOML file with texts in place of parts of the prompt.")
-    otel: bool = Field(False, description="Send OpenTelemetry spans and metrics where the OTEL_ variables say.")
+    prompts: Path | None = Field(None, description="TOML file with replacements for parts of the prompt.")
+    otel: bool = Field(False, description="Send OpenTelemetry spans and metrics as the OTEL_* variables say.")
     store: Path | None = Field(None, description="File where runs are recorded.")
 
     @classmethod

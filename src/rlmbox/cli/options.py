@@ -29,50 +29,56 @@ def option(text: str, variable: str | None = None, *names: str, least: float | N
 
 
 ModelOption = Annotated[
-    str | None, option("The root model. Default: offline:extractive, which only quotes.", "RLM_MODEL", "--model", "-m")
+    str | None,
+    option("The root model. Default: offline:extractive, which only quotes the text.", "RLM_MODEL", "--model", "-m"),
 ]
-SubModelOption = Annotated[str | None, option("The model of sub-calls. Default: the root model.", "RLM_SUB_MODEL")]
+SubModelOption = Annotated[str | None, option("The model for sub-calls. Default: the root model.", "RLM_SUB_MODEL")]
 FallbackModelOption = Annotated[
-    str | None, option("The model that is asked where another is not available. Default: none.", "RLM_FALLBACK_MODEL")
+    str | None, option("The model to use when another one is unavailable. Default: none.", "RLM_FALLBACK_MODEL")
 ]
-BaseUrlOption = Annotated[str | None, option("A server that speaks the provider's protocol.", "RLM_BASE_URL")]
-PricesOption = Annotated[Path | None, option("File of prices (TOML or JSON), before the catalogue's.", "RLM_PRICES")]
+BaseUrlOption = Annotated[
+    str | None, option("Address of a server that speaks the provider's protocol.", "RLM_BASE_URL")
+]
+PricesOption = Annotated[
+    Path | None, option("File of prices (TOML or JSON) that override the catalogue.", "RLM_PRICES")
+]
 WindowOption = Annotated[
     list[str] | None,
-    option("Tokens of the models' windows, or NAME=TOKENS for one; several times for several.", "RLM_WINDOW"),
+    option("Context windows in tokens, or NAME=TOKENS for one model; repeatable.", "RLM_WINDOW"),
 ]
 RequestTimeoutOption = Annotated[
     float | None,
     option(
-        "Seconds without a byte after which a request is sent again. Default: 120, then learned.", "RLM_REQUEST_TIMEOUT"
+        "Seconds without data after which a request is retried. Default: 120, then adaptive.", "RLM_REQUEST_TIMEOUT"
     ),
 ]
 CostLimitOption = Annotated[
-    str | None, option("US dollars that the run may cost. Default: 5.00 where prices are known.", "RLM_COST_LIMIT_USD")
+    str | None,
+    option("Maximum cost of the run in US dollars. Default: 5.00 if prices are known.", "RLM_COST_LIMIT_USD"),
 ]
-MaxTurnsOption = Annotated[int, option("Turns of each session.", "RLM_MAX_TURNS", least=1)]
-MaxDepthOption = Annotated[int, option("Nesting of sessions.", "RLM_MAX_DEPTH", least=0)]
-MaxSubcallsOption = Annotated[int, option("Calls to other models.", "RLM_MAX_SUBCALLS", least=0)]
+MaxTurnsOption = Annotated[int, option("Maximum turns of each session.", "RLM_MAX_TURNS", least=1)]
+MaxDepthOption = Annotated[int, option("Maximum nesting depth of sessions.", "RLM_MAX_DEPTH", least=0)]
+MaxSubcallsOption = Annotated[int, option("Maximum calls to other models.", "RLM_MAX_SUBCALLS", least=0)]
 MaxTokensOption = Annotated[
-    int | None, option("Tokens sent and received. Default: no limit.", "RLM_MAX_TOKENS", least=1)
+    int | None, option("Maximum tokens sent and received. Default: no limit.", "RLM_MAX_TOKENS", least=1)
 ]
-MaxSecondsOption = Annotated[float | None, option("Wall time. Default: no limit.", "RLM_MAX_SECONDS")]
+MaxSecondsOption = Annotated[
+    float | None, option("Maximum wall time in seconds. Default: no limit.", "RLM_MAX_SECONDS")
+]
 LastAnswerOption = Annotated[
     bool,
-    option("At a limit, ask for the best answer so far.", "RLM_LAST_ANSWER", "--last-answer/--no-last-answer"),
+    option(
+        "At a limit, ask the model for its best answer so far.", "RLM_LAST_ANSWER", "--last-answer/--no-last-answer"
+    ),
 ]
 CacheOption = Annotated[
-    bool, option("Keep the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")
+    bool, option("Cache the replies to sub-calls for later runs.", "RLM_CACHE", "--cache/--no-cache")
 ]
 SandboxOption = Annotated[str, option("Where the model's code runs.", "RLM_SANDBOX", "--sandbox")]
-SandboxImageOption = Annotated[
-    str | None, option("The image of the docker sandbox, as in --sandbox docker.", "RLM_SANDBOX_IMAGE")
-]
-CellTimeoutOption = Annotated[float | None, option("Seconds that a cell may run. Default: 5.", "RLM_CELL_TIMEOUT")]
-MemoryOption = Annotated[float | None, option("MiB that a cell may use. Default: 128.", "RLM_MEMORY")]
-PackageOption = Annotated[
-    list[str] | None, option("An installed package that cells may import; several times for several.")
-]
+SandboxImageOption = Annotated[str | None, option("Docker image for --sandbox docker.", "RLM_SANDBOX_IMAGE")]
+CellTimeoutOption = Annotated[float | None, option("Timeout of a cell in seconds. Default: 5.", "RLM_CELL_TIMEOUT")]
+MemoryOption = Annotated[float | None, option("Memory limit of a cell in MiB. Default: 128.", "RLM_MEMORY")]
+PackageOption = Annotated[list[str] | None, option("An installed package that cells may import; repeatable.")]
 TypeCheckOption = Annotated[
     bool,
     option(
@@ -83,12 +89,12 @@ TypeCheckOption = Annotated[
 ]
 ProfileOption = Annotated[
     str | None,
-    option("A way to go about it (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
+    option("A strategy (rlmbox profiles lists them), or a TOML file.", "RLM_PROFILE", "--profile"),
 ]
 DirectBelowOption = Annotated[
     int | None,
     option(
-        "Characters below which a text is sent with the question, without code. Default: 8000; 0 for never.",
+        "Send texts shorter than this, in characters, with the question. Default: 8000; 0 for never.",
         "RLM_DIRECT_BELOW_CHARS",
         least=0,
     ),
@@ -96,7 +102,7 @@ DirectBelowOption = Annotated[
 MaxHistoryTokensOption = Annotated[
     int | None,
     option(
-        "Tokens of a conversation, above which its middle is summed up. Default: 60 % of the model's window.",
+        "Tokens of a conversation above which its middle is summarised. Default: 60 % of the model's window.",
         "RLM_MAX_HISTORY_TOKENS",
     ),
 ]
@@ -105,40 +111,42 @@ ApproveOption = Annotated[
 ]
 IncludeOption = Annotated[
     list[str] | None,
-    option("Take only the files that match; several times for several.", None, "--include"),
+    option("Include only matching files; repeatable.", None, "--include"),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    option("Leave out the files that match; several times for several.", None, "--exclude"),
+    option("Exclude matching files; repeatable.", None, "--exclude"),
 ]
-EncodingOption = Annotated[str | None, option("Encoding of the files. Default: recognised.", None, "--encoding")]
+EncodingOption = Annotated[str | None, option("Encoding of the files. Default: detected.", None, "--encoding")]
 GuardOption = Annotated[
     str,
-    option("What a model may see: redact hides secrets and personal data; strict; off.", "RLM_GUARD", "--guard"),
+    option(
+        "What models may see: redact hides secrets and personal data; strict hides more; off.", "RLM_GUARD", "--guard"
+    ),
 ]
 GuardModelOption = Annotated[
     list[str] | None,
-    option("Another policy for some models, such as ollama:*=off; several times for several.", None, "--guard-model"),
+    option("A different policy for some models, such as ollama:*=off; repeatable.", None, "--guard-model"),
 ]
 GuardPathOption = Annotated[
     list[str] | None,
-    option("Another policy for a path, such as tool=off; several times for several.", None, "--guard-path"),
+    option("A different policy for a path, such as tool=off; repeatable.", None, "--guard-path"),
 ]
 GuardAllowOption = Annotated[
     list[str] | None,
-    option("A value that stays visible, such as info@example.com; several times for several.", None, "--guard-allow"),
+    option("A value that stays visible, such as info@example.com; repeatable.", None, "--guard-allow"),
 ]
-SchemaOption = Annotated[Path | None, option("File with the JSON Schema that the answer must fit.", None, "--schema")]
+SchemaOption = Annotated[Path | None, option("File with a JSON Schema that the answer must match.", None, "--schema")]
 InstructionsOption = Annotated[
     Path | None, option("Instructions: a text file, or TOML with root and children.", "RLM_INSTRUCTIONS")
 ]
 PromptsOption = Annotated[
-    Path | None, option("TOML file with texts in place of parts of the prompt.", "RLM_PROMPTS", "--prompts")
+    Path | None, option("TOML file with replacements for parts of the prompt.", "RLM_PROMPTS", "--prompts")
 ]
 JsonOption = Annotated[bool, option("Print one JSON object.", None, "--json")]
-TraceOption = Annotated[Path | None, option("Write every event to this file, one JSON object a line.")]
+TraceOption = Annotated[Path | None, option("Write every event to this file, one JSON object per line.")]
 OtelOption = Annotated[
-    bool, option("Send OpenTelemetry spans and metrics where the OTEL_ variables say.", "RLM_OTEL", "--otel/--no-otel")
+    bool, option("Send OpenTelemetry spans and metrics as the OTEL_* variables say.", "RLM_OTEL", "--otel/--no-otel")
 ]
 DebugOption = Annotated[bool, option("Show the traceback of an error.", None, "--debug")]
 StoreOption = Annotated[
@@ -146,41 +154,41 @@ StoreOption = Annotated[
     option("File where runs are recorded. Default: runs.db in your data directory.", "RLM_STORE", "--store"),
 ]
 RecordOption = Annotated[
-    bool, option("Record the run, so that it can go on after a crash.", None, "--record/--no-record")
+    bool, option("Record the run, so that it can be resumed after a crash.", None, "--record/--no-record")
 ]
 RecordSecretsOption = Annotated[
     bool, option("Keep secrets and personal data in the record and in traces.", None, "--record-secrets")
 ]
-RunIdOption = Annotated[str | None, option("The run's name, by which it is found again.", None, "--run-id")]
-RunNameArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's name; rlmbox runs lists them.")]
-QuietOption = Annotated[bool, option("Print the answer only.", None, "--quiet", "-q")]
+RunIdOption = Annotated[str | None, option("A name for the run. Default: generated.", None, "--run-id")]
+RunNameArgument = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run; see rlmbox runs.")]
+QuietOption = Annotated[bool, option("Print only the answer.", None, "--quiet", "-q")]
 OptionalContextOption = Annotated[
     list[str] | None,
-    option("A file or folder; several times for several; - is standard input.", None, "--context", "-c"),
+    option("A file or folder; repeatable; - is standard input.", None, "--context", "-c"),
 ]
 MovedContextOption = Annotated[
     list[str] | None,
-    option("Where the text is now, if its file was moved; several times for several.", None, "--context", "-c"),
+    option("The new location of a text that was moved; repeatable.", None, "--context", "-c"),
 ]
 # The limits of a run that goes on: what is not given is as it was recorded, and not what is set here.
-OwnCostLimitOption = Annotated[str | None, option("US dollars that the run may cost.", None, "--cost-limit")]
-OwnMaxTurnsOption = Annotated[int | None, option("Turns of each session.", None, "--max-turns", least=1)]
-OwnMaxDepthOption = Annotated[int | None, option("Nesting of sessions.", None, "--max-depth", least=0)]
-OwnMaxSubcallsOption = Annotated[int | None, option("Calls to other models.", None, "--max-subcalls", least=0)]
-OwnMaxTokensOption = Annotated[int | None, option("Tokens sent and received.", None, "--max-tokens", least=1)]
-OwnMaxSecondsOption = Annotated[float | None, option("Wall time.", None, "--max-seconds")]
+OwnCostLimitOption = Annotated[str | None, option("Maximum cost of the run in US dollars.", None, "--cost-limit")]
+OwnMaxTurnsOption = Annotated[int | None, option("Maximum turns of each session.", None, "--max-turns", least=1)]
+OwnMaxDepthOption = Annotated[int | None, option("Maximum nesting depth of sessions.", None, "--max-depth", least=0)]
+OwnMaxSubcallsOption = Annotated[int | None, option("Maximum calls to other models.", None, "--max-subcalls", least=0)]
+OwnMaxTokensOption = Annotated[int | None, option("Maximum tokens sent and received.", None, "--max-tokens", least=1)]
+OwnMaxSecondsOption = Annotated[float | None, option("Maximum wall time in seconds.", None, "--max-seconds")]
 OwnLastAnswerOption = Annotated[
-    bool | None, option("At a limit, ask for the best answer so far.", None, "--last-answer/--no-last-answer")
+    bool | None, option("At a limit, ask the model for its best answer so far.", None, "--last-answer/--no-last-answer")
 ]
-OwnCellTimeoutOption = Annotated[float | None, option("Seconds that a cell may run.", None, "--cell-timeout")]
-OwnMemoryOption = Annotated[float | None, option("MiB that a cell may use.", None, "--memory")]
+OwnCellTimeoutOption = Annotated[float | None, option("Timeout of a cell in seconds.", None, "--cell-timeout")]
+OwnMemoryOption = Annotated[float | None, option("Memory limit of a cell in MiB.", None, "--memory")]
 RetrieverOption = Annotated[
     str | None,
-    option("An index to search: index:PATH, or postgresql://…; then no context is needed.", "RLM_RETRIEVER"),
+    option("An index to search, in place of a context: index:PATH or postgresql://….", "RLM_RETRIEVER"),
 ]
-ProviderArgument = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as openai or anthropic.")]
+ProviderArgument = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, such as openai or anthropic.")]
 RunNamesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs' names. Default: all.")
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="Names of the runs. Default: all.")
 ]
 
 

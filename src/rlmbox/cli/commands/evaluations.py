@@ -36,19 +36,19 @@ def eval_(
     ] = None,
     context: Annotated[
         list[str] | None,
-        option("The text for questions that name none; several times for several.", None, "--context", "-c"),
+        option("The text for questions that do not name one; repeatable.", None, "--context", "-c"),
     ] = None,
     arm: Annotated[
         list[str] | None,
         option("direct, retrieval, rlm, policy or FILE.py:FUNCTION, as [NAME=]ARM[:OPTION=VALUE,...]; several times."),
     ] = None,
-    repeat: Annotated[int, option("Times that each arm is asked each question.", None, least=1)] = 1,
+    repeat: Annotated[int, option("Number of times that each question is put to each arm.", None, least=1)] = 1,
     sizes: Annotated[str, option("Lengths of the suites' texts, such as 32k,1M,100MB. Default: 32k.")] = "",
-    count: Annotated[int, option("Questions that a suite makes for each length.", None, least=1)] = 10,
-    seed: Annotated[int, option("Seed of the suites.")] = 0,
-    grader: Annotated[str, option("Grader for questions that name none. Default: by the expected answer.")] = "",
+    count: Annotated[int, option("Questions that a suite generates per length.", None, least=1)] = 10,
+    seed: Annotated[int, option("Seed for the suites.")] = 0,
+    grader: Annotated[str, option("Grader for questions that do not name one. Default: by the expected answer.")] = "",
     grade_with: Annotated[str, option("Your own grader, as FILE.py:FUNCTION.")] = "",
-    judge: Annotated[str, option("The model that judges where the grader is judge.")] = "",
+    judge: Annotated[str, option("The model that judges, for the grader judge.")] = "",
     model: ModelOption = None,
     sub_model: SubModelOption = None,
     base_url: BaseUrlOption = None,
@@ -59,32 +59,36 @@ def eval_(
     direct_below_chars: DirectBelowOption = None,
     guard: GuardOption = "redact",
     guard_model: GuardModelOption = None,
-    cost_limit: Annotated[str | None, option("US dollars of all of it. Default: 5.00.", None, "--cost-limit")] = None,
-    run_cost_limit: Annotated[str, option("US dollars of one run of rlm. Default: a tenth of all.")] = "",
-    concurrency: Annotated[int | None, option("Trials under way at once. Default: 8.", None, least=1)] = None,
+    cost_limit: Annotated[
+        str | None, option("Maximum total cost in US dollars. Default: 5.00.", None, "--cost-limit")
+    ] = None,
+    run_cost_limit: Annotated[
+        str, option("Maximum cost of one run of rlm in US dollars. Default: a tenth of the total.")
+    ] = "",
+    concurrency: Annotated[int | None, option("Number of concurrent trials. Default: 8.", None, least=1)] = None,
     store: StoreOption = None,
     record: RecordOption = True,
-    yes: Annotated[bool, option("Do not ask before it spends more than a dollar.", None, "--yes", "-y")] = False,
-    dry_run: Annotated[bool, option("Print the estimate only.", None, "--dry-run")] = False,
-    resume: Annotated[str | None, option("Go on with an evaluation.", None, "--resume")] = None,
+    yes: Annotated[
+        bool, option("Do not ask for confirmation before spending more than a dollar.", None, "--yes", "-y")
+    ] = False,
+    dry_run: Annotated[bool, option("Only print the estimate.", None, "--dry-run")] = False,
+    resume: Annotated[str | None, option("Resume an evaluation.", None, "--resume")] = None,
     show: Annotated[str | None, option("Print the report of an evaluation.", None, "--show")] = None,
-    compare: Annotated[
-        tuple[str, str] | None, typer.Option("--compare", help="Print two evaluations beside each other.")
-    ] = None,
+    compare: Annotated[tuple[str, str] | None, typer.Option("--compare", help="Compare two evaluations.")] = None,
     write_profile: Annotated[
-        Path | None, option("With --show: write the settings that won into this file.", None, "--write-profile")
+        Path | None, option("With --show: write the winning settings to this file.", None, "--write-profile")
     ] = None,
-    html: Annotated[Path | None, option("Write the report as a page into this file.", None, "--html")] = None,
+    html: Annotated[Path | None, option("Write the report to this file as an HTML page.", None, "--html")] = None,
     inspect: Annotated[
-        Path | None, option("Write logs that Inspect reads into this folder, one for each arm.", None, "--inspect")
+        Path | None, option("Write logs for Inspect to this folder, one per arm.", None, "--inspect")
     ] = None,
     suites: Annotated[bool, option("List the suites.", None, "--list")] = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Ask questions whose answers are known, in several ways, and print which way is right, how often and for how much.
+    """Ask questions with known answers in several ways, and compare how often each is right and what it costs.
 
-    Exit codes: 0 done, 2 wrong input, 5 the cost limit was reached, 130 interrupted; what is answered is kept.
+    Exit codes: 0 done, 2 wrong input, 5 the cost limit was reached, 130 interrupted. Results so far are kept.
     """
     from rlmbox.cli import eval_reports
     from rlmbox.cli.asking import Settings

@@ -34,9 +34,7 @@ mcp = typer.Typer(
 
 @programs.command("exec")
 def exec_(
-    files: Annotated[
-        list[str] | None, typer.Argument(help="Files with Python; - is standard input, which is also the default.")
-    ] = None,
+    files: Annotated[list[str] | None, typer.Argument(help="Python files; - is standard input, the default.")] = None,
     sandbox: SandboxOption = "auto",
     sandbox_image: SandboxImageOption = None,
     context: Annotated[
@@ -46,19 +44,19 @@ def exec_(
     memory: MemoryOption = None,
     package: PackageOption = None,
     type_check: TypeCheckOption = False,
-    keep_going: Annotated[bool, option("Run the cells after one that failed, too.", None, "--keep-going")] = False,
+    keep_going: Annotated[bool, option("Continue after a cell that fails.", None, "--keep-going")] = False,
     unsafe_no_isolation: Annotated[
         bool, option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
     ] = False,
-    as_json: Annotated[bool, option("Print one JSON object for each cell, one a line.", None, "--json")] = False,
+    as_json: Annotated[bool, option("Print a JSON object per cell, one per line.", None, "--json")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run files as the cells of one session in a sandbox, and print what each gave.
+    """Run files as the cells of one session in a sandbox, and print the results.
 
     Without a file, standard input is one cell; at a terminal it is a prompt. No function that cells can call reaches a
-    model. It stops at the first cell that fails, unless --keep-going is given.
+    model. It stops at the first failing cell, unless --keep-going is given.
 
-    Exit codes: 0 every cell ended well, 1 one failed, 2 wrong input, 4 the sandbox failed, 130 interrupted.
+    Exit codes: 0 every cell succeeded, 1 one failed, 2 wrong input, 4 the sandbox failed, 130 interrupted.
     """
     from rlmbox.cli.executing import ExecSettings, exec_and_print
 
@@ -80,13 +78,13 @@ def exec_(
 def subset(
     profile: Annotated[str, option("What the code may use: strict or wide.", None, "--profile")] = "strict",
     limit: Annotated[
-        list[str] | None, option("Another limit for each request: steps=5000000, memory_bytes=..., and so on.")
+        list[str] | None, option("Override a limit for each request: steps=5000000, memory_bytes=…; repeatable.")
     ] = None,
-    spec: Annotated[bool, option("Print what the language has and has not, and end.", None, "--spec")] = False,
-    as_json: Annotated[bool, option("Print that as JSON.", None, "--json")] = False,
+    spec: Annotated[bool, option("Print what the language supports, and exit.", None, "--spec")] = False,
+    as_json: Annotated[bool, option("With --spec: print JSON.", None, "--json")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run code in the deterministic interpreter: a JSON object a line on standard input, one a line on standard output.
+    """Run code in the deterministic interpreter, as a service: one JSON object per line on standard input and output.
 
     A request has context, query and code, and may have state (what the last answer had as state) and max_output_chars.
     An answer has ok, output, error and state.
@@ -106,16 +104,16 @@ def tool(
     ] = None,
     package: PackageOption = None,
     memory: MemoryOption = None,
-    timeout: Annotated[float, option("Seconds that a request may run which names no timeout.")] = 30.0,
-    max_timeout: Annotated[float, option("The longest timeout that a request may name.")] = 600.0,
-    max_sessions: Annotated[int, option("Sessions that may be open at once.", least=1)] = 256,
-    echo: Annotated[bool, option("Print the value of a last bare expression.", None, "--echo")] = False,
+    timeout: Annotated[float, option("Timeout in seconds for requests that set none.")] = 30.0,
+    max_timeout: Annotated[float, option("Longest timeout that a request may set.")] = 600.0,
+    max_sessions: Annotated[int, option("Maximum number of open sessions.", least=1)] = 256,
+    echo: Annotated[bool, option("Print the value of a final bare expression.", None, "--echo")] = False,
     unsafe_no_isolation: Annotated[
         bool, option("Allow --sandbox local, which isolates nothing.", None, "--unsafe-no-isolation")
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run Python for another agent: a JSON object a line on standard input, one a line on standard output.
+    """Run Python for another agent, as a service: one JSON object per line on standard input and output.
 
     A request has code, and may have timeout (seconds), id (which comes back) and session (a name with variables of its
     own; {"session": NAME, "close": true} ends it). An answer has stdout, stderr, exception, success,
@@ -143,26 +141,27 @@ def tool(
 def mcp_serve(
     ctx: typer.Context,
     root: Annotated[
-        list[Path] | None, option("A folder whose files agents may open; several times for several.", None, "--root")
+        list[Path] | None, option("A folder whose files agents may open; repeatable.", None, "--root")
     ] = None,
-    http: Annotated[bool, option("Serve over HTTP, not standard input and output.", None, "--http")] = False,
+    http: Annotated[bool, option("Serve over HTTP instead of standard input and output.", None, "--http")] = False,
     host: Annotated[str, option("The address to listen on.", None, "--host")] = "127.0.0.1",
-    port: Annotated[int, option("The port; 0 for any that is free.", None, "--port", least=0)] = 8765,
-    token: Annotated[str | None, option("What clients have to send as a bearer token.", "RLM_MCP_TOKEN")] = None,
+    port: Annotated[int, option("The port; 0 for any free port.", None, "--port", least=0)] = 8765,
+    token: Annotated[str | None, option("Bearer token that clients must send.", "RLM_MCP_TOKEN")] = None,
     origin: Annotated[
-        list[str] | None, option("A web page's scheme and host that may connect.", None, "--origin")
+        list[str] | None,
+        option("Origin (scheme and host) of a web page that may connect; repeatable.", None, "--origin"),
     ] = None,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
     base_url: BaseUrlOption = None,
     prices: PricesOption = None,
-    cost_limit: Annotated[str | None, option("US dollars that a call may cost.", "RLM_COST_LIMIT_USD")] = None,
-    total_cost_limit: Annotated[str | None, option("US dollars that all calls may cost together.")] = None,
-    max_seconds: Annotated[float, option("Wall time of a question.", "RLM_MAX_SECONDS")] = 600.0,
+    cost_limit: Annotated[str | None, option("Maximum cost of a call in US dollars.", "RLM_COST_LIMIT_USD")] = None,
+    total_cost_limit: Annotated[str | None, option("Maximum cost of all calls together in US dollars.")] = None,
+    max_seconds: Annotated[float, option("Maximum wall time of a question in seconds.", "RLM_MAX_SECONDS")] = 600.0,
     sandbox: SandboxOption = "auto",
     package: PackageOption = None,
-    timeout: Annotated[float, option("Seconds that code may run where a call names no timeout.")] = 30.0,
-    max_timeout: Annotated[float, option("The longest timeout that a call may name.")] = 600.0,
+    timeout: Annotated[float, option("Timeout of code in seconds, for calls that set none.")] = 30.0,
+    max_timeout: Annotated[float, option("Longest timeout that a call may set.")] = 600.0,
     memory: MemoryOption = None,
     guard: GuardOption = "off",
     store: StoreOption = None,
@@ -208,16 +207,17 @@ def mcp_serve(
 def mcp_install(
     client: Annotated[str, typer.Argument(help="claude, codex, cursor or vscode.")],
     root: Annotated[
-        list[Path] | None, option("A folder that the agent may open. Default: this one.", None, "--root")
+        list[Path] | None,
+        option("A folder that the agent may open; repeatable. Default: the current folder.", None, "--root"),
     ] = None,
-    path: Annotated[Path | None, option("Another file than the client's usual one.", None, "--file")] = None,
-    only_print: Annotated[bool, option("Print the configuration and write nothing.", None, "--print")] = False,
+    path: Annotated[Path | None, option("Configuration file, if not the client's usual one.", None, "--file")] = None,
+    only_print: Annotated[bool, option("Print the configuration without writing it.", None, "--print")] = False,
     yes: Annotated[bool, option("Write without asking.", None, "--yes", "-y")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write rlmbox into a client's configuration; what would change is shown first, and asked about.
+    """Add rlmbox to a client's configuration, after showing the change and asking for confirmation.
 
-    Exit codes: 0 written, or there already, 1 not agreed to, 2 wrong input.
+    Exit codes: 0 written, or already there, 1 declined, 2 wrong input.
     """
     from rlmbox.cli.mcp import install_and_print
 

@@ -32,7 +32,7 @@ _DEMO_QUESTION = "Which module defines class OrderedDict?"
 @questions.command()
 @with_options
 def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    question: Annotated[str, typer.Argument(help="The question.")],
     context: OptionalContextOption = None,
     retriever: RetrieverOption = None,
     *,
@@ -43,10 +43,10 @@ def ask(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Ask a question of a text.
+    """Ask a question about a text.
 
     Exit codes: 0 answered, 2 wrong input, 3 the model's provider failed, 4 the sandbox failed, 5 a limit was reached
-    (what there was until then is printed), 130 interrupted.
+    (partial results are printed), 130 interrupted.
     """
     from rlmbox.cli.asking import ask_and_print
 
@@ -65,10 +65,10 @@ def chat(
     run: RunOptions,
     debug: DebugOption = False,
 ) -> None:
-    """Ask questions of a text one after another; the model keeps its variables from one to the next.
+    """Ask several questions about a text in one session; the model's variables persist between questions.
 
-    /vars shows the variables, /cost what was spent, /save FILE keeps the talk. Ctrl-C ends the question and keeps the
-    session; Ctrl-D ends the session. --max-turns is for each question, the other limits for all of them together.
+    /vars shows the variables, /cost the cost so far, /save FILE saves the conversation. Ctrl-C cancels the question and
+    keeps the session; Ctrl-D ends the session. --max-turns applies to each question, the other limits to the session.
     """
     from rlmbox.cli.chatting import chat as run_chat
 
@@ -77,7 +77,7 @@ def chat(
 
 @questions.command()
 def demo(
-    question: Annotated[str, typer.Argument(help="What to ask of Python's own standard library.")] = _DEMO_QUESTION,
+    question: Annotated[str, typer.Argument(help="The question about Python's standard library.")] = _DEMO_QUESTION,
     model: ModelOption = None,
     sub_model: SubModelOption = None,
     base_url: BaseUrlOption = None,
@@ -87,7 +87,7 @@ def demo(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Ask a question of the source of Python's own standard library, several megabytes that every machine has."""
+    """Ask a question about the source of Python's standard library, several megabytes that every machine has."""
     from rlmbox.cli.asking import Settings, demo_and_print
 
     settings = Settings(model=model, sub_model=sub_model, base_url=base_url, cost_limit_usd=cost_limit, otel=otel)

