@@ -54,7 +54,7 @@ def exec_(
     """Run files as the cells of one session in a sandbox, and print the results.
 
     Without a file, standard input is one cell; at a terminal it is a prompt. No function that cells can call reaches a
-    model. It stops at the first failing cell, unless --keep-going is given.
+    model. It stops at the first cell that fails, unless --keep-going is given.
 
     Exit codes: 0 every cell succeeded, 1 one failed, 2 wrong input, 4 the sandbox failed, 130 interrupted.
     """
