@@ -63,10 +63,10 @@ async def test_a_file_of_the_users_own_is_a_profile(tmp_path: Path) -> None:
     [
         ("limits = 3", "limits is a table"),
         ("[limits]\nmax_turn = 3", "there is no limit 'max_turn'; there are concurrency"),
-        ("[limits]\nmax_turns = 0", "max_turns is a whole number"),
+        ("[limits]\nmax_turns = 0", "max_turns must be a whole number"),
         ("[prompts]\nstrat = 'x'", "no part 'strat'"),
         ("colour = 'red'", "a profile has no 'colour'; it has name"),
-        ("direct_below_chars = -1", "direct_below_chars is a whole number"),
+        ("direct_below_chars = -1", "direct_below_chars must be a whole number"),
         ("require_repl_before_final = 1", "is true or false"),
         ("name = ", "is not TOML"),
     ],

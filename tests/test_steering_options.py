@@ -16,9 +16,9 @@ from runs import TEXT, repl, rlm
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ({"invalid_response_limit": "x"}, "invalid_response_limit is a whole number"),
-        ({"invalid_response_limit": 0}, "invalid_response_limit is a whole number"),
-        ({"invalid_response_limit": True}, "invalid_response_limit is a whole number"),
+        ({"invalid_response_limit": "x"}, "invalid_response_limit must be a whole number"),
+        ({"invalid_response_limit": 0}, "invalid_response_limit must be a whole number"),
+        ({"invalid_response_limit": True}, "invalid_response_limit must be a whole number"),
         ({"fallback_code": 5}, "fallback_code is Python code"),
         ({"fallback_code": " "}, "fallback_code is Python code"),
         ({"validate": 5}, "validate is a function"),
@@ -31,9 +31,9 @@ from runs import TEXT, repl, rlm
         ({"profile": "hybird"}, "there is no profile 'hybird'; there are"),
         ({"prompts": 5}, "prompts is a table of texts"),
         ({"prompts": {"ending": "x"}}, "there is no part 'ending' of the prompt; there are system, task"),
-        ({"max_history_tokens": 0}, "max_history_tokens is a whole number"),
+        ({"max_history_tokens": 0}, "max_history_tokens must be a whole number"),
         ({"compaction": "short"}, "there is no compaction 'short'; there are digest, model"),
-        ({"direct_below_chars": -1}, "direct_below_chars is a whole number"),
+        ({"direct_below_chars": -1}, "direct_below_chars must be a whole number"),
     ],
 )
 def test_a_wrong_option_is_one_error_before_anything_is_asked(option: dict[str, Any], says: str) -> None:

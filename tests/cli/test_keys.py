@@ -46,7 +46,7 @@ def test_a_key_is_kept_listed_masked_and_forgotten(folder: Path) -> None:
     assert "********" in run("keys", "list")[1]
     assert run("keys", "rm", "google")[0] == 0
     code, _, error = run("keys", "rm", "google")
-    assert (code, error) == (2, "error: no key for google is kept; rlmbox keys list shows those that are\n")
+    assert (code, error) == (2, "error: no key for google is stored; rlmbox keys list shows those that are\n")
     assert run("keys", "list")[1] == "no key is set or kept; rlmbox keys set PROVIDER keeps one\n"
 
 
@@ -64,10 +64,10 @@ def test_nobody_but_the_owner_can_look_into_what_is_kept(folder: Path) -> None:
     ("arguments", "given", "said"),
     [
         (["opnai"], KEY, "there is no provider 'opnai'; did you mean openai?"),
-        (["openai"], "", "no key was given for openai; nothing was kept"),
-        (["openai"], f"{KEY} and more", "one is a single word"),
+        (["openai"], "", "no key was given for openai; nothing was stored"),
+        (["openai"], f"{KEY} and more", "which is a single word"),
         (["openai"], "sk-ключ", "holds characters that no key has"),
-        (["openai", KEY], "", "a key on the command line is seen by other programs"),
+        (["openai", KEY], "", "a key on the command line is visible to other programs"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_kept(
@@ -98,7 +98,7 @@ def test_a_file_or_a_folder_that_is_a_link_is_neither_read_nor_written(folder: P
 def test_what_others_can_look_into_is_not_used(folder: Path) -> None:
     run("keys", "set", "openai", given=KEY)
     (folder / "openai").chmod(0o644)
-    with pytest.raises(ConfigError, match="others can look into it; run: chmod 600"):
+    with pytest.raises(ConfigError, match="other users can read it; run: chmod 600"):
         KeyFiles(folder).get("openai")
     (folder / "openai").chmod(0o600)
     folder.chmod(0o755)

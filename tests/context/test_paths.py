@@ -378,7 +378,7 @@ def test_a_pattern_leaves_out_and_counts_what_a_directory_would(tree: Path):
 
 
 def test_a_pattern_that_names_nothing_is_an_error(tree: Path):
-    with pytest.raises(ContextError, match=r"\*\.rst: no file has such a name; check the pattern"):
+    with pytest.raises(ContextError, match=r"\*\.rst: no file matches; check the pattern"):
         Context.from_path(tree / "*.rst")
 
 

@@ -170,7 +170,7 @@ def test_without_a_place_for_a_cache_the_index_stays_in_memory(tmp_path: Path, m
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert kept(report(), SqliteIndex).rank("penalty")
     monkeypatch.setattr(ranking, "_IN_MEMORY_BYTES", 10)
-    with pytest.raises(ContextError, match="others can write there"):
+    with pytest.raises(ContextError, match="other users can write to it"):
         kept(report(), SqliteIndex).rank("penalty")
 
 

@@ -211,7 +211,7 @@ def test_what_unpacks_to_far_more_than_it_is_ends_early(server: str):
 
 def test_a_packing_that_is_not_known_is_named(server: str):
     Place.pages["/a"] = (200, {"Content-Encoding": "br"}, b"????")
-    with pytest.raises(ContextError, match="/a: is packed in a way that is not known here"):
+    with pytest.raises(ContextError, match="/a: uses an unsupported content encoding"):
         fetch(f"{server}/a")
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_too_long_is_refused_and_leaves_nothing(server: str, chun
 
 def test_a_fetch_that_takes_too_long_ends(server: str):
     Place.pages["/a"] = (200, {}, b"text")
-    with pytest.raises(ContextError, match="takes too long to fetch; fetch it yourself"):
+    with pytest.raises(ContextError, match="takes too long to download; download it yourself"):
         fetch(f"{server}/a", timeout_s=0)
 
 
@@ -311,7 +311,7 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "rlmbox").mkdir()
     (tmp_path / "rlmbox").chmod(0o777)
-    with pytest.raises(ContextError, match="others can write there; chmod 700 it"):
+    with pytest.raises(ContextError, match="other users can write to it; run chmod 700"):
         cache_folder("remote")
 
 

@@ -57,7 +57,7 @@ def test_nobody_to_say_yes_is_a_no(folder: Path, server: ProviderServer) -> None
     (folder / "prices.toml").write_text(PRICES.format(price="10000"))
     done = run(folder, server, "q.jsonl", "--arm", "direct", "--cost-limit", "100")
     assert (done.returncode, server.requests) == (2, [])
-    assert "error: it would cost some $" in done.stderr
+    assert "error: it would cost about $" in done.stderr
     assert "--yes" in done.stderr
 
 
@@ -65,7 +65,7 @@ def test_what_has_no_price_is_asked_about_and_is_not_said_to_be_free(folder: Pat
     (folder / "prices.toml").write_text(PRICES.replace("openai:any", "openai:other").format(price="1"))
     done = run(folder, server, "q.jsonl", "--arm", "direct")
     assert (done.returncode, server.requests) == (2, [])
-    assert "error: what direct costs is not known; --prices FILE" in done.stderr
+    assert "error: what direct costs is not known; supply the price with --prices FILE" in done.stderr
     done = run(folder, server, "q.jsonl", "--arm", "direct", "--yes")
     assert done.returncode == 0, done.stderr
     assert "not known" in done.stdout.splitlines()[2]
@@ -126,10 +126,10 @@ def test_a_grader_and_an_arm_of_the_users_own(folder: Path, server: ProviderServ
         (["q.jsonl", "--arm", "foo"], "there is no arm 'foo'"),
         (["q.jsonl", "--arm", "rlm:turns=1"], "has no option 'turns'"),
         (["q.jsonl", "--arm", "direct:cut=tail"], "there is no cut 'tail'"),
-        (["q.jsonl", "--arm", "retrieval:k=0"], "k is a whole number"),
+        (["q.jsonl", "--arm", "retrieval:k=0"], "k must be a whole number"),
         (["q.jsonl", "--arm", "own.py:f"], "own.py cannot be read"),
         (["niah-single", "--sizes", "1k"], "a size is from 8,000 characters"),
-        (["q.jsonl", "--cost-limit", "much"], "is an amount such as"),
+        (["q.jsonl", "--cost-limit", "much"], "must be an amount such as"),
         (["--show", "eval-9"], "there is no evaluation eval-9"),
         (["q.jsonl", "--write-profile", "won.toml"], "name it: --show eval-1"),
         (["--show", "../x"], "an evaluation's name has letters"),

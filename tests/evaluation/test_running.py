@@ -182,8 +182,8 @@ def test_plans_that_cannot_be_carried_out_are_refused(tmp_path: Path) -> None:
         ({"questions": questions(1) * 2}, "two questions have the id 'q0'"),
         ({"questions": [Question("q", "What?", "x")]}, "question q has no text"),
         ({"questions": [Question("q", "What?", "x", text="x", grader="judge")]}, "--judge MODEL"),
-        ({"repeats": 0}, "repeats is a whole number"),
-        ({"concurrency": 0}, "concurrency is a whole number"),
+        ({"repeats": 0}, "repeats must be a whole number"),
+        ({"concurrency": 0}, "concurrency must be a whole number"),
     ]
     for changed, message in wrong:
         with pytest.raises(ConfigError, match=message):

@@ -287,9 +287,9 @@ def test_intervals_count_positions_as_a_set_does(ranges: list[tuple[int, int]], 
 def test_budgets_that_mean_nothing_are_refused() -> None:
     from rlmbox.errors import ConfigError
 
-    with pytest.raises(ConfigError, match="run_share is a number from 0 to 1"):
+    with pytest.raises(ConfigError, match="run_share must be a number from 0 to 1"):
         CopyBudgets(run_share=5)
-    with pytest.raises(ConfigError, match="turn_chars is a number of characters"):
+    with pytest.raises(ConfigError, match="turn_chars must be a number of characters"):
         CopyBudgets(turn_chars=-1)
 
 

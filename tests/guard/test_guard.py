@@ -153,9 +153,9 @@ def test_off_hides_nothing_but_length_and_bytes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"policy": "stern"}, "'stern' is no policy of the guard; it is one of off, redact, strict"),
-        ({"per_model": {"*": "open"}}, "'open' is no policy"),
-        ({"per_path": {"mail": "off"}}, "'mail' is no path of the guard; it is one of observation, "),
+        ({"policy": "stern"}, "'stern' is not a policy of the guard; choose one of off, redact, strict"),
+        ({"per_model": {"*": "open"}}, "'open' is not a policy"),
+        ({"per_path": {"mail": "off"}}, "'mail' is not a path of the guard; choose one of observation, "),
     ],
 )
 def test_a_setting_that_does_not_exist_is_an_error_that_names_the_choices(
@@ -317,7 +317,7 @@ def test_a_session_that_printed_its_share_still_sees_a_little() -> None:
 
 
 def test_bounds_that_mean_nothing_are_refused() -> None:
-    with pytest.raises(ConfigError, match="head_share is a number from 0 to 1"):
+    with pytest.raises(ConfigError, match="head_share must be a number from 0 to 1"):
         OutputBounds(head_share=2)
 
 
@@ -348,7 +348,7 @@ def test_the_index_may_be_built_beside_the_run() -> None:
 
 
 def test_a_path_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="'mail' is no path"):
+    with pytest.raises(ConfigError, match="'mail' is not a path"):
         check("x", path="mail")  # type: ignore[arg-type]
 
 

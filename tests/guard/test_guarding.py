@@ -59,7 +59,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 @pytest.mark.parametrize(
     ("files", "policy", "message"),
-    [(["nowhere.txt"], "redact", "nowhere.txt cannot be read"), ([], "stern", "'stern' is no policy of the guard")],
+    [(["nowhere.txt"], "redact", "nowhere.txt cannot be read"), ([], "stern", "'stern' is not a policy of the guard")],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
     files: list[str], policy: str, message: str, capsys: pytest.CaptureFixture[str]

@@ -108,7 +108,9 @@ def test_a_run_can_be_listed_shown_replayed_forked_exported_and_removed(folder: 
     assert (
         settings["limits"].items() >= {"max_turns": 7, "max_depth": 0, "max_subcalls": 9, "last_answer": False}.items()
     )
-    assert "--memory is a number above 0" in rlmbox(folder, "fork", "audit", "--at", "3", "--memory", "-1", code=2)[1]
+    assert (
+        "--memory must be a number above 0" in rlmbox(folder, "fork", "audit", "--at", "3", "--memory", "-1", code=2)[1]
+    )
 
     trace, _ = rlmbox(folder, "export", "audit")
     assert all(json.loads(line)["run_id"] == "audit" for line in trace.splitlines())
@@ -146,7 +148,7 @@ def test_a_run_whose_process_is_killed_is_resumed(folder: Path, server: Provider
     assert "contract.txt has changed since the run began, or is gone" in said
     (folder / "other.txt").write_text(CONTRACT.replace("June", "July"))
     _, said = rlmbox(folder, "resume", "audit", "--context", "other.txt", code=2)
-    assert "other.txt is not what the run was begun with" in said
+    assert "other.txt is not what the run was started with" in said
     out, _ = rlmbox(folder, "resume", "audit", "--context", moved.name, "--max-turns", "9", "--json")
     assert json.loads(out)["complete"]
     assert json.loads(rlmbox(folder, "replay", "audit", "--json")[0]) == json.loads(out)

@@ -51,12 +51,12 @@ async def test_a_file_that_was_moved_is_taken_where_it_is_said_to_be(tmp_path: P
     file.rename(moved)
     with pytest.raises(ContextError, match=r"old\.txt has changed .*, or is gone; .*where it is now with --context"):
         await go_on(store, **own)
-    with pytest.raises(ContextError, match=r"no\.txt is not there; the run was begun with .*old\.txt"):
+    with pytest.raises(ContextError, match=r"no\.txt is not there; the run was started with .*old\.txt"):
         await go_on(store, tmp_path / "no.txt", **own)
     middle = len(text) // 2 - 7
     other = tmp_path / "other.txt"
     other.write_text(text[:middle] + "X" * 200_000 + text[middle + 200_000 :])
-    with pytest.raises(ContextError, match=r"other\.txt is not what the run was begun with: its content differs"):
+    with pytest.raises(ContextError, match=r"other\.txt is not what the run was started with: its content differs"):
         await go_on(store, other, **own)
     assert not any(isinstance(event, RunResumed) for event in await store.read("r"))
     os.utime(moved, (1, 1))  # a copy has another time
@@ -165,7 +165,7 @@ async def test_a_folder_or_a_pattern_with_another_text_is_another(tmp_path: Path
 async def test_a_text_that_is_given_again_has_to_be_the_same(then: Any, now: Any) -> None:
     store = MemoryStore()
     await begun(store, then)
-    with pytest.raises(ContextError, match="another one than the run was begun with"):
+    with pytest.raises(ContextError, match="another one than the run was started with"):
         await go_on(store, now)
     assert await go_on(store, then) is not None
 
@@ -174,9 +174,9 @@ async def test_a_run_goes_on_within_other_limits_and_the_record_says_so() -> Non
     store = MemoryStore()
     limits = Limits(max_turns=4, cost_limit_usd="1000000")
     await begun(store, TEXT, [SHOWS, SHOWS + " ", SHOWS], limits=limits, price=PENNY)
-    with pytest.raises(ConfigError, match="has used 3 of max_turns already, more than 2; give more"):
+    with pytest.raises(ConfigError, match="has used 3 of max_turns already, which is more than 2; give more"):
         await go_on(store, limits=Limits(max_turns=2, cost_limit_usd="1000000"))
-    with pytest.raises(ConfigError, match=r"has used [0-9.]+ of cost_limit_usd already, more than 0\.02"):
+    with pytest.raises(ConfigError, match=r"has used [0-9.]+ of cost_limit_usd already, which is more than 0\.02"):
         await go_on(store, limits=Limits(cost_limit_usd="0.02"))
     script = [SHOWS.replace("len", "2 * len"), SHOWS, "FINAL(late)"]
     # Those of the RLM count for new runs only.

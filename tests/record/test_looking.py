@@ -120,7 +120,7 @@ async def test_a_run_that_fails_leaves_its_evidence(tmp_path: Path, monkeypatch:
 async def test_without_a_store_there_is_nothing_to_go_on_from() -> None:
     rlm = RLM(ScriptedModel([], name="root"), sandbox="monty")
     for work in (rlm.aresume("x"), rlm.areplay("x"), rlm.afork("x", at=1)):
-        with pytest.raises(ConfigError, match="there is no store; say where runs are recorded"):
+        with pytest.raises(ConfigError, match="no store is set; set where runs are recorded"):
             await work
 
 

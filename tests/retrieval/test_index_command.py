@@ -55,7 +55,7 @@ def test_an_index_is_built_shown_brought_up_to_date_and_asked(corpus: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["ask", "?"], "name it with --context PATH, or an index with --retriever"),
+        (["ask", "?"], "pass --context PATH, or an index with --retriever"),
         (["ask", "?", "--retriever", "index:none.idx"], "there is no index; build one: rlmbox index build"),
         (["ask", "?", "--retriever", "none.idx"], "an index is index:PATH"),
         (["index", "show", "none.idx"], "there is no index"),

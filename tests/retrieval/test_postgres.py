@@ -259,7 +259,7 @@ async def test_a_connection_that_was_cut_is_replaced(dsn: str, own: PostgresRetr
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"table": "nothing.here", "columns": {"id": "a", "text": "b"}}, "there is no such table"),
+        ({"table": "nothing.here", "columns": {"id": "a", "text": "b"}}, "the table does not exist"),
         ({**OWN, "columns": {"id": "number", "text": "missing"}}, "has no column 'missing'; there are number, body"),
         ({**OWN, "filters": ["nope"]}, "has no column 'nope'"),
     ],

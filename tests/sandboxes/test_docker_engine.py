@@ -52,7 +52,10 @@ async def test_an_engine_that_cannot_be_attached_to_is_refused(address: str) -> 
 def test_a_directory_without_python_is_no_image(tmp_path: Path) -> None:
     told = io.StringIO()
     assert docker_image.main(["--from-root", str(tmp_path)], told) == 1
-    assert told.getvalue() == f"{tmp_path} has no python3 in usr/bin or usr/local/bin, so it is no root for the image\n"
+    assert (
+        told.getvalue()
+        == f"{tmp_path} has no python3 in usr/bin or usr/local/bin, so it cannot be the root of an image\n"
+    )
 
 
 @needs_runc

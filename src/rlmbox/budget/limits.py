@@ -71,11 +71,11 @@ class Limits:
         for name, smallest in _LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-                raise ConfigError(f"{name} is a whole number of at least {smallest}, not {value!r}")
+                raise ConfigError(f"{name} must be a whole number of at least {smallest}, not {value!r}")
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
-                raise ConfigError(f"{name} is a number above 0, not {value!r}")
+                raise ConfigError(f"{name} must be a number above 0, not {value!r}")
 
     def narrowed(self, other: Limits) -> Limits:
         """Return these limits, narrowed by those that `other` sets.
@@ -133,7 +133,7 @@ def dollars(value: object, name: str) -> Decimal:
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
-        raise ConfigError(f"{name} is an amount such as '2.00', not {value!r}") from None
+        raise ConfigError(f"{name} must be an amount such as '2.00', not {value!r}") from None
     if isinstance(value, bool) or not amount.is_finite() or amount < 0:
-        raise ConfigError(f"{name} is 0 or more, not {value!r}")
+        raise ConfigError(f"{name} must be 0 or more, not {value!r}")
     return amount

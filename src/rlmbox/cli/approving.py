@@ -42,7 +42,7 @@ def approval_of(policy: str | None, console: Console) -> Approval | None:
         return None
     approval = Approval(lambda proposal: _asked(proposal, console), policy)
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError(f"--approve {policy} asks at a terminal, and standard input is none; leave it out")
+        raise ConfigError(f"--approve {policy} needs a terminal on standard input; leave it out")
     return approval
 
 

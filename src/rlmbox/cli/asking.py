@@ -226,7 +226,7 @@ def windows_of(options: Sequence[str]) -> int | dict[str, int] | None:
             raise ConfigError(f"--window takes TOKENS, or NAME=TOKENS such as ollama:qwen3=8192, not {option!r}")
         found[name] = int(tokens)
     if "" in found and len(found) > 1:
-        raise ConfigError("--window is one figure for all models, or NAME=TOKENS for each, and not both")
+        raise ConfigError("--window takes either one number for all models or NAME=TOKENS for each, not both")
     return found.get("", found) if found else None
 
 
@@ -384,7 +384,7 @@ def open_context_or_none(paths: Sequence[str], settings: Settings) -> Context | 
     if paths:
         return open_context(paths, include=settings.include, exclude=settings.exclude, encoding=settings.encoding)
     if settings.retriever is None:
-        raise ConfigError("a question is asked of a text; name it with --context PATH, or an index with --retriever")
+        raise ConfigError("a question needs a text: pass --context PATH, or an index with --retriever")
     return None
 
 

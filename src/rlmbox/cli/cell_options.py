@@ -22,7 +22,7 @@ def cell_limits(timeout_s: float | None, memory_mb: float | None, otherwise: Cel
     """
     for name, value in (("--cell-timeout", timeout_s), ("--memory", memory_mb)):
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"{name} is a number above 0, not {value:g}")
+            raise ConfigError(f"{name} must be a number above 0, not {value:g}")
     limits = otherwise or CellLimits()
     return replace(
         limits,

@@ -102,7 +102,7 @@ def init_and_print(path: Path | None, *, user: bool, debug: bool) -> int:
             with target.open("x", encoding="utf-8") as file:
                 file.write(example())
         except FileExistsError:
-            raise ConfigError(f"{target} is there already; remove it first, or give another path") from None
+            raise ConfigError(f"{target} already exists; remove it first, or name another path") from None
         except OSError as error:
             raise ConfigError(f"{target} cannot be written: {error.strerror}") from None
         print(f"wrote {target}")  # noqa: T201

@@ -185,12 +185,12 @@ class _Recorded:
 
     @property
     def guard(self) -> Guard:
-        """The guard that the run was begun with; of one from before guards were recorded, the usual one."""
+        """The guard that the run was started with; of one from before guards were recorded, the usual one."""
         found = self.settings.get("guard") or {"policy": "redact"}
         return Guard(found["policy"], per_model=found.get("per_model"), per_path=found.get("per_path"))
 
     def windows(self, models: Sequence[str | None]) -> int | Mapping[str, int] | None:
-        """Return the windows that the run was begun with, of the models that it goes on with."""
+        """Return the windows that the run was started with, of the models that it goes on with."""
         windows = self.settings.get("windows")
         if isinstance(windows, Mapping):
             return {name: tokens for name, tokens in windows.items() if name in models}
@@ -206,7 +206,7 @@ class _Recorded:
         model: str | None = None,
         telemetry: Telemetry | bool = False,
     ) -> RLM:
-        """Return an RLM as the one that the run was begun with."""
+        """Return an RLM as the one that the run was started with."""
         made = self.settings
         if made.get("tools"):
             names = ", ".join(made["tools"])

@@ -158,8 +158,8 @@ class PlanMaker:
         )
         if found.price is None and self._settings.cost_limit_usd:
             raise ConfigError(
-                f"the price of {named} is not known, so the limit of ${self.cost_limit_usd} cannot be kept; "
-                "give it with --prices FILE"
+                f"the price of {named} is not known, so the limit of ${self.cost_limit_usd} cannot be enforced; "
+                "supply it with --prices FILE"
             )
         return found
 
@@ -232,7 +232,7 @@ class PlanMaker:
         is_priced = rlm.model.price is not None and rlm.sub_model.price is not None
         if not is_priced and self._settings.cost_limit_usd:
             rlm.close()
-            raise ConfigError("a cost limit was set and a model's price is not known; give it with --prices FILE")
+            raise ConfigError("a cost limit is set but the price of a model is not known; supply it with --prices FILE")
         kept = {key: value for key, value in options.items() if key not in ("model", "sub_model")}
         return RlmArm(
             rlm,

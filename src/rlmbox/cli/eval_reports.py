@@ -113,7 +113,7 @@ def write_profile_and_print(name: str, path: Path, *, debug: bool) -> int:
     """
     try:
         if path.exists():
-            raise ConfigError(f"{path} is there already; name another file, or take it away")
+            raise ConfigError(f"{path} already exists; remove it, or name another file")
         recorded = read_evaluation(evaluations_folder(), name)
         _write_text(path, settings_file(recorded, report_of(recorded)))
     except RLMError as error:

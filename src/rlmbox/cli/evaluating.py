@@ -181,10 +181,10 @@ def _check_agreed(expected: Mapping[str, Estimate], plan: Plan, *, yes: bool) ->
         if unpriced:
             named = ", ".join(unpriced)
             raise ConfigError(
-                f"what {named} costs is not known; --prices FILE names the price, --yes asks all the same"
+                f"what {named} costs is not known; supply the price with --prices FILE, or proceed with --yes"
             )
-        raise ConfigError(f"it would cost some ${total:.2f}; --yes says that it may")
-    said = f"What {', '.join(unpriced)} will cost is not known." if unpriced else f"It will cost some ${total:.2f}."
+        raise ConfigError(f"it would cost about ${total:.2f}; confirm with --yes")
+    said = f"What {', '.join(unpriced)} will cost is not known." if unpriced else f"It will cost about ${total:.2f}."
     print(f"{said} Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         raise ConfigError("nothing was asked")

@@ -86,7 +86,7 @@ class ExecSettings:
     def _local(self) -> Callable[[], Sandbox]:
         if not self.unsafe_no_isolation:
             raise ConfigError(
-                "local runs the code with all that you may do yourself; use --sandbox auto, "
+                "local runs the code with your own permissions; use --sandbox auto, "
                 "or add --unsafe-no-isolation if you trust every line of it"
             )
         from rlmbox.sandboxes.local import LocalSandbox

@@ -159,14 +159,14 @@ def _check_private(path: Path, found: os.stat_result, is_kind: Any) -> None:
         ConfigError: It is a link or of another kind, or somebody else owns it or can look into it.
     """
     if not is_kind(found.st_mode):
-        raise ConfigError(f"{path} is not used: it is a link, or not what it should be; remove it")
+        raise ConfigError(f"{path} is not used: it is a link or not of the expected type; remove it")
     if not hasattr(os, "getuid"):  # Windows, where a person's folder is theirs alone
         return
     if found.st_uid != os.getuid():
-        raise ConfigError(f"{path} is not used: somebody else owns it; remove it")
+        raise ConfigError(f"{path} is not used: it belongs to another user; remove it")
     if found.st_mode & 0o077:
         mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
-        raise ConfigError(f"{path} is not used: others can look into it; run: chmod {mode} {path}")
+        raise ConfigError(f"{path} is not used: other users can read it; run: chmod {mode} {path}")
 
 
 def system_keyring() -> SystemKeyring | None:

@@ -31,8 +31,8 @@ def set_and_print(provider: str, further: list[str], *, debug: bool) -> int:
     def keep() -> None:
         if further:
             raise ConfigError(
-                "a key on the command line is seen by other programs and stays in the shell's history; "
-                "leave it out and it is asked for, or give it on standard input"
+                "a key on the command line is visible to other programs and stays in the shell's history; "
+                "leave it out to be prompted for it, or pass it on standard input"
             )
         name = provider_named(provider)
         place = places()[0]
@@ -57,9 +57,9 @@ def _read_key(provider: str) -> str:
         key = given.strip()
     key = key.strip()
     if not key:
-        raise ConfigError(f"no key was given for {provider}; nothing was kept")
+        raise ConfigError(f"no key was given for {provider}; nothing was stored")
     if len(key) > _LONGEST_KEY_CHARS or any(c.isspace() for c in key):
-        raise ConfigError(f"what was given for {provider} is no key: one is a single word; nothing was kept")
+        raise ConfigError(f"what was given for {provider} is not a key, which is a single word; nothing was stored")
     return key
 
 
@@ -93,7 +93,7 @@ def remove_and_print(provider: str, *, debug: bool) -> int:
         name = provider_named(provider)
         removed = [place.name for place in places() if place.remove(name)]
         if not removed:
-            raise ConfigError(f"no key for {name} is kept; rlmbox keys list shows those that are")
+            raise ConfigError(f"no key for {name} is stored; rlmbox keys list shows those that are")
         print(f"the key for {name} is no longer kept in {printable(' and '.join(removed))}")  # noqa: T201
 
     return _ended(remove, as_json=False, debug=debug)

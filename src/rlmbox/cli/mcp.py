@@ -165,7 +165,7 @@ def _limits(settings: McpSettings) -> ServerLimits:
 
     for name, number in (("--timeout", settings.timeout_s), ("--max-timeout", settings.max_timeout_s)):
         if not 0 < number < float("inf"):
-            raise ConfigError(f"{name} is a number above 0, not {number:g}")
+            raise ConfigError(f"{name} must be a number above 0, not {number:g}")
     cell = cell_limits(None, settings.memory_mb)
     per_call, total = _money(settings)
     is_set = settings.cost_limit_usd is not None or settings.total_cost_limit_usd is not None

@@ -63,7 +63,7 @@ def _limits(limits: StepLimits, changes: Iterable[str]) -> StepLimits:
         most = _MOST_CALLS if name == "call_depth" else _MOST
         value = int(number) if number.isascii() and number.isdecimal() and len(number) < len(str(_MOST)) else 0
         if not 1 <= value <= most:
-            raise ConfigError(f"--limit {change!r}: {name} is a whole number from 1 to {most:,}, as in {name}=100")
+            raise ConfigError(f"--limit {change!r}: {name} must be a whole number from 1 to {most:,}, as in {name}=100")
         limits = replace(limits, **{name: value})
     return limits
 

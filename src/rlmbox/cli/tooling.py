@@ -56,7 +56,7 @@ class ToolSettings:
         """
         for name, value in (("--timeout", self.timeout_s), ("--max-timeout", self.max_timeout_s)):
             if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} is a number above 0, not {value:g}")
+                raise ConfigError(f"{name} must be a number above 0, not {value:g}")
         memory_bytes = None if self.memory_mb is None else cell_limits(None, self.memory_mb).memory_bytes
         limits = tool_limits(memory_bytes=memory_bytes, max_timeout_s=self.max_timeout_s)
         make_sandbox = self.sandbox_maker()
@@ -93,7 +93,7 @@ def serve_tool(settings: ToolSettings, *, debug: bool) -> int:
 def _check_streams() -> None:
     standard_input()  # a closed one is named
     if sys.stdout is None:
-        raise ConfigError("standard output is closed, so nobody would get the answers")
+        raise ConfigError("standard output is closed, so there is no way to return the answers")
 
 
 def _warn(line: str) -> None:

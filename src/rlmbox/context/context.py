@@ -606,7 +606,7 @@ def _reopened(origin: Origin, sha256: str) -> Context:
     for first, last in origin.parts:
         context = context.slice_view(first, last)
     if context.sha256 != sha256:
-        raise ContextError(f"{origin.label}: is not the text any more that the context was made of; make a new one")
+        raise ContextError(f"{origin.label}: the text has changed since the context was made; make a new one")
     return context
 
 

@@ -125,12 +125,12 @@ def _checked(name: str, options: str, question: Question) -> Score:
             try:
                 re2.compile(str(expected))
             except re2.error as error:
-                raise ConfigError(f"{place}: {expected!r} is no regular expression: {_said(error)}") from None
+                raise ConfigError(f"{place}: {expected!r} is not a regular expression: {_said(error)}") from None
         if name == "schema":
             try:
                 Draft202012Validator.check_schema(expected)
             except SchemaError as error:
-                raise ConfigError(f"{place}: expected is no JSON Schema: {error.message}") from None
+                raise ConfigError(f"{place}: expected is not a JSON Schema: {error.message}") from None
         if options == "all" and not (isinstance(expected, list) and expected):
             raise ConfigError(f"{place}: the grader contains:all expects a list, not {expected!r}")
     if name == "number":

@@ -59,7 +59,7 @@ class RetrievalArm(OneRequestArm):
         retries: RetryPolicy | None = None,
     ) -> None:
         if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 100:
-            raise ConfigError(f"k is a whole number from 1 to 100, not {k!r}")
+            raise ConfigError(f"k must be a whole number from 1 to 100, not {k!r}")
         if retrieve is not None and retriever is not None:
             raise ConfigError("passages are found by retrieve or by retriever; give one of them")
         super().__init__(name, model, guard, retries)

@@ -88,7 +88,7 @@ class Plan:
         counts: dict[str, Any] = {"repeats": self.repeats, "concurrency": self.concurrency}
         for what, number in counts.items():
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ConfigError(f"{what} is a whole number of at least 1, not {number!r}")
+                raise ConfigError(f"{what} must be a whole number of at least 1, not {number!r}")
         for question in self.questions:
             if not (question.text or question.context or self.context):
                 raise ConfigError(f"question {question.id} has no text; give it a context, or give one with --context")
@@ -378,7 +378,7 @@ class Evaluation:
             raise
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"the grader failed on question {question.id}: {said}; mend it and --resume") from error
+            raise ConfigError(f"the grader failed on question {question.id}: {said}; fix it, then --resume") from error
         if not 0 <= found <= 1:
             raise ConfigError(f"the grader gave question {question.id} {given!r}; a score is from 0 to 1")
         return found

@@ -34,9 +34,9 @@ class OutputBounds:
     def __post_init__(self) -> None:
         for name in ("turn_chars", "session_chars", "least_chars"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is a number of characters, 0 or more, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be a number of characters, 0 or more, not {getattr(self, name)}")
         if not 0 <= self.head_share <= 1:
-            raise ConfigError(f"head_share is a number from 0 to 1, not {self.head_share:g}")
+            raise ConfigError(f"head_share must be a number from 0 to 1, not {self.head_share:g}")
 
 
 def marker(lines: int, size_bytes: int) -> str:

@@ -61,11 +61,11 @@ class CopyBudgets:
     def __post_init__(self) -> None:
         for name in ("turn_chars", "run_chars", "longest_chars", "exempt_below_chars"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is a number of characters, 0 or more, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be a number of characters, 0 or more, not {getattr(self, name)}")
         for name in ("run_share", "subcall_share"):
             share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
-                raise ConfigError(f"{name} is a number from 0 to 1, not {share:g}")
+                raise ConfigError(f"{name} must be a number from 0 to 1, not {share:g}")
 
     @classmethod
     def strict(cls) -> CopyBudgets:

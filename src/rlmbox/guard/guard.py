@@ -592,13 +592,13 @@ def each_text(value: object, change: Callable[[str], str]) -> object:
 
 def _rules(path: str) -> _PathRules:
     if path not in _PATHS:
-        raise ConfigError(f"{path!r} is no path of the guard; it is one of {', '.join(_PATHS)}")
+        raise ConfigError(f"{path!r} is not a path of the guard; choose one of {', '.join(_PATHS)}")
     return _PATHS[path]
 
 
 def _check_policy(policy: str) -> None:
     if policy not in get_args(Policy):
-        raise ConfigError(f"{policy!r} is no policy of the guard; it is one of {', '.join(get_args(Policy))}")
+        raise ConfigError(f"{policy!r} is not a policy of the guard; choose one of {', '.join(get_args(Policy))}")
 
 
 def _effect(found: Finding) -> FindingEffect:
@@ -641,7 +641,7 @@ def _run(detector: Detector, text: str) -> list[Finding]:
     try:
         found = list(detector(text))
     except Exception as error:
-        raise ConfigError(f"the detector {name} failed ({type(error).__name__}); mend it or leave it out") from error
+        raise ConfigError(f"the detector {name} failed ({type(error).__name__}); fix it or leave it out") from error
     for each in found:
         if not 0 <= each.start < each.end <= len(text):
             raise ConfigError(f"the detector {name} found something at {each.start}-{each.end}, outside of the text")

@@ -53,7 +53,9 @@ class Profile:
                 raise ConfigError(f"profile {self.name!r}: {each} is a table of names and values")
         below: Any = self.direct_below_chars
         if not isinstance(below, int) or isinstance(below, bool) or below < 0:
-            raise ConfigError(f"profile {self.name!r}: direct_below_chars is a whole number, 0 or more, not {below!r}")
+            raise ConfigError(
+                f"profile {self.name!r}: direct_below_chars must be a whole number, 0 or more, not {below!r}"
+            )
         for each in ("require_repl_before_final", "require_subcall_before_final", "require_seen_figures"):
             if not isinstance(getattr(self, each), bool):
                 raise ConfigError(f"profile {self.name!r}: {each} is true or false, not {getattr(self, each)!r}")

@@ -31,7 +31,7 @@ class Pace:
         for name in ("max_concurrency", "requests_per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ConfigError(f"{name} is a number from 1 up, not {value}")
+                raise ConfigError(f"{name} must be a number of at least 1, not {value}")
 
 
 UNPACED = Pace()

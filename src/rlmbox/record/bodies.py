@@ -59,7 +59,7 @@ def event_of(body: str, payload: Callable[[str], str]) -> Event:
     if _REFERENCE in body or _LITERAL in body:
         found = _with_payloads(found, payload)
     if not isinstance(found, dict):
-        raise StoreError("an event is damaged: it is no object")
+        raise StoreError("an event is damaged: it is not an object")
     return from_json(found)
 
 

@@ -171,7 +171,7 @@ def moved_record(record: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str
 
 
 def given_context(record: Mapping[str, Any], given: Context) -> Context:
-    """Return a text that is given again, having checked that it is the one that the run was begun with.
+    """Return a text that is given again, having checked that it is the one that the run was started with.
 
     Args:
         record: What `record_context` returned.
@@ -193,7 +193,7 @@ def given_context(record: Mapping[str, Any], given: Context) -> Context:
         same = False
     if not same:
         raise ContextError(
-            f"the text that is given, {given!r}, is another one than the run was begun with; give that one, or ask anew"
+            f"the text {given!r} is not the one that the run was started with; pass that one, or start a new run"
         )
     return given
 
@@ -236,7 +236,7 @@ def _looked_up(paths: list[str], folder: str | None) -> list[str]:
 def _check_file(path: str, at: str, record: Mapping[str, Any], *, is_moved: bool) -> None:
     """Check that a file did not change, or that another is the one that it was."""
     if is_moved and not _is_there(at):
-        raise ContextError(f"{at} is not there; the run was begun with {path}: say where that is now")
+        raise ContextError(f"{at} is not there; the run was started with {path}: say where that is now")
     recorded = record["files"].get(_absolute(path, record.get("folder")))
     if recorded is None:
         return
@@ -249,7 +249,9 @@ def _check_file(path: str, at: str, record: Mapping[str, Any], *, is_moved: bool
 
 def _changed(label: str, is_moved: bool) -> ContextError:
     if is_moved:
-        return ContextError(f"{label} is not what the run was begun with: its content differs; name that, or ask anew")
+        return ContextError(
+            f"{label} is not what the run was started with: its content differs; name that, or ask anew"
+        )
     gone = "" if Path(label).exists() or ", " in label else ", or is gone"
     return ContextError(
         f"{label} has changed since the run began{gone}; put it back as it was, or ask anew"

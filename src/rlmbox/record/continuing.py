@@ -62,7 +62,7 @@ def begun(events: Sequence[Event], run_id: str) -> RunStarted:
         StoreError: Its record does not begin at the beginning.
     """
     if not events or not isinstance(events[0], RunStarted):
-        raise StoreError(f"the record of {run_id} has no beginning, so the run cannot go on")
+        raise StoreError(f"the record of {run_id} has no beginning, so the run cannot be resumed")
     started = events[0]
     for event in events:
         if isinstance(event, RunResumed) and event.changes:

@@ -55,9 +55,9 @@ def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
         except (ValueError, RecursionError):
             if number == len(lines) and number > 1:
                 return
-            raise StoreError(f"line {number}: it is not JSON, so this is no trace") from None
+            raise StoreError(f"line {number}: it is not JSON, so this is not a trace") from None
         if not isinstance(found, dict):
-            raise StoreError(f"line {number}: it is no event, so this is no trace")
+            raise StoreError(f"line {number}: it is not an event, so this is not a trace")
         yield number, found
 
 

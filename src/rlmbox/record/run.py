@@ -58,7 +58,7 @@ class Run:
             StoreError: There are none.
         """
         if not self.events:
-            raise StoreError("there are no events; it is no record of a run")
+            raise StoreError("there are no events, so it is not the record of a run")
         object.__setattr__(self, "events", tuple(map(without_table, self.events)))
 
     @classmethod

@@ -65,7 +65,7 @@ class RetryPolicy:
         if self.attempts < 1 or min(*waits, *counts) < 0:
             raise ConfigError("retries need at least 1 attempt, and waits and counts of 0 or more")
         if self.attempt_timeout_s is not None and self.attempt_timeout_s <= 0:
-            raise ConfigError(f"attempt_timeout_s is more than 0, not {self.attempt_timeout_s:g}")
+            raise ConfigError(f"attempt_timeout_s must be more than 0, not {self.attempt_timeout_s:g}")
 
     def wait_s(self, attempt: int, asked_s: float | None, draw: Callable[[], float] = random.random) -> float:
         """Return the wait after a failed attempt, in seconds.

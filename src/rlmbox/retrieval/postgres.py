@@ -149,7 +149,7 @@ class PostgresRetriever:
             from psycopg import sql
             from psycopg.conninfo import conninfo_to_dict
         except ImportError:
-            raise ConfigError("PostgreSQL takes psycopg; install it: pip install 'rlmbox[postgres]'") from None
+            raise ConfigError("PostgreSQL requires psycopg; install it: pip install 'rlmbox[postgres]'") from None
         if isinstance(columns, Mapping):
             try:
                 columns = Columns(**columns)
@@ -160,7 +160,7 @@ class PostgresRetriever:
         if columns is None and table != OWN_TABLE:
             raise ConfigError("a table of your own needs its columns: columns={'id': 'doc_id', 'text': 'body'}")
         if not statement_timeout_s > 0:
-            raise ConfigError(f"statement_timeout_s is more than 0, not {statement_timeout_s:g}")
+            raise ConfigError(f"statement_timeout_s must be more than 0, not {statement_timeout_s:g}")
         own = OWN_COLUMNS if embedder is None else replace(OWN_COLUMNS, vector=VECTOR)
         self._columns = columns or own
         if embedder is not None and self._columns.vector is None:
@@ -526,7 +526,7 @@ class PostgresRetriever:
         ).fetchall()
         if not rows:
             hint = "; make it with rlmbox.retrieval.migrate" if self._table_name == OWN_TABLE else ""
-            raise RetrievalError(f"{self._label}: there is no such table, or it may not be read{hint}")
+            raise RetrievalError(f"{self._label}: the table does not exist or cannot be read{hint}")
         types = {str(name): str(kind) for name, kind in rows}
         columns = self._columns
         named = (columns.id, columns.text, columns.start, columns.title, columns.search, columns.vector)

@@ -191,7 +191,7 @@ def _connected(dsn: str) -> Connection[Any]:
     try:
         import psycopg
     except ImportError:
-        raise ConfigError("PostgreSQL takes psycopg; install it: pip install 'rlmbox[postgres]'") from None
+        raise ConfigError("PostgreSQL requires psycopg; install it: pip install 'rlmbox[postgres]'") from None
     try:
         return psycopg.connect(dsn, connect_timeout=10)
     except psycopg.Error as error:

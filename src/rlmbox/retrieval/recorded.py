@@ -47,7 +47,7 @@ class RecordedRetriever:
 
     async def get(self, document_id: str, *, start: int, size: int) -> DocumentPart:
         """Refuse; see `Retriever`."""
-        raise StoreError(f"the record has not the document {document_id!r:.100}")
+        raise StoreError(f"the record does not have the document {document_id!r:.100}")
 
     async def info(self) -> IndexInfo:
         """Refuse; see `Retriever`."""

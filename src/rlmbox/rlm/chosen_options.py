@@ -98,19 +98,21 @@ def chosen_options(
 
 def _direct_below(chars: Any) -> int:
     if not isinstance(chars, int) or isinstance(chars, bool) or chars < 0:
-        raise ConfigError(f"direct_below_chars is a whole number, 0 or more, not {chars!r}")
+        raise ConfigError(f"direct_below_chars must be a whole number, 0 or more, not {chars!r}")
     return chars
 
 
 def _history_tokens(most: Any) -> int | None:
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < _LEAST_HISTORY_TOKENS):
-        raise ConfigError(f"max_history_tokens is a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}")
+        raise ConfigError(
+            f"max_history_tokens must be a whole number of at least {_LEAST_HISTORY_TOKENS:,}, not {most!r}"
+        )
     return None if most is None else int(most)
 
 
 def _invalid_limit(most: Any) -> int:
     if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        raise ConfigError(f"invalid_response_limit is a whole number of at least 1, not {most!r}")
+        raise ConfigError(f"invalid_response_limit must be a whole number of at least 1, not {most!r}")
     return most
 
 

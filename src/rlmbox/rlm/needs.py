@@ -54,7 +54,7 @@ def check_needs(
     """Check that a run can go on as it was begun.
 
     Args:
-        settings: What the run was begun with, as its record has it; what an earlier version did not record is not
+        settings: What the run was started with, as its record has it; what an earlier version did not record is not
             compared.
         made_with: What it would go on with, under the same names.
         toolbox: The tools that it would go on with.
@@ -70,7 +70,7 @@ def check_needs(
     _check_index(settings.get("retriever"), index)
     _check_tools(settings, toolbox)
     if settings.get("approves") and not made_with["approves"]:
-        raise ConfigError("the run was begun with approve=, which is not given; give it to go on")
+        raise ConfigError("the run was started with approve=, which is missing; pass it to resume")
     _check_validators(settings.get("validators", 0), made_with["validators"])
     _check_returns(settings, returns)
     for name in _OPTIONS:
@@ -113,7 +113,9 @@ def check_new_limits(limits: Limits, recorded: Limits, past: Past, run_id: str) 
     for name, reached in used.items():
         limit, had = _figure(limits, name), _figure(recorded, name)
         if limit is not None and limit < reached:
-            raise ConfigError(f"the run {run_id} has used {reached} of {name} already, more than {limit}; give more")
+            raise ConfigError(
+                f"the run {run_id} has used {reached} of {name} already, which is more than {limit}; give more"
+            )
         if name == ended_at and limit is not None and had is not None and limit <= had:
             raise ConfigError(f"the run {run_id} ended at {name}={had}, and {limit} is no more; give more to go on")
 
@@ -125,26 +127,26 @@ def _figure(limits: Limits, name: str) -> Any:
 def _check_index(recorded: Any, given: Any) -> None:
     if not recorded:
         if given:
-            raise ConfigError(f"the run was begun without an index; leave retriever= out to go on, {_OR_FORK}")
+            raise ConfigError(f"the run was started without an index; leave out retriever= to resume, {_OR_FORK}")
         return
     name = recorded["name"]
     if not given:
-        raise ConfigError(f"the run has an index ({name}), which is not given; give it with retriever=")
+        raise ConfigError(f"the run has an index ({name}), which is missing; pass it with retriever=")
     for what in ("name", "embedder"):
         if recorded.get(what) != given.get(what):
             raise ConfigError(
-                f"the run was begun with another index: its {what} was {recorded.get(what)}, not {given.get(what)}; "
+                f"the run was started with another index: its {what} was {recorded.get(what)}, not {given.get(what)}; "
                 f"give that one with retriever=, {_OR_FORK}"
             )
 
 
 def _check_tools(settings: Mapping[str, Any], toolbox: Toolbox) -> None:
     if settings.get("source_tools") and not toolbox.has_sources:
-        raise ConfigError("the run has tools of an MCP server, which is not given; give it with tools=[MCPTools(…)]")
+        raise ConfigError("the run has tools of an MCP server, which is missing; pass it with tools=[MCPTools(…)]")
     has = {tool.repl_name for tool in toolbox.tools}
     lacking = sorted({str(name) for name in settings.get("tools", ())} - has)
     if lacking:
-        raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are not given; give them with tools=")
+        raise ConfigError(f"the run has the tools {', '.join(lacking)}, which are missing; pass them with tools=")
     toolbox.check_signatures(settings.get("signatures", {}))
 
 
@@ -152,18 +154,18 @@ def _check_validators(recorded: Any, given: Any) -> None:
     """Check that the same validators are given; an earlier version recorded how many there were."""
     if isinstance(recorded, int):
         if recorded and not given:
-            raise ConfigError("the run was begun with validate=, which is not given; give it to go on")
+            raise ConfigError("the run was started with validate=, which is missing; pass it to resume")
         return
     lacking = [name for name in recorded if recorded.count(name) > given.count(name)]
     if lacking:
         raise ConfigError(
-            f"the run was begun with the validators {', '.join(lacking)} (validate=), which are not given; give them "
+            f"the run was started with the validators {', '.join(lacking)} (validate=), which are not given; give them "
             "to go on"
         )
     more = [name for name in given if given.count(name) > recorded.count(name)]
     if more:
         raise ConfigError(
-            f"the run was begun without the validators {', '.join(more)}; leave them out to go on, {_OR_FORK}"
+            f"the run was started without the validators {', '.join(more)}; leave them out to resume, {_OR_FORK}"
         )
 
 
@@ -172,10 +174,10 @@ def _check_returns(settings: Mapping[str, Any], returns: Any) -> None:
         return
     recorded = settings["returns"]
     if recorded is None:
-        raise ConfigError(f"the run was begun without returns=; leave it out to go on, {_OR_FORK}")
+        raise ConfigError(f"the run was started without returns=; leave it out to resume, {_OR_FORK}")
     if to_json(dict(AnswerType(returns).schema)) != to_json(recorded):
         raise ConfigError(
-            f"the run was begun with another type of answer: {str(to_json(recorded))[:_SHOWN_CHARS]}; give that one "
+            f"the run was started with another type of answer: {str(to_json(recorded))[:_SHOWN_CHARS]}; give that one "
             "with returns=, or leave it out"
         )
 
@@ -186,7 +188,7 @@ def _check_option(name: str, settings: Mapping[str, Any], made_with: Mapping[str
     recorded, given = to_json(settings[name]), to_json(made_with[name])
     if recorded != given and _HIDDEN not in str(recorded):
         raise ConfigError(
-            f"the run was begun with {name}={_shown(recorded)}, not {_shown(given)}; give that, {_OR_FORK}"
+            f"the run was started with {name}={_shown(recorded)}, not {_shown(given)}; give that, {_OR_FORK}"
         )
 
 

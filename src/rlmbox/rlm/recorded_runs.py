@@ -211,7 +211,7 @@ async def _go_on(
         put = [_Put(str(settings.get("question") or ""), None, None)]
     put[-1] = replace(put[-1], returns=returns if returns is not None else recorded_type(events))
     if not put[0].question:
-        raise StoreError(f"the run {started.run_id} was asked nothing yet, so there is nothing to go on with")
+        raise StoreError(f"the run {started.run_id} has no question yet, so there is nothing to resume")
     first = put[0]
     session = Session(
         run, text, question=first.question, returns=first.returns, limits=first.limits, inputs=inputs, options=options
@@ -220,7 +220,7 @@ async def _go_on(
     left = run.journal.past.unread() if is_sealed else []
     if left:
         raise StoreError(
-            f"the replay did not come to {len(left)} events of the record, the first of them a {left[0].kind}"
+            f"the replay did not reach {len(left)} events of the record, the first of which is a {left[0].kind}"
         )
     return answer
 

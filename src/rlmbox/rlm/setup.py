@@ -84,7 +84,9 @@ class Requests:
         """
         if request_timeout_s is not None:
             if not request_timeout_s > 0:
-                raise ConfigError(f"request_timeout_s (--request-timeout) is more than 0, not {request_timeout_s:g}")
+                raise ConfigError(
+                    f"request_timeout_s (--request-timeout) must be more than 0, not {request_timeout_s:g}"
+                )
             retries = replace(retries or RetryPolicy(), attempt_timeout_s=request_timeout_s)
         kept = ReplyCache(None if cache is True else cache) if cache else None
         return cls(retries, kept, fallback_when, stream_replies, {"request_timeout_s": request_timeout_s})
@@ -262,7 +264,7 @@ class Setup:
             ConfigError: They are not.
         """
         if self.store is None:
-            raise ConfigError("there is no store; say where runs are recorded: RLM(…, store='runs.db') or record=True")
+            raise ConfigError("no store is set; set where runs are recorded: RLM(…, store='runs.db') or record=True")
         return self.store
 
     def readers(
@@ -344,9 +346,7 @@ class Setup:
         if context is not None:
             return text_of(context)
         if self.retriever is None:
-            raise ConfigError(
-                "a question is asked of a text; give a context, or an index: RLM(…, retriever='index:PATH')"
-            )
+            raise ConfigError("a question needs a text: pass a context, or an index: RLM(…, retriever='index:PATH')")
         return Context.from_text(CONTEXT_OF_INDEX)
 
     def _settings(self, question: str | None, returns: Any, limits: Limits) -> dict[str, object]:

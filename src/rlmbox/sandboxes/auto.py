@@ -83,7 +83,7 @@ async def auto_sandbox(
             continue
         return maker, Choice(name, shown, MappingProxyType(rejected))
     reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
-    raise SandboxUnavailable(f"no sandbox holds on this machine: {reasons or 'none was named'}")
+    raise SandboxUnavailable(f"no sandbox passed its self-check on this machine: {reasons or 'none was named'}")
 
 
 def _maker(

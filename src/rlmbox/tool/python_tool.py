@@ -64,7 +64,7 @@ class PythonTool:
             ("memory_bytes", memory_bytes),
         ):
             if number is not None and not number > 0:
-                raise ConfigError(f"{name} is a number above 0, not {number!r}")
+                raise ConfigError(f"{name} must be a number above 0, not {number!r}")
         if isinstance(packages, str):
             raise ConfigError(f"packages is a list of names, such as [{packages!r}]")
         if packages and not isinstance(sandbox, str):

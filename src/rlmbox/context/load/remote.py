@@ -188,7 +188,7 @@ def _decoded(url: str, source: IO[bytes]) -> Iterator[bytes]:
     if packing in ("", "identity"):
         return pieces
     if packing not in ("gzip", "x-gzip", "deflate"):
-        raise ContextError(f"{shown(url)}: is packed in a way that is not known here; fetch it yourself")
+        raise ContextError(f"{shown(url)}: uses an unsupported content encoding; download it yourself")
     return _unpacked(url, pieces)
 
 
@@ -203,7 +203,7 @@ def _unpacked(url: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
             unpacked += len(out)
             if unpacked > max(_ALWAYS_UNPACKED_BYTES, _MAX_PACKING * packed):
                 raise ContextError(
-                    f"{shown(url)}: unpacks to more than {_MAX_PACKING} times its size; fetch it yourself"
+                    f"{shown(url)}: unpacks to more than {_MAX_PACKING} times its size; download it yourself"
                 )
             if out:
                 yield out
@@ -230,7 +230,7 @@ def _pieces(url: str, source: Iterator[bytes], max_bytes: int, deadline: float) 
         if size > max_bytes:
             raise _too_long(url, max_bytes)
         if time.monotonic() > deadline:
-            raise ContextError(f"{shown(url)}: takes too long to fetch; fetch it yourself and give the file")
+            raise ContextError(f"{shown(url)}: takes too long to download; download it yourself and pass the file")
         yield piece
 
 

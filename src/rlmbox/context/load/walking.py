@@ -84,7 +84,7 @@ def matches(pattern: str, take: Take, skip: Skip, selection: Selection = ALL) ->
         wanted = tuple(part for part in parts[first:] if part)
         _Walk(root, seen.take, seen.skip, prefix, selection).run([wanted])
     if not seen.any:
-        raise ContextError(f"{pattern}: no file has such a name; check the pattern")
+        raise ContextError(f"{pattern}: no file matches; check the pattern")
 
 
 def beginning(pattern: str) -> str:

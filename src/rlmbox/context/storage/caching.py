@@ -61,7 +61,7 @@ def _make_private(folder: Path) -> None:
         raise ContextError(f"{folder}: is a link, which the cache does not follow; remove it, or set XDG_CACHE_HOME")
     # The content of the cache is believed later, so that only its owner may have written it.
     if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-        raise ContextError(f"{folder}: others can write there; chmod 700 it, or set XDG_CACHE_HOME")
+        raise ContextError(f"{folder}: other users can write to it; run chmod 700, or set XDG_CACHE_HOME")
     if status.st_mode & 0o077 and hasattr(os, "geteuid"):
         folder.chmod(0o700)
 

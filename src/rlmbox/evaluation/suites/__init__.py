@@ -150,7 +150,7 @@ def generate(name: str, folder: Path, size_chars: int, *, seed: int = 0, count: 
     if name not in SUITES:
         raise ConfigError(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigError(f"the number of questions is a whole number of at least 1, not {count!r}")
+        raise ConfigError(f"the number of questions must be a whole number of at least 1, not {count!r}")
     return [_question(SUITES[name], folder / "texts", size_chars, seed, number) for number in range(count)]
 
 
@@ -185,7 +185,7 @@ def _made(suite: Suite, path: Path, known: Path, size_chars: int, seed: int, num
     try:
         known.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(known.parent).free < size_chars * 1.5 + 10**7:
-            raise ConfigError(f"{known.parent} has too little room for a text of {size_chars:,} characters")
+            raise ConfigError(f"{known.parent} has not enough space for a text of {size_chars:,} characters")
         known.unlink(missing_ok=True)
         if suite.is_folder and path.exists():
             shutil.rmtree(path)

@@ -143,7 +143,7 @@ def _with_words(layout: Layout, context: Context, tell: Callable[[Progress], Non
             return _with_words(layout, context, tell)
         raise RetrievalError(
             f"{layout.folder} cannot be brought up to date ({error}); where the disk has room, it is broken: "
-            "delete it, and build it anew"
+            "delete it, and rebuild it"
         ) from None
 
 
@@ -159,7 +159,7 @@ def _held(layout: Layout) -> FileLease:
     try:
         return hold_file(folder / "lock", folder.name)
     except StoreError:
-        raise RetrievalError(f"another build is at work on {folder}; wait for it") from None
+        raise RetrievalError(f"another build of {folder} is in progress; wait for it") from None
 
 
 class _Work:
@@ -292,7 +292,7 @@ class _Work:
         if length != self._dimensions:
             raise RetrievalError(
                 f"{self._embedder.name if self._embedder else ''} gives vectors of {length} numbers, and gave some of "
-                f"{self._dimensions}; delete {self._layout.folder}, and build it anew"
+                f"{self._dimensions}; delete {self._layout.folder}, and rebuild it"
             )
         self._vectors.append(keys, vectors)
 

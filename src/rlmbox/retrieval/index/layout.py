@@ -97,7 +97,7 @@ class Layout:
 
     def broken(self) -> RetrievalError:
         """Return the error of an index of which a part is missing or damaged."""
-        return RetrievalError(f"{self.folder} is broken; delete it, and build it anew")
+        return RetrievalError(f"{self.folder} is broken; delete it, and rebuild it")
 
     def manifest(self, generation: str) -> Manifest:
         """Return what there is in a generation.

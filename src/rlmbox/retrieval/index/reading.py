@@ -126,7 +126,7 @@ class IndexRetriever:
                         continue
                     raise (error if isinstance(error, RetrievalError) else self._layout.broken()) from None
                 return self._open
-        raise RetrievalError(f"{self._layout.folder} is being replaced all the time; try once more")
+        raise RetrievalError(f"{self._layout.folder} keeps being replaced; try again")
 
     def _search(self, query: str, k: int, filters: Filters) -> list[SearchHit]:
         check_filters(filters, FIELDS)

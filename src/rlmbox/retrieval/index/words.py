@@ -198,7 +198,7 @@ def check_installed() -> None:
         ConfigError: There is not.
     """
     if find_spec("tantivy") is None or find_spec("numpy") is None:
-        raise ConfigError("an index takes tantivy and numpy; install them: pip install 'rlmbox[index]'")
+        raise ConfigError("an index requires tantivy and numpy; install them: pip install 'rlmbox[index]'")
 
 
 def suffix_of(name: str) -> str:

@@ -70,7 +70,9 @@ def import_root(directory: str | Path, *, tag: str = DEFAULT_IMAGE, engine_url: 
     """
     root = Path(directory)
     if not any(os.path.lexists(root / where / "python3") for where in ("usr/bin", "usr/local/bin", "bin")):
-        raise SandboxUnavailable(f"{root} has no python3 in usr/bin or usr/local/bin, so it is no root for the image")
+        raise SandboxUnavailable(
+            f"{root} has no python3 in usr/bin or usr/local/bin, so it cannot be the root of an image"
+        )
 
     def pack(archive: tarfile.TarFile) -> None:
         archive.add(root, ".", filter=_harmless)

@@ -63,7 +63,7 @@ class OpenContexts:
         """
         if len(self._open) >= self._most:
             handles = ", ".join(self._open)
-            raise ContextError(f"{self._most} contexts are open, and no more may be: close one of {handles}")
+            raise ContextError(f"{self._most} contexts are open, which is the maximum: close one of {handles}")
 
     def add(self, name: str, context: Context) -> OpenContext:
         """Give a context a handle.

@@ -45,7 +45,7 @@ class Roots:
             found = Path(os.path.realpath(folder / path))
             if found.is_relative_to(folder) and os.path.lexists(found):
                 return found
-        raise ContextError(f"{path!r} is not there, or is outside of the roots; the roots are {self}")
+        raise ContextError(f"{path!r} does not exist, or is outside of the roots; the roots are {self}")
 
     def open(self, path: str) -> Context:
         """Open a file or folder; links that lead out of it are left out.
@@ -57,12 +57,12 @@ class Roots:
         context = Context.from_path(found)
         # Where someone has put a link into the path meanwhile, it is another file that was opened.
         if Path(os.path.realpath(found)) != found:
-            raise ContextError(f"{path!r} has changed while it was opened; open it again")
+            raise ContextError(f"{path!r} changed while it was being opened; open it again")
         return context
 
 
 def _real_folder(folder: str | os.PathLike[str]) -> Path:
     found = Path(os.path.realpath(Path(folder).expanduser()))
     if not found.is_dir():
-        raise ConfigError(f"--root {os.fspath(folder)} is no folder")
+        raise ConfigError(f"--root {os.fspath(folder)} is not a folder")
     return found
