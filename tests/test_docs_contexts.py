@@ -111,7 +111,7 @@ def test_the_bounds_that_the_page_names_are_the_ones_that_hold() -> None:
     assert f"at most {repl.MAX_RESULT_CHARS // 1_000_000} million characters or {repl.MAX_ITEMS:,} items" in flat
     assert f"a list of hits ends at {hits.MAX_MATCHES:,} hits" in flat
     more_s = search.timeout_for(20_000_000) - search.timeout_for(0)
-    assert f"given up after {search.timeout_for(0):g} s and a second more for each 20 MB" in flat
+    assert f"a timeout of {search.timeout_for(0):g} s plus a second per 20 MB" in flat
     assert more_s == 1
     assert ranking._KEPT_BYTES == 4_000_000
 
@@ -123,11 +123,11 @@ def test_what_the_page_says_is_converted_is() -> None:
 
 def test_the_limits_of_converting_that_the_page_names_are_the_ones_that_hold() -> None:
     flat = " ".join(PAGE.split())
-    assert f"has {converting.TIMEOUT_S} s and {converting.MEMORY_BYTES // 1024**3} GiB of memory" in flat
-    assert f"the documents of a folder together {loaders.CONVERTING_S:g} s" in flat
+    assert f"with {converting.TIMEOUT_S} s and {converting.MEMORY_BYTES // 1024**3} GiB of memory" in flat
+    assert f"all documents of a folder have {loaders.CONVERTING_S:g} s" in flat
     unpacked = converting.MAX_UNPACKED_BYTES // 1024**3
-    assert f"more than {converting._MAX_PACKING} times its size, or to more than {unpacked} GiB" in flat
-    assert f"at most {remote._MAX_PACKING} times its size" in flat
+    assert f"more than {converting._MAX_PACKING} times their size, or to more than {unpacked} GiB" in flat
+    assert f"at most {remote._MAX_PACKING} times their size" in flat
 
 
 def test_the_keys_that_the_page_names_are_those_of_the_results(tmp_path: Path) -> None:
