@@ -1,16 +1,16 @@
-"""The one stream of events: everything that happened in a run, once and in order.
+"""The stream of events: everything that happens in a run, recorded once and in order.
 
-The journal keeps it; hooks, traces and the terminal's live tree read it. Every event names the run, the session and
+The journal stores it; hooks, traces and the terminal's live tree read it. Every event names the run, the session and
 its depth, and the state that the session is in: INIT → THOUGHT → ACTION → OBSERVATION → THOUGHT … → TERMINATED.
 
 Order within a session: `SessionStarted`; for each question `QuestionAsked`; for each turn `ModelRequested`, the
 events of its request, `ModelReplied`, then for each cell `CellStarted`, the events of its host calls, `CellExecuted`,
 then `ObservationMade` unless the turn gave the answer, and `TurnFinished`; at the end of a question
-`SessionFinished` or `SessionFailed`. Events of sub-calls and of child sessions stand between the start and the end of
-the cell that made them, interleaved where several are under way; `key` and `opened_by` tell which belong together.
+`SessionFinished` or `SessionFailed`. Events of sub-calls and of child sessions are between the start and the end of
+the cell that made them, interleaved if several run concurrently; `key` and `opened_by` show which belong together.
 
-An effect is what must not happen twice: a request that is paid for, a call of a host function. It has a key, and two
-events with that key: one that says that it began, recorded before anything leaves, and one that says how it ended.
+An effect is something that must not happen twice: a request that is paid for, or a call of a host function. It has a
+key and two events with that key: one recorded before anything is sent, and one with the outcome.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rlmbox.errors import StoreError
 from rlmbox.types import Answer, Cell, Completion, Cost, Execution, Message, Observation, Turn, Usage
 
 FORMAT = 4
-"""Version of the events' JSON form. A reader takes this one and older ones."""
+"""Version of the events' JSON form. A reader accepts this version and older ones."""
 
 State = Literal["INIT", "THOUGHT", "ACTION", "OBSERVATION", "TERMINATED"]
 Ended = Literal["done", "failed", "cancelled"]
@@ -38,19 +38,19 @@ class Event:
     """Something that happened.
 
     Attributes:
-        run_id: The run, shared by the whole tree of sessions.
-        session_id: The session; the root's is the run's.
+        run_id: The run, which is shared by the whole tree of sessions.
+        session_id: The session; that of the root is the same as `run_id`.
         parent_id: The session that opened this one, or None for the root.
         depth: 0 for the root session, 1 for its children.
         state: The session's state after the event.
         at_s: Seconds since the epoch.
-        sequence: Place in the run's journal, from 1; 0 before the event is recorded, and of one that is not.
-        audit: Digest of its last line in the audit; empty where it has none. See `rlmbox.record.audit`.
-        hidden: Values that are hidden from this event on, by their placeholders; empty but in the record's own file.
+        sequence: Position in the run's journal, from 1; 0 for events that are not recorded, or not yet.
+        audit: Digest of its last line in the audit, or empty. See `rlmbox.record.audit`.
+        hidden: Values that are hidden from this event on, by their placeholders; only in the record's own file.
     """
 
     KEPT: ClassVar[bool] = True
-    """False for events that readers see and the journal does not keep."""
+    """False for events that hooks see but the journal does not store."""
 
     run_id: str
     session_id: str
@@ -73,7 +73,7 @@ class EffectBegan(Event):
     """An effect is about to happen.
 
     Attributes:
-        key: Its place in the run: a path of session, question, turn and so on, never an order of arrival.
+        key: A path of session, question, turn and so on, which does not depend on the order of arrival.
     """
 
     key: str
@@ -84,11 +84,11 @@ class EffectEnded(Event):
     """An effect is over.
 
     Attributes:
-        key: As in the event that said that it began.
+        key: The key of the event that recorded its beginning.
         ended: `done`, `failed` or `cancelled`.
-        error_type: Class of the error it ended with, or None.
+        error_type: Class name of the error, or None.
         error: The error's message, or None.
-        error_data: The error's other attributes that a later reader needs, such as `limit` and `used`.
+        error_data: Other attributes of the error that are needed to recreate it, such as `limit` and `used`.
     """
 
     key: str
@@ -100,17 +100,17 @@ class EffectEnded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run that is recorded begins: what it takes to go on with it.
+    """A recorded run begins. The event has everything needed to resume it.
 
     Attributes:
-        version: The rlmbox that wrote it.
-        settings: How the run was made: names of models and sandbox, limits, seed, options, tools by name.
-        context: How the text is opened again, or the text itself.
-        inputs: The further variables of the REPL, as JSON values.
-        tables: Those that are pandas objects, in their JSON form.
-        texts: Those that are files or long texts: each as `context` is.
+        version: The version of rlmbox that wrote it.
+        settings: The configuration of the run: names of models and sandbox, limits, seed, options, tools by name.
+        context: The paths to open the text from, or the text itself.
+        inputs: The additional variables of the REPL, as JSON values.
+        tables: Inputs that are pandas objects, in their JSON form.
+        texts: Inputs that are files or long texts, each in the form of `context`.
         origin_run: The run that this one was forked from, or None.
-        origin_turn: The turn from which on it is its own, or None.
+        origin_turn: The turn at which it departs from that run, or None.
     """
 
     version: str
@@ -125,14 +125,14 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    """The process before this one ended early, or the run was forked, and the run goes on from its record.
+    """A run continues from its record, because its process ended early or because it was forked.
 
     Attributes:
-        uncertain: Requests that were under way when it ended, and are made again. They stay charged: at what they cost,
-            where that is known, and else at their worst case.
-        is_fork: True where the record until here is another run's.
-        changes: What holds from here on in place of what `RunStarted` has: `settings`, which are new limits, and
-            `context` and `texts`, where their files have moved.
+        uncertain: Requests that were in flight when the process ended, and are sent again. They remain charged: at
+            their cost if that is known, otherwise at their worst case.
+        is_fork: True if the record up to here belongs to another run.
+        changes: Replacements for fields of `RunStarted` from here on: `settings` for new limits, `context` and `texts`
+            for files that have moved.
     """
 
     uncertain: int = 0
@@ -142,12 +142,12 @@ class RunResumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellDiffered(Event):
-    """A cell that ran again did not print what the record has, addresses aside.
+    """A cell that ran again printed something else than recorded, apart from memory addresses.
 
     Attributes:
         cell: The cell.
-        recorded: What the record has, as far as it is shown.
-        now: What it gave now.
+        recorded: The recorded output, shortened.
+        now: The output now, shortened.
     """
 
     cell: Cell
@@ -164,12 +164,12 @@ class SessionStarted(Event):
         sandbox: The sandbox's name.
         sandbox_reason: Why this sandbox was chosen, where `auto` chose it, and in what its wall is weaker than it could
             be; empty where there is nothing of that to say.
-        context: Facts of the text, as `Context.metadata()` has them.
-        limits: The limits in force, by name; what one cell may use under `cell`.
+        context: Facts about the text, as from `Context.metadata()`.
+        limits: The limits in force, by name; those of a cell under `cell`.
         seed: Seed of the sandbox's `random` and of its hash order.
         system: The system message as it is sent.
         opened_by: Key of the host call that opened this session, or None for the root.
-        route: `direct` where the text is sent with the question, and no sandbox was started; else `loop`.
+        route: `direct` if the text is sent with the question and no sandbox was started, otherwise `loop`.
     """
 
     model: str
@@ -185,7 +185,7 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopEntered(Event):
-    """A session whose text was sent with the question has code to run, and starts its sandbox.
+    """A session with the route `direct` has code to run, and has started its sandbox.
 
     Attributes:
         sandbox: The sandbox's name.
@@ -205,10 +205,10 @@ class QuestionAsked(Event):
 
     Attributes:
         number: From 1 within the session.
-        question: What is asked.
+        question: The question.
         limits: The limits of this question, by name.
-        message: The user message that carries it, as it is sent.
-        returns: The JSON Schema that its answer must fit; None for any.
+        message: The user message with the question, as it is sent.
+        returns: The JSON Schema that its answer must match, or None.
     """
 
     number: int
@@ -225,10 +225,10 @@ class ModelRequested(EffectBegan):
     Attributes:
         turn: The turn, from 1.
         model: The model that is asked.
-        messages: Length of the conversation that is sent, in messages.
-        added: The messages that the conversation has more than in the request before, as they are sent.
-        max_output_tokens: Longest reply asked for.
-        temperature: The sampling temperature that was asked for, or None for the provider's own.
+        messages: Number of messages in the conversation that is sent.
+        added: The messages added since the previous request, as they are sent.
+        max_output_tokens: Maximum length of the reply.
+        temperature: The requested sampling temperature, or None for the provider's default.
     """
 
     turn: int
@@ -245,10 +245,10 @@ class ModelReplied(EffectEnded):
 
     Attributes:
         turn: The turn, from 1.
-        completion: The reply; None where there is none.
-        cost_usd: What it cost, with every attempt that was charged for.
-        reading: The reply as it was read: those of `cells`, `final`, `problems`, `thought`, `reasoning`, `notes` and
-            `draft` that are not empty. Empty for a last answer, and in records of before.
+        completion: The reply, or None.
+        cost_usd: The cost, including every attempt that was charged.
+        reading: The parsed reply: those of `cells`, `final`, `problems`, `thought`, `reasoning`, `notes` and `draft` that
+            are not empty. Empty for a last answer, and in older records.
     """
 
     turn: int
@@ -262,9 +262,9 @@ class CompactionStarted(EffectBegan):
     """The conversation became too long, and its middle is about to be replaced by a digest.
 
     Attributes:
-        turn: The turn, from 1, before whose request that is.
+        turn: The turn, from 1, whose request is next.
         messages: Length of the conversation, in messages.
-        tokens: Its length in tokens, as estimated.
+        tokens: Its estimated length in tokens.
     """
 
     turn: int
@@ -274,16 +274,16 @@ class CompactionStarted(EffectBegan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryCompacted(EffectEnded):
-    """The middle of the conversation was replaced by a digest; system message and first question stay.
+    """The middle of the conversation was replaced by a digest; the system message and the first question are kept.
 
     Attributes:
-        turn: The turn, from 1, before whose request that is.
-        first_kept: Index of the first message after the middle, in the conversation before.
-        left_out: How many messages were left out.
-        digest: What is said in their place.
-        before_tokens: Length of the conversation before, in tokens, as estimated.
-        after_tokens: Its length afterwards.
-        cost_usd: What the digest cost, where a model was asked for it.
+        turn: The turn, from 1, whose request is next.
+        first_kept: Index, in the previous conversation, of the first message after the middle.
+        left_out: Number of messages that were replaced.
+        digest: The text that replaces them.
+        before_tokens: Estimated length of the previous conversation in tokens.
+        after_tokens: Estimated length of the new conversation in tokens.
+        cost_usd: Cost of the digest, if a model wrote it.
     """
 
     turn: int
@@ -297,7 +297,7 @@ class HistoryCompacted(EffectEnded):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked(EffectBegan):
-    """Somebody is asked about what the model would do.
+    """The code of a model is presented for approval.
 
     Attributes:
         turn: The turn, from 1.
@@ -310,7 +310,7 @@ class ApprovalAsked(EffectBegan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalGiven(EffectEnded):
-    """Somebody has decided.
+    """The code was approved, rejected or replaced.
 
     Attributes:
         turn: The turn, from 1.
@@ -368,14 +368,14 @@ class SubcallStarted(EffectBegan):
     """Code in the sandbox asked another model.
 
     Attributes:
-        number: Number of the call among those of the whole run, from 1.
-        function: The host function that it called.
+        number: Number of the call within the whole run, from 1.
+        function: The host function that was called.
         model: The model that is asked.
-        prompt_chars: Length of what it is asked, in characters.
-        item: Place in the batch, from 0; 0 for a single call.
-        prompt: The messages as they are sent; none for a child session, which has its own.
-        max_output_tokens: Longest reply asked for, or None for the run's.
-        temperature: The sampling temperature that was asked for, or None for the provider's own.
+        prompt_chars: Length of the prompt in characters.
+        item: Index in the batch, from 0; 0 for a single call.
+        prompt: The messages as they are sent; empty for a child session, which has its own.
+        max_output_tokens: Maximum length of the reply, or None for the run's limit.
+        temperature: The requested sampling temperature, or None for the provider's default.
     """
 
     number: int
@@ -394,10 +394,10 @@ class SubcallFinished(EffectEnded):
 
     Attributes:
         number: As in `SubcallStarted`.
-        model: The model that answered, which is another than was asked where it fell back.
+        model: The model that answered; not the one that was asked if a fallback was used.
         text: The answer.
         usage: Tokens of the attempt that answered.
-        cost_usd: What the call cost, with every attempt that was charged for, failed calls included.
+        cost_usd: Cost of the call, including every attempt that was charged, even if the call failed.
     """
 
     number: int
@@ -428,10 +428,10 @@ class AttemptStarted(RequestEvent):
 
     Attributes:
         attempt: Number of the attempt, from 1.
-        reserved_usd: The most that it can cost.
-        reserved_tokens: The most tokens that it can use.
-        max_output_tokens: Longest reply asked for, as it is sent.
-        sent: The messages as they are sent, where the window cut them; None where they are as they were asked.
+        reserved_usd: Maximum cost.
+        reserved_tokens: Maximum number of tokens.
+        max_output_tokens: Maximum length of the reply, as it is sent.
+        sent: The messages as they are sent, if they were truncated to the window; otherwise None.
     """
 
     attempt: int
@@ -443,16 +443,16 @@ class AttemptStarted(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFinished(RequestEvent):
-    """An attempt as the ledger settled it. The `cost_usd` of all of them is the cost of the run.
+    """An attempt was settled in the ledger. The sum of all `cost_usd` is the cost of the run.
 
     Attributes:
         attempt: As in `AttemptStarted`.
-        outcome: `settled` at what the provider counted, `uncertain` where the worst case stays charged because nobody
-            knows, or `released` where nothing was charged.
+        outcome: `settled` with the provider's counts, `uncertain` if the worst case remains charged because the actual
+            cost is unknown, or `released` if nothing was charged.
         usage: Tokens that were charged.
         cost_usd: Money that was charged.
         account_depth: Depth at which it was entered: 0 for the root's turns, 1 for its sub-calls.
-        error: What the attempt ended with, in one line, or None.
+        error: The error of the attempt, in one line, or None.
     """
 
     attempt: int
@@ -482,7 +482,7 @@ class InputTruncated(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFellBack(RequestEvent):
-    """A model failed for good and another was asked in its place."""
+    """A model failed permanently and another was asked in its place."""
 
     from_model: str
     to_model: str
@@ -498,19 +498,19 @@ class ReplyFromCache(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyContinued(RequestEvent):
-    """A reply was cut at its longest, and the model is asked for part number `part` of it."""
+    """A reply was cut at its maximum length, and the model is asked for part number `part` of it."""
 
     part: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyDelta(RequestEvent):
-    """The next piece of a reply, as it comes in from a provider that streams it. It is shown and not recorded.
+    """The next piece of a streamed reply. It is not recorded.
 
     Attributes:
-        attempt: As in `AttemptStarted`; a further attempt begins the reply anew.
+        attempt: As in `AttemptStarted`; a further attempt starts the reply again.
         text: The piece.
-        is_reasoning: Whether it is of the model's reasoning, which is no part of the reply.
+        is_reasoning: True for the model's reasoning, which is not part of the reply.
     """
 
     KEPT: ClassVar[bool] = False
@@ -522,7 +522,7 @@ class ReplyDelta(RequestEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastAnswerAsked(Event):
-    """A limit, `reason`, has ended the question, and its model is asked for the best answer from what it has."""
+    """A limit, `reason`, has ended the question, and its model is asked for its best answer so far."""
 
     model: str
     reason: str
@@ -530,13 +530,13 @@ class LastAnswerAsked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextGuarded(Event):
-    """The guard has hidden, named or warned of something in a turn, or cut what would have copied the text.
+    """The guard has hidden or reported something in a turn, or cut output that would have copied the text.
 
     Attributes:
         turn: The turn.
-        found: How often, by path and then by kind and effect, such as `email hidden`; never a value.
-        copied_chars: Different characters of the text that outputs of the turn showed word for word.
-        cuts: Outputs and prompts that were cut or refused for what they show of the text.
+        found: Counts by path, then by kind and effect, such as `email hidden`; never values.
+        copied_chars: Distinct characters of the text that outputs of the turn showed verbatim.
+        cuts: Number of outputs and prompts that were cut or refused because of the text that they show.
         why: How each kind was recognised, in a few words.
     """
 
@@ -557,7 +557,7 @@ class ObservationMade(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished(Event):
-    """A turn is over; `spent` is the whole run's until now."""
+    """A turn has ended; `spent` is the cost of the whole run so far."""
 
     turn: Turn
     spent: Cost
@@ -575,9 +575,9 @@ class SessionFailed(Event):
     """The question ended without an answer.
 
     Attributes:
-        error_type: Class of the error.
+        error_type: Class name of the error.
         message: Its message.
-        partial: What there was until then.
+        partial: The results so far.
     """
 
     error_type: str
@@ -586,8 +586,9 @@ class SessionFailed(Event):
 
 
 Hook = Callable[[Event], None]
-"""A reader of the stream. It is called on the session's event loop, after the event was recorded, and must be quick.
-It cannot change or hold back what is recorded, and an exception of its own is logged and costs the run nothing."""
+"""A function that is called with each event, on the session's event loop, after the event was recorded.
+
+It must be quick, and cannot change what is recorded. Exceptions that it raises are logged and do not affect the run."""
 
 
 def kind_of(event: type[Event]) -> str:

@@ -37,12 +37,12 @@ _DESCRIBE_WAIT_S = 0.02
 class Context(Searching):
     r"""An immutable text, made of one document or of several.
 
-    Positions are characters, as in a Python `str`. Several documents form one text: each is preceded by a line
-    `===== NAME =====`, ends with a newline, and is separated from the next by a blank line. Lines are what `\n`
-    ends. Make one with `of`, or with the constructor for what you have.
+    Positions are character offsets, as in a Python `str`. Several documents form one text: each is preceded by a line
+    `===== NAME =====`, ends with a newline, and is separated from the next by a blank line. Lines end with `\n`.
+    Create one with `of`, or with one of the other `from_…` methods.
 
-    A large file is not read into memory: it is opened at once, and a thread looks through it meanwhile, to count its
-    characters and to see that it is UTF-8. What needs to know that waits for it; `metadata` does not.
+    A large file is not read into memory: it opens immediately, and a background thread scans it to count its characters
+    and to check that it is UTF-8. Methods that need the result wait for it; `metadata` does not.
     """
 
     def __init__(
@@ -66,16 +66,16 @@ class Context(Searching):
 
     @classmethod
     def of(cls, value: object) -> Context:
-        """Make a context of whatever is given, a context included.
+        """Create a context from a value of any supported type.
 
         Args:
             value: A `Context`, `str`, bytes, `Path`, mapping, sequence of paths, documents or other values, or a
-                `pandas.DataFrame` or `Series`, which is its CSV. A mapping or a sequence is also kept as the object
-                that it is: see `data`; a table as the list of its rows, and where code has pandas, as itself.
+                `pandas.DataFrame` or `Series`, which becomes CSV. Mappings and sequences are also available as `data`,
+                tables as a list of rows, and as themselves if code has pandas.
 
         Raises:
-            ContextError: It has no text or cannot be read.
-            TypeError: It is something else.
+            ContextError: The value has no text or cannot be read.
+            TypeError: The type is not supported.
         """
         if isinstance(value, Context):
             return value
@@ -102,11 +102,11 @@ class Context(Searching):
 
     @classmethod
     def from_text(cls, text: str, *, name: str = "context") -> Context:
-        """Make a context of one text; lone surrogates become U+FFFD.
+        """Create a context from one text; lone surrogates become U+FFFD.
 
         Args:
             text: The text.
-            name: What its document is called.
+            name: The name of its document.
 
         Raises:
             ContextError: The text is empty.
@@ -115,14 +115,14 @@ class Context(Searching):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "context") -> Context:
-        """Make a context of bytes: UTF-8, or what a byte order mark says; what is invalid becomes U+FFFD.
+        """Create a context from bytes: UTF-8, or as a byte order mark says; invalid bytes become U+FFFD.
 
         Args:
             data: The bytes.
-            name: What its document is called.
+            name: The name of the document.
 
         Raises:
-            ContextError: There is no text in them.
+            ContextError: The bytes contain no text.
         """
         return cls._of_text(repair(bytes(data)), name, "bytes")
 
@@ -135,20 +135,20 @@ class Context(Searching):
         exclude: str | Sequence[str] = (),
         encoding: str | None = None,
     ) -> Context:
-        """Make a context of a file, of the text files below a directory, or of several of both.
+        """Create a context from a file, from the text files below a directory, or from several of both.
 
-        A directory's documents are called by their paths relative to it. Hidden and binary files and others that
-        are left out are counted in `skipped`; a file that is named itself is always read.
+        The documents of a directory are named by their relative paths. Hidden, binary and other skipped files are
+        counted in `skipped`; a file that is named explicitly is always read.
 
         Args:
             path: The path, or paths; also a pattern such as `logs/**/*.txt`, an address, or `-` for standard input.
-            include: Patterns in the syntax of `.gitignore`; of directories only files that match one are read.
-            exclude: Patterns in the same syntax; files and directories that match one are left out.
-            encoding: The encoding that text files are in, such as `cp1250`; None to find out.
+            include: Patterns in the syntax of `.gitignore`; in directories, only matching files are read.
+            exclude: Patterns in the same syntax; matching files and directories are skipped.
+            encoding: The encoding of text files, such as `cp1250`; None to detect it.
 
         Raises:
-            ContextError: A path is missing, cannot be read, is no file or directory, or there is no text; or the
-                encoding is not known.
+            ContextError: A path is missing, cannot be read, is neither a file nor a directory, or has no text; or the
+                encoding is unknown.
         """
         return cls._from_path(path, _options(include, exclude, encoding))
 
@@ -163,15 +163,15 @@ class Context(Searching):
         encoding: str | None,
         only: Iterable[str] | None,
     ) -> Context:
-        """Make the context that `from_path` made before, whose documents are called as they were then.
+        """Recreate a context of `from_path` whose files have moved; the documents keep their names.
 
         Args:
-            paths: Where they are now.
-            called: The path that it was made of, or the paths, in the same order.
-            include: As it was then.
-            exclude: As it was then.
-            encoding: As it was then.
-            only: The documents that it had, where that is known; others have come since.
+            paths: The paths now.
+            called: The original path or paths, in the same order.
+            include: The original argument.
+            exclude: The original argument.
+            encoding: The original argument.
+            only: The documents that it had, if known; documents added since are ignored.
         """
         names = [called] if isinstance(called, str) else called
         moved = tuple((path, name) for path, name in zip(paths, names, strict=True) if path != name)
@@ -191,15 +191,15 @@ class Context(Searching):
 
     @classmethod
     def from_documents(cls, documents: Sequence[object]) -> Context:
-        """Make a context of documents.
+        """Create a context from documents.
 
         Args:
-            documents: Each a `str`, a pair of name and text, or a mapping with `text` or `content` and perhaps a
+            documents: Each a `str`, a pair of name and text, or a mapping with `text` or `content` and optionally a
                 `name`, `path`, `title` or `id`.
 
         Raises:
-            ContextError: There is no text in them.
-            TypeError: A document is something else.
+            ContextError: The documents contain no text.
+            TypeError: The type of a document is not supported.
         """
         joining = Joining("the documents")
         for number, item in enumerate(documents):
@@ -208,7 +208,7 @@ class Context(Searching):
 
     @classmethod
     def _of_list(cls, values: Sequence[object]) -> Context:
-        """Make a context of a list of other values: a document for it all, with one of them as JSON on each line."""
+        """Create a context from a list of other values: one document, with a value as JSON on each line."""
         data = structured.jsonable(values)
         assert isinstance(data, list)  # noqa: S101 - a sequence becomes a list
         content = encode(structured.json_lines(data))
@@ -218,14 +218,14 @@ class Context(Searching):
 
     @classmethod
     def _of_table(cls, value: Any) -> Context:
-        """Make a context of a pandas object, which is its CSV; the object itself is kept as it is now."""
+        """Create a context from a pandas object, as CSV; a copy of the object itself is kept."""
         made = cls._of_csv(structured.csv_of(value), structured.records_of(value))
         made._table = value.copy()  # noqa: SLF001
         return made
 
     @classmethod
     def _of_csv(cls, text: str, records: list[object]) -> Context:
-        """Make a context of a table's CSV and of its rows."""
+        """Create a context from a table's CSV and its rows."""
         if not text.strip():
             raise ContextError("the table: has no columns; give one with at least one")
         content = encode(text)
@@ -235,13 +235,13 @@ class Context(Searching):
 
     @classmethod
     def from_dict(cls, mapping: Mapping[object, object]) -> Context:
-        """Make a context with a document for each key; values that are not `str` are written as indented JSON.
+        """Create a context with a document for each key; values that are not `str` are written as indented JSON.
 
         Args:
             mapping: Names and texts.
 
         Raises:
-            ContextError: There is no text in it.
+            ContextError: The mapping contains no text.
         """
         joining = Joining("the dict")
         for key, value in mapping.items():
@@ -318,41 +318,41 @@ class Context(Searching):
         return self._documents.page_starts
 
     def prepare(self) -> None:
-        """Wait until all is known of a large file, so that nothing after it has to wait.
+        """Wait until a large file has been scanned, so that no later call has to wait.
 
         Raises:
-            ContextError: The file cannot be read, or changed meanwhile.
+            ContextError: The file cannot be read, or was changed in the meantime.
         """
         self._content_within(None)
 
     @property
     def kind(self) -> ContextKind:
-        """The kind of thing that it was made of."""
+        """The kind of value that the context was created from."""
         return self._kind
 
     @property
     def num_documents(self) -> int:
-        """Documents."""
+        """The number of documents."""
         return len(self._documents)
 
     @property
     def document_names(self) -> tuple[str, ...]:
-        """The documents' names, each once."""
+        """The unique names of the documents."""
         return self._documents.names
 
     @property
     def skipped(self) -> Mapping[str, int]:
-        """The number of files that were left out, by reason."""
+        """The number of skipped files, by reason."""
         return MappingProxyType(self._left_out.counts)
 
     @property
     def skipped_summary(self) -> str:
-        """The files that were left out, on one line; the empty string where there are none."""
+        """One line about the skipped files; empty if there are none."""
         return self._left_out.told()
 
     @property
     def replaced(self) -> int:
-        """The number of U+FFFD that stand in for lone surrogates or invalid bytes."""
+        """The number of U+FFFD that replace lone surrogates or invalid bytes."""
         return self._content.replaced
 
     @property
@@ -362,31 +362,29 @@ class Context(Searching):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Note on what is missing from the text, or was guessed."""
+        """Notes on what is missing from the text, or was guessed."""
         return self._content.notes
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of its UTF-8, in hexadecimal; of a large file it is kept for the next time."""
+        """The SHA-256 of the text in UTF-8, in hexadecimal; that of a large file is cached."""
         if self._single and isinstance(self._single.text, Opening):
             return self._single.text.sha256()
         return self._store.sha256()
 
     @property
     def data(self) -> dict[str, object] | list[object] | None:
-        """The `dict` or `list` that the context was made of, with nothing in it that JSON lacks; else None.
+        """The `dict` or `list` that the context was created from, reduced to JSON values, or None.
 
-        Of a table it is the list of its rows, each a dict.
-
-        It is the context's own copy, and is not to be changed.
+        For a table, it is the list of rows, each a dict. It is the context's own copy; do not modify it.
         """
         return self._data
 
     @property
     def table(self) -> object:
-        """The `pandas.DataFrame` or `Series` that the context was made of; else None.
+        """The `pandas.DataFrame` or `Series` that the context was created from, or None.
 
-        It is the context's own copy, and is not to be changed.
+        It is the context's own copy; do not modify it.
         """
         return self._table
 
@@ -403,7 +401,7 @@ class Context(Searching):
         return hash((self.kind, self.length, self.size_bytes, self.document_names))
 
     def __reduce__(self) -> tuple[Callable[..., Context], tuple[object, ...]]:
-        """Pickle it as a way to open it again: its paths, which are checked when they are opened, or its text."""
+        """Pickle the paths, which are opened again and checked, or the text."""
         if self._origin is not None and self._origin.can_reopen:
             return _reopened, (self._origin, self.sha256)
         content = self._content
@@ -419,7 +417,7 @@ class Context(Searching):
         )
 
     def _origin_facts(self) -> dict[str, object]:
-        """Return what is told of where the text came from, as JSON values, for one that is made of its text again."""
+        """Return facts about the text's origin as JSON values, for a context that is recreated from its text."""
         content = self._content
         return {
             "kind": self.kind,
@@ -430,7 +428,7 @@ class Context(Searching):
         }
 
     def _with_origin_facts(self, facts: Mapping[str, Any]) -> Context:
-        """Return this context as one of which these facts are told."""
+        """Return this context with these facts about its origin."""
         own = {**facts, "notes": tuple(facts["notes"])}
         kind = own.pop("kind")
         return Context(replace(self._content, **own), kind, self._left_out, data=self._data)
@@ -452,7 +450,7 @@ class Context(Searching):
     # ---- reading ----------------------------------------------------------------------------------------------
 
     def slice_view(self, start: int | None = None, end: int | None = None) -> Context:
-        """Return a part as a context of its own over the same bytes; its positions start at 0.
+        """Return a part as a separate context over the same bytes; its positions start at 0.
 
         Raises:
             ContextError: The part is empty.
@@ -488,11 +486,11 @@ class Context(Searching):
         """Return the span of a document's own text, without its header.
 
         Args:
-            document: Its index, its name, or the last parts of its path where only one document has them.
+            document: Its index, its name, or the last parts of its path if they are unique.
 
         Raises:
-            IndexError: There is none with this index.
-            KeyError: There is none with this name, or several; the message lists names that are close.
+            IndexError: There is no document with this index.
+            KeyError: No document has this name, or several do; the message suggests similar names.
         """
         index = self._documents.index_of(document)
         return self._documents.starts[index], self._documents.ends[index]
@@ -502,13 +500,13 @@ class Context(Searching):
         return self._store.slice(*self.document_span(document))
 
     def document_lengths(self) -> list[int]:
-        """Return the characters of each document."""
+        """Return the length of each document in characters."""
         return self._documents.lengths()
 
     # ---- describing -------------------------------------------------------------------------------------------
 
     def get_schema(self, document: int | str | None = None) -> dict[str, object]:
-        """Describe the structure: columns, keys, headings, kinds of lines or files; no data, and bounded.
+        """Describe the structure without the data: columns, keys, headings, kinds of lines or files; bounded in size.
 
         The keys are `kind` (`csv`, `tsv`, `table`, `json`, `jsonl`, `markdown`, `html`, `xml`, `log`, `code` or `text`)
         and `lines`, and by kind:
@@ -544,7 +542,7 @@ class Context(Searching):
         return {**schema.tree_schema(self._documents, self.kind), "first": described}
 
     def rank(self, query: str, k: int = 10) -> list[Ranked]:
-        """Find the passages that are most about some words, best first; see `Ranking.rank`."""
+        """Find the passages that are most relevant to a query, best first; see `Ranking.rank`."""
         return self._ranking.rank(query, k)
 
     @cached_property
