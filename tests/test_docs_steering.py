@@ -34,7 +34,7 @@ EXAMPLES = [
         ],
         "[['5'], ['6']]",
     ),
-    ("hooks", ["FINAL(5 %)"], "openai:gpt-5: True, 0.00 USD until now\n5 %"),
+    ("hooks", ["FINAL(5 %)"], "openai:gpt-5: True, 0.00 USD so far\n5 %"),
     ("short", ["5 %", CODE.format("x = 5"), "FINAL(5 %)"], "1\n2"),
     ("history", ["FINAL(5 %)"], "5 %"),
     ("validator", ["FINAL(5 %)", "no", "FINAL(It is 5 %.)", "Yes."], "It is 5 %."),

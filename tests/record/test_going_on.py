@@ -165,7 +165,7 @@ async def test_a_folder_or_a_pattern_with_another_text_is_another(tmp_path: Path
 async def test_a_text_that_is_given_again_has_to_be_the_same(then: Any, now: Any) -> None:
     store = MemoryStore()
     await begun(store, then)
-    with pytest.raises(ContextError, match="another one than the run was started with"):
+    with pytest.raises(ContextError, match="is not the one that the run was started with"):
         await go_on(store, now)
     assert await go_on(store, then) is not None
 
@@ -203,8 +203,8 @@ async def test_without_others_the_recorded_limits_hold() -> None:
         ({}, {"compaction": "model"}, "with compaction='digest', not 'model'"),
         ({"type_check": True}, {}, "with type_check=True, not False"),
         ({}, {"type_check": True}, "with type_check=False, not True"),
-        ({"retriever": DictRetriever({"a": "one"}, name="kb")}, {}, r"an index \(kb\), which is not given"),
-        ({}, {"retriever": DictRetriever({"a": "one"}, name="kb")}, "begun without an index"),
+        ({"retriever": DictRetriever({"a": "one"}, name="kb")}, {}, r"an index \(kb\), which is missing"),
+        ({}, {"retriever": DictRetriever({"a": "one"}, name="kb")}, "started without an index"),
         (
             {"retriever": DictRetriever({"a": "one"}, name="kb")},
             {"retriever": DictRetriever({"a": "one"}, name="wiki")},

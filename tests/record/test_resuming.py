@@ -112,7 +112,7 @@ async def test_two_cannot_go_on_with_one_run(tmp_path: Path) -> None:
         ({"instructions": "Be brief."}, "with instructions='Be long.', not 'Be brief.'"),
         ({"guard": "off"}, "with guard="),
         ({"strict": True}, "with strict=False, not True"),
-        ({"returns": list[int]}, "begun with another type of answer"),
+        ({"returns": list[int]}, "started with another type of answer"),
     ],
 )
 async def test_what_a_run_needs_and_lacks_is_named(tmp_path: Path, options: dict[str, Any], says: str) -> None:
