@@ -1,8 +1,8 @@
-"""Hooks: a user's own functions over the one stream of events, by name or for all of it.
+"""Hooks: a user's functions that are called with the events of a run, by name or with all of them.
 
-A plain hook is called on the run's event loop as soon as the event was recorded, so it must be quick. What an async
-hook returns is awaited by a task of its own, one event after another and in their order, while the run goes on; the
-run's end waits for it. Either way an exception is logged and costs the run nothing.
+A sync hook is called on the run's event loop as soon as the event was recorded, so it must be quick. An async hook is
+awaited in a separate task, one event after another and in order, while the run continues; the end of the run waits for
+it. In both cases, exceptions are logged and do not affect the run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rlmbox.events import (
 from rlmbox.types import Usage
 
 PATIENCE_S = 10.0
-"""Seconds that the end of a run waits for async hooks to come to their end."""
+"""Seconds that the end of a run waits for async hooks to finish."""
 
 _log = logging.getLogger("rlmbox")
 
@@ -46,11 +46,11 @@ class CostUpdate:
         depth: The session's depth, 0 for the root.
         model: The model that was asked.
         number: The sub-call's number, or None for a turn of the session.
-        outcome: `settled` at what the provider counted, or `uncertain` at the worst case, where nobody knows.
+        outcome: `settled` with the provider's counts, or `uncertain`, charged at the worst case.
         usage: Tokens of this request.
-        cost_usd: Money of this request.
-        total_usage: Tokens of the whole run until now.
-        total_usd: Money of the whole run until now.
+        cost_usd: Cost of this request.
+        total_usage: Tokens of the whole run so far.
+        total_usd: Cost of the whole run so far.
     """
 
     run_id: str
@@ -67,15 +67,15 @@ class CostUpdate:
 
 @dataclass(frozen=True, slots=True)
 class NamedHooks:
-    """Hooks by name, each plain or async; see the page on hooks for when each is called.
+    """Hooks by name, each sync or async; see the page on steering for when each is called.
 
     Attributes:
-        on_session_start: A session's sandbox is ready, before its first request.
-        on_llm_call: A model is about to be asked, by a session or by its code.
-        on_code_exec: A cell is about to run.
-        on_observation: A cell has run.
-        on_cost_update: A request was charged for.
-        on_step_end: A turn is over.
+        on_session_start: When a session's sandbox is ready, before its first request.
+        on_llm_call: Before a model is asked, by a session or by its code.
+        on_code_exec: Before a cell runs.
+        on_observation: After a cell has run.
+        on_cost_update: After a request was charged.
+        on_step_end: At the end of a turn.
     """
 
     on_session_start: Callable[[SessionStarted], Awaitable[None] | None] | None = None
@@ -98,15 +98,15 @@ class NamedHooks:
 
     @property
     def are_given(self) -> bool:
-        """True if there is one at all."""
+        """True if any hook is set."""
         return any(getattr(self, each.name) is not None for each in fields(self))
 
 
 class HookReader:
-    """A reader of a run's journal that calls a hook, and awaits what it returns where that can be awaited.
+    """A reader of a run's journal that calls a hook, and awaits its result if it is awaitable.
 
     Args:
-        hook: The hook, plain or async.
+        hook: The hook, sync or async.
     """
 
     def __init__(self, hook: Callable[[Any], Any]) -> None:
@@ -124,7 +124,7 @@ class HookReader:
             self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def aclose(self) -> None:
-        """Return when the hook has come to its end, or after `PATIENCE_S`, when it is cancelled."""
+        """Wait until the hook has finished; after `PATIENCE_S`, cancel it."""
         if self._task is not None and not self._task.done():
             done, _ = await asyncio.wait([self._task], timeout=PATIENCE_S)
             if not done:
@@ -210,9 +210,9 @@ def readers_of(
     """Return the readers of one run's journal.
 
     Args:
-        hooks: Hooks of all events, plain or async.
+        hooks: Hooks for all events, sync or async.
         named: Hooks by name.
-        past: What the run has already, which counts for its cost.
+        past: The run's earlier events, which count towards its cost.
     """
     readers: tuple[Hook, ...] = tuple(HookReader(hook) for hook in hooks)
     return (*readers, _ByName(named, past)) if named.are_given else readers

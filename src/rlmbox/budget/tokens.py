@@ -146,7 +146,7 @@ class TokenScale:
         return math.ceil(raw * share * _REPLY_MARGIN) + _REPLY_FRAME_TOKENS
 
     def learn_reply(self, text: str, counted_tokens: int) -> None:
-        """Take note of what the provider counted for a reply.
+        """Learn from the provider's count of a reply.
 
         Args:
             text: The reply.

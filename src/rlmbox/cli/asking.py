@@ -449,7 +449,7 @@ def exported_where(console: Console, *, wanted: bool) -> Iterator[Telemetry | bo
     """Export spans and metrics where that is wanted, and say where they did not arrive.
 
     Args:
-        console: Where that is said.
+        console: The console for the message.
         wanted: True if it is wanted.
     """
     if not wanted:

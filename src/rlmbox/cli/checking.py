@@ -111,7 +111,7 @@ async def steps(options: ModelOptions) -> AsyncIterator[ModelStep]:
 
 
 async def _end_to_end(options: ModelOptions, window: int | None) -> list[ModelStep]:
-    """Have the model write a cell that makes a sub-call, and return what came of either."""
+    """Have the model write a cell that makes a sub-call, and return the results of both."""
     events: list[Event] = []
     error: RLMError | None = None
     try:
@@ -132,7 +132,7 @@ async def _end_to_end(options: ModelOptions, window: int | None) -> list[ModelSt
 
 
 def _cell_steps(events: Sequence[Event], error: RLMError | None) -> list[ModelStep]:
-    """Return what came of the cell and of its sub-call."""
+    """Return the results of the cell and of its sub-call."""
     cells = [event.execution for event in events if isinstance(event, CellExecuted) and event.cell.by == "model"]
     asked = [event for event in events if isinstance(event, SubcallFinished)]
     if isinstance(error, SandboxError):

@@ -64,7 +64,7 @@ class Diagnosis:
         missing: Names of the language cells that do not run.
         language: Share of the language cells that run, from 0 to 1.
         limits: What was seen of its walls and limits; empty where there is nothing to be safe behind.
-        attacks: What came of the attacks, if they were run.
+        attacks: The results of the attacks, if they were run.
     """
 
     name: str

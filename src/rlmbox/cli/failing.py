@@ -27,7 +27,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
-    """Print an error in one line, what there was until then, and the traceback only when asked for.
+    """Print an error in one line, the partial results, and the traceback only when asked for.
 
     Args:
         error: What ended the command.

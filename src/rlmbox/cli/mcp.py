@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rlmbox.tool.mcp.operations import ServerLimits  # brings what only a server needs
 
 DEFAULT_TOTAL_USD = Decimal("20.00")
-"""The limit of all calls of a server together, where nothing else is said and the prices are known."""
+"""The default limit of all calls of a server together, if prices are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class RunStatus:
         self._waits: dict[str, tuple[float, str]] = {}
 
     def take(self, event: Event) -> None:
-        """Take note of an event."""
+        """Update the status with an event."""
         match event:
             case QuestionAsked() if not event.depth:
                 limit = event.limits.get("cost_limit_usd")

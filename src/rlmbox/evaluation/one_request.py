@@ -84,7 +84,7 @@ class Prepared:
 
     Attributes:
         context: The text, which is not kept open by this.
-        lock: Held by whoever prepares it.
+        lock: Held while it is prepared.
         excerpt: What would be sent, without its text once `sent` has it; None while it was not looked at.
         sent: What is sent; None while it was not prepared.
         chars: What it takes of the room there is.

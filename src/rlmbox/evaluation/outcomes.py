@@ -1,4 +1,4 @@
-"""The nouns of an evaluation: a trial, what came of it, and what a trial will likely take."""
+"""The value types of an evaluation: a trial, its result, and an estimate of what a trial takes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Trial:
         key: Its name within all evaluations, such as `eval-7/rlm/q3/0`.
         question: The question.
         context: The text.
-        wanted: What is said of the form of the answer; empty for nothing.
+        wanted: A description of the form of the answer, or empty.
         repeat: Number of the repeat, from 0.
     """
 
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def asked(self) -> str:
-        """The question with what is said of the form of the answer: the same in every arm."""
+        """The question with the description of the form of the answer, which is the same in every arm."""
         return f"{self.question.question}\n{self.wanted}" if self.wanted else self.question.question
 
 

@@ -66,7 +66,7 @@ class Adaptations:
         return bool(self.output_field or self.output_cap_tokens or self.no_system or self.alternate or self.dropped)
 
     def learn(self, complaint: Complaint, content: bytes, status: int = 400) -> bool:
-        """Take note of what a refusal asks for.
+        """Learn from a refusal what the server requires.
 
         Args:
             complaint: The refusal.
@@ -163,7 +163,7 @@ class Adaptations:
         return False
 
     def _learn_mentioned(self, complaint: Complaint, body: Mapping[str, Any]) -> bool:
-        """Take note of a refusal that speaks of a parameter without saying in known words what is wrong with it."""
+        """Learn from a refusal that names a parameter without saying, in known words, what is wrong with it."""
         if complaint.too_long or complaint.wants_no_system or "content_filter" in complaint.codes:
             return False
         optional = [name for name in (*body, *_config(body)) if name != "stream" and complaint.mentions(name)]

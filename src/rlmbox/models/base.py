@@ -1,7 +1,7 @@
 """The seam between the loop and a language model.
 
-A model is one verb, `complete`, and what it is called, holds and costs. The other protocols of this module are
-optional: what implements them as well shares retries with its neighbours, takes a temperature, or can be closed.
+A model has one method, `complete`, along with its name, window and price. The other protocols in this module are
+optional: models that implement them share retries at the same provider, accept a temperature, or can be closed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Price(Protocol):
 
 
 PriceSource = Callable[[str], "Price | None"]
-"""A function that returns the price of a model by its full name, such as `openai:gpt-5`; None where it knows none."""
+"""A function that returns the price of a model by its full name, such as `openai:gpt-5`, or None."""
 
 
 class Model(Protocol):
     """A language model.
 
-    Implementations make one attempt and say with `ModelError` what went wrong and whether it may have been billed;
-    `rlmbox.requests` decides what is tried again. Any other exception is taken for a `ModelError` that is not retried.
+    Implementations make one attempt and raise `ModelError` to say what went wrong and whether it may have been billed;
+    `rlmbox.requests` decides what to retry. Any other exception is treated as a `ModelError` that is not retried.
     """
 
     @property
@@ -46,11 +46,11 @@ class Model(Protocol):
 
     @property
     def window_tokens(self) -> int:
-        """Most tokens that a request and its reply may have together."""
+        """Maximum number of tokens in a request and its reply together."""
 
     @property
     def price(self) -> Price | None:
-        """The price; None where it is not known."""
+        """The price, or None if unknown."""
 
     async def complete(
         self, messages: Sequence[Message], *, max_output_tokens: int, timeout_s: float | None = None
@@ -59,8 +59,8 @@ class Model(Protocol):
 
         Args:
             messages: The conversation; the system message, if any, comes first.
-            max_output_tokens: Longest reply, reasoning included.
-            timeout_s: Seconds after which the request is given up; None leaves it to the implementation.
+            max_output_tokens: Maximum length of the reply, including reasoning.
+            timeout_s: Timeout of the request in seconds; None leaves it to the implementation.
 
         Raises:
             ModelError: The provider refused or failed.
@@ -69,15 +69,15 @@ class Model(Protocol):
 
 @runtime_checkable
 class Hosted(Protocol):
-    """A `Model` that stands for something outside the process."""
+    """A `Model` that is hosted outside of the process."""
 
     @property
     def endpoint(self) -> str:
-        """The provider's address; models there share retries, and those of one name also their pace."""
+        """The provider's address. Models there share retries, and those of the same name also their pace."""
 
     @property
     def pace(self) -> Pace:
-        """The limits on requests at once and in a minute, for all runs of the process together."""
+        """The limits on concurrent requests and on requests per minute, for all runs of the process together."""
 
     @property
     def settings(self) -> str:

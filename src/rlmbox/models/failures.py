@@ -141,7 +141,7 @@ def _too_large_for_rate(target: Target, status: int, said: Complaint, detail: st
 
 
 def _forbidden(target: Target, said: Complaint, detail: str) -> str:
-    """Return why a request was refused with 403, which is said of keys, of places and of what is asked."""
+    """Return why a request was refused with 403, which may concern the key, the region or the content."""
     if _FLAGGED.search(said.message):
         return f"the provider's content filter refused the request (HTTP 403{detail}); ask in other words"
     return f"the key was refused, or what it asks for (HTTP 403{detail}); {_check_key(target)} and its rights"

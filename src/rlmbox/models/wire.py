@@ -262,7 +262,7 @@ def _decoded(reply: HttpReply) -> AsyncIterator[bytes]:
 
 
 def _show(delta: Delta, exchange: Exchange) -> None:
-    """Show whoever reads along what has come in."""
+    """Pass what has arrived to the reader of the stream."""
     if exchange.on_text is None:
         return
     for text, is_reasoning in ((delta.reasoning, True), (delta.text, False)):

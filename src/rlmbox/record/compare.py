@@ -15,7 +15,7 @@ def printed_otherwise(recorded: Execution, now: Execution) -> bool:
 
     Args:
         recorded: What the record has.
-        now: What came of it now.
+        now: The result now.
     """
     return _of_note(recorded) != _of_note(now)
 

@@ -62,7 +62,7 @@ def _is_stored(context: Context, most_bytes: int) -> bool:
 
 
 def _recorded(context: Context, most_bytes: int, words: tuple[str, str]) -> dict[str, object]:
-    """Return how a text is opened again: its paths, or itself up to so many bytes; else how to give it is said."""
+    """Return how a text is opened again: its paths, or the text up to a size; beyond it, a note on how to pass it."""
     origin = context._origin  # noqa: SLF001 - a context has no public way to say where it came from
     if origin is not None and origin.can_reopen:
         selection = origin.options.selection

@@ -122,7 +122,7 @@ class Run:
 
     @property
     def answer(self) -> Answer | None:
-        """The answer; what there was until then, where an error ended the run; None where there is nothing."""
+        """The answer, or the partial one if an error ended the run, or None."""
         for event in reversed(self.events):
             if event.depth == 0 and isinstance(event, SessionFinished):
                 return event.answer

@@ -116,7 +116,7 @@ class Attempts:
     def _note_length(
         self, request: Request, state: RequestState, completion: Completion, reservation: Reservation, longest: int
     ) -> int | None:
-        """Take note of how long a reply was; returns what it was asked for where that was too short."""
+        """Record the length of a reply; return the length that was requested if that was too short."""
         key = (request.model.name, request.account.depth)
         if completion.stop_reason != "length":
             self._lengths.note(key, completion.usage.output_tokens)

@@ -59,7 +59,7 @@ class ReplyLengths:
         return min(wanted_tokens, max(ample, seen.floor_tokens))
 
     def note(self, key: Key, output_tokens: int) -> None:
-        """Take note of a reply.
+        """Record the length of a reply.
 
         Args:
             key: The model and the depth.
@@ -73,7 +73,7 @@ class ReplyLengths:
             seen.cut_tokens, seen.floor_tokens = 0, _SHORTEST_TOKENS
 
     def note_cut(self, key: Key, cap_tokens: int) -> None:
-        """Take note that a reply was longer than it was asked for.
+        """Record that a reply was longer than requested.
 
         Args:
             key: The model and the depth.

@@ -232,7 +232,7 @@ class RateLimiter:
             del self._queues[run]
 
     def _grant(self) -> None:
-        """Let in whoever may go now; under the lock."""
+        """Admit the requests that may go now; called under the lock."""
         most = self._pace.max_concurrency
         while self._turns and (most is None or self._active < most):
             queue = self._next()

@@ -96,7 +96,7 @@ class RetryBudget:
         self._spared_at_s = clock()
 
     def note_request(self, policy: RetryPolicy) -> None:
-        """Take note of a request, the first for an answer or a further one."""
+        """Count a request, the first for an answer or a further one."""
         with self._lock:
             self._saved = min(self._saved + policy.extra_share, _MOST_SAVED)
 
@@ -152,13 +152,13 @@ class CircuitBreaker:
             return left_s
 
     def succeed(self) -> None:
-        """Take note that the provider answered, even if it refused what was asked."""
+        """Record that the provider answered, even if it refused the request."""
         with self._lock:
             self._failures = self._openings = 0
             self._until_s, self._probing = None, False
 
     def fail(self, policy: RetryPolicy) -> None:
-        """Take note that the provider was not there or broke down."""
+        """Record that the provider was unavailable or failed."""
         with self._lock:
             self._failures += 1
             probed, self._probing = self._probing, False
@@ -169,6 +169,6 @@ class CircuitBreaker:
                 self._openings += 1
 
     def forget(self) -> None:
-        """Take note that a request ended without telling anything, so that another may probe."""
+        """Record that a request ended inconclusively, so that another may probe."""
         with self._lock:
             self._probing = False

@@ -81,7 +81,7 @@ class ModelState:
         return cast("Bounded", model).output_cap_tokens if self._is_bounded else None
 
     def note_duration(self, duration_s: float) -> None:
-        """Take note of how long a reply took, in seconds."""
+        """Record the duration of a reply in seconds."""
         self._durations_s.append(duration_s)
 
     def attempt_timeout_s(self, policy: RetryPolicy, timeouts: int = 0) -> float:

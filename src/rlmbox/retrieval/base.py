@@ -1,8 +1,8 @@
 """The seam between the loop and a search engine.
 
-A retriever is three verbs, `search`, `get` and `info`. One that can compare vectors as well has a fourth, `vector`, and
-says which embedder its vectors are made by; the loop embeds a question, so that what that costs is in the ledger, and
-fuses both rankings, so that a hybrid search means the same over every engine.
+A retriever has three methods, `search`, `get` and `info`. One that can also compare vectors has a fourth, `vector`, and
+names the embedder of its vectors. The loop embeds the question, so that its cost is in the ledger, and fuses both
+rankings, so that a hybrid search means the same with every engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rlmbox.models.base import Price
 from rlmbox.types import Usage
 
 Filters = Mapping[str, object]
-"""What hits must have, by field: a value, a list of which any fits, or bounds such as `{"gte": 2020, "lt": 2024}`."""
+"""Conditions on hits, by field: a value, a list of alternatives, or bounds such as `{"gte": 2020, "lt": 2024}`."""
 
 BOUNDS = ("gt", "gte", "lt", "lte")
 """The bounds that a filter can have."""
@@ -23,16 +23,16 @@ BOUNDS = ("gt", "gte", "lt", "lte")
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A passage that was found.
+    """A passage found by a search.
 
     Attributes:
-        id: The document that it is in, as `get` takes it.
-        score: How well it fits; larger is better. Scores of different queries do not compare.
-        title: A name for people.
-        snippet: The part of the passage that fits best.
+        id: The document that contains it, as accepted by `get`.
+        score: The relevance; larger is better. Scores of different queries are not comparable.
+        title: A human-readable name.
+        snippet: The most relevant part of the passage.
         start: Position of the passage's first character in the document.
-        end: Position after its last.
-        metadata: Further fields, as JSON values.
+        end: Position after its last character.
+        metadata: Additional fields, as JSON values.
     """
 
     id: str
@@ -50,10 +50,10 @@ class DocumentPart:
 
     Attributes:
         id: The document.
-        title: A name for people.
+        title: A human-readable name.
         text: The part.
         start: Position of its first character in the document.
-        length: Characters of the whole document.
+        length: Length of the whole document in characters.
     """
 
     id: str
@@ -69,10 +69,10 @@ class IndexInfo:
 
     Attributes:
         documents: Number of documents.
-        passages: Number of passages, which are what is ranked; None where that is not known.
-        fields: Fields that filters may name, with the type of each: `text`, `number`, `boolean` or `date`.
+        passages: Number of passages, the units that are ranked, or None if unknown.
+        fields: Fields that can be used in filters, with the type of each: `text`, `number`, `boolean` or `date`.
         languages: Languages of the documents, as far as the index knows.
-        date_range: The first and the last date, as ISO 8601; None where the index has none.
+        date_range: The first and the last date, as ISO 8601, or None.
     """
 
     documents: int
@@ -85,8 +85,8 @@ class IndexInfo:
 class Retriever(Protocol):
     """A search engine.
 
-    What is wrong with an argument is a `ValueError`, a document that there is not a `KeyError`, and whatever else goes
-    wrong a `RetrievalError`; the message reaches the code that called. Results are not to hold more than was asked for.
+    An invalid argument raises `ValueError`, a missing document `KeyError`, and any other failure `RetrievalError`; the
+    message is passed to the calling code. Results must not contain more than was asked for.
     """
 
     @property
@@ -94,12 +94,12 @@ class Retriever(Protocol):
         """A name for messages, without a password."""
 
     async def search(self, query: str, *, k: int, filters: Filters) -> Sequence[SearchHit]:
-        """Return the passages that fit some words best, the best first.
+        """Return the passages that are most relevant to a query, best first.
 
         Args:
-            query: Words; no operator means anything.
-            k: Most hits.
-            filters: What hits must have; empty for anything.
+            query: Words; operators have no meaning.
+            k: Maximum number of hits.
+            filters: Conditions on hits; empty for none.
         """
 
     async def get(self, document_id: str, *, start: int, size: int) -> DocumentPart:
@@ -108,11 +108,11 @@ class Retriever(Protocol):
         Args:
             document_id: The document.
             start: Position of the first character, from 0; beyond the end, the part is empty.
-            size: Most characters.
+            size: Maximum number of characters.
         """
 
     async def info(self) -> IndexInfo:
-        """Return what there is in the index."""
+        """Return a description of the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ class Embeddings:
 
     Attributes:
         vectors: One for each text, in order.
-        usage: What the provider says it used.
-        counted: Whether `usage` is the provider's own count; False where it gave none.
+        usage: The usage that the provider reports.
+        counted: True if the provider reported `usage`.
     """
 
     vectors: Sequence[Sequence[float]]
@@ -131,7 +131,7 @@ class Embeddings:
 
 
 class Embedder(Protocol):
-    """A model that makes vectors of texts. It makes one attempt, as a `Model` does."""
+    """A model that computes vectors of texts. Like a `Model`, it makes a single attempt."""
 
     @property
     def name(self) -> str:
@@ -139,7 +139,7 @@ class Embedder(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """The price; None where it is not known."""
+        """The price, or None if unknown."""
 
     @property
     def is_local(self) -> bool:
@@ -147,15 +147,15 @@ class Embedder(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Most texts that one request may have."""
+        """Maximum number of texts in one request."""
 
     async def embed(self, texts: Sequence[str], *, role: Literal["query", "passage"], timeout_s: float) -> Embeddings:
         """Return the vectors of some texts.
 
         Args:
             texts: The texts.
-            role: What they are; some models tell the two apart.
-            timeout_s: Seconds after which the request is given up.
+            role: Their role; some models embed queries and passages differently.
+            timeout_s: Timeout of the request in seconds.
 
         Raises:
             ModelError: The provider refused or failed.
@@ -168,15 +168,15 @@ class VectorRetriever(Protocol):
 
     @property
     def embedder(self) -> Embedder | None:
-        """The model that its vectors were made by; None where it has no vectors."""
+        """The embedder of its vectors, or None if it has no vectors."""
 
     async def vector(self, embedding: Sequence[float], *, k: int, filters: Filters) -> Sequence[SearchHit]:
-        """Return the passages whose vectors are closest to one, the closest first.
+        """Return the passages whose vectors are closest to a given one, closest first.
 
         Args:
             embedding: The vector.
-            k: Most hits.
-            filters: What hits must have; empty for anything.
+            k: Maximum number of hits.
+            filters: Conditions on hits; empty for none.
         """
 
 
@@ -198,14 +198,14 @@ class ClosableRetriever(Protocol):
 
 
 def check_filters(filters: Filters, fields: Mapping[str, str]) -> None:
-    """Check that filters name fields that there are, and compare them with values that can be compared.
+    """Check that filters use existing fields and comparable values.
 
     Args:
         filters: The filters.
-        fields: The fields that there are.
+        fields: The existing fields.
 
     Raises:
-        ValueError: They do not; the message names what there is.
+        ValueError: A filter is invalid; the message names what is allowed.
     """
     for name, wanted in filters.items():
         if name not in fields:
@@ -228,4 +228,4 @@ def check_filters(filters: Filters, fields: Mapping[str, str]) -> None:
 
 
 MAX_VALUES = 1_000
-"""Most values that one filter may have."""
+"""Maximum number of values in a filter."""

@@ -48,7 +48,7 @@ def exported(delivery: Delivery) -> Iterator[Telemetry]:
     """Set the SDK up, and deliver what there is at the end.
 
     Args:
-        delivery: Takes what came of it.
+        delivery: Records the outcome.
 
     Raises:
         ConfigError: The SDK or an exporter is not installed.

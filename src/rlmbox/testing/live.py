@@ -38,7 +38,7 @@ _RIGHT = "7"
 
 
 def main(names: Sequence[str]) -> int:
-    """Ask, and print what came of it.
+    """Ask, and print the result.
 
     Args:
         names: The models to ask; none for a cheap one of each provider whose key is set.

@@ -1,4 +1,4 @@
-"""The result of a call, whatever became of it, and the bound of its texts."""
+"""The result of a call, successful or not, and the limit on its texts."""
 
 from __future__ import annotations
 

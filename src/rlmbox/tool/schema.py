@@ -56,7 +56,7 @@ class ToolCall:
 
 
 class BadCall(Exception):
-    """A call that cannot be carried out; the message is for whoever made it."""
+    """A call that cannot be carried out; the message is meant for the caller."""
 
 
 def schema(provider: SchemaProvider | None = None) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class Several:
 
     Attributes:
         documents: The documents; the name of one is None where it is the file's own.
-        notes: What whoever reads them should know.
+        notes: What a reader should know about them.
         left_out: What was left out of the file.
     """
 

@@ -46,7 +46,7 @@ class OpenedText:
         encoding: What the file is in.
         replaced: How many U+FFFD stand in for invalid bytes.
         is_guess: Whether the encoding is a guess.
-        notes: What whoever reads the text should know of how it was read.
+        notes: What a reader of the text should know about how it was read.
     """
 
     store: TextStore

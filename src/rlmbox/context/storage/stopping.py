@@ -1,4 +1,4 @@
-"""The end of a wait: whoever waits for a thread that reads a text says here that nobody does any more."""
+"""Cancellation of a wait for a thread that reads a text."""
 
 from __future__ import annotations
 

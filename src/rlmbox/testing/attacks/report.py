@@ -30,7 +30,7 @@ class AttackResult:
     Attributes:
         id: The attack's name.
         group: The attack's group.
-        verdict: What came of it.
+        verdict: Its result.
         detail: Why, in one line.
         duration_s: Wall time.
     """

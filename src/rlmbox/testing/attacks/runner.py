@@ -1,4 +1,4 @@
-"""Runs the attacks on a sandbox and looks at the host for what came of them."""
+"""Runs the attacks on a sandbox and checks their effects on the host."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def run_attacks(
             added.
 
     Returns:
-        What came of each; `assert report.ok, report` in a test.
+        The result of each; use `assert report.ok, report` in a test.
 
     Raises:
         ValueError: `only` or `known_gaps` names an attack that there is not.

@@ -246,7 +246,7 @@ class Operations:
 
 
 def _said(call: Callable[..., Any], *arguments: object) -> Any:
-    """Call what reads a text; what it says of its arguments is for whoever gave them."""
+    """Call a function that reads a text; its complaints about arguments are meant for the caller."""
     try:
         return call(*arguments)
     except (TypeError, ValueError, LookupError) as error:
@@ -259,7 +259,7 @@ def _span(context: Context, document: str) -> tuple[int, int]:
 
 
 class _Progress:
-    """The news of a run, for whoever waits for it.
+    """The progress of a run, for a client that waits for it.
 
     Args:
         spend: The call's money.
@@ -313,7 +313,7 @@ def _amount(given: object) -> Decimal | None:
 
 
 def told(error: RLMError) -> str:
-    """Say what went wrong, and what there was until then."""
+    """Describe what went wrong, with the partial results."""
     partial = error.partial
     if partial is None or not partial.turns:
         return str(error)

@@ -41,7 +41,7 @@ class Note:
     """Something that is missing from the text, or that was added to it.
 
     Attributes:
-        text: The note, for whoever reads the text.
+        text: The note, for readers of the text.
     """
 
     text: str
