@@ -247,8 +247,8 @@ class ModelReplied(EffectEnded):
         turn: The turn, from 1.
         completion: The reply, or None.
         cost_usd: The cost, including every attempt that was charged.
-        reading: The parsed reply: those of `cells`, `final`, `problems`, `thought`, `reasoning`, `notes` and `draft` that
-            are not empty. Empty for a last answer, and in older records.
+        reading: The parsed reply: `cells`, `final`, `problems`, `thought`, `reasoning`, `notes` and `draft`, if
+            they are not empty. Empty for a last answer, and in older records.
     """
 
     turn: int
