@@ -34,6 +34,7 @@ _MOST_SHARE = 0.75  # beyond it there may be no room for a reply, and requests w
 _TAIL_SHARE, _DIGEST_SHARE = 0.25, 0.4
 _LEAST_DIGEST_CHARS = 800
 _CHARS_PER_TOKEN = 4
+_NOTED_CHARS = 20_000  # of a question: a digest has less of it
 _MOST_SUMMARY_TOKENS = 2_048
 _SUMMARY = (
     "Below is the middle of a conversation in which you answer a question by writing code in a REPL. It is about to "
@@ -157,7 +158,7 @@ class Compactor:
             task: The question.
             at: Place of its message among all that were ever said.
         """
-        self._notes.append(TurnNote(task.number, 0, at, " ".join(task.question.split())))
+        self._notes.append(TurnNote(task.number, 0, at, " ".join(task.question[:_NOTED_CHARS].split())))
 
     def note_turn(self, task: Task, turn: Turn, at: int) -> None:
         """Keep a turn in mind that is over.

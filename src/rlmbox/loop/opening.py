@@ -90,7 +90,7 @@ class SessionOpening:
         else:
             instructions = self._options.instructions.at(self._scope.depth)
             system, reason = direct_prompt(instructions=instructions, prompts=self._options.prompts), ""
-        started = self._recorder.note(
+        started = await self._recorder.tell(
             events.SessionStarted,
             model=self._model.name,
             sandbox=self._namespace.sandbox.name,
@@ -115,7 +115,7 @@ class SessionOpening:
         system, reason = await self._start_loop(query)
         self.direct = None
         sandbox = self._namespace.sandbox.name
-        entered = self._recorder.note(events.LoopEntered, system=system, sandbox=sandbox, sandbox_reason=reason)
+        entered = await self._recorder.tell(events.LoopEntered, system=system, sandbox=sandbox, sandbox_reason=reason)
         self._history.begin_with(entered.system)
         self.is_news = True
 

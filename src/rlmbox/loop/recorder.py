@@ -37,6 +37,11 @@ class SessionRecorder:
         self.state = state or self.state
         return self.scope.note(kind, self.state, **fields)
 
+    async def tell(self, kind: Any, state: State | None = None, **fields: Any) -> Any:
+        """Record an event whose texts may be long, and return it as the record has it; see `note`."""
+        self.state = state or self.state
+        return await self.scope.tell(kind, self.state, **fields)
+
     async def append(self, kind: Any, state: State, **fields: Any) -> Any:
         """Record an event and return it, as the record has it, when it is durable; see `note`."""
         self.state = state

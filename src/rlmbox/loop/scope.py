@@ -127,7 +127,7 @@ class RunContext:
         fields: Mapping[str, Any] = {"version": __version__}
         if self.describe is not None and self.journal.past.peek(self.id, RunStarted) is None:
             fields = await anyio.to_thread.run_sync(self.describe)
-        Scope.root(self).note(RunStarted, "INIT", **fields)
+        await Scope.root(self).tell(RunStarted, "INIT", **fields)
 
     async def close(self) -> None:
         """Close what the tools are connected to, make the record durable and let go of it.
@@ -273,6 +273,15 @@ class Scope:
         """Record an event of this session, and return it as the record has it; see `event`."""
         recorded = self.run.journal.read_back(self.session_id, kind)
         return recorded or self.run.journal.note(self.event(kind, state, **fields))
+
+    async def tell(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
+        """Record an event of this session whose texts may be long, and return it as the record has it; see `event`."""
+        recorded = self.run.journal.read_back(self.session_id, kind)
+        if recorded is not None:
+            return recorded
+        event = self.event(kind, state, **fields)
+        await self.run.journal.look_through(event)
+        return self.run.journal.note(event)
 
     async def append(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
         """Record an event of this session, and return it, as the record has it, when it is durable; see `event`."""

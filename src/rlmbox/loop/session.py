@@ -212,16 +212,13 @@ class Session:
         if self.task is not None and not self.task.is_finished:
             raise ConfigError("the session is at work on a question; finish it with run() before you ask another")
         facts = await self._parts.end.before_question(lambda: self._ready_for(question))
-        # Nothing is awaited once there is a task: a cancellation would leave it open.
+        before = self.task, self._questions
         task = self._put(question, returns, limits)
-        asked = self._parts.recorder.note(
-            events.QuestionAsked,
-            number=task.number,
-            question=question,
-            limits=limits_as_json(task.limits),
-            message=self._parts.opening.put(question, facts, left=self._remaining.in_words(), wanted=wanted),
-            returns=dict(task.returns.schema) if task.returns is not None else None,
-        )
+        try:
+            asked = await self._tell_question(task, facts, wanted)
+        except BaseException:
+            self.task, self._questions = before  # one that is cancelled here was not put
+            raise
         task.message = asked.message
         self._parts.proposals.note_question(task)
         self._parts.end.set_aside(task)
@@ -235,6 +232,19 @@ class Session:
         if self._parts.opening.direct is None:
             await self._parts.namespace.note_query(question)
         return None
+
+    async def _tell_question(self, task: Task, facts: Mapping[str, object] | None, wanted: str) -> events.QuestionAsked:
+        """Record a question, with the message that puts it."""
+        left = self._remaining.in_words()
+        asked: events.QuestionAsked = await self._parts.recorder.tell(
+            events.QuestionAsked,
+            number=task.number,
+            question=task.question,
+            limits=limits_as_json(task.limits),
+            message=self._parts.opening.put(task.question, facts, left=left, wanted=wanted),
+            returns=dict(task.returns.schema) if task.returns is not None else None,
+        )
+        return asked
 
     def _put(self, question: str, returns: Any, limits: Limits | None) -> Task:
         """Make a question the one at work."""

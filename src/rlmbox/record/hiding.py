@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
+
+import anyio.to_thread
 
 from rlmbox.events import Event, ReplyDelta, RunStarted
 from rlmbox.guard import Finding
@@ -40,6 +42,10 @@ _NAMES = frozenset(
 )
 """Members that are names of rlmbox's own and hold no text of anybody's."""
 
+LONG_CHARS = 100_000
+"""Length of a text from which on it is looked through in a thread: other runs wait while the event loop does it."""
+
+_Span = tuple[int, int, str]
 _Each = TypeVar("_Each", bound=Event)
 
 
@@ -63,6 +69,7 @@ class HiddenValues:
         self._plain: frozenset[str] = frozenset()  # texts of the event at work in which there is nothing
         self._values = dict(known or {})
         self._placeholders = {(_is_number(name), value): name for name, value in self._values.items()}
+        self._found: dict[str, list[_Span]] = {}  # of long texts that were looked through beforehand
         self._streams: dict[tuple[str, int, bool], _Stream] = {}
         self._new: dict[str, str] = {}
         self._seen: dict[str, str] = {}
@@ -79,10 +86,24 @@ class HiddenValues:
 
     def shown(self, event: _Each) -> _Each:
         """Return an event that is not kept as readers get it; values that are new go with the next one that is."""
-        self._plain = self._plain_texts(event) if isinstance(event, RunStarted) else frozenset()
+        if not self._plain and isinstance(event, RunStarted):
+            self._plain = self._plain_texts(event)
         found: _Each = _mapped(event, self._hidden_text, self._hidden_number)
         self._plain = frozenset()
         return found
+
+    async def look_through(self, event: Event) -> None:
+        """Look through the long texts of an event in a thread, so that hiding it then takes next to no time.
+
+        Args:
+            event: The event, before it is hidden or shown.
+        """
+        texts = [text for text in set(long_texts(event)) if text not in self._seen]
+        if texts:
+            found = await anyio.to_thread.run_sync(lambda: {text: self._spans(text) for text in texts})
+            self._found |= found
+        if isinstance(event, RunStarted):
+            self._plain = await anyio.to_thread.run_sync(self._plain_texts, event)
 
     def _plain_texts(self, event: RunStarted) -> frozenset[str]:
         """Return the texts and numbers of many inputs in which there is nothing: they are looked through together."""
@@ -134,7 +155,8 @@ class HiddenValues:
     def _without(self, text: str) -> str:
         if len(text) < _LEAST_CHARS:
             return text
-        spans = [(each.start, each.end, each.kind) for each in self._find(text) if each.effect == "hidden"]
+        found = self._found.pop(text, None) if len(text) > LONG_CHARS else None
+        spans = self._spans(text) if found is None else found
         if "<HIDDEN: " in text:  # a text that has what looks like a placeholder gets it back as it was
             spans = _with_literals(text, spans)
         pieces: list[str] = []
@@ -143,6 +165,9 @@ class HiddenValues:
             pieces += (text[at:start], self._placeholder(kind.removeprefix(_NUMBER), text[start:end]))
             at = end
         return "".join((*pieces, text[at:])) if spans else text
+
+    def _spans(self, text: str) -> list[_Span]:
+        return [(each.start, each.end, each.kind) for each in self._find(text) if each.effect == "hidden"]
 
     def _hidden_number(self, value: float) -> object:
         """Return a number, or the placeholder of one that is a card's, say, from its first digit to its last."""
@@ -213,6 +238,27 @@ class _Stream:
         return "".join(pieces)
 
 
+def long_texts(value: object) -> Iterator[str]:
+    """Yield the texts of an event that are long.
+
+    Args:
+        value: The event, or a value in it.
+    """
+    if isinstance(value, str):
+        if len(value) > LONG_CHARS:
+            yield value
+    elif members := _members(type(value)):  # type: ignore[arg-type]  # mypy holds that a class has no hash
+        for name, _ in members:
+            yield from long_texts(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from long_texts(key)
+            yield from long_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from long_texts(item)
+
+
 def _is_number(placeholder: str) -> bool:
     return placeholder.startswith(f"<HIDDEN: {_NUMBER}")
 
@@ -255,7 +301,7 @@ def whole(events: Sequence[Event]) -> list[Event]:
     return [_mapped(without_table(event), restored) for event in events]
 
 
-def _with_literals(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+def _with_literals(text: str, spans: list[_Span]) -> list[_Span]:
     literals = [(found.start(), found.end(), _LITERAL) for found in _PLACEHOLDER.finditer(text)]
     free = [each for each in spans if not any(each[0] < end and start < each[1] for start, end, _ in literals)]
     return sorted([*free, *literals])

@@ -284,6 +284,15 @@ class Journal:
             return event
         return self.read_back(event.session_id, type(event)) or self._add(event)
 
+    async def look_through(self, event: Event) -> None:
+        """Look through an event before it is recorded, in a thread where that takes long.
+
+        Args:
+            event: What is about to be recorded.
+        """
+        if self._hiding is not None and self.is_told and not self.is_sealed:
+            await self._hiding.look_through(event)
+
     def read_back(self, session_id: str, kind: object) -> Event | None:
         """Return what the record has in place of the next event of a session, or None where it has to be recorded.
 
@@ -332,6 +341,7 @@ class Journal:
             return effect.load(past)
         if self.is_over(effect.began.session_id):
             raise RecordEnded(self.past.end_of(effect.began.session_id))
+        await self.look_through(effect.began)
         self.note(effect.began)
         token = current_request_key.set(self._request_key(effect.began))
         try:
@@ -392,7 +402,11 @@ class Journal:
             if effect.sync_after and isinstance(error, Exception):
                 await self._sync()
             raise
-        self.note(effect.done(made))
+        done = effect.done(made)
+        try:
+            await self.look_through(done)
+        finally:  # what was paid for is recorded, also by a task that is cancelled meanwhile
+            self.note(done)
         if effect.sync_after:
             await self._sync()
         return made
