@@ -34,6 +34,7 @@ async def test_a_final_tag_beside_code_that_failed_does_not_count() -> None:
     [
         (repl("FINAL('from code')"), "from code", "from code"),
         (repl("SUBMIT([1, 2])"), "[1, 2]", [1, 2]),
+        (repl("SUBMIT(self=3, answer=1)"), '{"answer": 1, "self": 3}', {"answer": 1, "self": 3}),
         (repl("v = {'a': 1}\nFINAL_VAR('v')"), '{"a": 1}', {"a": 1}),
         (repl("v = 'itself'\nFINAL_VAR(v)"), "itself", "itself"),
         (repl("v = 'max'\nFINAL_VAR(v)"), "max", "max"),

@@ -262,3 +262,36 @@ async def test_references_within_a_schema_and_data_that_look_like_one_are_no_mis
     }
     asked = rlm(repl("FINAL({'next': {'next': 5}})"), repl("FINAL({'next': {'next': {}}})"))
     assert (await asked.aask("?", TEXT, returns=tree)).value == {"next": {"next": {}}}
+
+
+NESTED = "schema = {}\nfor _ in range(150): schema = {'type': 'object', 'properties': {'a': schema}}"
+DOUBLED = """schema = {'$ref': '#/d/a40', 'd': {'a0': {}}}
+for n in range(40): schema['d'][f'a{n + 1}'] = {'allOf': [{'$ref': f'#/d/a{n}'}, {'$ref': f'#/d/a{n}'}]}"""
+HOSTILE_SCHEMAS = {
+    NESTED: "nested too deeply",
+    DOUBLED: "takes more than 50,000 steps",
+    "schema = {'anyOf': [{}] * 100_000}": "more than 2,000 parts",
+    "schema = {'$schema': 5}": "is no text",
+    "schema = {'multipleOf': 1e-300}": "a number that cannot be checked",
+    "schema = {'uniqueItems': True, 'type': 'integer'}": "",
+}
+
+
+async def test_a_schema_that_would_hold_up_the_host_is_a_value_error_of_the_cell() -> None:
+    ask = (
+        "try: said.append(str(llm_query_json('q', schema=schema)))\nexcept ValueError as error: said.append(str(error))"
+    )
+    cells = [repl("said = []"), *(repl(f"{code}\n{ask}") for code in HOSTILE_SCHEMAS), repl("FINAL(said)")]
+    sub = ScriptedModel(["1" + "0" * 400] * 20, name="sub")
+    answer = await RLM(ScriptedModel(cells), sub_model=sub).aask("q?", "some text")
+    assert isinstance(answer.value, list)
+    for said, words in zip(answer.value, HOSTILE_SCHEMAS.values(), strict=True):
+        assert words in said
+
+
+async def test_items_are_unique_as_json_has_it() -> None:
+    replies = ["[1, 1.0]", "[1, true, [1], [true], {}, []]", '[{"a": [1]}, {"a": [1.0]}]', "[2]"]
+    sub = ScriptedModel(replies, name="sub")
+    cell = "FINAL([llm_query_json('q', schema={'uniqueItems': True}) for _ in range(2)])"
+    answer = await RLM(ScriptedModel([repl(cell)]), sub_model=sub).aask("q?", "some text")
+    assert answer.value == [[1, True, [1], [True], {}, []], [2]]

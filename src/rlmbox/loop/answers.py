@@ -194,7 +194,7 @@ class AnswerRules:
                 return FinalAnswer(in_words(execution.value), execution.value, final.sources)
         return FinalAnswer(final.text, final.value, final.sources)
 
-    def _final(self, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
+    def _final(self, /, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
         listed = sources if isinstance(sources, list | tuple) else ()
         if fields:  # SUBMIT(total=3, name="x") is an answer with these fields
             given = {} if answer is _NOTHING else {"answer": answer}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 _REFUSED = ("patternProperties", "$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
 _DATA = ("enum", "const", "default", "examples")
+_MOST_PARTS = 2_000
+_MOST_STEPS = 50_000
 _MESSAGE_CHARS = 500
 
 
@@ -34,27 +37,65 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
     unread = next((key for key in _keys(schema) if key in _REFUSED), None)
     if unread is not None:
         raise ValueError(f"the schema has {unread!r}, which is not read here")
+    _check_size(schema)
     kind = validators.validator_for(schema)
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
         raise ValueError(f"that is not a JSON Schema: {error.message[:_MESSAGE_CHARS]}") from None
+    except RecursionError:
+        raise ValueError("the schema is nested too deeply") from None
     _check_references(schema)
     _check_patterns(schema)
-    validator = validators.extend(kind, {"pattern": _pattern})(schema, registry=Registry())
+    keywords = {**kind.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique_items}
 
     def check(value: Any) -> Any:
+        counted = _Counted(_MOST_STEPS)
+        own = {keyword: counted.of(function) for keyword, function in keywords.items()}
+        validator = validators.extend(kind, own)(schema, registry=Registry())
         try:
             error = exceptions.best_match(validator.iter_errors(value))
         except Unresolvable as problem:
             raise UnusableSchema(f"the schema refers to what is not in it: {problem}") from None
         except RecursionError:
             raise UnusableSchema("the schema, or the value, is nested too deeply") from None
+        except OverflowError as problem:
+            raise ValueError(f"it has a number that cannot be checked: {problem}") from None
         if error is not None:
             raise ValueError(f"it does not fit the schema at {error.json_path}: {error.message[:_MESSAGE_CHARS]}")
         return value
 
     return check
+
+
+class _Counted:
+    """Counts the keywords that are looked at: a schema whose parts refer to others may have no end.
+
+    Args:
+        most: How many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def of(self, keyword: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function of a keyword, counted."""
+
+        def counted(*arguments: Any) -> Any:
+            self._left -= 1
+            if self._left < 0:
+                raise UnusableSchema(f"to check the value against the schema takes more than {_MOST_STEPS:,} steps")
+            return keyword(*arguments)
+
+        return counted
+
+
+def _check_size(schema: Any) -> None:
+    """Refuse what would take seconds to be read."""
+    if isinstance(schema, Mapping) and not isinstance(schema.get("$schema", ""), str):
+        raise ValueError("that is not a JSON Schema: $schema is no text")  # noqa: TRY004 - it is a dict
+    if sum(1 for _ in islice(_parts(schema), _MOST_PARTS + 1)) > _MOST_PARTS:
+        raise ValueError(f"the schema has more than {_MOST_PARTS:,} parts")
 
 
 def _check_references(schema: Any) -> None:
@@ -97,17 +138,21 @@ def _unreadable(pattern: object) -> str:
     return f"the pattern {pattern!r} of the schema cannot be read by RE2, which has no lookaround and no backreferences"
 
 
-def _texts_of(keyword: str, schema: Any) -> Iterator[str]:
-    """Return the texts of all keywords of a name in a schema, those in data such as `enum` aside."""
+def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Return all objects in a schema, those in data such as `enum` aside."""
     todo = [schema]
     while todo:
         part = todo.pop()
         if isinstance(part, Mapping):
-            if isinstance(part.get(keyword), str):
-                yield part[keyword]
+            yield part
             todo += [value for key, value in part.items() if key not in _DATA]
         elif isinstance(part, list | tuple):
             todo += part
+
+
+def _texts_of(keyword: str, schema: Any) -> Iterator[str]:
+    """Return the texts of all keywords of a name in a schema, those in data such as `enum` aside."""
+    return (part[keyword] for part in _parts(schema) if isinstance(part.get(keyword), str))
 
 
 def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:
@@ -123,6 +168,23 @@ def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iter
         raise UnusableSchema(_unreadable(pattern)) from None
     if found is None:
         yield ValidationError(f"{instance[:200]!r} does not match {pattern!r}")
+
+
+def _unique_items(_validator: Any, is_wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    """Check the keyword `uniqueItems` in linear time, by the items' hashes."""
+    from jsonschema.exceptions import ValidationError
+
+    if is_wanted and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
+        yield ValidationError("an item is there twice")
+
+
+def _hashable(value: Any) -> Any:
+    """Return what two JSON values have in common where they are equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, list):
+        return list, tuple(map(_hashable, value))
+    if isinstance(value, Mapping):
+        return dict, frozenset((key, _hashable(item)) for key, item in value.items())
+    return isinstance(value, bool), value
 
 
 def _keys(schema: Any) -> Iterator[str]:
