@@ -27,8 +27,8 @@ from rlmbox.sync import run_blocking
 from rlmbox.testing.attacks import KNOWN_GAPS, PROBES, AttackReport, HostWatch, Probe, probe, run_attacks
 from rlmbox.types import Cell, CellLimits, HostFunction
 
-_STARTS, _CELLS, _CALLS = 7, 100, 200
-_FEW_STARTS, _STARTS_S = 3, 0.4  # so many are enough where they take longer
+_STARTS, _CELLS, _CALLS = 7, 40, 100
+_FEW_STARTS, _STARTS_S = 2, 0.2  # so many are enough where they take longer
 _LIMITS = CellLimits(cell_timeout_s=10.0)
 
 
@@ -163,14 +163,11 @@ async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Coll
     unavailable = partial(Diagnosis, kind.name, available=False, safe=kind.is_isolated, isolation=kind.isolation)
     try:
         make = _maker(kind)
-        speed, warning = await _speed(make)
-        missing = await _missing(make)
-        limits = [await probe(name, make, watch) for name in PROBES] if kind.is_isolated else []
+        speed, warning, missing = await _speed(make)
+        limits = await _limits_of(make, watch) if kind.is_isolated else {}
         attacks = None
         if attack and kind.is_isolated:
-            attacks = await run_attacks(
-                make, only=only, known_gaps=_gaps(kind.name, only), watch=watch, proven={p.name: p for p in limits}
-            )
+            attacks = await run_attacks(make, only=only, known_gaps=_gaps(kind.name, only), watch=watch, proven=limits)
     except SandboxUnavailable as error:
         return unavailable(remedy=str(error))
     except (ConfigError, ImportError) as error:
@@ -187,7 +184,7 @@ async def _examined(kind: Backend, watch: HostWatch, *, attack: bool, only: Coll
         warning=warning,
         missing=missing,
         language=share,
-        limits=tuple(limits),
+        limits=tuple(limits.values()),
         attacks=attacks,
     )
 
@@ -211,8 +208,20 @@ def _maker(kind: Backend) -> Callable[[], Sandbox]:
     return kind.load() if kind.is_isolated else partial(kind.load(), unsafe_no_isolation=True)
 
 
-async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
-    """Measure start-up, the simplest cell and a host call; say too in what the wall is weaker than it could be."""
+async def _limits_of(make: Callable[[], Sandbox], watch: HostWatch) -> dict[str, Probe]:
+    """Probe the walls and limits; those that need to know of the walls are told."""
+    found: dict[str, Probe] = {}
+    for name in PROBES:
+        found[name] = await probe(name, make, watch, found.get("walls"))
+    return found
+
+
+async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str, tuple[str, ...]]:
+    """Measure start-up, the simplest cell and a host call.
+
+    Returns:
+        The times; in what the wall is weaker than it could be; the names of the language cells that do not run.
+    """
 
     def ping(n: int) -> int:
         """Return the number back."""
@@ -221,7 +230,7 @@ async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
     host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
     context = Context.from_text("a text")
     starts: list[float] = []
-    warning = ""
+    warning, missing = "", ()
     while not _are_enough(starts):
         began = time.perf_counter()
         sandbox = make()
@@ -231,11 +240,13 @@ async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str]:
             if _are_enough(starts):
                 warning = warning_of(sandbox) or ""
                 cell_s = await _round_trip(sandbox, "x = 1 + 2", _CELLS)
-                loop_s = await _round_trip(sandbox, f"for i in range({_CALLS}):\n    ping(i)", 5)
+                loop_s = await _round_trip(sandbox, f"for i in range({_CALLS}):\n    ping(i)", 3)
+                missing = await _missing(sandbox)
         finally:
             await sandbox.close()
     call_s = max(loop_s - cell_s, 0.0) / _CALLS
-    return Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6), warning
+    times = Speed(starts[0] * 1e3, statistics.median(starts[1:]) * 1e3, cell_s * 1e6, call_s * 1e6)
+    return times, warning, missing
 
 
 def _are_enough(starts_s: Sequence[float]) -> bool:
@@ -258,18 +269,10 @@ async def _round_trip(sandbox: Sandbox, code: str, times: int) -> float:
     return statistics.median(taken)
 
 
-async def _missing(make: Callable[[], Sandbox]) -> tuple[str, ...]:
+async def _missing(sandbox: Sandbox) -> tuple[str, ...]:
     """Name the language cells that do not run."""
-    missing = []
-    sandbox = make()
-    try:
-        await sandbox.start(_LIMITS, Context.from_text("a text"), {})
-        for name, code in language_cells().items():
-            if (await sandbox.execute(Cell(code))).outcome != "ok":
-                missing.append(name)
-    finally:
-        await sandbox.close()
-    return tuple(missing)
+    cells = language_cells().items()
+    return tuple([name for name, code in cells if (await sandbox.execute(Cell(code))).outcome != "ok"])
 
 
 def as_object(found: Diagnosis) -> dict[str, object]:

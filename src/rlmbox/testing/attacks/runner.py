@@ -144,7 +144,7 @@ async def _prove(
         if need != "walls" and not probes["walls"].holds:
             probes[need] = Probe(need, holds=False, detail="not tried without walls")
         elif need not in probes and need in {*needed, "walls"}:
-            probes[need] = await probe(need, make_sandbox, watch)
+            probes[need] = await probe(need, make_sandbox, watch, probes.get("walls"))
 
 
 async def _fill_pool(make_sandbox: MakeSandbox, watch: HostWatch) -> None:
