@@ -17,7 +17,7 @@ import pytest
 from rlmbox.context import Context
 from rlmbox.errors import SandboxCrashed
 from rlmbox.sandboxes.base import Host
-from rlmbox.testing.attacks import AttackReport, HostWatch, Probe, attacks, run_attacks, stage
+from rlmbox.testing.attacks import AttackReport, HostWatch, Probe, attacks, probe, run_attacks, stage
 from rlmbox.types import Cell, CellError, CellLimits, Execution
 
 HARMLESS = "FORM-01-str-format-attr"
@@ -296,6 +296,17 @@ async def test_an_attack_is_refused_unrun_where_its_limit_does_not_hold(watch: H
     assert verdict == "refused"
     assert "time was not seen to hold: it was not stopped" in detail
     assert attacks()[NEEDS_TIME].cells[0] not in sandbox.codes
+
+
+async def test_the_path_that_a_cell_wrote_is_no_listing_of_the_host(watch: HostWatch) -> None:
+    def missing(code: str) -> Execution:
+        return Execution("error", error=CellError("FileNotFoundError", code.replace(str(watch.write_dir.parent), "")))
+
+    def listed(code: str) -> Execution:
+        return Execution(stdout=str([*watch.write_dir.parent.iterdir()])) if "listdir" in code else OK
+
+    assert (await probe("walls", FakeSandbox(missing), watch)).holds
+    assert not (await probe("walls", FakeSandbox(listed), watch)).holds
 
 
 async def test_without_walls_no_limit_is_even_probed(watch: HostWatch) -> None:

@@ -230,7 +230,8 @@ async def _speed(make: Callable[[], Sandbox]) -> tuple[Speed, str, tuple[str, ..
     host = {"ping": HostFunction("ping", ping, "gives the number back", pure=True)}
     context = Context.from_text("a text")
     starts: list[float] = []
-    warning, missing = "", ()
+    warning = ""
+    missing: tuple[str, ...] = ()
     while not _are_enough(starts):
         began = time.perf_counter()
         sandbox = make()
