@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded
     from rlmbox.guard.copying import CopyBudgets
     from rlmbox.guard.findings import Detector, Finding
-    from rlmbox.guard.guard import Checked, Guard, GuardPath, Policy, RunGuard, Shown, each_text, shown_plainly
+    from rlmbox.guard.guard import Guard, GuardPath, Policy, RunGuard, each_text, shown_plainly
     from rlmbox.guard.known import secrets_of_environment
     from rlmbox.guard.quoting import new_nonce, nonce_of, quote
+    from rlmbox.guard.results import Checked, Shown
 
 __all__ = [
     "MAX_MARKER_CHARS",
@@ -35,7 +36,7 @@ __all__ = [
 
 _HOMES = {
     "MAX_MARKER_CHARS": "rlmbox.guard.bounds",
-    "Checked": "rlmbox.guard.guard",
+    "Checked": "rlmbox.guard.results",
     "CopyBudgets": "rlmbox.guard.copying",
     "Detector": "rlmbox.guard.findings",
     "Finding": "rlmbox.guard.findings",
@@ -44,7 +45,7 @@ _HOMES = {
     "OutputBounds": "rlmbox.guard.bounds",
     "Policy": "rlmbox.guard.guard",
     "RunGuard": "rlmbox.guard.guard",
-    "Shown": "rlmbox.guard.guard",
+    "Shown": "rlmbox.guard.results",
     "bounded": "rlmbox.guard.bounds",
     "each_text": "rlmbox.guard.guard",
     "new_nonce": "rlmbox.guard.quoting",

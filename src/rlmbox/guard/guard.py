@@ -11,42 +11,35 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache, partial
+from functools import partial
 from itertools import accumulate
 from typing import Any, Literal, get_args
 
 from rlmbox.context import Context
 from rlmbox.errors import ConfigError
-from rlmbox.guard.assignments import assigned_secrets
 from rlmbox.guard.blobs import binary_name, encoded_blobs
 from rlmbox.guard.bounds import MAX_MARKER_CHARS, OutputBounds, bounded, joined, split
-from rlmbox.guard.columns import secret_columns
 from rlmbox.guard.copying import CopyBudgets, CopyGuard, CopyVerdict
+from rlmbox.guard.detecting import built_in, is_plain, run_detector, warm
 from rlmbox.guard.findings import Detector, Finding, FindingEffect, without_overlaps
 from rlmbox.guard.known import KnownSecrets
 from rlmbox.guard.normalizing import normalize
-from rlmbox.guard.personal import personal_data
 from rlmbox.guard.placeholders import PLACEHOLDER_BEGIN, Placeholders, placeholder
-from rlmbox.guard.rarity import RareTokens
-from rlmbox.guard.secrets import SecretDetector
+from rlmbox.guard.results import Checked, News, Shown
 from rlmbox.guard.visible import make_visible
 from rlmbox.threads import start_background
 
 Policy = Literal["off", "redact", "strict"]
 GuardPath = Literal["observation", "subcall", "question", "tool", "answer", "approval", "export"]
 
-_OF_EACH_KIND = (
-    "a@b.de 529.982.247-25 11.222.333/0001-81 DE89370400440532013000 4111111111111111 +55 11 91234-5678 "
-    "password=hunter2x q7Rk2mVx9Lt4Zw8Np3Yb6Hc1"
-)
-_PLAIN_CHARS, _PLAIN_TEXTS = 64, 4_096
 _MARGIN_CHARS = 8_192
+"""Looked at beyond what is shown, so that a secret is whole where the output is cut."""
+
 # Two empty lines: a secret of several lines, such as the body of a private key, ends there, and no word goes across.
 _BETWEEN = "\n\n\n"
 _BATCH_TEXTS, _BATCH_TEXT_CHARS = 200, 200
-"""Looked at beyond what is shown, so that a secret is whole where the output is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,81 +67,6 @@ _PATHS: Mapping[str, _PathRules] = {
     "approval": _PathRules(is_read=True),
     "export": _PathRules(),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The part of a text that may leave.
-
-    Attributes:
-        text: The text to send on.
-        findings: What was found, with positions in the text that was checked; never the values.
-        copied_chars: Different positions of the context that it shows.
-        hidden_chars: Characters that were left out for length.
-        cut_message: What the model is told, and `text` ends with, where it was cut for copying; empty otherwise.
-        is_changed: Whether `text` differs from what was checked.
-    """
-
-    text: str
-    findings: tuple[Finding, ...] = ()
-    copied_chars: int = 0
-    hidden_chars: int = 0
-    cut_message: str = ""
-    is_changed: bool = False
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The number of findings of each kind."""
-        return dict(Counter(finding.kind for finding in self.findings))
-
-    def as_json(self) -> dict[str, object]:
-        """Return all but the text as a JSON value, for an event."""
-        return {
-            "findings": [asdict(finding) for finding in self.findings],
-            "copied_chars": self.copied_chars,
-            "hidden_chars": self.hidden_chars,
-            "was_cut": bool(self.cut_message),
-            "is_changed": self.is_changed,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The part of an output that a model may be told.
-
-    Attributes:
-        text: The text, without `notice`.
-        hidden_chars: Characters that were left out for length.
-        notice: What the model is told where it was cut for copying; empty otherwise.
-    """
-
-    text: str
-    hidden_chars: int = 0
-    notice: str = ""
-
-
-@dataclass(slots=True)
-class _News:
-    """Findings of a session since they were last told."""
-
-    found: Counter[tuple[str, str]] = field(default_factory=Counter)
-    why: dict[str, str] = field(default_factory=dict)
-    copied_chars: int = 0
-    cuts: int = 0
-
-    def add(self, checked: Checked, path: str) -> None:
-        self.found.update((path, f"{each.kind} {each.effect}") for each in checked.findings)
-        self.why |= {each.kind: each.why for each in checked.findings}
-        self.copied_chars += checked.copied_chars
-        self.cuts += bool(checked.cut_message)
-
-    def as_fields(self) -> dict[str, Any] | None:
-        if not (self.found or self.cuts):
-            return None
-        found: dict[str, dict[str, int]] = {}
-        for (path, kind), times in sorted(self.found.items()):
-            found.setdefault(path, {})[kind] = times
-        return {"found": found, "why": self.why, "copied_chars": self.copied_chars, "cuts": self.cuts}
 
 
 class Guard:
@@ -252,14 +170,14 @@ class Guard:
         """
         normalized = normalize(text)
         is_strict = (policy or self.policy) == "strict"
-        is_plain = len(normalized.text) <= _PLAIN_CHARS and _is_plain(normalized.text, is_strict)
+        plain = is_plain(normalized.text, is_strict)
         # The order decides between two that find the same: what is known best names it.
-        detectors = [known, *self._own, *(() if is_plain else _built_in(is_strict))]
+        detectors = [known, *self._own, *(() if plain else built_in(is_strict))]
         found = [
             Finding(each.kind, *normalized.original_span(each.start, each.end), _effect(each), why=each.why)
             for detector in detectors
             if detector is not None
-            for each in _run(detector, normalized.text)
+            for each in run_detector(detector, normalized.text)
             if each.kind not in self._ignored and not self._allowed(normalized.text[each.start : each.end])
         ]
         return without_overlaps(found)
@@ -271,8 +189,7 @@ class Guard:
 
     def warm(self) -> None:
         """Compile and import what is compiled and imported at the first use."""
-        for detector in _built_in(self.policy == "strict"):
-            _run(detector, _OF_EACH_KIND)
+        warm(self.policy == "strict")
 
 
 class RunGuard:
@@ -291,7 +208,7 @@ class RunGuard:
         self._sessions: Counter[str] = Counter()
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._totals: Counter[str] = Counter()
-        self._news: dict[str, _News] = {}
+        self._news: dict[str, News] = {}
         self._put_off: deque[Callable[[], None]] = deque()
         self._put_off_lock = threading.RLock()
         self._catches_up = False
@@ -565,7 +482,7 @@ class RunGuard:
             for finding in checked.findings:
                 self._counts[path, finding.kind, finding.effect] += 1
             self._totals["cuts"] += bool(checked.cut_message)
-            self._news.setdefault(session, _News()).add(checked, path)
+            self._news.setdefault(session, News()).add(checked, path)
             self._totals["hidden_chars"] += checked.hidden_chars
             if rules.is_bounded:
                 number, used = self._turns.get(session, (None, 0))
@@ -613,39 +530,6 @@ def _allowed_by(allow: Iterable[str | re.Pattern[str]]) -> Callable[[str], bool]
         else:
             patterns.append(each)
     return lambda value: value.casefold() in values or any(each.fullmatch(value) for each in patterns)
-
-
-@cache
-def _built_in(is_strict: bool) -> tuple[Detector, ...]:
-    """Return the detectors that every guard has; what they compile is compiled once."""
-    rare = RareTokens(hides_digests=is_strict)
-    return SecretDetector(), assigned_secrets, secret_columns, personal_data, rare
-
-
-@lru_cache(_PLAIN_TEXTS)
-def _is_plain(text: str, is_strict: bool) -> bool:
-    """Return whether no built-in detector finds anything in a short text.
-
-    Four of five texts of a record are the same words in each run: names of options, roles, kinds.
-    """
-    return not any(_run(each, text) for each in _built_in(is_strict))
-
-
-def _run(detector: Detector, text: str) -> list[Finding]:
-    """Return what a detector finds.
-
-    Raises:
-        ConfigError: It failed, or found something outside of the text. What it might have hidden must not leave.
-    """
-    name = getattr(detector, "__name__", type(detector).__name__)
-    try:
-        found = list(detector(text))
-    except Exception as error:
-        raise ConfigError(f"the detector {name} failed ({type(error).__name__}); fix it or leave it out") from error
-    for each in found:
-        if not 0 <= each.start < each.end <= len(text):
-            raise ConfigError(f"the detector {name} found something at {each.start}-{each.end}, outside of the text")
-    return found
 
 
 def shown_plainly(text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:

@@ -13,9 +13,8 @@ from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, forbidden_name
 from rlmbox.sandboxes.subset.grammar import SubsetProfile, members
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
-from rlmbox.sandboxes.subset.methods import Method
 from rlmbox.sandboxes.subset.regex import Match, Pattern
-from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Module, TypeValue, same_kind
+from rlmbox.sandboxes.subset.values import Builtin, CellFrozenSet, CellSet, Method, Module, TypeValue, same_kind
 
 TYPES: Mapping[str, type] = MappingProxyType(
     {

@@ -9,12 +9,12 @@ from re import RegexFlag
 from types import MappingProxyType
 from typing import Any
 
+from rlmbox.sandboxes.subset.collection_methods import ordered, pairs_of
 from rlmbox.sandboxes.subset.comprehensions import iterator
 from rlmbox.sandboxes.subset.errors import NAMED_EXCEPTIONS
 from rlmbox.sandboxes.subset.grammar import SubsetProfile, accepted
 from rlmbox.sandboxes.subset.long_text import LongText, needs_whole
 from rlmbox.sandboxes.subset.meter import Meter
-from rlmbox.sandboxes.subset.methods import ordered, pairs_of
 from rlmbox.sandboxes.subset.operators import BINARY, COMPARISONS
 from rlmbox.sandboxes.subset.values import (
     SCALARS,

@@ -15,10 +15,10 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
+from rlmbox.sandboxes.subset.collection_methods import counted_items, pairs_of
 from rlmbox.sandboxes.subset.grammar import SubsetProfile, members
 from rlmbox.sandboxes.subset.json_text import dumps, loads
 from rlmbox.sandboxes.subset.meter import Meter
-from rlmbox.sandboxes.subset.methods import counted_items, pairs_of
 from rlmbox.sandboxes.subset.operators import multiply
 from rlmbox.sandboxes.subset.regex import Engine
 from rlmbox.sandboxes.subset.values import (

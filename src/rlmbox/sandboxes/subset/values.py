@@ -13,6 +13,9 @@ from rlmbox.sandboxes.subset.errors import CELL_EXCEPTIONS, LimitReached
 from rlmbox.sandboxes.subset.meter import ITEMS_PER_STEP, TEXT_PER_STEP, Meter
 
 AnyCallable = Callable[..., Any]
+Method = Callable[..., Any]
+"""A method of a value: it takes the meter, the value, and the arguments of the call."""
+
 DictView: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _MAX_DEPTH = 200
