@@ -188,7 +188,8 @@ class Bridge:
         try:
             return await journal.once(self._effect(call), lambda: make(call))
         except LimitExceeded as error:
-            if recorded and error.is_final and error.depth <= self._scope.depth:
+            # A tool may have met a limit of a run of its own, which is the cell's to hear of, as it was then.
+            if recorded and not call.function.is_tool and error.is_final and error.depth <= self._scope.depth:
                 self.stop(error)
             raise
 

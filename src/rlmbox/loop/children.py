@@ -130,12 +130,17 @@ class Children:
         try:
             said = (await self._run.journal.once(self._subcalls.effect(began, Decimal), ask))[0]
         except LimitExceeded as error:
-            partial = error.partial
+            partial = error.partial or self._recorded_partial(key)
             # A value that is not whole cannot say so of itself, as words can.
             if wanted is None and not self._subcalls.is_own(error) and partial and partial.value is not None:
                 return f"[INCOMPLETE: {error}] {partial.text}"
             raise
         return said if wanted is None else json.loads(said)
+
+    def _recorded_partial(self, name: str) -> Answer | None:
+        """Return what a child had when it failed, where its process ended before its caller was told."""
+        failed = self._run.journal.past.last_failure(name)
+        return failed.partial if failed is not None else None
 
     async def _instead_of_child(
         self, function: str, prompt: str, context: Any, model: str | None, wanted: AnswerType | None, item: int

@@ -23,6 +23,7 @@ from rlmbox.events import (
     EffectBegan,
     EffectEnded,
     Event,
+    HostCallFinished,
     LastAnswerAsked,
     LoopEntered,
     ObservationMade,
@@ -226,6 +227,14 @@ class Past:
         """
         return self._failures.get((session_id, self._at.get(session_id, 0)))
 
+    def last_failure(self, session_id: str) -> SessionFailed | None:
+        """Return how the last question of a session failed, whatever it is at; None where it did not.
+
+        Args:
+            session_id: The session.
+        """
+        return self._failures.get((session_id, self._questions.get(session_id, 0)))
+
     def last_words(self, session_id: str) -> int:
         """Return how often a session was asked for its best answer at a limit beyond which it then went on.
 
@@ -351,7 +360,14 @@ class Past:
 
     def _drop_what_met_the_limit(self) -> None:
         """Forget what failed at a limit of the run in cells that it ended, and so did not see it."""
-        for key in [key for key, end in self.ended.items() if _met_limit_of_run(end) and not self._is_closed(key)]:
+        started = self.events[0]
+        settings: Mapping[str, Any] = started.settings if isinstance(started, RunStarted) else {}
+        tools = {*settings.get("tools", ()), *settings.get("source_tools", ())}  # whose limits are other runs'
+        met = [end for end in self.ended.values() if _met_limit_of_run(end) and not self._is_closed(end.key)]
+        for end in met:
+            if isinstance(end, HostCallFinished) and end.function in tools:
+                continue
+            key = end.key
             del self.ended[key]
             question = self._questions.get(key, 0)  # of a child, whose name is the key
             if (key, question) in self._failures:
