@@ -100,7 +100,7 @@ def rewrite(tree: ast.Module, errors: Errors) -> None:
         tree: The cell; it is changed in place.
         errors: The exceptions.
     """
-    _Rewriter(errors).visit(tree)
+    _ErrorRewriter(errors).visit(tree)
 
 
 def _own_error(node: ast.ClassDef, named: Mapping[str, OwnError], bound: Collection[str]) -> OwnError | None:
@@ -162,7 +162,7 @@ def _is_error(name: str) -> bool:
     return isinstance(found, type) and issubclass(found, BaseException)
 
 
-class _Rewriter(ast.NodeTransformer):
+class _ErrorRewriter(ast.NodeTransformer):
     """Changes the statements of a cell.
 
     Args:
