@@ -54,9 +54,22 @@ def body(dice: random.Random, size: int) -> bytes:
         return HEAD % (printed, dropped) + left + filling + right
     if kind < 0.6:
         return PLAIN % (dice.choice([b"1", b"-1", b"1e3", b"9" * 30, b"true"]), filling)
+    if kind < 0.65:
+        return _beside(dice, filling)
     value = [filling.decode("utf-8", "replace")] if kind < 0.8 else _valid(dice, size)
     text = json.dumps({"type": "done", "id": 1, "outcome": "ok", "value": value}, ensure_ascii=kind < 0.7).encode()
     return _changed(dice, text) if dice.random() < 0.5 else text
+
+
+def _beside(dice: random.Random, texts: bytes) -> bytes:
+    """Returns a frame with texts, or what are none, beside its JSON."""
+    count = dice.choice([1, 2, 50, max(len(texts) // 1_024, 1)])
+    size = len(texts) // count if dice.random() < 0.9 else len(texts)
+    ways = [["value", number, "k", size] for number in range(count)]
+    value = [{"k": ""}] * count
+    return (
+        json.dumps({**json.loads(HEAD % (b"", b"0") + b"0}"), "value": value, "aside": ways}).encode() + b"\0" + texts
+    )
 
 
 def _filling(dice: random.Random, size: int) -> bytes:

@@ -399,10 +399,13 @@ async def sandbox_figures(sessions: int = 10_000) -> list[Figure]:
 FRAMES = {
     "a text": b'"' + b"a" * (48 * MIB) + b'"',
     "backslashes and commas": b'"' + b"\\\\" * (24 * MIB) + b",,," * 200_000 + b'"',
+    "backslashes and commas beside the JSON": b"\\" * (48 * MIB) + b",,," * 200_000,
     "commas in a text": b'"' + b"," * (48 * MIB) + b'"',
     "brackets": b"[]" * 300 + b"]" * (48 * MIB),
     "numbers": b"[" + b"1234567," * 200_000 + b"1]",
     "floats": b"[" + b"1.5e100," * 200_000 + b"1]",
+    "floats, filled up": b"[" + b"1.5e100," * 200_000 + b"1]",
+    "lists, filled up": b"[" + (b"[" * 20 + b"]" * 20 + b",") * 10_000 + b"1]",
     "lists": b"[" + (b"[" * 20 + b"]" * 20 + b",") * 10_000 + b"1]",
     "long numbers": b"[" + (b"9" * 4299 + b",") * 10_000 + b"1]",
     "surrogates": b'"' + b"\\ud800" * (8 * MIB) + b'"',
@@ -414,6 +417,10 @@ def frame_figures() -> list[Figure]:
     found = []
     for name, value in FRAMES.items():
         body = b'{"type": "done", "id": 1, "outcome": "ok", "value": ' + value + b"}"
+        if "beside" in name:
+            body = body[:52] + b'"", "aside": [["value", %d]]}\0' % len(value) + value
+        if "filled up" in name:
+            body += bytes(32 * MIB)
         times = []
         for _ in range(3):
             began = time.process_time()

@@ -390,12 +390,28 @@ async def test_a_text_of_60_mb_arrives_whole_beside_a_memory_limit_of_128() -> N
 async def test_a_value_beyond_64_mb_is_an_error_that_names_the_limit() -> None:
     async with local(limits=replace(LIMITS, memory_bytes=512 << 20)) as repl:
         await repl.run("text = 'x' * 70_000_000\nquotes = '\"' * 50_000_000")
-        for code in ("text", "quotes"):
-            error = (await repl.run(code)).error
-            assert error is not None
-            assert "larger than 67,108,864 bytes" in error.message
+        error = (await repl.run("text")).error
+        assert error is not None
+        assert "larger than 67,108,864 bytes" in error.message
+        assert await repl.value("quotes") == '"' * 50_000_000  # which JSON would write in 100 MB
         assert (await repl.run("1\ntext")).outcome == "ok"  # of a cell that did more, the value is the repr
         assert await repl.value("len(text)") == 70_000_000
+
+
+async def test_a_value_of_many_parts_arrives_whole_and_one_of_too_many_is_an_error() -> None:
+    rows = [{"id": number, "ms": 1.5} for number in range(30_000)]
+    long = [10**30 + number for number in range(30_000)]
+    quoted = ['{"a": "b"}' * 20] * 4_000
+    got: list[object] = []
+    async with local(HostFunction("take", lambda value, words: got.append([value, words]), "takes")) as repl:
+        assert await repl.value("rows = [{'id': n, 'ms': 1.5} for n in range(30_000)]; rows") == rows
+        assert await repl.value("[10**30 + n for n in range(30_000)]") == long
+        assert await repl.value("""['{"a": "b"}' * 20] * 4_000""") == quoted
+        await repl.run("take(rows, ['é' * 2_000, {'k' * 2_000: 'x' * 2_000}])")
+        assert got == [[rows, ["é" * 2_000, {"k" * 2_000: "x" * 2_000}]]]
+        error = (await repl.run("[[]] * 600_000")).error
+        assert error is not None
+        assert "parts, more than can leave a cell" in error.message
 
 
 async def test_a_session_twice_has_the_same_random_numbers_and_order_of_sets() -> None:

@@ -80,15 +80,15 @@ class GuestWire(_worker.Wire):
     _call = b"C"
 
     def call(
-        self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool = False
+        self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
     ) -> dict[str, Any]:
         """Ask the host and wait for its answer; the process around us counts the time of calls that are free."""
         self._call = b"F" if is_free else b"C"
-        return super().call(name, args, kwargs, aside)
+        return super().call(name, args, kwargs, writer)
 
-    def send(self, message: dict[str, Any], aside: list[str] | None = None) -> None:
+    def send(self, message: dict[str, Any], writer: Any = None) -> None:
         """Send a frame at the next `receive`, which always follows; see `Wire.send`."""
-        _, parts = self.frame(message, aside)
+        _, parts = _worker.framed(message, writer)
         self._frame = b"".join((self._call if message["type"] == "call" else b"D", *parts))
 
     def receive(self) -> Any:

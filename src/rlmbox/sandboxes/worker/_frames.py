@@ -1,10 +1,11 @@
 """Frames from a worker, read as what they are: bytes from an attacker.
 
-A frame is four bytes of big-endian length and that many bytes of UTF-8 JSON. Nothing is allocated for a length
-that is too large, nothing is decoded that has too many nodes for its size or is nested too deeply (the parser sees to
-that), and what was decoded is one of three messages with fields of the right type and numbers in their ranges, or a
-`Violation`. Every step takes time in proportion to the frame's size, whatever is in it; a long frame is read in a
-thread (see `_link.py`).
+A frame is four bytes of big-endian length and a body of that many: JSON, and behind a zero byte the long texts that
+belong into it, each at the place that the JSON names. Nothing is allocated for a length that is too large, nothing is
+decoded that would take longer to read than its length allows (see `_values.cost_bytes`) or is nested too deeply (the
+parser sees to that), and what was decoded is one of three messages with fields of the right type and numbers in their
+ranges, or a `Violation`. So every frame is read in a time in proportion to its length, whatever is in it; a long one is
+read in a thread (see `_link.py`).
 """
 
 from __future__ import annotations
@@ -15,34 +16,41 @@ import math
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import re2
 from pydantic_core import from_json
 
-from rlmbox.sandboxes.worker._values import DENSE_BYTES, DENSE_NODES, MAX_NODES
-from rlmbox.sandboxes.worker._worker import FRAME_BYTES
+from rlmbox.sandboxes.worker._values import (
+    CONTAINER_BYTES,
+    DIGITS,
+    DIGITS_BYTES,
+    ESCAPE_BYTES,
+    FRAME_BYTES,
+    FREE_BYTES,
+    JSON_SHARE,
+    MAX_NODES,
+    PART_BYTES,
+)
 from rlmbox.types import CellError, CellOutcome
 
-_STRUCTURAL = b",:[{"
+_MARKS = b",:[{\\"
 _OUTCOMES: frozenset[CellOutcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
-# A number that may be infinite as a float has three digits of exponent, or 200 of mantissa.
-_DIGITS = bytes.maketrans(b"0123456789E", b"0" * 10 + b"e")
-_LONG_EXPONENT, _LONG_MANTISSA = b"e000", b"0" * 200
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_STRIDE = 4  # of the digits of a long int every fourth shows that it is one
 _BRIEF_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16  # what is made of one stays in the processor's cache
 _SURROGATE_BYTES = 6
 _ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _VALUES_AT_ONCE, _RUNS_AT_ONCE = 1_000, 40
-_FEW_NODES = 500  # which all may be long numbers
-_MANY_NODES = 20_000  # which are quickly looked at
-# An int of so many digits or more takes long to read, about as long for each such run of digits.
-_LONG_RUN = b"0" * 20
-_LONG_RUNS, _LONG_RUN_BYTES = 50_000, 200  # so many are free; beyond, each has to come with so many bytes
+_MANY_PARTS = 20_000
+_MOST_RUNS = 215  # of so many digits each is the longest number that the parser takes
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
@@ -88,14 +96,14 @@ class FrameLimits:
 
     Attributes:
         frame_bytes: Longest frame.
-        nodes: Values and keys in a frame, besides one more for each so many bytes of it (`DENSE_BYTES`).
+        free_bytes: What the reading of a frame may cost beyond its length; see `_values.cost_bytes`.
         cell_bytes: Bytes of all frames of a cell.
         burst_frames: Frames of a cell that may come at once.
         frames_per_s: Frames per second of a cell beyond the burst.
     """
 
     frame_bytes: int = FRAME_BYTES
-    nodes: int = DENSE_NODES
+    free_bytes: int = FREE_BYTES
     cell_bytes: int = 256 * 1024 * 1024
     burst_frames: int = 10_000
     frames_per_s: int = 100_000
@@ -215,20 +223,55 @@ def read_message(body: bytes, limits: FrameLimits) -> Reply:
 
 
 def _decoded(body: bytes, limits: FrameLimits) -> Any:
-    nodes = _checked_nodes(body, limits)
-    digits = body.translate(_DIGITS, b"+") if nodes > _FEW_NODES else b""
-    _check_long_numbers(body, digits)
+    room = limits.free_bytes + len(body)
+    end = body.find(b"\0")
+    text = body if end < 0 else body[:end]
+    parts = _checked_parts(text, room - len(text) // JSON_SHARE)
     try:
-        with _PAUSE if nodes > _MANY_NODES else nullcontext():
-            value = _parsed(body)
+        with _PAUSE if parts > _MANY_PARTS else nullcontext():
+            value = _parsed(text)
     except ValueError as error:
         if "recursion limit" in str(error):
             raise Violation("it sent a frame nested deeper than 200 levels") from None
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
     # The parser takes numbers that no float can hold, and gives them as infinite.
-    if (nodes <= _MANY_NODES or _has_odd_numbers(body, digits)) and not _is_finite(value):
+    if not _is_finite(value):
         raise Violation(_NOT_FINITE)
+    if end >= 0 and type(value) is dict:
+        _put_back(value, memoryview(body)[end + 1 :])
     return value
+
+
+def _put_back(frame: dict[str, Any], texts: memoryview) -> None:
+    """Put the long texts that were sent beside the JSON into their places.
+
+    Raises:
+        Violation: There is no such place, or no such text.
+    """
+    at = 0
+    for way in _field(frame, "aside", list, optional=True) or ():
+        if type(way) is not list or len(way) < 2 or type(way[-1]) is not int or not 0 <= way[-1] <= len(texts) - at:
+            raise Violation("it sent a text of a size that it is not")
+        *leading, last, size = way
+        holder: Any = frame
+        for step in leading:
+            holder = _part(holder, step)
+        if _part(holder, last) != "":
+            raise Violation("it sent a text for a place that is taken")
+        try:
+            holder[last] = str(texts[at : at + size], "utf-8")
+        except UnicodeDecodeError:
+            raise Violation("it sent a text that is not UTF-8") from None
+        at += size
+
+
+def _part(holder: Any, step: Any) -> Any:
+    """Return the part of a container that a step of a way leads to."""
+    is_step = step in holder if type(holder) is dict and type(step) is str else False
+    is_step = is_step or (type(holder) is list and type(step) is int and 0 <= step < len(holder))
+    if not is_step:
+        raise Violation("it sent a text for a place that there is not")
+    return holder[step]
 
 
 def _parsed(body: bytes) -> Any:
@@ -246,80 +289,84 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if len(escape[0]) == _SURROGATE_BYTES else escape[0]
 
 
-def _check_long_numbers(body: bytes, digits: bytes) -> None:
-    """Bound the digits of long numbers.
+def _is_finite(value: Any) -> bool:
+    """Return whether all numbers in a value are finite.
+
+    All values of one level are looked at together, since each container by itself would take as long as to parse it.
+    """
+    level: list[Any] = [value]
+    while level:
+        kinds = {*map(type, level)}
+        if float in kinds and any(map(math.isinf, [one for one in level if type(one) is float])):
+            return False
+        lists = [one for one in level if type(one) is list] if list in kinds else ()
+        dicts = [one.values() for one in level if type(one) is dict] if dict in kinds else ()
+        level = [*chain.from_iterable(lists), *chain.from_iterable(dicts)]
+    return True
+
+
+def _checked_parts(body: bytes, room: int) -> int:
+    """Bound what JSON text costs to read, without decoding it; return how many values and keys there are at most.
 
     Args:
-        body: The frame.
-        digits: The same with a 0 for every digit; empty where there are few values.
+        body: The text.
+        room: What it may cost, in bytes; see `_values.cost_bytes`.
+
+    Raises:
+        Violation: It has too much.
+    """
+    # Inside its texts there may be anything; often there is little enough even so.
+    parts = _counted_quickly(body, room // (PART_BYTES + CONTAINER_BYTES))
+    if parts is None:
+        room -= ESCAPE_BYTES * body.count(b"\\")
+        if room < 0:
+            raise Violation("it sent a frame with too many escapes for its length")
+        parts = _checked_values(body, room)
+    if parts * _MOST_RUNS * DIGITS_BYTES > room:
+        _check_long_numbers(body, room)
+    return parts
+
+
+def _counted_quickly(body: bytes, most: int) -> int | None:
+    """Count what may cost something, wherever it stands; return None where that is more than so many."""
+    count, at = 0, 0
+    while at < len(body):
+        piece = body[at : at + _PIECE_BYTES]
+        count += len(piece) - len(piece.translate(None, _MARKS))
+        at += len(piece)
+        if count > most or (at == _PIECE_BYTES and count * len(body) > 2 * most * at):
+            return None
+    return count
+
+
+def _checked_values(body: bytes, room: int) -> int:
+    """Bound the values and keys of JSON text, those outside of its texts; return how many there are at most."""
+    most = min(room // PART_BYTES, MAX_NODES)
+    parts = _counted(body, _patterns().values, _VALUES_AT_ONCE, most)
+    if parts > most:
+        raise Violation(f"it sent a frame with more than {most:,} values")
+    most = (room - PART_BYTES * parts) // CONTAINER_BYTES
+    if (
+        parts > most
+        and body.count(b"[") + body.count(b"{") > most
+        and _counted(body, _patterns().containers, _VALUES_AT_ONCE, most) > most
+    ):
+        raise Violation(f"it sent a frame with more than {most:,} lists and objects")
+    return parts + _VALUES_AT_ONCE
+
+
+def _check_long_numbers(body: bytes, room: int) -> None:
+    """Bound the digits of long numbers.
 
     Raises:
         Violation: There are too many.
     """
-    most = _LONG_RUNS + len(body) // _LONG_RUN_BYTES
-    if digits.count(_LONG_RUN) <= most:
+    most = room // DIGITS_BYTES
+    if len(body) // DIGITS <= most or body[::_STRIDE].translate(_DIGITS).count(b"0" * (DIGITS // _STRIDE)) <= most:
         return
     # In a text there may be any digits.
     if _counted(body, _patterns().runs, _RUNS_AT_ONCE, most) > most:
-        raise Violation(f"it sent a frame with more than {most * len(_LONG_RUN):,} digits in long numbers")
-
-
-def _has_odd_numbers(body: bytes, digits: bytes) -> bool:
-    """Return whether there is what may be a number that no float can hold.
-
-    Args:
-        body: The frame.
-        digits: The same with a 0 for every digit, and without signs.
-
-    Raises:
-        Violation: There is one that is larger than any float by far.
-    """
-    may_be_odd = [
-        pattern
-        for sign, pattern in ((_LONG_EXPONENT, _patterns().odd), (_LONG_MANTISSA, _patterns().long))
-        if sign in digits
-    ]
-    if not any(pattern.match(body) for pattern in may_be_odd):
-        return False
-    if _patterns().infinite.match(body) is not None:
-        raise Violation(_NOT_FINITE)
-    return True
-
-
-def _is_finite(value: Any) -> bool:
-    """Return whether all numbers in a value are finite."""
-    left: list[Collection[Any]] = [[value]]
-    while left:
-        part = left.pop()
-        kinds = {*map(type, part)}  # a list of a million numbers has two or three
-        if float in kinds:
-            floats = [one for one in part if type(one) is float]
-            if math.inf in floats or -math.inf in floats:
-                return False
-        if list in kinds:
-            left += [one for one in part if type(one) is list and one]
-        if dict in kinds:
-            left += [one.values() for one in part if type(one) is dict and one]
-    return True
-
-
-def _checked_nodes(body: bytes, limits: FrameLimits) -> int:
-    """Bound the nodes of JSON text without decoding it; return how many there are at most.
-
-    Raises:
-        Violation: There are too many.
-    """
-    most = min(limits.nodes + len(body) // DENSE_BYTES, MAX_NODES)
-    # Inside its texts there may be anything; often there is little enough even so.
-    sample = body[:_BRIEF_BYTES]
-    if len(body) <= _BRIEF_BYTES or _count(sample) * len(body) <= 2 * most * len(sample):
-        nodes = _count(body)
-        if nodes <= most:
-            return nodes
-    nodes = _counted(body, _patterns().values, _VALUES_AT_ONCE, most)
-    if nodes > most:
-        raise Violation(f"it sent a frame with more than {most:,} values")
-    return nodes + _VALUES_AT_ONCE
+        raise Violation(f"it sent a frame with more than {most * DIGITS:,} digits in long numbers")
 
 
 def _counted(body: bytes, pattern: Any, at_once: int, most: int) -> int:
@@ -343,17 +390,13 @@ class _Patterns:
 
     Attributes:
         values: The next so many characters before a value or a key.
+        containers: The next so many lists and objects.
         runs: The next so many runs of digits that are long.
-        odd: All up to a number that may be larger than any float, for its exponent.
-        long: The same for its mantissa.
-        infinite: All up to one that is.
     """
 
     values: Any
+    containers: Any
     runs: Any
-    odd: Any
-    long: Any
-    infinite: Any
 
 
 @cache
@@ -361,22 +404,12 @@ def _patterns() -> _Patterns:
     def compiled(pattern: str) -> Any:
         return re2.compile(f"(?s){pattern}".encode())
 
-    over = r"[eE]\+?0*(?:[1-9][0-9]{3}|[4-9][0-9]{2}|3[1-9][0-9]|309)"
-    most = r"[^0-9.](?:[2-9]|1\.[89])[0-9.]*[eE]\+?308"
-    odd = rf"(?:{over}|{most}|1\.7[0-9]*[eE]\+?308|[0-9]{{2}}(?:\.[0-9]*)?[eE]\+?0*[1-9][0-9]{{2}})"
+    other = rf"(?:[^\"0-9]|{_TEXT})"
     return _Patterns(
         values=compiled(rf"(?:(?:[^\",:\[{{]|{_TEXT})*[,:\[{{]){{{_VALUES_AT_ONCE}}}"),
-        runs=compiled(
-            rf"(?:(?:[^\"0-9]|{_TEXT}|[0-9]{{1,19}}(?:[^\"0-9]|{_TEXT}))*[0-9]{{{len(_LONG_RUN)}}}){{{_RUNS_AT_ONCE}}}"
-        ),
-        odd=compiled(rf"(?:[^\"]|{_TEXT})*?{odd}"),
-        long=compiled(rf"(?:[^\"]|{_TEXT})*?[0-9]{{200}}[0-9]*[.eE]"),
-        infinite=compiled(rf"(?:[^\"]|{_TEXT})*?(?:[1-9](?:\.[0-9]*)?{over}|{most})"),
+        containers=compiled(rf"(?:(?:[^\"\[{{]|{_TEXT})*[\[{{]){{{_VALUES_AT_ONCE}}}"),
+        runs=compiled(rf"(?:(?:{other}|[0-9]{{1,{DIGITS - 1}}}{other})*[0-9]{{{DIGITS}}}){{{_RUNS_AT_ONCE}}}"),
     )
-
-
-def _count(data: bytes) -> int:
-    return len(data) - len(data.translate(None, _STRUCTURAL))
 
 
 # Made once: `json.dumps` would make it anew for each frame, which takes longer than a short frame.

@@ -59,7 +59,7 @@ class Repl:
 
     Args:
         frame: The start frame.
-        wire: Calls host functions by name, and has the mark of long texts.
+        wire: Calls host functions by name.
 
     Attributes:
         is_reading: True while a cell is read, and after what ended that was no fault of the cell's: an earlier one may
@@ -141,6 +141,10 @@ class Repl:
         own = [k for k, v in self._names.items() if k[:1] != "_" and self._given.get(k, self) is not v]
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
+    def writer(self) -> _values.Writer:
+        """Return what writes the values of a frame."""
+        return _values.Writer(puts_aside=True)
+
     def run(self, code: str) -> dict[str, Any]:
         """Run a cell in the session's namespace and echo a last bare expression."""
         self._cells += 1
@@ -199,7 +203,7 @@ class Repl:
         """
         if value is None:
             return {"value": None, "value_repr": None}
-        writer = _values.Writer(mark=self._wire.mark)
+        writer = self.writer()
         try:
             form = writer.write(value)
         except _values.ValueTooLarge as error:
@@ -212,7 +216,7 @@ class Repl:
             text = shown(value)
         except Exception:  # noqa: BLE001 - a `__repr__` of the cell's, or an int of more digits than Python writes
             text = shown(form)
-        return {"value": text if form is None else form, "value_repr": text, "aside": writer.aside}
+        return {"value": text if form is None else form, "value_repr": text, "writer": writer}
 
     def _compiled(self, code: str) -> tuple[types.CodeType, bool]:
         """Compile a cell; tell too whether it is one expression."""
@@ -305,11 +309,12 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
     is_free, refers = entry.get("is_free", False), entry.get("takes_texts", False)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        writer = _values.Writer(mark=wire.mark, refers=refers, consumes=True)
+        writer = _values.Writer(puts_aside=True, refers=refers, consumes=True)
         names = [*parameters, *(f"number {n + 1}" for n in range(len(parameters), len(args)))]
         sent = [argument(writer, a, name, n) for a, n in zip(args, names, strict=False)]
         named = {k: argument(writer, v, name, k) for k, v in kwargs.items()}
-        answer = wire.call(name, sent, named, writer.aside, is_free=is_free)
+        writer.hold(sent, named)
+        answer = wire.call(name, sent, named, writer, is_free=is_free)
         error = answer.get("error")
         if error is None:
             return answer["value"]

@@ -42,15 +42,25 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 MAX_NODES = 2_000_000
-DENSE_NODES, DENSE_BYTES = 200_000, 10  # so many parts are free; beyond, each has to come with so many bytes
+# What reading a frame costs has to be covered by its length, in bytes for each thing in it. One that is too short is
+# filled up, so that nothing is refused but what the longest frame cannot cover.
+FREE_BYTES = 3 << 19  # so much is free
+JSON_SHARE = 4  # a byte of JSON costs a quarter of a byte
+PART_BYTES = 32  # a value or a key
+CONTAINER_BYTES = 64  # a list or a dict besides
+ESCAPE_BYTES = 6  # a backslash
+DIGITS, DIGITS_BYTES = 20, 100  # so many digits of a long int
+FRAME_BYTES = MAX_BYTES + (4 << 20)  # with what was printed, names and the like
 MAX_LEVELS = 195  # with the frame around them no more than the host's parser takes
-LARGE_CHARS = 1 << 20
+LARGE_CHARS = 1 << 10
 REPR_CHARS = 1_000
 CYCLE = "<cycle>"
 TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
 
 _SAFE_BITS = 14_284  # an int of so many bits has at most 4,300 digits
 _MOST_DIGITS = 4_300
+_FRAME_PARTS, _FRAME_CONTAINERS = 400, 10  # of what stands around the values, such as the names that were restored
+_LONG_BITS = 63  # an int of so many bits has fewer than `DIGITS` digits
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _AS_TEXT = {
@@ -77,6 +87,27 @@ class ValueTooLarge(ValueError):
     """A value is larger than may leave a cell; the message names the limit."""
 
 
+class Aside(str):
+    """Stands in a form for a long text, which is sent beside it."""
+
+    __slots__ = ("number",)
+    number: int
+
+
+def cost_bytes(size_bytes: int, parts: int, containers: int, escapes: int, digits: int) -> int:
+    """Return how long a frame has to be at least for what it has.
+
+    Args:
+        size_bytes: Length of its JSON.
+        parts: Values and keys.
+        containers: Lists and dicts among them.
+        escapes: Backslashes.
+        digits: Runs of `DIGITS` digits in long ints.
+    """
+    parts_bytes = PART_BYTES * parts + CONTAINER_BYTES * containers
+    return size_bytes // JSON_SHARE + parts_bytes + ESCAPE_BYTES * escapes + DIGITS_BYTES * digits - FREE_BYTES
+
+
 def to_json(value: object, *, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_NODES) -> Any:
     """Return the JSON form of a value.
 
@@ -99,29 +130,35 @@ class Writer:
     Args:
         max_bytes: As for `to_json`, of all of them.
         max_nodes: As for `to_json`, of all of them.
-        mark: With this, a long text is kept in `aside`, and this with its number stands in its place.
+        puts_aside: Whether a long text is kept in `aside`, and an `Aside` with its number stands in its place.
         refers: Whether what stands for a long text is written as a reference to it; else it is refused.
         consumes: Whether an iterator is written as the list of what it gives, as where a function takes it; to show
             one must leave it as it is. What it raises is raised here.
 
     Attributes:
         aside: The long texts.
+        places: For each, the keys and indexes that lead to it, the innermost first; see `place`.
+        containers: How many lists and dicts were written.
+        digits: How many runs of `DIGITS` digits in long ints were.
     """
 
     def __init__(
         self,
         max_bytes: int = MAX_BYTES,
         max_nodes: int = MAX_NODES,
-        mark: str = "",
         *,
+        puts_aside: bool = False,
         refers: bool = False,
         consumes: bool = False,
     ) -> None:
         self._max_bytes, self._max_nodes = max_bytes, max_nodes
         self._refers, self._consumes = refers, consumes
         self._bytes, self._nodes = max_bytes, max_nodes
-        self._mark = mark
+        self._puts_aside = puts_aside
         self.aside: list[str] = []
+        self.places: list[list[str | int]] = []
+        self._holders: dict[int, list[int]] = {}  # of forms of containers: the numbers of the long texts in each
+        self.containers = self.digits = 0
         self._open: set[int] = set()
         self._kinds: dict[type, Callable[[Any, int], Any]] = {
             type(None): self._itself,
@@ -137,10 +174,46 @@ class Writer:
     def write(self, value: object) -> Any:
         """Return the form of a value; see `to_json`."""
         form = self._form(value, 0)
-        nodes = self._max_nodes - self._nodes
-        if nodes > DENSE_NODES + (self._max_bytes - self._bytes + nodes) // DENSE_BYTES:
-            raise ValueTooLarge(f"the value has {nodes:,} parts, more than can leave a cell: send fewer, or a text")
+        size_bytes = self._max_bytes - self._bytes + self.parts
+        if cost_bytes(size_bytes, self.parts, self.containers, 0, self.digits) > FRAME_BYTES:
+            raise ValueTooLarge(
+                f"the value has {self.parts:,} parts, more than can leave a cell: send fewer, or a text"
+            )
         return form
+
+    @property
+    def parts(self) -> int:
+        """How many values and keys were written; an empty container counts as two."""
+        return self._max_nodes - self._nodes
+
+    def hold(self, *containers: list[Any] | dict[str, Any]) -> None:
+        """Take in what the values that were written have been put into."""
+        for each in containers:
+            self._nodes -= 2 * len(each)
+            if self.aside:
+                self.place(each)
+
+    def frame_bytes(self, body: bytes) -> int:
+        """Return how long a frame has to be at least that has these values.
+
+        Args:
+            body: Its JSON.
+        """
+        parts, containers = self.parts + _FRAME_PARTS, self.containers + len(self.aside) + _FRAME_CONTAINERS
+        for place in self.places:
+            parts += len(place) + 2
+        return cost_bytes(len(body), parts, containers, body.count(b"\\"), self.digits)
+
+    def place(self, form: list[Any] | dict[str, Any]) -> None:
+        """Note where in a container the long texts are that were put aside; its parts were noted before."""
+        inside: list[int] = []
+        for key, item in form.items() if type(form) is dict else enumerate(form):
+            numbers = [item.number] if type(item) is Aside else self._holders.pop(id(item), ())
+            for number in numbers:
+                self.places[number].append(key)
+            inside += numbers
+        if inside:
+            self._holders[id(form)] = inside
 
     def _form(self, value: Any, level: int) -> Any:
         """Return the form of a value that lies in `level` containers."""
@@ -158,7 +231,7 @@ class Writer:
         if "enum.Enum" in names:
             return self._enum
         if names & _HANDLES:
-            return lambda value, level: value.reference() if self._refers else value.refuse_to_leave()
+            return self._handle
         for base, write in (
             ("builtins.str", self._str),
             ("builtins.int", self._int),
@@ -191,6 +264,13 @@ class Writer:
             return self._array
         return lambda value, level: self._text(_shown(value))
 
+    def _handle(self, value: Any, level: int) -> Any:
+        form = value.reference() if self._refers else value.refuse_to_leave()
+        if type(form) is dict:
+            self.containers += 2  # with the span in it
+            self._nodes -= 8
+        return form
+
     # Texts and numbers
 
     def _itself(self, value: Any, level: int) -> Any:
@@ -199,10 +279,13 @@ class Writer:
     def _str(self, value: str, level: int) -> str:
         text = self._text(value if type(value) is str else str.__str__(value))
         check_text(text)
-        if not self._mark or len(text) < LARGE_CHARS:
+        if not self._puts_aside or len(text) < LARGE_CHARS:
             return text
+        form = Aside()
+        form.number = len(self.aside)
         self.aside.append(text)
-        return f"{self._mark}{len(self.aside) - 1}"
+        self.places.append([])
+        return form
 
     def _text(self, text: str) -> str:
         self._spend(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
@@ -221,7 +304,10 @@ class Writer:
 
     def _int(self, value: int, level: int) -> int | str:
         value = value if type(value) is int else int.__int__(value)
-        self._spend(value.bit_length() // 3)
+        bits = value.bit_length()
+        self._spend(bits // 3)
+        if bits > _LONG_BITS:
+            self.digits += bits // _LONG_BITS
         return value if not _is_huge(value) else hex(value)
 
     def _float(self, value: float, level: int) -> float | str:
@@ -251,20 +337,20 @@ class Writer:
     def _list(self, value: Any, level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
             return instead
-        forms = []
+        forms: list[Any] = []
+        before = len(self.aside)
         for item in _items_of(value):
             forms.append(self._form(item, level + 1))  # noqa: PERF401 - a comprehension has a frame of its own in 3.11
-        self._open.discard(id(value))
-        return forms
+        return self._leave(value, forms, before)
 
     def _iterator(self, value: Any, level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
             return instead
-        forms = []
+        forms: list[Any] = []
+        before = len(self.aside)
         for item in value:
             forms.append(self._form(item, level + 1))  # noqa: PERF401
-        self._open.discard(id(value))
-        return forms
+        return self._leave(value, forms, before)
 
     def _set(self, value: Any, level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
@@ -272,11 +358,14 @@ class Writer:
         base = set if issubclass(type(value), set) else frozenset
         items = list(islice(base.__iter__(value), self._nodes + 1))
         ordered = _in_order(items)
-        forms = []
+        forms: list[Any] = []
+        before = len(self.aside)
         for item in items if ordered is None else ordered:
             forms.append(self._form(item, level + 1))  # noqa: PERF401
-        self._open.discard(id(value))
-        return forms if ordered is not None else sorted(forms, key=repr)
+        return self._leave(value, forms if ordered is not None else sorted(forms, key=self._shown), before)
+
+    def _shown(self, form: Any) -> str:
+        return repr(self.aside[form.number] if type(form) is Aside else form)
 
     def _dict(self, value: Any, level: int) -> Any:
         return self._mapping(value, list(islice(dict.items(value), self._nodes + 1)), level)
@@ -300,6 +389,7 @@ class Writer:
     def _mapping(self, value: Any, pairs: list[tuple[Any, Any]], level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
             return instead
+        before = len(self.aside)
         names = [self._key(key) for key, _ in pairs]
         result: Any
         if len(set(names)) == len(names):
@@ -312,9 +402,12 @@ class Writer:
             result = []
             for key, item in pairs:
                 self._nodes -= 1
-                result.append([self._form(key, level + 2), self._form(item, level + 2)])
-        self._open.discard(id(value))
-        return result
+                self.containers += 1
+                pair = [self._form(key, level + 2), self._form(item, level + 2)]
+                if len(self.aside) > before:
+                    self.place(pair)
+                result.append(pair)
+        return self._leave(value, result, before)
 
     def _key(self, key: Any) -> str:
         if type(key) is str:
@@ -326,7 +419,10 @@ class Writer:
             number = float.__float__(key)
             special = "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
             return self._text(repr(number) if number - number == 0 else special)
-        return _key_text(self._form(key, 0))
+        puts_aside, self._puts_aside = self._puts_aside, False
+        text = _key_text(self._form(key, 0))
+        self._puts_aside = puts_aside
+        return text
 
     def _enum(self, value: Any, level: int) -> Any:
         if id(value) in self._open:
@@ -355,6 +451,22 @@ class Writer:
             return CYCLE
         self._open.add(id(value))
         return None
+
+    def _leave(self, value: Any, form: Any, before: int) -> Any:
+        """Note that a container was written; return its form.
+
+        Args:
+            value: The container.
+            form: Its form.
+            before: How many long texts were put aside before it.
+        """
+        self._open.discard(id(value))
+        self.containers += 1
+        if not form:
+            self._nodes -= 1
+        if len(self.aside) > before:
+            self.place(form)
+        return form
 
     def _too_many(self) -> ValueTooLarge:
         return ValueTooLarge(f"the value has more than {self._max_nodes:,} parts, the most that can leave a cell")

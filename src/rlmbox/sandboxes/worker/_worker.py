@@ -205,13 +205,7 @@ class Clock:
 
 
 class Wire:
-    """Frames to and from the host; any number of threads may call the host at once.
-
-    Attributes:
-        mark: What stands, with a number, for a long text that is sent piece by piece.
-    """
-
-    mark = ""
+    """Frames to and from the host; any number of threads may call the host at once."""
 
     def __init__(self, read_fd: int, write_fd: int, clock: Clock) -> None:
         self._read_fd, self._write_fd, self._clock = read_fd, write_fd, clock
@@ -221,24 +215,23 @@ class Wire:
         self._pending: set[int] = set()
         self._reading = self.open = self.forked = False
         self._read, self._last_id = bytearray(), 0
-        self.mark = f"\0{os.urandom(16).hex()}:"
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._in_child)
 
     def widen(self, parallel_calls: int) -> None:
         self._slots = threading.BoundedSemaphore(parallel_calls)
 
-    def send(self, message: dict[str, Any], aside: list[str] | None = None) -> None:
+    def send(self, message: dict[str, Any], writer: Any = None) -> None:
         """Send a frame.
 
         Args:
             message: What it says.
-            aside: Long texts of the message, which has marks in their places; see `_values.Writer`.
+            writer: What has written the values in it, and has put long texts aside; see `_values.Writer`.
 
         Raises:
             ValueError: It is too long, or nothing that JSON can hold.
         """
-        size, parts = self.frame(message, aside)
+        size, parts = framed(message, writer)
         begun = size.to_bytes(4, "big")
         try:
             for part in parts:  # a short frame is one part, and one write: its reader wakes up once
@@ -248,27 +241,6 @@ class Wire:
                     left = left[os.write(self._write_fd, left) :]
         except OSError:
             os._exit(1)  # without the wire there is nobody to work for
-
-    def frame(self, message: dict[str, Any], aside: list[str] | None) -> tuple[int, Iterable[bytes]]:
-        """Return the size of a frame's body, and its parts, which are made as they are asked for.
-
-        A text as long as the memory that a cell may use can be sent so: it is never copied as a whole.
-        """
-        body = utf8(ENCODE(message))
-        plain, texts = [body], list[str]()  # in turn: a part of the JSON, a text, a part of the JSON …
-        for number, text in enumerate(aside or ()):
-            mark = ENCODE(f"{self.mark}{number}").encode()
-            at = next((n for n, part in enumerate(plain) if mark in part), -1)
-            if at >= 0:
-                before, _, after = plain[at].partition(mark)
-                plain[at : at + 1] = [before, after]
-                texts.insert(at, text)
-        size = sum(map(len, plain))
-        for text in texts:
-            size += sum(map(len, escaped(text)))
-        if size > FRAME_BYTES:
-            raise ValueError(f"the value is larger than {VALUE_BYTES:,} bytes as JSON, the most that can leave a cell")
-        return size, interleaved(plain, texts)
 
     def receive(self) -> Any:
         body = self._exactly(int.from_bytes(self._exactly(4), "big"))
@@ -286,13 +258,13 @@ class Wire:
         return taken
 
     def call(
-        self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool = False
+        self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
     ) -> dict[str, Any]:
         """Ask the host and wait for its answer, which has a `value` or an `error`."""
         with self._clock, self._slots:
-            return self._await(self._ask(name, args, kwargs, aside, is_free=is_free))
+            return self._await(self._ask(name, args, kwargs, writer, is_free=is_free))
 
-    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], aside: list[str], *, is_free: bool) -> int:
+    def _ask(self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool) -> int:
         if self.forked:
             raise RuntimeError(f"{name}() cannot be called in a forked process")
         with self._turn:
@@ -300,7 +272,7 @@ class Wire:
                 raise RuntimeError(f"{name}() can be called only while a cell runs")
             call_id = self._last_id + 1
             try:
-                self.send({"type": "call", "id": call_id, "name": name, "args": args, "kwargs": kwargs}, aside)
+                self.send({"type": "call", "id": call_id, "name": name, "args": args, "kwargs": kwargs}, writer)
             except ValueError as error:  # too long
                 raise ValueError(f"{name}(): {error}") from None
             self._last_id = call_id
@@ -347,21 +319,53 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
-def interleaved(plain: list[bytes], texts: list[str]) -> Iterator[bytes]:
-    """Return the parts of a frame that has long texts between parts of its JSON."""
-    yield plain[0]
-    for text, part in zip(texts, plain[1:], strict=True):
-        yield from escaped(text)
-        yield part
+def framed(message: dict[str, Any], writer: Any) -> tuple[int, Iterable[bytes]]:
+    """Return the size of a frame's body, and its parts, which are made as they are asked for.
+
+    The body is JSON. Behind a zero byte come the texts that were put aside, as they are, one after another; the
+    JSON has an empty text in the place of each, and in `aside` the way to it and its size. What is left is there
+    for the length alone, which has to cover what reading the frame costs; see `_values.cost_bytes`. A text as long
+    as the memory that a cell may use can be sent so: it is never copied as a whole.
+    """
+    if writer is None:
+        body = utf8(ENCODE(message))
+        return len(body), [body]
+    sizes = [size_of(text) for text in writer.aside]
+    if sizes:
+        writer.place(message)
+        ways = [[*reversed(place), size] for place, size in zip(writer.places, sizes, strict=True)]
+        message = {**message, "aside": ways}
+    head = utf8(ENCODE(message))
+    least = writer.frame_bytes(head)
+    if sizes or least > len(head):
+        head += b"\0"
+    size = len(head) + sum(sizes)
+    if size > FRAME_BYTES:
+        raise ValueError(f"the value is larger than {VALUE_BYTES:,} bytes as JSON, the most that can leave a cell")
+    if least > FRAME_BYTES:
+        raise ValueError("the value has more parts than can leave a cell: send fewer, or a text")
+    filling = max(least - size, 0)
+    return size + filling, parts_of(head, writer.aside, filling)
 
 
-def escaped(text: str) -> Iterator[bytes]:
-    """Return a text as a JSON string, in pieces."""
-    yield b'"'
+def parts_of(head: bytes, texts: list[str], filling: int) -> Iterator[bytes]:
+    """Return the parts of a frame: its JSON, its long texts, and so many bytes that mean nothing."""
+    yield head
+    for text in texts:
+        yield from pieces(text)
+    for at in range(0, filling, PIECE_CHARS):
+        yield bytes(min(filling - at, PIECE_CHARS))
+
+
+def size_of(text: str) -> int:
+    """Return the length of a text in bytes, as it is sent."""
+    return len(text) if text.isascii() else sum(len(piece) for piece in pieces(text))
+
+
+def pieces(text: str) -> Iterator[bytes]:
+    """Return a text in UTF-8, in pieces."""
     for at in range(0, len(text), PIECE_CHARS):
-        piece = text[at : at + PIECE_CHARS]
-        yield utf8(ENCODE(piece)[1:-1])
-    yield b'"'
+        yield utf8(text[at : at + PIECE_CHARS])
 
 
 class Memory:
@@ -408,15 +412,18 @@ class Worker:
 
     def finish(self, request_id: int, reply: dict[str, Any]) -> None:
         """Send what came of a request, without the value where that cannot be sent."""
-        aside = reply.pop("aside", None)
+        blank = self._repl.writer()
+        writer = reply.pop("writer", blank)
         done = {"type": "done", "id": request_id}
         try:
-            self._wire.send({**reply, **done}, aside)
+            self._wire.send({**reply, **done}, writer)
         except (ValueError, MemoryError) as error:
             outcome, kind = ("memory", "MemoryExceeded") if isinstance(error, MemoryError) else ("error", "ValueError")
             message = str(error) or "there was not enough memory to send the value"
             told = {"type": kind, "message": message, "traceback": f"{kind}: {message}"}
-            self._wire.send({**reply, **done, "value": None, "value_repr": None, "outcome": outcome, "error": told})
+            self._wire.send(
+                {**reply, **done, "value": None, "value_repr": None, "outcome": outcome, "error": told}, blank
+            )
 
     def _start(self, frame: dict[str, Any]) -> None:
         self._limits = limits = frame["limits"]
