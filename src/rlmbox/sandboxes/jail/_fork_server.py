@@ -30,7 +30,7 @@ _BUILD_TIMEOUT_S = 10.0
 _REST_MS = 3  # building ahead takes a core, and a session that has just begun, or the end of one, needs it more
 _DESCRIPTORS = 65_536  # three for each jail
 # What the worker needs, and then what cells import most; imported once here instead of in each jail.
-_NEEDED = ("ast", "re", "json", "math", "base64", "binascii", "zlib", "linecache")
+_NEEDED = ("ast", "re", "json", "math", "base64", "binascii", "zlib", "linecache", "mmap")
 _WELCOME = (
     "traceback",
     "collections",

@@ -510,9 +510,7 @@ def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:
         finally:
             os.close(fd)
     if source["kind"] == "str":
-        with open(source["fd"], "rb", closefd=False) as file:
-            file.seek(source["offset"])
-            return file.read(source["size_bytes"]).decode("utf-8", "surrogatepass")
+        return decoded(source["fd"], source["offset"], source["size_bytes"])
     fd = source.get("fd", -1)
     fetch = source.get("fetch") if fd < 0 else mapped(fd, source["offset"], source["size_bytes"])
     return text.LargeText(text.Reader(source["length"], scans, fetch, is_ascii=source["is_ascii"], name=name))
@@ -531,6 +529,16 @@ def load(name: str, code: str) -> types.ModuleType:
     module = types.ModuleType(name)
     exec(compile(code, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
     return module
+
+
+def decoded(fd: int, offset: int, size_bytes: int) -> str:
+    """Return a text of a file, decoded from where the kernel has it: to read it first takes three times as long."""
+    import mmap
+
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    place = {"access": mmap.ACCESS_READ, "offset": offset - before}
+    with mmap.mmap(fd, before + size_bytes, **place) as file, memoryview(file) as data, data[before:] as text:
+        return str(text, "utf-8", "surrogatepass")
 
 
 def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]:

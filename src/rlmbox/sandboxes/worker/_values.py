@@ -183,7 +183,7 @@ class Writer:
 
     @property
     def parts(self) -> int:
-        """How many values and keys were written; an empty container counts as two."""
+        """The number of values and keys that were written; an empty container counts as two."""
         return self._max_nodes - self._nodes
 
     def hold(self, *containers: list[Any] | dict[str, Any]) -> None:
