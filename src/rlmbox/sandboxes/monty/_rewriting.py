@@ -1,0 +1,113 @@
+"""The state of the change of a cell's tree, and the questions that all of its parts ask; see `_rewrite.py`."""
+
+from __future__ import annotations
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+
+from rlmbox.sandboxes.monty._caught import Words
+from rlmbox.sandboxes.monty._nodes import (
+    call,
+)
+from rlmbox.sandboxes.monty._own_imports import OWN_NAMES
+
+UNBOUND = frozenset({"str", "bytes", "list", "dict", "set", "tuple", "int", "float", "frozenset"})
+BUILTIN_METHODS = frozenset(
+    name for kind in (str, bytes, list, dict, set, tuple, int, float) for name in dir(kind) if not name.startswith("_")
+) - {"real", "imag", "numerator", "denominator"}
+PARTS_OF_NUMBERS = frozenset({"real", "imag", "numerator", "denominator"})
+
+
+class Rewriting(ABC):
+    """Changes statements and expressions; see `rewrite`.
+
+    Args:
+        bound: Names that are not builtins.
+        host_names: Names of the host's functions, and of the objects that have some.
+        has_dates: Whether an operand may be a `timedelta`.
+        sets: Names that the cell gives a set; None where it has none.
+        words: How the cell may show the words of errors.
+    """
+
+    def __init__(
+        self,
+        bound: Collection[str],
+        host_names: Collection[str],
+        *,
+        has_dates: bool = False,
+        sets: Collection[str] | None = None,
+        words: Words | None = None,
+    ) -> None:
+        self._has_dates, self._sets = has_dates, sets
+        self._words = words or Words(False, False, False, {})
+        self.divides_unnoted = False
+        self.classes: Collection[str] = ()
+        self.modules: Mapping[str, str] = {}
+        self.methods: Mapping[str, str] = {}
+        self.is_large = False
+        self._loops = 0  # around a statement
+        self._bound = frozenset(bound)
+        self._host_names = frozenset(host_names) - self._bound
+        self._count = 0
+        self._names_around: list[frozenset[str]] = []  # of the functions around
+        self._is_gone_through = False  # the value of the expression that comes next
+        self._hoisted: list[ast.stmt] = []
+        self._inner_names: list[frozenset[str]] = []  # of the comprehensions and lambdas around an expression
+        self._scopes: list[str] = ["module"]
+        self._around: list[str] = []  # the names of the functions and classes around, as in a qualified name
+        self._needs: list[list[str]] = []  # names that a walrus in a hoisted function gives to the function around
+
+    def as_shown(self, node: ast.expr) -> ast.expr:
+        """Return the node for a value that is shown: of a method that is not called, such as `text.upper`, its words.
+
+        The value itself is a function of ours, or Monty's, with words of its own.
+        """
+        if not isinstance(node, ast.Attribute) or self._is_own(node) or node.attr in PARTS_OF_NUMBERS:
+            return node
+        owner, name = node.value, node.attr
+        is_of_class = isinstance(owner, ast.Name) and owner.id in {*(UNBOUND - self._bound), *self.classes}
+        if is_of_class or (name not in BUILTIN_METHODS and name not in self.methods):
+            return node
+        qualified = [ast.Constant(self.methods[name])] if name in self.methods else []
+        return ast.copy_location(call("shown", owner, ast.Constant(name), *qualified), node)
+
+    def _children(self, node: ast.expr) -> ast.expr:
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, field, self.expression(value))
+            elif isinstance(value, list):
+                setattr(node, field, [self.expression(one) if isinstance(one, ast.expr) else one for one in value])
+            elif isinstance(value, ast.keyword):
+                value.value = self.expression(value.value)
+        return node
+
+    def _is_own(self, node: ast.Attribute) -> bool:
+        """Return whether it is a name of a module that Monty's own lacks, such as `dataclasses.asdict`."""
+        module = self.modules.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        return node.attr in OWN_NAMES.get(module or "", ())
+
+    def _asks(self, node: ast.Call) -> bool:
+        """Return whether an argument of a call is a call of the host."""
+        return any(
+            isinstance(inner, ast.Name) and inner.id in self._host_names for one in node.args for inner in ast.walk(one)
+        )
+
+    def _is_builtin(self, node: ast.Call, names: Collection[str]) -> bool:
+        return isinstance(node.func, ast.Name) and node.func.id in names and node.func.id not in self._bound
+
+    def _defaults(self, arguments: ast.arguments) -> None:
+        arguments.defaults = [self.expression(one) for one in arguments.defaults]
+        arguments.kw_defaults = [self.expression(one) if one else None for one in arguments.kw_defaults]
+
+    def _of_classes(self) -> list[ast.keyword]:
+        names = ast.Tuple([ast.Constant(one) for one in sorted(self.classes)], ast.Load())
+        return [ast.keyword("classes", names)] if self.classes else []
+
+    @abstractmethod
+    def body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Change a block of statements; functions that an expression needs come before its statement."""
+
+    @abstractmethod
+    def expression(self, node: ast.expr) -> ast.expr:
+        """Change an expression."""
