@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from rlmbox.sandboxes.monty import _errors, _large
+from rlmbox.sandboxes.monty import _errors, _large, _private
 from rlmbox.sandboxes.monty._caught import Words
 from rlmbox.sandboxes.monty._host import LARGE_TEXT
 from rlmbox.sandboxes.monty._known import Known
@@ -268,6 +268,7 @@ def _read(code: str, known: Known, host_names: frozenset[str], is_large: bool) -
     errors = _errors.Errors.of(tree, bound, known)
     check(tree, bound, known, errors)
     try:
+        _private.rewrite(tree)
         has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
         words = Words.of(tree, known)
         binds = Known.of(tree, names, known, notes_divisions=words.are_seen, errors=errors.here.values())

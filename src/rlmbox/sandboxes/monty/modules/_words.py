@@ -293,6 +293,8 @@ def _rlm_make_said():
         for one, ending, words in endings:
             if kind == one and text.endswith(ending):
                 return text[: len(text) - len(ending)] + words
+        if kind == 'AttributeError' and text.startswith("'json.JSONDecodeError' object"):
+            return "'" + text[6:]
         if kind == 'ValueError':
             if text.startswith("Unknown format code '") and text[22:23] == "'" and not ' ' < text[21] <= '~':
                 return text[:21] + '\\\\x' + hex(ord(text[21]))[2:] + text[22:]
