@@ -1,4 +1,4 @@
-"""What computes an item when it is asked for one: generator expressions, `map` and `filter`, and what reads them.
+"""Items that are computed when they are asked for: generator expressions, `map` and `filter`, and their readers.
 
 Monty evaluates a generator expression whole. It becomes a list where all is consumed anyway, a loop where the end may
 come early, and an iterator of ours elsewhere.
