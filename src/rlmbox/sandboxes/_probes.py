@@ -31,6 +31,8 @@ for pid in made:
 def fills(most_bytes: int) -> str:
     """Return a cell that writes files until that fails, removes them, and gives `{"size": bytes of the largest}`.
 
+    Where the size of a file is bounded, single bytes show it, which take no memory; else a file is written in full.
+
     Args:
         most_bytes: How much it writes at most in each place.
     """
@@ -41,7 +43,18 @@ for place in ("/dev/shm", "/tmp", "."):
     path, size = place + "/rlmbox-probe", 0
     try:
         with open(path, "wb", buffering=0) as file:
-            while size < {most_bytes}:
+            beyond = {most_bytes}
+            while beyond - size > len(block):
+                middle = (size + beyond) // 2
+                try:
+                    file.seek(middle - 1)
+                    file.write(b"x")
+                    size = middle
+                except OSError:
+                    beyond = middle
+            if beyond == {most_bytes}:
+                size = file.seek(0)
+            while beyond == {most_bytes} and size < {most_bytes}:
                 size += file.write(block)
     except (OSError, MemoryError):
         pass

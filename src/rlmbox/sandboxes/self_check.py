@@ -10,8 +10,7 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +38,7 @@ _BRISK = CellLimits(cell_timeout_s=0.05, memory_bytes=64 << 20)
 _MOST_PROCESSES = 256
 _FILE_BYTES = 256 << 20
 _CAPABILITIES = 64
+_FAILURES = (RLMError, TimeoutError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +117,58 @@ async def _checked(name: str, make_sandbox: Callable[[], Sandbox], battery: Batt
 
 
 async def _outcomes(
-    checks: Sequence[_Check], make_sandbox: Callable[[], Sandbox], canaries: _Canaries
+    groups: Sequence[_Group], make_sandbox: Callable[[], Sandbox], canaries: _Canaries
 ) -> list[CheckResult]:
-    """Make checks at the same time, each in a session of its own, since whoever asked waits for them."""
+    """Run groups of checks at the same time, each in a session of its own, since whoever asked waits for them."""
     found: dict[int, list[CheckResult]] = {}
     raised: list[Exception] = []
 
     async def make(number: int) -> None:
         try:
-            found[number] = await _outcome(checks[number], make_sandbox, canaries)
+            found[number] = await _in_session(groups[number], make_sandbox, canaries)
         except Exception as error:  # noqa: BLE001 - one of them leaves, and no group of them
             raised.append(error)
 
     async with anyio.create_task_group() as tasks:
-        for number in range(len(checks)):
+        for number in range(len(groups)):
             tasks.start_soon(make, number)
     if raised:
         raise raised[0]
     return [finding for _, findings in sorted(found.items()) for finding in findings]
 
 
-async def _outcome(check: _Check, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
+async def _in_session(group: _Group, make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
+    """Make checks one after the other in one session."""
+    limits, checks = group
+    found: list[CheckResult] = []
+    sandbox = make_sandbox()
     try:
-        with anyio.fail_after(_TIMEOUT_S):
-            return await check(make_sandbox, canaries)
+        with anyio.move_on_after(_TIMEOUT_S) as scope:
+            await sandbox.start(limits, Context.from_text("a self-check"), {})
+            for check in checks:
+                found += await _outcome(check, sandbox, canaries)
+        if scope.cancelled_caught:
+            found.append(CheckResult("time", holds=False, detail=f"the checks took longer than {_TIMEOUT_S:g} s"))
     except SandboxUnavailable:
         raise
-    except (RLMError, TimeoutError, ValueError, TypeError, KeyError) as error:
-        return [CheckResult(check.__name__.strip("_"), holds=False, detail=f"{type(error).__name__}: {error}")]
+    except _FAILURES as error:
+        found.append(_failed("start", error))
+    finally:
+        await sandbox.close()
+    return found
+
+
+async def _outcome(check: _Check, sandbox: Sandbox, canaries: _Canaries) -> list[CheckResult]:
+    try:
+        return await check(sandbox, canaries)
+    except SandboxUnavailable:
+        raise
+    except _FAILURES as error:
+        return [_failed(check.__name__.strip("_"), error)]
+
+
+def _failed(name: str, error: Exception) -> CheckResult:
+    return CheckResult(name, holds=False, detail=f"{type(error).__name__}: {error}")
 
 
 class _Canaries:
@@ -183,17 +207,8 @@ class _Canaries:
         return True
 
 
-_Check = Callable[[Callable[[], Sandbox], _Canaries], Awaitable[list[CheckResult]]]
-
-
-@asynccontextmanager
-async def _open(make_sandbox: Callable[[], Sandbox], limits: CellLimits) -> AsyncIterator[Sandbox]:
-    sandbox = make_sandbox()
-    try:
-        await sandbox.start(limits, Context.from_text("a self-check"), {})
-        yield sandbox
-    finally:
-        await sandbox.close()
+_Check = Callable[[Sandbox, _Canaries], Awaitable[list[CheckResult]]]
+_Group = tuple[CellLimits, tuple[_Check, ...]]
 
 
 async def _dictionary(sandbox: Sandbox, code: str) -> dict[str, Any]:
@@ -217,10 +232,9 @@ known = libc.capget(head, sets)
 """
 
 
-async def _kernel_walls(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
+async def _kernel_walls(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
     """Ask the kernel itself, since there may be no /proc to look in."""
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        seen = await _dictionary(sandbox, _KERNEL)
+    seen = await _dictionary(sandbox, _KERNEL)
     has = seen["capget"] != 0 or any(seen["capabilities"]) or seen["bounding"]
     return [
         CheckResult("seccomp", seen["seccomp"] == 2, f"mode {seen['seccomp']}"),
@@ -253,9 +267,8 @@ except OSError:
 """
 
 
-async def _network(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        seen = await _dictionary(sandbox, _NETWORK.replace("@PORT@", str(canaries.port)))
+async def _network(sandbox: Sandbox, canaries: _Canaries) -> list[CheckResult]:
+    seen = await _dictionary(sandbox, _NETWORK.replace("@PORT@", str(canaries.port)))
     others = [name for name in seen["interfaces"] if name != "lo"]
     reached = canaries.was_reached() or seen["reached"]
     quiet = not others and not reached and (not seen["made"] or bool(seen["interfaces"]))
@@ -287,10 +300,9 @@ except OSError:
 """
 
 
-async def _host_is_hidden(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
+async def _host_is_hidden(sandbox: Sandbox, canaries: _Canaries) -> list[CheckResult]:
     code = _SEARCH.replace("@PATH@", str(canaries.path)).replace("@PID@", str(os.getpid()))
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        execution = await sandbox.execute(Cell(code))
+    execution = await sandbox.execute(Cell(code))
     told = canaries.told(execution)
     answer = execution.value if isinstance(execution.value, dict) else {}
     found = answer.get("found", [f"the search failed: {execution.error}"])
@@ -309,15 +321,14 @@ _TRIES = (
 )
 
 
-async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Canaries) -> list[CheckResult]:
+async def _nothing_to_wall_in(sandbox: Sandbox, canaries: _Canaries) -> list[CheckResult]:
     told: list[str] = []
     words = {"@VARIABLE@": repr(canaries.variable), "@PATH@": repr(str(canaries.path)), "@PORT@": str(canaries.port)}
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        for code in _TRIES:
-            for word, value in words.items():
-                code = code.replace(word, value)
-            told += canaries.told(await sandbox.execute(Cell(code)))
-        alive = await sandbox.execute(Cell("40 + 2"))
+    for code in _TRIES:
+        for word, value in words.items():
+            code = code.replace(word, value)
+        told += canaries.told(await sandbox.execute(Cell(code)))
+    alive = await sandbox.execute(Cell("40 + 2"))
     reached = canaries.was_reached()
     return [
         CheckResult("language", alive.value == 42, "cells run" if alive.value == 42 else f"{alive.error}"),
@@ -327,34 +338,37 @@ async def _nothing_to_wall_in(make_sandbox: Callable[[], Sandbox], canaries: _Ca
     ]
 
 
-async def _memory_is_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
-    # On a busy machine what is to end for its memory takes longer than the brisk limit.
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        ended = await sandbox.execute(Cell("x = 'x' * 300_000_000"))
+async def _memory_is_bounded(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
+    ended = await sandbox.execute(Cell("x = 'x' * 300_000_000"))
     return [CheckResult("memory", ended.outcome == "memory", ended.outcome)]
 
 
-async def _time_is_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
-    async with _open(make_sandbox, _BRISK) as sandbox:
-        # Ends by itself, some seconds later, where nothing ends it.
-        ended = await sandbox.execute(Cell("n = 0\nfor i in range(100_000_000):\n    n += i"))
+async def _time_is_bounded(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
+    # Ends by itself, some seconds later, where nothing ends it.
+    ended = await sandbox.execute(Cell("n = 0\nfor i in range(100_000_000):\n    n += i"))
     return [CheckResult("timeout", ended.outcome == "timeout", ended.outcome)]
 
 
-async def _processes_and_files_are_bounded(make_sandbox: Callable[[], Sandbox], _: _Canaries) -> list[CheckResult]:
-    async with _open(make_sandbox, _LIMITS) as sandbox:
-        made = (await _dictionary(sandbox, forks(_MOST_PROCESSES)))["made"]
-        size = (await _dictionary(sandbox, fills(_FILE_BYTES)))["size"]
+async def _processes_and_files_are_bounded(sandbox: Sandbox, _: _Canaries) -> list[CheckResult]:
+    made = (await _dictionary(sandbox, forks(_MOST_PROCESSES)))["made"]
+    size = (await _dictionary(sandbox, fills(_FILE_BYTES)))["size"]
     return [
         CheckResult("processes", made < _MOST_PROCESSES, f"{made} could be made"),
         CheckResult("file size", size < _FILE_BYTES, f"{size >> 20} MiB could be written"),
     ]
 
 
-_BATTERIES: Mapping[Battery, tuple[tuple[_Check, ...], ...]] = {
+_BATTERIES: Mapping[Battery, tuple[tuple[_Group, ...], ...]] = {
     "process": (
-        (_kernel_walls, _network, _host_is_hidden),
-        (_memory_is_bounded, _time_is_bounded, _processes_and_files_are_bounded),
+        ((_LIMITS, (_kernel_walls, _network, _host_is_hidden)),),
+        (
+            (_LIMITS, (_processes_and_files_are_bounded, _memory_is_bounded)),
+            (_BRISK, (_time_is_bounded,)),
+        ),
     ),
-    "interpreter": ((_nothing_to_wall_in,), (_memory_is_bounded, _time_is_bounded)),
+    "interpreter": (
+        ((_LIMITS, (_nothing_to_wall_in,)),),
+        # On a busy machine what is to end for its memory takes longer than the brisk limit.
+        ((_LIMITS, (_memory_is_bounded,)), (_BRISK, (_time_is_bounded,))),
+    ),
 }
