@@ -1,8 +1,8 @@
-"""How many random examples a test draws: the suite a third of what `make fuzz` draws."""
+"""How many random examples a test draws: the suite a fifth of what `make fuzz` draws."""
 
 from hypothesis import settings
 
-FUZZ, SUITE = 100, 30
+FUZZ, SUITE = 100, 20
 """Examples of a test that names no number, with `make fuzz` and in the suite, which draws the same ones each time."""
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.storage import index
@@ -64,7 +65,7 @@ def test_every_reading_of_a_file_is_that_of_the_str(tmp_path_factory, text: str,
         assert view.find(needle) == Context.from_text(text[start:end], name="it.txt").find(needle)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(60))
 @given(long_texts(), st.data())
 def test_a_position_in_a_file_of_many_blocks_is_that_of_the_str(tmp_path_factory, text: str, data: st.DataObject):
     context = opened(tmp_path_factory.mktemp("f") / "it.txt", text)

