@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from preloaded import rlmbox_command
-
 FOLDER = Path(__file__).parents[2] / "examples" / "c_agent"
 CASES = re.findall(r'^        \{"(.+)", test_', (FOLDER / "test_python_tool.c").read_text("utf-8"), re.MULTILINE)
-REAL = [sys.executable, "-m", "rlmbox"]
+COMMAND = f"{sys.executable} -m rlmbox tool"
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("make") and (shutil.which("cc"))), reason="there is no make or no C compiler here"
 )
 
 
-def _made(target: str, build: Path, program: list[str]) -> str:
-    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={' '.join(program)} tool"]
+def _made(target: str, build: Path) -> str:
+    command = ["make", "-s", target, f"BUILD={build}", f"COMMAND={COMMAND}"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -33,14 +31,14 @@ def _links(flags: str, folder: Path) -> bool:
 
 
 def test_every_case_passes(tmp_path: Path) -> None:
-    said = _made("test", tmp_path, REAL)
+    said = _made("test", tmp_path)
     assert [line[5:] for line in said.splitlines() if line.startswith("ok")] == CASES
     assert len(CASES) >= 17
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed")
 def test_valgrind_finds_no_error_and_no_leak(tmp_path: Path) -> None:
-    said = _made("valgrind", tmp_path, rlmbox_command())
+    said = _made("valgrind", tmp_path)
     assert "==" not in said
     assert "0 failures" in said
 
@@ -48,7 +46,7 @@ def test_valgrind_finds_no_error_and_no_leak(tmp_path: Path) -> None:
 def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
     if not _links("-fsanitize=address,undefined", tmp_path):
         pytest.skip("the compiler has no sanitizers here")
-    said = _made("sanitized", tmp_path, rlmbox_command())
+    said = _made("sanitized", tmp_path)
     assert "Sanitizer" not in said
     assert "0 failures" in said
 
