@@ -166,7 +166,7 @@ class _Shower(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """`str(e)`, `repr(e)`, `print(e)`, `'{}'.format(e)`."""
         function = node.func
-        if isinstance(function, ast.Name) and function.id in ("str", "repr") and self._is_it(*node.args):
+        if isinstance(function, ast.Name) and function.id in ("str", "repr") and self._is_only(node):
             return self._call(function.id)
         prints = isinstance(function, ast.Name) and function.id == "print"
         formats = (
@@ -204,6 +204,9 @@ class _Shower(ast.NodeTransformer):
         if node.attr == "args" and self._is_it(node.value):
             return self._call("args")
         return self.generic_visit(node)
+
+    def _is_only(self, node: ast.Call) -> bool:
+        return not node.keywords and self._is_it(*node.args)
 
     def _is_it(self, *nodes: ast.expr) -> bool:
         return len(nodes) == 1 and isinstance(nodes[0], ast.Name) and nodes[0].id == self._name

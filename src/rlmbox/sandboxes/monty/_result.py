@@ -165,9 +165,9 @@ def cell_error(
         name = kind if ":" in text and kind.isidentifier() else name
         name, message = in_words(name, message, feeds)
         name, message = type_name(name), in_this_version(name, message)
-        if message.startswith(("'Match' object", "'Pattern' object")) and name == "AttributeError":
+        if name in ("AttributeError", "TypeError"):
             classes = frozenset[str]().union(*(cell.binds.classes for cell in feeds.values()))
-            message = message if message[1:].partition("'")[0] in classes else f"'re.{message[1:]}"
+            message = _OF_RE.sub(lambda found: found[0] if found[0] in classes else f"re.{found[0]}", message)
     return _told(name, message, frames, line)
 
 
@@ -253,6 +253,7 @@ _OUT_OF_DATES = re.compile(r"unsupported operand type\(s\) for [+-]: 'datetime\.
 _OF_SLICES = re.compile(r"'?slice\(")
 _OF_CELL = re.compile(r"_rlm_error \d+ (\w+): (.*)", re.DOTALL)
 """The message of an exception that a cell defined; see `modules/errors.monty`."""
+_OF_RE = re.compile(r"(?<=['\"])(Match|Pattern)(?=['\"])")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 _CANNOT_SUSPEND = re.compile(r"suspend|external function .* cannot|host call", re.IGNORECASE)
 _NOT_YET = re.compile(

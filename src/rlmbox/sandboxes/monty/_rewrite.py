@@ -37,6 +37,8 @@ from rlmbox.sandboxes.monty._own_imports import OWN_NAMES, imports_of
 from rlmbox.sandboxes.monty._refusals import imported_names
 
 _Function = TypeVar("_Function", ast.FunctionDef, ast.AsyncFunctionDef)
+_OF_NAMES = frozenset({"AttributeError", "TypeError", "Exception", "BaseException"})
+"""Errors whose words name functions and classes."""
 _SIGNS: dict[type[ast.operator], str] = {
     ast.Sub: "-",
     ast.Mult: "*",
@@ -164,7 +166,7 @@ class Rewriter(Expressions):
         shown = _caught.shown(handler)
         rest: list[ast.expr] = [ast.Constant(int(shown))]
         functions = self._words.functions
-        if shown and functions and _caught.may_catch(handler, {"TypeError", "Exception", "BaseException"}):
+        if shown and functions and _caught.may_catch(handler, _OF_NAMES):
             keys: list[ast.expr | None] = [ast.Constant(one) for one in functions]
             rest.append(ast.Dict(keys, [ast.Constant(one) for one in functions.values()]))
         noted = [ast.keyword("divides", ast.Constant(True))] if shown and self.divides_unnoted else []
