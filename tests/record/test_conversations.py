@@ -144,3 +144,18 @@ async def test_limits_of_the_first_question_alone_hold_when_it_goes_on() -> None
             await session.ask("First?", limits=Limits(max_turns=2, last_answer=False))
     with pytest.raises(MaxTurnsExceeded):
         await rlm(store, [repl("x = 2"), repl("x = 3")]).aresume("r")
+
+
+async def test_where_the_process_ended_between_two_questions_the_first_has_its_answer() -> None:
+    store, script = MemoryStore(), [repl("x = 20"), "FINAL(one)", repl("FINAL(x + 1)")]
+    async with rlm(store, script).session(TEXT, run_id="r") as session:
+        await session.ask("First?")
+        await session.ask("Second?")
+    events = await store.read("r")
+    second = [event.sequence for event in events if isinstance(event, QuestionAsked)][1]
+    for cut in range(second - 3, second):
+        shorter = MemoryStore()
+        for event in events[:cut]:
+            shorter.write(event)
+        assert (await rlm(shorter, []).aresume("r")).value == "one"
+        assert (await rlm(shorter, []).areplay("r")).value == "one"

@@ -115,7 +115,7 @@ class Past:
         self.subcalls = 0
         self.used_s = 0.0
         self._told: defaultdict[tuple[str, int, object], deque[Event]] = defaultdict(deque)
-        self._answered: set[tuple[str, int]] = set()
+        self._answers: dict[tuple[str, int], SessionFinished] = {}
         self._failures: dict[tuple[str, int], SessionFailed] = {}
         self._questions: dict[str, int] = {}  # the last one that was put to a session
         self._at: dict[str, int] = {}  # the one that a session which goes on is at
@@ -127,7 +127,7 @@ class Past:
     @property
     def is_over(self) -> bool:
         """True if the run has its answer, or failed in a way that going on would not change."""
-        return self._at_work in self._answered or self.final_failure is not None
+        return self._at_work in self._answers or self.final_failure is not None
 
     @property
     def final_failure(self) -> SessionFailed | None:
@@ -216,8 +216,9 @@ class Past:
         return [e for e in left if not (_is_inside(e.session_id, self.ended) or self._is_after_end(e))]
 
     def _is_after_end(self, event: Event) -> bool:
-        failed = self._failures.get((event.session_id, self._at.get(event.session_id, 0)))
-        return failed is not None and event is not failed and event.sequence > failed.sequence
+        question = event.session_id, self._at.get(event.session_id, 0)
+        end = self._failures.get(question) or self._answers.get(question)
+        return end is not None and event is not end and event.sequence > end.sequence
 
     def failure_of(self, session_id: str) -> SessionFailed | None:
         """Return how the question that a session is at failed, by the record; None where it did not, or goes on.
@@ -315,7 +316,7 @@ class Past:
             if isinstance(event, QuestionAsked):
                 self._questions[event.session_id] = event.number
             elif isinstance(event, SessionFinished):
-                self._answered.add((event.session_id, question))
+                self._answers[event.session_id, question] = event
             elif isinstance(event, SessionFailed):
                 self._failures[event.session_id, question] = event
             elif isinstance(event, CellExecuted):
