@@ -33,7 +33,7 @@ REPLIES: dict[str, dict[str, list[str]]] = {
             CODE.format("print(ctx.search('class MIMEImage'))"),
             "FINAL(mime/image.py defines it; its base is MIMENonMultipart)",
         ],
-        "5. See how it came to that": [
+        "5. See how it got there": [
             CODE.format("print(ctx.num_documents() > 10)"),
             CODE.format("FINAL(ctx.num_documents() > 10)"),
         ],
