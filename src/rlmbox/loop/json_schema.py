@@ -50,7 +50,7 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
     keywords = {**kind.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique_items}
 
     def check(value: Any) -> Any:
-        counted = _Counted(_MOST_STEPS)
+        counted = _Steps(_MOST_STEPS)
         own = {keyword: counted.of(function) for keyword, function in keywords.items()}
         validator = validators.extend(kind, own)(schema, registry=Registry())
         try:
@@ -68,7 +68,7 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
     return check
 
 
-class _Counted:
+class _Steps:
     """Counts the keywords that are looked at: a schema whose parts refer to others may have no end.
 
     Args:
