@@ -1,7 +1,6 @@
 """What a backend does not meet of the contract, and why; a gap that closes fails its test until it is taken out."""
 
 _NO_WALL = "a plain child process has no wall; it is for development only"
-_NO_INHERITANCE = "Monty's classes cannot have bases"
 _NO_CLASS = "the subset has no class"
 _NO_WHILE = "the subset has no while, and an endless loop cannot be written"
 _NO_ASYNC = "the subset has no async and no await; host functions are called without"
@@ -18,8 +17,6 @@ GAPS: dict[str, dict[str, str]] = {
         "check_the_network_cannot_be_reached": _NO_WALL,
     },
     "monty": {
-        "check_a_class_can_inherit": _NO_INHERITANCE,
-        "check_an_exception_of_a_cells_own_class_keeps_its_name": _NO_INHERITANCE,
         "check_generators_work": "Monty has no yield",
         "check_a_long_context_takes_a_first_probe": "Monty refuses str() of a whole long text by name; slices work",
         "check_calls_from_threads_run_at_once": _NO_THREADS,
