@@ -140,6 +140,12 @@ async def test_a_package_that_is_not_installed_is_refused_before_anything_starts
         await JailSandbox(packages=["surely-not-installed"]).start(LIMITS, Context.from_text("x"), {})
 
 
+@pytest.mark.parametrize("name", ["numpy==2", "numpy>=1,<3", "numpy[test]", "numpy.linalg", "numpy ; x"])
+async def test_a_package_that_is_not_installed_under_a_name_with_more_in_it_is_named_alone(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"--package numpy$|one at a time"):
+        await JailSandbox(packages=[name]).start(LIMITS, Context.from_text("x"), {})
+
+
 async def test_no_path_of_the_host_is_seen_inside() -> None:
     code = """
 import json, sys, sysconfig, traceback

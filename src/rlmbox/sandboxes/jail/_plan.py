@@ -234,6 +234,9 @@ def _not_installed(name: str) -> str:
         return f"{name!r} is in the standard library, which cells have; leave it out of the packages"
     if "," in name:
         return f"the package {name!r} is not installed in this environment; name one at a time, each with --package"
+    alone = re.split(r"[^\w-]", name.strip(), maxsplit=1)[0]
+    if alone not in ("", name) and not why_not_with([alone]):
+        return f"the package {name!r} must be named without version, extra or module: --package {alone}"
     return f"the package {name!r} is not installed in this environment; install it first"
 
 
