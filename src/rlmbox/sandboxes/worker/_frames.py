@@ -48,7 +48,7 @@ _PIECE_BYTES = 1 << 16  # what is made of one stays in the processor's cache
 _SURROGATE_BYTES = 6
 _ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 _TEXT = r'"(?:[^"\\]|\\.)*"'
-_VALUES_AT_ONCE, _RUNS_AT_ONCE = 1_000, 40
+_VALUES_AT_ONCE, _FEW_VALUES, _RUNS_AT_ONCE = 1_000, 100, 40
 _MANY_PARTS = 20_000
 _MOST_RUNS = 215  # of so many digits each is the longest number that the parser takes
 _NAME_CHARS = 200
@@ -342,7 +342,10 @@ def _counted_quickly(body: bytes, most: int) -> int | None:
 def _checked_values(body: bytes, room: int) -> int:
     """Bound the values and keys of JSON text, those outside of its texts; return how many there are at most."""
     most = min(room // PART_BYTES, MAX_NODES)
-    parts = _counted(body, _patterns().values, _VALUES_AT_ONCE, most)
+    first = _patterns().few.match(body)
+    if first is None:
+        return _FEW_VALUES
+    parts = _FEW_VALUES + _counted(body, _patterns().values, _VALUES_AT_ONCE, most, first.end())
     if parts > most:
         raise Violation(f"it sent a frame with more than {most:,} values")
     most = (room - PART_BYTES * parts) // CONTAINER_BYTES
@@ -369,12 +372,12 @@ def _check_long_numbers(body: bytes, room: int) -> None:
         raise Violation(f"it sent a frame with more than {most * DIGITS:,} digits in long numbers")
 
 
-def _counted(body: bytes, pattern: Any, at_once: int, most: int) -> int:
+def _counted(body: bytes, pattern: Any, at_once: int, most: int, at: int = 0) -> int:
     """Count what a pattern finds so many of at once, up to so many more than there may be.
 
     What is left at the end, or comes after a text that does not end, is not counted.
     """
-    found, at = 0, 0
+    found = 0
     while found <= most and (match := pattern.match(body, at)) is not None:
         found += at_once
         at = match.end()
@@ -389,11 +392,13 @@ class _Patterns:
     counted in the time that it takes to look through any other.
 
     Attributes:
+        few: A few characters before a value or a key.
         values: The next so many characters before a value or a key.
         containers: The next so many lists and objects.
         runs: The next so many runs of digits that are long.
     """
 
+    few: Any
     values: Any
     containers: Any
     runs: Any
@@ -404,9 +409,11 @@ def _patterns() -> _Patterns:
     def compiled(pattern: str) -> Any:
         return re2.compile(f"(?s){pattern}".encode())
 
+    value = rf"(?:(?:[^\",:\[{{]|{_TEXT})*[,:\[{{])"
     other = rf"(?:[^\"0-9]|{_TEXT})"
     return _Patterns(
-        values=compiled(rf"(?:(?:[^\",:\[{{]|{_TEXT})*[,:\[{{]){{{_VALUES_AT_ONCE}}}"),
+        few=compiled(rf"{value}{{{_FEW_VALUES}}}"),
+        values=compiled(rf"{value}{{{_VALUES_AT_ONCE}}}"),
         containers=compiled(rf"(?:(?:[^\"\[{{]|{_TEXT})*[\[{{]){{{_VALUES_AT_ONCE}}}"),
         runs=compiled(rf"(?:(?:{other}|[0-9]{{1,{DIGITS - 1}}}{other})*[0-9]{{{DIGITS}}}){{{_RUNS_AT_ONCE}}}"),
     )
