@@ -16,6 +16,7 @@ from hypothesis import settings
 import preloaded
 from examples import FUZZ, SUITE
 from markers import MARKERS, ONE_AFTER_ANOTHER, WHOLE_FILES, beyond_fast, group_of, markers_of
+from preloaded_wasm import preloaded_wasm as preloaded_wasm
 from replay_plugin import replays_every_session as replays_every_session
 
 # A shared machine stalls now and then; how long an example takes is no property of the code. The suite draws the same

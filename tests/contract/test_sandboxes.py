@@ -69,6 +69,7 @@ def _cases() -> list[object]:
 
 
 @pytest.mark.parametrize(("backend", "name"), _cases())
+@pytest.mark.usefixtures("preloaded_wasm")
 async def test_sandbox_keeps_the_contract(backend: str, name: str) -> None:
     if backend == "wasm":
         await prepare()

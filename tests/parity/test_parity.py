@@ -60,6 +60,7 @@ def _marks(backend: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize(("backend", "group"), _cases())
+@pytest.mark.usefixtures("preloaded_wasm")
 async def test_cells_mean_what_they_mean_in_cpython(backend: str, group: str) -> None:
     if backend == "wasm":
         await prepare()

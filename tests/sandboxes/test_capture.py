@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rlmbox.sandboxes._capture import BoundedText
 
 
-@given(st.lists(st.text(max_size=30), max_size=60), st.integers(0, 50))
+@given(st.lists(st.text(max_size=12), max_size=12), st.integers(0, 50))
 def test_head_and_tail_are_kept_and_the_rest_is_counted(writes: list[str], max_chars: int) -> None:
     whole = "".join(writes)
     bounded = BoundedText(max_chars)

@@ -196,7 +196,7 @@ def _files_stay_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("place", ["in memory", "in a file"])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("_files_stay_on_disk", "_small_pieces")
+@pytest.mark.usefixtures("_files_stay_on_disk", "_small_pieces", "preloaded_wasm")
 def test_a_long_context_and_a_long_input_answer_as_the_real_ones_would(
     backend: str, place: str, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from rlmbox.sandboxes.wasm import WasmSandbox
 from rlmbox.types import HostFunction
 from sandboxes.wasm_here import LIMITS, may_compile, needs_extra, wasm
 
-pytestmark = may_compile
+pytestmark = [may_compile, pytest.mark.usefixtures("preloaded_wasm")]
 
 
 @needs_extra

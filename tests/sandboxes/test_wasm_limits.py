@@ -9,7 +9,7 @@ from rlmbox.types import HostFunction
 from sandboxes.local_repl import wait_for_end
 from sandboxes.wasm_here import LIMITS, may_compile, needs_extra, wasm
 
-pytestmark = may_compile
+pytestmark = [may_compile, pytest.mark.usefixtures("preloaded_wasm")]
 
 
 @needs_extra

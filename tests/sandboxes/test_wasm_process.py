@@ -17,7 +17,12 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there 
 
 @needs_extra
 @on_linux
-async def test_the_process_around_the_guest_has_given_up_what_it_does_not_need() -> None:
+@pytest.mark.parametrize("start", ["real", "preloaded"])
+async def test_the_process_around_the_guest_has_given_up_what_it_does_not_need(
+    start: str, request: pytest.FixtureRequest
+) -> None:
+    if start == "preloaded":
+        request.getfixturevalue("preloaded_wasm")
     async with wasm(limits=replace(LIMITS, memory_bytes=64 << 20)) as repl:
         proc = Path(f"/proc/{repl.pid}")
         status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
@@ -26,6 +31,7 @@ async def test_the_process_around_the_guest_has_given_up_what_it_does_not_need()
         assert limits["Max core file size"] == limits["Max file size"] == ["0", "0"]
         assert limits["Max open files"] == ["64", "64"]
         assert 0 < int(limits["Max data size"][1]) < 2 << 30
+        assert (proc / "stat").read_text().rpartition(")")[2].split()[1:4] == [f"{os.getpid()}", *[f"{repl.pid}"] * 2]
         for task in (proc / "task").iterdir():
             assert "NoNewPrivs:\t1" in (task / "status").read_text()
             assert os.uname().machine not in MACHINES or "Seccomp:\t2" in (task / "status").read_text()
