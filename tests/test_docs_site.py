@@ -56,7 +56,7 @@ REPLIES: dict[str, dict[str, list[str]]] = {
         "Walk a repository": [
             CODE.format("FINAL(sorted({h['document'] for h in ctx.find('charge(order)')}))"),
         ],
-        "Cheap readers under a clever planner": [
+        "Cheap sub-models under a strong root model": [
             CODE.format("print(llm_query_batched(ctx.chunk(10_000)))\nFINAL('That it is slow.')"),
             "slow",
             "slow",
@@ -71,7 +71,7 @@ REPLIES: dict[str, dict[str, list[str]]] = {
                 "FINAL(max(sold, key=sold.get))"
             ),
         ],
-        "One type out of a thousand documents": [
+        "Typed values from a thousand documents": [
             CODE.format(
                 "found = re.findall(r'no\\. (\\d+)\\nTotal due: ([0-9.]+)', context)\n"
                 "FINAL([{'number': int(n), 'total': float(t)} for n, t in found if float(t) > 1497])"
@@ -83,8 +83,8 @@ REPLIES: dict[str, dict[str, list[str]]] = {
                 "FINAL(lookup_customer(int(number))['town'])"
             ),
         ],
-        "Approve what runs": [CODE.format("print(context)"), CODE.format("FINAL(context[15:24])")],
-        "Go on after a crash, or from an earlier turn": [CODE.format("FINAL(context.count('fact') + 1)")],
+        "Approve code before it runs": [CODE.format("print(context)"), CODE.format("FINAL(context[15:24])")],
+        "Continue after a crash, or from an earlier turn": [CODE.format("FINAL(context.count('fact') + 1)")],
         "In a notebook": [CODE.format("FINAL('red')"), CODE.format("FINAL(context.count('red'))")],
         "In CI": ["FINAL(No test failed.)"],
     },

@@ -1,6 +1,6 @@
-"""The end of a question: the answer that a model gives, in any of the ways it may give it, and the rules it must pass.
+"""The answer to a question, in any of the forms in which a model may submit it, and the rules that it must pass.
 
-In the order in which they count within a turn: a call of `FINAL`, `SUBMIT` or `FINAL_VAR` in code, the `answer`
+In order of precedence within a turn: a call of `FINAL`, `SUBMIT` or `FINAL_VAR` in code, the `answer`
 dictionary made ready by code, the variable named by `auto_finalize_var`, a final tag in the reply's text.
 """
 
@@ -55,7 +55,7 @@ class Namespace(Protocol):
 
 
 class AnswerRules:
-    """The functions by which code gives an answer, and the conclusion of each turn.
+    """The functions with which code submits an answer, and the conclusion of each turn.
 
     Args:
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it to something.
@@ -72,7 +72,7 @@ class AnswerRules:
         self._called: _Called | None = None
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the functions by which code gives an answer, which the prompt describes in words."""
+        """Return the functions with which code submits an answer, which the prompt describes in prose."""
         if self._strict:
             return ()
         return (
@@ -82,15 +82,15 @@ class AnswerRules:
         )
 
     def variables(self) -> dict[str, object]:
-        """Return the variables by which code gives an answer."""
+        """Return the variables with which code submits an answer."""
         return {} if self._strict else {"answer": {"content": "", "ready": False}}
 
     def forget(self) -> None:
-        """Forget an answer that code gave in a turn that was not concluded."""
+        """Discard an answer that code submitted in a turn that was not concluded."""
         self._called = None
 
     async def judge(self, task: Task, proposed: FinalAnswer) -> str | None:
-        """Return what to tell the model in place of an end, or None where the answer passes every rule.
+        """Return the correction to send to the model, or None if the answer passes every rule.
 
         Args:
             task: The question.
@@ -108,7 +108,7 @@ class AnswerRules:
     async def of_turn(
         self, namespace: Namespace, cells: Sequence[Cell], final: Final | None
     ) -> FinalAnswer | str | None:
-        """Return the answer that a turn gave.
+        """Return the answer of a turn.
 
         Args:
             namespace: Where the turn's cells ran.
@@ -217,7 +217,7 @@ def _is_like_iterator(value: object) -> bool:
 
 
 async def _value_of(namespace: Namespace, expression: str) -> Execution:
-    """Evaluate what holds an answer: as in a call of `FINAL`, an iterator is the list of what it gives."""
+    """Evaluate the expression of an answer: as in a call of `FINAL`, an iterator becomes the list of its items."""
     execution = await namespace.evaluate(expression)
     if not _is_like_iterator(execution.value):
         return execution
@@ -247,10 +247,10 @@ def in_words(value: object) -> str:
 
 
 def checked_sources(answer: FinalAnswer, context: Context) -> tuple[Source, ...]:
-    """Return where an answer stands in the context.
+    """Return the positions in the context that support an answer.
 
-    What the model named counts where it is a position in the text; without that, what the answer quotes counts
-    where the text has it word for word.
+    Sources that the model named count if they are positions in the text; without any, a quotation in the answer
+    counts if the text contains it verbatim.
 
     Args:
         answer: The answer.

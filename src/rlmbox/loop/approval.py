@@ -1,4 +1,4 @@
-"""Somebody may look at what the model would do, before anything of it runs: a person, or a policy of theirs."""
+"""Approval of a model's proposals by a person, or by a policy, before any of their code runs."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ POLICIES = ("never", "always", "first", "on_subcalls")
 
 
 class Approval:
-    """Decides which proposals somebody is asked about.
+    """Decides which proposals need approval.
 
     Args:
-        ask: Who is asked.
+        ask: The approver, called with a proposal.
         policy: One of `POLICIES`.
 
     Raises:
@@ -70,7 +70,7 @@ class Approval:
         self._spending: set[str] = set()  # names that cells gave to what asks a model
 
     def concerns(self, proposal: Proposal) -> bool:
-        """Return True if somebody has to be asked about a proposal.
+        """Return True if a proposal needs approval.
 
         Args:
             proposal: What the model would do.
@@ -80,7 +80,7 @@ class Approval:
         return self._policy != "on_subcalls" or self._would_spend(proposal)
 
     def _would_spend(self, proposal: Proposal) -> bool:
-        """Return True if code names what asks a model, or a function of an earlier cell that does."""
+        """Return True if code names a function that asks a model, or a function of an earlier cell that does."""
         found = False
         for cell in proposal.cells:
             known = _SUBCALLS | _HIDING | self._spending
@@ -91,13 +91,13 @@ class Approval:
         return found
 
     async def decide(self, proposal: Proposal) -> Decision:
-        """Return what somebody decided.
+        """Return the approver's decision.
 
         Args:
             proposal: What the model would do.
 
         Raises:
-            ConfigError: It is no decision.
+            ConfigError: The approver returned something that is not a decision.
         """
         ask: Callable[[Proposal], Any] = self._ask
         try:

@@ -25,7 +25,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """Limits of a child; it can only be less than what its parent has.
+    """Limits of a child, which can only be narrower than its parent's.
 
     Attributes:
         max_turns: Turns of the child, and of each session below it; None for as many as the parent.
@@ -41,7 +41,7 @@ class ChildLimits:
 
 
 def read_child_limits(max_turns: Any, cost_limit_usd: Any) -> ChildLimits:
-    """Read what a child may use."""
+    """Read the limits of a child."""
     if max_turns is not None:
         whole_number(max_turns, "max_turns")
     try:
@@ -84,7 +84,7 @@ def read_prompt(prompt: Any, chunk: Any = "") -> str:
 
 
 def _text_of(value: Any) -> Context:
-    """Make a text of what a cell gave as one; a search's hit is one already."""
+    """Convert a cell's argument to a text; a search hit is one already."""
     if not isinstance(value, Context | str | list | dict):
         raise TypeError(
             "context is a str, a list, a dict or a part of the text by ctx.slice_view(start, end), "
@@ -100,9 +100,9 @@ def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingPr
     """Read the text for a child session.
 
     Args:
-        value: A text or documents; what `ctx.slice_view` gives for a part of the session's own, or what stands for a
-            handle, which may be one of an input; None for all of the session's own.
-        own: The session's own text.
+        value: A text or documents; the result of `ctx.slice_view` for a part of the session's text, or the form
+            of a handle, which may be an input's; None for all of the session's text.
+        own: The session's text.
         inputs: The session's inputs, by name.
     """
     if value is None:

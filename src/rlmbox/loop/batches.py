@@ -1,4 +1,4 @@
-"""Calls of a batch: all at once, in their places, and what a limit that some of them met means."""
+"""Calls of a batch: run concurrently, with results in order, and the treatment of limits that some of them reach."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def call_for_each(
     *,
     first_item: int = 0,
 ) -> BatchResults[_Item]:
-    """Run one call for each item at once; a failed one has its own value in its place, and equal items are one call.
+    """Run one call per item concurrently; a failed call yields a value in its place, and equal items share one call.
 
     Args:
         items: What to call with; one that was refused is the error of its call.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BlockingSession:
-    """A session for code that does not use `await`: what `with rlm.session(...)` gives.
+    """A session for code that does not use `await`, as in `with rlm.session(...)`.
 
     Args:
         session: The session, which is open.
@@ -62,7 +62,7 @@ class BlockingSession:
         return run_blocking(self._session.variables)
 
     def plan_next_step(self) -> Proposal:
-        """Ask the model what it would do next; see `Session.plan_next_step`."""
+        """Ask the model for its next step; see `Session.plan_next_step`."""
         return run_blocking(self._session.plan_next_step)
 
     def execute_step(self, proposal: Proposal) -> Step:

@@ -1,8 +1,8 @@
-"""The one door out of the sandbox: every host function that code may call passes here.
+"""The one door out of the sandbox: every call of a host function passes through here.
 
-A call goes through a chain of middleware, in the manner of starlette: each takes the call and what comes after it,
-and may look at the arguments, at the result, or not let it through. Nothing that is added to the table later can pass
-by the chain. Only what merely reads the context is called directly: it takes nothing out, and a cell makes thousands.
+A call goes through a chain of middleware, as in Starlette: each takes the call and the rest of the chain,
+and may inspect the arguments or the result, or refuse the call. Nothing that is added to the table later can bypass
+the chain. Only pure reads of the context are called directly: they take nothing out, and a cell makes thousands.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class Bridge:
 
     Args:
         scope: The session.
-        middleware: What each call passes, the outermost first; the journal stands before all of it, so that what is
-            recorded is what the cell was told.
+        middleware: The middleware of each call, the outermost first; the journal comes before all of it, so that the
+            record contains what the cell received.
 
     Attributes:
-        stop: Called with a limit of the session, or with what else ends its question, that a call came to; the cell
+        stop: Called when a call reaches a limit of the session, or another error that ends its question; the cell
             is then cancelled, whatever it does with the error.
-        unrepeatable: Names of the functions that must not be called again when nobody knows how a call ended.
-        recomputed: Names of the functions that a run that goes on calls again, whatever its record has of them.
+        unrepeatable: Names of the functions that must not be called again if the outcome of a call is unknown.
+        recomputed: Names of the functions that a resumed run calls again, whatever its record has of them.
     """
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
@@ -133,7 +133,7 @@ class Bridge:
             return replace(function, call=call, at_once=None, off_loop=None)
 
         def call_at_once(*arguments: Any, **keywords: Any) -> Any:
-            """Make a call that no record has, where nobody has to be waited for; see `HostFunction.at_once`."""
+            """Make a call that is not recorded yet and does not have to wait; see `HostFunction.at_once`."""
             key = self._keys.next(function.name, arguments, keywords)
             made = HostCall(function, arguments, keywords, key)
             if known.events or known.has_end(key):  # cells run again where a sandbox is rebuilt
@@ -169,7 +169,7 @@ class Bridge:
             _current.reset(token)
 
     async def _once(self, call: HostCall) -> Any:
-        """Make a call, or give what the record has of it."""
+        """Make a call, or return its recorded result."""
         journal, key = self._scope.run.journal, call.key
         end = journal.past.end(key)
         recorded = end is not None
@@ -229,7 +229,7 @@ def ended_with(error: BaseException, ended: Ended) -> dict[str, Any]:
 
 
 def recorded_error(event: EffectEnded) -> Exception:
-    """Return the error that a recorded effect ended with, as the cell was told it.
+    """Return the error that a recorded effect ended with, as the cell received it.
 
     Args:
         event: The recorded end.

@@ -36,14 +36,14 @@ class _Pace:
 
 
 class ToolCalling:
-    """The calls of one function of the user's.
+    """The calls of one of the user's functions.
 
     Args:
         name: Its name in the REPL.
         checked: The function, which checks its arguments.
         shown: The signature that code sees, without secrets.
-        secrets: Arguments that the function gets besides, by name.
-        hidden: What of its results and errors must not leave.
+        secrets: Additional arguments of the function, by name, that code does not see.
+        hidden: The values to hide in its results and errors.
         timeout_of: Returns the seconds that a call may take.
         is_async: True for an async function.
         is_bound_by_python: True if arguments are passed on as they come.
@@ -173,7 +173,7 @@ class ToolCalling:
         return tuple(bound.arguments[key] for key in only), named
 
     def _told(self, error: BaseException, bound: functools.partial[Any]) -> Exception:
-        """Return an error of a call as the cell is told of it: of its own type, without secrets."""
+        """Return the error of a call as the cell sees it: with its own type, without secrets."""
         from pydantic import ValidationError
 
         name, hidden = self._name, self._hidden.hidden_in
@@ -242,7 +242,7 @@ def _same_type(error: BaseException, message: str) -> Exception:
 
 
 def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
-    """Return what is wrong with arguments; those by position go by the names of their parameters."""
+    """Return the problems with arguments; positional ones are named by their parameters."""
     found = []
     for each in error.errors(include_url=False):
         first, *inner = each["loc"] or ("",)
@@ -253,7 +253,7 @@ def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an error says, on one line.
+    """Return the message of an error, on one line.
 
     Args:
         error: The error.

@@ -1,4 +1,4 @@
-"""The functions by which code opens child sessions, and what they are where no session may open below this one."""
+"""The functions with which code opens child sessions, and what they do where no further session may be opened."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ class Children:
         return said if wanted is None else json.loads(said)
 
     def _recorded_partial(self, name: str) -> Answer | None:
-        """Return what a child had when it failed, where its process ended before its caller was told."""
+        """Return the partial result of a failed child whose process ended before its caller received it."""
         failed = self._run.journal.past.last_failure(name)
         return failed.partial if failed is not None else None
 
     async def _instead_of_child(
         self, function: str, prompt: str, context: Any, model: str | None, wanted: AnswerType | None, item: int
     ) -> Any:
-        """Ask the model directly where no session may open below this one, and say so once."""
+        """Ask the model directly where no further session may be opened, and note that once."""
         if not self._told_deepest:
             self._told_deepest = True
             self._subcalls.remark(f"{function} was answered as llm_query: {self._deepest()}.")

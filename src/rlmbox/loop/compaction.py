@@ -46,15 +46,15 @@ _SUMMARY = (
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """The part of a conversation that a digest has to stand for.
+    """The part of a conversation that a digest replaces.
 
     Attributes:
-        notes: Every turn and question that is not in the conversation any more, those of earlier digests included.
-        messages: The messages that leave the conversation now; the first may be the digest before.
-        count: How many messages were left out until now, with those of earlier digests.
+        notes: Every turn and question that is no longer in the conversation, including those of earlier digests.
+        messages: The messages that are removed from the conversation now; the first may be the previous digest.
+        count: Number of messages removed so far, including those of earlier digests.
         variables: The variables of the REPL, each with a short description.
-        room_chars: Most characters of the digest.
-        quoted: Puts what code printed between delimiters that no text can forge.
+        room_chars: Maximum length of the digest in characters.
+        quoted: Encloses the output of code in delimiters that no text can forge.
         ask: Asks the session's model within its budget, and returns its reply; it may be asked once.
     """
 
@@ -75,7 +75,7 @@ def plain_digest(left_out: LeftOut) -> str:
     """Write a digest without a model: variables, and what each turn did and printed.
 
     Args:
-        left_out: What the digest stands for.
+        left_out: The part of the conversation that the digest replaces.
     """
     return digest_of(
         left_out.notes,
@@ -87,10 +87,10 @@ def plain_digest(left_out: LeftOut) -> str:
 
 
 async def model_digest(left_out: LeftOut) -> str:
-    """Have the session's model write the digest; where it cannot, write it without.
+    """Have the session's model write the digest; if it cannot, write it without a model.
 
     Args:
-        left_out: What the digest stands for.
+        left_out: The part of the conversation that the digest replaces.
     """
     listed = variables_in_words(left_out.variables, left_out.room_chars // 4)
     talk = "\n\n".join(f"[{message.role}]\n{message.content}" for message in left_out.messages)
@@ -110,13 +110,13 @@ COMPACTIONS: Mapping[str, Compaction] = {"digest": plain_digest, "model": model_
 
 
 def compaction_from(given: str | Compaction) -> Compaction:
-    """Return the compaction of a name, or a user's own as it is.
+    """Return the compaction with a name, or a user's own function unchanged.
 
     Args:
-        given: A name, or what writes digests.
+        given: A name, or a function that writes digests.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no compaction with that name.
     """
     if callable(given):
         return given
@@ -171,7 +171,7 @@ class Compactor:
         self._notes.append(note_of(task.number, turn, turn.observation.text if turn.observation else "", at))
 
     def note_answer(self, text: str) -> None:
-        """Keep in mind that the last turn gave an answer.
+        """Remember that the last turn submitted an answer.
 
         Args:
             text: The answer.
@@ -181,15 +181,15 @@ class Compactor:
     async def keep_within(
         self, history: History, task: Task, variables: Callable[[], Awaitable[Mapping[str, str]]]
     ) -> int | None:
-        """Replace the middle of the conversation where it has become too long, or where the record says it was.
+        """Replace the middle of the conversation if it has become too long, or if the record has a replacement.
 
         Args:
             history: The conversation.
-            task: The question at work.
+            task: The current question.
             variables: Returns the REPL's variables, each with a short description.
 
         Returns:
-            How many messages at the beginning are as they were; None where nothing was replaced.
+            The number of messages at the beginning that are unchanged; None if nothing was replaced.
         """
         turn = len(task.turns) + 1
         path = key_of(self._scope.session_id, task.number, turn)

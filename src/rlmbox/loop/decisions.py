@@ -15,7 +15,7 @@ from rlmbox.record.keys import key_of
 
 
 class Decisions:
-    """The decisions of an approver on what a session's model would do.
+    """The decisions of an approver on the proposals of a session's model.
 
     Args:
         scope: The session.
@@ -41,7 +41,7 @@ class Decisions:
         return await self._decided(effect, proposal, lambda: decide(proposal))
 
     async def as_changed(self, task: Task, proposal: Proposal) -> Proposal:
-        """Return a proposal as whoever takes the session step by step has left it, that on record.
+        """Return a proposal as the caller who steps through the session has left it, and record that.
 
         Args:
             task: The question.

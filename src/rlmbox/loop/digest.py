@@ -1,4 +1,4 @@
-"""A digest of turns that leave the conversation: what each did and printed, in as many characters as there are."""
+"""A digest of turns that are removed from the conversation: what each did and printed, within a length."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class TurnNote:
     Attributes:
         question: Number of the question within the session.
         turn: Number of the turn within the question; 0 for the question itself.
-        at: Place of its first message among all that were ever said.
+        at: Index of its first message among all messages of the session.
         did: The first line of each cell; for a question, its text.
-        printed: What its cells printed, a line for each line, as the model was told it.
-        answer: The answer, where the turn gave one.
-        times: How many turns in a row did the same and printed the same.
+        printed: The output of its cells, line by line, as the model saw it.
+        answer: The answer, if the turn submitted one.
+        times: Number of consecutive turns that did the same and printed the same.
     """
 
     question: int
@@ -67,13 +67,13 @@ class _Line:
 
 
 def note_of(question: int, turn: Turn, told: str, at: int) -> TurnNote:
-    """Return what is kept in mind of a turn.
+    """Return the note of a turn.
 
     Args:
         question: Number of the question.
         turn: The turn.
-        told: What the model was told of it.
-        at: Place of its reply among all messages that were ever said.
+        told: The message to the model about it.
+        at: Index of its reply among all messages of the session.
     """
     firsts = (_first_line(cell.code) for cell in turn.cells[: max(len(turn.executions), 1)])
     did = "; ".join(line for line in firsts if line)
@@ -93,10 +93,10 @@ def digest_of(
     room_chars: int,
     quoted: Callable[[str], str],
 ) -> str:
-    """Return the digest: what was left out, the variables there are, and what each turn did and printed.
+    """Return the digest: what was left out, the existing variables, and what each turn did and printed.
 
-    Where there is not room for every turn, turns that printed nothing are the first to go, then those without a
-    figure, then the oldest; how many went is said.
+    If there is not enough room for every turn, turns that printed nothing are dropped first, then those without a
+    figure, then the oldest; the digest says how many were dropped.
 
     Args:
         notes: The turns and questions, in order.
@@ -112,10 +112,10 @@ def digest_of(
 
 
 def heading(notes: Sequence[TurnNote], left_out: int) -> str:
-    """Return the sentence that says what a digest stands for.
+    """Return the sentence that describes what a digest replaces.
 
     Args:
-        notes: The turns and questions that it stands for.
+        notes: The turns and questions that it replaces.
         left_out: How many messages are left out.
     """
     turns = [note for note in notes if note.turn]
@@ -128,7 +128,7 @@ def heading(notes: Sequence[TurnNote], left_out: int) -> str:
 
 
 def variables_in_words(variables: Mapping[str, str], most_chars: int) -> str:
-    """Return one line of the variables that there are.
+    """Return one line that lists the existing variables.
 
     Args:
         variables: The variables, each with a short description.
@@ -174,7 +174,7 @@ def _line_of(note: TurnNote) -> _Line:
 
 
 def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
-    """Yield the lines that there is room for: findings whole where they can be, the others in what they leave."""
+    """Yield the lines that fit: findings in full where possible, the others in the remaining room."""
     kept = _ranked(lines, room_chars // _LEAST_NOTE_CHARS)
     if len(kept) < len(lines):
         yield f"({quantity(len(lines) - len(kept), 'turn')} with the least to tell not listed)"

@@ -47,7 +47,7 @@ class DirectText:
 
     @classmethod
     def of(cls, context: Context, guard: SessionGuard, model: Model, below_chars: int) -> DirectText | None:
-        """Return the text as the model may be sent it; None where it is too long, or may not leave whole.
+        """Return the text in the form that may be sent to the model; None if it is too long, or may not leave in full.
 
         Args:
             context: The text.

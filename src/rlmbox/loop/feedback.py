@@ -1,4 +1,4 @@
-"""The observation at the end of a turn: what code gave, or that there was none, and what is wrong with an answer."""
+"""The observation at the end of a turn: the result of its code, if any, and corrections of its answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Feedback:
         history: The conversation.
 
     Attributes:
-        names: The names of the REPL that a model is told of.
+        names: The names of the REPL that the prompt mentions.
     """
 
     def __init__(self, recorder: SessionRecorder, model: str, namespace: SessionNamespace, history: History) -> None:
@@ -52,15 +52,15 @@ class Feedback:
         has_entered_loop: bool,
         remarks: Sequence[str],
     ) -> Observation:
-        """Tell the model what its code gave, or that there was none.
+        """Report to the model the result of its code, or that its reply had none.
 
         Args:
             task: The question.
-            turn: What was run.
-            proposal: What it came of.
-            correction: What is wrong with the answer that the turn gave; None for nothing.
+            turn: The turn that was run.
+            proposal: The proposal that was run.
+            correction: What is wrong with the turn's answer; None for nothing.
             has_entered_loop: True if the sandbox was started in this turn.
-            remarks: What else the model is told, such as that a limit is near.
+            remarks: Further remarks to the model, such as that a limit is near.
         """
         notes = [
             *([OPENED] if has_entered_loop else []),

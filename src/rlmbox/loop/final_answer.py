@@ -1,4 +1,4 @@
-"""An answer that a model gave, before it is accepted."""
+"""A model's answer, before it is accepted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """An answer that a model gave.
+    """A model's answer.
 
     Attributes:
-        text: In words.
-        value: As a JSON value.
-        sources: What the model named as its sources, not yet checked.
+        text: The answer as text.
+        value: The answer as a JSON value.
+        sources: The sources that the model named, not yet checked.
     """
 
     text: str
