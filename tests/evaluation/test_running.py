@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from decimal import Decimal
@@ -222,13 +221,14 @@ def test_a_recorded_run_that_broke_off_goes_on_from_its_record(tmp_path: Path) -
 
 
 KILLED = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
 from typing import Any
 from evaluations import aevaluate, provider_arms, questions
 
 url, folder = sys.argv[1:]
-asyncio.run(aevaluate(Path(folder), questions(20), provider_arms(url), repeats=2, concurrency=8))
+print(os.getpid(), flush=True)
+asyncio.run(aevaluate(Path(folder), questions(10), provider_arms(url), repeats=2, concurrency=8))
 """
 
 
@@ -237,25 +237,24 @@ def test_killed_and_resumed_the_table_is_the_same_and_nothing_is_paid_twice(tmp_
         asked = request.messages[-1].content.split("What is number ")[1].split("?")[0]  # type: ignore[attr-defined]
         return asked if int(asked) % 3 else "wrong"
 
-    (tmp_path / "killed.py").write_text(KILLED)
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")])
-    with ProviderServer([reply] * 1_000) as server:
-        command = [sys.executable, str(tmp_path / "killed.py"), server.openai_url, str(tmp_path / "one")]
-        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
-        while len(server.requests) < 30 and process.poll() is None:
+    program = f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{KILLED}"
+    with ProviderServer([reply] * 500) as server:
+        command = [*python_command(), "-c", program, server.openai_url, str(tmp_path / "one")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        number = int(process.stdout.readline())
+        while len(server.requests) < 20 and process.poll() is None:
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.kill(number, signal.SIGKILL)
+        process.communicate()
         broken = read_evaluation(tmp_path / "one", "eval-1")
         done, before = len(broken.results), len(server.requests)
-        assert 0 < done < 120
-        program = f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n{KILLED}"
-        subprocess.run([*python_command(), "-c", program, server.openai_url, str(tmp_path / "one")], check=True)
+        assert 0 < done < 60
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         # What was under way is sent again with the key it had, by which a provider charges it once.
         keys = Counter(request.headers["idempotency-key"] for request in server.requests)
-        assert len(keys) == 120
-        assert len(server.requests) - before == 120 - len(broken.outcomes)
-        evaluate(tmp_path / "two", questions(20), provider_arms(server.openai_url), repeats=2)
+        assert len(keys) == 60
+        assert len(server.requests) - before == 60 - len(broken.outcomes)
+        evaluate(tmp_path / "two", questions(10), provider_arms(server.openai_url), repeats=2)
     resumed, whole = (read_evaluation(tmp_path / folder, "eval-1") for folder in ("one", "two"))
     tables = [
         {name: (arm["accuracy"], arm["failures"], arm["cost_usd"]) for name, arm in report_of(each)["arms"].items()}

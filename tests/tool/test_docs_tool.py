@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from preloaded import python_command
+from preloaded import python_command, rlmbox_command
 from rlmbox.testing import ProviderServer
 from rlmbox.testing.provider_server import RawReply
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tool.md").read_text("utf-8")
 CODE = "print(6 * 7)"
+RUN_FILE = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
 def _block(heading: str, language: str) -> str:
@@ -108,7 +110,8 @@ def test_the_agent_loop_of_a_framework_calls_the_tool_and_ends(framework: str, t
     program = tmp_path / "program.py"  # smolagents reads the source of what it is given, which has to be a file
     program.write_text(code)
     with ProviderServer(list(script)) as server:
-        said = _run([sys.executable, str(program)], OPENAI_BASE_URL=server.openai_url, OPENAI_API_KEY="sk-x")
+        command = [*python_command(), "-c", RUN_FILE, str(program)]
+        said = _run(command, OPENAI_BASE_URL=server.openai_url, OPENAI_API_KEY="sk-x")
     assert said.strip().endswith("It is 42.")
     assert "42\\" in json.dumps(server.requests[1].body)
     assert "Execute Python code in a persistent interpreter." in json.dumps(server.requests[0].body)
@@ -117,7 +120,7 @@ def test_the_agent_loop_of_a_framework_calls_the_tool_and_ends(framework: str, t
 def _service_on_path(folder: Path) -> dict[str, str]:
     """Put a command `rlmbox` that is this source's before all others."""
     command = folder / "rlmbox"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rlmbox "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(rlmbox_command())} "$@"\n')
     command.chmod(0o755)
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from preloaded import rlmbox_command
+
 ROOT = Path(__file__).parents[2]
 USED = ("sh", "dirname", "readlink", "mkdir", "find", "id", "mktemp", "tail", "tar", "mv", "rm")
 REQUEST = b'{"code": "import json, sqlite3, ssl, ctypes; print(json.dumps([6 * 7]))"}\n'
@@ -48,7 +50,7 @@ def test_its_default_sandbox_is_the_strongest(built: Path) -> None:
     program = built / "tree" / "rlmbox-tool"
     request = json.dumps({"code": code}).encode()
     inside, _ = _answers([str(program)], {"PATH": "/usr/bin:/bin"}, request)
-    here, _ = _answers([sys.executable, "-m", "rlmbox", "tool"], os.environ, request)
+    here, _ = _answers([*rlmbox_command(), "tool"], os.environ, request)
     assert inside[0]["stdout"] == here[0]["stdout"]
 
 
