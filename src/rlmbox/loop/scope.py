@@ -213,7 +213,7 @@ class Scope:
 
     @property
     def opened_by(self) -> str | None:
-        """Key of the host call that opened the session, or None for the root."""
+        """The key of the host call that opened the session, or None for the root."""
         return None if self.parent_id is None else self.session_id
 
     @property

@@ -1,8 +1,8 @@
-"""THE LOOP: a model's reply, its cells, what they gave, and again, until an answer or a limit.
+"""THE LOOP: a model's reply, its cells, their results, and again, until an answer or a limit.
 
-Read `Session.step` first: propose, approve, execute, conclude. Everything that is not the order of things lives
+Read `Session.step` first: propose, approve, execute, conclude. Everything except the order of these steps is
 elsewhere: how a session begins (`opening`), what a reply says (`reply`), what may be called (`repl_table`, `bridge`,
-`subcalls`, `children`) and where it runs (`namespace`), what the model is told (`feedback`), which answers count
+`subcalls`, `children`) and where it runs (`namespace`), what the model sees (`feedback`), which answers count
 (`answers`, `verdicts`), what may be spent (`budget`), what happens near a limit (`limits_watch`) and at one
 (`question_end`).
 """
@@ -44,28 +44,28 @@ from rlmbox.types import Answer, Cell, Cost, HostFunction, Message, Step, Turn
 
 
 class Session:
-    """One model, one namespace, one conversation; asked any number of questions about one text.
+    """One model, one namespace and one conversation, for any number of questions about one text.
 
-    Use it as an async context manager, which opens and closes the sandbox; then `ask()` as often as you like, or
-    `step()` by step. It belongs to the task and the event loop that opened it.
+    Use it as an async context manager, which opens and closes the sandbox; then call `ask()` any number of times, or
+    `step()` for each turn. It belongs to the task and the event loop that opened it.
 
     Args:
-        run: What the tree of sessions shares.
+        run: The shared state of the tree of sessions.
         context: The text.
         question: The first question, for `step()` and `run()`; None where `ask()` will put it.
         returns: The type of the first question's answer; see `ask`.
         limits: Limits of the first question, which can only be narrower than the run's.
         inputs: Further variables in the REPL, by name.
-        options: What the session is made with.
+        options: The session's options.
         parent: The session that opened this one, or None for the root.
         opened_by: Key of the host call that opened a child, which is the child's name.
-        child_limits: What a child may use; None for as much as its parent.
+        child_limits: Limits of a child; None for those of its parent.
         model: A child's model; None for the run's.
 
     Attributes:
         scope: Its name and its place in the tree of sessions.
-        max_turns: Turns that a question may take.
-        task: The question at work, or the last one.
+        max_turns: Maximum number of turns of a question.
+        task: The current question, or the last one.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Session:
         return self._parts.history.messages
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the functions of the session's REPL, those that give an answer aside.
+        """Return the functions of the session's REPL, except those that submit an answer.
 
         Raises:
             ConfigError: A tool cannot be given to a model.
@@ -169,7 +169,7 @@ class Session:
         return self._parts.table.functions()
 
     def stubs(self) -> str:
-        """Return what is in the REPL as the text of a stub file (`.pyi`), for editors and type checkers.
+        """Return the text of a stub file (`.pyi`) that declares everything in the REPL, for editors and type checkers.
 
         Raises:
             ConfigError: A tool cannot be given to a model, or has the name of something else.
@@ -182,10 +182,10 @@ class Session:
         return self.task.answer if self.task is not None else None
 
     async def ask(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Answer:
-        """Ask a question of the text and return the answer; variables of earlier questions are still there.
+        """Ask a question about the text and return the answer; variables of earlier questions are kept.
 
         Args:
-            question: What is asked.
+            question: The question.
             returns: The type of `answer.value`: a pydantic model, a dataclass, a TypedDict, `list[int]` and the like,
                 or a JSON Schema; None for any.
             limits: Limits of this question, which can only be narrower than the session's.
@@ -199,12 +199,12 @@ class Session:
         """Put a question, to be answered by `step()` or `run()`; nothing is sent yet.
 
         Args:
-            question: What is asked.
+            question: The question.
             returns: The type of `answer.value`; see `ask`.
             limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
-            ConfigError: The question is empty, or the one before is still open.
+            ConfigError: The question is empty, or the previous one is still open.
         """
         check_question(question)
         self._check_process()
@@ -265,7 +265,7 @@ class Session:
         return task
 
     async def run(self, task: Task | None = None) -> Answer:
-        """Take turns until there is an answer; one that there is already is returned again.
+        """Take turns until there is an answer, and return it; an existing answer is returned again.
 
         Args:
             task: The question; None for the one at work.
@@ -279,9 +279,9 @@ class Session:
         return task.answer
 
     async def step(self, task: Task | None = None) -> Step:
-        """Take one turn: ask the model, run its code, and tell it what came of it.
+        """Take one turn: ask the model, run its code, and report the result to it.
 
-        Of a question that has its answer, the answer is returned again and nothing is asked or paid for.
+        If the question already has its answer, that is returned again, and nothing is asked or paid for.
 
         Args:
             task: The question; None for the one at work.
@@ -296,7 +296,7 @@ class Session:
         return await self._parts.end.within_deadline(task, lambda: self._turn(task))
 
     async def plan_next_step(self, task: Task | None = None) -> Proposal:
-        """Ask the model what it would do next; nothing of it runs before `execute_step`.
+        """Ask the model for its next step; none of its code runs before `execute_step`.
 
         Args:
             task: The question; None for the one at work.
@@ -311,9 +311,9 @@ class Session:
         return await self._parts.end.within_deadline(task, lambda: self.propose(task))
 
     async def execute_step(self, proposal: Proposal) -> Step:
-        """Run a proposal, as it is or as `override_code` and `reject` have changed it, and tell the model of it.
+        """Run a proposal, unchanged or as changed by `override_code` and `reject`, and report the result to the model.
 
-        What was decided is recorded before anything runs, as a decision of `approve=` is.
+        The decision is recorded before anything runs, as a decision of `approve=` is.
 
         Args:
             proposal: What `plan_next_step` returned last.
@@ -328,10 +328,10 @@ class Session:
         return await self._parts.end.within_deadline(task, lambda: self._take_as_changed(task, proposal))
 
     def inject_rejection(self, reason: str) -> None:
-        """Reject the last proposal: `execute_step` then runs nothing of it, and the model is told why.
+        """Reject the last proposal: `execute_step` then runs none of its code, and the model is informed of the reason.
 
         Args:
-            reason: Why.
+            reason: The reason.
         """
         proposal = self._at_work().proposal
         if proposal is None:
@@ -383,7 +383,7 @@ class Session:
             await self._parts.namespace.rebuild()
 
     async def propose(self, task: Task) -> Proposal:
-        """Ask the model what it would do; nothing of it has run.
+        """Ask the model for a proposal; none of its code has run.
 
         Args:
             task: The question.
@@ -402,7 +402,7 @@ class Session:
         return task.proposal
 
     async def approve(self, task: Task, proposal: Proposal) -> Proposal:
-        """Return what is to be done: the model's proposal, unless somebody changes it.
+        """Return the proposal to execute: the model's, unless the approver changes it.
 
         Args:
             task: The question.
@@ -418,7 +418,7 @@ class Session:
             proposal: What to run.
 
         Raises:
-            LimitExceeded: A call of a cell ran into a limit of this session.
+            LimitExceeded: A call of a cell reached a limit of this session.
             SandboxError: The sandbox cannot go on.
         """
         task.is_taken = True
@@ -440,7 +440,7 @@ class Session:
         return turn
 
     async def conclude(self, task: Task, turn: Turn) -> Step:
-        """Take the turn's answer, or tell the model what its code gave or what is wrong with its answer.
+        """Accept the turn's answer, or report to the model the result of its code or the problem with its answer.
 
         Args:
             task: The question.

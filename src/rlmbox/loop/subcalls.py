@@ -55,11 +55,11 @@ class Subcalls:
         scope: The session.
 
     Attributes:
-        count: Calls that this session has made.
-        fatal: The limit that a call ran into, or what else ends the question whatever the cell does with the error.
-        cell: What the running cell is cancelled by when that happens: code that swallows the error and asks again
-            would otherwise go on for as long as it likes, because waiting is not running.
-        task: The question at work, to whose account calls are entered.
+        count: Number of calls that this session has made.
+        fatal: The limit that a call reached, or another error that ends the question whatever the cell does with it.
+        cell: The scope by which the running cell is cancelled when that happens: code that swallows the error and
+            asks again could otherwise continue forever, because waiting does not count as running.
+        task: The current question, to whose account calls are charged.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -95,7 +95,7 @@ class Subcalls:
         return tuple(HostFunction(*entry, is_alias=entry[2] is alias) for entry in table)
 
     def for_rules(self, task: Task) -> AskForRule:
-        """Return what asks the model of sub-calls on behalf of rules; on record, and within the question's limits.
+        """Return a function that asks the model for sub-calls for rules, recorded and within the question's limits.
 
         Args:
             task: The question.
@@ -114,7 +114,7 @@ class Subcalls:
         return ask
 
     def remark(self, text: str) -> None:
-        """Keep something that the session's model should be told of its calls.
+        """Keep a remark about calls for the session's model.
 
         Args:
             text: A sentence.
@@ -122,7 +122,7 @@ class Subcalls:
         self._notes.append(text)
 
     def notes(self) -> list[str]:
-        """Return what the session's model should be told of its calls, each once."""
+        """Return the remarks about calls for the session's model, each once."""
         notes, self._notes = self._notes, []
         return notes
 
@@ -353,7 +353,7 @@ class Subcalls:
         return isinstance(error, LimitExceeded) and error.is_final and error.depth <= self._scope.depth
 
     async def noting(self, call: Awaitable[_Item]) -> _Item:
-        """Return what a call returns, and end the question where it ran into a limit of this session.
+        """Return the result of a call, and end the question if it reached a limit of this session.
 
         Args:
             call: The call; a limit that is only a child's is an error of the cell.
@@ -389,13 +389,14 @@ class Subcalls:
         *,
         first_item: int = 0,
     ) -> list[_Item]:
-        """Run one call for each item at once; a failed one gets its own value in its place.
+        """Run one call per item concurrently; a failed call yields a value in its place.
 
-        A limit that only some of them met ends nothing: the answers that were paid for reach the code, and the
-        session's model is told of the rest. One that all of them met ends the question, like that of a single call.
+        A limit that only some of them reached ends nothing: the answers that were paid for reach the code, and the
+        session's model is informed of the rest. A limit that all of them reached ends the question, as with a single
+        call.
 
         Args:
-            items: What to call with.
+            items: The arguments of the calls.
             one: The call, of an item and its number.
             failed: Returns the value in place of an error.
             first_item: Number of the first item.

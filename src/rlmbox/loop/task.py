@@ -1,4 +1,4 @@
-"""One question put to a session: its turns, its limits and what came of it."""
+"""One question to a session: its turns, its limits and its outcome."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Proposal:
         reply: The reply as it was read.
         cells: The code that would run, in order.
         left: What is left of each limit, by name; None where there is no limit.
-        rejected: Why somebody rejected it, or None.
-        is_edited: True if somebody replaced the code.
-        proposed_code: The code that was proposed, whatever somebody has put in its place.
+        rejected: The reason for its rejection, or None.
+        is_edited: True if the code was replaced.
+        proposed_code: The code that the model proposed, even if it was replaced.
     """
 
     turn: int
@@ -61,7 +61,7 @@ class Proposal:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """Names of the functions that the code calls, in order, as far as its text tells."""
+        """Names of the functions that the code calls, in order, as far as its text shows."""
         found: dict[str, None] = {}
         for cell in self.cells:
             try:
@@ -73,7 +73,7 @@ class Proposal:
         return tuple(found)
 
     def override_code(self, code: str) -> None:
-        """Have other code run in place of the model's, which the model is then told.
+        """Replace the model's code; the model is informed.
 
         Args:
             code: The code.
@@ -82,38 +82,38 @@ class Proposal:
         self.rejected, self.is_edited = None, True
 
     def reject(self, reason: str) -> None:
-        """Have nothing run, and the model told why.
+        """Reject the proposal, so that nothing runs; the model is informed of the reason.
 
         Args:
-            reason: Why.
+            reason: The reason.
         """
         self.rejected = reason or "no reason was given"
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A question at work.
+    """A question in progress.
 
     Attributes:
-        question: What is asked.
+        question: The question.
         number: From 1 within the session.
-        limits: What it may use: the session's limits, and narrower ones of its own.
-        account: Where its requests are entered in the ledger.
+        limits: Its limits: the session's, narrowed by its own.
+        account: The account in the ledger to which its requests are charged.
         max_turns: Turns that it may take.
-        end_s: When its time is over, on the monotonic clock.
+        end_s: Its deadline, on the monotonic clock.
         turns: The turns that were taken.
         proposal: What the last turn did or is doing; None before the first.
         answer: The answer, once there is one.
-        error: What ended it without an answer.
-        last_outcome: What the last turn ran and what came of it; None where nothing ran.
-        repeats: Turns in a row whose outcome was that of the turn before.
+        error: The error that ended it without an answer.
+        last_outcome: The code of the last turn and its outcome; None if nothing ran.
+        repeats: Number of consecutive turns with the same outcome as the turn before.
         corrections: Answers that were sent back so far.
         subcalls: Calls to other models that the session's code has made for it.
         useless: Replies in a row with neither code nor an answer.
         is_taken: True if the last proposal was executed.
         has_fallen_back: True if the user's fallback code has run.
         returns: The type that the answer must have; None for any.
-        message: What the model was told of the question, with facts of the text.
+        message: The message that put the question to the model, with facts about the text.
         ask: Asks another model on behalf of a rule, within the question's limits; None before the question is put.
     """
 
@@ -146,7 +146,7 @@ class Task:
         """Return the task of a question.
 
         Args:
-            question: What is asked.
+            question: The question.
             number: From 1 within the session.
             budget: The run's ledger.
             account: The session's account.
@@ -208,10 +208,10 @@ def check_question(question: object) -> None:
     """Check that a question can be asked.
 
     Args:
-        question: What somebody wants to know.
+        question: The question.
 
     Raises:
-        ConfigError: It is not a string, or has nothing in it.
+        ConfigError: It is not a string, or is empty.
     """
     if not isinstance(question, str):
         raise ConfigError(f"a question is a string, not {type(question).__name__}")

@@ -1,4 +1,4 @@
-"""Secrets that a tool says by mistake, in a result or in an error, are taken out before anybody reads it."""
+"""Removal of secrets that a tool leaks by mistake, in a result or in an error, before anyone reads them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _KNOWN_CHARS = 6  # from which on the guard finds a secret in whatever form it t
 
 
 class SecretValues:
-    """The secrets of a tool, in whatever form they turn up: plain, encoded, or in pieces.
+    """The secrets of a tool, in any form in which they may appear: plain, encoded, or in pieces.
 
     Args:
-        values: Texts, bytes, or what holds such.
+        values: Texts, bytes, or containers of them.
     """
 
     def __init__(self, values: Iterable[Any]) -> None:

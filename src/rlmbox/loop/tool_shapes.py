@@ -1,7 +1,7 @@
-"""A tool's signature, written for a model: types by their own names, and the shape of a type of yours.
+"""A tool's signature, written for a model: types by their own names, and the shapes of user-defined types.
 
-A module's path before a name says nothing to a model, and neither does the name of a class that it has never seen: what
-it has to pass is a dictionary, whose members are told.
+A name's module path is meaningless to a model, and so is the name of a class that it has never seen: it has to pass
+a dictionary, whose members are listed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def written_type(annotation: Any) -> str:
 
 
 def shapes_of(annotations: Iterator[Any] | list[Any]) -> str:
-    """Return what the classes in some annotations look like as JSON; empty where there is none to tell of.
+    """Return the JSON shapes of the classes in annotations; empty if there are none to describe.
 
     Args:
         annotations: The annotations.

@@ -27,7 +27,7 @@ class ToolSource(Protocol):
         """Return a connection for one run, which is not open yet.
 
         Raises:
-            ConfigError: What it takes is not installed.
+            ConfigError: A package that it needs is not installed.
         """
 
 
@@ -99,13 +99,13 @@ class Toolbox:
         return {tool.repl_name: _ADDRESS.sub("0x…", tool.host_function().signature) for tool in self.tools}
 
     def check_signatures(self, recorded: Mapping[str, Any]) -> None:
-        """Check that tools are called as they were when a run began.
+        """Check that the signatures of tools are those of the time when the run began.
 
         Args:
             recorded: What `signatures` was then; tools that are not in it are not compared.
 
         Raises:
-            ConfigError: One is called otherwise.
+            ConfigError: A signature is different.
         """
         for name, signature in self.signatures.items():
             if recorded.get(name, signature) != signature:
@@ -128,10 +128,10 @@ class Toolbox:
         recorded: Collection[str] = (),
         signatures: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Connect the sources, and settle the names of their tools.
+        """Connect the sources, and determine the names of their tools.
 
-        A name that something else has already gets that of its source before it: that of both, where two sources
-        have it.
+        A name that is already taken is prefixed with its source's name; if two sources have it, both are
+        prefixed.
 
         Args:
             taken: Names in the REPL.
@@ -139,8 +139,8 @@ class Toolbox:
             signatures: What `signatures` was then.
 
         Raises:
-            ConfigError: A source cannot be reached, a name is still taken, or a tool of then is not there any more, or
-                not as it was.
+            ConfigError: A source cannot be reached, a name is still taken, or a recorded tool is missing or has
+                changed.
         """
         found: list[SourceTool] = []
         for source in self._sources:
@@ -162,7 +162,7 @@ class Toolbox:
         self.check_signatures(signatures)
 
     def functions(self, depth: int, timeout_of: TimeoutOf) -> tuple[HostFunction, ...]:
-        """Return the tools of a session as its sandbox may call them.
+        """Return the tools of a session as host functions of its sandbox.
 
         Args:
             depth: The session's depth, 0 for the root.
@@ -175,7 +175,7 @@ class Toolbox:
 
     @property
     def unrepeatable(self) -> frozenset[str]:
-        """Names of the tools that must not be called again when nobody knows how a call of them ended."""
+        """Names of the tools that must not be called again if the outcome of a call is unknown."""
         return frozenset(tool.repl_name for tool in self.tools if not (tool.pure or tool.idempotent))
 
     @property
@@ -184,6 +184,6 @@ class Toolbox:
         return frozenset(tool.repl_name for tool in self.tools if tool.pure)
 
     async def aclose(self) -> None:
-        """Close what is connected, the last first."""
+        """Close the connections, the last one first."""
         while self._open:
             await self._open.pop().aclose()

@@ -1,4 +1,4 @@
-"""A user's own functions: their names and signatures in the REPL, and what is checked of them before anything runs."""
+"""A user's own functions: their names and signatures in the REPL, and the checks on them before anything runs."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def usual_timeout_s() -> float:
 class Tool:
     """A function of yours that code in the REPL may call.
 
-    Its name, signature and docstring go into the prompt. Arguments are checked against the annotations, as pydantic
-    reads them; what is wrong with them is an error of the cell, as is what the function raises. A plain function runs
+    Its name, signature and docstring go into the prompt. Arguments are validated against the annotations by
+    pydantic; invalid arguments, and exceptions that the function raises, are errors of the cell. A sync function runs
     in a thread, an async one on the run's event loop.
 
     Attributes:
-        function: The function, plain or async.
+        function: The function, sync or async.
         name: Its name in the REPL; None for the function's own.
         timeout_s: Seconds that a call may take; None for `Limits.tool_timeout_s`.
         depths: Depths of the sessions that have it, 0 for the root; None for all.
-        pure: True if it does nothing but compute, so that a run that goes on calls it again instead of reading its
-            answer from the record.
-        idempotent: True if it may be called again when nobody knows whether a call did its work, because the process
-            ended meanwhile.
-        secrets: Arguments that the function gets by name and that neither a model nor a record nor a trace sees. What
-            the function says of them, in a result or an error, is hidden.
+        pure: True if it only computes, so that a resumed run calls it again instead of reading its
+            result from the record.
+        idempotent: True if it may be called again when the outcome of a call is unknown, because the process
+            ended during it.
+        secrets: Arguments that are passed to the function by name and reach neither a model nor a record nor a trace.
+            If the function leaks them, in a result or an error, they are hidden.
     """
 
     function: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Answers of a type: what the model is told of it, and the check of what it gives."""
+"""Typed answers: the description of a type for the model, and the check of its answers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class AnswerType:
             return False
 
     def in_words(self, *, in_code: bool = True) -> str:
-        """Return what the model is told of it.
+        """Return the description of the type for the model.
 
         Args:
             in_code: True where code gives the answer, False where the reply is the answer.
@@ -81,10 +81,10 @@ class AnswerType:
         return f"Give the answer as a value that fits this JSON Schema, with FINAL(value) in code: {text}"
 
     def read(self, answer: FinalAnswer, *, in_code: bool = True) -> FinalAnswer | str:
-        """Return an answer with its value of the type, or what is wrong with it.
+        """Return an answer with its value converted to the type, or a description of the problem.
 
         Args:
-            answer: What the model gave.
+            answer: The model's answer.
             in_code: As for `in_words`.
         """
         try:
@@ -114,7 +114,7 @@ class AnswerType:
         raise ValueError("there is no other way to read it")
 
     def sent_back(self, problem: str, *, in_code: bool = True) -> str:
-        """Return what the model is told of an answer that does not fit.
+        """Return the message to the model about an answer that does not match.
 
         Args:
             problem: What is wrong with it.

@@ -48,7 +48,7 @@ class Verdicts:
         self._most_corrections = most_corrections
 
     async def of(self, task: Task, found: FinalAnswer, *, in_code: bool) -> FinalAnswer | str:
-        """Return an answer of the type that was asked for, or what to tell the model in place of an end.
+        """Return an answer of the requested type, or the correction to send to the model.
 
         Args:
             task: The question.

@@ -172,7 +172,7 @@ class _Jailed:
         self._groups: list[Path] = []
 
     def join_group(self, group_bytes: int) -> None:
-        """Limit it by a control group too, to so many bytes."""
+        """Restrict it with a control group as well, to a number of bytes."""
         try:
             self._groups = _cgroups.confine(_cgroup_place(), self._ticket.pid, group_bytes, _TASKS)
         except OSError:
