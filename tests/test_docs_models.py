@@ -2,13 +2,12 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from preloaded import python_command
+from preloaded import python_command, rlmbox_command
 from rlmbox import events
 from rlmbox.models.providers import ASSUMED_WINDOW_TOKENS
 from rlmbox.models.target import resolve
@@ -100,7 +99,7 @@ def test_the_commands_for_keys_do_what_the_page_says(tmp_path: Path, monkeypatch
     assert [command[:2] for command in commands] == [["keys", "set"], ["keys", "list"], ["keys", "rm"]]
     for command in commands:
         done = subprocess.run(
-            [sys.executable, "-m", "rlmbox", *command], input="sk-typed", capture_output=True, text=True, check=True
+            [*rlmbox_command(), *command], input="sk-typed", capture_output=True, text=True, check=True
         )
         assert "openai" in done.stdout
         assert "sk-typed" not in done.stdout + done.stderr

@@ -3,7 +3,6 @@
 import copy
 import io
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlmbox.context import Context, context
+from preloaded import python_command
+from rlmbox.context import Context
 from rlmbox.context.load import opening
 from rlmbox.context.load.structured import jsonable
 from rlmbox.errors import ContextError
@@ -233,6 +233,5 @@ def test_another_process_opens_it_again(tmp_path: Path):
     (tmp_path / "a.txt").write_text("shared text")
     sent = pickle.dumps((Context.from_path(tmp_path), Context.of({"k": [1, 2]})))
     code = "import pickle, sys; a, b = pickle.load(sys.stdin.buffer); print(a.get_document(0), b.data)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(context.__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True, env=environment)
+    done = subprocess.run([*python_command(), "-c", code], input=sent, capture_output=True, check=True)
     assert done.stdout == b"shared text {'k': [1, 2]}\n"

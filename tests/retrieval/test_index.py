@@ -14,6 +14,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
+from preloaded import python_command
 from rlmbox import RLM, Limits
 from rlmbox.context import Context
 from rlmbox.errors import BudgetExceeded, ConfigError, ModelError, RetrievalError
@@ -308,7 +309,7 @@ async def test_of_two_builds_one_waits_for_nothing_and_says_so(tmp_path: Path) -
                 "import asyncio, sys; from rlmbox.context import Context; from rlmbox.retrieval.index import building"
             )
             code += "\nasyncio.run(building.build_index(Context.from_text('x'), sys.argv[1]))"
-            command = [sys.executable, "-c", code, str(tmp_path / "a.idx")]
+            command = [*python_command(), "-c", code, str(tmp_path / "a.idx")]
             refused.append(subprocess.run(command, capture_output=True, text=True, check=False).stderr)
 
     assert (await built(tmp_path, {"new.txt": "other text"}, progress=other)).added == 1

@@ -3,10 +3,9 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
-from preloaded import rlmbox_command
+from preloaded import python_command, rlmbox_command
 from rlmbox.sandboxes.subset import grammar
 from rlmbox.sandboxes.subset._sandbox import SubsetSandbox
 from rlmbox.sandboxes.subset.meter import INT_BITS, StepLimits
@@ -26,9 +25,9 @@ def test_the_table_is_the_interpreters() -> None:
 
 
 def test_the_code_prints_what_the_page_says() -> None:
-    done = subprocess.run([sys.executable, "-c", PYTHON[0]], capture_output=True, text=True, check=True)
+    done = subprocess.run([*python_command(), "-c", PYTHON[0]], capture_output=True, text=True, check=True)
     assert done.stdout == TEXT[0]
-    subprocess.run([sys.executable, "-c", PYTHON[1]], check=True)
+    subprocess.run([*python_command(), "-c", PYTHON[1]], check=True)
 
 
 def test_the_commands_give_the_answers_that_the_page_shows() -> None:
