@@ -14,15 +14,15 @@ _PLACEHOLDER = "(The turns before are summed up in the next message.)"
 
 
 class History:
-    """Messages in the order in which they were said.
+    """Messages in the order in which they were added.
 
-    A message that was appended is never changed, and only `compact` takes messages out.
+    A message is never changed after it was added, and only `compact` removes messages.
 
     Args:
         system: The system message.
 
     Attributes:
-        sent: Messages at the head that the model was sent before.
+        sent: Number of leading messages that were sent to the model before.
     """
 
     def __init__(self, system: str) -> None:
@@ -71,7 +71,7 @@ class History:
         self._messages.append(Message("assistant", text if text.strip() else "(empty reply)"))
 
     def add_observation(self, text: str) -> None:
-        """Append what the model is told."""
+        """Append a message to the model about a turn."""
         self._messages.append(Message("user", text))
 
     def middle(self, tail_tokens: int, count: Callable[[str], int]) -> int | None:
@@ -94,14 +94,14 @@ class History:
         return first_kept if _KEPT_HEAD + 2 < first_kept < len(self._messages) else None
 
     def compact(self, first_kept: int, digest: str) -> int:
-        """Put a digest in the place of the middle of the conversation; return how many messages are as they were.
+        """Replace the middle of the conversation by a digest; return the number of messages that are unchanged.
 
-        The system message and the first question stay, and so do the newest messages. The message of the question at
-        work is said again below the digest where it was in the middle.
+        The system message and the first question are kept, and so are the newest messages. If the message of the
+        current question was in the middle, it is repeated below the digest.
 
         Args:
             first_kept: Index of the first of the newest messages, which is a reply.
-            digest: What is said in place of the others.
+            digest: The text that replaces the others.
         """
         if _KEPT_HEAD <= self._question < first_kept:
             digest = f"{digest}\n\n{self._question_text}"

@@ -1,4 +1,4 @@
-"""The user's instructions: what models are told besides, the root's and those of children."""
+"""The user's additional instructions for the models of the root and of child sessions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PARTS = ("root", "children")
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The texts that the models of sessions are told besides.
+    """Additional instructions for the models of sessions.
 
     Attributes:
-        root: What the root session's model is told.
-        children: What the models of all sessions below it are told.
+        root: The instructions for the root session's model.
+        children: The instructions for the models of all sessions below it.
     """
 
     root: str = ""
@@ -24,10 +24,10 @@ class Instructions:
 
     @classmethod
     def of(cls, given: str | Mapping[str, str]) -> Instructions:
-        """Return the instructions that somebody has given: a text for all, or texts by `root` and `children`.
+        """Return the user's instructions: a text for all sessions, or texts by `root` and `children`.
 
         Args:
-            given: The text, or the texts; a part that is not there is empty.
+            given: The text, or the texts; a missing part is empty.
 
         Raises:
             ConfigError: It is neither.
@@ -46,7 +46,7 @@ class Instructions:
         return cls(**given)
 
     def at(self, depth: int) -> str:
-        """Return what the model of a session is told.
+        """Return the instructions for the model of a session.
 
         Args:
             depth: The session's depth, 0 for the root.

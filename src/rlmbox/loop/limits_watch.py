@@ -1,8 +1,8 @@
 """The behaviour of a session when a limit is near, and when it is reached.
 
-Near a limit the model is told once what is left. At the limit it is asked for the best answer from what it has, in
-one request whose room was set aside when the question was asked: so the answer breaks no limit, and a run that was
-paid for does not end with nothing.
+Near a limit, the model is informed once of what is left. At the limit, it is asked for the best answer from what it
+has, in one request whose room was set aside when the question was asked: so the answer exceeds no limit, and a run
+that was paid for does not end without a result.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class Remaining:
         return ", ".join(_in_words(left) for left in self.left())
 
     def remark(self, completion: Completion) -> list[str]:
-        """Return what the model is told of limits that have come near since it was told last; nothing of others.
+        """Return a remark to the model on limits that have come near since the last one; others are not mentioned.
 
-        What the next request takes at the least counts as used: it is when that does not fit that a run ends.
+        The minimum size of the next request counts as used, because a run ends when that does not fit.
 
         Args:
             completion: The session's last reply.
@@ -126,7 +126,7 @@ class LastAnswer:
         self._output_tokens = min(_MOST_OUTPUT_TOKENS, task.limits.max_output_tokens)
 
     def set_aside(self, messages: Sequence[Message]) -> None:
-        """Set room aside, where the question has limits of its own and they are wide enough.
+        """Set room aside, if the question has its own limits and they are wide enough.
 
         Args:
             messages: The first messages, which are part of every request.
@@ -151,11 +151,11 @@ class LastAnswer:
         self._budget.give_back(self._account)
 
     async def ask(self, messages: Sequence[Message], error: RLMError) -> Turn | None:
-        """Ask for the best answer, where it was a limit of this session that ended the question and there is room.
+        """Ask for the best answer, if a limit of this session ended the question and there is room.
 
         Args:
             messages: The conversation until now.
-            error: What ended the question.
+            error: The error that ended the question.
 
         Returns:
             The request as a turn without cells, or None where nothing was asked or the model failed.

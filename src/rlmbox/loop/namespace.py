@@ -1,4 +1,4 @@
-"""The namespace of a session: the sandbox that holds its variables, and what brings them back where it was lost."""
+"""The namespace of a session: the sandbox that holds its variables, and their recovery when it was lost."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class SessionNamespace:
 
     Args:
         recorder: Records the session's events.
-        bridge: Told of each cell, below which the calls of it have their keys.
+        bridge: Informed of each cell, under which its calls have their keys.
         context: The text.
         inputs: Further variables of the user's, by name.
-        own: Those of the loop, by name, which are not told of.
-        make_sure_of_it: Starts the namespace where it was not started yet, because something has to run.
+        own: The loop's own variables, by name, which are not listed for the model.
+        make_sure_of_it: Starts the namespace if it was not started yet, because something has to run.
 
     Attributes:
-        sandbox: Where the code runs.
+        sandbox: The sandbox in which code runs.
         host: The functions that code may call, by name.
         is_started: True once code can run.
-        is_cut: True if a cell, or a look at the variables, was cut in the middle, so that the sandbox cannot go on.
-        task: The question at work.
+        is_cut: True if a cell, or a look at the variables, was interrupted, so that the sandbox cannot continue.
+        task: The current question.
     """
 
     def __init__(
@@ -166,14 +166,14 @@ class SessionNamespace:
         return {**given, **own}
 
     async def run(self, cell: Cell, path: str) -> Execution:
-        """Run a cell; of one that the record has, bring back the variables, and return what it gave then.
+        """Run a cell; for a recorded cell, restore the variables, and return the recorded result.
 
         Args:
             cell: The cell.
             path: Its path below the session.
 
         Raises:
-            SandboxError: The sandbox cannot go on.
+            SandboxError: The sandbox cannot continue.
         """
         executed = self._recorder.next_recorded(events.CellExecuted)
         if not isinstance(executed, events.CellExecuted):

@@ -30,17 +30,17 @@ class SessionOpening:
         recorder: Records the session's events.
         model: The session's model.
         context: The text.
-        options: What the session is made with.
+        options: The session's options.
         table: The functions of the REPL.
         namespace: The session's variables.
         history: The conversation, whose system message is written here.
         inputs: Further variables, by name.
-        retrieval_note: What the prompt says of an index; empty for none.
-        max_turns: Turns that a question may take.
+        retrieval_note: The prompt's text about an index; empty for none.
+        max_turns: Maximum number of turns of a question.
 
     Attributes:
         direct: The text, while it is sent with the questions; None once code can run.
-        is_news: True from the time that code had a sandbox started until the model was told.
+        is_news: True from the time that code caused a sandbox to start until the model was informed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SessionOpening:
         self.is_news = False
 
     async def begin(self, query: str) -> None:
-        """Open the record, start what has to be there for the first request, and write the system message.
+        """Open the record, start whatever the first request needs, and write the system message.
 
         Args:
             query: The first question, or nothing.
@@ -120,9 +120,9 @@ class SessionOpening:
         self.is_news = True
 
     async def facts(self) -> Mapping[str, object]:
-        """Return what the model may be told of the text before it has looked, as the guard lets it through.
+        """Return the facts about the text that the guard allows the model to see at the start.
 
-        The guard indexes a long text for it, so that other sessions would wait for as long if it were done here.
+        The guard indexes a long text for this, in a thread, because other sessions would have to wait otherwise.
         """
         return await anyio.to_thread.run_sync(self._facts)
 
@@ -133,10 +133,10 @@ class SessionOpening:
         return facts
 
     def put(self, question: str, facts: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
-        """Return the message that puts a question, with facts of the text where it is the first.
+        """Return the message that puts a question, with facts about the text if it is the first.
 
         Args:
-            question: What is asked.
+            question: The question.
             facts: Facts of the text, as of `facts`; None for a further question.
             left: What is left of the limits, in words.
             wanted: The shape that the answer must have, in words.
@@ -151,7 +151,7 @@ class SessionOpening:
         return in_loop or self._recorder.next_recorded(events.LoopEntered) is not None
 
     def _direct_text(self) -> DirectText | None:
-        """Return the text where it is to be sent with the question, as the record has it or the router says."""
+        """Return the text if it is to be sent with the question, by the record or the router's decision."""
         recorded = self._recorder.next_recorded(events.SessionStarted)
         below = self._options.direct_below_chars
         has_more = self._scope.depth or self._inputs or self._retrieval_note

@@ -15,23 +15,23 @@ from rlmbox.loop.typed import MOST_ANSWERS
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """The parts that a session and its children are made with; every part stands behind a seam of its own.
+    """The options of a session and its children; each of its parts is behind its own seam.
 
     Attributes:
         strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it.
-        approval: Decides on what the model would do, before anything of it runs; None lets it run.
-        rules: What a proposed answer must pass.
-        middleware: What each call of a host function passes.
-        instructions: What the models are told besides, the root's and those of children.
+        approval: Decides on the model's proposals before any of their code runs; None lets everything run.
+        rules: The rules that a proposed answer must pass.
+        middleware: The middleware of every call of a host function.
+        instructions: Additional instructions for the models of the root and of child sessions.
         prompts: Texts in place of parts of the system prompt, by the part's name.
-        most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
-        most_repeats: Times in a row that the same code may come to the same, or a reply may have neither code nor an
-            answer, before the question ends with `Stalled`.
-        fallback_code: Code that runs once in place of ending with `Stalled`; None for none.
-        direct_below_chars: Length from which on a text is worked on with code and not sent with the question; 0 for
-            every text.
-        max_history_tokens: Most tokens of a conversation; None for 60 % of the model's window.
+        most_corrections: Number of answers that are sent back before the question ends with `AnswerRejected`.
+        most_repeats: Number of consecutive times that the same code may have the same outcome, or a reply may have
+            neither code nor an answer, before the question ends with `Stalled`.
+        fallback_code: Code that runs once instead of ending with `Stalled`; None for none.
+        direct_below_chars: Length below which a text is sent with the question; longer ones are accessed with code.
+            0 for no text.
+        max_history_tokens: Maximum length of a conversation in tokens; None for 60 % of the model's window.
         compaction: Writes the digest that replaces the middle of a conversation that has become longer.
     """
 

@@ -1,4 +1,4 @@
-"""The parts of a session, put together: each stands in a file of its own and knows only the ones it is given."""
+"""Assembly of a session's parts: each is in its own file and knows only those that are passed to it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class SessionParts:
         history: The conversation.
         retrieval: The functions over an index; None for none.
         subcalls: The functions that reach other models.
-        answers: The functions by which code gives an answer, and the rules.
+        answers: The functions with which code submits an answer, and the rules.
         table: Everything that has a name in the REPL.
         namespace: The variables, and the sandbox that they live in.
-        opening: How it begins.
+        opening: The beginning of the session.
         proposals: Asks the model.
-        decisions: What somebody decides on a proposal.
-        verdicts: What becomes of a proposed answer.
-        feedback: Tells the model what its code gave.
-        end: How a question ends without an answer.
+        decisions: The approver's decisions on proposals.
+        verdicts: Accepts or sends back proposed answers.
+        feedback: Reports the results of its code to the model.
+        end: The end of a question without an answer.
     """
 
     recorder: SessionRecorder
@@ -82,12 +82,12 @@ class SessionParts:
             model: Its model.
             context: Its text.
             inputs: Further variables, by name.
-            options: What it is made with.
-            max_turns: Turns that a question may take.
+            options: Its options.
+            max_turns: Maximum number of turns of a question.
             open_child: Runs a child session.
             enter_loop: Makes sure that code can run.
             budget: Returns what is left of the limits.
-            tool_timeout_s: Returns the seconds that a call of a user's tool may take.
+            tool_timeout_s: Returns the timeout of a call of a user's tool, in seconds.
         """
         recorder, history = SessionRecorder(scope), History("")
         retrieval = Retrieval.over(scope, context, tool_timeout_s)

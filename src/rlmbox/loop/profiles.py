@@ -17,17 +17,17 @@ from rlmbox.loop.prompts import check_parts
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A way to go about a question.
+    """A strategy for answering questions.
 
     Attributes:
         name: Its name.
-        summary: What it is for, in one line.
-        prompts: Texts in place of parts of the prompt; `strategy` is the part that is for it.
+        summary: Its purpose, in one line.
+        prompts: Texts in place of parts of the prompt; `strategy` is the part intended for profiles.
         limits: Limits by name, which narrow those of the run and never widen them.
         direct_below_chars: Length below which a text is sent with the question; 0 for never.
-        require_repl_before_final: True to take no answer before code has run.
-        require_subcall_before_final: True to take no answer before another model was asked.
-        require_seen_figures: True to send an answer back, once, that has a figure which no cell has printed.
+        require_repl_before_final: True to accept no answer before code has run.
+        require_subcall_before_final: True to accept no answer before another model was asked.
+        require_seen_figures: True to send back, once, an answer with a figure that no cell has printed.
     """
 
     name: str

@@ -16,7 +16,7 @@ REPEATED = (
 
 
 def outcome_of(turn: Turn, variables: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """Return what a turn ran and what came of it, which is equal for turns that are the same; None for no code.
+    """Return the code and the outcome of a turn, which are equal for equal turns; None for no code.
 
     Args:
         turn: The turn.
@@ -33,13 +33,13 @@ def outcome_of(turn: Turn, variables: Mapping[str, str] | None) -> tuple[str, ..
 
 
 def note_outcome(task: Task, turn: Turn, variables: Mapping[str, str] | None, *, sent_back: bool) -> bool:
-    """Keep a turn's outcome in mind; return True if it is that of the turn before.
+    """Remember a turn's outcome; return True if it is that of the turn before.
 
     Args:
         task: The question.
         turn: The turn.
         variables: The variables afterwards, where they were looked at.
-        sent_back: True if the turn gave an answer that was not taken, of which there is a bound of its own.
+        sent_back: True if the turn's answer was sent back, which has a separate bound.
     """
     outcome = outcome_of(turn, variables) if turn.failed or not sent_back else None
     is_repeated = outcome is not None and outcome == task.last_outcome
@@ -51,14 +51,14 @@ def note_outcome(task: Task, turn: Turn, variables: Mapping[str, str] | None, *,
 
 
 def check_progress(task: Task, turn: Turn, proposal: Proposal, *, sent_back: bool, most: int, depth: int) -> None:
-    """Check that the model does not turn in a circle.
+    """Check that the model does not repeat itself.
 
     Args:
         task: The question.
         turn: The turn that is over.
-        proposal: What it came of.
+        proposal: The proposal that was run in it.
         sent_back: As for `note_outcome`.
-        most: Times in a row that something may be so.
+        most: Number of consecutive times that are allowed.
         depth: The session's depth.
 
     Raises:

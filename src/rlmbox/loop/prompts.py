@@ -118,13 +118,13 @@ def read_parts(given: Mapping[str, str] | str | PathLike[str] | None) -> dict[st
 
 
 def check_parts(prompts: Mapping[str, object]) -> None:
-    """Check that texts are for parts of the prompt that there are.
+    """Check that texts are for existing parts of the prompt.
 
     Args:
         prompts: The texts, by the part's name.
 
     Raises:
-        ConfigError: There is no part of that name, or a text is none.
+        ConfigError: There is no part with that name, or a value is not a text.
     """
     unknown = [str(name) for name in prompts if name not in PARTS]
     if unknown:
@@ -150,15 +150,15 @@ def system_prompt(
 
     Args:
         functions: What is in the REPL.
-        notes: What the model should know of the sandbox.
+        notes: Notes for the model on the sandbox.
         inline: Whether `context` is a real `str`.
-        limits: What the run may use; None for the usual.
+        limits: The run's limits; None for the defaults.
         max_turns: Turns until the session ends; None for the run's.
         depth: The session's depth, 0 for the root.
         strict: True if only final tags in the reply's text count, by their letters.
-        instructions: What the model is told besides.
-        prompts: Texts in place of parts of the message, by name. One for `system` replaces all of it, and may name
-            parts that it takes over, as `{functions}`.
+        instructions: Additional instructions for the model.
+        prompts: Texts in place of parts of the message, by name. One for `system` replaces all of it, and may
+            include parts by name, such as `{functions}`.
 
     Raises:
         ConfigError: There is no part of that name.
@@ -194,10 +194,10 @@ def system_prompt(
 
 
 def direct_prompt(*, instructions: str = "", prompts: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the system message where the text is sent with the question.
+    """Return the system message for a text that is sent with the question.
 
     Args:
-        instructions: What the model is told besides.
+        instructions: Additional instructions for the model.
         prompts: Texts in place of parts; this one is `direct`.
     """
     return _with_instructions(prompts.get("direct", _DIRECT), instructions)

@@ -25,7 +25,7 @@ class Proposals:
     Args:
         recorder: Records the session's events.
         model: The session's model.
-        options: What the session is made with.
+        options: The session's options.
         namespace: The session's variables, which a digest lists.
         history: The conversation.
     """
@@ -48,7 +48,7 @@ class Proposals:
         self._reply_at = 0
 
     async def propose(self, task: Task, remaining: Remaining) -> Proposal:
-        """Ask the model what it would do; nothing of it has run.
+        """Ask the model for a proposal; none of its code has run.
 
         Args:
             task: The question.

@@ -1,6 +1,6 @@
-"""The end of a question that did not come to an answer: at its deadline, at another limit, by a failure, by Ctrl-C.
+"""The end of a question without an answer: at its deadline, at another limit, by a failure, by Ctrl-C.
 
-Whatever ends it, what there was is kept as the error's `partial`, and recorded.
+Whatever ends it, the result so far is kept as the error's `partial`, and recorded.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class QuestionEnd:
             self._last_answer.free()
 
     async def before_question(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Do what a question needs before it is put; an error has what the session had used until then.
+        """Run the preparation of a question; an error includes the session's usage until then.
 
         Args:
-            work: What it needs.
+            work: The preparation.
 
         Raises:
             RLMError: It failed.
@@ -88,7 +88,7 @@ class QuestionEnd:
             raise mistake from error
 
     async def within_deadline(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Do a part of a turn within the deadline; keep and record what there was where it fails.
+        """Run a part of a turn within the deadline; if it fails, keep and record the result so far.
 
         Args:
             task: The question.
@@ -137,7 +137,7 @@ class QuestionEnd:
             text: The answer in words.
             value: The answer as a JSON value.
             sources: Where it stands in the context.
-            complete: False for what there was when an error ended the question.
+            complete: False for the result so far when an error ended the question.
         """
         return self._scope.run.answer(
             text,

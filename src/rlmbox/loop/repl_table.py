@@ -30,13 +30,13 @@ class ReplTable:
         recorder: Records the session's events.
         context: The text.
         inputs: Further variables, by name.
-        bridge: What every call but pure reads of the context passes.
+        bridge: The Bridge, through which every call passes except pure reads of the context.
         subcalls: The functions that ask other models.
         children: The functions that open sessions.
-        answers: The functions by which code gives an answer.
+        answers: The functions with which code submits an answer.
         retrieval: The functions over an index; None for none.
         budget: Returns what is left of the limits.
-        tool_timeout_s: Returns the seconds that a call of a user's tool may take.
+        tool_timeout_s: Returns the timeout of a call of a user's tool, in seconds.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ReplTable:
         self._tool_timeout_s = tool_timeout_s
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the functions of the REPL, those that give an answer aside.
+        """Return the functions of the REPL, except those that submit an answer.
 
         Raises:
             ConfigError: A tool cannot be given to a model.
@@ -83,7 +83,7 @@ class ReplTable:
         )
 
     def stubs(self) -> str:
-        """Return what is in the REPL as the text of a stub file (`.pyi`).
+        """Return the text of a stub file (`.pyi`) that declares everything in the REPL.
 
         Raises:
             ConfigError: A tool cannot be given to a model, or has the name of something else.
@@ -94,10 +94,10 @@ class ReplTable:
         return stubs_of({each.name: each for each in table}, {**self._inputs, **variables})
 
     async def open_sources(self) -> None:
-        """Connect what the run's tools come from, which only then are known.
+        """Connect the sources of the run's tools, which are only known then.
 
         Raises:
-            ConfigError: A source cannot be reached, or a tool of it has the name of something else.
+            ConfigError: A source cannot be reached, or one of its tools has a name that is already taken.
         """
         if not self._tools.has_sources:
             return
@@ -123,7 +123,7 @@ class ReplTable:
         return host
 
     def names(self, host: Host) -> tuple[str, ...]:
-        """Return the names that a model is told of.
+        """Return the names that the prompt mentions.
 
         Args:
             host: The table.

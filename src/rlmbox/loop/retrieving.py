@@ -1,7 +1,8 @@
-"""The functions by which code reaches an index, and what stands for a part of it where models are asked.
+"""The functions with which code searches an index, and references to its passages in requests to models.
 
-Text that is not asked for stays in the index: code gets snippets, and names a passage to `llm_query` or `rlm_query`,
-for which the host fetches it. Every call passes the Bridge, so that a run that is replayed needs no index.
+Text that is not requested stays in the index: code gets snippets, and passes a reference to `llm_query` or
+`rlm_query`, for which the host fetches the passage. Every call passes through the Bridge, so that a replay needs no
+index.
 """
 
 from __future__ import annotations
@@ -105,12 +106,12 @@ class Retrieval:
 
     @classmethod
     def over(cls, scope: Scope, context: Context, timeout_of: Callable[[], float]) -> Retrieval | None:
-        """Return the functions over the run's index, or None where it has none.
+        """Return the functions over the run's index, or None if it has none.
 
         Args:
             scope: The session.
-            context: Its text, which may say no more than that there is an index.
-            timeout_of: Returns the seconds that a call may take.
+            context: Its text, which may only mention the index.
+            timeout_of: Returns the timeout of a call, in seconds.
         """
         if scope.run.retriever is None:
             return None
@@ -138,7 +139,7 @@ class Retrieval:
 
     @property
     def note(self) -> str:
-        """The sentences that tell a model of the index."""
+        """The sentences that describe the index to a model."""
         return _NOTE.format(besides=", and other text in `context`" if self.has_context else ", not in `context`")
 
     async def search(self, query: str, k: int = 10, filters: dict[str, Any] | None = None) -> list[dict[str, object]]:
@@ -198,11 +199,11 @@ class Retrieval:
         }
 
     async def fetch(self, call: HostCall, then: Next) -> Any:
-        """Put the text of hits in their place where models are asked; a middleware of the Bridge.
+        """Replace hits by their text in requests to models; a middleware of the Bridge.
 
         Args:
             call: The call.
-            then: What comes after.
+            then: The rest of the chain.
         """
         name = call.function.name
         replaced: Callable[[Any], Awaitable[Any]]

@@ -60,19 +60,19 @@ class RunContext:
         model: The model of the root session.
         sub_model: The model of sub-calls and child sessions.
         budget: The one ledger.
-        new_sandbox: Makes a sandbox that has not been started.
-        journal: Where everything that happens is recorded.
+        new_sandbox: Creates a sandbox that has not been started.
+        journal: The journal in which everything is recorded.
         models: Models that code may name in `llm_query(..., model=…)`.
-        fallback: The model that is asked where another is not available; None for none.
-        fallback_when: A check of a reply that has the fallback model asked too; None for none.
-        cache: Where the replies to sub-calls are kept from run to run; None for nowhere.
-        retries: When a request is sent again; None for the usual.
+        fallback: The model that is asked if another is not available; None for none.
+        fallback_when: A check of replies; the fallback model is asked if it returns True. None for none.
+        cache: The cache for the replies to sub-calls across runs; None for none.
+        retries: The retry policy for requests; None for the default.
         id: The run's name.
         seed: Seed of the root's sandbox, from which those of the children follow.
         guard: What may leave the sandboxes; by default everything that fits.
         tools: The user's own functions in the REPL.
         retriever: An index that code may search; None for none.
-        streams: Whether somebody reads the replies of sessions' models as they come in.
+        streams: Whether the replies of sessions' models are read as they arrive.
         describe: Returns the fields of `RunStarted`; called once, in a thread, where the run is recorded.
         calls: The one way to ask a model.
         requests: The limiter of sub-calls under way.
@@ -130,7 +130,7 @@ class RunContext:
         await Scope.root(self).tell(RunStarted, "INIT", **fields)
 
     async def close(self) -> None:
-        """Close what the tools are connected to, make the record durable and let go of it.
+        """Close the connections of tools, make the record durable and release it.
 
         Raises:
             StoreError: The record cannot be written.
@@ -186,10 +186,10 @@ class Scope:
     """A session's place in its tree; every event of the session carries it.
 
     Attributes:
-        run: What the tree shares.
+        run: The shared state of the tree.
         session_id: The session's name: the root's is the run's, a child's the key of the call that opened it.
         parent_id: The session that opened this one, or None for the root.
-        account: Where its turns are entered in the ledger; its depth is the session's, 0 for the root.
+        account: The account to which its turns are charged; its depth is the session's, 0 for the root.
     """
 
     run: RunContext
@@ -308,7 +308,7 @@ class Scope:
 
 @dataclass(slots=True)
 class RequestTale:
-    """The progress that one request has told of so far.
+    """The progress that one request has reported so far.
 
     Attributes:
         tell: Records an event of the request.
