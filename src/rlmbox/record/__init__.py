@@ -1,1 +1,1 @@
-"""The record of a run: its journal, and what is read out of one."""
+"""The record of a run: its journal, and the readers of a journal."""

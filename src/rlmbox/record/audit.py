@@ -52,7 +52,7 @@ class AuditLine:
         session_id: The session.
         what: `run`, `cell`, `refused-import`, `refused-file`, `refused-network`, `refused-system-call`,
             `limit`, `sandbox-failure`, `redaction`, `copy-cut`, `approval`, `answered` or `failed`.
-        facts: More of it, without any text of the sandbox.
+        facts: Further facts, without any text from the sandbox.
     """
 
     sequence: int

@@ -1,7 +1,7 @@
 """The text of an event in a store: its JSON form, with long strings set aside.
 
-The usual event takes a few microseconds, because the form is made by `pydantic_core`. What it cannot write as
-`to_json` does, such as half of a surrogate pair, goes the long way.
+A typical event takes a few microseconds, because `pydantic_core` serialises it. Values that it cannot write as
+`to_json` does, such as half of a surrogate pair, take a slower path.
 """
 
 from __future__ import annotations

@@ -11,17 +11,17 @@ _SHOWN_CHARS = 500
 
 
 def printed_otherwise(recorded: Execution, now: Execution) -> bool:
-    """Return True if two executions of a cell differ in their outcome or in what they printed, addresses aside.
+    """Return True if two executions of a cell differ in their outcome or their output, except for addresses.
 
     Args:
-        recorded: What the record has.
+        recorded: The recorded result.
         now: The result now.
     """
     return _of_note(recorded) != _of_note(now)
 
 
 def shown_output(execution: Execution) -> str:
-    """Return what an execution gave, as far as an event shows it.
+    """Return the output of an execution, as far as an event shows it.
 
     Args:
         execution: The execution.

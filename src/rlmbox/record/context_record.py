@@ -101,8 +101,8 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
         record: What `record_context` returned.
 
     Raises:
-        ContextError: It has changed since, or is not there any more.
-        StoreError: It was not kept.
+        ContextError: It has changed since, or no longer exists.
+        StoreError: It was not stored.
     """
     kind = record.get("kind")
     if kind == "paths":
@@ -130,10 +130,10 @@ def reopen_context(record: Mapping[str, Any]) -> Context:
 
 
 def paths_in(given: object) -> list[str] | None:
-    """Return the paths that are given as a text; None for a text that is no path.
+    """Return the paths of a text that is passed as paths; None for any other text.
 
     Args:
-        given: What is given: see `Context.of`.
+        given: The text as it was passed; see `Context.of`.
     """
     if isinstance(given, Context):
         origin = given._origin  # noqa: SLF001 - as above
@@ -146,14 +146,14 @@ def paths_in(given: object) -> list[str] | None:
 
 
 def moved_record(record: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str, Any]:
-    """Return the record of a text whose files are elsewhere now; that they are the same, `reopen_context` checks.
+    """Return the record of a text whose files were moved; `reopen_context` checks that they are the same.
 
     Args:
         record: What `record_context` returned.
-        paths: Where they are now, in the order in which they were given then.
+        paths: Their new locations, in the original order.
 
     Raises:
-        ContextError: These cannot be they.
+        ContextError: They cannot be the same files.
     """
     recorded = record.get("paths")
     if recorded is None:
@@ -171,14 +171,14 @@ def moved_record(record: Mapping[str, Any], paths: Sequence[str]) -> Mapping[str
 
 
 def given_context(record: Mapping[str, Any], given: Context) -> Context:
-    """Return a text that is given again, having checked that it is the one that the run was started with.
+    """Return a text that is passed again, after checking that it is the one that the run was started with.
 
     Args:
         record: What `record_context` returned.
         given: The text.
 
     Raises:
-        ContextError: It is another one.
+        ContextError: It is a different text.
     """
     kind = record.get("kind")
     if kind == "none":
@@ -274,7 +274,7 @@ def _evidence(paths: list[str], context: Context) -> dict[str, object]:
 
 
 def _names(context: Context) -> dict[str, object]:
-    """Return the names of a folder's documents, since what is put beside them later is no part of the text."""
+    """Return the names of a folder's documents, since files that are added later are not part of the text."""
     names = context.document_names if context.kind in ("directory", "documents") else ()
     is_part = context._origin is not None and context._origin.parts  # noqa: SLF001 - as above
     return {"names": list(names)} if 0 < len(names) <= _MOST_NAMES and not is_part else {}

@@ -52,14 +52,14 @@ async def read_run(store: Store, run_id: str) -> Sequence[Event]:
 
 
 def begun(events: Sequence[Event], run_id: str) -> RunStarted:
-    """Return how a run began, with what was changed when it was resumed.
+    """Return the start of a run, with the changes that were made when it was resumed.
 
     Args:
         events: The run's events.
         run_id: The run.
 
     Raises:
-        StoreError: Its record does not begin at the beginning.
+        StoreError: The beginning of its record is missing.
     """
     if not events or not isinstance(events[0], RunStarted):
         raise StoreError(f"the record of {run_id} has no beginning, so the run cannot be resumed")
@@ -97,12 +97,12 @@ def recorded_type(events: Sequence[Event]) -> Any:
 def resumed(events: Sequence[Event], changes: Mapping[str, Mapping[str, object]] | None = None) -> list[Event]:
     """Return the events that are added to a record when its run is resumed.
 
-    What was under way stays charged at its worst case. What was paid for, and whose reply was lost with the process,
-    stays charged at what it cost.
+    Requests in flight remain charged at their worst case. Requests that were paid for, and whose reply was lost with
+    the process, remain charged at their cost.
 
     Args:
         events: The run's events; at least one.
-        changes: What is otherwise from now on; see `RunResumed`.
+        changes: The changes that apply from now on; see `RunResumed`.
     """
     last = events[-1].sequence
     past = Past(events)
@@ -120,17 +120,17 @@ def forked(
     model: str,
     settings: Mapping[str, object],
 ) -> list[Event]:
-    """Return the beginning of a run that is another's up to a turn, and its own from there.
+    """Return the beginning of a run that shares another run's events up to a turn, and continues independently.
 
-    What the other run paid is the other run's.
+    The costs of the other run are not charged to it.
 
     Args:
         events: The other run's events.
         run_id: Name of the new run.
-        at: The turn of the root's last question from which on it is its own: the model is asked anew for it.
-        code: Code that runs in this turn in place of the model's, which then is not asked for it; None for none.
+        at: The turn of the root's last question from which on it is independent: the model is asked again for it.
+        code: Code that runs in this turn in place of the model's, which is not asked then; None for none.
         model: Name of the new run's root model.
-        settings: How the new run is made.
+        settings: The settings of the new run.
 
     Raises:
         ConfigError: There is no such turn.

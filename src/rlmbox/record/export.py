@@ -1,4 +1,4 @@
-"""A run in forms that others read: a trace, training data, a report; and what helps to find why it failed."""
+"""Exports of a run: a trace, training data, a report, and evidence for finding out why it failed."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def jsonl(run: Run) -> Iterator[str]:
 
 
 def sft(run: Run) -> Iterator[str]:
-    """Yield examples for fine-tuning, one JSON object a line: the messages, and the reply as it should have been.
+    """Yield examples for fine-tuning, one JSON object per line: the messages, and the reply as it should have been.
 
-    A turn whose code a person replaced has their code as the reply, and besides it `rejected_reply`, what the model
-    wrote, `model_code` (empty for the edit of a fork) and `edited_code`: the pair for preference tuning. One that was
-    rejected is left out, since there is nothing better to learn. Sub-calls are examples of their own.
+    A turn whose code a person replaced has that code as the reply, and in addition `rejected_reply` (the reply of the
+    model), `model_code` (empty for the edit of a fork) and `edited_code`: the pair for preference tuning. Rejected
+    turns are omitted, since they have no better reply to learn from. Sub-calls are separate examples.
 
     Args:
         run: The run.
@@ -105,12 +105,12 @@ FORMATS: Mapping[str, Callable[[Run], Iterator[str]]] = {"jsonl": jsonl, "sft": 
 
 
 def write_evidence(run: Run, folder: Path, *, doctor: str = "") -> list[Path]:
-    """Write what helps to find why a run failed, without the keys of this process.
+    """Write the evidence for finding out why a run failed, without the keys of this process.
 
     Args:
         run: The run.
-        folder: Where to; it is made.
-        doctor: What `rlmbox doctor` prints here, where that is known.
+        folder: The folder to write to; it is created.
+        doctor: The output of `rlmbox doctor` on this machine, if known.
 
     Returns:
         The files.

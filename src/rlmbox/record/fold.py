@@ -1,4 +1,4 @@
-"""The state of a run as a pure function of its events: conversation, turns, spend, and what comes next."""
+"""The state of a run as a pure function of its events: conversation, turns, spend, and the next step."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ NextAction = Literal["start", "question", "model", "code", "observation"]
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """The state of a session, as told by its events.
+    """The state of a session, derived from its events.
 
     Attributes:
         messages: Its conversation as it was last sent, or as it begins.
-        question: The question at work, from 1; 0 before the first.
-        turns: The turns of this question that are over.
-        comes_next: What it does next.
+        question: The current question, from 1; 0 before the first.
+        turns: The finished turns of this question.
+        comes_next: Its next step.
         answer: The answer to the question, or None.
-        error: What ended the question without one, or None.
-        conversation: The conversation without a last request for the best answer, which may be cut: a session that
-            goes on beyond its limit goes on from it.
+        error: The error that ended the question without one, or None.
+        conversation: The conversation without a last request for the best answer, which may be truncated: a session
+            that continues beyond its limit continues from it.
     """
 
     messages: tuple[Message, ...] = ()
@@ -55,11 +55,11 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The state of a run, as told by its events.
+    """The state of a run, derived from its events.
 
     Attributes:
-        spent_usd: What its attempts were charged.
-        uncertain_usd: The part of it that is charged because nobody knows.
+        spent_usd: The sum of the charges for its attempts.
+        uncertain_usd: The part of it that is charged because the outcome is unknown.
         tokens: The tokens that were charged.
         sessions: Its sessions, by name.
     """

@@ -1,8 +1,8 @@
-"""Secrets stay out of what is recorded and of what readers of events get, and come back for the run's owner.
+"""Removal of secrets from recorded events and from those that readers receive, reversible for the run's owner.
 
-The store gets events whose texts have placeholders, `<HIDDEN: email 3>`, in the place of what the guard would hide. The
-values are in `Event.hidden` of the event that has them first, and nowhere but in the record's own file: traces, exports
-and hooks are without. To go on with a run, or to run it again, its events are made whole.
+The store receives events whose texts have placeholders, `<HIDDEN: email 3>`, in place of whatever the guard would hide.
+The values are in `Event.hidden` of the first event that has them, and only in the record's own file: traces, exports
+and hooks do not receive them. To resume or replay a run, its events are restored.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _Each = TypeVar("_Each", bound=Event)
 
 
 class HiddenValues:
-    """The table of a run's record: which placeholder stands for which value.
+    """The table of a run's record that maps placeholders to values.
 
     Args:
-        find: Returns what is to be hidden.
-        known: The placeholders that the record has already, with their values.
+        find: Returns the values to hide.
+        known: The placeholders that the record already has, with their values.
         suspects: Returns those of many texts in which there may be something; None where each is looked at.
     """
 

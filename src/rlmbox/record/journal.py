@@ -1,8 +1,8 @@
 """The journal: everything that happened in a run, once and in order, and the effects that must not happen twice.
 
-A live run writes it; what reads it (hooks, traces, the live tree) sees an event only after it was recorded. Where the
-journal already has the end of an effect, the effect does not happen again: its recorded result is given. So a live
-run and a run that goes on from a record are the same code over a journal with fewer or more entries.
+A live run writes it; its readers (hooks, traces, the live tree) receive an event only after it was recorded. If the
+journal already has the end of an effect, the effect does not happen again: its recorded result is returned. So a live
+run and a resumed run are the same code over a journal with fewer or more entries.
 """
 
 from __future__ import annotations
@@ -101,24 +101,24 @@ class Store(Protocol):
         """
 
     def hold(self, run_id: str) -> Lease:
-        """Take hold of a run, so that nobody else goes on with it at the same time.
+        """Take hold of a run, so that no other process continues it at the same time.
 
         Raises:
-            StoreError: Somebody else is at work on it.
+            StoreError: Another process holds it.
         """
 
     async def runs(self) -> Sequence[RunSummary]:
-        """Return what there is of each run, the last one first.
+        """Return a summary of each run, the last one first.
 
         Raises:
             StoreError: It cannot be read.
         """
 
     async def remove(self, run_id: str) -> None:
-        """Forget a run.
+        """Remove a run.
 
         Raises:
-            StoreError: It cannot be written, or somebody is at work on the run.
+            StoreError: The store cannot be written, or another process holds the run.
         """
 
 
@@ -148,7 +148,7 @@ class MemoryStore:
         return MemoryLease(self._held, run_id)
 
     async def runs(self) -> Sequence[RunSummary]:
-        """Return what there is of each run; see `Store.runs`."""
+        """Return a summary of each run; see `Store.runs`."""
         return sorted((summary_of(events) for events in self._events.values()), key=lambda run: -run.began_s)
 
     async def remove(self, run_id: str) -> None:
@@ -180,14 +180,14 @@ class Effect(Generic[_Result]):
     """Something that must not happen twice, and how it is recorded.
 
     Attributes:
-        began: The event that says that it is about to happen; its key is the effect's.
-        done: Makes the event of its result.
-        failed: Makes the event of its end without a result.
-        load: Reads the result out of a recorded end; raises the recorded error where there is none.
-        sync_before: Whether it must not happen before a power cut would leave the record of its beginning: what may
-            not happen twice, and cannot be asked whether it did.
-        sync_after: Whether nobody may have its end, a result or an error, before a power cut would leave the record of
-            it. Otherwise the end is written, and on the disk within a moment.
+        began: The event that announces it; its key is the effect's.
+        done: Creates the event of its result.
+        failed: Creates the event of its end without a result.
+        load: Reads the result from a recorded end; raises the recorded error if there is no result.
+        sync_before: Whether the record of its beginning must be synced to the disk before it happens: for effects that
+            must not happen twice, and whose outcome cannot be found out later.
+        sync_after: Whether the record of its end, a result or an error, must be synced to the disk before it is
+            returned. Otherwise the end is written, and synced within a moment.
     """
 
     began: EffectBegan
@@ -202,7 +202,7 @@ class RecordEnded(StoreError):
     """There is no record of an effect that must not happen now: in a replay, or inside of a cell that has ended.
 
     Attributes:
-        error: What the session ends with.
+        error: The error that the session ends with.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -213,19 +213,19 @@ class RecordEnded(StoreError):
 class Journal:
     """The journal of one run. It belongs to one event loop.
 
-    Over a past, what a session comes to again is read back from it, and neither written nor shown again; only what
-    the past has not happens. Sealed, nothing happens at all: what is read back is shown, which is a replay.
+    With a past, whatever a session reaches again is read back from it, and neither written nor shown again; only
+    effects that the past lacks happen. A sealed journal lets nothing happen: it shows what is read back, as a replay.
 
     Args:
-        store: Where the events are kept; None keeps none of them, for a run that is not recorded.
-        readers: Called with every event, after it was recorded. One that fails is logged and changes nothing.
-        past: The events that the run has already, in order.
+        store: The store for the events; None for a run that is not recorded.
+        readers: Called with every event, after it was recorded. A failing reader is logged and has no effect.
+        past: The events that the run already has, in order.
         is_sealed: Whether nothing may be added.
-        lease: The hold on the run, where it was taken already.
-        hiding: What keeps secrets out of what is stored and shown; None keeps everything.
+        lease: The hold on the run, if it is already held.
+        hiding: Removes secrets from stored and shown events; None keeps everything.
 
     Attributes:
-        past: What the run has already.
+        past: The run's past.
         is_sealed: Whether nothing may be added.
         first_new: Sequence number of the first event that is not read back.
     """
@@ -259,7 +259,7 @@ class Journal:
 
     @property
     def is_told(self) -> bool:
-        """True if events are stored, or somebody listens."""
+        """True if events are stored, or there are readers."""
         return self._store is not None or bool(self._readers)
 
     def is_over(self, session_id: str) -> bool:
@@ -321,19 +321,19 @@ class Journal:
         return event
 
     async def once(self, effect: Effect[_Result], make: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return the recorded result of an effect, or make it happen and record it.
+        """Return the recorded result of an effect, or perform and record it.
 
-        That it began is taken before it happens; how it ended is written before anybody acts on it. Which of the two
-        the disk has by then, the effect says.
+        Its beginning is recorded before it happens; its end is written before it is acted on. The effect
+        determines which of the two is synced to the disk by then.
 
         Args:
-            effect: How it is recorded.
-            make: Makes it happen.
+            effect: The effect, with its events.
+            make: Performs it.
 
         Raises:
-            Exception: What `make` raised, or what the record says it raised.
-            RecordEnded: It is not recorded, and the journal is sealed, or the question has ended by the record.
-            StoreError: It cannot be kept.
+            Exception: The exception that `make` raised, now or in the record.
+            RecordEnded: It is not recorded, and the journal is sealed, or the question has ended in the record.
+            StoreError: It cannot be stored.
         """
         past = self.past.end(effect.began.key)
         if past is not None:
@@ -416,13 +416,13 @@ class Journal:
             await self._store.sync()
 
     async def open(self, run_id: str) -> None:
-        """Take hold of a new run in the store; of one that goes on, that is done.
+        """Take hold of a new run in the store; a resumed run is already held.
 
         Args:
             run_id: The run.
 
         Raises:
-            StoreError: Somebody else is at work on it, or there is a run of that name already.
+            StoreError: Another process holds it, or a run with that name already exists.
         """
         if self._store is None or self._lease is not None:
             return
@@ -432,7 +432,7 @@ class Journal:
             raise StoreError(f"there is a run {run_id} already; go on with it (rlmbox resume), or give another name")
 
     async def close(self) -> None:
-        """Make what was recorded durable, have the readers come to their end, and let go of the run.
+        """Make the record durable, let the readers finish, and release the run.
 
         Raises:
             StoreError: It cannot be kept.
@@ -447,7 +447,7 @@ class Journal:
                 self._lease = None
 
     def was_cut(self, key: str) -> bool:
-        """Return True if an effect began in the past and nobody knows how it ended.
+        """Return True if an effect began in the past and its outcome is unknown.
 
         Args:
             key: The effect's.

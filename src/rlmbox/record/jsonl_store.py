@@ -1,4 +1,4 @@
-"""Events as JSON Lines: what `--trace` and `rlmbox export` write, and a store over such a file."""
+"""Events as JSON Lines: the format of `--trace` and `rlmbox export`, and a store over such a file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def line_of(event: Event) -> str:
 def lines_of(text: bytes) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield the number of each line of a trace, from 1, and the event's form on it.
 
-    Empty lines are passed over, as is a last one that is cut because a process ended while it wrote.
+    Empty lines are skipped, as is a truncated last line of a process that ended while writing.
 
     Args:
         text: The trace.
@@ -115,7 +115,7 @@ class JsonlStore(FileStore):
         return lease
 
     async def runs(self) -> Sequence[RunSummary]:
-        """Return what there is of each run; see `Store.runs`."""
+        """Return a summary of each run; see `Store.runs`."""
         found = await anyio.to_thread.run_sync(self._runs, None)
         return sorted((summary_of(events) for events in found.values()), key=lambda run: -run.changed_s)
 

@@ -1,6 +1,6 @@
-"""The past of a run that goes on: results of effects, messages and observations, and what was paid.
+"""The past of a resumed run: results of effects, messages and observations, and charges.
 
-It is made of the events alone, and nothing is written here. `Journal` asks it before it lets anything happen.
+It is derived from the events alone, and nothing is written here. `Journal` consults it before it lets anything happen.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Charge:
         model: The model that was asked.
         usage: The tokens.
         cost_usd: The money.
-        uncertain: Whether that is the worst case, because nobody knows.
+        uncertain: Whether that is the worst case, because the outcome is unknown.
     """
 
     key: str

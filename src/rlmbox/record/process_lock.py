@@ -55,14 +55,14 @@ def lock_of_run(store: Path, run_id: str) -> Path:
 
 
 def hold_file(path: Path, run_id: str) -> FileLease:
-    """Take hold of a file, which is made where it is missing.
+    """Take hold of a file, which is created if it is missing.
 
     Args:
         path: The file.
-        run_id: What it stands for, for the error.
+        run_id: The run that it stands for, for the error.
 
     Raises:
-        StoreError: Somebody else has it, or it cannot be made.
+        StoreError: Another process holds it, or it cannot be created.
     """
     key = str(path.absolute())
     with _lock:

@@ -1,4 +1,4 @@
-"""A recorded run, to be looked at: how far it came, what it cost, and its tree as text."""
+"""A recorded run for inspection: its status, its cost, and its tree as text."""
 
 from __future__ import annotations
 
@@ -221,10 +221,10 @@ def tree_of(events: Sequence[Event]) -> Iterator[str]:
 class RunTree:
     """A hook that writes the tree of a run as it grows: `RLM(…, hooks=[RunTree()])`.
 
-    Each run needs one of its own. `str(run)` is the same of a run that is recorded, below a line of totals.
+    Each run needs a separate one. `str(run)` is the same tree for a recorded run, below a line of totals.
 
     Args:
-        write: Takes each line; None prints them.
+        write: Called with each line; None prints them.
     """
 
     def __init__(self, write: Callable[[str], None] | None = None) -> None:

@@ -1,9 +1,9 @@
 """Runs in one SQLite file.
 
-What cannot be told anew, such as a request that is about to be sent or a reply, is in the write-ahead log when `write`
-returns, and all before it, so that it survives the process. A thread of the store waits for the disk, one `fdatasync`
-for all who wait; what nobody waits for is on the disk within `SYNC_WITHIN_S`. Long strings stand in a table of their
-own, once, by their hash.
+Events that cannot be reproduced, such as a request that is about to be sent or a reply, are in the write-ahead log when
+`write` returns, with all before them, so that they survive the process. A thread of the store waits for the disk, with
+one `fdatasync` for all waiters; events without a waiter are synced within `SYNC_WITHIN_S`. Long strings are in a
+separate table, once, by their hash.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class SqliteStore(FileStore):
             return self._connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is None
 
     async def runs(self) -> Sequence[RunSummary]:
-        """Return what there is of each run; see `Store.runs`."""
+        """Return a summary of each run; see `Store.runs`."""
         return await anyio.to_thread.run_sync(self._summaries)
 
     def close(self) -> None:

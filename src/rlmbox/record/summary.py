@@ -36,11 +36,11 @@ class RunSummary:
         question: Its last question.
         model: The root model.
         sandbox: The sandbox.
-        status: How far it came.
-        cost_usd: What it cost until now.
-        began_s: When it began, in seconds since the epoch.
-        changed_s: When something happened last.
-        events: How many there are.
+        status: Its status.
+        cost_usd: Its cost so far.
+        began_s: Its start time, in seconds since the epoch.
+        changed_s: The time of its last event.
+        events: Number of its events.
         origin: The run that it was forked from, or None.
     """
 
@@ -57,7 +57,7 @@ class RunSummary:
 
 
 def summary_of(events: Sequence[Event], *, count: int | None = None) -> RunSummary:
-    """Return what a list shows of a run.
+    """Return the summary of a run for lists.
 
     Args:
         events: The run's events, in order; at least one. Those that say nothing of what is shown may be missing.

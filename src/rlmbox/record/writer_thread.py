@@ -18,8 +18,8 @@ class WriterThread:
     """The thread of one store. It runs while there is something to do, and for a moment after.
 
     Args:
-        to_disk: Writes what the store was given and returns when the disk has it.
-        afterwards: Does what can be done after `to_disk`, while nobody waits.
+        to_disk: Writes the store's pending events and returns when they are synced to the disk.
+        afterwards: Does work that can follow `to_disk`, while no caller waits.
         within_s: Seconds within which `to_disk` is called after `soon`.
     """
 
@@ -47,7 +47,7 @@ class WriterThread:
             self._start()
 
     async def wait(self) -> None:
-        """Return when the disk has what was written until now.
+        """Return when everything written so far is synced to the disk.
 
         Raises:
             StoreError: It cannot be written.
@@ -61,7 +61,7 @@ class WriterThread:
         await waiting.done
 
     def stop(self) -> None:
-        """End the thread, after what it is at."""
+        """Stop the thread, after its current work."""
         with self._changed:
             thread, self._ends = self._thread, True
             self._changed.notify()
