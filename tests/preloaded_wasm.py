@@ -2,7 +2,7 @@
 
 Half of such a start is imports. Here a process of the same interpreter with the same flags, which has imported what
 `_runner.py` does and has done nothing else, becomes two for each start; the new one has the same parent as the first,
-so that it is waited for as usual. Where a test looks at the process, it is started for real, and so are attacks.
+so that it is waited for as usual. Where a test looks at the process or attacks it, it is started for real.
 """
 
 import atexit

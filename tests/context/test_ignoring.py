@@ -141,7 +141,7 @@ def test_what_is_left_out_is_what_git_leaves_out(tmp_path: Path, seed: int):
 
 
 def test_more_patterns_than_compile_at_once_still_count(tmp_path: Path):
-    lines = ["!kept.log", *("?" * 48 + f"{number:02x}" for number in range(2_437)), "[", "*.log", "!last.log"]
+    lines = ["!kept.log", *("?" * 48 + f"{number:02x}" for number in range(700)), "[", "*.log", "!last.log"]
     ignored = make(tmp_path, {".gitignore": "\n".join(lines)})
     assert ignored.skips("kept.log", False)
     assert not ignored.skips("last.log", False)
