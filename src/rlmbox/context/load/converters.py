@@ -1,7 +1,7 @@
-"""Documents and archives -> text: what runs in the child process of `converting`.
+"""Documents and archives -> text: the code of the child process of `converting`.
 
-Files come from anywhere, so nothing here runs in the host's process, and the libraries are ones that cannot be made
-to write outside of their memory: pure Python, and Rust for older spreadsheets. Limits are set before they are imported.
+Files are untrusted, so nothing here runs in the host's process, and the libraries are memory-safe: pure Python, and
+Rust for older spreadsheets. Limits are set before they are imported.
 """
 
 from __future__ import annotations

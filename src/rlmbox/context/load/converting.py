@@ -53,12 +53,12 @@ main(kind, name, seconds, memory, output)
 
 
 class ConvertedDocument(NamedTuple):
-    """One of several documents that were in a file.
+    """One of several documents in a file.
 
     Attributes:
-        name: What it is called in the file; None for what the file itself says.
-        length: Its characters.
-        page_starts: Where its pages begin, in characters of its own.
+        name: Its name in the file; None for the file's own text.
+        length: Its length in characters.
+        page_starts: The start of each of its pages, in characters from the document's start.
     """
 
     name: str | None
@@ -73,10 +73,10 @@ class Converted:
     Attributes:
         text: Markdown for Word and HTML, a block of CSV below a heading for each sheet of a workbook, plain text for
             PDF, and so on; the texts of several documents one after the other.
-        page_starts: Where each page, or sheet, begins, in characters; empty where there are none.
-        notes: What is missing, or should be known.
-        omitted: What was left out of an archive: the reason and the name.
-        documents: The documents that the text is made of, where there are several.
+        page_starts: The start of each page, or sheet, in characters; empty if there are none.
+        notes: Notes on missing parts and the like.
+        omitted: The files that were skipped in an archive: the reason and the name.
+        documents: The documents that the text consists of, if there are several.
     """
 
     text: str
@@ -94,14 +94,14 @@ class Converted:
 
 
 def convertible(path: Path, *, named: bool = True) -> bool:
-    """Return whether a file is a document that is read by converting it, by its ending.
+    """Return whether a file is a document that has to be converted, by its extension.
 
-    HTML is text as it is, too. It is converted where somebody named the file and the packages for it are installed;
-    among the files of a folder it is read as its source, as a template of a program should be.
+    HTML can also be read as text. It is converted if the user named the file and the packages for it are installed;
+    among the files of a folder it is read as its source, as a program's template should be.
 
     Args:
         path: The file, which need not exist.
-        named: Whether it was asked for by its name.
+        named: Whether the user named the file.
     """
     kind = kinds.SUFFIXES.get(path.suffix.lower())
     return named and find_spec("markdownify") is not None if kind == "html" else kind is not None
@@ -113,13 +113,13 @@ def convert(
     """Read a document or an archive.
 
     Args:
-        path: The file; how it begins, and its name, say of which kind it is.
-        name: Its name, where that is another, as that of a file that was unpacked.
-        timeout_s: Seconds, of the clock and of the processor, after which it is given up.
-        memory_bytes: Memory that the child process may take, the packages included.
+        path: The file; its kind is determined by its first bytes and its name.
+        name: Its name if different, such as that of an unpacked file.
+        timeout_s: Seconds of wall time, and of processor time, after which the conversion is aborted.
+        memory_bytes: Memory limit of the child process, including the packages.
 
     Raises:
-        ContextError: It cannot be read, is broken, locked or without text, or needs more than the limits; or the
+        ContextError: It cannot be read, is broken, protected or without text, or exceeds the limits; or the
             packages for it are not installed.
     """
     with _opened(path) as descriptor:

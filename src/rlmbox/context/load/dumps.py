@@ -131,11 +131,11 @@ class _Header:
 
 
 def documents_of(store: TextStore, name: str) -> Documents | None:
-    """Return the documents of a text that was made of several files; None where it was not.
+    """Return the documents of a text that was concatenated from several files; None for any other text.
 
     Args:
         store: The text.
-        name: The text's own name, for what stands before the first header.
+        name: The text's own name, for the part before the first header.
     """
     beginning = store.view(0, _HEAD_CHARS)
     head = beginning.slice(None, None)

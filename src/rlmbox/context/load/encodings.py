@@ -1,7 +1,8 @@
 """Bytes from outside -> UTF-8.
 
-An encoding is known by its byte order mark, by its NUL bytes (UTF-16), by its escapes (ISO-2022), or because the bytes
-are valid UTF-8; otherwise it is a guess by the language (`languages`). What is invalid becomes U+FFFD and is counted.
+An encoding is recognised by its byte order mark, NUL bytes (UTF-16) or escape sequences (ISO-2022), or because the
+bytes are valid UTF-8; otherwise it is guessed by the language (`languages`). Invalid bytes become U+FFFD and are
+counted.
 """
 
 from __future__ import annotations
@@ -198,8 +199,8 @@ def transcoded(source: ByteSource, encoding: str, *, strict: bool = False) -> It
 
     Args:
         source: The bytes.
-        encoding: What they are in.
-        strict: Whether what is not valid is an error instead of being replaced.
+        encoding: Their encoding.
+        strict: Whether invalid bytes are an error instead of being replaced.
 
     Raises:
         UnicodeDecodeError: `strict`, and they are not valid.
@@ -249,11 +250,11 @@ def _count_one(error: UnicodeError) -> tuple[str, int]:
 
 
 def recognised(source: ByteSource, position: int) -> str:
-    """Decide what a text without a mark is that is not valid UTF-8: damaged UTF-8, or another encoding.
+    """Determine the encoding of a text without a mark that is not valid UTF-8: damaged UTF-8, or another encoding.
 
     Args:
         source: The bytes.
-        position: Near which they are not valid.
+        position: A position near invalid bytes.
     """
     sample = _sample(source, position)
     damaged = joined(transcoded(InMemory(sample), "utf-8"))

@@ -1,4 +1,4 @@
-"""The files of a tree that git would leave out, so that sources are read without what was built from them."""
+"""The files of a tree that git would ignore, so that sources are read without build products."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _Chain = tuple[tuple[str, "Rules"], ...]
 class Ignored:
     """The rules of a tree's `.gitignore` files, at every level, and of its `.git/info/exclude`.
 
-    A deeper file counts before one above it, a later line before an earlier one, `!` takes back, and nothing inside
-    of a folder that is left out comes back, as in git. Files above the root, or of the user, do not count: what a
-    folder's text is must not depend on where the folder is.
+    As in git, a deeper file takes precedence over one above it, and a later line over an earlier one; `!` negates a
+    pattern, and nothing inside an ignored folder can be included again. Files above the root, and the user's own, do
+    not apply, because a folder's text must not depend on its location.
     """
 
     def __init__(self, root: Path) -> None:

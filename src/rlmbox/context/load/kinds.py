@@ -160,7 +160,7 @@ class FileKind:
 
     Attributes:
         name: `text`, `binary`, or a kind that is converted, such as `pdf`.
-        label: Of a binary file, what it is and what to do; the empty string where that is not known.
+        label: For a binary file, a description with a remedy; empty if unknown.
     """
 
     name: str
@@ -239,7 +239,7 @@ def _is_dense(head: bytes) -> bool:
 
 
 def has_nul(head: bytes) -> bool:
-    """Return whether bytes that are not UTF-16 or UTF-32 have a NUL, which nobody writes into a text."""
+    """Return whether bytes that are not UTF-16 or UTF-32 have a NUL, which does not occur in text."""
     return b"\0" in head and _presumed(head) == "utf-8"
 
 

@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001 - letters of other alphabets are what this is about
 """Legacy encodings weighed by the languages that are written in them.
 
-Nothing in the bytes of an old text file says what they stand for. What tells is how plausible the letters are that an
-encoding makes of them: in the language that fits best, a letter is as probable as it is frequent there, one that the
+The bytes of an old text file do not state their encoding. An encoding is judged by the plausibility of the letters
+that it yields: in the best-fitting language, a letter is as probable as it is frequent there, one that the
 language lacks is very improbable, and so are capitals and signs in the middle of words.
 """
 

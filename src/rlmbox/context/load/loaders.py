@@ -80,13 +80,13 @@ class Omissions:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One text: there, or being looked through.
+    """One text, complete or still being scanned.
 
     Attributes:
-        name: What its document is called.
+        name: The name of its document.
         text: The text.
-        page_starts: Where its pages begin, if it was converted from something with pages.
-        left_out: What was left out of it.
+        page_starts: The start of each page, if it was converted from a file with pages.
+        left_out: The parts that were skipped.
     """
 
     name: str
@@ -125,12 +125,12 @@ DEFAULT = Options()
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """The documents that were in one file.
+    """The documents in one file.
 
     Attributes:
         documents: The documents; the name of one is None where it is the file's own.
-        notes: What a reader should know about them.
-        left_out: What was left out of the file.
+        notes: Notes about them for readers.
+        left_out: The parts of the file that were skipped.
     """
 
     documents: tuple[tuple[str | None, Single], ...]
@@ -161,7 +161,7 @@ class FoundFiles:
         self._wanted = {name[:end] for name in names for end in (*_slashes(name), len(name))}
 
     def take(self, name: str, path: Path) -> None:
-        """Take a file that nobody asked for by its name: one that cannot be read is counted as left out.
+        """Take a file that the user did not name: one that cannot be read is counted as skipped.
 
         Raises:
             ContextError: There is more text than fits.
@@ -246,7 +246,7 @@ def kind_of(path: Path) -> str:
 
 
 def open_path(given: str | os.PathLike[str], options: Options = DEFAULT) -> Single | FoundFiles:
-    """Open a file, the files below a directory or of a pattern, standard input (`-`), or what is elsewhere.
+    """Open a file, the files in a directory or of a pattern, standard input (`-`), or a remote file.
 
     Raises:
         ContextError: It is missing, cannot be read or has no text.

@@ -1,4 +1,4 @@
-"""Opening one file, whatever its size: at once; what needs all of it is found out by a thread meanwhile."""
+"""Opening one file of any size immediately; a background thread determines whatever requires reading all of it."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class OpenedText:
 
     Attributes:
         store: The text.
-        encoding: What the file is in.
-        replaced: How many U+FFFD stand in for invalid bytes.
+        encoding: The encoding of the file.
+        replaced: Number of U+FFFD that replace invalid bytes.
         is_guess: Whether the encoding is a guess.
-        notes: What a reader of the text should know about how it was read.
+        notes: Notes for readers on how the text was read.
     """
 
     store: TextStore
@@ -64,8 +64,8 @@ class Opening:
 
         Args:
             file: The file.
-            encoding: The encoding that it is in; None to find out.
-            kept: Whether what is found out is kept in the cache for the next time.
+            encoding: Its encoding; None to detect it.
+            kept: Whether the result is kept in the cache for the next time.
 
         Raises:
             ContextError: It is empty or cannot be read.
@@ -259,13 +259,13 @@ def read_small(file: InFile, *, encoding: str | None = None, may_be_empty: bool 
 def text_of(data: bytes, label: str, *, encoding: str | None = None, may_be_empty: bool = False) -> OpenedText:
     """Return the text of the bytes of a file.
 
-    Lines that only a CR ends, as those of old Macintoshes, end with LF here: positions stay as they are.
+    Lines that end with a single CR, as on old Macintoshes, end with LF in the result; positions are unchanged.
 
     Args:
         data: The bytes.
-        label: What errors call the file.
-        encoding: The encoding that they are in; None to find out.
-        may_be_empty: Whether they may be no text.
+        label: The name of the file in errors.
+        encoding: Their encoding; None to detect it.
+        may_be_empty: Whether the text may be empty.
 
     Raises:
         ContextError: There is none.

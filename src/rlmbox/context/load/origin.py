@@ -42,7 +42,7 @@ class Origin:
 
     @property
     def can_reopen(self) -> bool:
-        """True if the same paths give the same text again, which standard input and pipes do not."""
+        """True if the same paths yield the same text again, unlike standard input and pipes."""
         paths = (self.paths,) if isinstance(self.paths, str) else self.paths
         return not any(path == loaders.STANDARD_INPUT or loaders.is_descriptor(path) for path in paths)
 

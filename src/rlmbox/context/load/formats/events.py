@@ -9,7 +9,7 @@ from rlmbox.usage import quantity
 
 
 class Unreadable(Exception):
-    """The file has no text that can be had; says why, and what to do."""
+    """The text of the file cannot be read; the message has the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The beginning of a document of its own, such as a file in an archive.
+    """The beginning of a separate document, such as a file in an archive.
 
     Attributes:
-        name: What it is called in the file.
+        name: Its name in the file.
     """
 
     name: str
@@ -57,10 +57,10 @@ def unread_pictures(number: int) -> Note:
 
 
 def formulas_without_values(number: int) -> Note:
-    """Return the note of a workbook that nobody has calculated.
+    """Return the note for a workbook that was never calculated.
 
     Args:
-        number: How many of its formulas have no value.
+        number: Number of its formulas without a value.
     """
     have = "has" if number == 1 else "have"
     return Note(f"{quantity(number, 'formula')} {have} no calculated value: the formulas themselves are given")
@@ -68,11 +68,11 @@ def formulas_without_values(number: int) -> Note:
 
 @dataclass(frozen=True, slots=True)
 class Omitted:
-    """A part that was left out.
+    """A part that was skipped.
 
     Attributes:
-        reason: Why.
-        name: What it is called in the file.
+        reason: The reason.
+        name: Its name in the file.
     """
 
     reason: str

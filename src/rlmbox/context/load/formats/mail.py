@@ -1,4 +1,4 @@
-"""Mails and mailboxes -> text: the headers that people see, the words, and what is attached."""
+"""Mails and mailboxes -> text: the visible headers, the text, and the attachments."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Attached = Callable[[str, bytes], Events]
 
 
 def read_mail(file: IO[bytes], attached: Attached) -> Events:
-    """Read one mail; what is attached follows as documents of their own."""
+    """Read one mail; attachments follow as separate documents."""
     yield from _mail(file.read(), "", attached)
 
 
 def read_mailbox(file: IO[bytes], attached: Attached) -> Events:
-    """Read a mailbox, each mail as a document of its own."""
+    """Read a mailbox, each mail as a separate document."""
     data = file.read()
     starts = [found.end() for found in _BETWEEN.finditer(data)]
     ends = [*[found.start() for found in _BETWEEN.finditer(data)][1:], len(data)]

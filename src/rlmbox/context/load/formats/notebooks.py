@@ -1,4 +1,4 @@
-"""Notebooks of Jupyter -> Markdown: words, code and what it printed, without pictures."""
+"""Jupyter notebooks -> Markdown: text, code and its output, without pictures."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ _PLACEHOLDERS = re.compile(r"[0#?]")
 def shown(value: object, number_format: str = "General") -> str:
     """Return the text of a cell.
 
-    Dates and times are told in the ISO form, which says the same in every country; a duration in hours, minutes and
-    seconds; and a format that is not known leaves the number as it is.
+    Dates and times are in ISO format, which is unambiguous in every country; durations are in hours, minutes and
+    seconds; an unknown format leaves the number unchanged.
 
     Args:
         value: The value: None, `bool`, a number, a text, a date, time or duration.

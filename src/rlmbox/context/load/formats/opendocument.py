@@ -1,7 +1,7 @@
 """Text, tables and slides of OpenDocument, as LibreOffice writes them -> text.
 
-A cell's text is there as the program shows it, whatever its number format. A document is a package, or one file of XML
-(`.fodt` and its like) that has in it what the package has in parts.
+The file contains each cell's text as the program shows it, whatever its number format. A document is a package, or a
+single XML file (`.fodt` and the like) with the contents of all the package's parts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _HIDDEN = frozenset({"tracked-changes", "forms", "sequence-decls", "variable-dec
 
 @dataclass(frozen=True)
 class _Document:
-    """A document that was opened.
+    """An open document.
 
     Attributes:
-        content: What has its body, and the styles that only the body uses.
-        styles: What has its headers and footers; None where nothing has.
-        pictures: How many pictures are stored in it.
+        content: The XML with its body, and the styles that only the body uses.
+        styles: The XML with its headers and footers; None if there is none.
+        pictures: Number of pictures stored in it.
     """
 
     content: Element

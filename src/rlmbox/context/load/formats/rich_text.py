@@ -1,4 +1,4 @@
-"""Rich Text -> plain text, with what stands around it: headers, footers, notes, comments and text boxes."""
+"""Rich Text -> plain text, including headers, footers, notes, comments and text boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Word -> Markdown, with what stands around the text: headers, footers, notes and comments."""
+"""Word -> Markdown, including headers, footers, notes and comments."""
 
 from __future__ import annotations
 
