@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
-from rlmbox.sandboxes.monty._methods import CONSUMERS, Methods
+from rlmbox.sandboxes.monty._methods import CONSUMERS, MethodsRewriting
 from rlmbox.sandboxes.monty._nodes import (
     call,
     is_number,
@@ -26,7 +26,7 @@ _EXCEPTIONS = frozenset(
 _KNOWN = frozenset(dir(builtins))
 
 
-class Calls(Methods):
+class CallsRewriting(MethodsRewriting):
     """Changes calls."""
 
     def _call(self, node: ast.Call) -> ast.expr:

@@ -7,7 +7,7 @@ import re
 from typing import cast
 
 from rlmbox.sandboxes.monty import _caught, _sets
-from rlmbox.sandboxes.monty._calls import Calls
+from rlmbox.sandboxes.monty._calls import CallsRewriting
 from rlmbox.sandboxes.monty._nodes import (
     call,
     is_text,
@@ -24,7 +24,7 @@ _OF_FORMATS = re.compile(r"(.?[<>=^])?[-+ ]?z?#?0?\d*[,_]?(\.\d+)?[bcdeEfFgGnosx
 """Formats that Monty reads when it compiles a cell; it would refuse others as no Python."""
 
 
-class Expressions(Calls):
+class ExpressionsRewriting(CallsRewriting):
     """Changes expressions."""
 
     def expression(self, node: ast.expr) -> ast.expr:

@@ -26,7 +26,7 @@ from rlmbox.sandboxes.monty._rewriting import Rewriting
 _LAZY = frozenset({"map", "filter", "zip", "enumerate", "reversed"})
 
 
-class Lazy(Rewriting):
+class LazyRewriting(Rewriting):
     """Changes generator expressions, comprehensions, and loops and calls that go through them."""
 
     def _as_generator(self, node: ast.expr) -> ast.expr:

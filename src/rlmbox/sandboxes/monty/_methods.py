@@ -6,7 +6,7 @@ import ast
 from string import Formatter
 
 from rlmbox.sandboxes.monty import _caught, _sets
-from rlmbox.sandboxes.monty._lazy import Lazy
+from rlmbox.sandboxes.monty._lazy import LazyRewriting
 from rlmbox.sandboxes.monty._nodes import (
     call,
     is_empty,
@@ -54,7 +54,7 @@ METHOD_SHIMS = frozenset(
 _SEARCHES = frozenset({"find", "index", "rfind", "rindex"})
 
 
-class Methods(Lazy):
+class MethodsRewriting(LazyRewriting):
     """Changes attributes and calls of methods."""
 
     def _attribute(self, node: ast.Attribute) -> ast.expr:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, cast
 
 from rlmbox.sandboxes.monty import _caught, _sets, _tuples
 from rlmbox.sandboxes.monty._caught import Words
-from rlmbox.sandboxes.monty._expressions import Expressions
+from rlmbox.sandboxes.monty._expressions import ExpressionsRewriting
 from rlmbox.sandboxes.monty._known import Known, classes_in, qualified_names
 from rlmbox.sandboxes.monty._nodes import (
     call,
@@ -86,7 +86,7 @@ def rewrite(
     ast.fix_missing_locations(tree)
 
 
-class Rewriter(Expressions):
+class Rewriter(ExpressionsRewriting):
     """Changes statements; those before it in the chain change what is in them."""
 
     def body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
