@@ -89,8 +89,8 @@ def test_a_value_goes_before_the_text_where_it_is_one() -> None:
     [
         ("x", "vibes", "there is no grader 'vibes'"),
         ("many", "number", "expects a number"),
-        ("(", "regex", "no regular expression"),
-        ({"type": 7}, "schema", "no JSON Schema"),
+        ("(", "regex", "not a regular expression"),
+        ({"type": 7}, "schema", "not a JSON Schema"),
         (1, "number:-1", "tolerance"),
         (1, "number:much", "tolerance"),
         ("x", "exact:1", "takes no options"),

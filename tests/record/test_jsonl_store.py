@@ -90,7 +90,7 @@ async def test_what_is_removed_is_gone_from_the_file_while_another_process_adds_
     ("text", "says"),
     [
         ("no json\n{}\n", "line 1: it is not JSON"),
-        ("[1]\n", "line 1: it is no event"),
+        ("[1]\n", "line 1: it is not an event"),
         ("{}\n{}\n", "line 1: there is no"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_migration_that_is_cut_leaves_the_file_as_it_was(path: Path, tmp_path:
     [
         ("", "has no events"),
         ("no json\nat all\n", "line 1: it is not JSON"),
-        ("[1]\n", "line 1: it is no event"),
+        ("[1]\n", "line 1: it is not an event"),
         ('{"kind": "teapot"}\n', "teapot"),
     ],
 )

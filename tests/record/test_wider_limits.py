@@ -202,7 +202,7 @@ async def test_a_limit_that_is_no_wider_is_refused_and_nothing_is_written() -> N
     for limits, says in (
         (replace(WIDE, max_turns=2), "ended at max_turns=2, and 2 is no more; give more to go on"),
         (replace(WIDE, max_turns=1), "has used 2 of max_turns already, which is more than 1"),
-        (replace(WIDE, cost_limit_usd="0.01"), "of cost_limit_usd already, more than 0.01"),
+        (replace(WIDE, cost_limit_usd="0.01"), "of cost_limit_usd already, which is more than 0.01"),
     ):
         with pytest.raises(ConfigError, match=says):
             await Made(store).rlm.aresume("r", limits=limits)

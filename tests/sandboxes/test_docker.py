@@ -245,9 +245,12 @@ async def test_memory_that_many_processes_use_up_is_a_limit(
     monkeypatch.setattr(engine, "end_state", lambda *args: {**ask(*args), "OOMKilled": flag})
     async with docker(runtime, limits=replace(LIMITS, memory_bytes=600_000_000)) as repl:
         execution = await repl.run(HOARD)
-        assert (execution.outcome, execution.namespace) == ("memory", "lost")
+        # gVisor lets a cell kill process 1, so that there only the engine's flag can tell that it was for memory.
+        is_sure = flag or runtime != "runsc"
+        assert (execution.outcome, execution.namespace) == ("memory" if is_sure else "crashed", "lost")
         assert execution.error is not None
-        assert execution.error.type == "MemoryExceeded"
+        assert (execution.error.type == "MemoryExceeded") == is_sure
+        assert is_sure or "its memory ran out" in execution.error.message
         assert await repl.value("40 + 2") == 42
 
 

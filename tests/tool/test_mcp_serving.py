@@ -91,7 +91,7 @@ def test_sigterm_ends_it_although_a_client_is_connected() -> None:
         (["--http", "--host", "0.0.0.0"], "set a token"),
         (["--http", "--host", "example.org"], "set a token"),
         (["--http", "--port", "70000"], "--port"),
-        (["--root", "/nowhere/at/all"], "no folder"),
+        (["--root", "/nowhere/at/all"], "is not a folder"),
         (["--model", "nobody:nothing"], "nobody"),
         (["--cost-limit", "x"], "--cost-limit"),
         (["--timeout", "0"], "--timeout"),
@@ -219,5 +219,5 @@ def test_without_a_root_no_file_can_be_opened() -> None:
 
 
 def test_a_root_that_is_no_folder_is_an_error(place: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         Roots([place / "root" / "plain.txt"])
