@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_an_index_of_somebody_else_is_not_opened(cache: Path):
     folder = next(cache.iterdir())
     database = folder / "passages.sqlite"
     database.unlink()
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE passages (text)")
         connection.execute("CREATE VIEW rank AS SELECT 1")
     connection.close()
@@ -133,7 +134,7 @@ def test_an_index_that_was_made_to_look_right_is_still_checked(cache: Path):
     expected = kept(report(), SqliteIndex).rank("penalty")
     folder = next(cache.iterdir())
     database = folder / "passages.sqlite"
-    with sqlite3.connect(database, isolation_level=None) as connection:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection, connection:
         connection.execute("CREATE VIEW other AS SELECT 1")
     connection.close()
     about = json.loads((folder / "about.json").read_text())

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,8 @@ async def test_the_values_are_in_the_file_once_and_apart(tmp_path: Path) -> None
     path = tmp_path / "runs.db"
     with rlm(path) as made:
         await made.aask("?", TEXT, run_id="r")
-    lines = [str(row) for row in sqlite3.connect(path).execute("select * from events")]
+    with closing(sqlite3.connect(path)) as database:
+        lines = [str(row) for row in database.execute("select * from events")]
     assert sum(MAIL in line for line in lines) <= 1
     assert path.stat().st_mode & 0o077 == 0
 

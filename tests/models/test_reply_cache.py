@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -119,7 +120,7 @@ async def test_a_broken_file_is_put_aside(tmp_path: Path, content: bytes, caplog
 )
 async def test_a_row_that_makes_no_sense_is_none(cache: ReplyCache, tmp_path: Path, row: str) -> None:
     await cache.put(QUESTION, HI, Decimal(0))
-    with sqlite3.connect(tmp_path / "replies" / "replies.db") as database:
+    with closing(sqlite3.connect(tmp_path / "replies" / "replies.db")) as database, database:
         database.execute("UPDATE replies SET reply = ?", (row,))
     database.close()
     assert await cache.get(QUESTION) is None

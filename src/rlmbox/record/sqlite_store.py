@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,11 @@ class SqliteStore(FileStore):
         self._writer = WriterThread(self._sync, self._tidy, SYNC_WITHIN_S)
         if read_only:
             self._failure = StoreError(f"{self.path} cannot be written, only read; give another path with --store")
-            self._connection = self._open_to_read()
-            return
-        self._connection = self._open()
-        self._forget(kept_days, kept_bytes)
+        self._connection = self._open_to_read() if read_only else self._open()
+        # From Python 3.13 on, a connection that is only dropped is warned of.
+        weakref.finalize(self, self._connection.close).atexit = False
+        if not read_only:
+            self._forget(kept_days, kept_bytes)
 
     def write(self, event: Event) -> None:
         """Take an event; see `Store.write`."""
