@@ -106,7 +106,7 @@ class HiddenValues:
             self._plain = await anyio.to_thread.run_sync(self._plain_texts, event)
 
     def _plain_texts(self, event: RunStarted) -> frozenset[str]:
-        """Return the texts and numbers of many inputs in which there is nothing: they are looked through together."""
+        """Scan the texts and numbers of many inputs together, and return those with nothing to hide."""
         texts: set[str] = set()
         if self._suspects is not None:
             _collect([event.inputs, event.tables], texts)

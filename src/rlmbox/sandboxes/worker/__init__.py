@@ -1,1 +1,1 @@
-"""The runner of cells in CPython, whatever the wall: the worker's process, its language, and the host's end of it."""
+"""Running cells in CPython behind any wall: the worker process, its language side, and the host's end of the wire."""

@@ -1,4 +1,4 @@
-"""A worker in a child process of ours: launched with a wire and a lifeline, killed with its group, reaped."""
+"""A worker as a child process: launched with a wire and a lifeline, killed with its process group, reaped."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _REAP_S = 10.0
 
 
 class Child:
-    """A worker in a child process, which leads a process group; its environment is the worker's own.
+    """A worker in a child process, which leads a process group and inherits only the environment of a worker.
 
     Args:
-        command: Gives the command for the descriptors of the wire and of the lifeline, a pipe whose other end is
-            closed when we are gone.
-        folder: Its working directory.
-        context_fd: A file that it inherits under the same number; None for none.
+        command: Returns the command line, given the descriptors of the wire and of the lifeline (the reading end of a
+            pipe that closes when the host dies).
+        folder: Working directory of the child.
+        context_fd: A file that the child inherits under the same descriptor number; None for none.
         context: Where the worker finds the context; see `WorkerProcess.context`.
-        free: What to do when it has ended, or could not be launched.
+        free: Called when the child has ended or could not be launched, to release what belongs to it.
         takes_interrupts: Whether the process is the worker itself, which takes SIGINT as the end of its cell.
-        interrupts: Both ends, for reading and for writing, of a pipe by which a process around the worker is told to
-            interrupt the cell; it inherits the first, and both are this object's from now on.
+        interrupts: Read and write end of a pipe through which a process around the worker is told to interrupt the
+            cell. The child inherits the read end; this object owns both.
 
     Raises:
-        OSError: It cannot be launched.
+        OSError: The child cannot be launched.
     """
 
     has_language = False
@@ -82,7 +82,7 @@ class Child:
                 os.close(fd)
 
     def ease(self) -> None:
-        """Raise its limit of memory to the hard one; see `WorkerProcess.ease`."""
+        """Raise the child's memory limit to the hard limit; see `WorkerProcess.ease`."""
         with suppress(ImportError, AttributeError):  # Linux only
             import resource
 
@@ -101,14 +101,14 @@ class Child:
         return False
 
     def kill(self) -> None:
-        """End the process group; see `WorkerProcess.kill`."""
-        # The child is reaped after this only, so that its number cannot be another's yet.
+        """Kill the process group; see `WorkerProcess.kill`."""
+        # The child is reaped only after this, so its process id cannot belong to another process yet.
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def reap(self) -> str:
-        """Wait for the child and free what it had; see `WorkerProcess.reap`."""
+        """Wait for the child and release its resources; see `WorkerProcess.reap`."""
         return await anyio.to_thread.run_sync(self._reap)
 
     def _reap(self) -> str:

@@ -1,9 +1,10 @@
-"""Finding cells that read a clock, as far as their source shows it.
+"""Detection of cells that read a clock, from their source.
 
-A clock is real in every backend, so a cell that reads one may do something else when it is run again. It is marked by
-what it names: `time.time()`, `datetime.now()`, `perf_counter`. A function that names one marks the cells that name the
-function. What a library reads for itself (`logging`, `uuid1`) or a cell hides (`getattr(time, "ti" + "me")`) is not
-seen, and a method of the same name marks a cell for nothing: a mark is a hint to whoever replays a run, no wall.
+Clocks are real in every backend, so a cell that reads one may behave differently when it is run again. A cell is
+marked by the names that it uses: `time.time()`, `datetime.now()`, `perf_counter`. A function that uses one marks the
+cells that use the function. What a library reads internally (`logging`, `uuid1`) or a cell hides
+(`getattr(time, "ti" + "me")`) is not detected, and a method of the same name is a false positive: the mark is a hint
+for replay, not a security boundary.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class ClockReaders:
-    """The names of a session by which a clock is read.
+    """The names in a session through which a clock is read.
 
     Attributes:
-        seen: Whether the cell that was looked at last reads one.
+        seen: Whether the cell examined last reads a clock.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class ClockReaders:
         self._names: set[str] = set()
 
     def look(self, code: str, tree: ast.Module | None = None) -> None:
-        """Look at a cell that is valid Python, and keep the names of functions in it that read a clock."""
+        """Examine a cell that is valid Python, and remember its functions that read a clock."""
         if not _WORDS.search(code) and not any(name in code for name in self._names):
             return
         for statement in (tree or ast.parse(code)).body:

@@ -1,7 +1,7 @@
-"""Python's library on a text too long to be a `str` in the sandbox: `io.StringIO` reads it, `json` refuses it.
+"""`io.StringIO` and `json` on a text too long to be a `str` in the sandbox: the first reads it, the second refuses it.
 
-Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. What is written in C
-takes the characters that are really in what stands for the text: a part of it, without an error. So these are told.
+Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. Functions written in C
+read the characters of the handle's own `str`, only a part of the text, without an error; so they are replaced here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TO_READ = "go through the lines with `for`, or read(size)"
 
 
 class TextBytes(io.RawIOBase):
-    """The UTF-8 of a long text, read from its beginning on.
+    """The UTF-8 of a long text, as a raw stream.
 
     Args:
         text: The text.
@@ -49,7 +49,7 @@ class TextBytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read as many bytes as there is room for, or fewer; 0 at the end."""
+        """Read as many bytes as fit, or fewer; return 0 at the end."""
         self._rest = self._rest or next(self._pieces, b"")
         data = self._rest[: len(buffer)]
         buffer[: len(data)] = data
@@ -58,7 +58,7 @@ class TextBytes(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position, which takes as long as to read up to there."""
+        """Move to a position; takes as long as reading up to it."""
         target = offset + (self._at if whence == 1 else 0)
         if whence == 2:
             target += self._at + len(self._rest) + sum(map(len, self._pieces))
@@ -76,12 +76,12 @@ class TextBytes(io.RawIOBase):
 
 
 class TextFile(io.TextIOWrapper):
-    """The result of `io.StringIO(context)`: a file to be read, which holds no more than a buffer of the text.
+    """The result of `io.StringIO(context)`: a file that holds no more of the text than a buffer.
 
     Args:
         text: The text.
-        newline: As `io.StringIO` takes it.
-        refused: The error of reading too much at once.
+        newline: As in `io.StringIO`.
+        refused: The error to raise when too much is read at once.
     """
 
     def __init__(self, text: LargeText, newline: str | None, refused: Exception) -> None:
@@ -89,7 +89,7 @@ class TextFile(io.TextIOWrapper):
         super().__init__(io.BufferedReader(self._bytes, BUFFER_BYTES), "utf-8", "surrogatepass", newline)
 
     def read(self, size: int | None = -1, /) -> Any:
-        """Return so many characters; all that are left only where that is the text itself."""
+        """Return up to `size` characters; without a size, the rest if it is short, or the whole text as its handle."""
         if size is not None and size >= 0:
             return super().read(size)
         if self._bytes.tell() == 0:
@@ -106,14 +106,14 @@ class TextFile(io.TextIOWrapper):
 
 
 def install(texts: Any) -> None:
-    """Have `io.StringIO` and `json` take what stands for a long text, or say what to do instead.
+    """Make `io.StringIO` accept the handle of a long text, and `json` refuse it with advice.
 
     Args:
         texts: The module `_context_text`.
     """
 
     class StringIO(io.StringIO):
-        """As that of `io`, also on a long text."""
+        """`io.StringIO` that also accepts a long text."""
 
         def __new__(cls, initial_value: Any = "", newline: str | None = "\n") -> Any:
             if texts.is_whole(initial_value):
@@ -130,7 +130,7 @@ def install(texts: Any) -> None:
 
 
 def refusing(own: Any, what: str, texts: Any) -> Any:
-    """Return a method that refuses a long text, and is the own one for all else."""
+    """Return a method that refuses a long text and otherwise calls the original."""
     hint = TO_PARSE if "loads" in what else ""
 
     def method(self: Any, value: Any, *args: Any, **options: Any) -> Any:

@@ -1,8 +1,8 @@
 """`re` on a text that is too long to be a `str` in the sandbox: the host finds the matches, in linear time.
 
-Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. The host says where a
-pattern matches and gives the text around each place; the match itself is then made by `re` on that text, so that groups
-and all else are those of `re`. What the host's engine does not have (look-around, back-references) is refused by name.
+Runs inside the sandbox, from source that the start frame carries, as `_context_text.py` does. The host returns where a
+pattern matches, with the text around each place; `re` then makes the match on that text, so groups and the rest come
+from `re` itself. What the host's engine lacks (look-around, back-references) is refused by name.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
-FIRST_MATCHES, MOST_MATCHES = 16, 10_000  # asked for at once: few at first, since a loop may end early
+FIRST_MATCHES, MOST_MATCHES = 16, 10_000  # per request: few at first, since a loop may end early
 MORE_CHARS = 1 << 16
-RESULT_CHARS = 32_000_000  # of a substitution
+RESULT_CHARS = 32_000_000  # longest result of a substitution
 
 
 class LargeMatch:
-    """The equivalent of `re.Match` for the whole text.
+    """A match whose positions are those of the whole text; otherwise as `re.Match`.
 
     Args:
         match: The match in a part of the text.
         text: The text.
-        offset: Where the part begins.
-        bounds: Where the search began and ended.
+        offset: Start of the part.
+        bounds: Bounds of the search.
     """
 
     def __init__(self, match: re.Match[str], text: Any, offset: int, bounds: tuple[int, int]) -> None:
@@ -36,7 +36,7 @@ class LargeMatch:
         self.string, (self.pos, self.endpos) = text, bounds
 
     def __getattr__(self, name: str) -> Any:
-        # Groups and all else that has no position.
+        # Groups and everything else without a position.
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._match, name)
@@ -45,21 +45,21 @@ class LargeMatch:
         return self._match[group]
 
     def start(self, group: int | str = 0, /) -> int:
-        """Return where a group begins, or -1."""
+        """Return the start of a group, or -1."""
         return self.span(group)[0]
 
     def end(self, group: int | str = 0, /) -> int:
-        """Return where a group ends, or -1."""
+        """Return the end of a group, or -1."""
         return self.span(group)[1]
 
     def span(self, group: int | str = 0, /) -> tuple[int, int]:
-        """Return both, or (-1, -1) for a group that took no part."""
+        """Return start and end of a group, or (-1, -1) if it took no part."""
         start, end = self._match.span(group)
         return (start, end) if start < 0 else (start + self._offset, end + self._offset)
 
     @property
     def regs(self) -> tuple[tuple[int, int], ...]:
-        """The spans of all groups."""
+        """Spans of all groups."""
         return tuple(self.span(number) for number in range(len(self._match.regs)))
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class LargeMatch:
 
 
 def finditer(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> Iterator[LargeMatch]:
-    """Do what `pattern.finditer` does."""
+    """Equivalent of `pattern.finditer`."""
     return _found(pattern, text, bounds(text, pos, endpos), FIRST_MATCHES)
 
 
@@ -77,7 +77,7 @@ def _found(pattern: re.Pattern[str], text: Any, span: tuple[int, int], most: int
     while pos <= end:
         found = text.matches(pattern.pattern, pattern.flags, pos, end, most)
         for start, stop, around, first in found:
-            if (start, stop) == last:  # an empty match where the ones before ended
+            if (start, stop) == last:  # an empty match where the previous one ended
                 continue
             last = start, stop
             yield made(pattern, text, (start, stop), (around, first), span)
@@ -95,15 +95,15 @@ def made(
     Args:
         pattern: The pattern.
         text: The text.
-        place: Where the match begins and ends.
-        part: The text around it, None where that is long, and where it begins.
-        span: Where the search began and ended.
+        place: Start and end of the match.
+        part: The text around it, None if that is long, and its start.
+        span: Bounds of the search.
     """
     (start, stop), (around, first) = place, part
     if around is None:
         around = str(text[first : min(stop + 2, span[1])])
     match = pattern.match(around, start - first)
-    if match is None or match.end() != stop - first:  # it looks farther than the part reaches
+    if match is None or match.end() != stop - first:  # the pattern looks beyond the part
         around = text[first : min(stop + MORE_CHARS, span[1])]
         match = pattern.match(around, start - first)
     if match is None or match.end() != stop - first:
@@ -115,14 +115,14 @@ def made(
 
 
 def search(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
-    """Do what `pattern.search` does."""
+    """Equivalent of `pattern.search`."""
     return next(_found(pattern, text, bounds(text, pos, endpos), 1), None)
 
 
 def match(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
-    """Do what `pattern.match` does."""
+    """Equivalent of `pattern.match`."""
     first, last = bounds(text, pos, endpos)
-    # Most matches at a given place, and most places without one, show in a few characters there.
+    # A few characters usually decide whether a pattern matches at a given place.
     if (near := pattern.match(text[max(0, first - 1) : first + MORE_CHARS], min(first, 1))) is None:
         if last - first <= MORE_CHARS:
             return None
@@ -133,7 +133,7 @@ def match(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None 
 
 
 def fullmatch(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> LargeMatch | None:
-    """Do what `pattern.fullmatch` does."""
+    """Equivalent of `pattern.fullmatch`."""
     first, last = bounds(text, pos, endpos)
     found = text.matches(rf"(?:{pattern.pattern})\Z", pattern.flags, first, last, 1)
     if not found or found[0][:2] != [first, last]:
@@ -142,7 +142,7 @@ def fullmatch(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | N
 
 
 def findall(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | None = None) -> list[Any]:
-    """Do what `pattern.findall` does."""
+    """Equivalent of `pattern.findall`."""
     found = _found(pattern, text, bounds(text, pos, endpos), MOST_MATCHES)
     if pattern.groups < 2:
         return [one.group(pattern.groups) or "" for one in found]
@@ -150,7 +150,7 @@ def findall(pattern: re.Pattern[str], text: Any, pos: int = 0, endpos: int | Non
 
 
 def split(pattern: re.Pattern[str], text: Any, maxsplit: int = 0) -> Any:
-    """Do what `pattern.split` does; the parts are cut when they are asked for, where there are no groups between."""
+    """Equivalent of `pattern.split`; without groups the parts are sliced lazily."""
     if pattern.groups:
         return _split_by_groups(pattern, text, maxsplit)
     if pattern.match(""):
@@ -174,12 +174,12 @@ def _split_by_groups(pattern: re.Pattern[str], text: Any, maxsplit: int) -> list
 
 
 def sub(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> Any:
-    """Do what `pattern.sub` does, where the result is not too long; without a match it is the text itself."""
+    """Equivalent of `pattern.sub` for a result that is not too long; without a match the text itself is returned."""
     return subn(pattern, repl, text, count)[0]
 
 
 def subn(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> tuple[Any, int]:
-    """Do what `pattern.subn` does, where the result is not too long; without a match it is the text itself."""
+    """Equivalent of `pattern.subn` for a result that is not too long; without a match the text itself is returned."""
     parts: list[str] = []
     size = at = changes = 0
     for found in islice(finditer(pattern, text), count if count > 0 else None):
@@ -199,7 +199,7 @@ def subn(pattern: re.Pattern[str], repl: Any, text: Any, count: int = 0) -> tupl
 
 
 def too_long(text: Any) -> TypeError:
-    """Return the error of a substitution whose result would be longer than a text may be here."""
+    """Return the error for a substitution whose result would exceed the length that a text may have here."""
     return TypeError(
         f"re.sub of the whole text would make more than {RESULT_CHARS:,} characters; {text.reader.what} has "
         f"{len(text):,}: change a part: re.sub(pattern, new, {text.reader.name}[a:b])"
@@ -207,14 +207,14 @@ def too_long(text: Any) -> TypeError:
 
 
 def bounds(text: Any, pos: int, endpos: int | None) -> tuple[int, int]:
-    """Return both positions as `re` takes them."""
+    """Return both positions clamped as `re` does."""
     length = len(text)
     end = length if endpos is None else min(max(0, endpos), length)
     return min(max(0, pos), length), end
 
 
 class LargePattern:
-    """A compiled pattern that can be used on the whole text too.
+    """A compiled pattern that also accepts the whole text.
 
     Args:
         pattern: The pattern.
@@ -230,7 +230,7 @@ class LargePattern:
 
 
 def chosen(own: Callable[..., Any], pattern: re.Pattern[str], texts: Any, name: str) -> Callable[..., Any]:
-    """Return a method of a pattern that works on the whole text where it is given that."""
+    """Return a method of a pattern that also accepts the whole text."""
 
     def method(*args: Any, **options: Any) -> Any:
         if not any(texts.is_whole(value) for value in (*args, *options.values())):
@@ -241,7 +241,7 @@ def chosen(own: Callable[..., Any], pattern: re.Pattern[str], texts: Any, name: 
 
 
 def on_whole(texts: Any, pattern: re.Pattern[str], name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Do on the whole text what a method of a pattern does."""
+    """Run a method of a pattern on the whole text."""
     if "string" in options:
         options = {**options, "text": options["string"]}
         del options["string"]
@@ -253,7 +253,7 @@ def on_whole(texts: Any, pattern: re.Pattern[str], name: str, args: tuple[Any, .
 
 
 def install(texts: Any) -> Callable[[Any], Any]:
-    """Have the functions of `re` take the whole text; return what does the same for compiled patterns.
+    """Make the functions of `re` accept the whole text; return a function that does the same for a compiled pattern.
 
     Args:
         texts: The module `_context_text`.
@@ -268,7 +268,7 @@ def install(texts: Any) -> Callable[[Any], Any]:
 
 
 def module_function(name: str, own: Callable[..., Any], texts: Any) -> Callable[..., Any]:
-    """Return a function such as `re.search` that takes the whole text too."""
+    """Return a version of a function such as `re.search` that also accepts the whole text."""
 
     def function(pattern: Any, *args: Any, **options: Any) -> Any:
         if not any(texts.is_whole(value) for value in (*args[:2], options.get("string"))):

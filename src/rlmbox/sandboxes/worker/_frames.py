@@ -1,11 +1,11 @@
-"""Frames from a worker, read as what they are: bytes from an attacker.
+"""Parsing of frames from a worker, which are bytes from an attacker.
 
-A frame is four bytes of big-endian length and a body of that many: JSON, and behind a zero byte the long texts that
-belong into it, each at the place that the JSON names. Nothing is allocated for a length that is too large, nothing is
-decoded that would take longer to read than its length allows (see `_values.cost_bytes`) or is nested too deeply (the
-parser sees to that), and what was decoded is one of three messages with fields of the right type and numbers in their
-ranges, or a `Violation`. So every frame is read in a time in proportion to its length, whatever is in it; a long one is
-read in a thread (see `_link.py`).
+A frame is a length (four bytes, big-endian) and a body of that length: JSON, optionally followed by a zero byte and the
+long texts that belong into it, each at the place that the JSON names. Nothing is allocated for an excessive length, and
+nothing is decoded that is nested too deeply (the parser checks that) or would take longer to read than its length
+allows (see `_values.cost_bytes`). The result is one of three messages with fields of the right types and ranges, or a
+`Violation`. So reading takes time in proportion to the length of the frame, whatever it contains; a long frame is read
+in a thread (see `_link.py`).
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from rlmbox.types import CellError, CellOutcome
 _MARKS = b",:[{\\"
 _OUTCOMES: frozenset[CellOutcome] = frozenset(("ok", "error", "timeout", "memory", "stack", "output"))
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-_STRIDE = 4  # of the digits of a long int every fourth shows that it is one
+_STRIDE = 4  # checking every fourth digit is enough to recognise a long int
 _BRIEF_BYTES = 1 << 16
-_PIECE_BYTES = 1 << 16  # what is made of one stays in the processor's cache
+_PIECE_BYTES = 1 << 16  # what is built from one piece fits the processor's cache
 _SURROGATE_BYTES = 6
 _ESCAPES = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _VALUES_AT_ONCE, _FEW_VALUES, _RUNS_AT_ONCE = 1_000, 100, 40
 _MANY_PARTS = 20_000
-_MOST_RUNS = 215  # of so many digits each is the longest number that the parser takes
+_MOST_RUNS = 215  # length, in runs of digits, of the longest number that the parser accepts
 _NAME_CHARS = 200
 _TEXT_CHARS = 50_000
 _MAX_INT = 2**53
@@ -59,9 +59,9 @@ _NOT_FINITE = "it sent a frame that is not JSON: a number in it is not finite"
 
 
 class _Pause:
-    """Has no garbage collected meanwhile: going over a hundred thousand new dicts again and again takes half the time.
+    """Suspends garbage collection: repeated passes over a hundred thousand new dicts would double the time.
 
-    Frames are read in several threads; the last one to end turns the collector on again.
+    Frames are read in several threads; the last one to finish turns the collector on again.
     """
 
     def __init__(self) -> None:
@@ -87,18 +87,18 @@ _PAUSE = _Pause()
 
 
 class Violation(Exception):
-    """The worker broke the protocol; nothing more of it is believed."""
+    """The worker broke the protocol; none of its messages is trusted from then on."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """Bounds of the frames of a worker.
+    """Limits on the frames of a worker.
 
     Attributes:
-        frame_bytes: Longest frame.
-        free_bytes: What the reading of a frame may cost beyond its length; see `_values.cost_bytes`.
-        cell_bytes: Bytes of all frames of a cell.
-        burst_frames: Frames of a cell that may come at once.
+        frame_bytes: Maximum length of a frame.
+        free_bytes: Cost of reading a frame that is allowed beyond its length; see `_values.cost_bytes`.
+        cell_bytes: Maximum total length of a cell's frames.
+        burst_frames: Frames of a cell that may arrive at once.
         frames_per_s: Frames per second of a cell beyond the burst.
     """
 
@@ -111,12 +111,12 @@ class FrameLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The namespace stands."""
+    """The namespace is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFrame:
-    """Code calls a host function."""
+    """A cell calls a host function."""
 
     id: int
     name: str
@@ -126,7 +126,7 @@ class CallFrame:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A request was carried out."""
+    """A request was completed."""
 
     id: int
     outcome: CellOutcome
@@ -144,15 +144,15 @@ Reply = Ready | CallFrame | Done
 
 
 def encode(message: Mapping[str, Any], written: str = "") -> bytes:
-    """Make a frame.
+    """Encode a frame.
 
     Args:
-        message: A JSON object, not empty. Lone surrogates pass as they are.
-        written: More of its members, as JSON writes them: `"a": 1, "b": 2`.
+        message: A JSON object, not empty. Lone surrogates are kept.
+        written: More members, already encoded as JSON: `"a": 1, "b": 2`.
 
     Raises:
-        TypeError: Something in it is not JSON.
-        ValueError: A number in it is not finite, or something in it contains itself.
+        TypeError: A value cannot be encoded as JSON.
+        ValueError: A number is not finite, or a container contains itself.
     """
     text = _ENCODER.encode(message)
     body = (f"{text[:-1]}, {written}}}" if written else text).encode("utf-8", "surrogatepass")
@@ -160,10 +160,10 @@ def encode(message: Mapping[str, Any], written: str = "") -> bytes:
 
 
 class Inbox:
-    """Collects bytes from the worker and gives its messages.
+    """Buffers bytes from the worker and splits them into frames.
 
     Args:
-        limits: What is accepted.
+        limits: Limits on the frames.
     """
 
     def __init__(self, limits: FrameLimits) -> None:
@@ -172,27 +172,27 @@ class Inbox:
         self.begin()
 
     def begin(self) -> None:
-        """Start counting anew, for a new cell."""
+        """Reset the counts for a new cell."""
         self._began = time.monotonic()
         self._bytes = self._frames = 0
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing was received that was not taken out."""
+        """Return whether all received bytes have been taken."""
         return not self._buffer
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come; all messages must be taken out in between."""
+        """Add received bytes; all complete frames must have been taken before."""
         self._bytes += len(data)
         if self._bytes > self.limits.cell_bytes:
             raise Violation(f"it sent more than {self.limits.cell_bytes:,} bytes for one cell")
         self._buffer += data
 
     def take(self) -> bytes | None:
-        """Return the body of the next frame, for `read_message`; None when more bytes are needed.
+        """Return the body of the next frame, for `read_message`, or None if it is incomplete.
 
         Raises:
-            Violation: The frame is too long, or there are too many.
+            Violation: The frame is too long, or there are too many frames.
         """
         if len(self._buffer) < 4:
             return None
@@ -214,10 +214,10 @@ class Inbox:
 
 
 def read_message(body: bytes, limits: FrameLimits) -> Reply:
-    """Read the body of a frame.
+    """Parse the body of a frame.
 
     Raises:
-        Violation: The bytes are not an acceptable message.
+        Violation: The body is not an acceptable message.
     """
     return _message(_decoded(body, limits))
 
@@ -234,7 +234,7 @@ def _decoded(body: bytes, limits: FrameLimits) -> Any:
         if "recursion limit" in str(error):
             raise Violation("it sent a frame nested deeper than 200 levels") from None
         raise Violation(f"it sent a frame that is not JSON: {str(error)[:200]}") from None
-    # The parser takes numbers that no float can hold, and gives them as infinite.
+    # The parser accepts numbers outside the range of a float and returns infinity.
     if not _is_finite(value):
         raise Violation(_NOT_FINITE)
     if end >= 0 and type(value) is dict:
@@ -243,10 +243,10 @@ def _decoded(body: bytes, limits: FrameLimits) -> Any:
 
 
 def _put_back(frame: dict[str, Any], texts: memoryview) -> None:
-    """Put the long texts that were sent beside the JSON into their places.
+    """Put the long texts that follow the JSON into their places in it.
 
     Raises:
-        Violation: There is no such place, or no such text.
+        Violation: A place or a text does not exist.
     """
     at = 0
     for way in _field(frame, "aside", list, optional=True) or ():
@@ -266,7 +266,7 @@ def _put_back(frame: dict[str, Any], texts: memoryview) -> None:
 
 
 def _part(holder: Any, step: Any) -> Any:
-    """Return the part of a container that a step of a way leads to."""
+    """Return the item of a container at one step of a path."""
     is_step = step in holder if type(holder) is dict and type(step) is str else False
     is_step = is_step or (type(holder) is list and type(step) is int and 0 <= step < len(holder))
     if not is_step:
@@ -278,8 +278,8 @@ def _parsed(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False, cache_strings="none")
     except ValueError:
-        # It takes no lone surrogates, which no file and no request to a model can hold. Our worker sends none; whoever
-        # does has to be brief.
+        # It rejects lone surrogates, which no file and no request to a model can hold. Our worker sends none; a frame
+        # from anyone else that has them must be short.
         if len(body) > _BRIEF_BYTES or not (b"\\ud" in body or b"\\uD" in body):
             raise
         return from_json(_ESCAPES.sub(_without_surrogate, body), allow_inf_nan=False, cache_strings="none")
@@ -292,7 +292,7 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
 def _is_finite(value: Any) -> bool:
     """Return whether all numbers in a value are finite.
 
-    All values of one level are looked at together, since each container by itself would take as long as to parse it.
+    Values are checked level by level; checking each container by itself would take as long as parsing.
     """
     level: list[Any] = [value]
     while level:
@@ -306,16 +306,16 @@ def _is_finite(value: Any) -> bool:
 
 
 def _checked_parts(body: bytes, room: int) -> int:
-    """Bound what JSON text costs to read, without decoding it; return how many values and keys there are at most.
+    """Check what JSON text costs to parse, without decoding it; return an upper bound of its values and keys.
 
     Args:
         body: The text.
-        room: What it may cost, in bytes; see `_values.cost_bytes`.
+        room: Allowed cost in bytes; see `_values.cost_bytes`.
 
     Raises:
-        Violation: It has too much.
+        Violation: It would cost more.
     """
-    # Inside its texts there may be anything; often there is little enough even so.
+    # String contents count here too, which overestimates; that is often low enough.
     parts = _counted_quickly(body, room // (PART_BYTES + CONTAINER_BYTES))
     if parts is None:
         room -= ESCAPE_BYTES * body.count(b"\\")
@@ -328,7 +328,7 @@ def _checked_parts(body: bytes, room: int) -> int:
 
 
 def _counted_quickly(body: bytes, most: int) -> int | None:
-    """Count what may cost something, wherever it stands; return None where that is more than so many."""
+    """Count everything that may have a cost, inside strings too; return None if there is more than `most`."""
     count, at = 0, 0
     while at < len(body):
         piece = body[at : at + _PIECE_BYTES]
@@ -340,7 +340,7 @@ def _counted_quickly(body: bytes, most: int) -> int | None:
 
 
 def _checked_values(body: bytes, room: int) -> int:
-    """Bound the values and keys of JSON text, those outside of its texts; return how many there are at most."""
+    """Check the number of values and keys of JSON text, outside of its strings; return an upper bound of it."""
     most = min(room // PART_BYTES, MAX_NODES)
     first = _patterns().few.match(body)
     if first is None:
@@ -359,7 +359,7 @@ def _checked_values(body: bytes, room: int) -> int:
 
 
 def _check_long_numbers(body: bytes, room: int) -> None:
-    """Bound the digits of long numbers.
+    """Check the number of digits in long numbers.
 
     Raises:
         Violation: There are too many.
@@ -367,15 +367,15 @@ def _check_long_numbers(body: bytes, room: int) -> None:
     most = room // DIGITS_BYTES
     if len(body) // DIGITS <= most or body[::_STRIDE].translate(_DIGITS).count(b"0" * (DIGITS // _STRIDE)) <= most:
         return
-    # In a text there may be any digits.
+    # Strings may contain any digits.
     if _counted(body, _patterns().runs, _RUNS_AT_ONCE, most) > most:
         raise Violation(f"it sent a frame with more than {most * DIGITS:,} digits in long numbers")
 
 
 def _counted(body: bytes, pattern: Any, at_once: int, most: int, at: int = 0) -> int:
-    """Count what a pattern finds so many of at once, up to so many more than there may be.
+    """Count matches of a pattern that finds `at_once` items at a time, stopping above `most`.
 
-    What is left at the end, or comes after a text that does not end, is not counted.
+    A remainder at the end, or after a string that is not closed, is not counted.
     """
     found = 0
     while found <= most and (match := pattern.match(body, at)) is not None:
@@ -386,16 +386,16 @@ def _counted(body: bytes, pattern: Any, at_once: int, most: int, at: int = 0) ->
 
 @dataclass(frozen=True, slots=True)
 class _Patterns:
-    """Patterns over JSON text from its beginning, none of which looks into the texts in it.
+    """Patterns over JSON text from its beginning, which skip the contents of strings.
 
-    Each is an automaton that takes every byte once, whatever comes: the nodes of a frame full of escapes and commas are
-    counted in the time that it takes to look through any other.
+    Each is an automaton that consumes every byte once, so a frame full of escapes and commas takes no longer to count
+    than any other.
 
     Attributes:
         few: A few characters before a value or a key.
-        values: The next so many characters before a value or a key.
-        containers: The next so many lists and objects.
-        runs: The next so many runs of digits that are long.
+        values: The next group of characters before a value or a key.
+        containers: The next group of lists and objects.
+        runs: The next group of long runs of digits.
     """
 
     few: Any
@@ -419,7 +419,7 @@ def _patterns() -> _Patterns:
     )
 
 
-# Made once: `json.dumps` would make it anew for each frame, which takes longer than a short frame.
+# Made once: `json.dumps` would make an encoder for each frame, which takes longer than encoding a short frame.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 

@@ -1,7 +1,7 @@
-"""Texts on their way to a worker: short ones are told in the start frame, all others lie in one file.
+"""The delivery of texts to a worker: short ones in the start frame, all others in one file.
 
-A worker is shown one file at most. Where a text is a handle over a file of the user's, that is the file, and what else
-is long is told, or read through the host.
+A worker is given one file at most. If a text is a handle over a file of the user's, it is that file, and other long
+texts are sent in the frame or read through the host.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 from rlmbox.context import Context
 from rlmbox.sandboxes._texts import NamedText
 
-_TOLD_BYTES = 1 << 15  # so much is sent in the first frame in less time than it takes to make a file
+_TOLD_BYTES = 1 << 15  # sending so much in the first frame is quicker than making a file
 
 
 class LaidOut:
-    """The texts of a session, as a worker is to find them.
+    """The texts of a session, arranged for a worker.
 
     Args:
         texts: The texts.
 
     Attributes:
-        fd: The file, to be closed by whoever has launched the worker; None where there is none.
+        fd: The file, to be closed by whoever launched the worker; None if there is none.
     """
 
     def __init__(self, texts: Sequence[NamedText]) -> None:
@@ -44,10 +44,10 @@ class LaidOut:
         self.fd = _file_of([each.text for each in filed]) if filed else None
 
     def sources(self, place: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return what to tell the worker of each text, by variable.
+        """Return the entry of the start frame for each text, by variable.
 
         Args:
-            place: Where it finds the file; empty where it cannot be shown one, and reads handles through the host.
+            place: Where the worker finds the file; empty if it cannot be given one and reads handles through the host.
         """
         return {each.name: self._source(each, place) for each in self._texts}
 
@@ -66,7 +66,7 @@ class LaidOut:
 
 
 def _file_of(texts: Sequence[Context]) -> int:
-    """Put texts into a file without a name, which ends with its last descriptor."""
+    """Write texts to an unnamed file, which is deleted with its last descriptor."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:

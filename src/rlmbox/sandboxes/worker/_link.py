@@ -1,8 +1,8 @@
-"""The host's side of the wire to a worker: one request at a time, host calls in between, a deadline on all of it.
+"""The host's end of the wire to a worker: one request at a time, with host calls in between, under one deadline.
 
-One task waits for everything at once: frames from the worker, room for frames to it, and whatever its process
-writes to the descriptors 1 and 2, which are read with a bound so that nothing reaches our terminal. Nothing the
-worker does raises here; the end of a worker is a value, `Lost`, and the sandbox then kills what is left of it.
+One task waits for everything at once: frames from the worker, room to send, and what its process writes to descriptors
+1 and 2, which is read with a limit so that nothing reaches our terminal. Nothing the worker does raises here; its end
+is a value, `Lost`, and the sandbox then kills what is left of it.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ PARALLEL_CALLS = 16
 
 _LONG_FRAME_BYTES = 1 << 18  # about a millisecond of reading
 _TICK_S = 0.001
-_PASSAGE_S = 0.005  # of a call and its answer, on a busy machine
-_SHORT_S = 0.05  # a wait up to this counts as running time, so that a loop of calls that cost nothing comes to its end
+_PASSAGE_S = 0.005  # allowance for sending a call and its answer on a busy machine
+_SHORT_S = 0.05  # a wait up to this counts as running time, so that an endless loop of free calls still times out
 _QUICK_S = 0.0005
 _SLOW_S = 0.005
 _QUICK_CALLS = 3
@@ -61,12 +61,12 @@ _QUICK_CALLS = 3
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker cannot be used any more and is to be killed.
+    """The worker is no longer usable and is to be killed.
 
     Attributes:
-        outcome: `timeout`, `output`, `crashed`, or `error` for an interrupt that was not heeded.
-        message: Why.
-        ended: Whether the worker went away by itself.
+        outcome: `timeout`, `output`, `crashed`, or `error` for an interrupt that the cell ignored.
+        message: The reason.
+        ended: Whether the worker exited by itself.
     """
 
     outcome: CellOutcome
@@ -78,11 +78,11 @@ _CLOSED = Lost("crashed", "the sandbox was closed while the cell ran")
 
 
 class _Expired(Exception):
-    """The deadline is over."""
+    """The deadline has passed."""
 
 
 class _Unheeded(Exception):
-    """The cell went on after it was interrupted."""
+    """The cell ignored its interrupt."""
 
 
 class _Aborted(Exception):
@@ -90,12 +90,12 @@ class _Aborted(Exception):
 
 
 class _Clock:
-    """The deadline of a request; it stands still while a host call is under way.
+    """The deadline of a request, which is paused while a host call is under way.
 
     Args:
-        loop: Whose time it is.
+        loop: The event loop whose time is used.
         timeout_s: Seconds of running time.
-        ring: What to do when they are over.
+        ring: Called when they have passed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float, ring: Callable[[], None]) -> None:
@@ -128,16 +128,16 @@ class _Clock:
 
 
 class Link:
-    """A conversation with one worker. It owns the wire and the pipes, not the process.
+    """A conversation with one worker. Owns the wire and the pipes, not the process.
 
     Args:
         wire: A stream socket to the worker; made non-blocking.
         outputs: Our ends of the pipes at the worker's descriptors 1 and 2; made non-blocking.
-        limits: What a cell may use.
-        host: What the worker may call.
-        frame_limits: What the worker may send.
-        ease: What may help a worker that does not heed its interrupt, before it is killed; see `WorkerProcess.ease`.
-        interrupt: Ends the cell that runs, if it can; see `WorkerProcess.interrupt`.
+        limits: Limits of a cell.
+        host: Functions that the worker may call.
+        frame_limits: Limits on the worker's frames.
+        ease: Called to help a worker that ignores its interrupt, before it is killed; see `WorkerProcess.ease`.
+        interrupt: Interrupts the running cell, if possible; see `WorkerProcess.interrupt`.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Link:
         self._inbox = Inbox(frame_limits or FrameLimits())
         self._wire = WorkerPipes(wire, outputs, limits, self._inbox, self._flooded)
         self._quick: dict[str, float] = {}
-        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that are under way already, in this very task
+        self._begun: dict[int, Awaitable[Any]] = {}  # results of calls that were already started, in this very task
         self._got: Done | Ready | Lost
         self._pending: set[int] = set()
         self._request_id = self._last_call_id = self._calls = 0
@@ -171,23 +171,23 @@ class Link:
         return anyio.CapacityLimiter(PARALLEL_CALLS)  # most sessions need none
 
     async def open(self, start: Mapping[str, Any], timeout_s: float, written: str = "") -> Lost | None:
-        """Send the start frame and wait until the namespace stands.
+        """Send the start frame and wait until the namespace is ready.
 
         Args:
-            start: See `_worker.py`.
+            start: The frame; see `_worker.py`.
             timeout_s: Seconds to wait.
-            written: More of the frame; see `encode`.
+            written: More members of the frame; see `encode`.
         """
         reply = await self._exchange({**start, "type": "start"}, timeout_s, written=written)
         self._is_open = not isinstance(reply, Lost)
         return reply if isinstance(reply, Lost) else None
 
     async def request(self, message: Mapping[str, Any], timeout_s: float) -> Done | Lost:
-        """Have the worker do something, answering the host calls that come in between.
+        """Send a request and wait for its reply, answering the host calls in between.
 
         Args:
             message: `execute` with `code`, or `variables`.
-            timeout_s: Seconds of running time, without the time of host calls and the second of grace.
+            timeout_s: Seconds of running time, without host calls and the grace period of one second.
         """
         self._request_id += 1
         reply = await self._exchange({**message, "id": self._request_id}, timeout_s, GRACE_S)
@@ -196,19 +196,19 @@ class Link:
         return reply
 
     def printed(self) -> tuple[BoundedText, ...]:
-        """Return what was written to the worker's descriptors during the last request, past Python's streams."""
+        """Return what was written to the worker's descriptors during the last request, bypassing Python's streams."""
         return self._wire.printed()
 
     def abort(self) -> None:
-        """End a request that is under way; it gives `Lost`."""
+        """End the request under way, which returns `Lost`."""
         self._aborted = True
         self._wire.fail(_Aborted())
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs; return False where that cannot be done.
+        """Raise KeyboardInterrupt in the running cell; return False if that is not possible.
 
-        A cell that goes on all the same, such as one in the middle of a long operation of a C library, is killed a
-        little later. Between two cells it does nothing, and a worker that starts is left alone: it would end.
+        A cell that ignores it, such as one inside a long operation of a C library, is killed a little later. Between
+        cells, and while a worker starts (it would end), this does nothing.
         """
         if not self._is_busy:
             return self._is_open
@@ -234,12 +234,12 @@ class Link:
         try:
             begin = partial(self._converse, starting=starting, frame=encode(message, written))
             if any(function.at_once is not None and function.is_async for function in self._host.values()):
-                # What the first step of a call enters, such as a timeout of anyio, is left before what was there.
+                # A scope that a call's first step enters, such as anyio's timeout, must be left before outer ones.
                 async with anyio.create_task_group() as self._tasks:
                     await self._go_on(await begin())
                 return self._got
             got = await begin()
-            if isinstance(got, CallFrame):  # a task group only where it is needed: most cells call nothing that waits
+            if isinstance(got, CallFrame):  # a task group only if needed: most cells make no call that waits
                 async with anyio.create_task_group() as self._tasks:
                     await self._go_on(got)
                 got = self._got
@@ -250,10 +250,10 @@ class Link:
         return got
 
     async def _go_on(self, got: Done | Ready | CallFrame | Lost) -> None:
-        """Go on from a call that has to be waited for, to the end of the request.
+        """Continue from a call that has to be awaited to the end of the request.
 
-        A call that has begun is waited for in the task that began it, since what it has entered there, such as a
-        timeout, is that task's; another one has the conversation from then on.
+        A call that has begun is awaited in the task that began it, since what it has entered there, such as a timeout,
+        belongs to that task; from then on another task holds the conversation.
         """
         while isinstance(got, CallFrame):
             self._pend(got)
@@ -271,7 +271,7 @@ class Link:
         await self._go_on(await self._converse(starting=False))
 
     def _drop_begun(self) -> None:
-        """Close what nobody came to wait for."""
+        """Close the calls that were begun and are no longer awaited."""
         for result in self._begun.values():
             if (close := getattr(result, "close", None)) is not None:
                 close()
@@ -286,21 +286,21 @@ class Link:
         self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._late, 0.0))
 
     def _flooded(self) -> None:
-        """Have the cell end that prints too much; its worker is killed where that cannot be done, or does not help."""
+        """Interrupt a cell that prints too much; its worker is killed if that fails or does not help."""
         if not self._interrupt():
             self._wire.fail(OutputFlood())
             return
         self._end_within(INTERRUPT_GRACE_S, OutputFlood())
 
     def _end_within(self, grace_s: float, error: Exception) -> None:
-        """End the request with an exception, unless it ends by itself; the time of host calls does not count."""
+        """Fail the request with an exception after a grace period, not counting host calls, unless it ends before."""
         self._clock.pause()
         self._clock = _Clock(asyncio.get_running_loop(), grace_s, partial(self._wire.fail, error))
         if self._pending:
             self._clock.pause()
 
     def _stale(self) -> Lost | None:
-        """Look for what the worker sent without being asked, and for its end, since the last request."""
+        """Check for unsolicited bytes from the worker, and for its end, since the last request."""
         self._inbox.begin()
         self._pending.clear()
         if self._aborted:
@@ -313,7 +313,7 @@ class Link:
         return Lost("crashed", "the worker broke the protocol: it sent something that was not asked for")
 
     async def _converse(self, *, starting: bool, frame: bytes = b"") -> Done | Ready | CallFrame | Lost:
-        """Go on until the request is answered, or until a call has to be waited for."""
+        """Continue until the request is answered, or until a call has to be awaited."""
         try:
             if frame:
                 self._wire.send(frame)
@@ -371,16 +371,15 @@ class Link:
             raise Violation(f"it called the unknown function {call.name[:50]!r}")
         if call.id <= self._last_call_id:
             raise Violation("it used the number of a call again")
-        # Answers that it does not take count too, or they would pile up here.
+        # Answers that the worker does not read count too, or they would pile up here.
         if len(self._pending) + self._wire.backlog >= PARALLEL_CALLS:
             raise Violation(f"it made more than {PARALLEL_CALLS} calls at once")
         self._last_call_id = call.id
         self._calls += 1
 
-    # The worker's clock stands still while a call is under way, and so does ours. How much of the time of a call that
-    # only reads is free is measured here and told with the answer: two measures would drift apart on a busy machine,
-    # and then the deadline here, which costs the namespace, would come before the worker's own.
-
+    # The worker's clock is paused while a call is under way, and so is ours. How much of a read-only call's time is
+    # free is measured here and sent with the answer: two measurements would drift apart on a busy machine, and then
+    # this deadline, which costs the namespace, would pass before the worker's own.
     def _pend(self, call: CallFrame) -> None:
         if not self._pending:
             self._paused_s, self._free_s, self._waits_free = time.monotonic(), 0.0, True
@@ -408,7 +407,7 @@ class Link:
             self._wire.send(_framed(frame, free_s))
 
     def _freed(self, function: HostFunction, took_s: float) -> float:
-        """Return how much of a call's time does not count, of one that only reads."""
+        """Return how much of a read-only call's time does not count."""
         if not function.is_running_time or took_s <= _SHORT_S or self._free_left_s <= 0:
             return 0.0
         free_s = min(took_s, self._free_left_s)
@@ -416,14 +415,14 @@ class Link:
         return free_s
 
     def _allow(self) -> None:
-        """Move the deadline: the worker's own clock stands still until the answer has come, and rings first."""
+        """Extend the deadline: the worker's clock is paused until it has the answer, and has to ring first."""
         if self._free_left_s > 0:
             self._free_left_s -= _PASSAGE_S
             self._clock.add(_PASSAGE_S)
 
-    # A plain function must be quick, but one of a user's may not be, and would hold up every session. So it
-    # runs in a thread until it has been quick a few times; from then on it is called right here, which saves
-    # two changes of thread for each of what may be thousands of calls. One slow call puts it back for good.
+    # A plain function ought to be quick, but a user's may not be and would block every session. So it runs in a
+    # thread until it has been quick a few times; from then on it is called directly, which saves two thread switches
+    # for each of what may be thousands of calls. One slow call sends it back to threads for good.
 
     async def _result_of(self, function: HostFunction, call: CallFrame) -> Any:
         begun = self._begun.pop(call.id, None)
@@ -453,7 +452,7 @@ class Link:
         return await result
 
     def _answer_at_once(self, call: CallFrame) -> bool:
-        """Answer a call that needs no waiting; return whether it was one."""
+        """Answer a call that needs no waiting; return whether it was answered."""
         if self._calls > self._limits.host_calls:
             limit = f"this session has made its {self._limits.host_calls:,} calls to host functions"
             self._wire.send(_failure(call, RuntimeError(limit)))
@@ -484,7 +483,7 @@ class Link:
 
 
 def _framed(frame: bytes, free_s: float) -> bytes:
-    """Return the frame of an answer that says, before all else, how much of the call's time does not count."""
+    """Prepend to the frame of an answer how much of the call's time does not count."""
     if not free_s:
         return frame
     body = f'{{"free_s":{free_s!r},'.encode() + frame[5:]

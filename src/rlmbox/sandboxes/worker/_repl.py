@@ -1,7 +1,7 @@
-"""The language side of the worker: names, cells, values and tracebacks, for CPython.
+"""The language side of the worker for CPython: names, cells, values and tracebacks.
 
 Runs inside the sandbox, from source that the first frame carries (see `_worker.py`): standard library only,
-Python 3.11 and later, nothing of rlmbox. Everything here works on the cell's side of the wall.
+Python 3.11 and later, nothing of rlmbox. A cell can tamper with everything here.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ else:
     _clocks, _values = sys.modules["_rlm_clocks"], sys.modules["_rlm_values"]
 
 FILE = "<rlm_session>"
-OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # looking for them would copy the page of each name there is
+OWN_MODULES = ("_rlm_values", "_rlm_clocks", "_rlm_repl")  # listed: searching `sys.modules` would copy memory pages
 OWN_FILES = ("_repl.py", "_values.py", "_clocks.py", "_context_text.py", "_context_regex.py", "_context_library.py")
 FREE = ("query",)
 MOST_IN_GROUP = 1_000
 HANDLE = "LargeText"
 NO_STR = "a text this long is no str in this REPL: take a part of it, such as context[a:b], or go through its lines"
 MODULES = ("re", "json", "math", "base64", "binascii", "zlib")
-TEXT_CHARS = 20_000  # of a `repr`, a message, a traceback
+TEXT_CHARS = 20_000  # longest `repr`, message or traceback
 OWN_SLICE_CHARS = 1_000_000
 MAX_VARIABLES = 1000
-MAX_SOURCES = 1000  # cells whose lines tracebacks can show
+MAX_SOURCES = 1000  # cells whose source lines are kept for tracebacks
 MAX_SOURCE_CHARS = 4_000_000
 PATTERN_METHODS = ("search", "match", "fullmatch", "finditer", "findall", "split", "sub", "subn")
 AWAITABLE_ARGUMENTS = ("gather", "create_task", "ensure_future", "wait_for")
-# Exceptions of the host that are raised as themselves; no name is looked up that is not here.
+# Exceptions of the host that are raised with their own class; no other name is looked up.
 RAISABLE = frozenset(
     "ArithmeticError AssertionError AttributeError ConnectionError EOFError FileNotFoundError IndexError KeyError "  # noqa: SIM905
     "LookupError NameError NotImplementedError OSError OverflowError PermissionError RuntimeError TimeoutError "
@@ -48,22 +48,22 @@ _UNIQUE_FILE = re.compile(r"<rlm_session:\d+>")
 
 
 class HostObject:
-    """An object whose methods are the host functions with a dotted name, such as `ctx`."""
+    """An object whose methods are host functions with a dotted name, such as `ctx`."""
 
     def __repr__(self) -> str:
         return f"<object with the functions {', '.join(sorted(vars(self)))}>"
 
 
 class Repl:
-    """The namespace of a session and what runs in it.
+    """The namespace of a session, and the execution of cells in it.
 
     Args:
         frame: The start frame.
         wire: Calls host functions by name.
 
     Attributes:
-        is_reading: True while a cell is read, and after what ended that was no fault of the cell's: an earlier one may
-            have changed the modules that do it, so that no other can run.
+        is_reading: True while a cell is compiled, and after an error there that is not the cell's fault: an earlier
+            cell may have changed the modules that compile, so that no other cell can run.
     """
 
     is_reading = False
@@ -76,7 +76,7 @@ class Repl:
         self._clocks = _clocks.ClockReaders()
         self._file = FILE
         main = types.ModuleType("__main__")
-        sys.modules["__main__"] = main  # dataclasses and pickle look a class's module up there
+        sys.modules["__main__"] = main  # dataclasses and pickle look up a class's module there
         self._modules = dict(sys.modules)
         self._names = vars(main)
         self._names["__builtins__"] = builtins
@@ -102,7 +102,7 @@ class Repl:
         injected["_rlm_settled"] = settled
         injected["_rlm_all_settled"] = lambda values: [settled(value) for value in values]
         self._injected = injected
-        # Ready to be called: what a cell did to the builtins may leave none to make the call with.
+        # Bound in advance: a cell may have left no builtins to build the call with.
         self.restore_builtins: Callable[[], object] = partial(vars(builtins).update, dict(vars(builtins)))
         inputs = {**frame["inputs"], **texts, **tables_of(frame.get("tables"))}
         self._given = {**injected, **inputs}
@@ -115,9 +115,9 @@ class Repl:
         random.seed(frame["seed"])
 
     def _restore(self) -> list[str]:
-        """Put back the reserved names that a cell has overwritten or deleted; return which they were.
+        """Restore reserved names that a cell has rebound or deleted, and return them.
 
-        `query`, the inputs and the names of modules are a cell's to bind, as in any Python.
+        Cells may rebind `query`, the inputs and the names of modules, as in any Python.
         """
         restored = [name for name, value in self._reserved.items() if self._names.get(name, self) is not value]
         if restored:
@@ -137,19 +137,19 @@ class Repl:
         return {"value": self.variables(), "value_repr": None}
 
     def variables(self) -> dict[str, str]:
-        """Describe the names that cells have set."""
+        """Describe the variables that cells have set."""
         own = [k for k, v in self._names.items() if k[:1] != "_" and self._given.get(k, self) is not v]
         return {name: describe(self._names[name]) for name in own[:MAX_VARIABLES]}
 
     def writer(self) -> _values.Writer:
-        """Return what writes the values of a frame."""
+        """Return a writer for the values of a frame."""
         return _values.Writer(puts_aside=True)
 
     def run(self, code: str) -> dict[str, Any]:
-        """Run a cell in the session's namespace and echo a last bare expression."""
+        """Run a cell in the session's namespace and echo a bare last expression."""
         self._cells += 1
-        # Each cell has a file name of its own, so that a function of an earlier cell keeps its source lines;
-        # `report` writes them all as `<rlm_session>`.
+        # Each cell has its own file name, so that a function of an earlier cell keeps its source lines;
+        # `report` shows them all as `<rlm_session>`.
         self._file = f"<rlm_session:{self._cells}>"
         self.is_reading = True
         try:
@@ -159,8 +159,8 @@ class Repl:
             self.is_reading = False
             raise
         self.is_reading = False
-        # No `finally` here: where memory is full, CPython before 3.14 can loop for ever at the end of one, because it
-        # needs an int for the place of the instruction and begins anew when it gets none.
+        # No `finally` here: with full memory, CPython before 3.14 can loop for ever at the end of one, because it
+        # allocates an int for the instruction's offset and starts over when that fails.
         self._names.pop("_rlm_value", None)
         result = eval(program, self._names)  # noqa: S307 - running code is what this is for
         if program.co_flags & 0x80:  # CO_COROUTINE: there is an `await` at the top level
@@ -170,7 +170,7 @@ class Repl:
         return self._echo(self._names.pop("_rlm_value", None), must_leave=is_expression)
 
     def _keep_source(self, code: str) -> None:
-        """Let tracebacks show the cell's lines, and let go of the oldest cells' where they are many."""
+        """Keep the cell's source lines for tracebacks, and drop the oldest beyond a limit."""
         import linecache
 
         linecache.cache[self._file] = (len(code), None, code.splitlines(keepends=True), self._file)
@@ -182,11 +182,11 @@ class Repl:
             linecache.cache.pop(oldest, None)
 
     def after_cell(self) -> dict[str, Any]:
-        """Put the namespace in order after a cell, however it ended; return what the host is told of that."""
+        """Clean up the namespace after a cell, however it ended; return what to report of that to the host."""
         self._names.pop("_rlm_value", None)
         self._names["__builtins__"] = builtins
         if sys.modules.get("builtins") is not builtins:
-            # Or nothing could be imported any more, also by us.
+            # Otherwise nothing could be imported any more, not even by this module.
             modules: dict[str, Any] = sys.modules
             for name in [name for name, module in modules.items() if module is None]:
                 del modules[name]
@@ -194,12 +194,12 @@ class Repl:
         return {"restored": self._restore(), "reads_clock": self._clocks.seen}
 
     def _echo(self, value: Any, *, must_leave: bool) -> dict[str, Any]:
-        """Return a value in its JSON form and its bounded `repr`.
+        """Return a value's JSON form and its bounded `repr`.
 
         Args:
-            value: The value of a last bare expression.
-            must_leave: Whether that is all of the cell, which then fails where the value is too large to leave; any
-                other cell has done its work, and its value is the `repr`.
+            value: Value of a bare last expression.
+            must_leave: Whether the expression is the whole cell, which then fails if the value is too large to
+                send. Any other cell has done its work, and only the `repr` is sent.
         """
         if value is None:
             return {"value": None, "value_repr": None}
@@ -210,16 +210,16 @@ class Repl:
             if must_leave:
                 raise ValueError(str(error)) from None
             form = None
-        except TypeError:  # what stands for a context that is no `str`
+        except TypeError:  # the handle of a context that is no `str`
             form = None
         try:
             text = shown(value)
-        except Exception:  # noqa: BLE001 - a `__repr__` of the cell's, or an int of more digits than Python writes
+        except Exception:  # noqa: BLE001 - a `__repr__` of the cell's, or an int with more digits than Python prints
             text = shown(form)
         return {"value": text if form is None else form, "value_repr": text, "writer": writer}
 
     def _compiled(self, code: str) -> tuple[types.CodeType, bool]:
-        """Compile a cell; tell too whether it is one expression."""
+        """Compile a cell; also return whether it is a single expression."""
         self._clocks.seen = False
         try:
             tree = ast.parse(code, self._file)
@@ -242,40 +242,40 @@ class Repl:
         return program, is_expression
 
     def report(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
-        """Describe what ended a cell; `kind` and `message` are given for a limit."""
+        """Describe the error that ended a cell; `kind` and `message` are given for a limit."""
         if error is None:
             return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
         if isinstance(error, SystemExit):
             message = f"exit({'' if error.code is None else text_of(error.code)}) ended the cell; the session goes on"
         kind = kind or name_of(error)
         message = bounded(text_of(error) if message is None else message)
-        if kind == "TypeError" and HANDLE in message:  # of what is written in C, and takes no other than a `str`
+        if kind == "TypeError" and HANDLE in message:  # raised by C code that accepts only a real `str`
             message = f"{message}; {NO_STR}"
         try:
             shown, line = ([""], None) if _is_wide(error) else self._traceback(error)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - what the cell did to the modules, or its class, gives no traceback
+        except Exception:  # noqa: BLE001 - no traceback if the cell's changes to the modules, or its class, prevent it
             shown, line = [""], None
         if not isinstance(error, SyntaxError):
             shown[-1] = f"{kind}: {message}" if message else kind
         text = _UNIQUE_FILE.sub(FILE, bounded("".join(shown)))
-        for name in ("__traceback__", "__context__", "__cause__"):  # frees what the frames hold
+        for name in ("__traceback__", "__context__", "__cause__"):  # releases what the frames hold
             vars(BaseException)[name].__set__(error, None)
         return {"type": kind, "message": _UNIQUE_FILE.sub(FILE, message), "traceback": text.rstrip("\n"), "line": line}
 
     def _traceback(self, error: BaseException) -> tuple[list[str], int | None]:
-        """Format a traceback without the worker's frames; return the line of the cell too."""
+        """Format a traceback without the worker's frames; also return the line in the cell."""
         import traceback
 
-        frames = vars(BaseException)["__traceback__"].__get__(error)  # a class of the cell's may hide it
+        frames = vars(BaseException)["__traceback__"].__get__(error)  # the cell's class may override it
         report = traceback.TracebackException(type(error), error, frames, compact=True)
         line = error.lineno if isinstance(error, SyntaxError) and error.filename == self._file else None
         line = next((f.lineno for f in reversed(report.stack) if f.filename == self._file), line)
         todo, seen = [report], {id(report)}
         while todo:
             one = todo.pop()
-            # What a library caught and raised anew has frames of the library alone; those stay.
+            # An exception that a library caught and raised again has only the library's frames; those stay.
             outside = len(one.stack) if one is report else 0
             first = next((n for n, f in enumerate(one.stack) if f.filename.startswith("<rlm_session")), outside)
             one.stack[:] = [f for f in one.stack[first:] if f.filename not in self._own_files]
@@ -286,7 +286,7 @@ class Repl:
 
 
 def _is_wide(error: BaseException) -> bool:
-    """Return whether a group has so many exceptions that to describe them all would take seconds, and the memory."""
+    """Return whether an exception group is so large that formatting all of it would take seconds, and the memory."""
     todo, count = [error], 0
     while todo and count <= MOST_IN_GROUP:
         one = todo.pop()
@@ -297,14 +297,14 @@ def _is_wide(error: BaseException) -> bool:
 
 
 def helped(*things: Any) -> None:
-    """Print the documentation of a thing; `site`, which brings `help`, is not loaded."""
+    """Print a thing's documentation; `site`, which defines `help`, is not loaded."""
     import pydoc
 
     pydoc.help(*things)
 
 
 def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
-    """Make the function by which cells call one of the host's."""
+    """Return the function through which cells call a host function."""
     name, parameters = entry["name"], entry["parameters"]
     is_free, refers = entry.get("is_free", False), entry.get("takes_texts", False)
 
@@ -327,9 +327,9 @@ def host_function(entry: dict[str, Any], wire: Any) -> Callable[..., Any]:
 
 
 def slice_function(context: Any, ask: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function that gives short parts of the context itself and asks the host for all others.
+    """Return a function that slices short parts of the context itself and asks the host for all others.
 
-    A call of the host costs a hundred times what the slice does.
+    A host call costs a hundred times as much as the slice.
     """
 
     def function(start: Any, end: Any = None) -> Any:
@@ -362,7 +362,7 @@ def name_of(error: BaseException) -> str:
 
 
 def text_of(value: object) -> str:
-    """Return a value's text, or what `traceback` shows where a class of the cell's does not give any."""
+    """Return a value's `str`, or what `traceback` shows if a class of the cell's fails to return one."""
     try:
         return str(value)
     except MemoryError:
@@ -374,13 +374,13 @@ def text_of(value: object) -> str:
 def shown(value: Any) -> str:
     """Return the bounded `repr` of a value."""
     half = TEXT_CHARS // 2
-    if type(value) is str and len(value) > 2 * TEXT_CHARS:  # no copy of a large text only to cut it
+    if type(value) is str and len(value) > 2 * TEXT_CHARS:  # do not copy a large text only to cut it
         return f"{value[:half]!r} ... [{len(value) - 2 * half:,} characters dropped] ... {value[-half:]!r}"
     return bounded(repr(value))
 
 
 def bounded(text: str) -> str:
-    """Cut the middle out of a long text and return how much."""
+    """Cut the middle out of a long text, noting the number of characters left out."""
     half = TEXT_CHARS // 2
     if len(text) <= TEXT_CHARS:
         return text
@@ -396,23 +396,23 @@ def describe(value: Any) -> str:
         return f"{kind}, {len(value):,} rows x {len(value.columns):,} columns"
     try:
         size = len(value)
-    except Exception:  # noqa: BLE001 - a cell's class may raise anything
+    except Exception:  # noqa: BLE001 - the cell's class may raise anything
         return kind
     return f"{kind}, {size} {'characters' if isinstance(value, str) else 'items'}"
 
 
 class Awaits(ast.NodeTransformer):
-    """Lets cells await host functions, which are ordinary ones: drops the `await` or makes it harmless.
+    """Lets cells await host functions, which are synchronous: drops the `await` or makes it harmless.
 
     Args:
-        names: Names that are the host's in this cell.
+        names: Names in this cell that refer to host functions.
     """
 
     def __init__(self, names: set[str]) -> None:
         self._names = names
 
     def visit_Await(self, node: ast.Await) -> ast.expr:
-        """Drop the `await` of a host call; of anything else that gives a plain value, it gives the value."""
+        """Drop the `await` of a host call; anything else that is not awaitable is awaited as its own value."""
         self.generic_visit(node)
         func = node.value.func if isinstance(node.value, ast.Call) else None
         root = func.value if isinstance(func, ast.Attribute) else func
@@ -422,7 +422,7 @@ class Awaits(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Let `asyncio.gather(llm_query(a), llm_query(b))` have its values."""
+        """Make `asyncio.gather(llm_query(a), llm_query(b))` accept plain values."""
         self.generic_visit(node)
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name in AWAITABLE_ARGUMENTS:
@@ -432,13 +432,13 @@ class Awaits(ast.NodeTransformer):
 
 
 class OnLarge(ast.NodeTransformer):
-    """Lets methods of compiled patterns take the whole text: `p.search(context)` asks `_rlm_on_large(p)` for it.
+    """Lets methods of patterns accept the whole text: `p.search(context)` becomes `_rlm_on_large(p).search(…)`.
 
     The functions of the module `re` can be replaced; the methods of its patterns cannot.
     """
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        """Wrap what has the method that is called, which is left as it is where it is no pattern."""
+        """Wrap the object whose method is called; at run time it is returned unchanged unless it is a pattern."""
         self.generic_visit(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr in PATTERN_METHODS:
             node.func.value = _calling("_rlm_on_large", node.func.value)
@@ -458,7 +458,7 @@ def _calling(name: str, argument: ast.expr) -> ast.expr:
 
 
 def settled(value: Any) -> Any:
-    """Return something that can be awaited: the value itself where it can."""
+    """Return an awaitable: the value itself if it is one."""
 
     async def already() -> Any:
         return value
@@ -469,14 +469,14 @@ def settled(value: Any) -> Any:
 def open_texts(
     sources: dict[str, dict[str, Any]], scans: dict[str, Any], modules: dict[str, str] | None
 ) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
-    """Return the texts that the start frame describes: each a `str`, or what stands for one too long to be that.
+    """Return the texts of the start frame: each a `str`, or a handle if it is too long for that.
 
-    With one of the latter comes what makes a compiled pattern one that takes such a text.
+    With handles comes a function that makes compiled patterns accept them.
 
     Args:
         sources: The start frame's `context` and `texts`, by variable.
-        scans: The object with the host's functions on each that is long.
-        modules: Sources of the modules that make what stands for them; None where none is long.
+        scans: The object with the host's functions for each long text.
+        modules: Sources of the modules that make the handles; None if no text is long.
     """
     text: Any
     regex: Any
@@ -493,13 +493,13 @@ def open_texts(
 
 
 def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:
-    """Return a text that the start frame describes.
+    """Return one text of the start frame.
 
     Args:
         name: The variable.
-        source: Where it is.
-        scans: The object with the host's functions on it, where it is long.
-        text: The module `_context_text`, where one is long.
+        source: Where the text is.
+        scans: The object with the host's functions for it, if it is long.
+        text: The module `_context_text`, if a text is long.
     """
     if "text" in source:
         return source["text"]
@@ -517,7 +517,7 @@ def open_text(name: str, source: dict[str, Any], scans: Any, text: Any) -> Any:
 
 
 def tables_of(tables: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the inputs that are tables, by name, of the start frame's `tables`; none where it has no such."""
+    """Return the inputs that are tables, by name, from the start frame's `tables`."""
     if tables is None:
         return {}
     module: Any = load("_tables", tables["module"])
@@ -525,14 +525,14 @@ def tables_of(tables: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def load(name: str, code: str) -> types.ModuleType:
-    """Make a module of source that the start frame carries."""
+    """Create a module from source that the start frame carries."""
     module = types.ModuleType(name)
     exec(compile(code, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
     return module
 
 
 def decoded(fd: int, offset: int, size_bytes: int) -> str:
-    """Return a text of a file, decoded from where the kernel has it: to read it first takes three times as long."""
+    """Decode part of a file directly from the page cache; reading it first takes three times as long."""
     import mmap
 
     before = offset % mmap.ALLOCATIONGRANULARITY
@@ -542,9 +542,9 @@ def decoded(fd: int, offset: int, size_bytes: int) -> str:
 
 
 def mapped(fd: int, offset: int, size_bytes: int) -> Callable[[int, int], bytes]:
-    """Map a part of a file read-only and return what reads of it.
+    """Map part of a file read-only and return a function that reads from it.
 
-    `mmap.mmap` would keep a descriptor, by which a cell could change the mode and the times of what may be a
+    `mmap.mmap` would keep a descriptor, through which a cell could change the mode and the times of what may be a
     user's own file.
     """
     import ctypes

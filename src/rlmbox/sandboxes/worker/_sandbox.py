@@ -1,4 +1,4 @@
-"""The common part of the sandboxes that run `_worker.py`: everything but the wall around it."""
+"""The common part of the sandboxes that run `_worker.py`: everything except the isolation around it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RESERVED = ("context", "P", "query", "SHOW_VARS")
 _Result = TypeVar("_Result")
 _START_TIMEOUT_S = 30.0
 _BRIEF_ITEMS = 100
-_QUICK_BYTES = 1 << 20  # so much is handed over in less time than a change of thread takes
+_QUICK_BYTES = 1 << 20  # handing over so much takes less time than a thread switch
 _TYPES: dict[CellOutcome, str] = {
     "timeout": "ExecutionTimeout",
     "output": "OutputExceeded",
@@ -63,64 +63,64 @@ _TYPES: dict[CellOutcome, str] = {
 
 
 class WorkerProcess(Protocol):
-    """A worker that was launched."""
+    """A launched worker."""
 
     @property
     def wire(self) -> socket.socket:
-        """A stream to the worker."""
+        """Stream socket connected to the worker."""
 
     @property
     def outputs(self) -> Sequence[int]:
-        """Our ends of the pipes at its descriptors 1 and 2."""
+        """Our ends of the pipes at the worker's descriptors 1 and 2."""
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """The place of the context's bytes for the worker: `{"fd": 5}` or `{"path": "/context"}`."""
+        """Location of the context for the worker: `{"fd": 5}` or `{"path": "/context"}`."""
 
     @property
     def has_language(self) -> bool:
-        """Return whether `_repl.py` is in it already and need not be sent."""
+        """True if the worker has `_repl.py` already, so that it need not be sent."""
 
     def ease(self) -> None:
-        """Let the worker have the memory that is kept for its reports, if that can be done from outside.
+        """Give the worker the memory reserved for its reports, if that can be done from outside.
 
-        A cell that has filled all other may hang, for CPython before 3.14 enters certain handlers again and again
-        where there is no memory for an int; a little, and it goes on with its `MemoryError`. May raise OSError.
+        A cell that has filled the rest may hang, because CPython before 3.14 can re-enter certain handlers for ever
+        when it cannot allocate an int; with a little more it raises its `MemoryError`. May raise OSError.
         """
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs; return False where that cannot be done."""
+        """Raise KeyboardInterrupt in the running cell; return False if that is not possible."""
 
     def kill(self) -> None:
-        """End every process of it at once. May be called again."""
+        """Kill all its processes at once. May be called more than once."""
 
     async def reap(self) -> str:
-        """Wait for the end, free what the process had, and return how it ended, such as `signal 9`."""
+        """Wait for its end, release its resources, and return how it ended, such as `signal 9`."""
 
 
 class Wall(Protocol):
-    """A way of launching a worker: the one thing in which these sandboxes differ."""
+    """A way of launching a worker: all that these sandboxes differ in."""
 
     async def launch(self, context_fd: int | None) -> WorkerProcess:
         """Launch a worker.
 
         Args:
-            context_fd: A file with the context, or None where the worker is told it or reads it through the host.
+            context_fd: A file with the context; None if the worker receives it in a frame or reads it through the host.
 
         Raises:
-            SandboxUnavailable: It cannot be launched here; the message says what would help.
+            SandboxUnavailable: The worker cannot be launched here; the message names the remedy.
         """
 
 
 class WorkerSandbox:
     """Runs cells in a worker process behind a wall.
 
-    A worker that was killed or that died is replaced by a fresh one when the next cell comes; the execution
-    that lost it says so with `namespace="lost"`.
+    A worker that was killed or died is replaced when the next cell arrives; the execution that lost it has
+    `namespace="lost"`.
 
     Args:
-        wall: How a worker is launched.
-        package_paths: Directories that imports in the worker search after the standard library.
+        wall: Launches workers.
+        package_paths: Directories that the worker searches for imports, after the standard library.
     """
 
     name = "worker"
@@ -167,7 +167,7 @@ class WorkerSandbox:
             self._host = {**self._host, **text_functions(each.text, each.object)}
         if handles:
             self.notes = (*self.notes, _large_note([each.name for each in handles]))
-        self._lock = anyio.Lock(fast_acquire=True)  # one of asyncio's would be bound to one event loop
+        self._lock = anyio.Lock(fast_acquire=True)  # an asyncio.Lock would be bound to one event loop
         self._started = True
         await self._alone(self._launch)
 
@@ -198,7 +198,7 @@ class WorkerSandbox:
         )
 
     async def variables(self) -> Mapping[str, str]:
-        """List the variables that cells have set; see `Sandbox.variables`. A lost namespace has none."""
+        """List the variables that cells have set; see `Sandbox.variables`. Empty if the namespace was lost."""
         self._check_open()
         if self._link is None:
             return {}
@@ -210,14 +210,14 @@ class WorkerSandbox:
         return {name: str(text) for name, text in reply.value.items()}
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be.
+        """Raise KeyboardInterrupt in the running cell, which keeps its variables; return False if that is not possible.
 
-        A cell that goes on all the same is killed two seconds later; its execution says that the variables are lost.
+        A cell that ignores it is killed two seconds later; its execution then reports the variables as lost.
         """
         return not self._closed and self._link is not None and self._link.interrupt()
 
     async def close(self) -> None:
-        """Kill the worker and free what it had; see `Sandbox.close`. Cannot be interrupted."""
+        """Kill the worker and release its resources; see `Sandbox.close`. Shielded from cancellation."""
         if self._closed:
             return
         self._closed = True
@@ -235,7 +235,7 @@ class WorkerSandbox:
             raise SandboxError("this sandbox is closed; open a new session")
 
     async def _alone(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Have the worker for itself; what interrupts that, such as cancellation, closes the sandbox."""
+        """Run `work` with exclusive use of the worker; an exception, such as cancellation, closes the sandbox."""
         async with self._lock:
             self._check_open()
             try:
@@ -247,7 +247,7 @@ class WorkerSandbox:
                 raise
 
     async def _request(self, message: Mapping[str, Any]) -> tuple[Done | Lost, Sequence[BoundedText]]:
-        if self._untold is not None and message["type"] == "execute":  # lost as they were listed
+        if self._untold is not None and message["type"] == "execute":  # the worker was lost while listing variables
             untold, self._untold = self._untold, None
             return untold, (BoundedText(0), BoundedText(0))
         if self._link is None:
@@ -291,7 +291,7 @@ class WorkerSandbox:
         inputs = await self._inputs_as_json()
         lost = await self._link.open(frame, _START_TIMEOUT_S, f'"functions": [{functions}], "inputs": {inputs}')
         if lost is not None:
-            said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # of a traceback its last line
+            said = self._link.printed()[-1].text().rstrip().rpartition("\n")[2][:500]  # last line of a traceback
             with anyio.CancelScope(shield=True):
                 how = await self._bury()
             raise SandboxUnavailable(f"the worker did not start: {lost.message} ({how}) {said}".strip())
@@ -309,7 +309,7 @@ class WorkerSandbox:
         return how
 
     async def _inputs_as_json(self) -> str:
-        """Return the inputs that are neither texts nor tables, as JSON; many rows take as long as a thread is for."""
+        """Return the inputs that are neither texts nor tables as JSON, in a thread if they are many."""
         values = {name: each for name, each in self._inputs.items() if not isinstance(each, Context | Table)}
         if all(map(_is_brief, values.values())):
             return json.dumps(values)
@@ -339,13 +339,13 @@ class WorkerSandbox:
         }
 
     def _merged(self, reply: Done | Lost, output: Sequence[BoundedText]) -> tuple[str, str, int]:
-        """Join what Python's streams took with what went past them to the process's descriptors."""
+        """Merge the output of Python's streams with what was written directly to the process's descriptors."""
         texts = ("", "") if isinstance(reply, Lost) else (reply.stdout, reply.stderr)
         dropped = 0 if isinstance(reply, Lost) else reply.dropped_chars
         merged = []
         for text, more in zip(texts, output, strict=True):
             joined = text
-            # The worker's own bound adds a line to the text; anything beyond that is not from our worker.
+            # The worker's own limit adds a line to the text; anything longer is not from our worker.
             if more.total_chars or len(text) > self._limits.output_chars + 100:
                 both = BoundedText(self._limits.output_chars)
                 both.write(text)
@@ -374,7 +374,7 @@ def _is_host_name(name: str) -> bool:
 
 @cache
 def language_sources() -> dict[str, str]:
-    """Return the sources of the language side of the worker by module, in the order in which they are loaded."""
+    """Return the source of each module of the worker's language side, in loading order."""
     return {name: _source(name) for name in LANGUAGE}
 
 
@@ -385,7 +385,7 @@ def _source(name: str) -> str:
 def _described(function: HostFunction) -> str:
     try:
         description = function.description
-    except ValueError:  # some functions written in C do not say
+    except ValueError:  # some functions written in C have no signature
         description = "(...)", ()
     own = {"is_free": function.is_running_time, "is_slice": function.is_slice, "takes_texts": function.takes_texts}
     return _entry(function.name, description, function.summary, tuple(name for name, value in own.items() if value))
@@ -411,7 +411,7 @@ def _large_note(names: Sequence[str]) -> str:
 
 
 def _is_brief(value: object) -> bool:
-    """Return whether it takes less time to write a value than to change to a thread."""
+    """Return whether serializing a value takes less time than a thread switch."""
     if isinstance(value, dict | list):
         items = list(value.values()) if isinstance(value, dict) else value
         return len(items) < _BRIEF_ITEMS and all(not isinstance(each, dict | list) for each in items)
@@ -419,10 +419,10 @@ def _is_brief(value: object) -> bool:
 
 
 def _as_json(values: Mapping[str, object]) -> str:
-    """Return JSON values as JSON."""
+    """Serialize JSON values."""
     from pydantic_core import to_json  # three times as quick, and not needed by a session without inputs
 
     try:
         return to_json(values).decode()
-    except ValueError:  # half of a character, which `json` writes
+    except ValueError:  # a lone surrogate, which `json` accepts
         return json.dumps(values, ensure_ascii=False, allow_nan=False)

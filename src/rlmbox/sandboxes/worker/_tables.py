@@ -1,14 +1,14 @@
-"""Inputs that are tables: pandas objects of the JSON form in which they came.
+"""Inputs that are tables: pandas objects rebuilt from the JSON form in which they were sent.
 
-Runs inside the sandbox, from source that the start frame carries where there is such an input: the standard library,
-and the pandas and numpy that are there. `rlmbox.context.load.tables` writes the form; every part of it is JSON.
+Runs inside the sandbox, from source that the start frame carries if there is such an input: the standard library, and
+the pandas and numpy installed there. `rlmbox.context.load.tables` writes the form; every part of it is JSON.
 
 | form | keys |
 | --- | --- |
 | table | `kind` (`DataFrame` or `Series`), `index` and, of a DataFrame, `columns` (axes), `data` (columns; of a Series one), `name` of a Series, `attrs` (pairs), `shape`, `labels` |
-| axis | that of a column, with `name` and perhaps `freq`; or `type` `range` with `bounds`; or `type` `multi` with `levels` and `names` |
+| axis | that of a column, with `name` and optionally `freq`; or `type` `range` with `bounds`; or `type` `multi` with `levels` and `names` |
 | column | `type`, `values` and what the type needs: see `_TableBuilder` |
-| scalar | None, bool, int, finite float and str are themselves; all else is `[tag, …]`: see its methods `_as_…` |
+| scalar | None, bool, int, finite float and str are themselves; anything else is `[tag, …]`: see the methods `_as_…` |
 """  # noqa: E501 - rows of a table
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def table_of(name: str, form: dict[str, Any]) -> Any:
-    """Return the DataFrame or Series of a form.
+    """Return the DataFrame or Series described by a form.
 
     Args:
-        name: The input's name, for the error.
+        name: Name of the input, for the error.
         form: The form.
 
     Raises:
-        RuntimeError: There is no pandas here.
+        RuntimeError: pandas is not installed here.
     """
     try:
         np, pd = import_module("numpy"), import_module("pandas")
@@ -52,13 +52,13 @@ class _TableBuilder:
         self._pd, self._np = pd, np
 
     def table(self, form: dict[str, Any]) -> Any:
-        """Return the DataFrame or Series of a form."""
+        """Return the DataFrame or Series described by a form."""
         pd, index = self._pd, self._axis(form["index"])
         if form["kind"] == "Series":
             made = self._series(form["data"], index)
             made.name = self._scalar(form["name"])
         else:
-            # By number, since names may be there twice; columns are given as series, whose types pandas does not guess.
+            # By number, since names may repeat; columns are passed as series, so pandas does not infer their types.
             made = pd.DataFrame({n: self._series(c, index) for n, c in enumerate(form["data"])}, index=index)
             made.columns = self._axis(form["columns"])
         made.attrs.update({self._scalar(key): self._scalar(value) for key, value in form["attrs"]})
@@ -94,7 +94,7 @@ class _TableBuilder:
 
     def _object(self, form: dict[str, Any]) -> Any:
         found = self._np.empty(len(form["values"]), dtype=object)
-        for number, value in enumerate(form["values"]):  # one by one: numpy would make lists of one length a matrix
+        for number, value in enumerate(form["values"]):  # singly: numpy would turn lists of equal length into a matrix
             found[number] = self._scalar(value)
         return found
 
@@ -111,9 +111,9 @@ class _TableBuilder:
         for storage in dict.fromkeys((form["storage"], "python")):
             try:
                 return pd.array(form["values"], dtype=pd.StringDtype(storage, na_value=missing))
-            except (ImportError, UnicodeError):  # no pyarrow, or half of a surrogate pair
+            except (ImportError, UnicodeError):  # no pyarrow, or a lone surrogate
                 continue
-            except TypeError:  # a pandas that knows one missing value only
+            except TypeError:  # a pandas version with a single missing value
                 break
         if missing is pd.NA:
             return pd.array(form["values"], dtype="string")
@@ -142,7 +142,7 @@ class _TableBuilder:
         tag, *rest = value
         return getattr(self, f"_as_{tag}")(*rest)
 
-    # What a scalar of each tag is made of
+    # What a scalar of each tag is built from
 
     def _as_float(self, text: str) -> Any:
         return float(text)

@@ -1,8 +1,8 @@
-"""The one rule for values that leave a cell: every Python value has one JSON form, by whichever route it leaves.
+"""The JSON form of Python values that leave a cell, the same whichever route they take.
 
 `FINAL`, `FINAL_VAR`, `SUBMIT`, `answer`, a bare last expression and the arguments of host calls all go through
-`to_json`, in every backend. Standard library only, Python 3.11 and later. Nothing is imported for a value: a type is
-recognised by the names in its method resolution order, so that `decimal` need not be loaded to know a `Decimal`.
+`to_json`, in every backend. Standard library only, Python 3.11 and later. No module is imported to convert a value:
+types are recognised by the names in their method resolution order; `decimal` need not be loaded for a `Decimal`.
 
 | value | JSON form |
 | --- | --- |
@@ -11,21 +11,21 @@ recognised by the names in its method resolution order, so that `decimal` need n
 | NaN, infinities | `"nan"`, `"inf"`, `"-inf"` |
 | tuple, deque, range, dict views | list |
 | set, frozenset | list, sorted by value; where values do not compare, by their `repr` |
-| bytes, bytearray, memoryview | the text, where it is UTF-8 and its only control characters are tabs and line ends |
+| bytes, bytearray, memoryview | the text, if it is UTF-8 whose only control characters are tabs and line ends |
 | other bytes | `"base64:…"` |
 | date, datetime, time | `isoformat()` |
 | timedelta, Decimal, Fraction, UUID, Path, complex | `str()` |
 | Enum member | the form of its value |
 | dataclass instance, namedtuple | dict of its fields |
 | Counter, defaultdict, OrderedDict and other dicts | dict |
-| numpy scalars and arrays | what `tolist()` gives |
-| an iterator, such as a generator, in an argument of a host call | list of what it gives |
+| numpy scalars and arrays | the result of `tolist()` |
+| an iterator, such as a generator, in an argument of a host call | list of its items |
 | anything else | `repr()` without an address, cut to 1,000 characters |
 | a value that contains itself | `"<cycle>"` |
 | a container below 195 levels | `"<deeper than 195 levels>"` |
 
-A dict's keys become text: as `json.dumps` writes int, float, bool and None; else the form of the key, where that is
-text, or the `repr` of the tuple, where it is a list. Where two keys would become equal, the dict becomes a list of
+Keys of a dict become strings: int, float, bool and None as `json.dumps` writes them; otherwise the form of the key if
+that is a string, or the `repr` of the tuple if it is a list. If two keys would become equal, the dict becomes a list of
 `[key, value]` pairs. Lone surrogates are kept; they are replaced where bytes are written.
 """
 
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 MAX_NODES = 2_000_000
-# What reading a frame costs has to be covered by its length, in bytes for each thing in it. One that is too short is
-# filled up, so that nothing is refused but what the longest frame cannot cover.
-FREE_BYTES = 3 << 19  # so much is free
+# The length of a frame has to cover the cost of reading it, so many bytes for each thing in it. A frame that is too
+# short is padded, so that nothing is refused except what the longest frame cannot cover.
+FREE_BYTES = 3 << 19  # cost that needs no cover
 JSON_SHARE = 4  # a byte of JSON costs a quarter of a byte
 PART_BYTES = 32  # a value or a key
-CONTAINER_BYTES = 64  # a list or a dict besides
+CONTAINER_BYTES = 64  # additionally for a list or a dict
 ESCAPE_BYTES = 6  # a backslash
-DIGITS, DIGITS_BYTES = 20, 100  # so many digits of a long int
+DIGITS, DIGITS_BYTES = 20, 100  # each run of so many digits of a long int
 FRAME_BYTES = MAX_BYTES + (4 << 20)  # with what was printed, names and the like
-MAX_LEVELS = 195  # with the frame around them no more than the host's parser takes
+MAX_LEVELS = 195  # including the frame around them, no more than the host's parser accepts
 LARGE_CHARS = 1 << 10
 REPR_CHARS = 1_000
 CYCLE = "<cycle>"
@@ -59,7 +59,7 @@ TOO_DEEP = f"<deeper than {MAX_LEVELS} levels>"
 
 _SAFE_BITS = 14_284  # an int of so many bits has at most 4,300 digits
 _MOST_DIGITS = 4_300
-_FRAME_PARTS, _FRAME_CONTAINERS = 400, 10  # of what stands around the values, such as the names that were restored
+_FRAME_PARTS, _FRAME_CONTAINERS = 400, 10  # of the frame around the values, such as the restored names
 _LONG_BITS = 63  # an int of so many bits has fewer than `DIGITS` digits
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
@@ -79,30 +79,30 @@ _HANDLES = {
     for module in ("_context_text.", "rlmbox.sandboxes.worker._context_text.")
     for name in ("LargeText", "WholeText")
 }
-CUT_MARKS: list[str] = []  # by which a text is known that holds a part of the context in the place of the whole
+CUT_MARKS: list[str] = []  # marks of a text that contains an excerpt in place of the whole context
 _SEQUENCES = {"builtins.tuple", "builtins.range", "collections.deque", *_VIEWS}
 
 
 class ValueTooLarge(ValueError):
-    """A value is larger than may leave a cell; the message names the limit."""
+    """A value is too large to leave a cell; the message names the limit."""
 
 
 class Aside(str):
-    """Stands in a form for a long text, which is sent beside it."""
+    """A placeholder in a form for a long text that is sent beside it."""
 
     __slots__ = ("number",)
     number: int
 
 
 def cost_bytes(size_bytes: int, parts: int, containers: int, escapes: int, digits: int) -> int:
-    """Return how long a frame has to be at least for what it has.
+    """Return the minimum length of a frame that covers the cost of its contents.
 
     Args:
         size_bytes: Length of its JSON.
-        parts: Values and keys.
-        containers: Lists and dicts among them.
-        escapes: Backslashes.
-        digits: Runs of `DIGITS` digits in long ints.
+        parts: Number of values and keys.
+        containers: Number of lists and dicts.
+        escapes: Number of backslashes.
+        digits: Number of runs of `DIGITS` digits in long ints.
     """
     parts_bytes = PART_BYTES * parts + CONTAINER_BYTES * containers
     return size_bytes // JSON_SHARE + parts_bytes + ESCAPE_BYTES * escapes + DIGITS_BYTES * digits - FREE_BYTES
@@ -112,34 +112,34 @@ def to_json(value: object, *, max_bytes: int = MAX_BYTES, max_nodes: int = MAX_N
     """Return the JSON form of a value.
 
     Args:
-        value: Any value; code of its class may run, and whatever that raises leads to another form.
-        max_bytes: Most bytes of text and numbers in the result, about as many as its JSON has.
-        max_nodes: Most values and keys in the result.
+        value: Any value. Code of its class may run; if that raises, the value gets another form.
+        max_bytes: Maximum bytes of text and numbers in the result, about the length of its JSON.
+        max_nodes: Maximum number of values and keys in the result.
 
     Raises:
-        ValueTooLarge: The form has more than that.
-        TypeError: It is or holds what stands for a context too long to be a `str`; the message says what to take.
-        MemoryError: There is not enough for the form.
+        ValueTooLarge: The form exceeds one of these.
+            TypeError: It is or contains the handle of a context too long to be a `str`; the message says what to do.
+        MemoryError: There is not enough memory for the form.
     """
     return Writer(max_bytes, max_nodes).write(value)
 
 
 class Writer:
-    """Converts values that leave together, such as the arguments of one call.
+    """Converts values that are sent together, such as the arguments of one call.
 
     Args:
-        max_bytes: As for `to_json`, of all of them.
-        max_nodes: As for `to_json`, of all of them.
-        puts_aside: Whether a long text is kept in `aside`, and an `Aside` with its number stands in its place.
-        refers: Whether what stands for a long text is written as a reference to it; else it is refused.
-        consumes: Whether an iterator is written as the list of what it gives, as where a function takes it; to show
-            one must leave it as it is. What it raises is raised here.
+        max_bytes: As for `to_json`, for all of them together.
+        max_nodes: As for `to_json`, for all of them together.
+        puts_aside: Whether long texts are kept in `aside`, each replaced by an `Aside` with its number.
+        refers: Whether the handle of a long text is written as a reference to it; otherwise it is refused.
+        consumes: Whether an iterator is written as the list of its items, as for an argument of a function; to display
+            one must not consume it. Exceptions of the iterator are raised here.
 
     Attributes:
         aside: The long texts.
         places: For each, the keys and indexes that lead to it, the innermost first; see `place`.
-        containers: How many lists and dicts were written.
-        digits: How many runs of `DIGITS` digits in long ints were.
+        containers: Number of lists and dicts written.
+        digits: Number of runs of `DIGITS` digits in long ints written.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Writer:
         self._puts_aside = puts_aside
         self.aside: list[str] = []
         self.places: list[list[str | int]] = []
-        self._holders: dict[int, list[int]] = {}  # of forms of containers: the numbers of the long texts in each
+        self._holders: dict[int, list[int]] = {}  # by container form, the numbers of the long texts in it
         self.containers = self.digits = 0
         self._open: set[int] = set()
         self._kinds: dict[type, Callable[[Any, int], Any]] = {
@@ -183,18 +183,18 @@ class Writer:
 
     @property
     def parts(self) -> int:
-        """The number of values and keys that were written; an empty container counts as two."""
+        """Number of values and keys written; an empty container counts as two."""
         return self._max_nodes - self._nodes
 
     def hold(self, *containers: list[Any] | dict[str, Any]) -> None:
-        """Take in what the values that were written have been put into."""
+        """Count the containers that the written values were put into."""
         for each in containers:
             self._nodes -= 2 * len(each)
             if self.aside:
                 self.place(each)
 
     def frame_bytes(self, body: bytes) -> int:
-        """Return how long a frame has to be at least that has these values.
+        """Return the minimum length of a frame with these values.
 
         Args:
             body: Its JSON.
@@ -205,7 +205,7 @@ class Writer:
         return cost_bytes(len(body), parts, containers, body.count(b"\\"), self.digits)
 
     def place(self, form: list[Any] | dict[str, Any]) -> None:
-        """Note where in a container the long texts are that were put aside; its parts were noted before."""
+        """Record where the texts put aside are within a container, whose parts were recorded before."""
         inside: list[int] = []
         for key, item in form.items() if type(form) is dict else enumerate(form):
             numbers = [item.number] if type(item) is Aside else self._holders.pop(id(item), ())
@@ -216,7 +216,7 @@ class Writer:
             self._holders[id(form)] = inside
 
     def _form(self, value: Any, level: int) -> Any:
-        """Return the form of a value that lies in `level` containers."""
+        """Return the form of a value nested in `level` containers."""
         kind = type(value)
         write = self._kinds.get(kind)
         if write is None:
@@ -267,7 +267,7 @@ class Writer:
     def _handle(self, value: Any, level: int) -> Any:
         form = value.reference() if self._refers else value.refuse_to_leave()
         if type(form) is dict:
-            self.containers += 2  # with the span in it
+            self.containers += 2  # including the span in it
             self._nodes -= 8
         return form
 
@@ -292,7 +292,7 @@ class Writer:
         return text
 
     def _text_by(self, make: Callable[[], Any], value: Any) -> str:
-        """Return the text that a method of a cell's class may give, or the `repr` where it does not."""
+        """Return the text that a method of a cell's class returns, or the `repr` if it fails."""
         try:
             text = make()
             text = str.__str__(text) if issubclass(type(text), str) else _shown(value)
@@ -332,7 +332,7 @@ class Writer:
             limit = f"{self._max_bytes:,} bytes"
             raise ValueTooLarge(f"the value is larger than {limit}, the most that can leave a cell")
 
-    # Containers. Two frames of Python for each level, so that these levels fit below the recursion limit.
+    # Containers. Two Python frames per level, so that these levels fit below the recursion limit.
 
     def _list(self, value: Any, level: int) -> Any:
         if (instead := self._enter(value, level)) is not None:
@@ -444,7 +444,7 @@ class Writer:
         return self._text(_shown(value)) if type(plain) is type(value) else self._form(plain, level)
 
     def _enter(self, value: Any, level: int) -> str | None:
-        """Note that a container is being written; return what stands for it where it is within itself or too deep."""
+        """Record that a container is being written; return its replacement if it contains itself or is too deep."""
         if level >= MAX_LEVELS:
             return TOO_DEEP
         if id(value) in self._open:
@@ -453,12 +453,12 @@ class Writer:
         return None
 
     def _leave(self, value: Any, form: Any, before: int) -> Any:
-        """Note that a container was written; return its form.
+        """Record that a container was written; return its form.
 
         Args:
             value: The container.
             form: Its form.
-            before: How many long texts were put aside before it.
+            before: Number of texts put aside before it.
         """
         self._open.discard(id(value))
         self.containers += 1
@@ -473,7 +473,7 @@ class Writer:
 
 
 def check_text(text: str) -> None:
-    """Raise TypeError where a text was put together from a context that is too long for it."""
+    """Raise TypeError if a text was built from the handle of a context too long for that."""
     if any(mark in text for mark in CUT_MARKS):
         raise TypeError(
             "the text holds the whole context, or an input, which is too long for that and was cut: take parts of it "
@@ -482,7 +482,7 @@ def check_text(text: str) -> None:
 
 
 def _names(kind: type) -> set[str]:
-    """Return the full names of a class and of its bases."""
+    """Return the full names of a class and its bases."""
     try:
         return {f"{base.__module__}.{base.__qualname__}" for base in type.__dict__["__mro__"].__get__(kind)}
     except Exception:  # noqa: BLE001 - a metaclass of the cell's may raise anything
@@ -490,13 +490,13 @@ def _names(kind: type) -> set[str]:
 
 
 def _has(kind: type, name: str) -> bool:
-    """Return whether a class, or a base of it, has a method, without asking what its metaclass may define."""
+    """Return whether a class or one of its bases defines a method, bypassing its metaclass."""
     bases = type.__dict__["__mro__"].__get__(kind)
     return any(name in type.__dict__["__dict__"].__get__(base) for base in bases)
 
 
 def _items_of(value: Any) -> Iterable[Any]:
-    """Return the items of a sequence without calling what a cell's subclass of it may define."""
+    """Return the items of a sequence without calling overrides of a cell's subclass."""
     if issubclass(type(value), list):
         return list.__iter__(value)
     return tuple.__iter__(value) if issubclass(type(value), tuple) else iter(value)
@@ -508,7 +508,7 @@ def _is_huge(value: int) -> bool:
 
 def _in_order(items: list[Any]) -> list[Any] | None:
     """Return the items sorted by value, or None where they do not compare."""
-    # Sets compare by inclusion and NaN with nothing: sorting these would keep the order of their hashes.
+    # Sets compare by inclusion, and NaN with nothing: sorted, these would keep the order of their hashes.
     if any(map(_is_partial, items)):
         return None
     try:
@@ -520,7 +520,7 @@ def _in_order(items: list[Any]) -> list[Any] | None:
 
 
 def _is_partial(value: Any) -> bool:
-    """Tell values whose comparison is no order: sets, NaN, and tuples that may hold them."""
+    """Return whether comparison of the values is no total order: sets, NaN, and tuples that may hold them."""
     if issubclass(type(value), tuple):
         return any(map(_is_partial, islice(tuple.__iter__(value), 100)))
     return issubclass(type(value), set | frozenset) or (issubclass(type(value), float) and float.__ne__(value, value))
@@ -545,7 +545,7 @@ def _base64(data: bytes) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return the `repr` of any object without its address, which says nothing, cut to 1,000 characters."""
+    """Return any object's `repr` without its address, cut to 1,000 characters."""
     try:
         text = repr(value)
         text = str.__str__(text)

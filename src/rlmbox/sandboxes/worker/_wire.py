@@ -1,7 +1,7 @@
-"""Bytes to and from a worker: its wire, and the pipes at its descriptors 1 and 2, all bounded.
+"""Bytes to and from a worker: its wire, and the pipes at its descriptors 1 and 2, all with limits.
 
-The event loop looks at the descriptors for as long as the wire lives, and takes bytes from them only while someone
-waits. Asking it anew for every wait, as `anyio.wait_readable` does, took a third of the time of a short cell.
+The event loop watches the descriptors for as long as the wire lives; bytes are read only while someone waits.
+Registering for every wait, as `anyio.wait_readable` does, took a third of the time of a short cell.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from rlmbox.sandboxes.worker._frames import Inbox, Violation
 from rlmbox.types import CellLimits
 
 _READ_BYTES = 1 << 18
-_SHORT_BYTES = 1 << 15  # room for most frames; asking the allocator for more each time costs 15 µs
+_SHORT_BYTES = 1 << 15  # room for most frames; allocating more each time costs 15 µs
 _LEFTOVER_BYTES = 1 << 20
 _REST_S = 0.002
 
 
 class OutputFlood(Exception):
-    """More was written to a descriptor of the worker than may be."""
+    """More was written to a descriptor of the worker than is allowed."""
 
 
 class _Pipe:
-    """The bounded output of the worker's process on one of its descriptors.
+    """The output of the worker's process on one of its descriptors, up to a limit.
 
     Args:
         fd: Our end of the pipe; made non-blocking.
-        limits: For the bounds.
+        limits: Limits of a cell.
     """
 
     def __init__(self, fd: int, limits: CellLimits) -> None:
@@ -51,14 +51,14 @@ class _Pipe:
         self._size_bytes = 0
 
     def drop(self) -> None:
-        """Take what is there, and forget it."""
+        """Read and discard what is available."""
         taken = 0
         with suppress(OSError):
             while taken < _LEFTOVER_BYTES and (data := os.read(self.fd, _READ_BYTES)):
                 taken += len(data)
 
     def read(self) -> int:
-        """Take what is there; return how many bytes, 0 at the end, -1 for nothing yet."""
+        """Read what is available; return the number of bytes, 0 at the end, -1 if nothing is available yet."""
         try:
             data = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
@@ -77,14 +77,14 @@ class _Pipe:
 
 
 class WorkerPipes:
-    """A worker's wire and pipes, which are this object's from now on.
+    """A worker's wire and pipes, owned by this object.
 
     Args:
         wire: A stream socket to the worker; made non-blocking.
         outputs: Our ends of the pipes at the worker's descriptors 1 and 2; made non-blocking.
-        limits: For the bounds of what is printed.
-        inbox: Where the bytes of frames go.
-        flooded: What to do, once in a request, when too much was printed; of what comes then nothing is kept.
+        limits: Limits of a cell.
+        inbox: Receives the bytes of frames.
+        flooded: Called once per request when too much was printed; later output is discarded.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class WorkerPipes:
         flooded: Callable[[], object],
     ) -> None:
         wire.setblocking(False)
-        with suppress(OSError):  # or an urgent byte would wake us and never be counted
+        with suppress(OSError):  # otherwise an urgent byte would wake us and never be counted
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._wire = wire
         self._fd = wire.fileno()
@@ -122,15 +122,15 @@ class WorkerPipes:
 
     @property
     def backlog(self) -> int:
-        """Frames that the worker has not taken yet."""
+        """Number of frames that the worker has not read yet."""
         return len(self._outbox)
 
     def begin(self) -> bytes | None:
-        """Make ready for a request; return a byte that came without being asked for, b"" where the worker is gone."""
+        """Prepare for a request; return a byte that came unsolicited, or b"" if the worker is gone."""
         self._broken = None
         ready = self._ready()
         for pipe in self._pipes:
-            if pipe.fd in ready:  # a process that the last cell left wrote after it had ended: it is no cell's output
+            if pipe.fd in ready:  # written by a process that the last cell left behind: it is no cell's output
                 pipe.drop()
             if pipe.is_used:
                 pipe.begin()
@@ -148,7 +148,7 @@ class WorkerPipes:
         return None
 
     def send(self, frame: bytes) -> None:
-        """Send a frame, as much of it at once as there is room for.
+        """Send a frame, as much of it immediately as fits.
 
         Raises:
             OSError: The worker is gone.
@@ -163,7 +163,7 @@ class WorkerPipes:
         Raises:
             OSError: The worker is gone.
             Violation: It sent too much.
-            BaseException: What `fail` was given.
+            BaseException: The exception passed to `fail`.
         """
         if self._broken is not None:
             raise self._broken
@@ -176,7 +176,7 @@ class WorkerPipes:
             self._news = None
 
     def fail(self, error: BaseException) -> None:
-        """End the waiting with an exception, once what was received before is used up."""
+        """End the wait with an exception, once everything received before has been used."""
         self._broken = self._broken or error
         self._tell()
 
@@ -204,7 +204,7 @@ class WorkerPipes:
         return [fd for fd, _ in self._poll.poll(0)]
 
     def _watch(self) -> None:
-        """Have the event loop look at the descriptors that it does not look at yet."""
+        """Register the descriptors that the event loop does not watch yet."""
         for fd in self._readers.keys() - self._watched:
             self._loop.add_reader(fd, self._readers[fd])
             self._watched.add(fd)
@@ -218,7 +218,7 @@ class WorkerPipes:
         self._is_writing = self._is_writing and fd != self._fd
 
     def _receive(self) -> None:
-        if self._news is None:  # nothing is expected; the next request looks at what came all the same
+        if self._news is None:  # nobody waits; the next request reads what came
             self._leave(self._fd)
             return
         try:
@@ -248,9 +248,9 @@ class WorkerPipes:
             self._flooded()
 
     def _rest(self, pipe: _Pipe) -> None:
-        """Look at a pipe that floods again in a while: behind what it holds may be the end of the cell.
+        """Read a flooding pipe again after a delay: the end of the cell may be queued behind its contents.
 
-        A guest of `wasm` that waits for room in the pipe cannot be interrupted, and what comes through a container's
+        A guest of `wasm` that waits for room in the pipe cannot be interrupted, and what comes through a container
         engine comes in order.
         """
         self._leave(pipe.fd)

@@ -1,13 +1,13 @@
 """The process in which cells run: `python -s -P -S -X utf8 _worker.py READ_FD WRITE_FD [LIFELINE_FD]`.
 
-One file, standard library only, Python 3.11 and later; it is started where nothing of rlmbox is installed, and
-holds no secret. Its environment has one variable, PYTHONHASHSEED, which is the same for all sessions, so that sets
-have the same order in each; `-I` would ignore it. It speaks JSON frames (four bytes of big-endian length, then
-UTF-8) over the two descriptors, which may be the same one. The language side of it, `_repl.py` and its like, arrives
-as source in the first frame, so that a container's image need not know the version of rlmbox.
+One file, standard library only, Python 3.11 and later; it is started where nothing of rlmbox is installed, and holds no
+secret. Its environment has one variable, PYTHONHASHSEED, the same for all sessions, so that sets have the same order in
+each; `-I` would ignore it. It exchanges JSON frames (length in four bytes, big-endian, then UTF-8) over the two
+descriptors, which may be the same one. The language side, `_repl.py` and its modules, arrives as source in the first
+frame, so that a container image is independent of the version of rlmbox.
 
-Once a cell has run, this process belongs to whoever wrote the cell: what is kept in order here serves cells
-that mean well, and the host believes nothing of it.
+Once a cell has run, this process belongs to whoever wrote the cell: the clean-up here serves well-meaning cells, and
+the host trusts nothing that it sends.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ MAIN = threading.get_ident()
 START_THREAD = threading.Thread.start
 HASH_SEED = "1"
 VALUE_BYTES = 64 << 20
-FRAME_BYTES = VALUE_BYTES + (4 << 20)  # with what was printed, names and the like
+FRAME_BYTES = VALUE_BYTES + (4 << 20)  # including the output, names and the like
 PIECE_CHARS = 1 << 20
-SPARE_BYTES = 16 << 20  # what the worker itself may need while a cell's data fill the memory
-OWN_FRAMES = 50  # of the worker below a cell, and of a host call above it
+SPARE_BYTES = 16 << 20  # for the worker itself while a cell's data fill the memory
+OWN_FRAMES = 50  # Python frames of the worker below a cell, and of a host call above it
 LOWEST_PRIORITY = 19
-FREE_CALLS_S = 30.0  # so long a cell may wait for calls that cost nothing, besides its running time
+FREE_CALLS_S = 30.0  # how long a cell may wait for free calls, in addition to its running time
 AGAIN_S = 0.3  # a cell that swallowed its interrupt gets another before the host kills it
-REPORT_S, LONG_REPORT_S = 0.4, 3.0  # so long the classes of a cell may take to say what went wrong; within its time
+REPORT_S, LONG_REPORT_S = 0.4, 3.0  # how long a cell's classes may take to describe its error; within its time
 DECODE = json.JSONDecoder().decode
-ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make one for each frame
+ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # `json.dumps` would make an encoder per frame
 ODD_TEXT = "backslashreplace"
 BROKEN = b"an earlier cell has changed modules of Python without which no other cell can run\n"
-CONTINUATION = bytes(range(0x80, 0xC0))  # of the bytes of a character, all but the first
+CONTINUATION = bytes(range(0x80, 0xC0))  # all bytes of a UTF-8 character except the first
 
 
 class CellTimeout(BaseException):
-    """The cell's time is over; not an `Exception`, so that an ordinary `except` lets it pass."""
+    """The cell's time is over. Not an `Exception`, so that an ordinary `except` does not catch it."""
 
 
 class CellFlooded(BaseException):
-    """The cell printed more than it may."""
+    """The cell printed more than allowed."""
 
 
 class Output(io.RawIOBase):
-    """The raw stream below a text stream: keeps the head and the tail of the bytes and counts the rest."""
+    """A raw stream that keeps the head and the tail of what is written and counts the rest."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -75,7 +75,7 @@ class Output(io.RawIOBase):
         data = bytes(data)
         self._size += len(data)
         self._chars += len(data.translate(None, CONTINUATION))
-        # Four bytes to a character at most; counted in characters at the end only.
+        # At most four bytes per character; characters are counted only at the end.
         taken = 4 * self._head_chars - len(self._head)
         self._head += data[:taken]
         self._tail += data[taken:][-4 * self._tail_chars :] if self._tail_chars else b""
@@ -86,13 +86,13 @@ class Output(io.RawIOBase):
         return len(data)
 
     def parts(self) -> tuple[str, int]:
-        """Return what is kept and how many characters are not."""
+        """Return the text kept and the number of characters dropped."""
         whole = (self._head + self._tail).decode("utf-8", "replace")
         dropped = self._chars - self._head_chars - self._tail_chars
         if dropped <= 0:
             return whole, 0
         tail = self._tail.decode("utf-8", "replace")
-        tail = whole if len(tail) < self._tail_chars else tail  # nothing was trimmed, so head and tail are one text
+        tail = whole if len(tail) < self._tail_chars else tail  # nothing was dropped: head and tail are contiguous
         tail = tail[len(tail) - self._tail_chars :]
         return f"{whole[: self._head_chars]}\n... [{dropped:,} characters dropped] ...\n{tail}", dropped
 
@@ -103,18 +103,18 @@ class Output(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        pass  # the next cell writes here too
+        pass  # later cells write here too
 
 
 def text_stream(output: Any) -> io.TextIOWrapper:
-    """Return a stream for what cells print."""
+    """Return a text stream for the output of cells."""
     return io.TextIOWrapper(output, "utf-8", ODD_TEXT)
 
 
 class Clock:
-    """The cell's deadline: a timer whose signal raises in the main thread, held back while the wire is in use.
+    """The cell's deadline: a timer whose signal raises in the main thread, deferred while the wire is in use.
 
-    A signal that raised in the middle of a frame would leave half a frame on the wire.
+    Raising in the middle of a frame would leave half a frame on the wire.
     """
 
     def __init__(self) -> None:
@@ -133,9 +133,9 @@ class Clock:
         self._timer(timeout_s)
 
     def go_on(self, least_s: float, most_s: float) -> None:
-        """Start again with what was left when the clock was stopped, within bounds."""
+        """Start with the time that was left when the clock was stopped, within bounds."""
         self._held, self._armed = None, True
-        left_s = self._timer(least_s) or self._left_s  # a timer that was not set off says itself what is left
+        left_s = self._timer(least_s) or self._left_s  # a timer that has not fired reports what is left
         if left_s > least_s:
             self._timer(min(left_s, most_s))
 
@@ -144,10 +144,10 @@ class Clock:
         self._left_s = self._timer(0) or self._left_s
 
     def pause(self, *, is_free: bool) -> None:
-        """Let the deadline stand still while a host call is under way.
+        """Pause the deadline while a host call is under way.
 
         Args:
-            is_free: Whether the call costs nothing. Of the time of such calls the host says what counts.
+            is_free: Whether the call is free; the host reports how much of its time counts.
         """
         before, self._waiting = self._waiting, self._waiting + 1
         if self._armed and not before:
@@ -155,10 +155,10 @@ class Clock:
         self._is_free = self._is_free and is_free
 
     def resume(self, free_s: float) -> None:
-        """Go on when the call is answered, unless another is under way.
+        """Resume when the call is answered, unless another is under way.
 
         Args:
-            free_s: How much of the call's time does not count, by the host's clock, where the call is free.
+            free_s: How much of a free call's time does not count, by the host's clock.
         """
         self._waiting -= 1
         self._free_s += free_s
@@ -172,7 +172,7 @@ class Clock:
 
     @property
     def message(self) -> str:
-        """Why a cell's time is over."""
+        """The message of the timeout."""
         if self._free_left_s <= 0:
             return f"the cell waited longer than {FREE_CALLS_S:g} s for functions that read the context"
         return f"the cell ran longer than {self._timeout_s:g} s"
@@ -199,13 +199,13 @@ class Clock:
 
     @staticmethod
     def _timer(seconds: float) -> float:
-        if not hasattr(signal, "setitimer"):  # no such signal here: only the host's kill ends a cell
+        if not hasattr(signal, "setitimer"):  # no such signal here: only the host can end a cell, by killing the worker
             return 0.0
         return signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S if seconds else 0)[0]
 
 
 class Wire:
-    """Frames to and from the host; any number of threads may call the host at once."""
+    """Frames to and from the host. Thread-safe: several threads may call the host at once."""
 
     def __init__(self, read_fd: int, write_fd: int, clock: Clock) -> None:
         self._read_fd, self._write_fd, self._clock = read_fd, write_fd, clock
@@ -225,22 +225,22 @@ class Wire:
         """Send a frame.
 
         Args:
-            message: What it says.
-            writer: What has written the values in it, and has put long texts aside; see `_values.Writer`.
+            message: Its members.
+            writer: The writer of the values in it, which has put long texts aside; see `_values.Writer`.
 
         Raises:
-            ValueError: It is too long, or nothing that JSON can hold.
+            ValueError: It is too long, or not JSON.
         """
         size, parts = framed(message, writer)
         begun = size.to_bytes(4, "big")
         try:
-            for part in parts:  # a short frame is one part, and one write: its reader wakes up once
+            for part in parts:  # a short frame is one part and one write, so that its reader wakes up once
                 left = memoryview(begun + part)
                 begun = b""
                 while left:
                     left = left[os.write(self._write_fd, left) :]
         except OSError:
-            os._exit(1)  # without the wire there is nobody to work for
+            os._exit(1)  # the host is gone
 
     def receive(self) -> Any:
         body = self._exactly(int.from_bytes(self._exactly(4), "big"))
@@ -250,7 +250,7 @@ class Wire:
         while (missing := size - len(self._read)) > 0:
             part = b""
             with suppress(OSError):
-                part = os.read(self._read_fd, min(max(missing, 1 << 15), 1 << 20))  # a short frame with its length
+                part = os.read(self._read_fd, min(max(missing, 1 << 15), 1 << 20))  # often length and frame in one
             if not part:
                 os._exit(0)
             self._read += part
@@ -260,7 +260,7 @@ class Wire:
     def call(
         self, name: str, args: list[Any], kwargs: dict[str, Any], writer: Any, *, is_free: bool = False
     ) -> dict[str, Any]:
-        """Ask the host and wait for its answer, which has a `value` or an `error`."""
+        """Call the host and wait for its answer, which has a `value` or an `error`."""
         with self._clock, self._slots:
             return self._await(self._ask(name, args, kwargs, writer, is_free=is_free))
 
@@ -281,7 +281,7 @@ class Wire:
             return call_id
 
     def _await(self, call_id: int) -> dict[str, Any]:
-        """Read frames until the answer is there; one of the waiting threads reads for all."""
+        """Read frames until the answer arrives; one of the waiting threads reads for all."""
         while True:
             with self._turn:
                 while self._reading and call_id not in self._answers:
@@ -312,7 +312,7 @@ class Wire:
 
 
 def utf8(text: str) -> bytes:
-    """Return the bytes of a text, with U+FFFD in the place of lone surrogates."""
+    """Encode a text as UTF-8, with U+FFFD in place of lone surrogates."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -320,12 +320,12 @@ def utf8(text: str) -> bytes:
 
 
 def framed(message: dict[str, Any], writer: Any) -> tuple[int, Iterable[bytes]]:
-    """Return the size of a frame's body, and its parts, which are made as they are asked for.
+    """Return the size of a frame's body, and its parts, which are made lazily.
 
-    The body is JSON. Behind a zero byte come the texts that were put aside, as they are, one after another; the
-    JSON has an empty text in the place of each, and in `aside` the way to it and its size. What is left is there
-    for the length alone, which has to cover what reading the frame costs; see `_values.cost_bytes`. A text as long
-    as the memory that a cell may use can be sent so: it is never copied as a whole.
+    The body is JSON, followed by a zero byte and the texts that were put aside, unchanged and concatenated; the JSON
+    has an empty text in place of each, and in `aside` the path to it and its size. The rest is padding, so that the
+    length covers the cost of reading the frame; see `_values.cost_bytes`. So a text as long as a cell's memory limit
+    can be sent without ever being copied as a whole.
     """
     if writer is None:
         body = utf8(ENCODE(message))
@@ -349,7 +349,7 @@ def framed(message: dict[str, Any], writer: Any) -> tuple[int, Iterable[bytes]]:
 
 
 def parts_of(head: bytes, texts: list[str], filling: int) -> Iterator[bytes]:
-    """Return the parts of a frame: its JSON, its long texts, and so many bytes that mean nothing."""
+    """Return the parts of a frame: its JSON, its long texts, and `filling` bytes of padding."""
     yield head
     for text in texts:
         yield from pieces(text)
@@ -358,18 +358,18 @@ def parts_of(head: bytes, texts: list[str], filling: int) -> Iterator[bytes]:
 
 
 def size_of(text: str) -> int:
-    """Return the length of a text in bytes, as it is sent."""
+    """Return the length of a text in bytes as it is sent."""
     return len(text) if text.isascii() else sum(len(piece) for piece in pieces(text))
 
 
 def pieces(text: str) -> Iterator[bytes]:
-    """Return a text in UTF-8, in pieces."""
+    """Encode a text as UTF-8, in pieces."""
     for at in range(0, len(text), PIECE_CHARS):
         yield utf8(text[at : at + PIECE_CHARS])
 
 
 class Memory:
-    """RLIMIT_AS, where there is one: lower while a cell runs, so that the worker can still report."""
+    """RLIMIT_AS, where available: lower while a cell runs, so that the worker can still report."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._tighten: Callable[[], Any] = object
@@ -382,7 +382,7 @@ class Memory:
                 self.bind(resource, int(file.read().split()[0]) * resource.getpagesize() + memory_bytes)
 
     def bind(self, resource: Any, cell: int) -> None:
-        """Make both calls ready: where a cell has filled the memory, there is none left to make them with."""
+        """Prepare both calls in advance: after a cell has filled the memory, there is none to build them with."""
         relax = partial(resource.setrlimit, resource.RLIMIT_AS, (cell + SPARE_BYTES, cell + SPARE_BYTES))
         relax()
         self._tighten = partial(resource.setrlimit, resource.RLIMIT_AS, (cell, cell + SPARE_BYTES))
@@ -407,11 +407,11 @@ class Worker:
             frame = self._wire.receive()
             reply = self._guarded(self._repl.run if "code" in frame else self._repl.listing, frame.get("code", ""))
             if self._wire.forked:
-                os._exit(0)  # a child that a cell forked, and that ran on to the end of the cell
+                os._exit(0)  # a child process that a cell forked, which ran on to the end of the cell
             self.finish(frame["id"], reply)
 
     def finish(self, request_id: int, reply: dict[str, Any]) -> None:
-        """Send what came of a request, without the value where that cannot be sent."""
+        """Send the result of a request, without the value if that cannot be sent."""
         blank = self._repl.writer()
         writer = reply.pop("writer", blank)
         done = {"type": "done", "id": request_id}
@@ -428,7 +428,7 @@ class Worker:
     def _start(self, frame: dict[str, Any]) -> None:
         self._limits = limits = frame["limits"]
         self._wire.widen(limits["parallel_calls"])
-        threading.stack_size(1 << 20)  # counted as memory in full; the default is 8 MiB each
+        threading.stack_size(1 << 20)  # counts in full towards the memory limit; the default is 8 MiB
         setattr(threading.Thread, "start", start_first_thread)  # noqa: B010 - see there
         sys.setrecursionlimit(limits["recursion_depth"] + OWN_FRAMES)
         sys.path.extend(frame["path"])
@@ -438,7 +438,7 @@ class Worker:
         self._wire.send({"type": "ready"})
 
     def _guarded(self, work: Callable[[str], dict[str, Any]], code: str) -> dict[str, Any]:
-        """Do what may run a cell's code, under the cell's limits; return what came of it."""
+        """Run `work` under the cell's limits, since it may run the cell's code; return the result."""
         error, reply = None, {"value": None, "value_repr": None}
         for output in self._outputs:
             output.begin(self._limits["output_chars"], self._limits["output_flood_bytes"])
@@ -450,10 +450,10 @@ class Worker:
                 self._clock.start(self._limits["cell_timeout_s"])
                 reply = work(code)
             finally:
-                self._memory.limit(cell=False)  # first, since everything else may need memory
+                self._memory.limit(cell=False)  # first, since the rest may need memory
                 self._repl.restore_builtins()
                 self._clock.stop()
-        except BaseException as raised:  # noqa: BLE001 - whatever ends a cell is the cell's
+        except BaseException as raised:  # noqa: BLE001 - any exception is the cell's
             self._memory.limit(cell=False)
             self._repl.restore_builtins()
             self._clock.stop()
@@ -465,7 +465,7 @@ class Worker:
         yield_to_others()
         try:
             return {**reply, **self._printed(), **self._ended(error), **self._repl.after_cell()}
-        except MemoryError as full:  # there is none left to say it well with, and the host must still hear
+        except MemoryError as full:  # too little is left for a full report, but the host must get one
             return {"outcome": "memory", "error": {"type": "MemoryExceeded", "message": type(full).__name__}}
 
     def _printed(self) -> dict[str, Any]:
@@ -479,14 +479,14 @@ class Worker:
                     stream.reconfigure(encoding="utf-8", errors=ODD_TEXT)
             except CellFlooded:
                 pass
-            except ValueError:  # a cell has detached it
+            except ValueError:  # a cell has detached the stream
                 self._streams[number] = text_stream(output)
             self._flooded = self._flooded or output.flooded
         (stdout, hidden), (stderr, hidden_too) = (output.parts() for output in self._outputs)
         return {"stdout": stdout, "stderr": stderr, "dropped": hidden + hidden_too}
 
     def _ended(self, error: BaseException | None) -> dict[str, Any]:
-        """Tell an exception of the cell from a limit; a limit counts also where the cell caught it."""
+        """Tell an exception of the cell from a limit, which counts even if the cell caught it."""
         limits = self._limits
         if self._flooded:
             outcome, kind = "output", "OutputExceeded"
@@ -496,7 +496,7 @@ class Worker:
             message = self._clock.message
         elif error is None:
             return {"outcome": "ok", "error": None}
-        elif issubclass(type(error), MemoryError):  # isinstance would ask the class of the cell's
+        elif issubclass(type(error), MemoryError):  # isinstance would run code of the cell's class
             outcome, kind = "memory", "MemoryExceeded"
             message = f"the cell needed more than {limits['memory_bytes']:,} bytes"
         elif issubclass(type(error), RecursionError):
@@ -512,7 +512,7 @@ class Worker:
         return {"outcome": outcome, "error": self._reported(error, kind, message)}
 
     def _reported(self, error: BaseException | None, kind: str | None, message: str | None) -> dict[str, Any]:
-        """Describe what ended a cell, in few words where its classes, or what it did to the modules, do not let us."""
+        """Describe what ended a cell; briefly if its classes, or what it did to the modules, prevent a full report."""
         try:
             self._clock.go_on(REPORT_S, LONG_REPORT_S)
             try:
@@ -521,7 +521,7 @@ class Worker:
                 self._clock.stop()
         except MemoryError:
             raise
-        except BaseException:  # noqa: BLE001 - the session goes on
+        except BaseException:  # noqa: BLE001 - the session continues
             kind = kind or vars(type)["__name__"].__get__(type(error))
             message = message or "what it says could not be told"
             return {"type": kind, "message": message, "traceback": f"{kind}: {message}", "line": None}
@@ -529,24 +529,24 @@ class Worker:
 
 
 def is_of_mapping(error: BaseException) -> bool:
-    """Return whether an import failed because there was no room in memory for a library."""
+    """Return whether an import failed because there was no memory to map a library."""
     message = vars(ImportError)["msg"].__get__(error) if issubclass(type(error), ImportError) else None
     return type(message) is str and "failed to map segment" in message
 
 
 def load_language(sources: dict[str, str]) -> Any:
-    """Return `_repl.py` as a module, made of source unless a wall has made it ahead of time."""
+    """Return `_repl.py` as a module, created from source unless it was loaded in advance."""
     for name, source in sources.items():
         module = sys.modules[f"_rlm{name}"] = types.ModuleType(f"_rlm{name}")
         exec(compile(source, f"{name}.py", "exec"), vars(module))  # noqa: S102 - the host's own source
     language = sys.modules["_rlm_repl"]
-    for name in language.OWN_MODULES:  # cells have no use for them
+    for name in language.OWN_MODULES:  # not for cells
         del sys.modules[name]
     return language
 
 
 def yield_to_others() -> None:
-    """Give threads that a cell has left behind the lowest priority: the next cell, and the host, come first."""
+    """Lower threads that a cell left running to the lowest priority, below the next cell and the host."""
     for thread in threading.enumerate() if threading.active_count() > 1 else ():
         if thread.native_id is not None and thread.ident != MAIN:
             with suppress(OSError, AttributeError):
@@ -554,7 +554,7 @@ def yield_to_others() -> None:
 
 
 def start_first_thread(thread: threading.Thread) -> None:
-    """Start a cell's first thread, with one malloc arena: each one more takes 64 MiB of the address space."""
+    """Start a cell's first thread, with a single malloc arena: each further one takes 64 MiB of address space."""
     setattr(threading.Thread, "start", START_THREAD)  # noqa: B010 - mypy does not let methods be assigned
     with suppress(Exception):
         import ctypes
@@ -564,7 +564,7 @@ def start_first_thread(thread: threading.Thread) -> None:
 
 
 def hold_lifeline(fd: int) -> None:
-    """Have the kernel kill this process group when the host is gone, whatever the cell is doing then."""
+    """Have the kernel kill this process group when the host dies, whatever the cell is doing."""
     with suppress(ImportError, OSError, AttributeError):
         import fcntl
 
@@ -580,7 +580,7 @@ def main() -> None:
     for fd in lifeline:
         hold_lifeline(fd)
     sys.argv[:] = [""]
-    os.environ.clear()  # Python itself puts LC_CTYPE there
+    os.environ.clear()  # Python itself sets LC_CTYPE
     Worker(read_fd, write_fd).serve()
 
 
