@@ -17,5 +17,9 @@ def variable(name: str) -> Final:
     return Final("variable", name=name)
 
 
+def code(source: str) -> Final:
+    return Final("expression", text=source)
+
+
 def cases(table: dict[str, tuple[Any, ...]]) -> list[Any]:
     return [pytest.param(*row, id=name.replace(" ", "_")) for name, row in table.items()]

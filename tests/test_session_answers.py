@@ -166,3 +166,42 @@ async def test_a_source_names_its_document() -> None:
     context = Context.from_documents([("a.txt", "nothing"), ("b.txt", PENALTY)])
     answer = await rlm(repl("FINAL('x', sources=ctx.search('penalty'))")).aask("?", context)
     assert [(s.document, s.start) for s in answer.sources] == [("b.txt", 2)]
+
+
+OF_THE_REPL = {
+    "FINAL_VAR(found['total'])": 7,
+    "FINAL_VAR(len(hits))": 3,
+    "FINAL_VAR(\"found['total']\")": 7,
+    "FINAL_VAR(n * 2 for n in hits)": [2, 4, 6],
+    "FINAL((n for n in hits))": [1, 2, 3],
+    "FINAL(reversed(hits))": [3, 2, 1],
+    "FINAL(map(str, hits))": ["1", "2", "3"],
+    "FINAL(hits[0] + 1)": 2,
+    "FINAL(llm_query('and you?'))": "SO DO I",
+    "FINAL_VAR(llm_query('and you?'))": "SO DO I",
+    "FINAL(answer)": "in the dictionary",
+    "FINAL_VAR(answer)": "in the dictionary",
+    repl("FINAL(answer)"): "in the dictionary",
+    repl("FINAL_VAR(\"found['total']\")"): 7,
+    repl("FINAL_VAR('no variable, but words')"): "no variable, but words",
+    repl("said = \"found['total']\"\nFINAL_VAR(said)"): "found['total']",
+}
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+async def test_an_expression_in_a_final_tag_is_evaluated_and_is_never_the_answer(sandbox: str) -> None:
+    code = "hits = [1, 2, 3]\nfound = {'total': 7}\nanswer['content'] = 'in the dictionary'"
+    replies = [reply for form in OF_THE_REPL for reply in (repl(code), form)]
+    asked = rlm(*replies, sub=["SO DO I"] * 9, sandbox=SANDBOXES[sandbox], cache=False)
+    async with asked.session(TEXT) as session:
+        values = {form: (await session.ask(f"{form}?")).value for form in OF_THE_REPL}
+    assert values == OF_THE_REPL
+
+
+@pytest.mark.parametrize(
+    "reply", ["FINAL_VAR(found['none'])", "FINAL(hits[9])", "FINAL(hits + 1)", "FINAL_VAR(gone.total)"]
+)
+async def test_an_expression_that_does_not_work_is_corrected(reply: str) -> None:
+    asked = rlm(repl("hits = [1]\nfound = {}"), reply, "FINAL(corrected)")
+    assert (await asked.aask("?", TEXT)).text == "corrected"
+    assert "expression that does not work" in said_to(asked.model)

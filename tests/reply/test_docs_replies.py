@@ -16,7 +16,7 @@ JSON_REPLIES = [(reply, results) for kind, reply, results in EXAMPLES if kind ==
 
 
 def test_every_example_of_the_page_says_what_comes_of_it() -> None:
-    assert len(EXAMPLES) == PAGE.count("\n~~~~text\n") + PAGE.count("\n~~~~json-reply\n") == 15
+    assert len(EXAMPLES) == PAGE.count("\n~~~~text\n") + PAGE.count("\n~~~~json-reply\n") == 16
 
 
 def claims(results: str) -> list[tuple[str, str]]:

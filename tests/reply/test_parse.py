@@ -28,9 +28,11 @@ PROBLEMS = {
     "a FINAL with dots": ("FINAL(...)", "FINAL(...) has no answer"),
     "an empty FINAL with a colon": ("FINAL:\n", "FINAL: has no answer"),
     "an empty FINAL_VAR": ("FINAL_VAR()", "FINAL_VAR() has no answer"),
-    "a FINAL_VAR of an expression": ("FINAL_VAR(x[0])", "the name of one variable"),
-    "a FINAL_VAR of words": ("FINAL_VAR: the result", "the name of one variable"),
-    "a FINAL_VAR of a keyword": ("FINAL_VAR(class)", "the name of one variable"),
+    "a FINAL_VAR of two names": ("FINAL_VAR(x, y)", "one variable or expression"),
+    "a FINAL_VAR with a field": ("FINAL_VAR(x=1)", "one variable or expression"),
+    "a FINAL_VAR of words with a colon in it": ("FINAL_VAR(a: b)", "one variable or expression"),
+    "a FINAL_VAR of words": ("FINAL_VAR: the result", "one variable or expression"),
+    "a FINAL_VAR of a keyword": ("FINAL_VAR(class)", "one variable or expression"),
     "a FINAL with words after it": ("FINAL(42) because I say so", "nothing after it on its line"),
 }
 

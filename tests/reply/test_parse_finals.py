@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parse_cases import Q, cases, text, variable
+from parse_cases import Q, cases, code, text, variable
 from rlmbox.reply.parse import Final, ParsedReply, mentions_answer_dict, parse_reply
 
 FINALS = {
@@ -53,6 +53,24 @@ FINALS = {
     "FINAL_VAR takes a quoted name": ('FINAL_VAR("result")', variable("result")),
     "FINAL_VAR takes a name in backticks": ("FINAL_VAR(`my_result`)", variable("my_result")),
     "FINAL_VAR takes a name with spaces around": ("FINAL_VAR( result )", variable("result")),
+    "FINAL_VAR takes an expression": ("FINAL_VAR(d['x'])", code("d['x']")),
+    "FINAL_VAR takes a call": ("FINAL_VAR(len(x))", code("len(x)")),
+    "FINAL_VAR takes an attribute": ("FINAL_VAR(o.total)", code("o.total")),
+    "FINAL_VAR takes a generator": ("FINAL_VAR(n for n in ns)", code("(n for n in ns)")),
+    "FINAL_VAR takes a quoted expression": ("FINAL_VAR(\"d['x']\")", code("d['x']")),
+    "FINAL_VAR with a colon takes an expression": ("FINAL_VAR: x[0]", code("x[0]")),
+    "FINAL_VAR takes a literal": ("FINAL_VAR([1, 2])", text("[1, 2]", [1, 2])),
+    "FINAL_VAR takes a name by keyword": ('FINAL_VAR(variable_name="x")', variable("x")),
+    "FINAL_VAR takes a name in typographic quotes": ("FINAL_VAR(\u201cx\u201d)", variable("x")),
+    "FINAL_VAR takes a bold name": ("FINAL_VAR: **x**", variable("x")),
+    "FINAL_VAR takes a name as in a template": ("FINAL_VAR(${x})", variable("x")),
+    "a tag in a box is read": ("So:\n$$\\boxed{FINAL_VAR(x)}$$", variable("x")),
+    "a tag as text in a box is read": ("\\boxed{\\text{FINAL(42)}}.", text("42", 42)),
+    "a box within a tag stays text": ("FINAL(\\boxed{42})", text("\\boxed{42}")),
+    "a tag with a bold name is read": ("**FINAL_VAR**(x)", variable("x")),
+    "a tag in an element on its line is read": ("<answer>FINAL(42)</answer>", text("42", 42)),
+    "a comment as in C is allowed": ("FINAL(42) // done", text("42", 42)),
+    "a sign after is allowed": ("FINAL(42) \u2705", text("42", 42)),
     "an escaped underscore is an underscore": (r"FINAL\_VAR(my\_result)", variable("my_result")),
     "FINAL with a colon takes the rest": ("FINAL: 42 apples\n\nand pears\n", text("42 apples\n\nand pears")),
     "FINAL with a colon stays text": ("FINAL: 42", text("42")),

@@ -6,10 +6,11 @@ dictionary made ready by code, the variable named by `auto_finalize_var`, a fina
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rlmbox.context import Context
@@ -18,6 +19,8 @@ from rlmbox.loop.bindings import binds
 from rlmbox.loop.final_answer import FinalAnswer
 from rlmbox.loop.observation import missing_variable
 from rlmbox.loop.task import Task
+from rlmbox.reply.code import program
+from rlmbox.reply.final_call import read_argument
 from rlmbox.reply.parse import Final, mentions_answer_dict, parse_reply
 from rlmbox.sandboxes.worker._values import TOO_DEEP
 from rlmbox.types import Cell, Execution, HostFunction, Source
@@ -29,7 +32,10 @@ _NOTHING = object()
 _IS_READY = "isinstance(answer, dict) and answer.get('ready') is True"
 _CONTENT = "answer['content']"
 _EMPTY = "The answer is empty. Give it in words: FINAL(your answer)."
-_FAILED = "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first."
+_FAILED = (
+    "The final answer is an expression that does not work: {error}. Compute it in a ```repl block first; an answer in "
+    "words is written in quotes."
+)
 _FAILED_VARIABLE = "The variable {name!r} cannot be the final answer: {error}. Set one that can be, and answer with it."
 
 
@@ -42,10 +48,15 @@ class _Called:
     value: object = None
     variable: str | None = None
     sources: Sequence[Any] = ()
+    is_of_variable: bool = False
 
 
 class Namespace(Protocol):
     """The session's REPL as answers are read from it, with cells that the engine itself runs."""
+
+    @property
+    def host(self) -> Mapping[str, object]:
+        """The functions that code may call, by name."""
 
     async def evaluate(self, code: str) -> Execution:
         """Run an expression and return what it gave."""
@@ -151,8 +162,13 @@ class AnswerRules:
 
     async def _of_call(self, namespace: Namespace, called: _Called, cells: Sequence[Cell]) -> FinalAnswer | str:
         if called.variable is None:
-            return FinalAnswer(in_words(called.value), called.value, called.sources)
-        written = any(re.search(rf"FINAL_VAR\(\s*['\"]{called.variable}['\"]", cell.code) for cell in cells)
+            if called.is_of_variable and _is_written(called.value, cells):  # FINAL_VAR("found['total']")
+                final, problem = read_argument("FINAL_VAR", repr(called.value))
+                final = final and replace(final, sources=tuple(called.sources))
+                return await self._of_tag(namespace, final) if final else problem
+            value = _content(called.value)
+            return FinalAnswer(in_words(value), value, called.sources)
+        written = _is_written(called.variable, cells)
         # FINAL_VAR(result) passes what `result` holds; a word that no code has written, `max` among them, is no name.
         if not written and called.variable not in await namespace.variables():
             return FinalAnswer(called.variable, called.variable, called.sources)
@@ -187,12 +203,22 @@ class AnswerRules:
             if execution.error is not None:
                 return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
             return FinalAnswer(in_words(execution.value), execution.value, final.sources)
-        if final.names and not self._strict and set(final.names) <= (await namespace.variables()).keys():
+        if final.names and not self._strict and await self._is_of_repl(namespace, final):
             # FINAL(result) beside code that set `result` means what it holds.
             execution = await _value_of(namespace, final.text)
             if execution.error is None:
-                return FinalAnswer(in_words(execution.value), execution.value, final.sources)
+                value = _content(execution.value)
+                return FinalAnswer(in_words(value), value, final.sources)
+            if not final.text.isidentifier():
+                return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
         return FinalAnswer(final.text, final.value, final.sources)
+
+    async def _is_of_repl(self, namespace: Namespace, final: Final) -> bool:
+        """Return whether the names in words that are Python are variables, or functions that they call."""
+        known = {*await namespace.variables(), "answer"}
+        if "(" in final.text:
+            known |= {name.partition(".")[0] for name in namespace.host}
+        return set(final.names) <= known
 
     def _final(self, /, answer: Any = _NOTHING, sources: Any = None, **fields: Any) -> None:
         listed = sources if isinstance(sources, list | tuple) else ()
@@ -209,7 +235,24 @@ class AnswerRules:
             self._called = _Called(variable=name, sources=listed)
         else:
             # Code often passes the variable itself instead of its name; what it holds is what was meant.
-            self._called = _Called(name, sources=listed)
+            self._called = _Called(name, sources=listed, is_of_variable=isinstance(name, str))
+
+
+def _content(value: object) -> object:
+    """Return what the dictionary `answer` holds, where that is the value, as in `FINAL(answer)`; else the value."""
+    return value["content"] if isinstance(value, Mapping) and value.keys() == {"content", "ready"} else value
+
+
+def _is_written(name: object, cells: Sequence[Cell]) -> bool:
+    """Return whether code has a call of FINAL_VAR with this very text, and not with what holds it."""
+    trees = (program(cell.code) for cell in cells if "FINAL_VAR" in cell.code)
+    calls = (node for tree in trees if tree is not None for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(
+        isinstance(call.func, ast.Name)
+        and call.func.id == "FINAL_VAR"
+        and any(isinstance(part, ast.Constant) and part.value == name for part in call.args[:1])
+        for call in calls
+    )
 
 
 def _is_like_iterator(value: object) -> bool:
@@ -221,16 +264,19 @@ async def _value_of(namespace: Namespace, expression: str) -> Execution:
     execution = await namespace.evaluate(expression)
     if not _is_like_iterator(execution.value):
         return execution
-    if (await namespace.evaluate(f"iter({expression}) is {expression}")).value is not True:
+    # An expression such as `map(str, found)` has another object each time that it is evaluated.
+    is_one = await namespace.evaluate(f"[iter(each) is each for each in [{expression}]]")
+    if is_one.value not in ([True], True):  # records made before this was a list have True
         return execution
-    return await namespace.evaluate(f"[item for item in {expression}]")
+    return await namespace.evaluate(f"[item for item in ({expression})]")
 
 
 async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> FinalAnswer | str:
     """Return a variable's value; a hint for the model where there is none of that name."""
     execution = await _value_of(namespace, name)
     if execution.error is None:
-        return FinalAnswer(in_words(execution.value), execution.value, sources)
+        value = _content(execution.value)
+        return FinalAnswer(in_words(value), value, sources)
     variables = await namespace.variables()
     if name in variables:  # it is there, and it cannot leave: the error says why
         return _FAILED_VARIABLE.format(name=name, error=f"{execution.error.type}: {execution.error.message}")

@@ -8,13 +8,13 @@ import json
 import keyword
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rlmbox.reply.code import repaired
 
 EMPTY = "{name} has no answer in it. Write FINAL(your answer), or FINAL_VAR(name) for a variable."
-NOT_A_NAME = "FINAL_VAR takes the name of one variable, as in FINAL_VAR(result)."
+NOT_A_NAME = "FINAL_VAR takes one variable or expression, as in FINAL_VAR(result) or FINAL_VAR(found['total'])."
 
 _MAX_LITERAL_CHARS = 1_000_000
 _MAX_EXPRESSION_CHARS = 20_000
@@ -22,6 +22,10 @@ _BUILTINS = frozenset(dir(builtins))
 _ANSWER_KEYS = ("answer", "value", "final_answer")
 _CERTAIN = (ast.JoinedStr, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.Await)
 _NOTHING = object()
+_VARIABLE_KEYS = ("name", "var", "var_name", "variable", "variable_name")
+_MARKED = re.compile(  # a name in ticks, emphasis, quotes, or as in a template
+    r"""\A(?:\**`+|\*{1,3}|["'“”‘’]|\$?\{|<)\s*([\w\\]+)\s*(?:`+\**|\*{1,3}|["'“”‘’]|\}|>)\Z"""  # noqa: RUF001
+)
 _TICKED = re.compile(r"\A(?:`([^`]+)`|```(?:repl|python|py)?\s([^`]+?)\s*```)\Z")
 
 
@@ -73,10 +77,10 @@ def read_argument(name: str, argument: str) -> tuple[Final | None, str]:
 
 def read_variable(text: str) -> tuple[Final | None, str]:
     """Read the name of a variable; the answer, or else what to tell the model."""
-    name = text.strip().strip("`\"'").replace("\\_", "_")
-    if not name.isidentifier() or keyword.iskeyword(name):
-        return None, NOT_A_NAME
-    return Final("variable", name=name), ""
+    name = _MARKED.sub(r"\1", text.strip()).replace("\\_", "_")
+    if name.isidentifier() and not keyword.iskeyword(name):
+        return Final("variable", name=name), ""
+    return _read_value(text.strip())
 
 
 def read_words(text: str) -> Final:
@@ -124,14 +128,35 @@ def _json(source: str) -> object:
 def _read_variable(argument: str) -> tuple[Final | None, str]:
     final, problem = read_variable(argument)
     call = None if final else _parsed_call(argument)
-    if call is None or not call.args or len(call.args) + len(call.keywords) > 2:
+    if call is None or len(call.args) > 2:
         return final, problem
+    # `FINAL_VAR("x", sources=[(0, 5)])` and `FINAL_VAR(name="x")`
+    named = [field.value for field in call.keywords if field.arg in _VARIABLE_KEYS]
+    given = [*call.args[:1], *named]
     sources = _sources(call)
-    first = call.args[0]
-    named = first.id if isinstance(first, ast.Name) else first.value if isinstance(first, ast.Constant) else None
-    if not isinstance(named, str) or not (sources or call.keywords) or not named.isidentifier():
+    if len(given) != 1 or not (sources or call.keywords):
         return None, NOT_A_NAME
-    return Final("variable", name=named, sources=sources), ""
+    first = given[0]
+    final, problem = read_variable(first.value if _is_text(first) else ast.unparse(first))  # type: ignore[attr-defined]
+    return final and replace(final, sources=sources), problem
+
+
+def _read_value(source: str) -> tuple[Final | None, str]:
+    """Read what FINAL_VAR was given in place of a name: a literal, an expression, or either in quotes."""
+    value = read_literal(source)
+    if isinstance(value, str):
+        return read_words(value), ""  # `FINAL_VAR("Paris, France")` is words, as in the REPL
+    if value is not _NOTHING and value is not None:
+        return Final("text", value, source), ""
+    tree = _expression(source)
+    if tree is None:  # `n for n in ns`
+        source = f"({source})"
+        tree = _expression(source)
+    names = _free_names(tree) if tree is not None else ()
+    is_list = isinstance(tree, ast.Tuple) and not source.startswith("(")  # `Paris, France`
+    if tree is None or is_list or not (names or _is_certain(tree)):
+        return None, NOT_A_NAME
+    return Final("expression", text=source, names=names), ""
 
 
 def _read_call(name: str, argument: str, call: ast.Call) -> tuple[Final | None, str]:

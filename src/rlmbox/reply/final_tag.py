@@ -39,7 +39,8 @@ _STOP = re.compile(
     + ")",
     re.MULTILINE,
 )
-_TAIL = re.compile(r"(?:[ \t*_~`.;,!]|</\w{1,20}>)*(?:#[^\n]*|<!--[^\n]*-->[ \t]*)?(?=\n|\Z)")
+_SIGNS = "\u2600-\u27bf\ufe0f\U0001f300-\U0001faff"  # such as a tick or a cracker
+_TAIL = re.compile(rf"(?:[ \t*_~`.;,!{_SIGNS}]|</\w{{1,20}}>)*(?:(?:#|//)[^\n]*|<!--[^\n]*-->[ \t]*)?(?=\n|\Z)")
 _PLAIN = re.compile(r"\\.|[()]", re.DOTALL)
 _QUOTED = re.compile(
     r"""\\.|(?P<triple>\"{3}|'{3})|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[()]""",

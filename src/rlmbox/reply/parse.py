@@ -54,6 +54,14 @@ _INVISIBLE = re.compile(r"^[\ufeff\u200b-\u200d\u2060\u00ad]+", re.MULTILINE)
 _FENCE_INFO = re.compile(r"```(repl|python|py)[ \t]*$")
 _WIDE = re.compile(r"^([ \t*]*(?:FINAL(?:_VAR)?|SUBMIT))（(.*)）(?=[ \t*。.]*$)", re.MULTILINE)  # noqa: RUF001
 _SPACED = re.compile(r"\A(\s*(?:FINAL(?:_VAR)?|SUBMIT))[ \t](?=\([^\n]*\)\s*\Z)")
+_TAG = r"(?P<tag>(?:FINAL(?:\\?_VAR)?|SUBMIT)\(.*\))"
+_BOXED = re.compile(  # as models write that were trained on sums
+    rf"^[ \t]*(?:\$\$?|\\\[|\\\()?[ \t]*\\boxed\{{[ \t]*(?:\\\w{{4,6}}\{{)?{_TAG}[ \t]*\}}{{1,2}}"
+    r"[ \t]*(?:\$\$?|\\\]|\\\))?[ \t.]*$",
+    re.MULTILINE,
+)
+_BOLD_NAME = re.compile(r"^([ \t]*)\*\*(FINAL(?:\\?_VAR)?|SUBMIT)\*\*(?=\()", re.MULTILINE)
+_IN_ELEMENT = re.compile(rf"^[ \t]*<(final(?:_answer)?|answer|response)>[ \t]*{_TAG}[ \t]*</\1>[ \t]*$", re.MULTILINE)
 _GLUED = re.compile(r"(?<=[.!?:])[ \t]*(?=<(?:tool_call|execute|execute_ipython)>)")
 _WRAPPED = re.compile(r"^((?:[ \t]*<\w{1,40}>){1,4})[ \t]*(?=<(?:code|repl|python|execute|tool_call)\b)", re.MULTILINE)
 _CODE_IN_WORDS = re.compile(r"[\w\])]\(|\w\[|[\"'“”]\s*[+%]|[+%]\s*[\"'“”]|==|\b[fF][\"']")
@@ -144,7 +152,8 @@ def _with_plain_tags(source: str) -> str:
     """Return a reply whose final tags are written as they are asked for, where a model spelled them otherwise."""
     if "FINAL" not in source and "SUBMIT" not in source:
         return source
-    source = _SPACED.sub(r"\1", source)
+    source = _BOLD_NAME.sub(r"\1\2", _SPACED.sub(r"\1", source))
+    source = _IN_ELEMENT.sub(r"\g<tag>", _BOXED.sub(r"\g<tag>", source))
     return _WIDE.sub(r"\1(\2)", _TICKED.sub(r"\g<lead>\g<tag>", source))
 
 
