@@ -1,7 +1,7 @@
 """The answer to a question, in any of the forms in which a model may submit it, and the rules that it must pass.
 
 In order of precedence within a turn: a call of `FINAL`, `SUBMIT` or `FINAL_VAR` in code, the `answer`
-dictionary made ready by code, the variable named by `auto_finalize_var`, a final tag in the reply's text.
+dictionary with `ready` set by code, the variable named by `auto_finalize_var`, a final tag in the reply's text.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class _Called:
 
 
 class Namespace(Protocol):
-    """The session's REPL as answers are read from it, with cells that the engine itself runs."""
+    """Read access to the session's REPL for answers, with cells that the engine itself runs."""
 
     @property
     def host(self) -> Mapping[str, object]:
         """The functions that code may call, by name."""
 
     async def evaluate(self, code: str) -> Execution:
-        """Run an expression and return what it gave."""
+        """Evaluate an expression and return the execution."""
 
     async def variables(self) -> Mapping[str, str]:
         """Return the variables, each with a short description."""
@@ -70,8 +70,8 @@ class AnswerRules:
 
     Args:
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it to something.
-        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)` in the reply's text.
-        rules: What an answer must pass, in order.
+        strict: Accept only `FINAL("literal")` and `FINAL_VAR(identifier)` in the reply's text.
+        rules: Rules that an answer must pass, in order.
     """
 
     def __init__(
@@ -122,12 +122,12 @@ class AnswerRules:
         """Return the answer of a turn.
 
         Args:
-            namespace: Where the turn's cells ran.
-            cells: Those that ran.
-            final: The final tag in the reply's text, or None where it does not count.
+            namespace: The REPL in which the turn's cells ran.
+            cells: The cells that ran.
+            final: The final tag in the reply's text, or None if it does not count.
 
         Returns:
-            The answer; or what to tell the model, where what it named does not work; or None for no answer.
+            The answer; or a correction for the model if the name it gave does not work; or None for no answer.
         """
         called, self._called = self._called, None
         if called is not None:
@@ -142,7 +142,7 @@ class AnswerRules:
         """Return the answer in the last reply of a question that a limit has ended; its code does not run.
 
         Args:
-            namespace: Where the session's variables are.
+            namespace: The REPL with the session's variables.
             text: The reply.
             prose: True if words without a final tag are an answer, because one was asked for.
         """
@@ -152,11 +152,11 @@ class AnswerRules:
             words = reply.thought.strip()
             return FinalAnswer(words, words) if words and prose and not reply.cells else None
         if reply.cells and not prose:
-            return None  # it speaks of results that there are not
+            return None  # it refers to results that do not exist
         try:
             found = await self._of_tag(namespace, final)
         except RLMError:
-            # The REPL went with the limit: words in the tag are the best there is.
+            # The REPL is gone because of the limit: words in the tag are the best available.
             return FinalAnswer(final.text, final.value) if final.kind == "text" else None
         return found if isinstance(found, FinalAnswer) and found.text.strip() else None
 
@@ -169,7 +169,7 @@ class AnswerRules:
             value = _content(called.value)
             return FinalAnswer(in_words(value), value, called.sources)
         written = _is_written(called.variable, cells)
-        # FINAL_VAR(result) passes what `result` holds; a word that no code has written, `max` among them, is no name.
+        # FINAL_VAR(result) passes the value of `result`; a word that no code has assigned, such as `max`, is no name.
         if not written and called.variable not in await namespace.variables():
             return FinalAnswer(called.variable, called.variable, called.sources)
         return await _variable(namespace, called.variable, called.sources)
@@ -188,7 +188,7 @@ class AnswerRules:
                 return FinalAnswer(words, value)
         elif (await namespace.evaluate(_IS_READY)).value is not True:
             return None
-        # It may be too large, or too deep, only with what is around its content; an iterator is to be gone through.
+        # As a whole it may be too large or too deep although its content is not; an iterator is to be consumed.
         execution = await _value_of(namespace, _CONTENT)
         if execution.error is not None:
             error = f"{execution.error.type}: {execution.error.message}"
@@ -204,7 +204,7 @@ class AnswerRules:
                 return _FAILED.format(error=f"{execution.error.type}: {execution.error.message}")
             return FinalAnswer(in_words(execution.value), execution.value, final.sources)
         if final.names and not self._strict and await self._is_of_repl(namespace, final):
-            # FINAL(result) beside code that set `result` means what it holds.
+            # FINAL(result) beside code that sets `result` means its value.
             execution = await _value_of(namespace, final.text)
             if execution.error is None:
                 value = _content(execution.value)
@@ -260,7 +260,7 @@ def _is_like_iterator(value: object) -> bool:
 
 
 async def _value_of(namespace: Namespace, expression: str) -> Execution:
-    """Evaluate the expression of an answer: as in a call of `FINAL`, an iterator becomes the list of its items."""
+    """Evaluate the expression of an answer; as in a call of `FINAL`, an iterator becomes the list of its items."""
     execution = await namespace.evaluate(expression)
     if not _is_like_iterator(execution.value):
         return execution
@@ -272,13 +272,13 @@ async def _value_of(namespace: Namespace, expression: str) -> Execution:
 
 
 async def _variable(namespace: Namespace, name: str, sources: Sequence[Any]) -> FinalAnswer | str:
-    """Return a variable's value; a hint for the model where there is none of that name."""
+    """Return a variable's value, or a hint for the model if there is no such variable."""
     execution = await _value_of(namespace, name)
     if execution.error is None:
         value = _content(execution.value)
         return FinalAnswer(in_words(value), value, sources)
     variables = await namespace.variables()
-    if name in variables:  # it is there, and it cannot leave: the error says why
+    if name in variables:  # it exists but cannot be returned: the error says why
         return _FAILED_VARIABLE.format(name=name, error=f"{execution.error.type}: {execution.error.message}")
     return missing_variable(name, variables)
 
@@ -321,7 +321,7 @@ def checked_sources(answer: FinalAnswer, context: Context) -> tuple[Source, ...]
 
 
 def _span(item: Any) -> tuple[int | None, int]:
-    """Return a position that code gave: of a match with `start` and `end`, or a pair."""
+    """Return a position given by code: a match with `start` and `end`, or a pair."""
     if isinstance(item, Mapping):
         item = (item.get("start"), item.get("end"))
     if isinstance(item, list | tuple) and len(item) == 2 and all(type(part) is int for part in item):

@@ -23,7 +23,7 @@ _SUBCALLS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Run this code in place of the model's.
+    """Run this code instead of the model's.
 
     Attributes:
         code: The code.
@@ -67,7 +67,7 @@ class Approval:
         self._ask = ask
         self._policy = policy
         self._approved = False
-        self._spending: set[str] = set()  # names that cells gave to what asks a model
+        self._spending: set[str] = set()  # names that cells bound to functions that ask a model
 
     def concerns(self, proposal: Proposal) -> bool:
         """Return True if a proposal needs approval.
@@ -103,7 +103,7 @@ class Approval:
         try:
             if inspect.iscoroutinefunction(ask):
                 found = ask(proposal)
-            else:  # it may wait for a person, and must not hold up everything else
+            else:  # it may wait for a person, and must not block the event loop
                 found = await anyio.to_thread.run_sync(ask, proposal, abandon_on_cancel=True)
             decision = await found if inspect.isawaitable(found) else found
         except RLMError:
@@ -117,10 +117,9 @@ class Approval:
 
 
 def _named_and_bound(code: str, known: Collection[str]) -> tuple[set[str], set[str]]:
-    """Return the names that code uses, and the names that it binds to something which calls a known one.
+    """Return the names that code uses, and the names that it binds to something that calls a known one.
 
-    Variables that only hold the results of calls are not among the latter: later code may print them,
-    and nobody is asked.
+    The latter exclude variables that only hold results of calls: later code may print those without approval.
     """
     try:
         nodes = list(ast.walk(ast.parse(code)))

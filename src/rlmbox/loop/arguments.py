@@ -1,4 +1,4 @@
-"""Arguments of sub-calls, read with suspicion: values of any type may come.
+"""Validation of the arguments of sub-calls, which may have any type.
 
 Every function raises `TypeError` or `ValueError`, which is the calling cell's own error.
 """
@@ -67,7 +67,7 @@ def read_temperature(value: Any) -> float | None:
 
 
 def read_prompt(prompt: Any, chunk: Any = "") -> str:
-    """Put a prompt and its chunk together, refusing anything but text."""
+    """Join a prompt and its chunk, refusing anything but text."""
     if isinstance(prompt, list | tuple) and len(prompt) == 2 and not chunk:
         prompt, chunk = prompt
     if isinstance(prompt, dict) and "prompt" in prompt:
@@ -92,7 +92,7 @@ def _text_of(value: Any) -> Context:
         )
     try:
         return Context.of(value)
-    except ContextError as error:  # a cell knows no such class
+    except ContextError as error:  # a class that cells do not know
         raise ValueError(str(error)) from None
 
 
@@ -100,8 +100,8 @@ def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingPr
     """Read the text for a child session.
 
     Args:
-        value: A text or documents; the result of `ctx.slice_view` for a part of the session's text, or the form
-            of a handle, which may be an input's; None for all of the session's text.
+        value: A text or documents; the result of `ctx.slice_view` for a part of the session's text; the reference
+            form of a handle, which may be an input's; None for all of the session's text.
         own: The session's text.
         inputs: The session's inputs, by name.
     """
@@ -123,26 +123,26 @@ def read_text(value: Any, own: Context, inputs: Mapping[str, object] = MappingPr
 
 @dataclass(frozen=True, slots=True)
 class RefusedItem:
-    """An item of a batch that cannot be asked; the others can.
+    """An invalid item of a batch; the others can still be asked.
 
     Attributes:
-        error: What is wrong with it.
+        error: The reason.
     """
 
     error: TypeError | ValueError
 
 
 def read_batch(prompts: Any, extras: Any, join: Callable[[Any, Any], _Item]) -> list[_Item | RefusedItem]:
-    """Return prompts paired with their texts; an item that is wrong takes only its own place.
+    """Return prompts paired with their texts; an invalid item affects only its own place.
 
     Args:
         prompts: A list; one prompt goes with every text.
         extras: A list of as many texts, or None for none.
-        join: Makes the item of a prompt and its text.
+        join: Combines a prompt and its text to an item.
 
     Raises:
         TypeError: Either is not a list.
-        ValueError: They do not go together, or are too many.
+        ValueError: Their numbers differ, or there are too many.
     """
     prompts = read_list(prompts, "prompts")
     extras = [""] * len(prompts) if extras is None else read_list(extras, "texts")

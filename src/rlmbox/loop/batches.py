@@ -1,4 +1,4 @@
-"""Calls of a batch: run concurrently, with results in order, and the treatment of limits that some of them reach."""
+"""Batches of calls: run concurrently, with results in order and limits of the session collected."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class BatchResults(Generic[_Item]):
     """Results of the calls of a batch.
 
     Attributes:
-        values: One for each item, in their order.
-        met: Limits of the session that calls ran into.
-        answered: Calls that did not fail.
+        values: One for each item, in order.
+        met: Limits of the session that calls reached.
+        answered: Number of calls that did not fail.
     """
 
     values: list[_Item]
@@ -40,8 +40,8 @@ async def call_for_each(
     """Run one call per item concurrently; a failed call yields a value in its place, and equal items share one call.
 
     Args:
-        items: What to call with; one that was refused is the error of its call.
-        one: The call, of an item and its number.
+        items: Arguments of the calls; a refused one yields the error of its call.
+        one: The call, given an item and its number.
         failed: Returns the value in place of an error.
         is_own: Returns True if an error is a limit of the session, and not only of the call.
         first_item: Number of the first item.
@@ -72,25 +72,25 @@ async def call_for_each(
 
 
 def error_text(error: Exception) -> str:
-    """Return the text in the place of an answer.
+    """Return the text that stands in place of an answer.
 
     Args:
-        error: Why there is none.
+        error: Why there is no answer.
     """
     return f"Error: {type(error).__name__}: {error}"
 
 
 def error_value(error: Exception) -> dict[str, str]:
-    """Return the value in the place of one that should fit a schema: a dict with the key `error`.
+    """Return the value that stands in place of one that should fit a schema: a dict with the key `error`.
 
     Args:
-        error: Why there is none.
+        error: Why there is no value.
     """
     return {"error": error_text(error)}
 
 
 def _equal(items: Sequence[Any]) -> list[list[int]]:
-    """Return the places of equal items together, in the order of the first of each."""
+    """Group the indices of equal items, in order of first occurrence."""
     places: dict[Hashable, list[int]] = {}
     for place, item in enumerate(items):
         same = item if isinstance(item, str) else (place,)

@@ -17,7 +17,7 @@ def binds(code: str, name: str) -> bool:
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False  # nor can it have run
+        return False  # it cannot have run either
     return any(name in _set_by(node) for node in ast.walk(tree))
 
 

@@ -26,22 +26,22 @@ class BlockingSession:
 
     @property
     def task(self) -> Task | None:
-        """The question at work, or the last one."""
+        """The current question, or the last one."""
         return self._session.task
 
     @property
     def answer(self) -> Answer | None:
-        """The answer to the question at work, once there is one."""
+        """The answer to the current question, once there is one."""
         return self._session.answer
 
     @property
     def final_answer(self) -> Answer | None:
-        """The answer to the question at work, once there is one."""
+        """The answer to the current question, once there is one."""
         return self._session.answer
 
     @property
     def is_finished(self) -> bool:
-        """True if the question at work has its answer or has failed."""
+        """True if the current question has its answer or has failed."""
         return self._session.is_finished
 
     def ask(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Answer:

@@ -1,8 +1,8 @@
 """The one door out of the sandbox: every call of a host function passes through here.
 
-A call goes through a chain of middleware, as in Starlette: each takes the call and the rest of the chain,
-and may inspect the arguments or the result, or refuse the call. Nothing that is added to the table later can bypass
-the chain. Only pure reads of the context are called directly: they take nothing out, and a cell makes thousands.
+A call passes a chain of middleware, as in Starlette: each receives the call and the rest of the chain, and may inspect
+the arguments or the result, or refuse the call. Functions added to the table later cannot bypass the chain. Only pure
+reads of the context are called directly: they let nothing out of the sandbox, and a cell makes thousands of them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class HostCall:
 
     Attributes:
         function: The function.
-        arguments: By position, as the cell sent them.
-        keywords: By name, as the cell sent them.
-        key: Its place in the run.
+        arguments: Positional arguments, as the cell sent them.
+        keywords: Keyword arguments, as the cell sent them.
+        key: The call's key in the journal.
     """
 
     function: HostFunction
@@ -52,7 +52,7 @@ _current: ContextVar[HostCall] = ContextVar("host_call")
 
 
 def current_call() -> HostCall:
-    """Return the host call that the running code answers."""
+    """Return the host call being answered in the current context."""
     return _current.get()
 
 
@@ -66,14 +66,14 @@ class Bridge:
 
     Attributes:
         stop: Called when a call reaches a limit of the session, or another error that ends its question; the cell
-            is then cancelled, whatever it does with the error.
+            is then cancelled, however it treats the error.
         unrepeatable: Names of the functions that must not be called again if the outcome of a call is unknown.
-        recomputed: Names of the functions that a resumed run calls again, whatever its record has of them.
+        recomputed: Names of the functions that a resumed run calls again, regardless of recorded results.
     """
 
     def __init__(self, scope: Scope, middleware: Sequence[Middleware] = ()) -> None:
         self._scope = scope
-        self._is_plain = not middleware  # a middleware may wait
+        self._is_plain = not middleware  # middleware may wait
         middleware = (*middleware, self._guarded)
         chain: Next = _call
         for each in reversed(middleware):
@@ -85,7 +85,7 @@ class Bridge:
         self.recomputed: frozenset[str] = frozenset()
 
     def enter(self, cell: str) -> None:
-        """Say which cell runs from now on; its calls have their keys below it.
+        """Set the cell that runs from now on; the keys of its calls lie below its path.
 
         Args:
             cell: The cell's path.
@@ -93,14 +93,14 @@ class Bridge:
         self._keys = CallKeys(cell)
 
     def table(self, functions: Iterable[HostFunction], variables: Collection[str] = ()) -> Host:
-        """Return the table that a sandbox is started with.
+        """Return the table of host functions for a sandbox.
 
         Args:
             functions: The functions.
             variables: Names of the loop's own variables in the REPL.
 
         Raises:
-            ConfigError: Two have the same name, or one has a name that means something else in the REPL.
+            ConfigError: Two functions have the same name, or a name is reserved in the REPL.
         """
         table: dict[str, HostFunction] = {}
         objects = {function.name.partition(".")[0] for function in functions if "." in function.name}
@@ -114,7 +114,7 @@ class Bridge:
         return table
 
     async def _guarded(self, call: HostCall, then: Next) -> Any:
-        """Let nothing out to a user's tool that the guard would hide; requests to models are guarded where they are."""
+        """Keep what the guard would hide from a user's tool; requests to models are guarded where they are made."""
         return await then(self._as_given(call) if call.function.is_tool else call)
 
     @functools.cached_property
@@ -133,10 +133,10 @@ class Bridge:
             return replace(function, call=call, at_once=None, off_loop=None)
 
         def call_at_once(*arguments: Any, **keywords: Any) -> Any:
-            """Make a call that is not recorded yet and does not have to wait; see `HostFunction.at_once`."""
+            """Make a call that is not recorded yet and need not wait; see `HostFunction.at_once`."""
             key = self._keys.next(function.name, arguments, keywords)
             made = HostCall(function, arguments, keywords, key)
-            if known.events or known.has_end(key):  # cells run again where a sandbox is rebuilt
+            if known.events or known.has_end(key):  # cells run again when a sandbox is rebuilt
                 return self._through(made)
 
             def make() -> Any:
@@ -159,7 +159,7 @@ class Bridge:
     async def _through(self, call: HostCall) -> Any:
         token = _current.set(call)
         try:
-            if call.function.is_answer:  # it only says how the turn ends, which a cell that runs again must say again
+            if call.function.is_answer:  # it only sets how the turn ends, which a replayed cell has to do again
                 return await self._chain(call)
             return await self._once(call)
         except RecordEnded as end:
@@ -188,7 +188,7 @@ class Bridge:
         try:
             return await journal.once(self._effect(call), lambda: make(call))
         except LimitExceeded as error:
-            # A tool may have met a limit of a run of its own, which is the cell's to hear of, as it was then.
+            # A tool may have reached a limit of a run of its own; the cell receives that as it did then.
             if recorded and not call.function.is_tool and error.is_final and error.depth <= self._scope.depth:
                 self.stop(error)
             raise
@@ -218,10 +218,10 @@ class Bridge:
 
 
 def ended_with(error: BaseException, ended: Ended) -> dict[str, Any]:
-    """Return the fields of an `EffectEnded` that say how an effect failed.
+    """Return the fields of an `EffectEnded` that describe how an effect failed.
 
     Args:
-        error: What it ended with.
+        error: The error.
         ended: Whether it failed or was cancelled.
     """
     data = {name: value for name, value in vars(error).items() if name in _ERROR_DATA} if _has_data(error) else {}
@@ -243,7 +243,7 @@ _ERROR_DATA = frozenset(
 
 
 def _let_go(_error: RLMError) -> None:
-    """Do nothing, where there is no question to end."""
+    """Do nothing, if there is no question to end."""
 
 
 def _has_data(error: BaseException) -> bool:
@@ -273,7 +273,7 @@ async def _call(call: HostCall) -> Any:
 
 
 def _named(function: HostFunction) -> Callable[..., Any]:
-    """Return a function that is called directly, whose errors of its signature have the name that the code used."""
+    """Wrap a function that is called directly, so that errors of its signature use the name that code used."""
     call = function.call
 
     @functools.wraps(call)
@@ -293,15 +293,15 @@ def _named(function: HostFunction) -> Callable[..., Any]:
 def _of_signature(
     error: TypeError, function: HostFunction, arguments: Sequence[Any], keywords: Mapping[str, Any]
 ) -> TypeError:
-    """Return the error of a call that does not fit the function's signature, without our own name of the function."""
+    """Return the error of a call that does not fit the function's signature, with the function's name in the REPL."""
     if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-        return error  # it came from within
+        return error  # raised inside the function
     try:
         inspect.signature(function.call).bind(*arguments, **keywords)
     except TypeError as misfit:
-        # In Python's own words, for which there is advice.
+        # In Python's own wording, for which there is a hint.
         said = str(misfit).replace("too many positional arguments", "takes fewer positional arguments")
         return TypeError(f"{function.name}() {said}")
     except ValueError:
-        pass  # a function of C that does not say
+        pass  # a C function without a signature
     return error

@@ -1,4 +1,4 @@
-"""Calls of a user's function by code: checked arguments, a time limit, a result that can cross, secrets that cannot."""
+"""Calls of a user's function by code: checked arguments, a time limit, serializable results, hidden secrets."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rlmbox.loop.tool_secrets import SecretValues
 from rlmbox.threads import ThreadJob
 
 _ERROR_CHARS = 500
-_PLAIN = frozenset({bool, int, float})  # types that cross as they are
-_MOMENT_S = 0.000_3  # for which the event loop waits where it is; a thread's answer takes a tenth of it
+_PLAIN = frozenset({bool, int, float})  # types that need no conversion
+_MOMENT_S = 0.000_3  # how long the event loop may block; the answer of a thread takes a tenth of it
 _QUICK_S = 0.000_1
 _QUICK_CALLS = 3
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class _Pace:
-    """The pace of a function: quick from the first call on, and after a slow one from a few quick ones on."""
+    """Tracks whether a function is quick: initially assumed so, and again some quick calls after a slow one."""
 
     def __init__(self) -> None:
         self._quick = _QUICK_CALLS
@@ -43,10 +43,10 @@ class ToolCalling:
         checked: The function, which checks its arguments.
         shown: The signature that code sees, without secrets.
         secrets: Additional arguments of the function, by name, that code does not see.
-        hidden: The values to hide in its results and errors.
+        hidden: Values to hide in its results and errors.
         timeout_of: Returns the seconds that a call may take.
         is_async: True for an async function.
-        is_bound_by_python: True if arguments are passed on as they come.
+        is_bound_by_python: True if arguments are passed on unchanged.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class ToolCalling:
         return call
 
     def at_once(self) -> Callable[..., Any]:
-        """Return a function that makes the call, and returns its result or, where that takes time, an awaitable."""
+        """Return a function that makes the call and returns its result, or an awaitable if that takes time."""
         return self._stepped() if self._is_async else self._while_quick()
 
     def _while_quick(self) -> Callable[..., Any]:
-        """Return the call of a plain function that the event loop waits for where it is, while it is quick."""
+        """Return the call of a plain function, made on the event loop while it is quick."""
         pace = _Pace()
 
         async def later(bound: functools.partial[Any], job: ThreadJob) -> Any:
@@ -101,14 +101,14 @@ class ToolCalling:
                 return later(bound, job)
             try:
                 result = job.result()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the cell is told
+            except BaseException as error:  # noqa: BLE001 - the cell receives any error
                 raise self._told(error, bound) from None
             return later(bound, job) if inspect.isawaitable(result) else self._hidden.hidden_in_value(result)
 
         return call
 
     def _stepped(self) -> Callable[..., Any]:
-        """Return the call of an async function that has its time from its first wait on, where it comes to one."""
+        """Return the call of an async function, whose time limit applies from its first wait on."""
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             bound = self._bind(arguments, keywords)
@@ -123,21 +123,21 @@ class ToolCalling:
         return call
 
     def _bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> functools.partial[Any]:
-        """Return the call of the function with its arguments, which are checked when it is called."""
+        """Bind arguments to the function, which checks them when it is called."""
         if self._is_bound_by_python:
             return functools.partial(self._checked, *arguments, **keywords)
         positional, named = self._bound(arguments, keywords)
         return functools.partial(self._checked, *positional, **named, **self._secrets)
 
     async def _wait(self, bound: functools.partial[Any], work: Callable[[], Awaitable[Any]]) -> Any:
-        """Wait for a call within its time; nothing of its secrets leaves, neither in the result nor in an error."""
+        """Await a call within its time limit; neither its result nor an error reveals secrets."""
         timeout_s = self._timeout_of()
         started = asyncio.current_task()
         cancelled_before = started.cancelling() if started is not None else 0
         try:
             async with asyncio.timeout(None if timeout_s == math.inf else timeout_s) as deadline:
                 result = await work()
-                if inspect.isawaitable(result):  # of a plain function that makes a coroutine
+                if inspect.isawaitable(result):  # a plain function that returns a coroutine
                     result = _crossing(self._name, await result)
                 elif self._is_async:
                     result = _crossing(self._name, result)
@@ -148,13 +148,13 @@ class ToolCalling:
             raise TimeoutError(f"{self._name} took longer than {timeout_s:g} s; ask for less at once") from None
         except asyncio.CancelledError as error:
             if started is not None and started.cancelling() > cancelled_before:
-                raise  # the run's own
+                raise  # the run's own cancellation
             raise self._told(error, bound) from None
-        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever it is, the cell is told
+        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - the cell receives any error
             raise self._told(error, bound) from None
 
     def _bound(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments by position and by name, between which secrets may stand in the function's signature."""
+        """Return positional and keyword arguments, with secrets at their places in the function's signature."""
         name, shown = self._name, self._shown
         try:
             bound = shown.bind(*arguments, **keywords)
@@ -164,7 +164,7 @@ class ToolCalling:
         if taken:
             raise TypeError(f"{name}() takes no argument {min(taken)!r}")
         parameters = shown.parameters.values()
-        if any(p.kind is p.VAR_POSITIONAL for p in parameters):  # where secrets are keyword-only
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):  # secrets are keyword-only
             return bound.args, bound.kwargs
         only = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in bound.arguments]
         named = {key: value for key, value in bound.arguments.items() if key not in only}
@@ -173,12 +173,12 @@ class ToolCalling:
         return tuple(bound.arguments[key] for key in only), named
 
     def _told(self, error: BaseException, bound: functools.partial[Any]) -> Exception:
-        """Return the error of a call as the cell sees it: with its own type, without secrets."""
+        """Return the error of a call as the cell sees it: of the same type, without secrets."""
         from pydantic import ValidationError
 
         name, hidden = self._name, self._hidden.hidden_in
         if isinstance(error, ValidationError):
-            if self._is_bound_by_python:  # others were bound before
+            if self._is_bound_by_python:  # otherwise the arguments were bound before
                 try:
                     self._shown.bind(*bound.args, **bound.keywords)
                 except TypeError as wrong:
@@ -197,7 +197,7 @@ class ToolCalling:
 
 
 def _result(name: str, bound: Callable[[], Any]) -> Any:
-    """Call a plain function, and make its result JSON in the same thread: both may take long."""
+    """Call a plain function and convert its result to JSON in the same thread, since both may take long."""
     result = bound()
     return result if inspect.isawaitable(result) else _crossing(name, result)
 
@@ -220,7 +220,7 @@ def _crossing(name: str, value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Return a value of texts, lists and dicts without halves of characters, which names of files may have."""
+    """Return a value of texts, lists and dicts without lone surrogates, which file names may contain."""
     if type(value) is str:
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if type(value) in (list, tuple) and any(type(item) is str and not item.isascii() for item in value):
@@ -235,14 +235,14 @@ def _with_article(kind: str) -> str:
 
 
 def _same_type(error: BaseException, message: str) -> Exception:
-    """Return an error of the same class with another message, as far as its class allows."""
+    """Return an error of the same class with another message, if its class allows."""
     kind = type(error) if isinstance(error, Exception) else RuntimeError
     made: Exception = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(message)
     return made
 
 
 def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
-    """Return the problems with arguments; positional ones are named by their parameters."""
+    """Describe what is wrong with arguments; positional ones are named after their parameters."""
     found = []
     for each in error.errors(include_url=False):
         first, *inner = each["loc"] or ("",)
@@ -253,7 +253,7 @@ def _problems(error: Any, parameters: Sequence[inspect.Parameter] = ()) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an error, on one line.
+    """Return the message of an error on one line.
 
     Args:
         error: The error.

@@ -1,4 +1,4 @@
-"""The functions with which code opens child sessions, and what they do where no further session may be opened."""
+"""The functions with which code opens child sessions, and their behaviour at the depth limit."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _CHILD = (
     "themselves too long to read. [INCOMPLETE begins the best answer of one that reached its limits. With returns= "
     "(a JSON Schema) it gives a value that fits"
 )
-_CHARS_PER_TOKEN = 3  # of what a window is sure to hold
+_CHARS_PER_TOKEN = 3  # a conservative estimate of what fits a window
 
 OpenChild = Callable[[str, str, Context, ChildLimits, Model | None, AnswerType | None], Awaitable[Answer]]
 """Runs a child session to its end: (name, question, context, limits, model, type of its answer) -> answer."""
 
 
 class Children:
-    """The functions of one session that open others.
+    """The functions of one session that open child sessions.
 
     Args:
         scope: The session.
-        subcalls: Its calls of other models, among which a child is counted.
-        context: Its text, which a child gets when it is given none.
-        inputs: Its inputs, by name, of which those that are texts may be given to a child.
+        subcalls: Its calls of other models, with which a child is counted.
+        context: Its text, the default for a child.
+        inputs: Its inputs, by name; those that are texts may be given to a child.
         open_child: Runs a child session.
     """
 
@@ -57,7 +57,7 @@ class Children:
         self._told_deepest = False
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the table, in the order in which a model should read it."""
+        """Return the functions, in the order in which a model should read them."""
         return (
             HostFunction(
                 "rlm_query", self.rlm_query, self._deepest() if self._is_deepest else _CHILD, takes_texts=True
@@ -79,7 +79,7 @@ class Children:
         model: str | None = None,
         returns: dict[str, Any] | None = None,
     ) -> Any:
-        """Run a child session to its answer: its words, or a value that fits the schema of `returns`."""
+        """Run a child session to its answer: text, or a value that fits the schema of `returns`."""
         limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
         return await self._subcalls.noting(
             self._child("rlm_query", read_prompt(prompt), context, limits, model, wanted)
@@ -94,7 +94,7 @@ class Children:
         model: str | None = None,
         returns: dict[str, Any] | None = None,
     ) -> list[Any]:
-        """Run a child session for each prompt at once; keep the order; one failure is one string, or one dict."""
+        """Run a child session for each prompt concurrently, in order; a failure is a string or dict in its place."""
         limits, wanted = self._child_limits(max_turns, cost_limit_usd, model), _wanted(returns)
         jobs = read_batch(prompts, contexts, lambda prompt, context: (read_prompt(prompt), context or None))
         return await self._subcalls.for_each(
@@ -131,7 +131,7 @@ class Children:
             said = (await self._run.journal.once(self._subcalls.effect(began, Decimal), ask))[0]
         except LimitExceeded as error:
             partial = error.partial or self._recorded_partial(key)
-            # A value that is not whole cannot say so of itself, as words can.
+            # A partial value cannot be marked as such, as text can.
             if wanted is None and not self._subcalls.is_own(error) and partial and partial.value is not None:
                 return f"[INCOMPLETE: {error}] {partial.text}"
             raise
@@ -145,7 +145,7 @@ class Children:
     async def _instead_of_child(
         self, function: str, prompt: str, context: Any, model: str | None, wanted: AnswerType | None, item: int
     ) -> Any:
-        """Ask the model directly where no further session may be opened, and note that once."""
+        """Ask the model directly at the depth limit, and note that once."""
         if not self._told_deepest:
             self._told_deepest = True
             self._subcalls.remark(f"{function} was answered as llm_query: {self._deepest()}.")
@@ -169,7 +169,7 @@ class Children:
         )
 
     def _child_limits(self, max_turns: Any, cost_limit_usd: Any, model: str | None) -> ChildLimits:
-        """Return what code gives a child of its own session's limits."""
+        """Return the limits of a child, checked against its parent's."""
         target = self._subcalls.model_named(model)
         if cost_limit_usd is not None and target.price is None:
             raise ValueError(f"the price of {target.name} is not known; limit the child by max_turns")

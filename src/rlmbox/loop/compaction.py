@@ -1,7 +1,7 @@
-"""Keeping a session's conversation within its bound: the middle of it is replaced by a digest, and that is recorded.
+"""Compaction: the middle of a long conversation is replaced by a digest, and that is recorded.
 
-The compaction of a turn is an effect like a request: its key is `session/question/turn/compact`, and a run that goes on
-from its record puts the recorded digest in the recorded place, whatever this version of rlmbox would write.
+The compaction of a turn is an effect like a request: its key is `session/question/turn/compact`, and a resumed run puts
+the recorded digest in the recorded place, whatever this version of rlmbox would write.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from rlmbox.types import Message, Turn
 HISTORY_SHARE = 0.6
 """The part of a model's window that a conversation may take where nobody set `max_history_tokens`."""
 
-_MOST_SHARE = 0.75  # beyond it there may be no room for a reply, and requests would be cut
+_MOST_SHARE = 0.75  # above this share there may be no room for a reply, and requests would be truncated
 _TAIL_SHARE, _DIGEST_SHARE = 0.25, 0.4
 _LEAST_DIGEST_CHARS = 800
 _CHARS_PER_TOKEN = 4
-_NOTED_CHARS = 20_000  # of a question: a digest has less of it
+_NOTED_CHARS = 20_000  # of a question; a digest contains less of it
 _MOST_SUMMARY_TOKENS = 2_048
 _SUMMARY = (
     "Below is the middle of a conversation in which you answer a question by writing code in a REPL. It is about to "
@@ -55,7 +55,7 @@ class LeftOut:
         variables: The variables of the REPL, each with a short description.
         room_chars: Maximum length of the digest in characters.
         quoted: Encloses the output of code in delimiters that no text can forge.
-        ask: Asks the session's model within its budget, and returns its reply; it may be asked once.
+        ask: Asks the session's model within its budget, and returns its reply; may be called once.
     """
 
     notes: tuple[TurnNote, ...]
@@ -126,13 +126,13 @@ def compaction_from(given: str | Compaction) -> Compaction:
 
 
 class Compactor:
-    """Keeps one session's conversation within its bound.
+    """Keeps one session's conversation within its token limit.
 
     Args:
         scope: The session.
         model: Its model.
         compaction: Writes the digests.
-        max_tokens: Most tokens of the conversation; None for 60 % of the model's window.
+        max_tokens: Maximum tokens of the conversation; None for 60 % of the model's window.
     """
 
     def __init__(self, scope: Scope, model: Model, compaction: Compaction, max_tokens: int | None = None) -> None:
@@ -145,33 +145,33 @@ class Compactor:
 
     @property
     def max_tokens(self) -> int:
-        """Most tokens of the conversation, by the estimate that requests are made by."""
+        """Maximum tokens of the conversation, by the estimate used for requests."""
         window = model_state_of(self._model).window_tokens(self._model)
         if self._max_tokens is None:
             return int(HISTORY_SHARE * window)
         return min(self._max_tokens, int(_MOST_SHARE * window))
 
     def note_question(self, task: Task, at: int) -> None:
-        """Keep a question in mind.
+        """Note a question for later digests.
 
         Args:
             task: The question.
-            at: Place of its message among all that were ever said.
+            at: Index of its message among all messages of the session.
         """
         self._notes.append(TurnNote(task.number, 0, at, " ".join(task.question[:_NOTED_CHARS].split())))
 
     def note_turn(self, task: Task, turn: Turn, at: int) -> None:
-        """Keep a turn in mind that is over.
+        """Note a finished turn for later digests.
 
         Args:
             task: Its question.
             turn: The turn.
-            at: Place of its reply among all messages that were ever said.
+            at: Index of its reply among all messages of the session.
         """
         self._notes.append(note_of(task.number, turn, turn.observation.text if turn.observation else "", at))
 
     def note_answer(self, text: str) -> None:
-        """Remember that the last turn submitted an answer.
+        """Note that the last turn submitted an answer.
 
         Args:
             text: The answer.
@@ -198,7 +198,7 @@ class Compactor:
         is_live = past.end(key) is None
         if is_live:
             if self._scope.run.journal.is_sealed or past.end(key_of(path, "request")) is not None:
-                return None  # the turn was taken with the conversation as it is
+                return None  # the turn was taken with the conversation uncompacted
             before = self._tokens.likely(history.messages)
             if before <= self.max_tokens:
                 return None
@@ -273,7 +273,7 @@ class Compactor:
         return text
 
     def _room_chars(self, messages: Sequence[Message]) -> int:
-        """Return the most characters of a digest, by how long the tokens of this conversation are."""
+        """Return the maximum characters of a digest, by the average token length of this conversation."""
         chars = sum(len(message.content) for message in messages)
         per_token = min(chars / max(self._tokens.likely(messages), 1), _CHARS_PER_TOKEN)
         return max(math.floor(_DIGEST_SHARE * self.max_tokens * per_token), _LEAST_DIGEST_CHARS)

@@ -1,4 +1,4 @@
-"""Decisions on proposals, recorded before anything of them runs, and read back where the record has them."""
+"""Decisions on proposals, recorded before any of their code runs, and read back when a run is resumed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Decisions:
         self._approval = approval
 
     async def approve(self, task: Task, proposal: Proposal) -> Proposal:
-        """Return a proposal as `approve=` decided on it, now or when it was recorded.
+        """Return a proposal as `approve=` decided on it, now or in the record.
 
         Args:
             task: The question.
@@ -41,11 +41,11 @@ class Decisions:
         return await self._decided(effect, proposal, lambda: decide(proposal))
 
     async def as_changed(self, task: Task, proposal: Proposal) -> Proposal:
-        """Return a proposal as the caller who steps through the session has left it, and record that.
+        """Return a proposal as changed by the caller who steps through the session, and record that.
 
         Args:
             task: The question.
-            proposal: What the model would do, with what was made of it.
+            proposal: The model's proposal, with the caller's changes.
         """
 
         async def decided() -> Decision:

@@ -16,10 +16,10 @@ _LEAST_NOTE_CHARS = 48
 _CODE_CHARS = 100
 _FINDING_CHARS = 200
 _MOST_VARIABLES = 60
-_MORE = "..."  # in ASCII, which the guard looks at the quickest
+_MORE = "..."  # ASCII, which the guard scans fastest
 _KEPT_NOTES = 2_048
 _DIGIT = re.compile(r"\d")
-_FINDING = 3  # rank of a line that has a result
+_FINDING = 3  # rank of a line with a result
 _LABEL = re.compile(
     r"REPL output( of cell \d+ of \d+)?:|stderr:|\(no output.*\)|\(nothing ran\)|\d+ later cells? did not run\."
     r"|</?output \w{4,32}>"
@@ -52,14 +52,14 @@ class TurnNote:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line of the digest: what is always shown, what may be cut, and how much it matters."""
+    """A line of the digest: its head, findings that may be cut, and its rank."""
 
     head: str
     findings: tuple[str, ...]
     rank: int
 
     def within(self, chars: int) -> str:
-        """Return the line in at most so many characters; what was printed may take all but a third of them."""
+        """Return the line in at most `chars` characters; findings may take up to two thirds of them."""
         printed = len(" | ".join(self.findings))
         head = _cut(self.head, max(chars // 3, chars - printed - 4))
         found = _chosen(self.findings, chars - len(head) - 4)
@@ -101,9 +101,9 @@ def digest_of(
     Args:
         notes: The turns and questions, in order.
         variables: The variables of the REPL, each with a short description.
-        left_out: How many messages are left out.
-        room_chars: Most characters of all of it.
-        quoted: Puts what code printed between delimiters.
+        left_out: Number of messages left out.
+        room_chars: Maximum length of the digest.
+        quoted: Puts the output of code between delimiters.
     """
     head = heading(notes, left_out)
     listed = variables_in_words(variables, room_chars // 4)
@@ -116,7 +116,7 @@ def heading(notes: Sequence[TurnNote], left_out: int) -> str:
 
     Args:
         notes: The turns and questions that it replaces.
-        left_out: How many messages are left out.
+        left_out: Number of messages left out.
     """
     turns = [note for note in notes if note.turn]
     return (
@@ -132,7 +132,7 @@ def variables_in_words(variables: Mapping[str, str], most_chars: int) -> str:
 
     Args:
         variables: The variables, each with a short description.
-        most_chars: Most characters.
+        most_chars: Maximum length.
     """
     named = [
         f"{name} ({_cut(' '.join(what.split()), 60)})" for name, what in list(variables.items())[-_MOST_VARIABLES:]
@@ -156,7 +156,7 @@ def _merged(notes: Sequence[TurnNote]) -> list[TurnNote]:
     return found
 
 
-@lru_cache(_KEPT_NOTES)  # a session's notes come back at every compaction
+@lru_cache(_KEPT_NOTES)  # every compaction formats a session's notes again
 def _line_of(note: TurnNote) -> _Line:
     if not note.turn:
         return _Line(f"Question {note.question}: {_cut(note.did, 300)}", (), 4)
@@ -168,13 +168,12 @@ def _line_of(note: TurnNote) -> _Line:
         return _Line(head, (), 0)
     has_figure = any(map(_DIGIT.search, note.printed))
     is_short = sum(map(len, note.printed)) <= _FINDING_CHARS
-    # What is printed at length is mostly the text itself, which can be read again; a short line with a figure is a
-    # result.
+    # Long output is mostly the text itself, which can be read again; a short line with a figure is a result.
     return _Line(head, note.printed, (_FINDING if is_short else 2) if has_figure else 1)
 
 
 def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
-    """Yield the lines that fit: findings in full where possible, the others in the remaining room."""
+    """Yield the lines that fit: findings in full if possible, the others in the remaining room."""
     kept = _ranked(lines, room_chars // _LEAST_NOTE_CHARS)
     if len(kept) < len(lines):
         yield f"({quantity(len(lines) - len(kept), 'turn')} with the least to tell not listed)"
@@ -191,18 +190,18 @@ def _fitted(lines: Sequence[_Line], room_chars: int) -> Iterator[str]:
 
 @lru_cache(_KEPT_NOTES)
 def _whole_chars(line: _Line) -> int:
-    """Return how many characters a line has where there is room."""
+    """Return the length of a line without cutting."""
     return len(line.within(_MOST_NOTE_CHARS))
 
 
 def _ranked(lines: Sequence[_Line], most: int) -> list[int]:
-    """Return the places of at most so many lines: of the higher rank, and of the same rank the newest."""
+    """Return the indices of at most `most` lines: higher ranks first, the newest first within a rank."""
     order = sorted(range(len(lines)), key=lambda index: (lines[index].rank, index), reverse=True)
     return sorted(order[: max(most, 1)])
 
 
 def _chosen(findings: Sequence[str], chars: int) -> str:
-    """Return findings in their order; where not all fit, short ones with a figure come before others."""
+    """Join findings in order; if not all fit, prefer short ones with a figure."""
     joined = " | ".join(findings)
     if len(joined) <= chars or not findings:
         return joined
@@ -219,13 +218,13 @@ def _chosen(findings: Sequence[str], chars: int) -> str:
 
 @lru_cache(_KEPT_NOTES)
 def _by_worth(findings: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the places of findings, those with a figure first and short ones before long ones."""
+    """Return the indices of findings, those with a figure first and short ones before long ones."""
     places = range(len(findings))
     return tuple(sorted(places, key=lambda place: (_DIGIT.search(findings[place]) is None, len(findings[place]) > 80)))
 
 
 def _bounded(lines: list[str]) -> tuple[str, ...]:
-    """Return lines in at most `_MOST_NOTE_CHARS`, chosen as a digest would."""
+    """Return lines in at most `_MOST_NOTE_CHARS`, chosen as for a digest."""
     chosen = _chosen(lines, _MOST_NOTE_CHARS)
     return tuple(chosen.split(" | ")) if chosen else ()
 

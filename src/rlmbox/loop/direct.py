@@ -1,7 +1,7 @@
-"""The router: a text that a model can read at once is sent with the question, and answered in one request.
+"""The router: a text short enough for the model is sent with the question, and answered in one request.
 
-The session begins without a sandbox. A reply in words is the answer, and passes all that an answer has to pass; a reply
-with code opens the sandbox, runs that code, and is the first turn of the loop as always.
+The session begins without a sandbox. A reply in prose is the answer, and has to pass the same rules; a reply with code
+starts the sandbox, runs that code, and is the first turn of the usual loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rlmbox.types import Completion
 DIRECT_BELOW_CHARS = 8_000
 """Length from which on a text is worked on with code, unless the user says otherwise."""
 
-_WINDOW_SHARE = 0.25  # the part of its window that a model reads well beside question and reply
+_WINDOW_SHARE = 0.25  # share of its window that a model reads well beside question and reply
 
 _UNREAD_TAG = re.compile(
     r"^[^\w\n]{1,8}(?:FINAL(?:_VAR)?|SUBMIT)\(|\b(?:FINAL(?:_VAR)?|SUBMIT)\([^\n]*\)\W*\Z", re.MULTILINE
@@ -40,20 +40,20 @@ class DirectText:
     """A text that is short enough to be sent whole.
 
     Attributes:
-        text: The text, between delimiters that nothing in it can forge.
+        text: The text, between delimiters that it cannot forge.
     """
 
     text: str
 
     @classmethod
     def of(cls, context: Context, guard: SessionGuard, model: Model, below_chars: int) -> DirectText | None:
-        """Return the text in the form that may be sent to the model; None if it is too long, or may not leave in full.
+        """Return the text in the form that the model may see; None if it is too long, or may not be sent in full.
 
         Args:
             context: The text.
-            guard: Decides on what the model may see.
-            model: The model that would read it.
-            below_chars: Length from which on a text is too long; 0 for every text.
+            guard: Decides what the model may see.
+            model: The model.
+            below_chars: Length from which a text is too long; 0 for no limit.
         """
         if not 0 < context.length < below_chars:
             return None
@@ -67,13 +67,13 @@ class DirectText:
         return cls(quote(shown.text, nonce_of(guard.session_id, (text,)), label="text"))
 
     def question(self, question: str, metadata: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
-        """Return the user message that puts a question with the text, or a further one about it.
+        """Return the user message for the first question, with the text, or for a further one about it.
 
         Args:
-            question: What is asked.
-            metadata: Facts of the text; None for a further question.
+            question: The question.
+            metadata: Facts about the text; None for a further question.
             left: What is left of the limits, in words.
-            wanted: The shape that the answer must have, in words.
+            wanted: The required form of the answer, in words.
         """
         if metadata is None:
             return "\n\n".join(part for part in (f"Another question about the same text:\n{question}", wanted) if part)
@@ -83,14 +83,14 @@ class DirectText:
 
 
 def in_words(reply: ParsedReply, completion: Completion) -> str:
-    """Return the answer of a reply in words; empty where there is none.
+    """Return the answer of a reply in prose; empty if there is none.
 
-    A reply with code or a final tag is none; nor is one in which either was begun and cannot be read, such as a block
-    that is not closed, a broken call of a tool or a quoted tag, nor one that was cut at the limit of its length.
+    A reply with code or a final tag has none; nor has one in which either is malformed, such as a block that is not
+    closed, a broken tool call or a quoted tag, nor one that was truncated.
 
     Args:
-        reply: The reply as it was read.
-        completion: The reply as it came.
+        reply: The parsed reply.
+        completion: The reply as received.
     """
     if reply.cells or reply.final is not None or reply.problems or completion.stop_reason == "length":
         return ""

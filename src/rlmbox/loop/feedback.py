@@ -26,7 +26,7 @@ class Feedback:
 
     Args:
         recorder: Records the session's events.
-        model: Name of the session's model, for which the guard decides what it may see.
+        model: Name of the session's model; the guard decides what it may see.
         namespace: The session's variables.
         history: The conversation.
 
@@ -58,7 +58,7 @@ class Feedback:
             task: The question.
             turn: The turn that was run.
             proposal: The proposal that was run.
-            correction: What is wrong with the turn's answer; None for nothing.
+            correction: What is wrong with the turn's answer; None if nothing is.
             has_entered_loop: True if the sandbox was started in this turn.
             remarks: Further remarks to the model, such as that a limit is near.
         """
@@ -84,7 +84,7 @@ class Feedback:
             repeated=repeated,
         )
         recorded = self._recorder.next_recorded(events.ObservationMade)
-        if isinstance(recorded, events.ObservationMade):  # read back; the guard comes to it before it decides anew
+        if isinstance(recorded, events.ObservationMade):  # replayed; the guard catches up before it decides anew
             self._guard.put_off(make)
             observation = recorded.observation
         else:
@@ -105,7 +105,7 @@ class Feedback:
         notes: list[str],
         repeated: bool,
     ) -> Observation:
-        """Put the message together, of what the guard lets through."""
+        """Compose the message from what the guard lets through."""
         nonce = self._guard.nonce(task.number, turn)
         show = self._guard.shows(self._model, turn.number)
         if turn.executions:

@@ -1,7 +1,7 @@
-"""The functions of the REPL as a model is told of them: the few that matter first in words, the rest in a table.
+"""The REPL's functions as described to a model: the most important ones in prose, the rest in a table.
 
-Both are made from the table that the sandbox is started with, so what a model is told and what there is cannot drift
-apart. A function that nobody has placed here is in the table's last row.
+Both are made from the table that the sandbox is started with, so the description always matches the functions. One
+that is not placed here appears in the table's last row.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
     ("yourself", (("budget", "what is left"),)),
 )
-_UNADVERTISED = ("lenP",)  # len(context) says the same
+_UNADVERTISED = ("lenP",)  # equivalent to len(context)
 _OTHER_CHARS = 90
 
 
 def first_functions(functions: Sequence[HostFunction]) -> str:
-    """Return the lines of the functions that matter first, and of the user's own.
+    """Return the lines on the most important functions, and on the user's own.
 
     Args:
-        functions: What is in the REPL.
+        functions: The functions in the REPL.
     """
     known = {function.name: function for function in functions}
     lines = [
@@ -112,7 +112,7 @@ def other_functions(functions: Sequence[HostFunction]) -> str:
     """Return the table of the other functions, a row for each purpose.
 
     Args:
-        functions: What is in the REPL.
+        functions: The functions in the REPL.
     """
     known = {f.name: f for f in functions if not (f.is_alias or f.is_tool or f.is_answer)}
     known = {name: each for name, each in known.items() if name not in (*FIRST, *_OF_INDEX, *_UNADVERTISED)}
@@ -134,11 +134,11 @@ def _cell(function: HostFunction, words: str) -> str:
 
 @lru_cache(maxsize=512)
 def _call_form(signature: str) -> str:
-    """Return a call without its annotations, such as `ctx.find(pattern, regex=False)`."""
+    """Return a call form without annotations, such as `ctx.find(pattern, regex=False)`."""
     name, bracket, rest = signature.partition("(")
     tree = ast.parse(f"def call({rest}: ...")
     call = tree.body[0]
-    assert isinstance(call, ast.FunctionDef)  # noqa: S101 - that is what was written above
+    assert isinstance(call, ast.FunctionDef)  # noqa: S101 - as written above
     arguments = call.args
     for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
         if each is not None:

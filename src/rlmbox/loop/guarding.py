@@ -1,4 +1,4 @@
-"""The guard in the loop: everything that goes from the sandbox to a model or to the user passes here."""
+"""The guard in the loop: everything that leaves the sandbox for a model or the user passes here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SessionGuard:
     session_id: str
 
     def shows(self, model: str, turn: int) -> Callable[..., Shown]:
-        """Return what decides on the parts of a turn's message; see `rlmbox.loop.observation.Show`.
+        """Return the function that decides on the parts of a turn's message; see `rlmbox.loop.observation.Show`.
 
         Args:
             model: The model that reads it.
@@ -36,11 +36,11 @@ class SessionGuard:
         return partial(self.run.show, model=model, session=self.session_id, turn=turn)
 
     def nonce(self, question: int, turn: Turn) -> str:
-        """Return what the delimiters of a turn have; see `rlmbox.guard.nonce_of`.
+        """Return the nonce in a turn's delimiters; see `rlmbox.guard.nonce_of`.
 
         Args:
             question: Number of the question.
-            turn: The turn, with what its cells gave.
+            turn: The turn, with the results of its cells.
         """
         given = (
             text
@@ -50,24 +50,24 @@ class SessionGuard:
         return nonce_of(self.session_id, (str(question), str(turn.number), turn.reply, *given))
 
     def news(self) -> dict[str, Any] | None:
-        """Return what was found in this session since the last time, as the fields of a `TextGuarded`."""
+        """Return the findings in this session since the last call, as the fields of a `TextGuarded`."""
         return self.run.news(self.session_id)
 
     def put_off(self, look: Callable[[], object]) -> None:
-        """Have the guard look at what the record has, of which it told then, before it decides on anything new.
+        """Have the guard catch up on what the record contains before it decides on anything new.
 
         Args:
-            look: Has the guard look.
+            look: Has the guard look at a recorded part.
         """
 
         def looked() -> None:
             look()
-            self.news()  # was told then
+            self.news()  # already in the record
 
         self.run.put_off(looked)
 
     def told(self, message: str, model: str) -> str:
-        """Return a message that was put together for a model, with whatever came into it unchecked hidden.
+        """Return a message composed for a model, with anything that entered it unchecked hidden.
 
         Args:
             message: The message.
@@ -76,7 +76,7 @@ class SessionGuard:
         return self.run.redact_again(message, path="observation", model=model)
 
     def observed(self, text: str, model: str, turn: int) -> str:
-        """Return what a model may be told of a turn.
+        """Return what a model may see of a turn.
 
         Args:
             text: The message.
@@ -86,10 +86,10 @@ class SessionGuard:
         return self.run.check(text, path="observation", model=model, session=self.session_id, turn=turn).text
 
     def facts(self, metadata: Mapping[str, object], model: str) -> Mapping[str, object]:
-        """Return what a model may be told of the context before it has looked.
+        """Return the facts about the context that a model may see at the start.
 
         Args:
-            metadata: Facts of the context, with a short preview.
+            metadata: Facts about the context, with a short preview.
             model: The model that reads them.
         """
         return {
@@ -97,15 +97,15 @@ class SessionGuard:
         }
 
     def asked(self, messages: list[Message], model: str, path: GuardPath = "subcall") -> list[Message]:
-        """Return what another model may be asked.
+        """Return messages as another model may see them.
 
         Args:
             messages: The messages.
             model: The model that reads them.
-            path: `subcall`, or `question` where a child session is asked.
+            path: `subcall`, or `question` for a child session.
 
         Raises:
-            ValueError: They show more of the context than may leave; the message says what to do instead.
+            ValueError: They contain more of the context than may leave; the message names the remedy.
         """
         passed = []
         for message in messages:
@@ -122,7 +122,7 @@ class SessionGuard:
             value: A JSON value.
 
         Raises:
-            ValueError: It shows more of the context than may leave.
+            ValueError: It contains more of the context than may leave.
         """
         if isinstance(value, str):
             checked = self.run.check(value, path="tool", session=self.session_id)
@@ -138,14 +138,14 @@ class SessionGuard:
         return value
 
     def _given_number(self, value: float) -> object:
-        """Return a number, or the placeholder of one whose digits are those of a card, a CPF or a CNPJ."""
+        """Return a number, or a placeholder if its digits are those of a card, a CPF or a CNPJ."""
         if not _LEAST_NUMBER <= abs(value) < _ABOVE_NUMBERS or value != int(value):
             return value
         checked = self.run.check(str(abs(int(value))), path="tool", session=self.session_id)
         return checked.text if _CHECKSUMMED & checked.counts.keys() and checked.is_changed else value
 
     def restored(self, value: Any) -> Any:
-        """Return a value for the user, or for code in the sandbox, with what was hidden in its place again.
+        """Return a value for the user, or for code in the sandbox, with placeholders replaced by what they hide.
 
         Args:
             value: A JSON value.

@@ -72,7 +72,7 @@ _ALIASES: dict[str, str] = {
     "json.JSONDecodeError": "JSONDecodeError",
 }
 
-# As CPython and as Monty word them.
+# As worded by CPython and by Monty.
 _SYNTAX: tuple[tuple[str, str], ...] = (
     ("unterminated triple-quoted", "A string is not closed. End it with the same three quotes, \"\"\" or '''."),
     ("unterminated", 'A string has no end on its line. Use triple quotes, """...""", for text with line breaks.'),
@@ -88,18 +88,18 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
     ("outside function", "A cell is not a function: leave out return and print the value."),
 )
 
-_NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # a message may say anything
+_NAME = re.compile(r"name '(\w{1,60})'|variable '(\w{1,60})'")  # bounded: a message may contain anything
 _CALL = re.compile(r"(?:\w+\.)?([\w.]{1,60})\(\) (?:got|missing|takes)")
 
 
 def hint(error: CellError, outcome: CellOutcome, namespace: NamespaceState, names: Sequence[str]) -> str:
-    """Return one line of advice about an error, and what became of the variables where that matters.
+    """Return one line of advice about an error, and the state of the variables if that matters.
 
     Args:
         error: The error.
         outcome: How the cell ended; a limit is explained as such whatever the error's type.
-        namespace: What became of the variables.
-        names: The names there are in the REPL, for "did you mean".
+        namespace: State of the namespace after the cell.
+        names: Names in the REPL, for "did you mean".
     """
     limit = outcome if outcome in _LIMITS else _LIMIT_OF_TYPE.get(error.type)
     if limit is not None:
@@ -112,7 +112,7 @@ def hint(error: CellError, outcome: CellOutcome, namespace: NamespaceState, name
 
 
 def close_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three names that are like a name, the likest first (difflib's ratio, at least 0.6)."""
+    """Return up to three similar names, the most similar first (difflib's ratio, at least 0.6)."""
     candidates = [
         other for other, _ in zip(names, range(_MAX_CANDIDATES), strict=False) if len(other) <= _MAX_NAME_CHARS
     ]

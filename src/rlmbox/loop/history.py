@@ -9,14 +9,14 @@ from rlmbox.types import Message
 MAX_REPLY_CHARS = 100_000
 """Longest reply of a model that is kept whole in its own history."""
 
-_KEPT_HEAD = 2  # the system message and the first question, which no compaction touches
+_KEPT_HEAD = 2  # the system message and the first question, which are never compacted
 _PLACEHOLDER = "(The turns before are summed up in the next message.)"
 
 
 class History:
     """Messages in the order in which they were added.
 
-    A message is never changed after it was added, and only `compact` removes messages.
+    Messages are never changed after they were added, and only `compact` removes any.
 
     Args:
         system: The system message.
@@ -28,11 +28,11 @@ class History:
     def __init__(self, system: str) -> None:
         self.sent = 0
         self._messages = [Message("system", system)]
-        self._question, self._question_text = 0, ""  # where the message of the question at work is
-        self._taken_out = 0  # messages that compactions have taken out, less those that they have put in
+        self._question, self._question_text = 0, ""  # index of the current question's message, and its text
+        self._taken_out = 0  # messages removed by compactions, less those inserted
 
     def begin_with(self, system: str) -> None:
-        """Put another system message in the place of the first, where a session goes another way.
+        """Replace the system message, when a session takes another course.
 
         Args:
             system: The message.
@@ -41,33 +41,33 @@ class History:
         self.sent = 0
 
     def add_question(self, text: str) -> None:
-        """Append the message that puts a question.
+        """Append a question's message.
 
         Args:
             text: The message.
         """
-        if self._messages[-1].role == "user":  # the question before ended at a limit; some models take turns strictly
+        if self._messages[-1].role == "user":  # the last question ended at a limit; some models need alternating roles
             self._messages.append(Message("assistant", "(no answer)"))
         self._question, self._question_text = len(self._messages), text
         self._messages.append(Message("user", text))
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """All messages until now."""
+        """All messages in the conversation."""
         return tuple(self._messages)
 
     @property
     def said(self) -> int:
-        """Messages that were ever appended, which goes on counting whatever is taken out."""
+        """Number of messages ever appended, including those removed since."""
         return len(self._messages) + self._taken_out
 
     def add_reply(self, text: str) -> None:
-        """Append a model's reply; of an enormous one the head and the tail."""
+        """Append a model's reply; only head and tail of an enormous one."""
         if len(text) > MAX_REPLY_CHARS:
             half = MAX_REPLY_CHARS // 2
             hidden = len(text) - 2 * half
             text = f"{text[:half]}\n... [{hidden:,} characters of this reply left out] ...\n{text[-half:]}"
-        # Providers refuse an empty message, and a model that said nothing must see that it did.
+        # Providers reject an empty message, and a model that said nothing must see that it did.
         self._messages.append(Message("assistant", text if text.strip() else "(empty reply)"))
 
     def add_observation(self, text: str) -> None:
@@ -75,10 +75,10 @@ class History:
         self._messages.append(Message("user", text))
 
     def middle(self, tail_tokens: int, count: Callable[[str], int]) -> int | None:
-        """Return how many messages stand before the newest ones that are kept; None where nothing can be taken out.
+        """Return the number of messages before the newest ones, which are kept; None if nothing can be removed.
 
         Args:
-            tail_tokens: Most tokens of the newest messages; the last reply and what it was told stay in any case.
+            tail_tokens: Maximum tokens of the newest messages; the last reply and its observation are always kept.
             count: Returns the tokens of a text.
         """
         first_kept = len(self._messages)
@@ -90,11 +90,11 @@ class History:
                 break
             if message.role == "assistant":
                 first_kept = index
-        # The placeholder and the digest take two places: taking out as many or fewer would win nothing.
+        # The placeholder and the digest are two messages: removing two or fewer would gain nothing.
         return first_kept if _KEPT_HEAD + 2 < first_kept < len(self._messages) else None
 
     def compact(self, first_kept: int, digest: str) -> int:
-        """Replace the middle of the conversation by a digest; return the number of messages that are unchanged.
+        """Replace the middle of the conversation by a digest; return the number of leading messages unchanged.
 
         The system message and the first question are kept, and so are the newest messages. If the message of the
         current question was in the middle, it is repeated below the digest.

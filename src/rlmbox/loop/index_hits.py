@@ -1,4 +1,4 @@
-"""Hits of an index as code has them: bounded JSON, and the part of a document that each stands for."""
+"""Hits of an index as seen by code: bounded JSON, and the part of a document that each refers to."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TITLE_CHARS, _SNIPPET_CHARS, _METADATA_CHARS = 1_000, 2_000, 4_000
 
 
 def is_of_index(value: object) -> bool:
-    """Return True for a hit, and for what `document_view` gives.
+    """Return True for a hit, and for the result of `document_view`.
 
     Args:
-        value: A value of the sandbox.
+        value: A value from the sandbox.
     """
     if not isinstance(value, Mapping):
         return False
@@ -31,7 +31,7 @@ def is_of_index(value: object) -> bool:
 
 
 def is_place(value: object) -> bool:
-    """Return True for what names a place in the index: what stands for one, or as much of a hit as says where it is.
+    """Return True for a reference into the index: a view, or the fields of a hit that say where it is.
 
     Args:
         value: A source of an answer.
@@ -42,10 +42,10 @@ def is_place(value: object) -> bool:
 
 
 def place_of(item: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Return the document's id and the two positions that a value stands for.
+    """Return the document's id, start and end that a value refers to.
 
     Args:
-        item: A value that `is_place` is true of.
+        item: A value for which `is_place` is True.
     """
     if PART_KEY in item:
         name, start, end = item[PART_KEY]
@@ -54,11 +54,11 @@ def place_of(item: Mapping[str, Any]) -> tuple[str, int, int]:
 
 
 def hits_as_json(hits: Sequence[SearchHit], k: int) -> list[dict[str, object]]:
-    """Return hits as JSON, bounded in number and length whatever the retriever gave.
+    """Return hits as JSON, bounded in number and length whatever the retriever returned.
 
     Args:
-        hits: The hits, the best first.
-        k: How many to return at most.
+        hits: The hits, best first.
+        k: Maximum number to return.
     """
     found: list[dict[str, object]] = []
     chars = 0
@@ -80,7 +80,7 @@ def hits_as_json(hits: Sequence[SearchHit], k: int) -> list[dict[str, object]]:
 
 
 def _bounded(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Return fields as JSON values; what is no JSON is text, and what would be too long is left out."""
+    """Convert fields to JSON values; anything else becomes text, and what is too long is dropped."""
     found: dict[str, object] = {}
     chars = 0
     for name, value in metadata.items():
@@ -94,7 +94,7 @@ def _bounded(metadata: Mapping[str, object]) -> dict[str, object]:
 
 
 def clean(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which no UTF-8 can hold.
+    """Return a text without lone surrogates, which cannot be encoded as UTF-8.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Further variables in the REPL: named inputs, and the object that a structured context is."""
+"""Further variables in the REPL: named inputs, and the object of a structured context."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LONG_CHARS = 1 << 17
 
 
 def with_texts(inputs: Mapping[str, object], inline_limit_chars: int) -> dict[str, object]:
-    """Return inputs with each that is a long text, or a file, as a `Context`.
+    """Return inputs with each long text, or file, as a `Context`.
 
     Args:
-        inputs: What the user gave, by name.
-        inline_limit_chars: Longest string that a variable may be in the sandbox.
+        inputs: The user's inputs, by name.
+        inline_limit_chars: Maximum length of a string variable in the sandbox.
 
     Raises:
         ContextError: A file cannot be read.
@@ -39,7 +39,7 @@ def with_texts(inputs: Mapping[str, object], inline_limit_chars: int) -> dict[st
 
 
 def guarded_texts(inputs: Mapping[str, object]) -> Iterator[Context]:
-    """Yield the inputs as the texts that a guard looks for in what leaves: of a list or a dict, its JSON.
+    """Yield the inputs as texts for which a guard searches outgoing text; a list or a dict as its JSON.
 
     Args:
         inputs: Further variables, by name.
@@ -48,24 +48,24 @@ def guarded_texts(inputs: Mapping[str, object]) -> Iterator[Context]:
         if isinstance(value, Context):
             yield value
         elif isinstance(value, str | list | tuple | dict):
-            with suppress(TypeError, ValueError, RecursionError):  # it is refused, or can be no copy of anything
+            with suppress(TypeError, ValueError, RecursionError):  # refused later, or nothing that could be copied
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                if not isinstance(value, str):  # code prints the texts in it without their escapes
+                if not isinstance(value, str):  # code prints its strings without JSON escapes
                     text = text.replace("\\n", "\n").replace('\\"', '"')
                 if text:
                     yield Context.from_text(text)
 
 
 def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_chars: int) -> Mapping[str, object]:
-    """Return the variables that a sandbox is started with.
+    """Return the variables for a sandbox.
 
     Args:
-        inputs: What the user gave, by name.
-        context: The text; where it is a `dict` or `list`, that is the variable `data`.
-        inline_limit_chars: Longest string that a variable may be; a longer one becomes a `Context`.
+        inputs: The user's inputs, by name.
+        context: The text; if made from a `dict` or `list`, that is the variable `data`.
+        inline_limit_chars: Maximum length of a string variable; a longer one becomes a `Context`.
 
     Raises:
-        ConfigError: A name cannot be a variable, or a value is no text and not JSON, or too large.
+        ConfigError: A name cannot be a variable, or a value is neither text nor JSON, or too large.
         ContextError: A file cannot be read.
     """
     found: dict[str, object] = {}
@@ -89,25 +89,25 @@ def read_inputs(inputs: Mapping[str, object], context: Context, inline_limit_cha
         else:
             if name in inputs:
                 _check_keys(name, value)
-            # As JSON has it, so that a tuple or a subclass is the same in every sandbox, and when the run goes on.
+            # In its JSON form, so that a tuple or a subclass is the same in every sandbox and in a resumed run.
             found[name] = value if isinstance(value, str) else json.loads(_written(name, value))
     return found
 
 
 def _quick_form(name: str, value: object) -> object | None:
-    """Return a copy of a list or a dict that is JSON as it is; None of all else, which is looked at in detail.
+    """Return a copy of a list or a dict that is plain JSON; None for anything else, which is checked in detail.
 
-    It takes half the time: what was written and read again is equal to such a value, and to no other.
+    This takes half the time: serializing and parsing yields an equal value only for plain JSON.
 
     Raises:
         ConfigError: It is too large.
     """
     if not isinstance(value, list | dict):
         return None
-    from pydantic_core import from_json, to_json  # with what it needs, which some runs do not
+    from pydantic_core import from_json, to_json  # late: some runs do not need it
 
     form: object = None
-    with suppress(ValueError, TypeError, RecursionError):  # which is said in other words
+    with suppress(ValueError, TypeError, RecursionError):  # reported by the detailed check
         written = to_json(value)
         if len(written) > _MOST_BYTES:
             raise _too_large(name, len(written))
@@ -116,7 +116,7 @@ def _quick_form(name: str, value: object) -> object | None:
 
 
 def _written(name: str, value: object) -> str:
-    """Return an input as JSON.
+    """Serialize an input as JSON.
 
     Raises:
         ConfigError: It is not JSON, or too large.
@@ -140,7 +140,7 @@ def _too_large(name: str, size_bytes: int) -> ConfigError:
 
 
 def _refuse(value: object) -> object:
-    """Raise TypeError of a value in an input that JSON lacks."""
+    """Raise TypeError for a value in an input that is not JSON."""
     kind = type(value).__name__
     own = f"a {kind} is an input of its own, by its name"
     has_own = is_table(value) or isinstance(value, Context | os.PathLike)
@@ -148,15 +148,15 @@ def _refuse(value: object) -> object:
 
 
 def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: bool) -> dict[str, object]:
-    """Return inputs with each table of pandas in the form in which it goes into a sandbox.
+    """Return inputs with each pandas table in the form in which it is sent to a sandbox.
 
     Args:
-        inputs: What the user gave, by name.
-        context: The text; where it was made of a table, that is the variable `data`.
+        inputs: The user's inputs, by name.
+        context: The text; if made from a table, that is the variable `data`.
         has_pandas: Whether code may import pandas.
 
     Raises:
-        ConfigError: Code has no pandas, or a table has something that the form cannot hold.
+        ConfigError: Code has no pandas, or a table has something that the form cannot represent.
     """
     found = {str(name): value for name, value in inputs.items()}
     if "data" in found and is_table(found["data"]):
@@ -173,7 +173,7 @@ def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: b
             raise ConfigError(
                 f"the input {name!r} is a pandas {kind}: allow it with packages=['pandas'], or give {name}.{records}"
             )
-        from rlmbox.context.load.tables import table_of  # with what it needs, which most runs do not
+        from rlmbox.context.load.tables import table_of  # late: most runs do not need it
 
         try:
             found[name] = table_of(value)
@@ -183,7 +183,7 @@ def with_tables(inputs: Mapping[str, object], context: Context, *, has_pandas: b
 
 
 def _check_keys(name: str, value: object) -> None:
-    """Raise ConfigError where a dict in an input has a key that JSON would make another."""
+    """Raise ConfigError if a dict in an input has a key that JSON would change."""
     todo, seen = [value], set[int]()
     while todo:
         each = todo.pop()
@@ -203,7 +203,7 @@ def _check_keys(name: str, value: object) -> None:
 
 
 def described(value: object) -> str:
-    """Return what a model is told of an input, such as `list, 3 items`.
+    """Return the description of an input for a model, such as `list, 3 items`.
 
     Args:
         value: The input.

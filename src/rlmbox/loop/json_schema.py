@@ -14,23 +14,23 @@ _MESSAGE_CHARS = 500
 
 
 class UnusableSchema(ValueError):
-    """A schema that no value can be checked against, which no other value would change."""
+    """A schema that no value can be checked against, so that asking again is pointless."""
 
 
 def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any]:
-    """Return a function that passes on a value which fits a JSON Schema, and raises `ValueError` for any other.
+    """Return a function that returns a value which fits a JSON Schema, and raises `ValueError` for any other.
 
     Patterns are matched by RE2, in linear time; nothing is fetched for a `$ref`.
 
     Args:
-        schema: The schema; None lets every value pass.
+        schema: The schema; None accepts every value.
 
     Raises:
-        ValueError: The schema itself is wrong, or has a keyword that is not read here.
+        ValueError: The schema is invalid, or has an unsupported keyword.
     """
     if schema is None:
         return lambda value: value
-    from jsonschema import exceptions, validators  # takes 60 ms, and few cells need it
+    from jsonschema import exceptions, validators  # late: takes 60 ms, and few cells need it
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
@@ -69,17 +69,17 @@ def schema_check(schema: Mapping[str, Any] | bool | None) -> Callable[[Any], Any
 
 
 class _Steps:
-    """Counts the keywords that are looked at: a schema whose parts refer to others may have no end.
+    """Counts the keywords evaluated: a schema whose parts refer to each other may never end.
 
     Args:
-        most: How many there may be.
+        most: Maximum number.
     """
 
     def __init__(self, most: int) -> None:
         self._left = most
 
     def of(self, keyword: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function of a keyword, counted."""
+        """Wrap the function of a keyword so that it is counted."""
 
         def counted(*arguments: Any) -> Any:
             self._left -= 1
@@ -91,7 +91,7 @@ class _Steps:
 
 
 def _check_size(schema: Any) -> None:
-    """Refuse what would take seconds to be read."""
+    """Refuse a schema that would take seconds to read."""
     if isinstance(schema, Mapping) and not isinstance(schema.get("$schema", ""), str):
         raise ValueError("that is not a JSON Schema: $schema is no text")  # noqa: TRY004 - it is a dict
     if sum(1 for _ in islice(_parts(schema), _MOST_PARTS + 1)) > _MOST_PARTS:
@@ -99,7 +99,7 @@ def _check_size(schema: Any) -> None:
 
 
 def _check_references(schema: Any) -> None:
-    """Check that each `$ref` is of something in the schema; where it has identifiers, values will tell."""
+    """Check that each `$ref` refers to a part of the schema; one with identifiers is only checked with values."""
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
@@ -116,7 +116,7 @@ def _check_references(schema: Any) -> None:
 
 
 def _check_patterns(schema: Any) -> None:
-    """Check that each `pattern` can be read, which nobody should pay a model's reply to find out."""
+    """Check that each `pattern` is valid before a model's reply is paid for."""
     import re2
 
     for pattern in _texts_of("pattern", schema):
@@ -130,7 +130,7 @@ def _re2_options() -> Any:
     import re2
 
     options = re2.Options()
-    options.log_errors = False  # to standard error, whoever's it is
+    options.log_errors = False  # RE2 would log to standard error
     return options
 
 
@@ -139,7 +139,7 @@ def _unreadable(pattern: object) -> str:
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Return all objects in a schema, those in data such as `enum` aside."""
+    """Return all objects in a schema, except in data such as `enum`."""
     todo = [schema]
     while todo:
         part = todo.pop()
@@ -151,12 +151,12 @@ def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _texts_of(keyword: str, schema: Any) -> Iterator[str]:
-    """Return the texts of all keywords of a name in a schema, those in data such as `enum` aside."""
+    """Return the values of a keyword in a schema that are text, except in data such as `enum`."""
     return (part[keyword] for part in _parts(schema) if isinstance(part.get(keyword), str))
 
 
 def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:
-    """Check the keyword `pattern` in linear time: Python's own engine can be made to hang."""
+    """Check the keyword `pattern` in linear time: Python's `re` may take exponential time."""
     import re2
     from jsonschema.exceptions import ValidationError
 
@@ -171,7 +171,7 @@ def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iter
 
 
 def _unique_items(_validator: Any, is_wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
-    """Check the keyword `uniqueItems` in linear time, by the items' hashes."""
+    """Check the keyword `uniqueItems` in linear time, using hashes of the items."""
     from jsonschema.exceptions import ValidationError
 
     if is_wanted and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
@@ -179,7 +179,7 @@ def _unique_items(_validator: Any, is_wanted: Any, instance: Any, _schema: Any) 
 
 
 def _hashable(value: Any) -> Any:
-    """Return what two JSON values have in common where they are equal: 1 and 1.0 are, 1 and true are not."""
+    """Return a key that is equal for equal JSON values: 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(value, list):
         return list, tuple(map(_hashable, value))
     if isinstance(value, Mapping):
@@ -188,7 +188,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _keys(schema: Any) -> Iterator[str]:
-    """Return the keys of all objects in a schema; without recursion, since it may be nested without end."""
+    """Return the keys of all objects in a schema; iteratively, since it may be nested to any depth."""
     todo = [schema]
     while todo:
         part = todo.pop()

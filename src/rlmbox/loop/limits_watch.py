@@ -1,8 +1,8 @@
 """The behaviour of a session when a limit is near, and when it is reached.
 
-Near a limit, the model is informed once of what is left. At the limit, it is asked for the best answer from what it
-has, in one request whose room was set aside when the question was asked: so the answer exceeds no limit, and a run
-that was paid for does not end without a result.
+Near a limit, the model is told once what is left. At the limit, it is asked for its best answer so far, in one request
+whose cost was reserved when the question was asked: so the answer exceeds no limit, and a paid run does not end without
+a result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NEAR_LEFT_SHARE = 0.2
 
 _MOST_HELD_SHARE = 0.25
 _MOST_OUTPUT_TOKENS = 4_096
-# Input beyond the first messages and output, in tokens: the best that is set aside or asked for, and lesser ones.
+# Input beyond the first messages, and output, in tokens: the preferred reservation, and smaller ones.
 _ROOMS = ((16_000, 1_024), (4_000, 512), (1_000, MIN_OUTPUT_TOKENS))
 
 _LAST = (
@@ -43,7 +43,7 @@ _UNITS = {"usd": "${left:.4f} of ${limit:.4f}", "seconds": "{left:.0f} of {limit
 
 
 class Remaining:
-    """The remainder of a question's limits, for its model to know.
+    """The remainder of a question's limits, as reported to its model.
 
     Args:
         scope: The session.
@@ -58,7 +58,7 @@ class Remaining:
         self._told: set[str] = set()
 
     def left(self) -> tuple[Left, ...]:
-        """Return what is left of each limit, the turns first."""
+        """Return what is left of each limit, turns first."""
         turns = Left("turns", self._task.max_turns, self._task.max_turns - len(self._task.turns))
         found = self._scope.run.budget.left(self._task.account)
         if self._task.limits.max_seconds is None:
@@ -68,11 +68,11 @@ class Remaining:
         return (turns, *(left for left in found if left.name != "seconds"), seconds)
 
     def in_words(self) -> str:
-        """Return all of it in one line."""
+        """Return the same in one line."""
         return ", ".join(_in_words(left) for left in self.left())
 
     def remark(self, completion: Completion) -> list[str]:
-        """Return a remark to the model on limits that have come near since the last one; others are not mentioned.
+        """Return a remark to the model on limits that have come near since the last one.
 
         The minimum size of the next request counts as used, because a run ends when that does not fit.
 
@@ -92,7 +92,7 @@ class Remaining:
         return [f"[LIMITS] Left: {shown}. Conclude now: finish what matters most and give your answer."]
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Return the least that is left of each limit, and the depth.
+        """Return the lowest remainder of each limit, and the depth.
 
         The keys are `turns`, `usd`, `tokens`, `subcalls` and `seconds`, with None where there is no limit, and `depth`
         and `max_depth`.
@@ -108,7 +108,7 @@ class Remaining:
 
 
 class LastAnswer:
-    """The one request that a question may still make when a limit has ended it.
+    """The final request that a question may make after a limit has ended it.
 
     Args:
         scope: The session.
@@ -126,7 +126,7 @@ class LastAnswer:
         self._output_tokens = min(_MOST_OUTPUT_TOKENS, task.limits.max_output_tokens)
 
     def set_aside(self, messages: Sequence[Message]) -> None:
-        """Set room aside, if the question has its own limits and they are wide enough.
+        """Reserve room, if the question's limits are wide enough.
 
         Args:
             messages: The first messages, which are part of every request.
@@ -147,7 +147,7 @@ class LastAnswer:
                 return
 
     def free(self) -> None:
-        """Free the room, where it was not used."""
+        """Release the reservation if it was not used."""
         self._budget.give_back(self._account)
 
     async def ask(self, messages: Sequence[Message], error: RLMError) -> Turn | None:
@@ -158,7 +158,7 @@ class LastAnswer:
             error: The error that ended the question.
 
         Returns:
-            The request as a turn without cells, or None where nothing was asked or the model failed.
+            The request as a turn without cells, or None if nothing was asked or the model failed.
         """
         mine = isinstance(error, LimitExceeded) and error.depth == self._scope.depth
         request = self._request(messages, error) if mine and self._task.limits.last_answer else None
@@ -175,12 +175,12 @@ class LastAnswer:
                     request,
                     key=key_of(self._scope.session_id, self._task.number, number, LAST_WORD, before),
                     turn=number,
-                    added=request,  # whole: it may be cut, and its last message is one that was put together
+                    added=request,  # in full: it may be truncated, and its last message is a composed one
                     account=self._account,
                     max_output_tokens=self._output_tokens,
                 )
             except RLMError:
-                return None  # what ended the run is what its caller should hear of
+                return None  # the caller gets the error that ended the run
         return Turn(number, reply.completion.text, cost_usd=reply.cost_usd, is_last_word=True) if reply else None
 
     def _time_s(self) -> float | None:
@@ -188,7 +188,7 @@ class LastAnswer:
         return None if math.isinf(end_s) else max(end_s - time.monotonic(), 0.0)
 
     def _request(self, messages: Sequence[Message], error: RLMError) -> tuple[Message, ...] | None:
-        """Return the request: of the conversation what there is room for; None where there is none."""
+        """Return the request, with as much of the conversation as fits; None if there is no room."""
         prompt = _LAST.format(reason=str(error))
         beside = self._tokens.likely([Message("user", prompt)])
         first = self._tokens.likely(messages[:2])
@@ -205,7 +205,7 @@ class LastAnswer:
 
 
 def _with_prompt(messages: Sequence[Message], prompt: str) -> tuple[Message, ...]:
-    """Append a prompt; to the last message if that is a user's, because some models insist that roles alternate."""
+    """Append a prompt, to the last message if that is a user's, since some models require alternating roles."""
     if messages[-1].role == "user":
         return (*messages[:-1], Message("user", f"{messages[-1].content}\n\n{prompt}"))
     return (*messages, Message("user", prompt))

@@ -1,4 +1,4 @@
-"""The namespace of a session: the sandbox that holds its variables, and their recovery when it was lost."""
+"""The namespace of a session: the sandbox that holds its variables, and its recovery after a loss."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class SessionNamespace:
 
     Args:
         recorder: Records the session's events.
-        bridge: Informed of each cell, under which its calls have their keys.
+        bridge: Notified of each cell; the keys of the cell's calls lie below it.
         context: The text.
         inputs: Further variables of the user's, by name.
         own: The loop's own variables, by name, which are not listed for the model.
-        make_sure_of_it: Starts the namespace if it was not started yet, because something has to run.
+        make_sure_of_it: Starts the namespace if code has to run and it was not started yet.
 
     Attributes:
         sandbox: The sandbox in which code runs.
         host: The functions that code may call, by name.
         is_started: True once code can run.
-        is_cut: True if a cell, or a look at the variables, was interrupted, so that the sandbox cannot continue.
+        is_cut: True if a cell, or a listing of variables, was interrupted, so that the sandbox cannot continue.
         task: The current question.
     """
 
@@ -54,8 +54,8 @@ class SessionNamespace:
         self._context = context
         self._inputs, self._own = inputs, own
         self._make_sure_of_it = make_sure_of_it
-        self._query = ""  # with which the sandbox was started
-        self._query_is_ours = True  # and no cell's
+        self._query = ""  # as passed to the sandbox at its start
+        self._query_is_ours = True  # not rebound by a cell
         self._ran: list[tuple[Cell, str]] = []
         self._engine_cells = 0
         self.sandbox = recorder.scope.run.new_sandbox()
@@ -65,12 +65,12 @@ class SessionNamespace:
         self.task: Task | None = None
 
     def launch(self) -> None:
-        """Have the sandbox begin to start, where it can before it is told with what; `start` follows, or `close`."""
+        """Begin to start the sandbox before its inputs are known, if it can; followed by `start` or `close`."""
         launch: Callable[[], object] = getattr(self.sandbox, "launch", bool)
         launch()
 
     async def start(self, query: str) -> None:
-        """Start the sandbox, and leave nothing of it where that fails.
+        """Start the sandbox; on failure release everything.
 
         Args:
             query: The value of the variable `query`.
@@ -94,9 +94,9 @@ class SessionNamespace:
         self.is_started = True
 
     async def rebuild(self) -> None:
-        """Start a new sandbox in place of one that was cut in the middle of a cell, and run its other cells again.
+        """Replace a sandbox that was cut in the middle of a cell, and replay its other cells in a new one.
 
-        Calls of the host get the answers that the journal has of them.
+        Host calls return the results recorded in the journal.
         """
         with anyio.CancelScope(shield=True):
             await self.sandbox.close()
@@ -112,12 +112,12 @@ class SessionNamespace:
         await self.sandbox.close()
 
     def interrupt(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs; return False where the sandbox has no way to."""
+        """Raise KeyboardInterrupt in the running cell; return False if the sandbox cannot do that."""
         interrupt: Callable[[], bool] = getattr(self.sandbox, "interrupt", bool)
         return interrupt()
 
     async def evaluate(self, code: str) -> Execution:
-        """Run a cell of the engine's own, which is recorded like any other.
+        """Run a cell of the engine's own, recorded like any other.
 
         Args:
             code: The cell.
@@ -133,12 +133,12 @@ class SessionNamespace:
         return found
 
     async def note_query(self, question: str) -> None:
-        """Let the variable `query` be a further question, and those of the loop be as they were at the first.
+        """Set the variable `query` to a further question, and reset the loop's own variables.
 
         Args:
             question: The question.
         """
-        # An `answer` that is ready since the question before would be taken for one to this.
+        # An `answer` left ready by the previous question would be taken as the answer to this one.
         bindings = {"query": question, **self._own}
         await self.evaluate("\n".join(f"{name} = {value!r}" for name, value in bindings.items()))
         self._query_is_ours = True
@@ -146,7 +146,7 @@ class SessionNamespace:
     async def variables(self) -> Mapping[str, str]:
         """Return the variables, each with a short description such as `list, 3 items`.
 
-        An input that no cell has bound anew is described as it was given.
+        An input that no cell has rebound is described as it was given.
 
         Raises:
             SandboxError: The sandbox does not answer.
@@ -154,7 +154,7 @@ class SessionNamespace:
         if not self.is_started:
             return {}
         given = {name: described(value) for name, value in self._inputs.items()}
-        was_cut, self.is_cut = self.is_cut, True  # what is cut here, such as by cancellation, costs it as in a cell
+        was_cut, self.is_cut = self.is_cut, True  # an interruption here cuts the sandbox as in a cell
         try:
             found = await self.sandbox.variables()
         except RLMError:
@@ -166,7 +166,7 @@ class SessionNamespace:
         return {**given, **own}
 
     async def run(self, cell: Cell, path: str) -> Execution:
-        """Run a cell; for a recorded cell, restore the variables, and return the recorded result.
+        """Run a cell; for a recorded cell, restore the variables and return the recorded result.
 
         Args:
             cell: The cell.
@@ -182,7 +182,7 @@ class SessionNamespace:
         if recorded.namespace == "lost":
             self._ran.clear()
             await self.rebuild()
-        elif recorded.namespace == "kept":  # after one that ended with the variables rebuilt they are as before it
+        elif recorded.namespace == "kept":  # otherwise the variables were rebuilt, and are as before the cell
             now = await self._execute(cell, path)
             if printed_otherwise(recorded, now):
                 then, again = shown_output(recorded), shown_output(now)
@@ -203,7 +203,7 @@ class SessionNamespace:
         return execution
 
     async def _in_sandbox(self, cell: Cell) -> Execution:
-        """Run a cell, and let nothing but an `RLMError` out of the sandbox."""
+        """Run a cell; only an `RLMError` leaves the sandbox."""
         try:
             return await self.sandbox.execute(cell)
         except RLMError:

@@ -1,8 +1,8 @@
-"""The message to the model after a turn: output, errors with a hint, and corrections, within a bound.
+"""The message to the model after a turn: output, errors with a hint, and corrections, within a length limit.
 
-Cells of one reply run in order; after one that fails the rest do not run, because they were written in the belief
-that it would work, and the observation says how many did not. Whatever code printed, or an exception says, stands
-between delimiters with a nonce, so that no text can pose as words of the system. Nothing here reads or runs anything.
+Cells of one reply run in order; after one that fails the rest do not run, because they were written on the assumption
+that it would work, and the observation says how many did not. Output and error messages stand between delimiters with a
+nonce, so that no text can pose as the system's. Nothing here reads or runs anything.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _NO_CODE = (
 _MAX_REMARK_CHARS = 1_000
 _MAX_NAMES = 30
 _MAX_NAME_CHARS = 60
-_MIN_CHARS = 100  # that a message may always have
+_MIN_CHARS = 100  # minimum length that a message may have
 
 
 class Show(Protocol):
-    """Returns the part of a text from the sandbox that a model may be told; see `rlmbox.guard.RunGuard.show`."""
+    """Returns the part of a text from the sandbox that a model may see; see `rlmbox.guard.RunGuard.show`."""
 
     def __call__(self, text: str, *, max_chars: int, dropped_chars: int = 0) -> Shown:
-        """Return at most so many characters of a text."""
+        """Return at most `max_chars` characters of a text."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _OutputPart:
-    """A label that is always shown, a text that may be cut, and what is always shown after it.
+    """A label and a trailing remark that are always shown, and between them a text that may be cut.
 
     Attributes:
-        label: Words of the system before it.
-        text: What the sandbox gave; empty for none.
-        dropped_chars: Characters of it that the sandbox left out.
-        after: Words of the system after it.
+        label: The system's words before the text.
+        text: The text from the sandbox; empty for none.
+        dropped_chars: Number of its characters that the sandbox dropped.
+        after: The system's words after it.
     """
 
     label: str
@@ -56,7 +56,7 @@ class _OutputPart:
 
     @property
     def has_text(self) -> bool:
-        """True if there is something to show, or to say that it is not shown."""
+        """True if there is a text to show, or a notice that it is not shown."""
         return bool(self.text or self.dropped_chars)
 
 
@@ -73,22 +73,22 @@ def observe(
     max_chars: int = 20_000,
     repeated: bool = False,
 ) -> Observation:
-    """Write the one message that follows a turn.
+    """Write the message that follows a turn.
 
-    Short texts are shown whole; the long ones share the rest of the room evenly (max-min fairness), and of each the
-    head and the tail are kept.
+    Short texts are shown in full; long ones share the remaining room evenly (max-min fairness), keeping the head and
+    the tail of each.
 
     Args:
         cells: The cells of the reply, in order.
-        executions: What those that ran gave, in the same order; fewer than `cells` where one failed.
-        nonce: What the delimiters of this turn have and no text before them can have; from `rlmbox.guard.new_nonce`.
-        show: Returns what a model may be told of a text; everything that is not the system's own words passes it.
-        variables: The variables afterwards, as `Sandbox.variables` gives them; None where they are not known.
+        executions: The executions of those that ran, in the same order; fewer than `cells` if one failed.
+        nonce: The nonce in the delimiters of this turn, from `rlmbox.guard.new_nonce`; no earlier text contains it.
+        show: Returns what a model may see of a text; applied to everything but the system's own words.
+        variables: The variables afterwards, as returned by `Sandbox.variables`; None if unknown.
         names: The other names in the REPL, such as host functions, for "did you mean".
         problems: Corrections of the reply's form, from `parse_reply`.
         notes: Further sentences for the model.
-        max_chars: Longest message in characters; where it is below 100 the message may have up to 100.
-        repeated: Whether the cell that failed did so in the turn before.
+        max_chars: Maximum length of the message in characters; at least 100 are always allowed.
+        repeated: Whether the failed cell failed in the same way in the previous turn.
     """
     max_chars = max(max_chars, _MIN_CHARS)
     told = _Told(show, nonce)
@@ -114,11 +114,11 @@ def observe(
 
 
 class _Told:
-    """Texts on their way into a message, and what was left out of them.
+    """Composes texts for a message, and records what was left out of them.
 
     Attributes:
-        hidden_chars: Characters that were left out for length.
-        notices: What the model is told of texts that were cut for what they show, each once.
+        hidden_chars: Number of characters left out for length.
+        notices: Notices to the model on texts that were cut for their content, each once.
     """
 
     def __init__(self, show: Show, nonce: str) -> None:
@@ -134,7 +134,7 @@ class _Told:
         return "\n".join(piece for piece in (part.label, shown, after) if piece)
 
     def remarks(self, remarks: Sequence[str], max_chars: int) -> str:
-        """Return remarks, one a line. What of one is not on its first line stands between delimiters."""
+        """Return remarks, one per line; the text of a remark after its first line stands between delimiters."""
         lines = []
         for remark in remarks:
             first, _, rest = remark.partition("\n")
@@ -146,7 +146,7 @@ class _Told:
         return text
 
     def plain(self, text: str, max_chars: int) -> str:
-        """Return words of the system, which may have names and values of the sandbox in them."""
+        """Return words of the system, which may include names and values from the sandbox."""
         return self._shown(text, max_chars + MAX_MARKER_CHARS, 0) if text else ""
 
     def _shown(self, text: str, max_chars: int, dropped_chars: int) -> str:
@@ -161,7 +161,7 @@ def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: s
     """Write the message for a reply with neither code nor a final answer.
 
     Args:
-        problems: What `parse_reply` found wrong with it; told in place of the general message.
+        problems: Problems that `parse_reply` found, which replace the general message.
         notes: Further sentences for the model.
         nonce: As for `observe`.
         show: As for `observe`.
@@ -170,11 +170,11 @@ def no_code(problems: Sequence[str] = (), notes: Sequence[str] = (), *, nonce: s
 
 
 def missing_variable(name: str, variables: Mapping[str, str]) -> str:
-    """Write the message for `FINAL_VAR` of a variable that is not there.
+    """Write the message for `FINAL_VAR` of a variable that does not exist.
 
     Args:
-        name: The name that was asked for.
-        variables: The variables there are, as `Sandbox.variables` gives them.
+        name: The requested name.
+        variables: The existing variables, as returned by `Sandbox.variables`.
     """
     meant = close_names(name, variables)
     guess = f" Did you mean {' or '.join(meant)}?" if meant else ""
@@ -203,7 +203,7 @@ def _parts(
     variables: Mapping[str, str] | None,
     names: Sequence[str],
 ) -> Iterator[_OutputPart]:
-    """Yield the parts of one cell: what it printed with its value, its error stream, its error."""
+    """Yield the parts of one cell: its output and value, its error stream, its error."""
     printed, stderr = execution.stdout.rstrip("\n"), execution.stderr.rstrip("\n")
     dropped = execution.dropped_chars
     if execution.value_repr is not None:
@@ -239,11 +239,11 @@ def _names(variables: Mapping[str, str]) -> str:
 
 
 def shares(lengths: Sequence[int], room: int) -> list[int]:
-    """Divide room among texts so that short ones are whole and long ones get equal parts.
+    """Divide room among texts so that short ones fit in full and long ones get equal shares.
 
     Args:
         lengths: Their lengths.
-        room: What there is for all of them.
+        room: Total room.
     """
     found = [0] * len(lengths)
     left = max(room, 0)

@@ -1,6 +1,6 @@
-"""The beginning of a session: with a sandbox and the prompt of the loop, or, with a short text, by sending that.
+"""The beginning of a session: with a sandbox and the loop's prompt, or, for a short text, by sending the text itself.
 
-A session that began with the text enters the loop when something has to run.
+A session of the second kind enters the loop when code has to run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SessionOpening:
 
     Attributes:
         direct: The text, while it is sent with the questions; None once code can run.
-        is_news: True from the time that code caused a sandbox to start until the model was informed.
+        is_news: True from when code caused a sandbox to start until the model has been informed.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class SessionOpening:
         self._history.begin_with(started.system)
 
     async def enter_loop(self, query: str) -> None:
-        """Start the sandbox of a session that has none yet, because something has to run.
+        """Start the sandbox of a session without one, because code has to run.
 
         Args:
-            query: The question at work, or nothing.
+            query: The current question, or nothing.
         """
         if self.direct is None:
             return
@@ -122,7 +122,7 @@ class SessionOpening:
     async def facts(self) -> Mapping[str, object]:
         """Return the facts about the text that the guard allows the model to see at the start.
 
-        The guard indexes a long text for this, in a thread, because other sessions would have to wait otherwise.
+        The guard indexes a long text for this, in a thread so that other sessions need not wait.
         """
         return await anyio.to_thread.run_sync(self._facts)
 
@@ -133,25 +133,25 @@ class SessionOpening:
         return facts
 
     def put(self, question: str, facts: Mapping[str, object] | None, *, left: str, wanted: str) -> str:
-        """Return the message that puts a question, with facts about the text if it is the first.
+        """Return a question's message, with facts about the text if it is the first.
 
         Args:
             question: The question.
-            facts: Facts of the text, as of `facts`; None for a further question.
+            facts: Facts about the text, as returned by `facts`; None for a further question.
             left: What is left of the limits, in words.
-            wanted: The shape that the answer must have, in words.
+            wanted: The required form of the answer, in words.
         """
         put = question_prompt if self.direct is None else self.direct.question
         return put(question, facts, left=left, wanted=wanted)
 
     def _has_run_code(self) -> bool:
-        """Return True if the record says that the session has a sandbox, which then can begin to start at once."""
+        """Return True if, by the record, the session has a sandbox, which can then begin to start at once."""
         started = self._recorder.next_recorded(events.SessionStarted)
         in_loop = isinstance(started, events.SessionStarted) and started.route == "loop"
         return in_loop or self._recorder.next_recorded(events.LoopEntered) is not None
 
     def _direct_text(self) -> DirectText | None:
-        """Return the text if it is to be sent with the question, by the record or the router's decision."""
+        """Return the text if it is to be sent with the question, as recorded or as the router decides."""
         recorded = self._recorder.next_recorded(events.SessionStarted)
         below = self._options.direct_below_chars
         has_more = self._scope.depth or self._inputs or self._retrieval_note
@@ -160,11 +160,11 @@ class SessionOpening:
         elif has_more or any(function.is_tool for function in self._namespace.host.values()):
             below = 0
         text = DirectText.of(self._context, self._scope.guard, self._model, below)
-        # What the record has was sent, whatever the guard or the window would say of it now.
+        # A recorded decision holds, whatever the guard or the window would allow now.
         return DirectText("") if text is None and below > self._context.length and recorded else text
 
     async def _start_loop(self, query: str) -> tuple[str, str]:
-        """Start the sandbox; return the loop's system message, and why this sandbox was chosen."""
+        """Start the sandbox; return the loop's system message, and the reason for the choice of sandbox."""
         await self._namespace.start(query)
         sandbox, limits = self._namespace.sandbox, self._run.budget.limits
         system = system_prompt(

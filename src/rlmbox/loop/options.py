@@ -1,4 +1,4 @@
-"""The parts that a session is made with."""
+"""The options of a session."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class SessionOptions:
     """The options of a session and its children; each of its parts is behind its own seam.
 
     Attributes:
-        strict: Take only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
+        strict: Accept only `FINAL("literal")` and `FINAL_VAR(identifier)`, in the reply's text, as final answers.
         auto_finalize_var: Name of a variable that ends a question as soon as code has set it.
         approval: Decides on the model's proposals before any of their code runs; None lets everything run.
         rules: The rules that a proposed answer must pass.
         middleware: The middleware of every call of a host function.
         instructions: Additional instructions for the models of the root and of child sessions.
-        prompts: Texts in place of parts of the system prompt, by the part's name.
+        prompts: Texts that replace parts of the system prompt, by the part's name.
         most_corrections: Number of answers that are sent back before the question ends with `AnswerRejected`.
         most_repeats: Number of consecutive times that the same code may have the same outcome, or a reply may have
             neither code nor an answer, before the question ends with `Stalled`.

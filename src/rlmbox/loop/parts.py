@@ -1,4 +1,4 @@
-"""Assembly of a session's parts: each is in its own file and knows only those that are passed to it."""
+"""Assembly of a session's parts: each lives in its own file and knows only the parts passed to it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SessionParts:
         subcalls: The functions that reach other models.
         answers: The functions with which code submits an answer, and the rules.
         table: Everything that has a name in the REPL.
-        namespace: The variables, and the sandbox that they live in.
+        namespace: The variables, and the sandbox that holds them.
         opening: The beginning of the session.
         proposals: Asks the model.
         decisions: The approver's decisions on proposals.

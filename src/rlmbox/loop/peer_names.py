@@ -1,6 +1,6 @@
-"""Names of functions that models know from other systems; they work, and no prompt mentions them.
+"""Aliases of functions that models know from other systems; they work, and no prompt mentions them.
 
-Only names that are no likely variable: a cell that sets one would have it taken back.
+Only names that are unlikely as variables: a cell's assignment to a function's name is undone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ PEER_NAMES = ("sub_llm", "sub_llm_batch", "recursive_llm", "sub_rlm")
 
 
 def peer_functions(functions: Sequence[HostFunction], taken: Collection[str]) -> tuple[HostFunction, ...]:
-    """Return the functions of other systems' names, as far as nothing of the user's has the name.
+    """Return the aliases, except those that are already taken.
 
     Args:
         functions: The session's functions for asking models.
-        taken: Names that mean something else in this session.
+        taken: Names that have another meaning in this session.
     """
     known: dict[str, Any] = {function.name: function.call for function in functions}
 

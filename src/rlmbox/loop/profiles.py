@@ -1,4 +1,4 @@
-"""Profiles: ways to go about a question, as data: texts for parts of the prompt, limits and rules."""
+"""Profiles: strategies for answering a question, as data: texts for parts of the prompt, limits and rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Profile:
     Attributes:
         name: Its name.
         summary: Its purpose, in one line.
-        prompts: Texts in place of parts of the prompt; `strategy` is the part intended for profiles.
+        prompts: Texts that replace parts of the prompt; `strategy` is the part intended for profiles.
         limits: Limits by name, which narrow those of the run and never widen them.
         direct_below_chars: Length below which a text is sent with the question; 0 for never.
         require_repl_before_final: True to accept no answer before code has run.
@@ -43,7 +43,7 @@ class Profile:
         """Check every value.
 
         Raises:
-            ConfigError: A part, a limit or a value is none.
+            ConfigError: A part, a limit or a value is invalid.
         """
         for each in ("name", "summary"):
             if not isinstance(getattr(self, each), str):
@@ -69,7 +69,7 @@ class Profile:
         self.narrow(Limits())
 
     def narrow(self, limits: Limits) -> Limits:
-        """Return a run's limits, with this profile's where they are narrower.
+        """Return a run's limits, narrowed by this profile's.
 
         Args:
             limits: The run's limits.
@@ -140,13 +140,13 @@ PROFILES: Mapping[str, Profile] = {
 
 
 def profile_from(given: str | PathLike[str] | Profile) -> Profile:
-    """Return the profile of a name, or that of a TOML file.
+    """Return a profile by name or from a TOML file.
 
     Args:
         given: A name, the path of a file (it ends in `.toml`), or a profile.
 
     Raises:
-        ConfigError: There is none of that name, or the file has none.
+        ConfigError: There is no such profile, or the file does not define one.
     """
     if isinstance(given, Profile):
         return given

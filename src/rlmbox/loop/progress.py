@@ -1,4 +1,4 @@
-"""A model that turns in a circle: the same cell with the same result again, or replies with nothing in them."""
+"""Detection of a model that makes no progress: the same cell with the same result again, or empty replies."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ REPEATED = (
 
 
 def outcome_of(turn: Turn, variables: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """Return the code and the outcome of a turn, which are equal for equal turns; None for no code.
+    """Return the code and the outcome of a turn, which are equal for equal turns; None without code.
 
     Args:
         turn: The turn.
-        variables: The variables afterwards, where they were looked at: code that prints nothing changes them only.
+        variables: The variables afterwards, if they were listed: code that prints nothing only changes these.
     """
     if not turn.executions:
         return None
@@ -33,17 +33,17 @@ def outcome_of(turn: Turn, variables: Mapping[str, str] | None) -> tuple[str, ..
 
 
 def note_outcome(task: Task, turn: Turn, variables: Mapping[str, str] | None, *, sent_back: bool) -> bool:
-    """Remember a turn's outcome; return True if it is that of the turn before.
+    """Record a turn's outcome; return True if the previous turn had the same.
 
     Args:
         task: The question.
         turn: The turn.
-        variables: The variables afterwards, where they were looked at.
-        sent_back: True if the turn's answer was sent back, which has a separate bound.
+        variables: The variables afterwards, if they were listed.
+        sent_back: True if the turn's answer was sent back, which has a limit of its own.
     """
     outcome = outcome_of(turn, variables) if turn.failed or not sent_back else None
     is_repeated = outcome is not None and outcome == task.last_outcome
-    # Code that prints nothing is told of only: what it changes may be where no look at the variables shows it.
+    # Code that prints nothing only causes a remark: it may change something that the list of variables does not show.
     is_silent = not turn.failed and not any(got.stdout or got.value_repr for got in turn.executions)
     task.repeats = task.repeats + 1 if is_repeated and not is_silent else 0
     task.last_outcome = outcome
@@ -55,14 +55,14 @@ def check_progress(task: Task, turn: Turn, proposal: Proposal, *, sent_back: boo
 
     Args:
         task: The question.
-        turn: The turn that is over.
+        turn: The finished turn.
         proposal: The proposal that was run in it.
         sent_back: As for `note_outcome`.
-        most: Number of consecutive times that are allowed.
+        most: Number of consecutive repetitions that are allowed.
         depth: The session's depth.
 
     Raises:
-        Stalled: It does.
+        Stalled: The model repeats itself.
     """
     useless = not (turn.executions or sent_back or proposal.cells) and proposal.rejected is None
     task.useless = task.useless + 1 if useless else 0

@@ -1,4 +1,4 @@
-"""The first messages to a session's model, part by part; a user's own text can replace each."""
+"""The first messages to a session's model, composed of parts that a user's own texts can replace."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ To end, when you are sure
 
 
 def read_parts(given: Mapping[str, str] | str | PathLike[str] | None) -> dict[str, str]:
-    """Return texts for parts of the prompt: those given, or those of a TOML file, checked.
+    """Return checked texts for parts of the prompt, as given or read from a TOML file.
 
     Args:
-        given: The texts by the part's name, the path of a file that has them, or None for none.
+        given: The texts by the part's name, the path of a file with them, or None for none.
 
     Raises:
-        ConfigError: The file cannot be read, or there is no part of a name.
+        ConfigError: The file cannot be read, or names an unknown part.
     """
     if given is None:
         return {}
@@ -149,19 +149,19 @@ def system_prompt(
     """Return the system message.
 
     Args:
-        functions: What is in the REPL.
+        functions: The functions in the REPL.
         notes: Notes for the model on the sandbox.
         inline: Whether `context` is a real `str`.
         limits: The run's limits; None for the defaults.
         max_turns: Turns until the session ends; None for the run's.
         depth: The session's depth, 0 for the root.
-        strict: True if only final tags in the reply's text count, by their letters.
+        strict: True if only literal final tags in the reply's text count.
         instructions: Additional instructions for the model.
-        prompts: Texts in place of parts of the message, by name. One for `system` replaces all of it, and may
+        prompts: Texts that replace parts of the message, by name. One for `system` replaces all of it, and may
             include parts by name, such as `{functions}`.
 
     Raises:
-        ConfigError: There is no part of that name.
+        ConfigError: There is no part with that name.
     """
     check_parts(prompts)
     limits = limits or Limits()
@@ -198,7 +198,7 @@ def direct_prompt(*, instructions: str = "", prompts: Mapping[str, str] = Mappin
 
     Args:
         instructions: Additional instructions for the model.
-        prompts: Texts in place of parts; this one is `direct`.
+        prompts: Texts that replace parts; here the part is `direct`.
     """
     return _with_instructions(prompts.get("direct", _DIRECT), instructions)
 
@@ -215,14 +215,14 @@ def question_prompt(
     wanted: str = "",
     begin: str = "Begin with code that looks at the text.",
 ) -> str:
-    """Return the user message that puts a question.
+    """Return a question's message.
 
     Args:
-        question: What is asked.
+        question: The question.
         metadata: Kind, length, documents and a short preview of the context, never the text; None for a further
             question about the same text.
         left: What is left of the limits, in words.
-        wanted: The shape that the answer must have, in words.
+        wanted: The required form of the answer, in words.
         begin: The last words of a first question.
     """
     spend = f"\n\n{wanted}" if wanted else ""

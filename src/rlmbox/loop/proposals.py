@@ -1,4 +1,4 @@
-"""Asking a session's model for its next step, within the conversation and the limits of its question."""
+"""Requests for the next step of a session's model, within the conversation and the limits of its question."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rlmbox.types import Cell, Turn
 
 
 class Proposals:
-    """The next steps of a session's model.
+    """Proposals of a session's model.
 
     Args:
         recorder: Records the session's events.
@@ -75,10 +75,10 @@ class Proposals:
         )
         completion, reply = replied.completion, replied.parsed
         self._history.sent = len(messages)
-        # Reasoning stays out of the conversation, as the makers of reasoning models ask for.
+        # Reasoning stays out of the conversation, as recommended for reasoning models.
         self._reply_at = self._history.said
         self._history.add_reply(split_thought(completion.text)[1] if reply.reasoning else completion.text)
-        # Noted at once, and again with what comes of it, so that no reply that was paid for is ever lost.
+        # Recorded at once, and again with its outcome, so that no reply that was paid for is lost.
         task.turns.append(Turn(number, completion.text, cost_usd=replied.cost_usd))
         self._scope.run.budget.check(task.account)
         cells = tuple(Cell(code, number, index) for index, code in enumerate(reply.cells))
@@ -87,7 +87,7 @@ class Proposals:
         return Proposal(number, completion, reply, cells, left=remaining.as_dict())
 
     def note_question(self, task: Task) -> None:
-        """Keep a question in the conversation, for digests to speak of.
+        """Note a question for digests.
 
         Args:
             task: The question, with its message.
@@ -96,7 +96,7 @@ class Proposals:
         self._compactor.note_question(task, self._history.said - 1)
 
     def note_turn(self, task: Task, turn: Turn) -> None:
-        """Keep a turn that is over, for digests to speak of.
+        """Note a finished turn for digests.
 
         Args:
             task: The question.
@@ -105,7 +105,7 @@ class Proposals:
         self._compactor.note_turn(task, turn, self._reply_at)
 
     def note_answer(self, text: str) -> None:
-        """Keep an answer, for digests to speak of.
+        """Note an answer for digests.
 
         Args:
             text: The answer.
@@ -113,7 +113,7 @@ class Proposals:
         self._compactor.note_answer(text)
 
     def _fallback(self, task: Task, turn: int) -> tuple[Cell, ...]:
-        """Return the user's code for a model that has none to offer, once for a question."""
+        """Return the user's fallback code for a stalled model, once per question."""
         if self._options.fallback_code is None or task.has_fallen_back:
             return ()
         task.has_fallen_back = True

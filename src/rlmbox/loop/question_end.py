@@ -1,6 +1,6 @@
 """The end of a question without an answer: at its deadline, at another limit, by a failure, by Ctrl-C.
 
-Whatever ends it, the result so far is kept as the error's `partial`, and recorded.
+However it ends, the result so far is kept as the error's `partial`, and recorded.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _Result = TypeVar("_Result")
 
 
 class QuestionEnd:
-    """The ends of a session's questions.
+    """The ends of a session's questions without an answer.
 
     Args:
         recorder: Records the session's events.
         model: The session's model.
-        answers: Reads an answer out of a last reply.
+        answers: Extracts the answer from a last reply.
         namespace: The session's variables.
         history: The conversation.
     """
@@ -55,7 +55,7 @@ class QuestionEnd:
         self._last_answer: LastAnswer | None = None
 
     def set_aside(self, task: Task) -> None:
-        """Set room aside for the best answer to a question that a limit may end.
+        """Reserve room for the best answer so far, in case a limit ends the question.
 
         Args:
             task: The question.
@@ -64,12 +64,12 @@ class QuestionEnd:
         self._last_answer.set_aside(self._history.messages)
 
     def free(self) -> None:
-        """Free the room, where it was not used."""
+        """Release the reservation if it was not used."""
         if self._last_answer is not None:
             self._last_answer.free()
 
     async def before_question(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Run the preparation of a question; an error includes the session's usage until then.
+        """Run the preparation of a question; an error includes the session's usage so far.
 
         Args:
             work: The preparation.
@@ -88,27 +88,27 @@ class QuestionEnd:
             raise mistake from error
 
     async def within_deadline(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Run a part of a turn within the deadline; if it fails, keep and record the result so far.
+        """Run a part of a turn within the deadline; on failure, keep and record the result so far.
 
         Args:
             task: The question.
             work: The part.
 
         Raises:
-            RLMError: What ended the question, now or before.
+            RLMError: The question ended, now or before.
         """
         if task.error is not None:
             raise task.error
         try:
             return await self._or_failed(task, work)
         except BaseException as error:
-            if not isinstance(error, Exception):  # also one that came while a failure was being recorded
+            if not isinstance(error, Exception):  # including one raised while a failure was being recorded
                 self._interrupted(task, error)
             raise
 
     async def _or_failed(self, task: Task, work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:
-            # What the record has is brought back without a limit of its time.
+            # A recorded part is replayed without a deadline.
             is_recorded = self._recorder.has_failed or self._recorder.next_recorded(events.TurnFinished) is not None
             left_s = math.inf if is_recorded else task.left_s
             with anyio.move_on_after(left_s):
@@ -130,13 +130,13 @@ class QuestionEnd:
     def answer(
         self, task: Task, text: str, *, value: object = None, sources: tuple[Source, ...] = (), complete: bool = True
     ) -> Answer:
-        """Return an answer to a question with what the whole tree has used until now.
+        """Return an answer to a question with the usage of the whole tree so far.
 
         Args:
             task: The question.
             text: The answer in words.
             value: The answer as a JSON value.
-            sources: Where it stands in the context.
+            sources: Its sources in the context.
             complete: False for the result so far when an error ended the question.
         """
         return self._scope.run.answer(
@@ -153,9 +153,9 @@ class QuestionEnd:
         return self._scope.run.answer("", (), model=self._model.name, sandbox=self._namespace.sandbox, complete=False)
 
     async def _fail(self, task: Task, error: RLMError) -> None:
-        """Keep what there was, and record how the question ended."""
+        """Keep the result so far, and record how the question ended."""
         self._answers.forget()
-        # A child's error carries the child's partial answer; this session's is what its caller needs.
+        # A child's error carries the child's partial answer; this session's caller needs this session's.
         self._recorder.note_guarding(len(task.turns), events.SessionFailed)
         error.partial, task.error = await self._had(task, error), error
         self.free()
@@ -169,20 +169,20 @@ class QuestionEnd:
         error.partial = failed.partial
 
     async def _had(self, task: Task, error: RLMError) -> Answer | None:
-        """Return what there is without an answer, as the record has it where the question ended so by it."""
+        """Return the result so far, from the record if the question ended there with the same error."""
         recorded = self._recorder.next_recorded(events.SessionFailed)
         if isinstance(recorded, events.SessionFailed) and recorded.message == str(error):
             return recorded.partial
         try:
             return await self._partial(task, error)
-        except Exception as mistake:  # noqa: BLE001 - what ended the question is what its caller should hear of
+        except Exception as mistake:  # noqa: BLE001 - the caller gets the error that ended the question
             error.add_note(f"the last words could not be read: {type(mistake).__name__}: {mistake}")
             return self.answer(task, _thought_of(task), complete=False)
 
     def _interrupted(self, task: Task, error: BaseException) -> None:
         """Record that a question was cancelled; nothing may be awaited here."""
         if task.error is not None:
-            return  # how it ended is recorded
+            return  # its end is already recorded
         self._answers.forget()
         task.error = RLMError("the question was interrupted")
         task.error.partial = partial = self.answer(task, _thought_of(task), complete=False)
@@ -193,7 +193,7 @@ class QuestionEnd:
         )
 
     async def _partial(self, task: Task, error: RLMError) -> Answer:
-        """Return what there is without an answer: the best that the model can say now, or its last words."""
+        """Return the result so far: the best answer that the model can give now, or its last words."""
         last = await self._last_answer.ask(self._history.messages, error) if self._last_answer is not None else None
         said = last.reply if last else task.turns[-1].reply if task.turns else ""
         best = await self._answers.last_word(self._namespace, said, prose=last is not None)
@@ -209,6 +209,6 @@ def _mistake(error: Exception) -> RLMError:
 
 
 def _thought_of(task: Task) -> str:
-    """Return the last words of a question without an answer: what the model said in prose, never its code."""
+    """Return the model's last words for a question without an answer: its prose, never its code."""
     replies: Sequence[str] = [turn.reply for turn in reversed(task.turns) if not turn.is_last_word]
     return next((words for words in (parse_reply(reply).thought.strip() for reply in replies) if words), "")

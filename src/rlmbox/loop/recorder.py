@@ -1,4 +1,4 @@
-"""The events of one session, and the state that each of them carries."""
+"""The recorder of one session's events, with the state that each carries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SessionRecorder:
 
     Attributes:
         scope: The session.
-        state: Where in a turn the session is.
+        state: The stage of the turn that the session is in.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -27,12 +27,12 @@ class SessionRecorder:
         self.state: State = "INIT"
 
     def note(self, kind: Any, state: State | None = None, **fields: Any) -> Any:
-        """Record an event and return it as the record has it.
+        """Record an event and return it, as the record has it.
 
         Args:
             kind: The event's class.
-            state: The state that the session enters with it; None for the one that it is in.
-            fields: What the event carries besides the scope.
+            state: The state that the session enters with it; None to keep the current one.
+            fields: The event's fields besides those of the scope.
         """
         self.state = state or self.state
         return self.scope.note(kind, self.state, **fields)
@@ -48,7 +48,7 @@ class SessionRecorder:
         return await self.scope.append(kind, state, **fields)
 
     def next_recorded(self, kind: type[events.Event]) -> events.Event | None:
-        """Return the next event of a kind that the record has of the session and that was not read back yet.
+        """Return the session's next recorded event of a kind that was not replayed yet.
 
         Args:
             kind: The event's class.
@@ -57,11 +57,11 @@ class SessionRecorder:
 
     @property
     def has_failed(self) -> bool:
-        """True if the question at work has failed by the record, so that nothing more is asked or run for it."""
+        """True if, by the record, the current question has failed, so that nothing more is asked or run for it."""
         return self.scope.run.journal.past.failure_of(self.scope.session_id) is not None
 
     def note_guarding(self, turn: int, following: type[events.Event]) -> None:
-        """Record what the guard did in a turn, unless the turn is read back.
+        """Record what the guard did in a turn, unless the turn is replayed.
 
         Args:
             turn: The turn.
@@ -73,7 +73,7 @@ class SessionRecorder:
 
 
 def limits_as_json(limits: Limits) -> Mapping[str, object]:
-    """Return limits as events carry them.
+    """Return limits in the form that events carry.
 
     Args:
         limits: The limits.

@@ -90,11 +90,11 @@ class ReplTable:
         """
         table = (*self.functions(), *self._answers.functions())
         variables = self._answers.variables()
-        self._bridge.table(table, variables)  # says where two have the same name
+        self._bridge.table(table, variables)  # raises if two names are equal
         return stubs_of({each.name: each for each in table}, {**self._inputs, **variables})
 
     async def open_sources(self) -> None:
-        """Connect the sources of the run's tools, which are only known then.
+        """Connect the sources of the run's tools, which are not known before.
 
         Raises:
             ConfigError: A source cannot be reached, or one of its tools has a name that is already taken.
@@ -108,10 +108,10 @@ class ReplTable:
         await self._tools.open(taken, settings.get("source_tools", ()), settings.get("signatures", {}))
 
     def host(self) -> Host:
-        """Return the table that a sandbox is started with, names that peers' models know included.
+        """Return the table of host functions for a sandbox, including aliases from other systems.
 
         Raises:
-            ConfigError: Two things have the same name.
+            ConfigError: Two entries have the same name.
         """
         shown = self.functions()
         own = {*self._inputs, *(function.name for function in shown if function.is_tool)}

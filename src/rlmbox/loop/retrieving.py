@@ -81,13 +81,13 @@ class Retrieval:
         scope: The session.
         retriever: The index.
         timeout_of: Returns the seconds that a call may take.
-        has_context: Whether the session has a text besides.
+        has_context: Whether the session also has a text.
 
     Raises:
-        PriceUnknown: A cost limit is set, and the price of the embedder is not known.
+        PriceUnknown: There is a cost limit, and the price of the embedder is unknown.
 
     Attributes:
-        task: The question at work, to whose account vectors are entered.
+        task: The current question, to whose account embeddings are charged.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Retrieval:
         return cls(scope, scope.run.retriever, timeout_of, has_context=has_context)
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the functions that this index has, in the order in which a model should read of them."""
+        """Return the functions that this index supports, in the order in which a model should read them."""
         hits = "hits, the best first: dicts with id, score, title, snippet, start, end, metadata"
         calls: list[tuple[Callable[..., object], str]] = [
             (self.search, f"passages of the index that fit some words; {hits}")
@@ -143,7 +143,7 @@ class Retrieval:
         return _NOTE.format(besides=", and other text in `context`" if self.has_context else ", not in `context`")
 
     async def search(self, query: str, k: int = 10, filters: dict[str, Any] | None = None) -> list[dict[str, object]]:
-        """Search by words."""
+        """Search by keywords."""
         query, k, wanted = await self._read(query, k, filters)
         return hits_as_json(await self._asked(lambda: self._retriever.search(query, k=k, filters=wanted)), k)
 
@@ -157,7 +157,7 @@ class Retrieval:
     async def hybrid_search(
         self, query: str, k: int = 10, filters: dict[str, Any] | None = None
     ) -> list[dict[str, object]]:
-        """Search by words and by meaning, and fuse the rankings."""
+        """Search by keywords and by meaning, and fuse the rankings."""
         query, k, wanted = await self._read(query, k, filters)
         deep = depth_of(k)
         by_words = await self._asked(lambda: self._retriever.search(query, k=deep, filters=wanted))
@@ -178,7 +178,7 @@ class Retrieval:
         return clean(part.text)[:chars]
 
     async def document_view(self, id: str, start: int = 0, end: int | None = None) -> dict[str, object]:  # noqa: A002
-        """Return what stands for a part of a document."""
+        """Return a reference to a part of a document."""
         first, name = _whole("start", start, 0), _text("id", id, _SHORT_CHARS)
         length = (await self._part(name, 0, 1)).length
         last = length if end is None else min(_whole("end", end, 1), length)
@@ -199,7 +199,7 @@ class Retrieval:
         }
 
     async def fetch(self, call: HostCall, then: Next) -> Any:
-        """Replace hits by their text in requests to models; a middleware of the Bridge.
+        """Replace hits by their text in requests to models; used as middleware of the Bridge.
 
         Args:
             call: The call.
@@ -220,10 +220,10 @@ class Retrieval:
         return await then(HostCall(call.function, arguments, keywords, call.key))
 
     async def checked_sources(self, given: Sequence[Any]) -> tuple[Source, ...]:
-        """Return those of an answer's sources that the index has, each with its text there.
+        """Return the given sources that exist in the index, each with its text there.
 
         Args:
-            given: What `is_place` is true of.
+            given: Values for which `is_place` is True.
         """
         found: dict[tuple[str, int, int], Source] = {}
         for item in given[:_MAX_SOURCES]:
@@ -238,7 +238,7 @@ class Retrieval:
         return tuple(found.values())
 
     async def _read(self, query: Any, k: Any, filters: Any) -> tuple[str, int, dict[str, Any]]:
-        """Return the arguments of a search, checked; what the guard hid from the model is in the query again."""
+        """Return the checked arguments of a search, with text that the guard hid from the model restored."""
         query = _text("query", self._scope.guard.restored(query), MAX_QUERY_CHARS)
         if not query.strip():
             raise ValueError("the query is empty; give a few words that the passages should have")
@@ -256,12 +256,12 @@ class Retrieval:
 
     async def _by_vector(self, query: str, k: int, filters: Mapping[str, Any]) -> Sequence[SearchHit]:
         vectors = self._vectors
-        assert vectors is not None  # noqa: S101 - the functions are there only where it is
+        assert vectors is not None  # noqa: S101 - the function is only offered with vectors
         embedding = await self._vector_of(query)
         return await self._asked(lambda: vectors.vector(embedding, k=k, filters=filters))
 
     async def _vector_of(self, query: str) -> Sequence[float]:
-        """Return the vector of a query, which is bought once; nothing leaves for a provider that the guard hides."""
+        """Return the embedding of a query, paid for once; text that the guard hides is not sent to a provider."""
         embedder, embeddings = self._embedder, self._embeddings
         assert embedder is not None and embeddings is not None  # noqa: S101, PT018 - as above
         if not embedder.is_local:
@@ -279,7 +279,7 @@ class Retrieval:
         return await self._asked(lambda: self._retriever.get(name, start=start, size=size))
 
     async def _asked(self, ask: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Ask the index within its time; whatever goes wrong is an error of the cell that says what would help."""
+        """Query the index within the time limit; any failure is an error of the cell that names the remedy."""
         timeout_s, name = self._timeout_of(), self._retriever.name
         try:
             with anyio.fail_after(timeout_s):
@@ -307,7 +307,7 @@ class Retrieval:
         return value
 
     async def _as_context(self, value: Any) -> Any:
-        """Return an argument of `rlm_query`, with a context in place of a hit, or of a list of them."""
+        """Return an argument of `rlm_query`, with a context in place of a hit or a list of hits."""
         if is_of_index(value):
             ((name, text),) = await self._texts([value], MAX_CHILD_CHARS)
             return Context.from_text(text, name=name)
@@ -319,7 +319,7 @@ class Retrieval:
         return [await self._as_context(item) for item in value] if isinstance(value, list) else value
 
     async def _texts(self, items: Sequence[Any], most_chars: int) -> list[tuple[str, str]]:
-        """Return the texts of hits, each with its document's name."""
+        """Return the texts of hits, each with the name of its document."""
         found: list[tuple[str, str]] = []
         left = most_chars
         for item in items:

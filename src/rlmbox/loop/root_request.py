@@ -24,8 +24,8 @@ class RootReply:
 
     Attributes:
         completion: The reply.
-        cost_usd: What it cost, with every attempt that was charged for.
-        parsed: The reply as it was read; empty where nobody reads it.
+        cost_usd: Its cost, including every attempt that was charged.
+        parsed: The parsed reply; empty if it was not parsed.
     """
 
     completion: Completion
@@ -49,7 +49,7 @@ async def ask_model(
     max_output_tokens: int,
     read: Callable[[str], ParsedReply] = _unread,
 ) -> RootReply:
-    """Ask a session's model, or take the reply that the journal has.
+    """Ask a session's model, or take the reply from the journal.
 
     Args:
         scope: The session.
@@ -57,10 +57,10 @@ async def ask_model(
         messages: The conversation.
         key: The request's key.
         turn: The turn.
-        added: The messages that the conversation has more than in the session's request before.
-        account: Who asks.
-        max_output_tokens: Longest reply.
-        read: Reads the reply, where the record does not have it as it was read.
+        added: The messages added to the conversation since the session's previous request.
+        account: The account that is charged.
+        max_output_tokens: Maximum length of the reply.
+        read: Parses the reply, if the record does not have it parsed.
 
     Raises:
         ModelError: The provider failed.

@@ -1,4 +1,4 @@
-"""Rules that an answer must pass: each takes the question and the answer, and accepts it or says what is wrong."""
+"""Rules that an answer must pass: each receives the question and the answer, and accepts it or returns a correction."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def validated_by(check: Validator) -> AnswerRule:
     """Return the rule of a user's check.
 
     Args:
-        check: Takes the answer (`text`, `value`, `sources`), and `ask` where it has a second parameter; plain or async.
+        check: Called with the answer (`text`, `value`, `sources`), and `ask` if it has a second parameter; or async.
 
     Raises:
-        ConfigError: It cannot be called so.
+        ConfigError: It cannot be called like that.
     """
     takes_ask = _takes_ask(check)
     call = getattr(check, "__call__", check)  # noqa: B004 - an object whose class has an async __call__
@@ -43,7 +43,7 @@ def validated_by(check: Validator) -> AnswerRule:
 
     async def rule(task: Task, answer: FinalAnswer) -> str | None:
         async def ask(prompt: str, schema: dict[str, Any] | None = None) -> Any:
-            assert task.ask is not None  # noqa: S101 - a question that has an answer was put
+            assert task.ask is not None  # noqa: S101 - set before a question can have an answer
             return await task.ask(prompt, schema)
 
         def ask_and_wait(prompt: str, schema: dict[str, Any] | None = None) -> Any:
@@ -52,7 +52,7 @@ def validated_by(check: Validator) -> AnswerRule:
         try:
             if is_async:
                 found: Any = check(answer, ask) if takes_ask else check(answer)
-            else:  # it may take its time, and must not hold up everything else
+            else:  # it may take long, and must not block the event loop
                 arguments = (answer, ask_and_wait) if takes_ask else (answer,)
                 found = await anyio.to_thread.run_sync(check, *arguments, abandon_on_cancel=True)
             wrong = await found if inspect.isawaitable(found) else found
@@ -64,7 +64,7 @@ def validated_by(check: Validator) -> AnswerRule:
             raise ConfigError(f"validate returns None or what is wrong, a text, not {wrong!r}"[:300])
         return f"The answer was not accepted: {wrong}" if wrong else None
 
-    rule.__name__ = str(getattr(check, "__name__", type(check).__name__))  # under which a record has it
+    rule.__name__ = str(getattr(check, "__name__", type(check).__name__))  # its name in the record
     return rule
 
 
@@ -75,7 +75,7 @@ def validators_of(validate: Any) -> list[AnswerRule]:
         validate: One check, or several.
 
     Raises:
-        ConfigError: One is no function that takes an answer.
+        ConfigError: One is not a function of an answer.
     """
     if callable(validate):
         return [validated_by(validate)]
@@ -85,12 +85,12 @@ def validators_of(validate: Any) -> list[AnswerRule]:
 
 
 def _takes_ask(check: Validator) -> bool:
-    """Return True if a check has a second parameter that is for `ask`: one without a default, or of that name."""
+    """Return True if a check takes `ask`: a second parameter without a default, or with that name."""
     if not callable(check):
         raise ConfigError(f"validate is a function that takes the answer, not {type(check).__name__}")
     try:
         parameters = list(inspect.signature(check).parameters.values())
-    except (TypeError, ValueError):  # a function of C that does not say
+    except (TypeError, ValueError):  # a C function without a signature
         return False
     by_position = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if not by_position and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
@@ -116,11 +116,11 @@ async def require_subcall(task: Task, _answer: FinalAnswer) -> str | None:
 
 
 async def figures_were_seen(task: Task, answer: FinalAnswer) -> str | None:
-    """Refuse, once for a question, an answer with a figure of the model's own that no cell has printed.
+    """Refuse, once per question, an answer with a figure of the model's own that no cell has printed.
 
-    A figure is the model's own where its last reply has it as it is in the answer; one that code put there was
-    computed. Figures of the question and of what the model was told of the text are known to it. A figure that was
-    printed more precisely, or as a share where the answer has percent, was printed.
+    A figure is the model's own if its last reply contains it as in the answer; one inserted by code was computed.
+    Figures in the question and in what the model was told about the text are known. A figure counts as printed, too,
+    if it was printed with more digits, or as a fraction where the answer has percent.
     """
     begins = _UNSEEN.partition("{")[0]
     if any(turn.observation is not None and begins in turn.observation.text for turn in task.turns):
@@ -139,7 +139,7 @@ def _shown(execution: Execution) -> tuple[str, ...]:
 
 
 def _readings(figure: str) -> list[tuple[float, int]]:
-    """Return the numbers that a figure may mean, each with its decimals: 1,234.5 is one, 1.234 may be two."""
+    """Return the numbers that a figure may mean, each with its decimals: 1,234.5 has one, 1.234 may have two."""
     figure = figure[:_FIGURE_CHARS]
     found = [(float(re.sub(r"[,.]", "", figure)), 0)]
     head, separator, tail = figure.rpartition("." if figure.rfind(".") > figure.rfind(",") else ",")

@@ -34,18 +34,18 @@ from rlmbox.types import Answer, Source, Turn
 
 
 def new_run_id() -> str:
-    """Return a name for a run that no other run has."""
+    """Return a unique name for a run."""
     return uuid.uuid4().hex[:12]
 
 
 def checked_run_id(run_id: str) -> str:
-    """Return a run's name, having checked that it can be one.
+    """Check that a run's name is valid, and return it.
 
     Args:
         run_id: The name.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It is not valid.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
         raise ConfigError(f"a run's name has letters, digits, '.', '_' and '-', at most 100 of them, not {run_id!r}")
@@ -59,7 +59,7 @@ class RunContext:
     Attributes:
         model: The model of the root session.
         sub_model: The model of sub-calls and child sessions.
-        budget: The one ledger.
+        budget: The ledger of the run.
         new_sandbox: Creates a sandbox that has not been started.
         journal: The journal in which everything is recorded.
         models: Models that code may name in `llm_query(..., model=…)`.
@@ -116,10 +116,10 @@ class RunContext:
         self.budget.go_on_from(past.subcalls, past.used_s)
 
     async def open(self) -> None:
-        """Take hold of the run's record and begin it, before anything else happens.
+        """Acquire the run's record and begin it, before anything else happens.
 
         Raises:
-            StoreError: The record cannot be written, or another process is at work on the run.
+            StoreError: The record cannot be written, or another process holds the run.
         """
         if not self.journal.is_recorded:
             return
@@ -152,7 +152,7 @@ class RunContext:
         sources: tuple[Source, ...] = (),
         complete: bool = True,
     ) -> Answer:
-        """Return an answer with what the whole tree has used until now.
+        """Return an answer with the usage of the whole tree so far.
 
         Args:
             text: The answer in words.
@@ -160,8 +160,8 @@ class RunContext:
             model: Name of the session's model.
             sandbox: Its sandbox.
             value: The answer as a JSON value.
-            sources: Where it stands in the context.
-            complete: False for what there was when an error ended the question.
+            sources: Its sources in the context.
+            complete: False for the result so far when an error ended the question.
         """
         return Answer(
             text=text,
@@ -189,7 +189,7 @@ class Scope:
         run: The shared state of the tree.
         session_id: The session's name: the root's is the run's, a child's the key of the call that opened it.
         parent_id: The session that opened this one, or None for the root.
-        account: The account to which its turns are charged; its depth is the session's, 0 for the root.
+        account: The account that its turns are charged to; its depth is the session's, 0 for the root.
     """
 
     run: RunContext
@@ -218,7 +218,7 @@ class Scope:
 
     @property
     def seed(self) -> int:
-        """Seed of the session's sandbox: the same for the same place in a run of the same seed."""
+        """Seed of the session's sandbox, determined by the run's seed and the session's place in the run."""
         place = self.session_id.removeprefix(self.run.id)
         return zlib.crc32(place.encode(), self.run.seed & 0xFFFFFFFF) if place else self.run.seed
 
@@ -233,7 +233,7 @@ class Scope:
         Args:
             name: The key of the call that opens it.
             account: The account of the question that opens it.
-            cost_limit_usd: US dollars that the child and all below it may not exceed; None for none of its own.
+            cost_limit_usd: US dollars that the child and all below it may not exceed; None for no limit of its own.
         """
         below = account.below(cost_limit_usd=cost_limit_usd)
         if cost_limit_usd is not None:
@@ -241,7 +241,7 @@ class Scope:
         return Scope(self.run, name, self.session_id, below)
 
     def carry_over(self, account: Account, path: str) -> None:
-        """Enter what was spent below a path, by the record, in the account's own pool.
+        """Charge what the record says was spent below a path to the account's own pool.
 
         Args:
             account: The account, whose last pool is new.
@@ -258,7 +258,7 @@ class Scope:
         Args:
             kind: The event's class.
             state: The session's state after it.
-            fields: What the event carries besides the scope.
+            fields: The event's fields besides those of the scope.
         """
         return kind(
             run_id=self.run.id,
@@ -275,7 +275,7 @@ class Scope:
         return recorded or self.run.journal.note(self.event(kind, state, **fields))
 
     async def tell(self, kind: Callable[..., Event], state: State, **fields: Any) -> Any:
-        """Record an event of this session whose texts may be long, and return it as the record has it; see `event`."""
+        """Record an event of this session with possibly long texts, and return it as the record has it; see `event`."""
         recorded = self.run.journal.read_back(self.session_id, kind)
         if recorded is not None:
             return recorded
@@ -289,7 +289,7 @@ class Scope:
         return recorded or await self.run.journal.append(self.event(kind, state, **fields))
 
     def tells(self, state: State, model: str, key: str, number: int | None = None) -> RequestTale:
-        """Return what records the events of one request.
+        """Return a recorder for the events of one request.
 
         Args:
             state: The session's state.
@@ -312,7 +312,7 @@ class RequestTale:
 
     Attributes:
         tell: Records an event of the request.
-        cost_usd: What its attempts were charged.
+        cost_usd: The charges of its attempts.
     """
 
     tell: Tell

@@ -1,8 +1,8 @@
-"""THE LOOP: a model's reply, its cells, their results, and again, until an answer or a limit.
+"""The loop: a model's reply, its cells, their results, and again, until an answer or a limit.
 
 Read `Session.step` first: propose, approve, execute, conclude. Everything except the order of these steps is
-elsewhere: how a session begins (`opening`), what a reply says (`reply`), what may be called (`repl_table`, `bridge`,
-`subcalls`, `children`) and where it runs (`namespace`), what the model sees (`feedback`), which answers count
+elsewhere: how a session begins (`opening`), parsing a reply (`reply`), functions for code (`repl_table`, `bridge`,
+`subcalls`, `children`) and where code runs (`namespace`), what the model sees (`feedback`), which answers count
 (`answers`, `verdicts`), what may be spent (`budget`), what happens near a limit (`limits_watch`) and at one
 (`question_end`).
 """
@@ -112,12 +112,12 @@ class Session:
         )
 
     async def __aenter__(self) -> Self:
-        """Open the sandbox and write the system message; leave nothing open where that fails."""
+        """Open the sandbox and write the system message; on failure release everything."""
         _check_loop()
         self._process = os.getpid()
         question, returns, own = self._first
         if returns is not None:
-            AnswerType(returns).in_words()  # what is wrong with it is said before anything is opened
+            AnswerType(returns).in_words()  # raises for an invalid type before anything is opened
         try:
             if self.scope.parent_id is None:
                 await self._parts.table.open_sources()
@@ -134,7 +134,7 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         """Close the sandbox, also when cancelled."""
         if self._is_of_parent:
-            return  # what is open is the other process's, which goes on with it
+            return  # everything open belongs to the other process, which continues to use it
         self._parts.end.free()
         with anyio.CancelScope(shield=True):
             await self._parts.namespace.close()
@@ -152,12 +152,12 @@ class Session:
 
     @property
     def state(self) -> State:
-        """The place in a turn at which the session is."""
+        """The stage of the turn that the session is in."""
         return self._parts.recorder.state
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation until now, as the model would be sent it next."""
+        """The conversation as it would be sent to the model next."""
         return self._parts.history.messages
 
     def functions(self) -> tuple[HostFunction, ...]:
@@ -178,7 +178,7 @@ class Session:
 
     @property
     def answer(self) -> Answer | None:
-        """The answer to the question at work, once there is one."""
+        """The answer to the current question, once there is one."""
         return self.task.answer if self.task is not None else None
 
     async def ask(self, question: str, *, returns: Any = None, limits: Limits | None = None) -> Answer:
@@ -191,7 +191,7 @@ class Session:
             limits: Limits of this question, which can only be narrower than the session's.
 
         Raises:
-            RLMError: A limit was reached or something failed for good; its `partial` has what there was.
+            RLMError: A limit was reached or an error is final; its `partial` is the result so far.
         """
         return await self.run(await self.begin(question, returns=returns, limits=limits))
 
@@ -217,7 +217,7 @@ class Session:
         try:
             asked = await self._tell_question(task, facts, wanted)
         except BaseException:
-            self.task, self._questions = before  # one that is cancelled here was not put
+            self.task, self._questions = before  # a question cancelled here was not asked
             raise
         task.message = asked.message
         self._parts.proposals.note_question(task)
@@ -225,7 +225,7 @@ class Session:
         return task
 
     async def _ready_for(self, question: str) -> Any:
-        """Make the namespace ready for a question; return what the first one is told of the text, None for others."""
+        """Prepare the namespace for a question; return the facts about the text for the first one, None for others."""
         await self._mend()
         if not self._questions:
             return await self._parts.opening.facts()
@@ -234,7 +234,7 @@ class Session:
         return None
 
     async def _tell_question(self, task: Task, facts: Mapping[str, object] | None, wanted: str) -> events.QuestionAsked:
-        """Record a question, with the message that puts it."""
+        """Record a question together with its message."""
         left = self._remaining.in_words()
         asked: events.QuestionAsked = await self._parts.recorder.tell(
             events.QuestionAsked,
@@ -247,7 +247,7 @@ class Session:
         return asked
 
     def _put(self, question: str, returns: Any, limits: Limits | None) -> Task:
-        """Make a question the one at work."""
+        """Make a question the current one."""
         self._questions += 1
         budget, account = self._run.budget, self.scope.account
         task = Task.of(question, self._questions, budget, account, max_turns=self.max_turns, limits=limits)
@@ -268,10 +268,10 @@ class Session:
         """Take turns until there is an answer, and return it; an existing answer is returned again.
 
         Args:
-            task: The question; None for the one at work.
+            task: The question; None for the current one.
 
         Raises:
-            RLMError: A limit was reached or something failed for good; its `partial` has what there was.
+            RLMError: A limit was reached or an error is final; its `partial` is the result so far.
         """
         task = self._at_work(task)
         while task.answer is None:
@@ -281,14 +281,14 @@ class Session:
     async def step(self, task: Task | None = None) -> Step:
         """Take one turn: ask the model, run its code, and report the result to it.
 
-        If the question already has its answer, that is returned again, and nothing is asked or paid for.
+        If the question already has its answer, that is returned again without another request.
 
         Args:
-            task: The question; None for the one at work.
+            task: The question; None for the current one.
 
         Raises:
-            RLMError: A limit was reached or something failed for good; its `partial` has what there was. A question
-                that has failed fails again in the same way.
+            RLMError: A limit was reached or an error is final; its `partial` is the result so far. A question that
+                has failed raises the same error again.
         """
         task = self._at_work(task)
         if task.answer is not None:
@@ -299,10 +299,10 @@ class Session:
         """Ask the model for its next step; none of its code runs before `execute_step`.
 
         Args:
-            task: The question; None for the one at work.
+            task: The question; None for the current one.
 
         Raises:
-            ConfigError: The question has its answer.
+            ConfigError: The question already has its answer.
             RLMError: As for `step`.
         """
         task = self._at_work(task)
@@ -313,7 +313,7 @@ class Session:
     async def execute_step(self, proposal: Proposal) -> Step:
         """Run a proposal, unchanged or as changed by `override_code` and `reject`, and report the result to the model.
 
-        The decision is recorded before anything runs, as a decision of `approve=` is.
+        The decision is recorded before anything runs, as for `approve=`.
 
         Args:
             proposal: What `plan_next_step` returned last.
@@ -339,11 +339,11 @@ class Session:
         proposal.reject(reason)
 
     def interrupt_cell(self) -> bool:
-        """Raise KeyboardInterrupt in the cell that runs, which keeps its variables; return False where it cannot be."""
+        """Raise KeyboardInterrupt in the running cell (variables are kept); return False if that is impossible."""
         return self._parts.namespace.interrupt()
 
     def has_failed_so(self, error: RLMError) -> bool:
-        """Return True if the record says that the question at work ended with an error, so that others followed it.
+        """Return True if, by the record, the current question ended with this error.
 
         Args:
             error: The error.
@@ -353,17 +353,17 @@ class Session:
 
     @property
     def is_finished(self) -> bool:
-        """True if the question at work has its answer or has failed."""
+        """True if the current question has its answer or has failed."""
         return self.task is not None and self.task.is_finished
 
     @property
     def final_answer(self) -> Answer | None:
-        """The answer to the question at work, once there is one."""
+        """The answer to the current question, once there is one."""
         return self.answer
 
     @property
     def cost(self) -> Cost:
-        """The cost of the whole session until now."""
+        """The cost of the whole session so far."""
         return self._run.budget.cost
 
     async def variables(self) -> Mapping[str, str]:
@@ -373,12 +373,12 @@ class Session:
             SandboxError: The sandbox does not answer.
         """
         self._check_process()
-        if self.task is None or self.task.is_finished:  # otherwise a cell may be at work
+        if self.task is None or self.task.is_finished:  # otherwise a cell may be running
             await self._mend()
         return await self._parts.namespace.variables()
 
     async def _mend(self) -> None:
-        """Have the variables again where the last cell was cut in the middle, and its sandbox with it."""
+        """Rebuild the variables if the last cell was cut in the middle, and its sandbox with it."""
         if self._parts.namespace.is_cut:
             await self._parts.namespace.rebuild()
 
@@ -406,7 +406,7 @@ class Session:
 
         Args:
             task: The question.
-            proposal: What the model would do.
+            proposal: The model's proposal.
         """
         return await self._parts.decisions.approve(task, proposal)
 
@@ -419,7 +419,7 @@ class Session:
 
         Raises:
             LimitExceeded: A call of a cell reached a limit of this session.
-            SandboxError: The sandbox cannot go on.
+            SandboxError: The sandbox cannot continue.
         """
         task.is_taken = True
         cells = () if proposal.rejected is not None else proposal.cells
@@ -444,10 +444,10 @@ class Session:
 
         Args:
             task: The question.
-            turn: What was run.
+            turn: The turn that was run.
         """
         proposal = task.proposal
-        assert proposal is not None  # noqa: S101 - a turn comes of a proposal
+        assert proposal is not None  # noqa: S101 - every turn has a proposal
         found = await self._answer_in(turn, proposal)
         if isinstance(found, FinalAnswer):
             found = await self._parts.verdicts.of(task, found, in_code=self._parts.opening.direct is None)
@@ -469,8 +469,8 @@ class Session:
         return Step("error" if turn.failed else "continue", observation.text, task.turns[-1].cost_usd)
 
     async def _answer_in(self, turn: Turn, proposal: Proposal) -> FinalAnswer | str | None:
-        """Return the answer that a turn gave, or what is wrong with it, or None for none."""
-        # A tag that was written before its code failed, or beside other code, speaks of results that there are not.
+        """Return the answer submitted in a turn, or what is wrong with it, or None for none."""
+        # A tag written before its code failed, or beside other code, refers to results that do not exist.
         counts = not (turn.failed or proposal.is_edited or proposal.rejected is not None)
         final = proposal.reply.final if counts else None
         found = await self._parts.answers.of_turn(self._parts.namespace, turn.cells[: len(turn.executions)], final)
@@ -480,12 +480,12 @@ class Session:
         return found
 
     async def _finish(self, task: Task, turn: Turn, found: FinalAnswer) -> Step:
-        """Take an answer: the end of the question."""
+        """Accept an answer, which ends the question."""
         sources = await self._parts.verdicts.sources(found)
         self._parts.recorder.note_guarding(turn.number, events.TurnFinished)
         self._turn_is_over(task, turn)
         recorded = self._parts.recorder.next_recorded(events.SessionFinished)
-        if isinstance(recorded, events.SessionFinished):  # its figures are those of then
+        if isinstance(recorded, events.SessionFinished):  # replayed, with the figures of that time
             task.answer = replace(recorded.answer, value=found.value)
         else:
             task.answer = self._parts.end.answer(task, found.text, value=found.value, sources=sources)
@@ -503,7 +503,7 @@ class Session:
     async def _take(self, task: Task, proposal: Proposal) -> Step:
         try:
             return await self.conclude(task, await self.execute(task, proposal))
-        except BaseException:  # where a limit ends the turn halfway, too, what its sub-calls cost is its own
+        except BaseException:  # a turn that a limit cuts short also pays for its sub-calls
             task.turns[-1] = replace(task.turns[-1], cost_usd=self._turn_cost())
             raise
 
@@ -517,7 +517,7 @@ class Session:
         self._parts.proposals.note_turn(task, over.turn)
 
     async def _enter_loop(self) -> None:
-        """Make sure that code can run, where the session began without a sandbox."""
+        """Make sure that code can run in a session that began without a sandbox."""
         await self._parts.opening.enter_loop(self.task.question if self.task is not None else "")
 
     async def _open_child(
@@ -548,7 +548,7 @@ class Session:
 
         Args:
             name: The key of the call that opens it.
-            limits: What it may use; None for as much as this one.
+            limits: Its limits; None for those of this session.
         """
         account = self.task.account if self.task is not None else self.scope.account
         return self.scope.child(name, account, cost_limit_usd=limits.cost_limit_usd if limits else None)
@@ -571,7 +571,7 @@ class Session:
         return self._process != os.getpid()
 
     def _check_process(self) -> None:
-        """Check that this is the process that opened the session: two would speak to one sandbox at once."""
+        """Check that this is the process that opened the session: two would use one sandbox at once."""
         if self._is_of_parent:
             raise ConfigError(
                 "the session belongs to the process that this one was forked from; open another with rlm.session(...)"

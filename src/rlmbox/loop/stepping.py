@@ -1,4 +1,4 @@
-"""A coroutine's first step taken at once: one that waits for nothing needs no task, and is over with it."""
+"""The first step of a coroutine taken immediately: one that waits for nothing needs no task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Rest:
     Args:
         coroutine: The coroutine.
         context: The context variables that it runs with.
-        awaited: What its first step waits for.
+        awaited: The future that its first step waits for.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], context: Context, awaited: Any) -> None:
@@ -30,7 +30,7 @@ class Rest:
             except GeneratorExit:
                 self.close()
                 raise
-            except BaseException as error:  # noqa: BLE001 - it is the coroutine's to deal with
+            except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
                 step = partial(self._coroutine.throw, error)
             try:
                 awaited = self._context.run(step)
@@ -47,12 +47,12 @@ class Rest:
 
 
 def stepped(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Take a coroutine's first step; return its result, or the `Rest` where it has to wait.
+    """Take a coroutine's first step; return its result, or a `Rest` if it has to wait.
 
-    It has context variables of its own, as it would have in a task.
+    It runs with its own context variables, as in a task.
 
     Args:
-        coroutine: The coroutine, which has not begun.
+        coroutine: The coroutine, not started yet.
     """
     context = copy_context()
     try:

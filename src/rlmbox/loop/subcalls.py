@@ -1,6 +1,6 @@
-"""The functions by which code in a sandbox asks other models.
+"""The functions with which code in a sandbox asks other models.
 
-Identity, depth and budget are the host's: a cell can only name a function of the table and pass it values.
+The host determines identity, depth and budget: a cell can only name a function of the table and pass it values.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Subcalls:
 
     Attributes:
         count: Number of calls that this session has made.
-        fatal: The limit that a call reached, or another error that ends the question whatever the cell does with it.
-        cell: The scope by which the running cell is cancelled when that happens: code that swallows the error and
-            asks again could otherwise continue forever, because waiting does not count as running.
+        fatal: The limit that a call reached, or another error that ends the question regardless of the cell.
+        cell: The scope that cancels the running cell when that happens: code that swallows the error and asks
+            again could otherwise continue forever, because waiting does not count as running.
         task: The current question, to whose account calls are charged.
     """
 
@@ -72,7 +72,7 @@ class Subcalls:
         self.task: Task | None = None
 
     def functions(self) -> tuple[HostFunction, ...]:
-        """Return the table, in the order in which a model should read it."""
+        """Return the functions, in the order in which a model should read them."""
         batch = (
             "the same for many prompts at once; answers in order, a failed one as a string that begins with 'Error:'"
         )
@@ -95,7 +95,7 @@ class Subcalls:
         return tuple(HostFunction(*entry, is_alias=entry[2] is alias) for entry in table)
 
     def for_rules(self, task: Task) -> AskForRule:
-        """Return a function that asks the model for sub-calls for rules, recorded and within the question's limits.
+        """Return a function with which rules ask the sub-call model, recorded and within the question's limits.
 
         Args:
             task: The question.
@@ -114,7 +114,7 @@ class Subcalls:
         return ask
 
     def remark(self, text: str) -> None:
-        """Keep a remark about calls for the session's model.
+        """Add a remark about calls for the session's model.
 
         Args:
             text: A sentence.
@@ -134,7 +134,7 @@ class Subcalls:
         max_tokens: int | None = None,
         temperature: float | None = None,
     ) -> str:
-        """Ask another model; the error of the call is the cell's."""
+        """Ask another model; an error of the call is the cell's."""
         text, degree = read_prompt(prompt, context_chunk), read_temperature(temperature)
         return await self.noting(self.ask_text("llm_query", text, model, max_tokens, temperature=degree))
 
@@ -145,7 +145,7 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> list[str]:
-        """Ask for each prompt at once; keep the order; one failure is one string."""
+        """Ask for each prompt concurrently, in order; a failure is a string in its place."""
         texts = read_batch(prompts, context_chunks, read_prompt)
         return await self.for_each(
             texts, lambda text, item: self.ask_text("llm_query_batched", text, model, max_tokens, item), error_text
@@ -173,7 +173,7 @@ class Subcalls:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> list[Any]:
-        """Ask for JSON for each prompt at once; keep the order."""
+        """Ask for JSON for each prompt concurrently, in order."""
         texts, wanted = read_batch(prompts, context_chunks, read_prompt), AnswerType.of_code(schema, "schema")
         return await self.for_each(
             texts,
@@ -186,12 +186,12 @@ class Subcalls:
         return await self.noting(self.ask_text("ask", read_prompt(_ASK.format(question=question), text)))
 
     async def ask_chunks(self, question: str, chunks: list[str]) -> list[str]:
-        """Ask the same question about each text at once; keep the order."""
+        """Ask the same question about each text concurrently, in order."""
         texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
         return await self.for_each(texts, lambda text, item: self.ask_text("ask_chunks", text, item=item), error_text)
 
     async def ask_chunks_first(self, question: str, chunks: list[str]) -> str | None:
-        """Ask about the texts in waves, each twice as wide, and return the first answer in their order."""
+        """Ask about the texts in batches of doubling size; return the first answer, in the order of the texts."""
         texts = read_batch([_ASK.format(question=question)] * len(read_list(chunks, "chunks")), chunks, read_prompt)
         begin, wave = 0, _FIRST_WAVE
         while begin < len(texts):
@@ -219,12 +219,12 @@ class Subcalls:
         """Ask another model for a text.
 
         Args:
-            function: The function that code called, as events name it.
+            function: The function that code called, as named in events.
             prompt: The request.
-            model: A name that is at the code's disposal; None for the model of sub-calls.
-            max_tokens: Most tokens of the reply; None for the model's own bound.
+            model: One of the models available to code; None for the model of sub-calls.
+            max_tokens: Maximum tokens of the reply; None for the model's own limit.
             item: The request's number in a batch.
-            temperature: As the model is sent it; None for its own.
+            temperature: Sampling temperature; None for the model's default.
         """
         messages = [Message("user", prompt)]
         return await self._converse(function, messages, model, max_tokens, item=item, temperature=temperature)
@@ -241,9 +241,9 @@ class Subcalls:
         temperature: float | None = None,
         asker: str | None = None,
     ) -> str:
-        """Send one request, which is counted, recorded, and waits for its place; or take its reply from the journal.
+        """Send one request, counted, recorded and within the concurrency limit; or take its reply from the journal.
 
-        `asker` is the key to file it under where a rule asks, and not a call of code.
+        `asker` is the key below which it is recorded if a rule asks, and not code.
         """
         target = self.model_named(model)
         messages = self._scope.guard.asked(messages, target.name)
@@ -283,11 +283,11 @@ class Subcalls:
         return str(self._scope.guard.restored(answer))
 
     def effect(self, began: SubcallStarted, cost_usd: Callable[[], Decimal]) -> Effect[tuple[str, Usage, Decimal, str]]:
-        """Return how a call of another model is recorded.
+        """Return the effect by which a call of another model is recorded.
 
         Args:
-            began: The event that says so.
-            cost_usd: Returns what its attempts were charged so far.
+            began: The event of its start.
+            cost_usd: Returns the charges of its attempts so far.
         """
 
         def event(**fields: Any) -> EffectEnded:
@@ -316,19 +316,19 @@ class Subcalls:
         item: int = 0,
         asker: str | None = None,
     ) -> Any:
-        """Ask for a JSON value; one that cannot be read or does not fit is sent back with the reason.
+        """Ask for a JSON value; one that cannot be parsed or does not fit is sent back with the reason.
 
         Args:
-            function: The function that code called, as events name it.
+            function: The function that code called, as named in events.
             prompt: The request.
             wanted: The type of the value.
-            model: A name that is at the code's disposal; None for the model of sub-calls.
-            max_tokens: Most tokens of the reply; None for the model's own bound.
+            model: One of the models available to code; None for the model of sub-calls.
+            max_tokens: Maximum tokens of the reply; None for the model's own limit.
             item: The request's number in a batch.
-            asker: The key below which it belongs where no call of code asks.
+            asker: The key below which it is recorded if code does not ask.
 
         Raises:
-            ValueError: No reply fits, or nothing can be checked against the schema.
+            ValueError: No reply fits, or the schema is unusable.
         """
         messages = [Message("user", f"{prompt}\n\n{wanted.in_words(in_code=False)}")]
         text, problem = "", ""
@@ -336,7 +336,7 @@ class Subcalls:
             text = await self._converse(function, messages, model, max_tokens, item=item, part=part, asker=asker)
             try:
                 return wanted.of_reply(text)
-            except UnusableSchema as error:  # asking again would change nothing
+            except UnusableSchema as error:  # asking again is pointless
                 raise ValueError(str(error)) from None
             except ValueError as error:
                 problem = str(error)
@@ -397,7 +397,7 @@ class Subcalls:
 
         Args:
             items: The arguments of the calls.
-            one: The call, of an item and its number.
+            one: The call, given an item and its number.
             failed: Returns the value in place of an error.
             first_item: Number of the first item.
 
@@ -421,13 +421,13 @@ class Subcalls:
         Args:
             key: Its key.
             function: The function that code called.
-            target: The model that is asked, or that a child session begins with.
+            target: The model that is asked, or the first one of a child session.
             prompt_chars: Length of the prompt.
             item: The call's number in a batch.
             by_code: True if code made it, and not a rule.
 
         Raises:
-            SubcallLimitExceeded: The run has made as many calls as it may.
+            SubcallLimitExceeded: The run has made the maximum number of calls.
         """
         event: SubcallStarted = self._scope.event(
             SubcallStarted,
@@ -445,7 +445,7 @@ class Subcalls:
         """Count a call, and return its number in the run."""
         begun = self._run.journal.past.begun.get(key)
         number = begun.number if isinstance(begun, SubcallStarted) else None
-        if number is None:  # one that began in the past is counted there
+        if number is None:  # a call that began before a resume is counted there
             number = self._run.budget.count_subcall(self._task_account())
         self.count += by_code
         if self.task is not None and by_code:
@@ -456,13 +456,13 @@ class Subcalls:
         return self.task.account if self.task is not None else self._scope.account
 
     def model_named(self, name: str | None) -> Model:
-        """Return a model that the user has put at the code's disposal; code cannot reach for any other.
+        """Return a model that the user has made available to code; no other can be reached.
 
         Args:
             name: Its name; None for the model of sub-calls.
 
         Raises:
-            ValueError: It is not at the code's disposal.
+            ValueError: It is not available.
         """
         if name is None:
             return self._run.sub_model
@@ -472,7 +472,7 @@ class Subcalls:
         return known[name]
 
     def models(self) -> dict[str, Model]:
-        """Return the models at the code's disposal, by name."""
+        """Return the models available to code, by name."""
         run = self._run
         return {run.model.name: run.model, run.sub_model.name: run.sub_model, **run.models}
 

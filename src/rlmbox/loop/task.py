@@ -24,12 +24,12 @@ AskForRule = Callable[[str, dict[str, Any] | None], Awaitable[Any]]
 
 @dataclass(slots=True, eq=False)
 class Proposal:
-    """The model's next step; nothing of it has run.
+    """The model's next step, before any of its code has run.
 
     Attributes:
         turn: The turn, from 1.
         completion: The model's reply.
-        reply: The reply as it was read.
+        reply: The parsed reply.
         cells: The code that would run, in order.
         left: What is left of each limit, by name; None where there is no limit.
         rejected: The reason for its rejection, or None.
@@ -61,7 +61,7 @@ class Proposal:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """Names of the functions that the code calls, in order, as far as its text shows."""
+        """Names of the functions that the code calls, in order, as far as its source shows."""
         found: dict[str, None] = {}
         for cell in self.cells:
             try:
@@ -96,25 +96,25 @@ class Task:
 
     Attributes:
         question: The question.
-        number: From 1 within the session.
+        number: Number within the session, from 1.
         limits: Its limits: the session's, narrowed by its own.
         account: The account in the ledger to which its requests are charged.
-        max_turns: Turns that it may take.
+        max_turns: Maximum number of turns.
         end_s: Its deadline, on the monotonic clock.
-        turns: The turns that were taken.
-        proposal: What the last turn did or is doing; None before the first.
+        turns: The finished turns.
+        proposal: The proposal of the last turn or the current one; None before the first.
         answer: The answer, once there is one.
         error: The error that ended it without an answer.
         last_outcome: The code of the last turn and its outcome; None if nothing ran.
         repeats: Number of consecutive turns with the same outcome as the turn before.
-        corrections: Answers that were sent back so far.
-        subcalls: Calls to other models that the session's code has made for it.
-        useless: Replies in a row with neither code nor an answer.
+        corrections: Number of answers sent back so far.
+        subcalls: Number of calls to other models that the session's code has made for it.
+        useless: Number of consecutive replies with neither code nor an answer.
         is_taken: True if the last proposal was executed.
         has_fallen_back: True if the user's fallback code has run.
-        returns: The type that the answer must have; None for any.
-        message: The message that put the question to the model, with facts about the text.
-        ask: Asks another model on behalf of a rule, within the question's limits; None before the question is put.
+        returns: The required type of the answer; None for any.
+        message: The question's message to the model, with facts about the text.
+        ask: Asks another model on behalf of a rule, within the question's limits; None before the question is asked.
     """
 
     question: str
@@ -147,11 +147,11 @@ class Task:
 
         Args:
             question: The question.
-            number: From 1 within the session.
+            number: Number within the session, from 1.
             budget: The run's ledger.
             account: The session's account.
-            max_turns: Turns that the session may take for a question.
-            limits: Limits of its own; where they are wider than the run's, the run's hold. None for none.
+            max_turns: Maximum number of turns for a question.
+            limits: Limits of its own, which cannot widen the run's; None for none.
         """
         if limits is None:
             end_s, began_s = budget.end_s, budget.began_s
@@ -184,7 +184,7 @@ class Task:
         """Check that it may take another turn.
 
         Raises:
-            MaxTurnsExceeded: It took `max_turns` already.
+            MaxTurnsExceeded: It has taken `max_turns` already.
         """
         if len(self.turns) >= self.max_turns:
             raise MaxTurnsExceeded(
@@ -195,7 +195,7 @@ class Task:
             )
 
     def time_is_up(self) -> RLMError:
-        """Return the error of a question whose time is used up."""
+        """Return the error of a question whose time is over."""
         limit = self.limits.max_seconds or 0.0
         return TimeLimitExceeded(
             f"the time is used up (max_seconds={limit:g})",

@@ -1,4 +1,4 @@
-"""Removal of secrets that a tool leaks by mistake, in a result or in an error, before anyone reads them."""
+"""Removal of secrets that a tool leaks by mistake in a result or an error, before anyone reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HIDDEN = "[secret]"
 """Text in the place of a secret."""
 
 _LEAST_CHARS = 4
-_KNOWN_CHARS = 6  # from which on the guard finds a secret in whatever form it turns up
+_KNOWN_CHARS = 6  # minimum length for which the guard finds a secret in any encoding
 
 
 class SecretValues:
@@ -63,7 +63,7 @@ class SecretValues:
 
     @cached_property
     def _known(self) -> Any:
-        from rlmbox.guard.known import KnownSecrets  # takes 50 ms, and most tools have no secrets
+        from rlmbox.guard.known import KnownSecrets  # late: takes 50 ms, and most tools have no secrets
 
         return KnownSecrets(self._texts)
 

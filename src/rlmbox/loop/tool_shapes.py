@@ -1,7 +1,7 @@
-"""A tool's signature, written for a model: types by their own names, and the shapes of user-defined types.
+"""A tool's signature as shown to a model: types by their own names, and the shapes of user-defined types.
 
-A name's module path is meaningless to a model, and so is the name of a class that it has never seen: it has to pass
-a dictionary, whose members are listed.
+A module path is meaningless to a model, and so is the name of a class that it has never seen: it has to pass a
+dictionary, whose members are listed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MOST_SHAPES = 8
 
 
 class Written:
-    """An annotation as it is shown.
+    """An annotation that is shown as given.
 
     Args:
         text: The text.
@@ -32,7 +32,7 @@ class Written:
 
 
 def resolved(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return a function's annotations, of which those that are strings are looked up where that is possible.
+    """Return a function's annotations, with those that are strings resolved if possible.
 
     Args:
         function: The function.
@@ -41,7 +41,7 @@ def resolved(function: Callable[..., Any]) -> Mapping[str, Any]:
     inner = inner if inspect.isroutine(inner) or inspect.isclass(inner) else type(inner).__call__
     try:
         return typing.get_type_hints(inner, include_extras=True)
-    except Exception:  # noqa: BLE001 - a name that is not there yet; the string says as much
+    except Exception:  # noqa: BLE001 - a name that is not defined yet; the string is shown instead
         return getattr(inner, "__annotations__", {})
 
 

@@ -1,4 +1,4 @@
-"""The tools of one run: a user's functions, and those of servers that are connected for as long as the run lasts."""
+"""The tools of one run: a user's functions, and those of servers that are connected while the run lasts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlmbox.errors import ConfigError
 from rlmbox.loop.tools import TimeoutOf, Tool, as_tool, host_functions
 from rlmbox.types import HostFunction
 
-_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # in a default that is an object
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")  # in the `repr` of a default value
 
 
 @runtime_checkable
@@ -21,10 +21,10 @@ class ToolSource(Protocol):
 
     @property
     def label(self) -> str:
-        """A name for messages; it stands before the names of its tools where those would clash."""
+        """A name for messages, and the prefix of its tools' names if those would clash."""
 
     def connection(self) -> ToolConnection:
-        """Return a connection for one run, which is not open yet.
+        """Return a connection for one run, not yet open.
 
         Raises:
             ConfigError: A package that it needs is not installed.
@@ -35,18 +35,18 @@ class ToolConnection(Protocol):
     """The tools of one source, for one run."""
 
     async def open(self) -> Sequence[SourceTool]:
-        """Connect, and return the tools there are.
+        """Connect, and return the available tools.
 
         Raises:
             ConfigError: It cannot be reached.
         """
 
     async def aclose(self) -> None:
-        """Close the connection; afterwards nothing of it is left."""
+        """Close the connection and release its resources."""
 
 
 class SourceTool(Protocol):
-    """A tool of a source, whose name is not settled yet."""
+    """A tool of a source, before its final name is determined."""
 
     @property
     def name(self) -> str:
@@ -54,10 +54,10 @@ class SourceTool(Protocol):
 
     @property
     def prefixed_name(self) -> str:
-        """Its name with that of its source before it."""
+        """Its name, prefixed with that of its source."""
 
     def named(self, name: str) -> Tool:
-        """Return it as a tool of a name."""
+        """Return it as a tool with the given name."""
 
 
 Given = Tool | Callable[..., Any] | ToolSource
@@ -80,12 +80,12 @@ class Toolbox:
 
     @property
     def has_sources(self) -> bool:
-        """True if there are tools that are only known once the run has begun."""
+        """True if some tools are only known once the run has begun."""
         return bool(self._sources)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """All tools that are known by now."""
+        """All tools known so far."""
         return (*self._own, *self._of_sources)
 
     @property
@@ -95,17 +95,17 @@ class Toolbox:
 
     @property
     def signatures(self) -> dict[str, str]:
-        """Return how each tool that is known by now is called, by name."""
+        """Return the signatures of the tools known so far, by name."""
         return {tool.repl_name: _ADDRESS.sub("0x…", tool.host_function().signature) for tool in self.tools}
 
     def check_signatures(self, recorded: Mapping[str, Any]) -> None:
-        """Check that the signatures of tools are those of the time when the run began.
+        """Check that the signatures of tools are those recorded when the run began.
 
         Args:
-            recorded: What `signatures` was then; tools that are not in it are not compared.
+            recorded: `signatures` at that time; tools that are not in it are not compared.
 
         Raises:
-            ConfigError: A signature is different.
+            ConfigError: A signature has changed.
         """
         for name, signature in self.signatures.items():
             if recorded.get(name, signature) != signature:
@@ -135,8 +135,8 @@ class Toolbox:
 
         Args:
             taken: Names in the REPL.
-            recorded: Names of the tools of sources that the run had when it began; none for a new run.
-            signatures: What `signatures` was then.
+            recorded: Names of the sources' tools when the run began; none for a new run.
+            signatures: `signatures` at that time.
 
         Raises:
             ConfigError: A source cannot be reached, a name is still taken, or a recorded tool is missing or has
@@ -166,7 +166,7 @@ class Toolbox:
 
         Args:
             depth: The session's depth, 0 for the root.
-            timeout_of: Returns the seconds that a call may take where a tool does not say.
+            timeout_of: Returns the default timeout of a call, in seconds.
 
         Raises:
             ConfigError: One cannot be given to a model.
@@ -180,7 +180,7 @@ class Toolbox:
 
     @property
     def recomputed(self) -> frozenset[str]:
-        """Names of the tools that a run that goes on calls again, instead of reading their answers from the record."""
+        """Names of the tools that a resumed run calls again instead of reading their results from the record."""
         return frozenset(tool.repl_name for tool in self.tools if tool.pure)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""A user's own functions: their names and signatures in the REPL, and the checks on them before anything runs."""
+"""A user's own functions: their names and signatures in the REPL, and the checks made before anything runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TimeoutOf = Callable[[], float]
 
 
 def usual_timeout_s() -> float:
-    """Return the seconds that a call may take by default."""
+    """Return the default timeout of a call in seconds."""
     return DEFAULT_TOOL_TIMEOUT_S
 
 
@@ -74,7 +74,7 @@ class Tool:
         """Return the function as a sandbox may call it.
 
         Args:
-            timeout_of: Returns the seconds that a call may take where the tool does not say.
+            timeout_of: Returns the timeout of a call, in seconds, if the tool does not set one.
 
         Raises:
             ConfigError: It has no name or no signature, its annotations cannot be checked, or an option is wrong.
@@ -107,7 +107,7 @@ class Tool:
 
     @cached_property
     def _is_bound_by_python(self) -> bool:
-        """True if arguments are passed on as they come: nothing is added, and the signature is the function's own."""
+        """True if arguments are passed on unchanged: nothing is added, and the signature is the function's own."""
         given: Any = self.function
         is_own = not (hasattr(given, "__signature__") or hasattr(given, "__wrapped__"))
         return not self.secrets and inspect.isroutine(given) and is_own
@@ -172,7 +172,7 @@ class Tool:
 
         function: Any = self.function
         if not (inspect.isroutine(function) or isinstance(function, partial) or inspect.isclass(function)):
-            function = function.__call__  # an object that can be called
+            function = function.__call__  # a callable object
         try:
             checked: Callable[..., Any] = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(
                 with_checkable_annotations(function)
@@ -185,7 +185,7 @@ class Tool:
 
 
 def checked_name(name: str) -> str:
-    """Return a tool's name, having checked that code can call it by that.
+    """Check that code can call a tool by its name, and return the name.
 
     Args:
         name: The name.
@@ -201,7 +201,7 @@ def checked_name(name: str) -> str:
 
 
 def as_tool(tool: Tool | Callable[..., Any]) -> Tool:
-    """Return a tool of a tool or a bare function.
+    """Return a tool, wrapping a bare function.
 
     Args:
         tool: The tool or function.
@@ -212,12 +212,12 @@ def as_tool(tool: Tool | Callable[..., Any]) -> Tool:
 def host_functions(
     tools: Iterable[Tool | Callable[..., Any]], depth: int | None, timeout_of: TimeoutOf = usual_timeout_s
 ) -> tuple[HostFunction, ...]:
-    """Return the tools that a session at some depth has.
+    """Return the tools of a session at some depth.
 
     Args:
         tools: Tools, or bare functions.
         depth: The session's depth, 0 for the root; None for the tools of all sessions.
-        timeout_of: Returns the seconds that a call may take where a tool does not say.
+        timeout_of: Returns the timeout of a call, in seconds, if a tool does not set one.
 
     Raises:
         ConfigError: One cannot be given to a model.

@@ -38,12 +38,12 @@ class AnswerType:
         """Its JSON Schema.
 
         Raises:
-            ConfigError: There is none: the type cannot be checked, or the schema is wrong.
+            ConfigError: There is none: the type cannot be checked, or the schema is invalid.
         """
         from pydantic.errors import PydanticUserError
 
         if isinstance(self.returns, Mapping):
-            self._check  # noqa: B018 - a wrong schema is said before anything is asked
+            self._check  # noqa: B018 - raises for an invalid schema before anything is asked
             return self.returns
         try:
             schema: Mapping[str, Any] = self._adapter.json_schema()
@@ -54,12 +54,12 @@ class AnswerType:
 
     @property
     def is_schema(self) -> bool:
-        """True if it is a JSON Schema, such as the one that a record has of a type."""
+        """True if it is a JSON Schema, as a record stores a type."""
         return isinstance(self.returns, Mapping)
 
     @cached_property
     def takes_none(self) -> bool:
-        """True if None is an answer of this type, and not of every type."""
+        """True if None is a valid answer because the type allows it, and not because any value is."""
         try:
             return bool(self.schema) and self._check(None) is None
         except ValueError:
@@ -68,7 +68,7 @@ class AnswerType:
     def in_words(self, *, in_code: bool = True) -> str:
         """Return the description of the type for the model.
 
-        Args:
+        in_code: True if code submits the answer, False if the reply is the answer.
             in_code: True where code gives the answer, False where the reply is the answer.
         """
         if not in_code and not self.schema:
@@ -97,12 +97,12 @@ class AnswerType:
             except ValueError:
                 return self.sent_back(str(error), in_code=in_code)
         if isinstance(found, Decimal) and isinstance(answer.value, float):
-            with suppress(ValueError):  # a float has lost digits that the text has
+            with suppress(ValueError):  # a float has lost digits that the text still has
                 found = self._otherwise(answer)
         return replace(answer, value=found)
 
     def _otherwise(self, answer: FinalAnswer) -> Any:
-        """Return the value of a text that is read as JSON, or of a number that is taken as the text it was written as.
+        """Return the value of a text parsed as JSON, or of a number taken as the text it was written as.
 
         Raises:
             ValueError: That does not fit either.
@@ -123,14 +123,14 @@ class AnswerType:
         return f"The answer does not fit what was asked for: {problem}. {self.in_words(in_code=in_code)}"
 
     def of_reply(self, text: str) -> Any:
-        """Return the value of a reply that is the answer: JSON, or a text where the type takes one.
+        """Return the value of a reply that is the answer: JSON, or a text if the type allows one.
 
         Args:
             text: The reply.
 
         Raises:
             ValueError: It does not fit; the message says why.
-            UnusableSchema: No value would.
+            UnusableSchema: No value can fit.
         """
         try:
             value = read_json(text)
@@ -142,7 +142,7 @@ class AnswerType:
             except UnusableSchema:
                 raise
             except ValueError:
-                pass  # that it is no JSON is the better reason
+                pass  # that it is not JSON is the more useful reason
             raise
         return self._check(value)
 

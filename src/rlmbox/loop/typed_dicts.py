@@ -1,4 +1,4 @@
-"""`typing.TypedDict` for pydantic, which before Python 3.12 takes only that of `typing_extensions`."""
+"""`typing.TypedDict` for pydantic, which before Python 3.12 accepts only that of `typing_extensions`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_o
 
 
 def checkable(kind: Any) -> Any:
-    """Return a type with its TypedDicts, also those inside of `list[…]` and the like, as ones that pydantic takes.
+    """Return a type in which TypedDicts, including nested ones, are replaced by ones that pydantic accepts.
 
     Args:
         kind: The type.
 
     Raises:
-        NameError: A name in the annotations of one means nothing where it is defined.
+        NameError: An annotation refers to a name that is not defined in its module.
     """
     return kind if sys.version_info >= (3, 12) else _checkable(kind, {})
 
@@ -37,7 +37,7 @@ def _checkable(kind: Any, known: dict[Any, Any]) -> Any:
 
 
 def with_checkable_annotations(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function, wrapped where a TypedDict in its annotations has to be another for pydantic.
+    """Return a function, wrapped if a TypedDict in its annotations has to be replaced for pydantic.
 
     Args:
         function: The function.
@@ -47,7 +47,7 @@ def with_checkable_annotations(function: Callable[..., Any]) -> Callable[..., An
     try:
         hints = typing.get_type_hints(inspect.unwrap(getattr(function, "func", function)), include_extras=True)
         made = {name: checkable(hint) for name, hint in hints.items()}
-    except Exception:  # noqa: BLE001 - what is wrong with them is said where they are checked
+    except Exception:  # noqa: BLE001 - reported where the annotations are checked
         return function
     if all(made[name] is hint for name, hint in hints.items()):
         return function
@@ -64,7 +64,7 @@ def with_checkable_annotations(function: Callable[..., Any]) -> Callable[..., An
 
 
 def _taken(kind: Any, known: dict[Any, Any]) -> Any:
-    if kind in known:  # it is a part of itself
+    if kind in known:  # a recursive type
         return known[kind]
     import typing_extensions
 
@@ -82,9 +82,9 @@ def _taken(kind: Any, known: dict[Any, Any]) -> Any:
 
 
 def _is_required(kind: Any, name: str, hint: Any) -> bool:
-    """Return True if a field has to be there.
+    """Return True if a field is required.
 
-    `__required_keys__` does not know of what is written in a module whose annotations are texts; the hints do.
+    `__required_keys__` ignores qualifiers in a module with postponed annotations; the resolved hints have them.
     """
     wrapper = get_origin(hint)
     return name in kind.__required_keys__ if wrapper not in (Required, NotRequired) else wrapper is Required

@@ -1,4 +1,4 @@
-"""Verdicts on a proposed answer: taken with the sources that are there, or sent back with the reason."""
+"""Verdicts on a proposed answer: accepted with its sources, or sent back with the reason."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Verdicts:
     """The verdicts on the answers that a session's model proposes.
 
     Args:
-        recorder: Records the session's events, and has those of before.
+        recorder: Records the session's events, and reads recorded ones.
         context: The text.
         answers: The rules that an answer must pass.
-        retrieval: The index that an answer may rest on; None for none.
-        most_corrections: Answers that are sent back before the question ends with `AnswerRejected`.
+        retrieval: The index whose hits an answer may cite; None for none.
+        most_corrections: Maximum number of answers sent back; then the question ends with `AnswerRejected`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Verdicts:
         Args:
             task: The question.
             found: The answer.
-            in_code: True if the model works with code, which a correction then speaks of.
+            in_code: True if the model works with code, which affects the wording of a correction.
 
         Raises:
             AnswerRejected: Too many answers were sent back.
@@ -65,7 +65,7 @@ class Verdicts:
             typed = task.returns.read(given, in_code=in_code)
         recorded = self._recorded(task)
         if recorded == "" and task.returns is not None and task.returns.is_schema:
-            return typed if isinstance(typed, FinalAnswer) else given  # a type took it then that is stricter in JSON
+            return typed if isinstance(typed, FinalAnswer) else given  # accepted then; JSON is stricter
         if recorded is not None:
             correction = typed if isinstance(typed, str) else recorded or None
         else:
@@ -79,7 +79,7 @@ class Verdicts:
         return correction or ""
 
     async def sources(self, found: FinalAnswer) -> tuple[Source, ...]:
-        """Return the sources of an answer that are there: hits in the index, positions and quotes in the text.
+        """Return the valid sources of an answer: hits in the index, positions and quotations in the text.
 
         Args:
             found: The answer.
@@ -87,7 +87,7 @@ class Verdicts:
         if self._retrieval is None:
             return await anyio.to_thread.run_sync(checked_sources, found, self._context)
         if self._recorder.next_recorded(events.SessionFinished) is not None:
-            return ()  # the record has the answer with its sources
+            return ()  # the recorded answer has its sources
         hits = [item for item in found.sources if is_place(item)]
         others = replace(found, sources=[item for item in found.sources if not is_place(item)])
         of_index = await self._retrieval.checked_sources(hits)
@@ -96,7 +96,7 @@ class Verdicts:
         return (*of_index, *await anyio.to_thread.run_sync(checked_sources, others, self._context))
 
     def _recorded(self, task: Task) -> str | None:
-        """Return what the record says of the answer of this turn: empty where it was taken; None for no word of it.
+        """Return the recorded verdict on this turn's answer: empty if accepted, None if there is none.
 
         Raises:
             RecordEnded: There is none, and nothing may be added.
@@ -104,7 +104,7 @@ class Verdicts:
         journal = self._scope.run.journal
         observed = self._recorder.next_recorded(events.ObservationMade)
         finished = self._recorder.next_recorded(events.SessionFinished)
-        # That of a later question may be of the same turn, and comes after the end of this one.
+        # The verdict of a later question may be on the same turn number, but comes after the end of this one.
         is_next = observed is not None and (finished is None or observed.sequence < finished.sequence)
         if is_next and isinstance(observed, events.ObservationMade) and observed.turn == len(task.turns):
             return "(as it was recorded)"
